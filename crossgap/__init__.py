@@ -1,0 +1,24 @@
+"""How far apart are the two modalities of a CLIP-style model, what does it cost, and what helps?"""
+
+from importlib import import_module
+
+_PUBLIC = {
+    "load_backbone": "crossgap.backbones",
+    "oti": "crossgap.inversion",
+    "ovi": "crossgap.inversion",
+    "retrieval_metrics": "crossgap.retrieval",
+    "gap_metrics": "crossgap.gap",
+    "open_store": "crossgap.store",
+}
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name: str):
+    # imported when first used: `import crossgap` costs neither torch nor open_clip
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,145 @@
+"""Checked inputs: features become unit rows, labels comparable codes. Without torch, unless given it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    import torch
+
+    Features = np.ndarray | torch.Tensor
+
+GRID = 2.0**26
+
+
+def unit_rows(features: Features, name: str = "features", dtype: type | None = None) -> np.ndarray:
+    """The rows of `features` scaled to unit length, as a new NumPy array.
+
+    Args:
+        features: `(n, d)`, NumPy or torch (any device), real numbers of any width.
+        name: what the errors call the array.
+        dtype: of the result; by default float32 for floats of at most 32 bits (float16 and bfloat16 are
+            widened before anything is computed) and float64 for everything else.
+
+    Raises:
+        TypeError: the entries are not real numbers.
+        ValueError: not two-dimensional, empty, or with rows that hold NaN or infinity or are all zero
+            (the message names the first of them).
+    """
+    array = _as_numpy(features)
+    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
+        raise TypeError(f"{name} holds {array.dtype}, not real numbers: give a float array `(n, d)`")
+    if array.ndim != 2:
+        raise ValueError(f"{name} has shape {array.shape}: give one row an item, `(n, d)`")
+    if 0 in array.shape:
+        raise ValueError(f"{name} is empty, shape {array.shape}: give at least one row and one column")
+    if dtype is None:
+        narrow = array.dtype.itemsize <= 4 and array.dtype.kind not in "iub"
+        dtype = np.float32 if narrow else np.float64
+
+    rows = np.array(array, dtype=dtype, order="C")
+    peak = np.maximum(rows.max(axis=1), -rows.min(axis=1))
+    remedy = "encode these items again or set them aside"
+    _refuse_rows(~np.isfinite(peak), f"{name} holds NaN or infinity", remedy)
+    _refuse_rows(peak == 0, f"{name} holds zero vectors, which have no direction,", remedy)
+    # Dividing by the largest entry first keeps the squares from overflowing or vanishing.
+    rows /= peak[:, None]
+    rows /= np.sqrt(np.einsum("nd,nd->n", rows, rows))[:, None]
+    return rows
+
+
+def as_unit_rows(features: Features, name: str = "features") -> torch.Tensor:
+    """`unit_rows` as a torch tensor, float32 or float64, on the device of `features` (the CPU for NumPy)."""
+    import torch
+
+    device = features.device if isinstance(features, torch.Tensor) else "cpu"
+    return torch.from_numpy(unit_rows(features, name)).to(device)
+
+
+def exact_rows(features: Features, name: str = "features") -> np.ndarray:
+    """Unit rows in float64, rounded to multiples of 2⁻²⁶, so that their inner products are exact.
+
+    A product of two entries is a multiple of 2⁻⁵² and every partial sum is below 2, so float64 holds each
+    one without rounding. The inner product of two rows is then one number, whatever the order of summation:
+    block size, threads and BLAS cannot change it, and equal rows tie exactly. An inner product of unit rows
+    moves by about 1e-8, less than the rounding of a product in float32.
+    """
+    rows = unit_rows(features, name, np.float64)
+    rows *= GRID
+    np.rint(rows, out=rows)
+    rows /= GRID
+    return rows
+
+
+def check_widths(first: np.ndarray, second: np.ndarray, names: tuple[str, str]) -> None:
+    """Raise ValueError unless the two arrays `(n, d)` and `(m, d)` have one width."""
+    if first.shape[1] != second.shape[1]:
+        raise ValueError(
+            f"{names[0]} has width {first.shape[1]} and {names[1]} width {second.shape[1]}: "
+            "compare features of one backbone and one space, both projected"
+        )
+
+
+def label_array(labels: Sequence | np.ndarray | pd.Series, count: int, name: str) -> np.ndarray:
+    """Labels as an object array `(count,)` in which None, NaN and "" have become None.
+
+    Raises:
+        TypeError: a label is neither a string nor a number.
+        ValueError: not one-dimensional, or not `count` of them.
+    """
+    if getattr(labels, "ndim", 1) != 1:
+        raise ValueError(f"{name} has shape {tuple(labels.shape)}: give one label an item, `(n,)`")
+    if hasattr(labels, "detach"):
+        labels = labels.detach().cpu().numpy()
+    values = np.fromiter(labels, dtype=object, count=len(labels))
+    if len(values) != count:
+        raise ValueError(f"{name} holds {len(values)} labels for {count} items: give one label an item")
+    values[pd.isna(values)] = None
+    kinds = {type(value) for value in values} - {type(None)}
+    for kind in kinds:
+        if not issubclass(kind, (str, Real, np.bool_)):
+            raise TypeError(f"{name} holds a {kind.__name__}: a label is a string or a number")
+    values[values == ""] = None
+    return values
+
+
+def label_codes(
+    first: np.ndarray, second: np.ndarray, names: tuple[str, str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Integers `(n,)`, `(m,)` that are equal where the labels (of `label_array`) are; None equals nothing.
+
+    Raises:
+        ValueError: one side holds only strings and the other only numbers, which could never match.
+    """
+    sides = [{isinstance(value, str) for value in values if value is not None} for values in (first, second)]
+    if all(sides) and not sides[0] & sides[1]:
+        strings, numbers = names if True in sides[0] else names[::-1]
+        raise ValueError(f"{strings} holds strings and {numbers} numbers, which never match: use one kind")
+    codes, _ = pd.factorize(np.concatenate([first, second]))
+    one, other = codes[: len(first)], codes[len(first) :]
+    return np.where(one < 0, -1, one), np.where(other < 0, -2, other)
+
+
+def listed(items: Iterable[Any], count: int = 5) -> str:
+    """The first `count` items for an error message, and how many more there are."""
+    items = list(items)
+    more = f" and {len(items) - count} more" if len(items) > count else ""
+    return ", ".join(str(item) for item in items[:count]) + more
+
+
+def _as_numpy(features: Features) -> np.ndarray:
+    if hasattr(features, "detach"):
+        tensor = features.detach().cpu()
+        return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+    return np.asarray(features)
+
+
+def _refuse_rows(bad: np.ndarray, what: str, remedy: str) -> None:
+    if bad.any():
+        rows = np.flatnonzero(bad)
+        raise ValueError(f"{what} in {len(rows)} of {len(bad)} rows ({listed(rows)}): {remedy}")

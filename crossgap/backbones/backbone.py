@@ -1,0 +1,121 @@
+"""What the rest of crossgap sees of a model: two encoders, a tokenizer, a transform and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class BackboneError(ValueError):
+    """A model can't be loaded as asked, or can't do what is asked of it."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Features of a batch.
+
+    Attributes:
+        features: `(n, d)` float32, the tower's output, not normalised.
+        preprojection: `(n, width)` float32, what the tower's projection is applied to; None where the tower has no
+            projection that can be told apart (an attention-pool head of a ResNet, for one).
+    """
+
+    features: Tensor
+    preprojection: Tensor | None
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """An open_clip model in evaluation mode, its parameters frozen.
+
+    Attributes:
+        model: the module.
+        transform: PIL image → `(3, h, w)` float tensor, open_clip's own for inference.
+        device: where the model lies.
+        provenance: JSON-able: model, pretrained, weights' SHA-256, precision, preprocessing, library versions.
+    """
+
+    model: nn.Module
+    transform: Callable[[Any], Tensor]
+    load_tokenizer: Callable[[], Callable[..., Tensor]]
+    device: torch.device
+    provenance: dict[str, Any]
+
+    @cached_property
+    def tokenizer(self) -> Callable[..., Tensor]:
+        """List of texts → `(n, context)` ids, open_clip's own; loaded when first asked for."""
+        return self.load_tokenizer()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What images and pseudo-tokens are cast to before the model sees them."""
+        return next(self.model.visual.parameters()).dtype
+
+    @property
+    def context_length(self) -> int:
+        """Token positions of the text tower."""
+        return self.model.context_length
+
+    @cached_property
+    def dim(self) -> int:
+        """Width of the joint space."""
+        return self.encode_texts(torch.zeros(1, self.context_length, dtype=torch.long)).features.shape[1]
+
+    @torch.inference_mode()
+    def encode_images(self, pixels: Tensor) -> Encoded:
+        """Encode `(n, 3, h, w)` transformed images."""
+        return self._encode(self.model.encode_image, self._projection("visual"), pixels.to(self.device, self.dtype))
+
+    @torch.inference_mode()
+    def encode_texts(self, ids: Tensor) -> Encoded:
+        """Encode `(n, context)` token ids."""
+        return self._encode(self.model.encode_text, self._projection("text"), ids.to(self.device))
+
+    def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Token ids `(n, context)`, and which texts the context was too short for `(n,)`.
+
+        The tokenizer truncates; a text was cut exactly if one more position would have held a token.
+        """
+        context = self.context_length
+        longer = self.tokenizer([*texts, ""], context_length=context + 1)
+        padding = longer[-1, -1]
+        return self.tokenizer(list(texts), context_length=context), longer[:-1, -1] != padding
+
+    def _encode(self, encode: Callable, projection: tuple[nn.Module, str] | None, batch: Tensor) -> Encoded:
+        if projection is None:
+            return Encoded(encode(batch).float(), None)
+        with _without(*projection) as project:
+            before = encode(batch)
+        return Encoded(project(before).float(), before.float())
+
+    def _projection(self, tower: str) -> tuple[nn.Module, str] | None:
+        """The module and attribute of the tower's last linear map, if it has one that stands apart."""
+        if tower == "visual":
+            visual = self.model.visual
+            trunk = getattr(visual, "trunk", None)
+            owners = [(visual, "proj"), (getattr(visual, "head", None), "proj"), (trunk, "head")]
+        else:
+            owner = getattr(self.model, "text", self.model)
+            owners = [(owner, "text_projection"), (owner, "proj")]
+        for owner, name in owners:
+            if isinstance(getattr(owner, name, None), (nn.Parameter, nn.Linear)):
+                return owner, name
+        return None
+
+
+@contextmanager
+def _without(owner: nn.Module, name: str) -> Iterator[Callable[[Tensor], Tensor]]:
+    """Take the projection out while the block runs; gives the map that was taken out."""
+    projection = getattr(owner, name)
+    linear = isinstance(projection, nn.Linear)
+    setattr(owner, name, nn.Identity() if linear else None)
+    try:
+        yield projection if linear else lambda x: x @ projection
+    finally:
+        setattr(owner, name, projection)

@@ -1,0 +1,191 @@
+"""Load an open_clip model, refusing what would give silently wrong features."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+import zipfile
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX, _find_checkpoint_in_dir
+from open_clip.pretrained import _PRETRAINED, download_pretrained_from_hf
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from open_clip.transformer import QuickGELU
+
+from crossgap import fingerprint
+from crossgap.backbones.backbone import Backbone, BackboneError
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+def resolve_device(device: str) -> torch.device:
+    """`auto` is a CUDA device where there is one, else the CPU."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+def load_backbone(
+    model: str,
+    pretrained: str | None = None,
+    device: str = "cpu",
+    precision: str = "fp32",
+    *,
+    sha256: str | None = None,
+    cache_dir: str | None = None,
+) -> Backbone:
+    """Load a model by open_clip's names.
+
+    Args:
+        model: a registered name (`ViT-B-32`), `hf-hub:org/repo` or `local-dir:path`.
+        pretrained: a tag, or the path of a checkpoint; None with `hf-hub:` and `local-dir:`, which bring their
+            own weights. None with a registered name gives random weights and a warning: for tests only.
+        device: `cpu`, `cuda`, `cuda:1`, `mps` or `auto`.
+        precision: `fp32`, `bf16` or `fp16`; features are always handed out as float32.
+        sha256: what the weights' file must hash to, if given.
+        cache_dir: where open_clip keeps downloads.
+
+    Raises:
+        BackboneError: unknown model or tag, a missing or unfit checkpoint, another hash, a QuickGELU mismatch.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    called = model if pretrained is None else f"{model} with {pretrained!r}"
+    if precision not in PRECISIONS:
+        raise BackboneError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
+    if model.startswith((LOCAL_DIR_PREFIX, HF_HUB_PREFIX)):
+        if pretrained:
+            raise BackboneError(f"{model!r} brings its own weights, so pretrained={pretrained!r} would be ignored")
+    else:
+        _check_names(model, pretrained)
+    weights = _weights_file(model, pretrained, cache_dir)
+    found = fingerprint.sha256_of_files([weights]) if weights else None
+    if sha256 and found != sha256:
+        raise BackboneError(f"{called}: {weights} has SHA-256 {found}, not {sha256}: not the weights declared")
+    if weights and weights.suffix != ".safetensors":
+        _check_openai_file(model, weights, found)
+
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="QuickGELU mismatch")
+            module = open_clip.create_model(
+                model,
+                pretrained,
+                precision=precision,
+                device=resolve_device(device),
+                cache_dir=cache_dir,
+                require_pretrained=weights is not None,
+            )
+    except Exception as error:
+        raise BackboneError(f"{called} can't be loaded: {error}") from error
+    if weights is None:
+        warnings.warn(f"{model} has random weights (pretrained=None): for tests only", stacklevel=2)
+    module.eval().requires_grad_(False)
+    preprocessing = open_clip.get_model_preprocess_cfg(module)
+    return Backbone(
+        model=module,
+        transform=image_transform_v2(PreprocessCfg(**preprocessing), is_train=False),
+        load_tokenizer=partial(_tokenizer, model, cache_dir),
+        device=resolve_device(device),
+        provenance={
+            "model": model,
+            "pretrained": pretrained,
+            "weights_sha256": found,
+            "precision": precision,
+            "quick_gelu": any(isinstance(part, QuickGELU) for part in module.modules()),
+            "preprocessing": json.loads(json.dumps(preprocessing)),
+            "versions": {
+                name: version(name) for name in ("open_clip_torch", "torch", "torchvision", "timm", "pillow")
+            },
+        },
+    )
+
+
+def _check_names(model: str, pretrained: str | None) -> None:
+    registered = open_clip.list_models()
+    if model.replace("/", "-") not in registered:
+        raise BackboneError(
+            f"{model!r} is none of open_clip's {len(registered)} models (open_clip.list_models()), "
+            f"nor {LOCAL_DIR_PREFIX} or {HF_HUB_PREFIX}"
+        )
+    tag = _tag(model, pretrained)
+    if pretrained and not tag and not Path(pretrained).is_file():
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
+        raise BackboneError(f"pretrained {pretrained!r} is neither a file nor a tag of {model} (its tags: {tags})")
+    if tag:
+        _check_activation(model, pretrained, tag.get("quick_gelu", False))
+
+
+def _tag(model: str, pretrained: str | None) -> dict[str, Any]:
+    return open_clip.get_pretrained_cfg(model.replace("/", "-"), pretrained) if pretrained else {}
+
+
+def _check_activation(model: str, pretrained: str, wanted: bool) -> None:
+    """Error where the model's activation is not the one its weights were trained with."""
+    uses = open_clip.get_model_config(model.replace("/", "-")).get("quick_gelu", False)
+    if uses == wanted:
+        return
+    plain = model.replace("/", "-").removesuffix("-quickgelu")
+    right = f"{plain}-quickgelu" if wanted else plain
+    raise BackboneError(
+        f"QuickGELU mismatch: the weights {pretrained!r} were trained with {'QuickGELU' if wanted else 'GELU'}, "
+        f"model {model!r} computes {'QuickGELU' if uses else 'GELU'}; "
+        + (f"use model {right!r}" if right in open_clip.list_models() else f"open_clip has no model {right!r}")
+    )
+
+
+def _check_openai_file(model: str, weights: Path, sha256: str | None) -> None:
+    """A checkpoint file that is one of OpenAI's, by its published hash or by being a JIT archive of theirs."""
+    published = {part for tags in _PRETRAINED.values() for part in tags.get("openai", {}).get("url", "").split("/")}
+    if model in open_clip.list_models() and (sha256 in published or _is_jit_archive(weights)):
+        _check_activation(model, str(weights), wanted=True)
+
+
+def _is_jit_archive(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
+
+
+def _weights_file(model: str, pretrained: str | None, cache_dir: str | None) -> Path | None:
+    """The file the weights come from, downloaded if need be."""
+    if model.startswith(LOCAL_DIR_PREFIX):
+        folder = Path(model.removeprefix(LOCAL_DIR_PREFIX))
+        if not (folder / "open_clip_config.json").is_file():
+            raise BackboneError(f"{model!r}: {folder} holds no open_clip_config.json")
+        found = _find_checkpoint_in_dir(folder)
+        if found is None:
+            raise BackboneError(f"{model!r}: {folder} holds no weights (.safetensors, .bin or .pth)")
+        return Path(found)
+    try:
+        if model.startswith(HF_HUB_PREFIX):
+            return Path(download_pretrained_from_hf(model.removeprefix(HF_HUB_PREFIX), cache_dir=cache_dir))
+        if tag := _tag(model, pretrained):
+            return Path(open_clip.download_pretrained(tag, cache_dir=cache_dir))
+    except Exception as error:
+        raise BackboneError(
+            f"the weights of {model!r} ({pretrained}) can't be had: {error}; where there is no network, "
+            "put them into the cache beforehand or name a checkpoint file"
+        ) from error
+    return Path(pretrained) if pretrained else None
+
+
+def _tokenizer(model: str, cache_dir: str | None) -> Any:
+    options = {}
+    if model.startswith(LOCAL_DIR_PREFIX):
+        folder = Path(model.removeprefix(LOCAL_DIR_PREFIX))
+        config = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]["text_cfg"]
+        merges = config.get("tokenizer_kwargs", {}).get("bpe_path")
+        if merges:
+            # open_clip would look in the working directory
+            options["bpe_path"] = str(folder / merges)
+    try:
+        return open_clip.get_tokenizer(model, cache_dir=cache_dir, **options)
+    except Exception as error:
+        raise BackboneError(f"the tokenizer of {model!r} can't be had: {error}") from error

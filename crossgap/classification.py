@@ -1,0 +1,96 @@
+"""Zero-shot classification by the nearest class prototype."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from crossgap.arrays import check_widths, exact_rows, label_array, label_codes, listed, unit_rows
+
+if TYPE_CHECKING:
+    from crossgap.arrays import Features
+
+PAIRS_IN_A_BLOCK = 2**24
+
+
+def class_prototypes(text_features: Features, labels: Sequence) -> tuple[np.ndarray, list]:
+    """One unit vector a class: the mean of the unit features of its prompts, normalised again.
+
+    That is the prompt ensembling of CLIP (Radford et al. 2021, section 3.1.4).
+
+    Args:
+        text_features: `(n, d)`, NumPy or torch, one row a prompt.
+        labels: `(n,)`, the class of each prompt.
+
+    Returns:
+        The prototypes `(c, d)` in float64, and the c classes in the order of their first prompt.
+
+    Raises:
+        TypeError, ValueError: features or labels that cannot be used, or a prompt without a class.
+    """
+    prompts = unit_rows(text_features, "text_features", np.float64)
+    labels = label_array(labels, len(prompts), "labels")
+    codes, classes = pd.factorize(labels)
+    if (missing := np.flatnonzero(codes < 0)).size:
+        raise ValueError(f"prompts {listed(missing)} have no class: label every prompt")
+    sums = np.zeros((len(classes), prompts.shape[1]))
+    np.add.at(sums, codes, prompts)
+    return unit_rows(sums, "prototypes"), list(classes)
+
+
+def zero_shot(
+    image_features: Features,
+    labels: Sequence,
+    prototypes: Features,
+    classes: Sequence,
+    *,
+    block_size: int | None = None,
+) -> pd.DataFrame:
+    """Give each image the class whose prototype has the highest cosine similarity.
+
+    Of equal similarities the first class wins. No result depends on `block_size`.
+
+    Args:
+        image_features: `(n, d)`, NumPy or torch.
+        labels: `(n,)`, the images' true classes; None, NaN or "" where there is none.
+        prototypes: `(c, d)`, as of `class_prototypes`.
+        classes: `(c,)`, unique.
+        block_size: images at a time, which bounds the memory; chosen from the classes by default.
+
+    Returns:
+        One row an image, in order: `predicted`, its class, and `correct`, True, False or, for an image
+        without a label, NA. `summarise` turns it into the accuracy.
+
+    Raises:
+        TypeError, ValueError: features or labels that cannot be used, a repeated class, or a label that is
+            not among the classes.
+    """
+    images, anchors = exact_rows(image_features, "image_features"), exact_rows(prototypes, "prototypes")
+    check_widths(images, anchors, ("image_features", "prototypes"))
+    labels = label_array(labels, len(images), "labels")
+    classes = label_array(classes, len(anchors), "classes")
+    truth, known = label_codes(labels, classes, ("labels", "classes"))
+    if len(set(known)) < len(known) or (known < 0).any():
+        raise ValueError(f"classes ({listed(classes)}) repeat or are empty: name each prototype once")
+    labelled = truth >= 0
+    if strangers := set(truth[labelled]) - set(known):
+        names = dict.fromkeys(labels[np.isin(truth, list(strangers))])
+        raise ValueError(f"no class for the labels {listed(names)}: add their prompts or clear these labels")
+
+    block_size = block_size or max(1, PAIRS_IN_A_BLOCK // len(anchors))
+    blocks = (images[start : start + block_size] for start in range(0, len(images), block_size))
+    nearest = np.concatenate([(block @ anchors.T).argmax(axis=1) for block in blocks])
+    correct = pd.array(known[nearest] == truth, dtype="boolean")
+    correct[~labelled] = pd.NA
+    return pd.DataFrame({"predicted": classes[nearest], "correct": correct})
+
+
+def summarise(table: pd.DataFrame) -> dict[str, float | int]:
+    """`accuracy` over the labelled images of a `zero_shot` table (NaN if there are none), the number of
+    `images` counted, and of `images_without_label` left out."""
+    correct = table["correct"].dropna().astype(bool)
+    left_out = len(table) - len(correct)
+    return {"accuracy": float(correct.mean()), "images": len(correct), "images_without_label": left_out}

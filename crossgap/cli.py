@@ -1,0 +1,91 @@
+"""The command `crossgap`: what is done beside the pipeline, before it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+IMPORTS = Path("data/imports")
+
+
+@app.callback()
+def main() -> None:
+    """How far apart are the two modalities of a CLIP-style model, what does it cost, and what helps?"""
+
+
+@app.command()
+def check(params: Annotated[Path, typer.Argument(help="the file to validate")] = Path("params.yaml")) -> None:
+    """Validate params.yaml as a whole."""
+    from crossgap.params import load
+
+    with _explained():
+        load(params)
+    typer.echo(f"{params} is valid")
+
+
+@app.command("import")
+def import_(
+    name: Annotated[str, typer.Argument(help="of the store, under data/imports")],
+    arrays: Annotated[
+        list[str] | None,
+        typer.Argument(help="image/SPLIT[:COLUMN]=FILE[:KEY] or text/SPLIT[:COLUMN]=FILE[:KEY], one an array"),
+    ] = None,
+    clip_retrieval: Annotated[
+        Path | None, typer.Option(help="a folder that `clip-retrieval inference` wrote, instead of arrays")
+    ] = None,
+    split: Annotated[str, typer.Option(help="split of the clip-retrieval folder's items")] = "test",
+    backbone: Annotated[str, typer.Option(help="what encoded the features")] = "unknown",
+    dataset: Annotated[str | None, typer.Option(help="what was encoded; the store's name if not given")] = None,
+    note: Annotated[str, typer.Option(help="where the features come from")] = "",
+    force: Annotated[bool, typer.Option(help="replace a store of this name")] = False,
+) -> None:
+    """Bring features computed elsewhere into a feature store.
+
+    COLUMN is `features` if not named, or `preprojection`, `id`, `group` (the image a caption belongs to), `rank` or
+    `label.<labelling>`. Class prompts are `text/classes` with a label each. For example:
+
+    crossgap import b32-dtd image/test=dtd.npz:test_features image/test:label.class=dtd.npz:test_labels
+    """
+    from crossgap import importing
+
+    path = IMPORTS / name / "native.zarr"
+    with _explained():
+        if path.exists() and not force:
+            raise importing.FeatureImportError(f"{path} exists: choose another name, or replace it with --force")
+        if bool(arrays) == bool(clip_retrieval):
+            raise importing.FeatureImportError("give arrays or --clip-retrieval FOLDER, one of the two")
+        if clip_retrieval:
+            assignments = importing.from_clip_retrieval(clip_retrieval, split)
+        else:
+            assignments = [importing.Assignment.parse(text) for text in arrays or ()]
+        store = importing.import_features(
+            assignments,
+            path,
+            backbone=backbone,
+            dataset=dataset or name,
+            note=note,
+            scratch=Path("data/scratch/import"),
+        )
+    for group in store.groups:
+        typer.echo(f"{group}: {len(store[group])} items, width {store[group].features.shape[1]}")
+    splits = dict.fromkeys(group.partition("/")[2] for group in store.groups if not group.endswith("/classes"))
+    query, gallery = (*splits, *splits)[0], list(splits)[-1]
+    typer.echo(
+        f"\nTo evaluate it, add to params.yaml and run `dvc repro`:\n\nrun:\n  imports: [{name}]\nimports:\n"
+        f"  {name}: {{backbone: {backbone!r}, dataset: {(dataset or name)!r}, "
+        f"retrieval: {{query: {query}, gallery: {gallery}}}}}"
+    )
+
+
+class _explained:
+    """An error in what the user gave is a message, not a traceback."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type | None, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, (ValueError, OSError)):
+            sys.exit(f"crossgap: {error}")

@@ -1,0 +1,242 @@
+"""Images by path relative to a dataset's root, in folders and in uncompressed tars alike.
+
+In `images.tar/sub/x.jpg` the tar stands for a folder; a tar may be the root itself. Offsets of members are
+read once per process, their bytes with `os.pread`: threads and forked workers share nothing that moves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+import threading
+import weakref
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageFile, UnidentifiedImageError
+from tqdm import tqdm
+
+EXTENSIONS = frozenset(
+    {
+        "avif",
+        "bmp",
+        "gif",
+        "jfif",
+        "jpe",
+        "jpeg",
+        "jpg",
+        "pbm",
+        "pgm",
+        "png",
+        "pnm",
+        "ppm",
+        "tif",
+        "tiff",
+        "webp",
+    }
+)
+_SUBMITTED_AT_ONCE = 4096
+
+
+class ImageError(ValueError):
+    """An image can't be had: `path` names it, `problem` says why."""
+
+    def __init__(self, path: str, problem: str):
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+        self.problem = problem
+
+
+def read_bytes(root: str | Path, path: str) -> bytes:
+    """The bytes of the file at a manifest's path.
+
+    Raises:
+        ImageError: the path leaves the root, names nothing or a link inside a tar, or may not be read.
+    """
+    if path.startswith("/") or "\0" in path or {"", ".", ".."} & set(path.split("/")):
+        raise ImageError(path, "not a plain path inside the dataset's root")
+    try:
+        tar, member = _through_tar(Path(root), path)
+        return _tar(tar).read(path, member) if tar else (Path(root) / path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise ImageError(path, "no such file") from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise ImageError(path, f"can't be read: {error.strerror}") from None
+
+
+def open_image(root: str | Path, path: str) -> Image.Image:
+    """The decoded image, in the mode it is stored in, as open_clip's transforms take it.
+
+    Of an animation it is the first frame. EXIF orientation is not applied: open_clip does not. 16-bit
+    greyscale is brought to 8 bits, since a plain conversion to RGB would clip it to white.
+
+    Raises:
+        ImageError: the file can't be read, is empty, truncated or no image.
+    """
+    return _decode(path, read_bytes(root, path))
+
+
+def list_images(root: str | Path) -> list[str]:
+    """Sorted paths of the files under a folder or tar that end in one of EXTENSIONS and are not hidden.
+
+    Raises:
+        FileNotFoundError: the root does not exist.
+        ImageError: a tar is compressed or damaged.
+    """
+    root = Path(root)
+    if not root.exists():
+        raise FileNotFoundError(f"{root} does not exist")
+    return sorted(path for path in _files(root) if _is_image(path))
+
+
+def check(root: str | Path, path: str) -> tuple[str | None, str | None]:
+    """`(digest, problem)`: BLAKE2b-128 of the file in hexadecimal, and what is wrong with the image, or None.
+
+    All of the file is decoded, a JPEG at an eighth of its size.
+    """
+    digest = None
+    try:
+        data = read_bytes(root, path)
+        digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+        _decode(path, data, small=True)
+    except ImageError as error:
+        return digest, error.problem
+    return digest, None
+
+
+def check_all(root: str | Path, paths: Iterable[str], workers: int = 8) -> pd.DataFrame:
+    """`check` of every path, in order, by threads: a table of `path`, `digest`, `problem`."""
+    paths, rows = list(paths), []
+    progress = tqdm(total=len(paths), desc="checking images", unit="image")
+    with ThreadPoolExecutor(max(1, workers)) as pool, progress:
+        for start in range(0, len(paths), _SUBMITTED_AT_ONCE):
+            some = paths[start : start + _SUBMITTED_AT_ONCE]
+            for path, result in zip(some, pool.map(partial(check, root), some), strict=True):
+                rows.append((path, *result))
+                progress.update()
+    return pd.DataFrame(rows, columns=["path", "digest", "problem"], dtype=object)
+
+
+def _decode(path: str, data: bytes, small: bool = False) -> Image.Image:
+    if not data:
+        raise ImageError(path, "empty file (0 bytes)")
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # some libraries set it: half an image would pass for a whole one
+    try:
+        image = Image.open(io.BytesIO(data))
+        if small:
+            image.draft(None, (1, 1))
+        image.load()
+    except UnidentifiedImageError:
+        raise ImageError(path, "not an image that Pillow can read") from None
+    except Image.DecompressionBombError as error:
+        raise ImageError(path, f"too large: {error}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged files bring almost any exception out of Pillow's plugins
+        raise ImageError(path, f"truncated or damaged: {error}") from None
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ImageError(path, "32-bit pixels have no agreed range: convert it to 8 bits a channel")
+    return image
+
+
+def _is_image(path: str) -> bool:
+    hidden = any(part.startswith(".") and part != ".." for part in path.split("/"))
+    return not hidden and Path(path).suffix.lower().removeprefix(".") in EXTENSIONS
+
+
+def _files(root: Path) -> Iterator[str]:
+    if root.is_file():
+        yield from _tar(root).members
+        return
+    seen = set()
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=_raise):
+        if (real := os.path.realpath(folder)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        inside = Path(folder).relative_to(root)
+        for name in files:
+            path = (inside / name).as_posix()
+            if name.startswith("."):
+                continue
+            if name.lower().endswith(".tar"):
+                yield from (f"{path}/{member}" for member in _tar(Path(folder) / name).members)
+            else:
+                yield path
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _through_tar(root: Path, path: str) -> tuple[Path | None, str]:
+    """The tar that a path goes through, if any, and what follows it."""
+    if root.is_file():
+        return root, path
+    parts = path.split("/")
+    for end, part in enumerate(parts[:-1], start=1):
+        if part.lower().endswith(".tar") and (tar := root.joinpath(*parts[:end])).is_file():
+            return tar, "/".join(parts[end:])
+    return None, path
+
+
+class _Tar:
+    """Where the members of a tar lie: name → (offset, bytes), or None for what is not a regular file."""
+
+    def __init__(self, file: Path):
+        self.members: dict[str, tuple[int, int] | None] = {}
+        try:
+            with tarfile.open(file, "r:") as tar:
+                while (member := tar.next()) is not None:
+                    tar.members = []  # else tarfile keeps an object for each of maybe a million members
+                    plain = member.isreg() and not member.issparse()
+                    if not member.isdir():
+                        name = member.name.removeprefix("./")
+                        self.members[name] = (member.offset_data, member.size) if plain else None
+        except tarfile.TarError as error:
+            problem = f"not a whole uncompressed tar ({error}): unpack it, or pack it again"
+            raise ImageError(str(file), problem) from None
+        self.descriptor = os.open(file, os.O_RDONLY)
+        weakref.finalize(self, os.close, self.descriptor)
+
+    def read(self, path: str, member: str) -> bytes:
+        if member not in self.members:
+            raise FileNotFoundError
+        place = self.members[member]
+        if place is None:
+            raise ImageError(path, "a link or special member of the tar: pack it with `tar --dereference`")
+        offset, size = place
+        data = os.pread(self.descriptor, size, offset)
+        if len(data) < size:
+            raise ImageError(path, f"truncated or damaged: the tar ends after {len(data)} of {size} bytes")
+        return data
+
+
+_tars: dict[Path, tuple[tuple[int, int], _Tar]] = {}
+_lock = threading.Lock()
+
+
+def _tar(file: Path) -> _Tar:
+    status = file.stat()
+    stamp = (status.st_mtime_ns, status.st_size)
+    key = file.absolute()
+    with _lock:
+        if key not in _tars or _tars[key][0] != stamp:
+            _tars[key] = (stamp, _Tar(file))
+        return _tars[key][1]
+
+
+def _unlock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_unlock)  # a thread that held the lock does not exist in the child

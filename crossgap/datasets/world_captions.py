@@ -1,0 +1,185 @@
+"""The captions of the embedded world: a seeded grammar with synonyms and words left out.
+
+A scene is a row of value numbers, one per factor of `FACTORS`. Every word that a caption says is true of its
+scene, and what it leaves unsaid is known: a mention is a row of value numbers too, with `UNSAID` where the
+caption is silent, so that the ambiguity of a caption can be counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from crossgap.datasets.hashing import hashed, uniform
+
+UNSAID = -1
+CAPTIONS_PER_IMAGE = 5
+
+# Factor -> value -> its names, the plain one first. Names that start with a preposition stand behind the noun.
+SYNONYMS: dict[str, dict[str, tuple[str, ...]]] = {
+    "shape": {
+        "circle": ("circle", "disc"),
+        "square": ("square", "box"),
+        "triangle": ("triangle", "pyramid"),
+        "star": ("star", "pentagram"),
+        "cross": ("cross", "plus"),
+        "heart": ("heart", "valentine"),
+        "ring": ("ring", "hoop"),
+        "crescent": ("crescent", "moon"),
+    },
+    "colour": {
+        "red": ("red", "crimson", "scarlet"),
+        "orange": ("orange", "tangerine"),
+        "yellow": ("yellow", "lemon"),
+        "green": ("green", "emerald"),
+        "cyan": ("cyan", "turquoise"),
+        "blue": ("blue", "cobalt"),
+        "purple": ("purple", "violet"),
+        "pink": ("pink", "rosy"),
+    },
+    "size": {"small": ("small", "little", "tiny"), "large": ("large", "big", "huge")},
+    "texture": {
+        "plain": ("plain", "solid", "with no pattern"),
+        "striped": ("striped", "banded", "with stripes"),
+        "dotted": ("dotted", "spotted", "with dots"),
+        "checkered": ("checkered", "chequered", "with checks"),
+    },
+    "place": {
+        "left": ("on the left", "to the left", "at the left edge"),
+        "right": ("on the right", "to the right", "at the right edge"),
+        "top": ("at the top", "near the top", "high up"),
+        "bottom": ("at the bottom", "near the bottom", "low down"),
+        "centre": ("in the centre", "in the middle", "in the center"),
+    },
+    "background": {
+        "night": ("at night", "in the dark", "under a night sky"),
+        "snow": ("in the snow", "on snow", "on a snowy field"),
+        "sand": ("on sand", "on a beach", "in the desert"),
+        "grass": ("on grass", "on a lawn", "in a meadow"),
+        "sea": ("at sea", "on water", "in the ocean"),
+    },
+}
+FACTORS: dict[str, tuple[str, ...]] = {factor: tuple(values) for factor, values in SYNONYMS.items()}
+
+TEMPLATES: dict[str, tuple[str, ...]] = {
+    "shape": ("a photo of a {}", "a picture of a {}", "a {}"),
+    "colour": ("a photo of a {} object", "a picture of a {} thing", "a {} object"),
+    "size": ("a photo of a {} object", "a picture of a {} thing", "a {} object"),
+    "texture": ("a photo of a {} object", "a picture of a {} thing", "a {} object"),
+    "place": ("a photo of an object {}", "a picture of a thing {}", "an object {}"),
+    "background": ("a photo of an object {}", "a picture of a thing {}", "an object {}"),
+}
+
+_FORMS = ("{}", "{}", "{}", "a photo of {}", "a photo of {}", "a picture of {}", "a picture of {}",
+          "an image of {}", "a drawing of {}", "this is {}", "there is {}", "we can see {}")
+_NOUNS = ("object", "thing", "item")
+_ARTICLES = ("a", "a", "a", "a", "the", "one")
+_DRAWS = 32
+
+# How a caption chooses what to say: (share of the captions, chance of each factor); None: exactly one factor.
+_MANNERS: tuple[tuple[float, float | None], ...] = ((0.5, 0.95), (0.35, 0.6), (0.15, None))
+
+
+def captions(
+    scenes: np.ndarray, keys: np.ndarray, count: int = CAPTIONS_PER_IMAGE, say: np.ndarray | None = None
+) -> tuple[list[list[str]], np.ndarray]:
+    """Captions of scenes, and what each of them mentions.
+
+    Args:
+        scenes: value numbers `(n, factors)`.
+        keys: one 64-bit key an item `(n,)`: the captions are a function of the scene and the key.
+        count: captions an image; fewer are the first of more.
+        say: optional factor number per item `(n,)` that its captions must mention.
+
+    Returns:
+        The texts, `n` lists of `count`, and the mentions `(n, count, factors)`, `UNSAID` where silent.
+    """
+    draws = uniform(hashed(keys[:, None, None], 1, np.arange(count)[:, None], np.arange(_DRAWS)))
+    texts, mentions = [], np.full((len(scenes), count, len(FACTORS)), UNSAID)
+    for i, scene in enumerate(np.asarray(scenes).tolist()):
+        row = []
+        for k in range(count):
+            chance = iter(draws[i, k].tolist())
+            said = _choose(chance, None if say is None else int(say[i]))
+            mentions[i, k, said] = np.asarray(scene)[said]
+            row.append(_sentence(scene, said, chance))
+        texts.append(row)
+    return texts, mentions
+
+
+def class_prompts() -> list[tuple[str, str, int, str]]:
+    """The zero-shot prompts of every labelling: rows (labelling, class, number of the template, text)."""
+    return [
+        (factor, value, k, _articles(template.format(SYNONYMS[factor][value][0])))
+        for factor, templates in TEMPLATES.items()
+        for value in FACTORS[factor]
+        for k, template in enumerate(templates)
+    ]
+
+
+def recall_ceiling(scenes: np.ndarray, mentions: np.ndarray) -> float:
+    """The best text-to-image recall@1 that can be expected, given what the captions say.
+
+    A caption can't tell apart the images that agree with all it mentions, so the best ranking finds the right one
+    with a chance of one over their number.
+
+    Args:
+        scenes: value numbers of the gallery's images `(n, factors)`.
+        mentions: value numbers of the captions' mentions `(m, factors)`, `UNSAID` where silent. Every caption
+            belongs to an image of the gallery.
+
+    Raises:
+        ValueError: a caption agrees with no image.
+    """
+    chances = []
+    for mention in mentions:
+        said = mention != UNSAID
+        agreeing = int((scenes[:, said] == mention[said]).all(axis=1).sum())
+        if not agreeing:
+            raise ValueError(f"a caption's mention {mention.tolist()} agrees with no image of the gallery; "
+                             "give the scenes of the images that the captions belong to")
+        chances.append(1 / agreeing)
+    return float(np.mean(chances))
+
+
+def _choose(chance: Iterator[float], must: int | None) -> list[int]:
+    """The factors that a caption mentions, at least one."""
+    manner, factors = next(chance), range(len(FACTORS))
+    edges = np.cumsum([share for share, _ in _MANNERS])
+    probability = _MANNERS[min(int(np.searchsorted(edges, manner, side="right")), len(_MANNERS) - 1)][1]
+    fallback = int(next(chance) * len(FACTORS)) if must is None else must
+    draws = [next(chance) for _ in factors]
+    said = [f for f in factors if probability is not None and draws[f] < probability]
+    return sorted({*said, fallback}) if must is not None or not said else said
+
+
+def _sentence(scene: Sequence[int], said: Sequence[int], chance: Iterator[float]) -> str:
+    """A sentence that says the factors `said` of a scene."""
+
+    def pick(options: Sequence[str]) -> str:
+        return options[int(next(chance) * len(options))]
+
+    factors = list(FACTORS)
+    names = {factors[f]: pick(SYNONYMS[factors[f]][FACTORS[factors[f]][scene[f]]]) for f in said}
+    noun = names.pop("shape", None) or pick(_NOUNS)
+    where = [names.pop(factor) for factor in ("place", "background") if factor in names]
+    if next(chance) < 0.5:
+        where.reverse()
+    texture = names.pop("texture", "")
+    looks = [texture if not texture.startswith("with ") else "", names.get("colour", "")]
+    if next(chance) < 0.5:
+        looks.reverse()
+    behind = texture if texture.startswith("with ") else ""
+    before = where.pop(0) + ", " if where and next(chance) < 0.2 else ""
+    words = [pick(_ARTICLES), names.get("size", ""), *looks, noun, behind, *where]
+    return _articles(before + pick(_FORMS).format(" ".join(word for word in words if word)))
+
+
+def _articles(text: str) -> str:
+    """`a` before a vowel becomes `an`."""
+    words = text.split()
+    for i, (word, following) in enumerate(zip(words, words[1:], strict=False)):
+        if word == "a" and following[0] in "aeiou":
+            words[i] = "an"
+    return " ".join(words)

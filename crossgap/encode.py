@@ -1,0 +1,137 @@
+"""Manifest → feature store: every image and text through its tower, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from crossgap import fingerprint, shards, store
+from crossgap.datasets.images import open_image, read_bytes
+
+if TYPE_CHECKING:
+    from crossgap.backbones import Backbone, Encoded
+
+COLUMNS = ("id", "group", "rank")
+
+
+class ChangedItemError(ValueError):
+    """A file is not the one that the manifest was made from."""
+
+
+def encode(
+    manifest: pd.DataFrame,
+    root: str | Path,
+    backbone: Backbone,
+    path: str | Path,
+    *,
+    provenance: dict,
+    scratch: str | Path,
+    batch_size: int = 256,
+    workers: int = 0,
+    shard_size: int = 1024,
+) -> None:
+    """Encode every item of a manifest and write the feature store at `path`.
+
+    Equal content is encoded once: an item is known by the digest of its bytes.
+
+    Args:
+        root: folder that the manifest's image paths are relative to.
+        provenance: attributes of the store beside the backbone's.
+        scratch: where done shards lie until they are no longer wanted.
+        batch_size, workers, shard_size: scheduling; they change nothing beyond rounding.
+
+    Raises:
+        ChangedItemError: an image changed since the manifest was made.
+    """
+    work = {
+        "image": lambda items: _images(backbone, items, Path(root), batch_size, workers),
+        "text": lambda items: _texts(backbone, items, batch_size),
+    }
+    done = {}
+    for modality, items in manifest.groupby("modality", sort=True):
+        done[modality] = shards.compute(
+            list(items["digest"]),
+            work[modality](items.reset_index(drop=True)),
+            scratch,
+            {"what": "encode", "modality": modality, "backbone": backbone.provenance},
+            size=shard_size,
+            label=f"{modality}s",
+        )
+    with store.creating(path, scratch, {**provenance, "backbone_provenance": backbone.provenance}) as writer:
+        for (modality, split), items in manifest.groupby(["modality", "split"], sort=True):
+            blocks = done[modality].blocks(list(items["digest"]), store.ROWS_A_SHARD)
+            writer.add(f"{modality}/{split}", _columns(items), blocks)
+
+
+def _columns(items: pd.DataFrame) -> dict[str, np.ndarray]:
+    names = [name for name in items if name in COLUMNS or name.startswith("label.")]
+    filled = {name: items[name] for name in names if items[name].notna().any()}
+    return {
+        name: (column if name == "rank" else column.fillna("").astype(str)).to_numpy()
+        for name, column in filled.items()
+    }
+
+
+def _arrays(parts: list[Encoded]) -> dict[str, np.ndarray]:
+    names = [name for name in ("features", "preprojection") if getattr(parts[0], name) is not None]
+    return {name: np.concatenate([getattr(part, name).cpu().numpy() for part in parts]) for name in names}
+
+
+def _texts(backbone: Backbone, items: pd.DataFrame, batch_size: int) -> shards.Work:
+    def work(cuts: list[list[int]], advance: Callable[[int], None]) -> Iterator[shards.Arrays]:
+        for cut in cuts:
+            parts, truncated = [], []
+            for start in range(0, len(cut), batch_size):
+                texts = items["text"].iloc[cut[start : start + batch_size]].tolist()
+                ids, cut_short = backbone.tokenize(texts)
+                parts.append(backbone.encode_texts(ids))
+                truncated.append(cut_short.numpy())
+                advance(len(texts))
+            yield {**_arrays(parts), "truncated": np.concatenate(truncated)}
+
+    return work
+
+
+def _images(backbone: Backbone, items: pd.DataFrame, root: Path, batch_size: int, workers: int) -> shards.Work:
+    def work(cuts: list[list[int]], advance: Callable[[int], None]) -> Iterator[shards.Arrays]:
+        from torch.utils.data import DataLoader
+
+        # one loader for all shards, so that decoding runs ahead over their borders
+        batches = [cut[start : start + batch_size] for cut in cuts for start in range(0, len(cut), batch_size)]
+        dataset = _Images(items["path"].tolist(), items["digest"].tolist(), root, backbone.transform)
+        loader = iter(
+            DataLoader(
+                dataset, batch_sampler=batches, num_workers=workers, pin_memory=backbone.device.type == "cuda"
+            )
+        )
+        for cut in cuts:
+            parts = []
+            for start in range(0, len(cut), batch_size):
+                parts.append(backbone.encode_images(next(loader)))
+                advance(len(cut[start : start + batch_size]))
+            yield _arrays(parts)
+
+    return work
+
+
+class _Images:
+    """A map-style torch dataset of transformed images, each checked against its digest."""
+
+    def __init__(self, paths: list[str], digests: list[str], root: Path, transform: Callable) -> None:
+        self.paths, self.digests, self.root, self.transform = paths, digests, root, transform
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, position: int):
+        content = read_bytes(self.root, self.paths[position])
+        if fingerprint.of_file(content) != self.digests[position]:
+            raise ChangedItemError(
+                f"{self.root / self.paths[position]} is not the file that the manifest was made from; "
+                "raise the dataset's `revision` in params.yaml to prepare it again"
+            )
+        return self.transform(open_image(content))

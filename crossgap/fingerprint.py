@@ -1,0 +1,41 @@
+"""Short names for what something was made from: equal content, equal fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def of_bytes(*parts: bytes) -> str:
+    """128-bit BLAKE2b, in hex, of length-prefixed parts (so that no two lists of parts collide by joining)."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def of_json(value: Any) -> str:
+    """Fingerprint of a JSON-able value, whatever the order of its keys."""
+    return of_bytes(json.dumps(value, sort_keys=True, ensure_ascii=False).encode())
+
+
+def of_rows(array: np.ndarray) -> list[str]:
+    """One fingerprint a row of an `(n, ...)` array, of its values and dtype."""
+    array = np.ascontiguousarray(array)
+    dtype = str(array.dtype).encode()
+    return [of_bytes(dtype, row.tobytes()) for row in array]
+
+
+def sha256_of_files(paths: list[Path]) -> str:
+    """SHA-256, in hex, of the files' bytes one after the other."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,149 @@
+"""The manifest: what a dataset holds, a row an item; `prepare` writes it and every later stage reads it.
+
+Columns: `id`, unique and stable; `modality`, "image" or "text"; `split`; `path` of an image, relative to the
+dataset's root, where a `.tar` may stand for a folder; `text`; `group`, the id of the image that a caption
+belongs to, for an image its own; `rank`, a caption's place among its image's captions, 0 first; `digest`,
+BLAKE2b-128 of the file or the text; any number of `label.<labelling>`. Missing values are None. Rows of the
+split "classes" are class prompts: texts with one label each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+FILE = "manifest.parquet"
+COLUMNS = ("id", "modality", "split", "path", "text", "group", "rank", "digest")
+LABEL = "label."
+CLASSES = "classes"
+_NAMED = 3
+
+
+class ManifestError(ValueError):
+    """A manifest breaks its contract; a line for each rule broken names items and the remedy."""
+
+
+def validate(frame: pd.DataFrame) -> pd.DataFrame:
+    """The manifest with its columns in order and of the right type: str or None, `rank` int64.
+
+    Raises:
+        ManifestError: columns are missing, unknown or of the wrong type, or rows break the contract.
+    """
+    frame = _typed(frame)
+    if frame.empty:
+        raise ManifestError("the manifest has no items: look at what its dataset's declaration points to")
+    broken = [_complaint(frame, rows, rule) for rows, rule in _rules(frame) if rows.any()]
+    if broken:
+        raise ManifestError("\n".join(broken))
+    return frame
+
+
+def write(frame: pd.DataFrame, folder: str | Path) -> Path:
+    """Validate and write `manifest.parquet` into the folder; equal manifests give equal bytes."""
+    frame = validate(frame)
+    columns = {
+        name: pa.array(frame[name].tolist(), pa.int64() if name == "rank" else pa.string()) for name in frame
+    }
+    path = Path(folder) / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), path, compression="zstd")
+    return path
+
+
+def read(folder: str | Path) -> pd.DataFrame:
+    """Read and validate the folder's manifest.
+
+    Raises:
+        ManifestError: there is none, or it breaks the contract.
+    """
+    path = Path(folder) / FILE
+    if not path.is_file():
+        raise ManifestError(f"{path} not found: the `prepare` stage of this dataset writes it")
+    return validate(pq.read_table(path).to_pandas())
+
+
+def labellings(frame: pd.DataFrame) -> list[str]:
+    """Names of the labellings, sorted."""
+    return sorted(name.removeprefix(LABEL) for name in frame if name.startswith(LABEL))
+
+
+def select(frame: pd.DataFrame, modality: str, split: str | None = None) -> pd.DataFrame:
+    """The rows of a modality, and of a split if one is named, in the manifest's order and numbered from 0."""
+    rows = frame["modality"] == modality
+    if split is not None:
+        rows &= frame["split"] == split
+    return frame[rows].reset_index(drop=True)
+
+
+def text_digest(text: str) -> str:
+    """BLAKE2b-128 of the text in UTF-8, in hexadecimal."""
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def caption_id(image_id: str, text: str, ordinal: int = 1) -> str:
+    """Id of a caption, whatever its place in the file; `ordinal` counts equal texts of the image from 1."""
+    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    return f"{image_id}#{digest}" + (f"-{ordinal}" if ordinal > 1 else "")
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    missing = [name for name in COLUMNS if name not in frame]
+    if missing:
+        raise ManifestError(f"the manifest lacks columns {', '.join(missing)}: add them")
+    extra = sorted(set(frame) - set(COLUMNS))
+    unknown = [name for name in extra if not name.startswith(LABEL) or name == LABEL]
+    if unknown:
+        raise ManifestError(f"unknown columns {', '.join(unknown)}: a labelling's is `{LABEL}<labelling>`")
+    columns = {}
+    for name in (*COLUMNS, *extra):
+        values = frame[name]
+        kind = pd.api.types.infer_dtype(values, skipna=True)
+        if name == "rank":
+            if kind != "integer" or values.isna().any():
+                raise ManifestError(f"column rank holds {kind} values or gaps: give every row an integer")
+            columns[name] = values.to_numpy(np.int64)
+        elif kind in ("string", "empty"):
+            columns[name] = values.astype(object).where(values.notna(), None).reset_index(drop=True)
+        else:
+            raise ManifestError(f"column {name} holds {kind} values: give strings, or None for none")
+    return pd.DataFrame(columns)
+
+
+def _rules(frame: pd.DataFrame) -> Iterator[tuple[pd.Series, str]]:
+    """Pairs of the rows that break a rule and the rule."""
+    image, text = frame["modality"] == "image", frame["modality"] == "text"
+    classes = frame["split"] == CLASSES
+    labels = frame[[f"{LABEL}{name}" for name in labellings(frame)]].notna().sum(axis=1)
+    captions = text & frame["group"].notna()
+    yield _blank(frame["id"]), "no id: give each item one"
+    yield frame["id"].duplicated(keep=False), "duplicate id: ids must be unique"
+    yield ~(image | text), "unknown modality: use 'image' or 'text'"
+    yield _blank(frame["split"]), "no split: name one, such as 'test'"
+    yield frame["split"].fillna("").str.contains("/"), "a split's name may not hold a '/': rename it"
+    yield image & _blank(frame["path"]), "image without path: give its path relative to the dataset's root"
+    yield text & _blank(frame["text"]), "text without text: write one, or leave the row out"
+    yield image & (frame["group"] != frame["id"]), "the group of an image must be its own id"
+    if image.any():
+        known = frame["group"].isin(frame.loc[image, "id"])
+        yield captions & ~known, "group is no image of the manifest: add the image, or leave the caption out"
+    repeated = captions & frame[["group", "rank"]].where(captions).duplicated(keep=False)
+    yield (frame["rank"] < 0) | repeated, "ranks must be 0 or more, and differ among the captions of an image"
+    yield image & classes, f"split {CLASSES!r} is kept for class prompts: name the images' split otherwise"
+    yield text & classes & (labels != 1), "a class prompt needs exactly one label"
+    yield _blank(frame["digest"]), "no digest: give the BLAKE2b-128 of its bytes or text"
+
+
+def _blank(column: pd.Series) -> pd.Series:
+    return column.fillna("").str.strip() == ""
+
+
+def _complaint(frame: pd.DataFrame, rows: pd.Series, rule: str) -> str:
+    ids = frame.loc[rows, "id"].drop_duplicates()
+    named = [repr(name) if name else f"row {row}" for row, name in ids[:_NAMED].items()]
+    return f"{rule} ({rows.sum()} rows: {', '.join(named)}{', …' if len(ids) > _NAMED else ''})"

@@ -1,0 +1,7 @@
+"""The report: evaluated cells in, one self-contained HTML page out."""
+
+from __future__ import annotations
+
+from crossgap.report.page import Cell, render
+
+__all__ = ["Cell", "render"]

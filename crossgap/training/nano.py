@@ -1,0 +1,223 @@
+"""The embedded backbone: a nano CLIP of open_clip's own classes, trained on the embedded world.
+
+Contrastive training as in CLIP (Radford et al. 2021, section 2), with fresh images at every step and batches made of
+groups of scenes that differ in one factor alone: what a small image tower learns last, such as shape, is then what
+it must know to tell an image from its neighbours.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from crossgap.datasets import world
+from crossgap.datasets.hashing import hashed, uniform
+from crossgap.training.bpe import learn_merges, write_merges
+
+if TYPE_CHECKING:
+    import open_clip
+    import torch
+
+MERGES, CONFIG, WEIGHTS = "bpe.txt.gz", "open_clip_config.json", "open_clip_model.safetensors"
+MEAN = STD = 0.5
+_VOCABULARY_IMAGES = 4000
+
+
+class Recipe(BaseModel):
+    """The section `nano` of params.yaml; every number of the training but what is standard in CLIP."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    seed: int = Field(0, ge=0)
+    steps: int = Field(ge=1)
+    batch_size: int = Field(128, ge=2)
+    lr: float = Field(1e-3, gt=0, description="peak; linear warm-up, then a cosine to zero")
+    warmup: int = Field(100, ge=1, description="steps")
+    weight_decay: float = Field(0.1, ge=0, description="of matrices; vectors have none")
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip_grad_norm: float = Field(1.0, gt=0)
+    logit_scale: float = Field(1 / 0.07, gt=0, description="1/temperature to start from; it is learned")
+    max_logit_scale: float = Field(100.0, gt=0)
+    varied: dict[str, float] = Field(description="factor → its share of the groups that differ in it alone")
+    merges: int = Field(1024, ge=0, description="most byte-pair merges of the vocabulary")
+    threads: int = Field(2, ge=1, description="of torch; another number rounds otherwise")
+    model: dict[str, Any] = Field(description="open_clip's model_cfg, without what follows from the vocabulary")
+
+    @field_validator("varied")
+    @classmethod
+    def _factors(cls, varied: dict[str, float]) -> dict[str, float]:
+        unknown = sorted(set(varied) - set(world.FACTORS))
+        if unknown:
+            raise ValueError(f"no factor {', '.join(unknown)}; the world has {', '.join(world.FACTORS)}")
+        if not varied or min(varied.values()) < 0 or sum(varied.values()) <= 0:
+            raise ValueError("needs shares of zero or more, not all zero")
+        return varied
+
+
+def batch(recipe: Recipe, step: int) -> tuple[np.ndarray, list[str]]:
+    """The images `(batch, 32, 32, 3)` and captions of a step: groups that differ in one factor, which is mentioned.
+
+    A group takes all values of its factor, less the combinations that are held out.
+    """
+    table, factors = world.combinations("train", recipe.seed), list(world.FACTORS)
+    sizes = np.array([len(values) for values in world.FACTORS.values()])
+    shares = np.array([recipe.varied.get(factor, 0.0) for factor in factors])
+    draws = uniform(hashed(recipe.seed, "groups", step, np.arange(2 * recipe.batch_size))).reshape(2, -1)
+    base = table[(draws[0] * len(table)).astype(int)]
+    varied = np.searchsorted(np.cumsum(shares / shares.sum())[:-1], draws[1], side="right")
+    values = np.arange(sizes.max())
+    scenes = np.repeat(base[:, None], len(values), axis=1)
+    scenes[np.arange(len(base))[:, None], values, varied[:, None]] = values
+    kept = (values < sizes[varied][:, None]) & ~world.held_out(scenes % sizes)
+    scenes, say = scenes[kept][: recipe.batch_size], np.repeat(varied, kept.sum(axis=1))[: recipe.batch_size]
+    keys = hashed(recipe.seed, "batch", step, np.arange(recipe.batch_size))
+    texts, _ = world.captions(scenes, keys, count=1, say=say)
+    return world.render(scenes, keys), [text for (text,) in texts]
+
+
+def train(recipe: Recipe, folder: Path, progress: bool = True) -> list[float]:
+    """Train the backbone and write it to a folder in open_clip's local-dir format. Gives the loss of each step.
+
+    The global state of torch (generator, threads) is left as it was.
+    """
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+    from tqdm import tqdm
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config = _write_config(recipe, folder)
+    tokenizer = load_tokenizer(folder)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(recipe.threads)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            model = open_clip.CLIP(**config, init_logit_scale=math.log(recipe.logit_scale))
+        optimizer, schedule = _optimizer(recipe, model)
+        losses: list[float] = []
+        for step in tqdm(range(recipe.steps), desc="nano", unit="step", disable=not progress):
+            images, texts = batch(recipe, step)
+            loss = _loss(model, to_tensor(images), tokenizer(texts))
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_grad_norm)
+            optimizer.step()
+            schedule.step()
+            with torch.no_grad():
+                model.logit_scale.clamp_(0, math.log(recipe.max_logit_scale))
+            losses.append(loss.item())
+    finally:
+        torch.set_num_threads(threads)
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
+    return losses
+
+
+def _write_config(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """Write the vocabulary and open_clip's configuration; gives the model's part of it."""
+    indices = np.arange(_VOCABULARY_IMAGES)
+    keys = world.item_keys("train", indices, recipe.seed)
+    texts, _ = world.captions(world.scenes("train", indices, recipe.seed), keys)
+    words = Counter(word for row in texts for text in row for word in text.replace(",", "").split())
+    merges = learn_merges(words, recipe.merges)
+    write_merges(folder / MERGES, merges)
+    text = {**recipe.model["text_cfg"], "vocab_size": 2 * 256 + len(merges) + 2, "tokenizer_kwargs": {"bpe_path": MERGES}}
+    config = {**recipe.model, "text_cfg": text}
+    preprocess = {"size": world.SIDE, "mode": "RGB", "mean": [MEAN] * 3, "std": [STD] * 3,
+                  "interpolation": "bicubic", "resize_mode": "shortest"}
+    document = json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=2)
+    (folder / CONFIG).write_text(document + "\n", encoding="utf-8")
+    return config
+
+
+def load_tokenizer(folder: Path) -> Callable[[list[str]], torch.Tensor]:
+    """open_clip's tokenizer of a backbone's folder, its vocabulary resolved against the folder."""
+    import open_clip
+
+    return open_clip.get_tokenizer(f"local-dir:{folder}", bpe_path=str(folder / MERGES))
+
+
+def to_tensor(images: np.ndarray) -> torch.Tensor:
+    """uint8 images `(n, 32, 32, 3)` as the tower's input `(n, 3, 32, 32)`."""
+    import torch
+
+    pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float()
+    return pixels.div_(255).sub_(MEAN).div_(STD)
+
+
+def text_features(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
+    """`model.encode_text` of tokens cut to the longest text: exact for a causal tower that reads the EOT."""
+    import torch
+
+    last = tokens.argmax(dim=1)
+    length = int(last.max()) + 1
+    x = model.token_embedding(tokens[:, :length]) + model.positional_embedding[:length]
+    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
+    return x[torch.arange(len(x)), last] @ model.text_projection
+
+
+def _loss(model: open_clip.CLIP, images: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    import open_clip
+    from torch.nn.functional import normalize
+
+    image, text = model.encode_image(images, normalize=True), normalize(text_features(model, tokens), dim=-1)
+    return open_clip.ClipLoss()(image, text, model.logit_scale.exp())
+
+
+def _optimizer(recipe: Recipe, model: open_clip.CLIP) -> tuple[Any, Any]:
+    import torch
+
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
+    vectors = [parameter for parameter in model.parameters() if parameter.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=1e-6)
+
+    def rate(step: int) -> float:
+        return min((step + 1) / recipe.warmup, 0.5 + 0.5 * math.cos(math.pi * step / recipe.steps))
+
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+
+
+def quality(folder: Path, seed: int, images: int = 400) -> dict[str, float]:
+    """What the backbone of a folder does on held-out images of the world.
+
+    Returns:
+        zero-shot accuracy of each labelling (templates averaged), recall@1 both ways beside the captions' ceiling,
+        the centroid distance of unit features, and the logit scale.
+    """
+    import open_clip
+    import torch
+    from torch.nn.functional import normalize
+
+    model = open_clip.create_model(f"local-dir:{folder}").eval()
+    tokenizer = load_tokenizer(folder)
+    indices = np.arange(images)
+    scenes, keys = world.scenes("test", indices, seed), world.item_keys("test", indices, seed)
+    texts, mentions = world.captions(scenes, keys)
+    prompts = world.class_prompts()
+    with torch.no_grad():
+        image = model.encode_image(to_tensor(world.render(scenes, keys)), normalize=True)
+        text = model.encode_text(tokenizer([text for row in texts for text in row]), normalize=True)
+        prompt = model.encode_text(tokenizer([row[3] for row in prompts]), normalize=True)
+    figures: dict[str, float] = {}
+    for number, (factor, values) in enumerate(world.FACTORS.items()):
+        of = [[i for i, row in enumerate(prompts) if row[:2] == (factor, value)] for value in values]
+        classes = normalize(torch.stack([prompt[rows].mean(dim=0) for rows in of]), dim=-1)
+        found = (image @ classes.T).argmax(dim=1).numpy()
+        figures[f"zero-shot/{factor}"] = float((found == scenes[:, number]).mean())
+    similarity = text @ image.T
+    owner = torch.arange(images).repeat_interleave(world.CAPTIONS_PER_IMAGE)
+    found = similarity.argmax(dim=0) // world.CAPTIONS_PER_IMAGE
+    figures["text-image/recall@1"] = float((similarity.argmax(dim=1) == owner).float().mean())
+    figures["text-image/recall@1 ceiling"] = world.recall_ceiling(scenes, mentions.reshape(-1, len(world.FACTORS)))
+    figures["image-text/recall@1"] = float((found == torch.arange(images)).float().mean())
+    figures["centroid distance"] = float((image.mean(dim=0) - text.mean(dim=0)).norm())
+    figures["logit scale"] = float(model.logit_scale.exp())
+    return figures

@@ -1,0 +1,33 @@
+"""What every stage script shares: its arguments, the validated params, where things lie."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from crossgap.params import Params, load
+
+DATA = Path("data")
+SCRATCH = DATA / "scratch"
+
+
+def dataset_folder(dataset: str) -> Path:
+    return DATA / "datasets" / dataset
+
+
+def features_folder(backbone: str, dataset: str) -> Path:
+    return DATA / "features" / backbone / dataset
+
+
+def metrics_folder(backbone: str, dataset: str) -> Path:
+    return DATA / "metrics" / backbone / dataset
+
+
+def run(stage: Callable[..., None]) -> None:
+    """Call `stage(params, *arguments)`; an error in what the user gave is a message, not a traceback."""
+    try:
+        params: Params = load()
+        stage(params, *sys.argv[1:])
+    except (ValueError, OSError) as error:
+        sys.exit(f"{Path(sys.argv[0]).stem}: {error}")

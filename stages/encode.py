@@ -1,0 +1,28 @@
+"""Manifest → feature store: python stages/encode.py BACKBONE DATASET"""
+
+from common import SCRATCH, dataset_folder, features_folder, run
+
+from crossgap import manifest
+from crossgap.encode import encode
+from crossgap.params import Params
+
+
+def main(params: Params, backbone: str, dataset: str) -> None:
+    items = manifest.read(dataset_folder(dataset))
+    from crossgap.backbones import load_backbone
+
+    machine = params.machine
+    encode(
+        items,
+        params.datasets[dataset].images_root(dataset_folder(dataset)),
+        load_backbone(**params.backbones[backbone].weights.model_dump(), device=machine.device),
+        features_folder(backbone, dataset) / "native.zarr",
+        provenance={"backbone": backbone, "dataset": dataset},
+        scratch=SCRATCH / "encode",
+        batch_size=machine.batch_size,
+        workers=machine.workers,
+        shard_size=machine.shard_size,
+    )
+
+
+run(main)

@@ -1,0 +1,43 @@
+"""Stores of a cell → metrics: python stages/evaluate.py BACKBONE DATASET, or: IMPORT"""
+
+import json
+from pathlib import Path
+
+from common import DATA, features_folder, metrics_folder, run
+
+from crossgap.evaluation import Cell, evaluate
+from crossgap.params import Params
+from crossgap.store import Store, open_store
+
+
+def main(params: Params, *names: str) -> None:
+    if len(names) == 1:
+        (name,) = names
+        folder, retrieval = DATA / "imports" / name, params.imports[name].retrieval
+        oti = ovi = False
+        out = metrics_folder("imports", name)
+    else:
+        backbone, dataset = names
+        folder, retrieval = features_folder(backbone, dataset), params.datasets[dataset].retrieval
+        oti, ovi = dataset in params.run.oti, dataset in params.run.ovi
+        out = metrics_folder(backbone, dataset)
+    cell = Cell(
+        open_store(folder / "native.zarr"),
+        _inversion(folder / "oti.zarr", oti),
+        _inversion(folder / "ovi.zarr", ovi),
+        retrieval.query,
+        retrieval.gallery,
+        retrieval.labellings,
+    )
+    found = evaluate(cell, seed=params.evaluate.seed, clouds=params.evaluate.clouds)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "metrics.json").write_text(json.dumps(found.metrics, indent=1) + "\n")
+    found.queries.to_parquet(out / "queries.parquet", index=False)
+    found.clouds.to_csv(out / "clouds.csv", index=False)
+
+
+def _inversion(path: Path, wanted: bool) -> Store | None:
+    return open_store(path) if wanted else None
+
+
+run(main)

@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from crossgap.datasets import images
+from crossgap.datasets.images import ImageError, check, check_all, list_images, open_image, read_bytes
+
+
+def encoded(
+    kind: str = "JPEG", size: tuple[int, int] = (40, 30), seed: int = 0, mode: str = "RGB", **options
+) -> bytes:
+    """A picture of noise, so that the whole of the file is needed to decode it."""
+    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).convert(mode).save(file, kind, **options)
+    return file.getvalue()
+
+
+def pack(tar, members: dict[str, bytes]) -> None:
+    with tarfile.open(tar, "w") as archive:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+
+
+def unpack(folder, members: dict[str, bytes]) -> None:
+    for name, data in members.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+PHOTOS = {f"{folder}/{i}.jpg": encoded(seed=i) for i, folder in enumerate(["a", "a", "b", "a/deep"])}
+
+
+def test_folder_tar_and_folder_of_tars_give_the_same_bytes(tmp_path):
+    unpack(tmp_path / "folder", PHOTOS)
+    pack(tmp_path / "plain.tar", PHOTOS)
+    pack(tmp_path / "dotted.tar", {f"./{name}": data for name, data in PHOTOS.items()})
+    for root, before in [
+        (tmp_path / "folder", ""),
+        (tmp_path, "folder/"),
+        (tmp_path / "plain.tar", ""),
+        (tmp_path / "dotted.tar", ""),
+        (tmp_path, "plain.tar/"),
+        (tmp_path, "dotted.tar/"),
+    ]:
+        assert [read_bytes(root, before + name) for name in PHOTOS] == list(PHOTOS.values())
+    assert list_images(tmp_path / "folder") == list_images(tmp_path / "dotted.tar") == sorted(PHOTOS)
+    expected = [f"{root}/{name}" for root in ("folder", "plain.tar", "dotted.tar") for name in PHOTOS]
+    assert list_images(tmp_path) == sorted(expected)
+
+
+def test_a_folder_may_be_named_like_a_tar(tmp_path):
+    unpack(tmp_path / "x.tar", {"y.jpg": PHOTOS["a/0.jpg"]})
+    assert list_images(tmp_path) == ["x.tar/y.jpg"]
+    assert read_bytes(tmp_path, "x.tar/y.jpg") == PHOTOS["a/0.jpg"]
+
+
+def test_listing_takes_image_extensions_and_leaves_hidden_files(tmp_path):
+    names = ["A.JPG", "b.jpeg", "c.Png", "d.webp", "e.tiff", "f.gif", "g.bmp"]
+    others = [".h.jpg", "._A.jpg", ".trash/i.jpg", "notes.txt", "jpg", "k.jpg.bak", ".keep.tar"]
+    unpack(tmp_path, dict.fromkeys(names + others, b""))
+    assert list_images(tmp_path) == sorted(names)
+    (tmp_path / ".keep.tar").unlink()
+    pack(tmp_path / "x.tar", dict.fromkeys(names + others, b""))
+    assert list_images(tmp_path / "x.tar") == sorted(names)
+
+
+def test_listing_follows_links_to_folders_but_not_in_circles(tmp_path):
+    unpack(tmp_path / "elsewhere", {"a.jpg": b""})
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "circle").symlink_to(tmp_path / "root")
+    assert list_images(tmp_path / "root") == ["link/a.jpg"]
+
+
+def test_listing_what_is_not_there_or_a_bad_tar_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        list_images(tmp_path / "nowhere")
+    with tarfile.open(tmp_path / "x.tar", "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("a.jpg"))
+    with pytest.raises(ImageError, match=r"x\.tar: not a whole uncompressed tar"):
+        list_images(tmp_path)
+    pack(tmp_path / "x.tar", PHOTOS)
+    whole = (tmp_path / "x.tar").read_bytes()
+    (tmp_path / "x.tar").write_bytes(whole[: 512 + len(PHOTOS["a/0.jpg"]) // 2])
+    with pytest.raises(ImageError, match="not a whole uncompressed tar"):
+        list_images(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/hostname", "../x.jpg", "a/../x.jpg", "a//x.jpg", "./x.jpg", "", "x\0.jpg"]
+)
+def test_paths_may_not_leave_the_root(tmp_path, path):
+    (tmp_path / "root" / "a").mkdir(parents=True)
+    (tmp_path / "x.jpg").write_bytes(PHOTOS["a/0.jpg"])
+    with pytest.raises(ImageError, match="not a plain path"):
+        read_bytes(tmp_path / "root", path)
+
+
+def test_members_of_a_tar_that_are_links_or_climb_out_are_refused(tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        for name, kind in [("soft.jpg", tarfile.SYMTYPE), ("hard.jpg", tarfile.LNKTYPE)]:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "/etc/hostname"
+            archive.addfile(member)
+        archive.addfile(tarfile.TarInfo("../climb.jpg"))
+    assert list_images(tmp_path) == ["x.tar/../climb.jpg", "x.tar/hard.jpg", "x.tar/soft.jpg"]
+    for path in ("x.tar/soft.jpg", "x.tar/hard.jpg"):
+        with pytest.raises(ImageError, match="a link or special member"):
+            read_bytes(tmp_path, path)
+    with pytest.raises(ImageError, match="not a plain path"):
+        read_bytes(tmp_path, "x.tar/../climb.jpg")
+
+
+@pytest.mark.parametrize("path", ["x.jpg", "a/x.jpg", "x.tar/x.jpg", "file/x.jpg", "none.tar/x.jpg"])
+def test_a_missing_file_is_named(tmp_path, path):
+    pack(tmp_path / "x.tar", PHOTOS)
+    (tmp_path / "file").touch()
+    with pytest.raises(ImageError, match="no such file") as error:
+        read_bytes(tmp_path, path)
+    assert error.value.path == path and check(tmp_path, path) == (None, "no such file")
+
+
+def test_a_tar_is_indexed_once_until_it_changes(tmp_path, monkeypatch):
+    pack(tmp_path / "x.tar", PHOTOS)
+    opened = []
+    original = tarfile.open
+    monkeypatch.setattr(tarfile, "open", lambda *a, **k: (opened.append(a), original(*a, **k))[1])
+    with ThreadPoolExecutor(8) as pool:
+        paths = [f"x.tar/{name}" for name in PHOTOS] * 50
+        assert list(pool.map(lambda path: read_bytes(tmp_path, path), paths)) == list(PHOTOS.values()) * 50
+    assert len(opened) == 1
+    monkeypatch.setattr(tarfile, "open", original)
+    pack(tmp_path / "x.tar", {"a/0.jpg": b"new"})
+    assert read_bytes(tmp_path, "x.tar/a/0.jpg") == b"new"
+
+
+def test_a_forked_process_reads_a_tar_opened_before_even_while_the_lock_is_held(tmp_path):
+    pack(tmp_path / "x.tar", PHOTOS)
+    read_bytes(tmp_path, "x.tar/a/0.jpg")
+    with images._lock:
+        child = os.fork()
+        if child == 0:
+            same = read_bytes(tmp_path, "x.tar/b/2.jpg") == PHOTOS["b/2.jpg"]
+            os._exit(0 if same else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+SIXTEEN = np.linspace(0, 65535, 40 * 30).astype(np.uint16).reshape(30, 40)
+
+
+def saved(image: Image.Image, kind: str, **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+FORMATS = {
+    "colour.jpg": (encoded(), "RGB"),
+    "progressive.jpg": (encoded(progressive=True), "RGB"),
+    "grey.jpg": (encoded(mode="L"), "L"),
+    "cmyk.jpg": (encoded(mode="CMYK"), "CMYK"),
+    "palette.png": (encoded("PNG", mode="P"), "P"),
+    "one_bit.png": (encoded("PNG", mode="1"), "1"),
+    "alpha.png": (encoded("PNG", mode="RGBA"), "RGBA"),
+    "grey_alpha.png": (encoded("PNG", mode="LA"), "LA"),
+    "sixteen.png": (saved(Image.fromarray(SIXTEEN), "PNG"), "L"),
+    "moving.gif": (
+        encoded("GIF", save_all=True, append_images=[Image.new("RGB", (40, 30), c) for c in ("red", "blue")]),
+        None,
+    ),
+    "lossless.webp": (encoded("WEBP", lossless=True), "RGB"),
+    "scan.tiff": (encoded("TIFF", mode="CMYK"), "CMYK"),
+    "bitmap.bmp": (encoded("BMP"), "RGB"),
+    "gray.pgm": (encoded("PPM", mode="L"), "L"),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_formats_and_modes_open_as_they_are_stored(tmp_path, name):
+    data, mode = FORMATS[name]
+    (tmp_path / name).write_bytes(data)
+    image = open_image(tmp_path, name)
+    assert image.size == (40, 30) and image.mode == (mode or image.mode)
+    assert image.convert("RGB").getextrema() != ((0, 0),) * 3
+    assert check(tmp_path, name) == (hashlib.blake2b(data, digest_size=16).hexdigest(), None)
+    if name != "sixteen.png":
+        plain = Image.open(io.BytesIO(data)).convert("RGB")
+        assert np.array_equal(np.asarray(image.convert("RGB")), np.asarray(plain))
+
+
+def test_sixteen_bits_keep_their_high_byte_instead_of_turning_white(tmp_path):
+    (tmp_path / "x.png").write_bytes(FORMATS["sixteen.png"][0])
+    grey = np.asarray(open_image(tmp_path, "x.png").convert("RGB"))
+    assert np.array_equal(grey, np.repeat((SIXTEEN // 256)[..., None], 3, axis=2))
+
+
+def test_pixels_of_32_bits_are_refused(tmp_path):
+    Image.fromarray(np.linspace(0, 1, 1200, dtype=np.float32).reshape(30, 40)).save(tmp_path / "x.tiff")
+    assert "32-bit" in check(tmp_path, "x.tiff")[1]
+    with pytest.raises(ImageError, match="32-bit"):
+        open_image(tmp_path, "x.tiff")
+
+
+def test_exif_orientation_is_not_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "x.jpg").write_bytes(encoded(exif=exif))
+    assert open_image(tmp_path, "x.jpg").size == (40, 30)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["colour.jpg", "progressive.jpg", "grey.jpg", "alpha.png", "lossless.webp", "scan.tiff", "bitmap.bmp"],
+)
+@pytest.mark.filterwarnings("ignore:Truncated File Read")
+def test_a_file_cut_anywhere_is_found_or_has_all_its_pixels(tmp_path, name, monkeypatch):
+    data, _ = FORMATS[name]
+    whole = np.asarray(Image.open(io.BytesIO(data)))
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as a careless library may leave it
+    for length in [*range(1, len(data), max(1, len(data) // 40)), *range(len(data) - 8, len(data))]:
+        (tmp_path / name).write_bytes(data[:length])
+        digest, problem = check(tmp_path, name)
+        assert digest == hashlib.blake2b(data[:length], digest_size=16).hexdigest()
+        if problem is None:
+            assert np.array_equal(np.asarray(open_image(tmp_path, name)), whole)
+        else:
+            assert problem.startswith(("truncated or damaged", "not an image"))
+            with pytest.raises(ImageError):
+                open_image(tmp_path, name)
+
+
+def test_a_half_jpeg_is_truncated(tmp_path):
+    (tmp_path / "x.jpg").write_bytes(encoded()[: len(encoded()) // 2])
+    assert check(tmp_path, "x.jpg")[1].startswith("truncated or damaged: ")
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"", "empty file (0 bytes)"),
+        (b"<html>404</html>", "not an image that Pillow can read"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 50, "not an image that Pillow can read"),
+    ],
+)
+def test_what_is_no_image_is_told(tmp_path, data, problem):
+    (tmp_path / "x.jpg").write_bytes(data)
+    assert check(tmp_path, "x.jpg")[1] == problem
+    with pytest.raises(ImageError) as error:
+        open_image(tmp_path, "x.jpg")
+    assert str(error.value) == f"x.jpg: {problem}"
+
+
+def test_a_folder_named_like_an_image_is_told(tmp_path):
+    (tmp_path / "x.jpg").mkdir()
+    assert check(tmp_path, "x.jpg")[1].startswith("can't be read")
+
+
+def test_a_decompression_bomb_is_told(tmp_path, monkeypatch):
+    (tmp_path / "x.png").write_bytes(FORMATS["alpha.png"][0])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert check(tmp_path, "x.png")[1].startswith("too large: ")
+
+
+@pytest.mark.parametrize("workers", [0, 1, 4])
+def test_a_table_of_checks_is_in_the_order_of_the_paths(tmp_path, workers, monkeypatch):
+    monkeypatch.setattr(images, "_SUBMITTED_AT_ONCE", 3)
+    unpack(tmp_path, PHOTOS | {"c.png": b"", "d.png": b"no"})
+    paths = ["d.png", *PHOTOS, "c.png", "e.png", "b/2.jpg"]
+    table = check_all(tmp_path, paths, workers)
+    assert list(table) == ["path", "digest", "problem"]
+    assert [tuple(row) for row in table.itertuples(index=False)] == [(p, *check(tmp_path, p)) for p in paths]
+    assert table["problem"].notna().tolist() == [True, *[False] * len(PHOTOS), True, True, False]
+
+
+def test_checking_nothing_gives_an_empty_table(tmp_path):
+    assert list(check_all(tmp_path, [])) == ["path", "digest", "problem"]

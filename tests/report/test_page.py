@@ -1,0 +1,304 @@
+"""The report's page against an independent HTML parser."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from crossgap.report import Cell, render
+
+IMAGE_QUERIES = ("image-image", "oti-image", "oti-oti", "text-image")
+TEXT_QUERIES = ("text-text", "ovi-text", "ovi-ovi", "image-text")
+METRICS = ("mAP", "mAP@R", "R-precision", "recall@1", "recall@5", "recall@10")
+VOID = {"meta", "img", "br", "link", "hr", "input"}
+URL_ATTRIBUTES = {"src", "href", "srcset", "data", "action", "poster", "xlink:href"}
+
+
+class Page(HTMLParser):
+    """Tags with attributes, tables as a caption and rows of cell texts, and all text outside of styles."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.tables: list[tuple[str, list[list[str]]]] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert not self.open, f"unclosed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append(("", []))
+        if tag == "tr":
+            self.tables[-1][1].append([])
+        if tag in ("th", "td"):
+            self.tables[-1][1][-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+        if tag in ("dt", "dd"):
+            self.text += " "
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.text += data
+        if "caption" in self.open:
+            caption, rows = self.tables[-1]
+            self.tables[-1] = (caption + data, rows)
+        elif "th" in self.open or "td" in self.open:
+            self.tables[-1][1][-1][-1] += data
+
+    def table(self, caption: str, number: int = 0) -> list[list[str]]:
+        """The rows of the `number`-th table whose caption starts with `caption`, heading first."""
+        return [rows for text, rows in self.tables if text.startswith(caption)][number]
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def metrics(relevances=("group", "colour")) -> dict[str, float]:
+    """Every key of the contract, each with a value of its own."""
+    values: dict[str, float] = {}
+    number = 0.100011
+    for task in (*IMAGE_QUERIES, *TEXT_QUERIES):
+        for relevance in relevances:
+            for metric in METRICS:
+                values[f"retrieval/{task}/{relevance}/{metric}"] = number = round(number + 0.007013, 6)
+    for task in ("image-text", "oti-text", "image-ovi"):
+        values[f"classification/{task}/colour/accuracy"] = number = round(number - 0.003017, 6)
+    gap = [("centroid_distance", 0.8514), ("linear_separability", 0.9876), ("alignment", 1.3804)]
+    gap += [("uniformity_image", -1.7951), ("uniformity_text", -1.8412)]
+    values |= {f"gap/{name}": value for name, value in gap}
+    values |= {"items/images": 1000, "items/texts": 5000, "items/texts_truncated": 7}
+    return values | {"inversion/oti/loss": 0.12346, "inversion/ovi/loss": 0.34567}
+
+
+def clouds() -> pd.DataFrame:
+    modalities = ["image"] * 5 + ["text"] * 5
+    ids = [f"{modality}{i}" for i, modality in enumerate(modalities)]
+    return pd.DataFrame({"x": range(10), "y": [i % 3 for i in range(10)], "modality": modalities, "id": ids})
+
+
+def cell(backbone="nano", dataset="world", **changes) -> Cell:
+    problems = pd.DataFrame({"id": ["w/3"], "item": ["images/3.jpg"], "problem": ["zero-byte file"]})
+    provenance = {"model": "nano-vit", "libraries": {"torch": "2.15"}, "mean": [0.5, 0.25]}
+    defaults = {"metrics": metrics(), "clouds": clouds(), "problems": problems, "provenance": provenance}
+    return Cell(backbone, dataset, **defaults | changes)
+
+
+def percent(fraction: float) -> str:
+    return f"{fraction * 100:.2f}"
+
+
+def points(difference: float) -> str:
+    return f"{difference * 100:+.2f}".replace("-", "−")
+
+
+@pytest.mark.parametrize("tasks", [IMAGE_QUERIES, TEXT_QUERIES])
+def test_retrieval_tables_hold_every_number(tasks):
+    values = metrics()
+    baseline = tasks[0]
+    page = Page(render([cell()]))
+    heading, *rows = page.table(f"mAP in percent, by query-gallery; differences to {baseline}")
+    assert [name.lower() for name in heading] == ["relevance", *tasks]
+    assert [row[0] for row in rows] == ["group", "colour"]
+    for row in rows:
+        fractions = [values[f"retrieval/{task}/{row[0]}/mAP"] for task in tasks]
+        base = fractions[0]
+        assert row[1] == percent(base)
+        assert row[2] == f"{percent(fractions[1])} {points(fractions[1] - base)}"
+        assert row[3] == f"{percent(fractions[2])} {points(fractions[2] - base)}"
+        assert row[4] == percent(fractions[3])  # other queries: no difference
+
+    name = "Image" if baseline == "image-image" else "Text"
+    heading, *rows = page.table(f"{name} queries, all metrics")
+    assert len(rows) == 2 * len(tasks)
+    for relevance, task, *shown in rows:
+        keys = [f"retrieval/{task.lower()}/{relevance}/{metric}" for metric in heading[2:]]
+        assert shown == [percent(values[key]) for key in keys]
+
+
+def test_classification_gap_items_and_inversion_hold_every_number():
+    values = metrics()
+    page = Page(render([cell()]))
+    _, row = page.table("Accuracy in percent")
+    tasks = ("image-text", "oti-text", "image-ovi")
+    base, *others = (values[f"classification/{task}/colour/accuracy"] for task in tasks)
+    assert row == ["colour", percent(base), *(f"{percent(other)} {points(other - base)}" for other in others)]
+    heading, row = page.table("Gap measures", 0)
+    assert dict(zip(heading, row, strict=True)) == {
+        "backbone": "nano",
+        "dataset": "world",
+        "centroid distance": "0.851",
+        "linear separability": "0.988",
+        "uniformity, images": "−1.795",
+        "uniformity, texts": "−1.841",
+        "alignment": "1.380",
+    }
+    assert [value for _, value, _ in page.table("Gap measures", 1)] == row[2:]
+    assert page.table("Mean final loss") == [["OTI", "0.1235"], ["OVI", "0.3457"]]
+    assert page.table("Left out")[1:] == [["w/3", "images/3.jpg", "zero-byte file"]]
+    facts = re.sub(r"\s+", " ", page.text)
+    assert "images 1,000" in facts
+    assert "texts truncated 7" in facts
+    assert "set aside 1" in facts
+    assert "libraries torch 2.15" in facts
+    assert "mean 0.5, 0.25" in facts
+
+
+def test_summary_over_several_cells_and_contents():
+    cells = [cell(), cell(dataset="flickr8k"), cell("ViT-B-32", "world", metrics={"gap/new_measure": 0.25})]
+    page = Page(render(cells))
+    heading, *rows = page.table("Gap measures", 0)
+    assert [row[:2] for row in rows] == [["nano", "world"], ["nano", "flickr8k"], ["ViT-B-32", "world"]]
+    assert heading[-1] == "new measure"
+    assert [row[-1] for row in rows] == ["–", "–", "0.250"]
+    assert rows[2][2:-1] == ["–"] * 5
+    fractions = [metrics()[f"retrieval/{task}/group/mAP"] for task in ("image-image", "oti-image")]
+    expected = [percent(fractions[0]), f"{percent(fractions[1])} {points(fractions[1] - fractions[0])}"]
+    assert page.table("Image queries, mAP")[1] == ["nano", "world", "group", *expected]
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = [link["href"] for link in page.all("a") if link["href"].startswith("#")]
+    assert {target.removeprefix("#") for target in targets} <= set(ids)
+    assert len(set(targets)) == 3
+    assert not Page(render([cell()])).all("nav")
+
+
+def test_anchors_of_like_names_differ():
+    page = Page(render([cell("a/b", "c"), cell("a b", "c"), cell("日本", "c")]))
+    headings = [heading["id"] for heading in page.all("h2") if heading["id"].startswith("cell-")]
+    assert len(set(headings)) == 3
+
+
+@pytest.mark.parametrize(
+    ("difference", "text", "sign"),
+    [(0.0123, "+1.23", "up"), (-0.0123, "−1.23", "down"), (-0.00002, "±0.00", "level")],
+)
+def test_difference_carries_its_sign(difference, text, sign):
+    values = {"retrieval/image-image/group/mAP": 0.5, "retrieval/oti-image/group/mAP": 0.5 + difference}
+    page = Page(render([cell(metrics=values)]))
+    assert page.table("mAP in percent")[1][2].endswith(f" {text}")
+    assert {"class": f"difference {sign}"} in page.all("span")
+
+
+def test_user_text_is_escaped():
+    nasty = "<script>alert('x')</script> & \"q\" {{ 7 * 7 }}"
+    values = {f"retrieval/image-image/{nasty}/mAP": 0.5, f"gap/{nasty}": 0.5, f"items/{nasty}": 3, nasty: 0.5}
+    problems = pd.DataFrame({"id": [nasty], "item": [nasty], "problem": [nasty]})
+    points = clouds().assign(modality=nasty)
+    html = render([Cell(nasty, nasty, values, points, problems, {nasty: nasty}), cell()])
+    page = Page(html)
+    assert not page.all("script")
+    assert "<script" not in html
+    assert page.table("Left out")[1] == [nasty] * 3
+    assert page.table("mAP in percent, by")[1][0] == nasty
+    assert page.text.count(nasty) > 8
+
+
+def test_page_loads_nothing():
+    html = render([cell(), cell(dataset="other")])
+    page = Page(html)
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    for tag, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in URL_ATTRIBUTES & attributes.keys():
+            address = attributes[name]
+            allowed = ("#", "https://arxiv.org/abs/") if tag == "a" else ("data:image/",)
+            assert address.startswith(allowed), (tag, name, address)
+    assert "url(" not in html
+    assert "@import" not in html
+    for number in ("2502.04263", "2405.18570", "2603.16100"):
+        assert f"https://arxiv.org/abs/{number}" in html
+
+
+def test_figures_are_described_and_page_is_labelled():
+    page = Page(render([cell()]))
+    (image,) = page.all("img")
+    assert "5 image features and 5 text features" in image["alt"]
+    assert page.all("html") == [{"lang": "en"}]
+    assert len(page.all("h1")) == 1
+    assert len(page.all("caption")) == len(page.all("table"))
+    assert all("scope" in heading for heading in page.all("th"))
+
+
+def test_equal_cells_give_equal_bytes():
+    first = render([cell()])
+    assert render([cell(metrics=dict(reversed(metrics().items())))]) == first
+    assert not re.search(r"20\d\d-\d\d-\d\d", first)
+
+
+def test_imported_image_features_alone():
+    page = Page(render([Cell("openai", "dtd", {"retrieval/image-image/class/mAP": 0.2897})]))
+    assert page.table("mAP in percent")[1] == ["class", "28.97", "– ", "– ", "–"]
+    for sentence in ("no text queries", "no labelling", "no clouds to draw", "not recorded"):
+        assert f"– {sentence}" in page.text
+    assert [row[1] for row in page.table("Gap measures", 1)] == ["–"] * 5
+    assert re.search(r"truncated captions\s*–", page.text)
+    assert re.search(r"set aside\s*0", page.text)
+    assert not page.all("img")
+    assert not [text for text, _ in page.tables if text.startswith("Mean final loss")]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metrics": {}, "clouds": None, "problems": None, "provenance": {}},
+        {"clouds": clouds().iloc[:0], "problems": pd.DataFrame(columns=["id", "item", "problem"])},
+        {"clouds": clouds().query("modality == 'text'")},
+        {"clouds": clouds().iloc[:1]},
+        {"metrics": {key: value for key, value in metrics().items() if not re.search("oti|ovi", key)}},
+        {"metrics": {key: value for key, value in metrics().items() if "image-image" not in key}},
+        {"metrics": dict.fromkeys(metrics(), float("nan"))},
+        {"metrics": dict.fromkeys(metrics())},
+    ],
+)
+def test_missing_pieces(changes):
+    page = Page(render([cell(**changes)]))
+    assert not re.search(r"\b(nan|None|inf)\b", page.text)
+
+
+def test_missing_baseline_gives_no_difference():
+    page = Page(render([cell(metrics={"retrieval/oti-image/group/mAP": 0.25})]))
+    assert page.table("mAP in percent")[1] == ["group", "–", "25.00 ", "– ", "–"]
+
+
+def test_unknown_numbers_are_listed():
+    values = {
+        "retrieval_ceiling/text-image/group/recall@1": 0.63,
+        "retrieval/pca-image/colour/mAP": 0.5,
+        "classification/image-text/colour/top5": 0.75,
+        "speed": 12.5,
+    }
+    page = Page(render([cell(metrics=values)]))
+    assert page.table("Metrics by their key") == [
+        ["classification/image-text/colour/top5", "0.75"],
+        ["retrieval/pca-image/colour/mAP", "50.00 %"],
+        ["retrieval_ceiling/text-image/group/recall@1", "63.00 %"],
+        ["speed", "12.5"],
+    ]
+
+
+def test_relevance_with_a_slash():
+    page = Page(render([cell(metrics={"retrieval/image-image/a/b/mAP": 0.5})]))
+    assert page.table("mAP in percent")[1][:2] == ["a/b", "50.00"]
+
+
+def test_refusals_name_the_cell():
+    with pytest.raises(ValueError, match="nothing to report"):
+        render([])
+    with pytest.raises(ValueError, match="nano · world is there twice"):
+        render([cell(), cell()])
+    with pytest.raises(ValueError, match="nano · world: clouds: no column modality"):
+        render([cell(clouds=clouds().drop(columns="modality"))])
+    with pytest.raises(ValueError, match="1 of 10 points have no finite coordinates, the first is 'image0'"):
+        render([cell(clouds=clouds().assign(x=[float("nan")] + [0.0] * 9))])
+    with pytest.raises(ValueError, match="nano · world: problems: no column item"):
+        render([cell(problems=pd.DataFrame({"id": ["a"], "problem": ["b"]}))])

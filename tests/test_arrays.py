@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from crossgap.arrays import as_unit_rows, exact_rows, label_array, label_codes, unit_rows
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (np.float16, np.float32), (np.float32, np.float32), (np.float64, np.float64),
+        (">f4", np.float32), (np.int8, np.float64),
+    ],
+)  # fmt: skip
+def test_rows_become_unit_length(given, expected):
+    rows = unit_rows(np.array([[3, 4], [0, -2], [1, 1]], dtype=given))
+    assert rows.dtype == expected
+    np.testing.assert_allclose(rows, [[0.6, 0.8], [0, -1], [2**-0.5, 2**-0.5]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_lengths_neither_overflow_nor_vanish(scale):
+    np.testing.assert_allclose(unit_rows(np.float32([[3 * scale, 4 * scale]])), [[0.6, 0.8]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_torch_tensors_stay_torch(dtype):
+    rows = as_unit_rows(torch.tensor([[3.0, 4.0]], dtype=dtype, requires_grad=True))
+    assert rows.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    torch.testing.assert_close(rows, torch.tensor([[0.6, 0.8]], dtype=rows.dtype))
+    assert as_unit_rows(np.float16([[3, 4]])).dtype == torch.float32
+
+
+def test_inner_products_of_exact_rows_are_exact():
+    x = exact_rows(np.random.default_rng(0).standard_normal((6, 300)))
+    product = x @ x.T
+    for i, j in [(0, 0), (0, 1), (2, 5)]:
+        exact = sum(Fraction(a) * Fraction(b) for a, b in zip(x[i].tolist(), x[j].tolist(), strict=True))
+        assert Fraction(product[i, j].item()) == exact
+
+
+@pytest.mark.parametrize(
+    ("features", "error", "message"),
+    [
+        (np.ones(3), ValueError, r"x has shape \(3,\)"),
+        (np.ones((2, 3, 4)), ValueError, r"x has shape \(2, 3, 4\)"),
+        (np.ones((0, 4)), ValueError, "x is empty"),
+        (np.ones((4, 0)), ValueError, "x is empty"),
+        ([["a", "b"]], TypeError, "not real numbers"),
+        (np.ones((2, 2), complex), TypeError, "complex128"),
+        (
+            [[1, 1], [0, np.nan], [1, np.inf], [-np.inf, 1]],
+            ValueError,
+            r"infinity in 3 of 4 rows \(1, 2, 3\)",
+        ),
+        (np.zeros((9, 2)), ValueError, r"zero vectors.* in 9 of 9 rows \(0, 1, 2, 3, 4 and 4 more\)"),
+    ],
+)
+def test_unusable_features_are_named(features, error, message):
+    with pytest.raises(error, match=message):
+        unit_rows(features, "x")
+
+
+def test_equal_labels_get_equal_codes():
+    first = label_array(["a", "b", None, np.str_("c")], 4, "first")
+    second = label_array(np.array(["c", "a", "", "d"]), 4, "second")
+    codes = np.equal.outer(*label_codes(first, second, ("first", "second")))
+    assert np.argwhere(codes).tolist() == [[0, 1], [3, 0]]
+
+
+def test_importing_the_measures_loads_neither_torch_nor_scikit_learn():
+    code = (
+        "import sys, crossgap.retrieval, crossgap.gap, crossgap.classification;"
+        "print({'torch', 'sklearn', 'scipy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
