@@ -32,14 +32,18 @@ def import_(
     name: Annotated[str, typer.Argument(help="of the store, under data/imports")],
     arrays: Annotated[
         list[str] | None,
-        typer.Argument(help="image/SPLIT[:COLUMN]=FILE[:KEY] or text/SPLIT[:COLUMN]=FILE[:KEY], one an array"),
+        typer.Argument(
+            help="image/SPLIT[:COLUMN]=FILE[:KEY] or text/SPLIT[:COLUMN]=FILE[:KEY], one an array"
+        ),
     ] = None,
     clip_retrieval: Annotated[
         Path | None, typer.Option(help="a folder that `clip-retrieval inference` wrote, instead of arrays")
     ] = None,
     split: Annotated[str, typer.Option(help="split of the clip-retrieval folder's items")] = "test",
     backbone: Annotated[str, typer.Option(help="what encoded the features")] = "unknown",
-    dataset: Annotated[str | None, typer.Option(help="what was encoded; the store's name if not given")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="what was encoded; the store's name if not given")
+    ] = None,
     note: Annotated[str, typer.Option(help="where the features come from")] = "",
     force: Annotated[bool, typer.Option(help="replace a store of this name")] = False,
 ) -> None:
@@ -52,10 +56,12 @@ def import_(
     """
     from crossgap import importing
 
-    path = IMPORTS / name / "native.zarr"
+    path = IMPORTS / name / "native.zarr.zip"
     with _explained():
         if path.exists() and not force:
-            raise importing.FeatureImportError(f"{path} exists: choose another name, or replace it with --force")
+            raise importing.FeatureImportError(
+                f"{path} exists: choose another name, or replace it with --force"
+            )
         if bool(arrays) == bool(clip_retrieval):
             raise importing.FeatureImportError("give arrays or --clip-retrieval FOLDER, one of the two")
         if clip_retrieval:
@@ -72,7 +78,9 @@ def import_(
         )
     for group in store.groups:
         typer.echo(f"{group}: {len(store[group])} items, width {store[group].features.shape[1]}")
-    splits = dict.fromkeys(group.partition("/")[2] for group in store.groups if not group.endswith("/classes"))
+    splits = dict.fromkeys(
+        group.partition("/")[2] for group in store.groups if not group.endswith("/classes")
+    )
     query, gallery = (*splits, *splits)[0], list(splits)[-1]
     typer.echo(
         f"\nTo evaluate it, add to params.yaml and run `dvc repro`:\n\nrun:\n  imports: [{name}]\nimports:\n"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint, shards, store
-from crossgap.datasets.images import open_image, read_bytes
+from crossgap.datasets.images import decode, read_bytes
 
 if TYPE_CHECKING:
     from crossgap.backbones import Backbone, Encoded
@@ -61,7 +61,14 @@ def encode(
             size=shard_size,
             label=f"{modality}s",
         )
-    with store.creating(path, scratch, {**provenance, "backbone_provenance": backbone.provenance}) as writer:
+    provenance = {
+        **provenance,
+        "backbone_provenance": backbone.provenance,
+        "fingerprint": fingerprint.of_json(
+            [backbone.provenance, manifest["id"].tolist(), manifest["digest"].tolist()]
+        ),
+    }
+    with store.creating(path, scratch, provenance) as writer:
         for (modality, split), items in manifest.groupby(["modality", "split"], sort=True):
             blocks = done[modality].blocks(list(items["digest"]), store.ROWS_A_SHARD)
             writer.add(f"{modality}/{split}", _columns(items), blocks)
@@ -96,12 +103,16 @@ def _texts(backbone: Backbone, items: pd.DataFrame, batch_size: int) -> shards.W
     return work
 
 
-def _images(backbone: Backbone, items: pd.DataFrame, root: Path, batch_size: int, workers: int) -> shards.Work:
+def _images(
+    backbone: Backbone, items: pd.DataFrame, root: Path, batch_size: int, workers: int
+) -> shards.Work:
     def work(cuts: list[list[int]], advance: Callable[[int], None]) -> Iterator[shards.Arrays]:
         from torch.utils.data import DataLoader
 
         # one loader for all shards, so that decoding runs ahead over their borders
-        batches = [cut[start : start + batch_size] for cut in cuts for start in range(0, len(cut), batch_size)]
+        batches = [
+            cut[start : start + batch_size] for cut in cuts for start in range(0, len(cut), batch_size)
+        ]
         dataset = _Images(items["path"].tolist(), items["digest"].tolist(), root, backbone.transform)
         loader = iter(
             DataLoader(
@@ -128,10 +139,11 @@ class _Images:
         return len(self.paths)
 
     def __getitem__(self, position: int):
-        content = read_bytes(self.root, self.paths[position])
-        if fingerprint.of_file(content) != self.digests[position]:
+        path = self.paths[position]
+        content = read_bytes(self.root, path)
+        if fingerprint.of_content(content) != self.digests[position]:
             raise ChangedItemError(
-                f"{self.root / self.paths[position]} is not the file that the manifest was made from; "
+                f"{self.root / path} is not the file that the manifest was made from; "
                 "raise the dataset's `revision` in params.yaml to prepare it again"
             )
-        return self.transform(open_image(content))
+        return self.transform(decode(path, content))

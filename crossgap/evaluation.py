@@ -18,6 +18,7 @@ from crossgap.store import Group, Store
 
 CLASSES = "text/classes"
 GROUP = "group"
+_SHOWN = ("mAP", "mAP@R", "R-precision", "recall@1", "recall@5", "recall@10")
 _PER_QUERY = ["ap", "ap_at_r", "r_precision", "recall@1", "recall@5", "recall@10"]
 
 
@@ -64,6 +65,10 @@ class Items:
         """The items of a boolean mask or of positions."""
         labels = {name: values[rows] for name, values in self.labels.items()}
         return Items(self.features[rows], self.ids[rows], self.groups[rows], self.ranks[rows], labels)
+
+    def relevance(self, name: str) -> np.ndarray | None:
+        """What makes items relevant to each other: the image they belong to, or a labelling, if they have it."""
+        return self.groups if name == GROUP else self.labels.get(name)
 
     def with_features(self, inverted: Group | None) -> Items | None:
         """The same items with inverted features instead; None unless every one was inverted."""
@@ -133,7 +138,8 @@ def evaluate(cell: Cell, *, seed: int = 0, clouds: int = 500) -> Evaluation:
     metrics: dict[str, float | int] = {}
     for (task, relevance), table in queries.groupby(["task", "relevance"], sort=False):
         for metric, value in retrieval.summarise(table[[*_PER_QUERY, "relevant"]]).items():
-            metrics[f"retrieval/{task}/{relevance}/{metric}"] = value
+            if metric in _SHOWN or (metric == "queries_without_relevant" and value):
+                metrics[f"retrieval/{task}/{relevance}/{metric}"] = value
     metrics |= _classification(cell) | _gap(cell, seed) | _ceiling(cell) | _counts(cell)
     kept = ["task", "relevance", "query", *_PER_QUERY, "relevant"]
     return Evaluation(
@@ -145,14 +151,14 @@ def evaluate(cell: Cell, *, seed: int = 0, clouds: int = 500) -> Evaluation:
 
 def _retrieval(cell: Cell) -> Iterator[tuple[str, str, Items, pd.DataFrame]]:
     for task, relevance, queries, gallery in _tasks(cell):
-        of = {GROUP: lambda items: items.groups}.get(relevance, lambda items, r=relevance: items.labels[r])
-        if relevance not in (GROUP, *queries.labels) or relevance not in (GROUP, *gallery.labels):
+        wanted, held = queries.relevance(relevance), gallery.relevance(relevance)
+        if wanted is None or held is None:
             continue
         table = retrieval.retrieval_metrics(
             queries.features,
             gallery.features,
-            of(queries),
-            of(gallery),
+            wanted,
+            held,
             exclude_self=True,
             query_ids=queries.ids,
             gallery_ids=gallery.ids,
@@ -169,7 +175,9 @@ def _tasks(cell: Cell) -> Iterator[tuple[str, str, Items, Items]]:
 
     if query_images and gallery_images:
         for relevance in _labellings(cell, query_images):
-            yield from _three("image", "oti", relevance, query_images, gallery_images, cell, images, galleries)
+            yield from _three(
+                "image", "oti", relevance, query_images, gallery_images, cell, images, galleries
+            )
     if captions is None:
         return
     if captions.groups.astype(bool).any():
@@ -219,7 +227,9 @@ def _classification(cell: Cell) -> dict[str, float]:
             anchors = anchors.where(named)
             prototypes, classes = classification.class_prototypes(anchors.features, anchors.labels[labelling])
             table = classification.zero_shot(queries.features, queries.labels[labelling], prototypes, classes)
-            metrics[f"classification/{task}/{labelling}/accuracy"] = classification.summarise(table)["accuracy"]
+            metrics[f"classification/{task}/{labelling}/accuracy"] = classification.summarise(table)[
+                "accuracy"
+            ]
     return metrics
 
 
@@ -262,7 +272,10 @@ def _counts(cell: Cell) -> dict[str, float]:
     for method, store in (("oti", cell.oti), ("ovi", cell.ovi)):
         if store is not None:
             losses = np.concatenate([store[name].losses for name in store.groups])
-            counts |= {f"inversion/{method}/items": len(losses), f"inversion/{method}/loss": float(losses.mean())}
+            counts |= {
+                f"inversion/{method}/items": len(losses),
+                f"inversion/{method}/loss": float(losses.mean()),
+            }
     return counts
 
 
@@ -283,7 +296,9 @@ def _clouds(cell: Cell, points: int) -> pd.DataFrame:
     for modality, items in (native | inverted).items():
         if items is not None:
             at = (unit_rows(items.features) - mean) @ axes.T
-            frames.append(pd.DataFrame({"x": at[:, 0], "y": at[:, -1], "modality": modality, "id": items.ids}))
+            frames.append(
+                pd.DataFrame({"x": at[:, 0], "y": at[:, -1], "modality": modality, "id": items.ids})
+            )
     return pd.concat(frames, ignore_index=True).round({"x": 6, "y": 6})
 
 

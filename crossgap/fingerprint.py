@@ -19,6 +19,11 @@ def of_bytes(*parts: bytes) -> str:
     return digest.hexdigest()
 
 
+def of_content(content: bytes) -> str:
+    """128-bit BLAKE2b, in hex, of a file's or a text's bytes: the manifest's `digest`."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
 def of_json(value: Any) -> str:
     """Fingerprint of a JSON-able value, whatever the order of its keys."""
     return of_bytes(json.dumps(value, sort_keys=True, ensure_ascii=False).encode())

@@ -44,7 +44,9 @@ class Assignment:
         group, _, column = target.partition(":")
         modality, _, split = group.partition("/")
         if not source or modality not in ("image", "text") or not split or "/" in split:
-            raise FeatureImportError(f"{text!r} is not image/SPLIT[:COLUMN]=FILE[:KEY] nor text/SPLIT[:COLUMN]=FILE[:KEY]")
+            raise FeatureImportError(
+                f"{text!r} is not image/SPLIT[:COLUMN]=FILE[:KEY] nor text/SPLIT[:COLUMN]=FILE[:KEY]"
+            )
         column = column or "features"
         if column not in (*ARRAYS, *COLUMNS) and not column.startswith(LABEL):
             raise FeatureImportError(
@@ -67,17 +69,27 @@ class Assignment:
             return _LOADERS[self.file.suffix.lower()](self.file, self.key)
         except KeyError as error:
             if error.args and error.args[0] == self.file.suffix.lower():
-                raise FeatureImportError(f"{self}: don't know {self.file.suffix!r}; {', '.join(_LOADERS)} can be read") from None
+                raise FeatureImportError(
+                    f"{self}: don't know {self.file.suffix!r}; {', '.join(_LOADERS)} can be read"
+                ) from None
             raise FeatureImportError(f"{self}: {error.args[0]}") from None
         except ValueError as error:
             if "allow_pickle" in str(error):
-                raise FeatureImportError(f"{self}: holds pickled objects, which are never loaded; save it as plain strings "
-                                   "or numbers (`array.astype(str)`)") from None
+                raise FeatureImportError(
+                    f"{self}: holds pickled objects, which are never loaded; save it as plain strings "
+                    "or numbers (`array.astype(str)`)"
+                ) from None
             raise FeatureImportError(f"{self}: {error}") from None
 
 
 def import_features(
-    assignments: list[Assignment], path: str | Path, *, backbone: str, dataset: str, note: str = "", scratch: str | Path
+    assignments: list[Assignment],
+    path: str | Path,
+    *,
+    backbone: str,
+    dataset: str,
+    note: str = "",
+    scratch: str | Path,
 ) -> store.Store:
     """Write the feature store at `path` from arrays.
 
@@ -85,8 +97,8 @@ def import_features(
     the order given.
 
     Raises:
-        FeatureImportError: files, keys or values that can't be used: lengths or widths that differ, NaN, ids given twice,
-            a caption of an image that isn't there, class prompts without a class.
+        FeatureImportError: files, keys or values that can't be used: lengths or widths that differ, NaN, ids given
+            twice, a caption of an image that isn't there, class prompts without a class.
     """
     groups: dict[str, dict[str, np.ndarray]] = {}
     for assignment in assignments:
@@ -105,7 +117,12 @@ def import_features(
         }
         for a in assignments
     ]
-    provenance: dict[str, Any] = {"backbone": backbone, "dataset": dataset, "note": note, "imported_from": sources}
+    provenance: dict[str, Any] = {
+        "backbone": backbone,
+        "dataset": dataset,
+        "note": note,
+        "imported_from": sources,
+    }
     provenance["fingerprint"] = fingerprint.of_json(sources)
     Path(scratch).mkdir(parents=True, exist_ok=True)
     with store.creating(path, scratch, provenance) as writer:
@@ -135,7 +152,9 @@ def from_clip_retrieval(folder: str | Path, split: str) -> list[Assignment]:
     columns = set(pd.read_parquet(tables[0]).columns)
     identity = next((name for name in ("image_path", "key", "url") if name in columns), None)
     if identity is None:
-        raise FeatureImportError(f"{tables[0]} has none of the columns image_path, key, url: no names for its items")
+        raise FeatureImportError(
+            f"{tables[0]} has none of the columns image_path, key, url: no names for its items"
+        )
     for array in list(found):
         column = "id" if array.group.startswith("image/") else "group"
         found.append(_Joined(array.group, column, folder / "metadata", identity, tuple(tables)))
@@ -149,14 +168,18 @@ class _Joined(Assignment):
     parts: tuple[Path, ...] = ()
 
     def load(self) -> np.ndarray:
-        return np.concatenate([Assignment(self.group, self.column, part, self.key).load() for part in self.parts])
+        return np.concatenate(
+            [Assignment(self.group, self.column, part, self.key).load() for part in self.parts]
+        )
 
 
 def _parts(folder: Path, stem: str, suffix: str) -> list[Path]:
     def number(path: Path) -> int:
         return int(path.stem.rpartition("_")[2])
 
-    return sorted((p for p in folder.glob(f"{stem}_*{suffix}") if p.stem.rpartition("_")[2].isdigit()), key=number)
+    return sorted(
+        (p for p in folder.glob(f"{stem}_*{suffix}") if p.stem.rpartition("_")[2].isdigit()), key=number
+    )
 
 
 def _npz(file: Path, key: str | None) -> np.ndarray:
@@ -206,7 +229,9 @@ def _complete(name: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray
             raise FeatureImportError(f"{name}:{column} has {len(values)} rows, its features {rows}")
         if column in ARRAYS:
             if values.ndim != 2 or values.dtype.kind not in "fiu" or rows == 0:
-                raise FeatureImportError(f"{name}:{column} is {values.dtype} {values.shape}: give numbers, (item, feature)")
+                raise FeatureImportError(
+                    f"{name}:{column} is {values.dtype} {values.shape}: give numbers, (item, feature)"
+                )
         elif values.ndim != 1:
             raise FeatureImportError(f"{name}:{column} has shape {values.shape}: give one value an item")
     out = {column: values if column in ARRAYS else _strings(values) for column, values in columns.items()}
@@ -215,7 +240,9 @@ def _complete(name: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray
         out["id"] = np.array([f"{name}/{row}" for row in range(rows)], dtype=object)
     repeated = pd.Series(out["id"])[pd.Series(out["id"]).duplicated()].unique()
     if len(repeated):
-        raise FeatureImportError(f"{name}:id names {len(repeated)} items twice, such as {repeated[0]!r}: ids must be unique")
+        raise FeatureImportError(
+            f"{name}:id names {len(repeated)} items twice, such as {repeated[0]!r}: ids must be unique"
+        )
     if modality == "image":
         out["group"] = out["id"]
     if "rank" in columns:
@@ -225,7 +252,9 @@ def _complete(name: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray
         out["rank"] = ordinal.to_numpy(np.int64) if modality == "text" else np.zeros(rows, np.int64)
     labels = [values for column, values in out.items() if column.startswith(LABEL)]
     if split == CLASSES and (not labels or (np.sum([v != "" for v in labels], axis=0) != 1).any()):
-        raise FeatureImportError(f"{name}: every class prompt needs one class: give {name}:{LABEL}<labelling>=FILE")
+        raise FeatureImportError(
+            f"{name}: every class prompt needs one class: give {name}:{LABEL}<labelling>=FILE"
+        )
     for column in ARRAYS:
         if column in out:
             _check_finite(f"{name}:{column}", out[column], out["id"])
@@ -260,11 +289,14 @@ def _check_together(groups: dict[str, dict[str, np.ndarray]]) -> None:
         if modality == "text" and "group" in columns and f"image/{split}" in groups:
             strangers = sorted(set(columns["group"]) - set(groups[f"image/{split}"]["id"]) - {""})
             if strangers:
-                raise FeatureImportError(f"{name}:group names {len(strangers)} images that image/{split}:id lacks, such as {strangers[0]!r}")
+                raise FeatureImportError(
+                    f"{name}:group names {len(strangers)} images that image/{split}:id lacks, such as {strangers[0]!r}"
+                )
 
 
 def _blocks(arrays: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
     for start in range(0, len(arrays["features"]), store.ROWS_A_SHARD):
         yield {
-            name: np.asarray(values[start : start + store.ROWS_A_SHARD], np.float32) for name, values in arrays.items()
+            name: np.asarray(values[start : start + store.ROWS_A_SHARD], np.float32)
+            for name, values in arrays.items()
         }

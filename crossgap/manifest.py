@@ -18,6 +18,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from crossgap import fingerprint
+
 FILE = "manifest.parquet"
 COLUMNS = ("id", "modality", "split", "path", "text", "group", "rank", "digest")
 LABEL = "label."
@@ -83,7 +85,7 @@ def select(frame: pd.DataFrame, modality: str, split: str | None = None) -> pd.D
 
 def text_digest(text: str) -> str:
     """BLAKE2b-128 of the text in UTF-8, in hexadecimal."""
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return fingerprint.of_content(text.encode())
 
 
 def caption_id(image_id: str, text: str, ordinal: int = 1) -> str:

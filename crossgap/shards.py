@@ -49,7 +49,9 @@ class Shards:
         for data in sorted(self.folder.glob("*.safetensors")):
             keys = _whole(data)
             if keys is None:
-                warnings.warn(f"threw away {data}: not a whole shard; its items are computed again", stacklevel=4)
+                warnings.warn(
+                    f"threw away {data}: not a whole shard; its items are computed again", stacklevel=4
+                )
                 data.unlink()
                 data.with_suffix(".done").unlink(missing_ok=True)
                 continue

@@ -1,21 +1,23 @@
 """The feature store: what was encoded, of which items, by exactly what.
 
-A store is a zarr v3 folder. Each group `<modality>/<split>` (`image/test`, `text/classes`, …) holds
+A store is a zarr v3 hierarchy in one zip file, so that DVC hashes, pushes and pulls one file and not hundreds; equal
+stores have equal bytes. Each group `<modality>/<split>` (`image/test`, `text/classes`, …) holds
 
 - `features (item, feature)`: the tower's output, float32, not normalised;
 - `preprojection (item, width)`: what the tower's projection is applied to, where that can be told apart;
 - `tokens (item, token, width)` and `loss (item)`: in an inversion store, what was learned and its final loss;
 - `id`, `group`, `rank`, `label.<labelling>`, `truncated` `(item)`: the manifest's columns.
 
-The root's attributes are the provenance. Arrays carry dimension names, so `xarray.open_zarr(path,
-group="image/test", consolidated=False)` reads a group.
+The root's attributes are the provenance. Arrays carry dimension names, so xarray reads a group:
+`xarray.open_zarr(zarr.storage.ZipStore(path, mode="r"), group="image/test", consolidated=False)`.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.storage import ZipStore
 
 FORMAT = "crossgap-features/1"
 ROWS_A_CHUNK = 1024
@@ -113,7 +116,9 @@ class Store:
 
     def __getitem__(self, name: str) -> Group:
         if name not in self.groups:
-            raise StoreError(f"{self.path} has no group {name!r}; it holds {', '.join(self.groups) or 'none'}")
+            raise StoreError(
+                f"{self.path} has no group {name!r}; it holds {', '.join(self.groups) or 'none'}"
+            )
         return Group(name, self.zarr_group[name])
 
 
@@ -125,8 +130,8 @@ def open_store(path: str | Path) -> Store:
     """
     path = Path(path)
     try:
-        group = zarr.open_group(path, mode="r", zarr_format=3)
-    except (FileNotFoundError, ValueError) as error:
+        group = zarr.open_group(ZipStore(path, mode="r"), mode="r", zarr_format=3)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise StoreError(f"{path} holds no feature store: {error}") from None
     if group.attrs.get("format") != FORMAT:
         raise StoreError(f"{path} is no finished {FORMAT} store (format: {group.attrs.get('format')!r})")
@@ -138,7 +143,7 @@ class Writer:
     zarr_group: zarr.Group
 
     def add(
-        self, name: str, columns: dict[str, np.ndarray], blocks: Iterator[dict[str, np.ndarray]] = iter(())
+        self, name: str, columns: dict[str, np.ndarray], blocks: Iterable[dict[str, np.ndarray]] = ()
     ) -> None:
         """Write one group: `columns` whole, and the arrays of `blocks`, of `ROWS_A_SHARD` rows each, as they come."""
         group = self.zarr_group.create_group(name)
@@ -176,11 +181,21 @@ def creating(path: str | Path, scratch: str | Path, provenance: dict[str, Any]) 
     try:
         yield Writer(root)
         root.attrs.update({**provenance, "format": FORMAT})
+        packed = building.with_suffix(".zip")
+        _pack(building, packed)
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(path, ignore_errors=True)
-        shutil.move(building, path)
+        shutil.move(packed, path)
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def _pack(folder: Path, target: Path) -> None:
+    """A zip of the folder's files, stored, in order and without dates: equal content, equal bytes."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            entry = zipfile.ZipInfo(file.relative_to(folder).as_posix())
+            with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as out:
+                shutil.copyfileobj(source, out, 1 << 22)
 
 
 def _create(group: zarr.Group, name: str, rows: int, like: np.ndarray) -> None:

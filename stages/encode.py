@@ -16,7 +16,7 @@ def main(params: Params, backbone: str, dataset: str) -> None:
         items,
         params.datasets[dataset].images_root(dataset_folder(dataset)),
         load_backbone(**params.backbones[backbone].weights.model_dump(), device=machine.device),
-        features_folder(backbone, dataset) / "native.zarr",
+        features_folder(backbone, dataset) / "native.zarr.zip",
         provenance={"backbone": backbone, "dataset": dataset},
         scratch=SCRATCH / "encode",
         batch_size=machine.batch_size,

@@ -22,9 +22,9 @@ def main(params: Params, *names: str) -> None:
         oti, ovi = dataset in params.run.oti, dataset in params.run.ovi
         out = metrics_folder(backbone, dataset)
     cell = Cell(
-        open_store(folder / "native.zarr"),
-        _inversion(folder / "oti.zarr", oti),
-        _inversion(folder / "ovi.zarr", ovi),
+        open_store(folder / "native.zarr.zip"),
+        _inversion(folder / "oti.zarr.zip", oti),
+        _inversion(folder / "ovi.zarr.zip", ovi),
         retrieval.query,
         retrieval.gallery,
         retrieval.labellings,

@@ -12,7 +12,7 @@ from crossgap.store import open_store
 def oti(params: Params, backbone: str, dataset: str) -> None:
     folder, machine, recipe = features_folder(backbone, dataset), params.machine, params.oti
     retrieval = params.datasets[dataset].retrieval
-    native = open_store(folder / "native.zarr")
+    native = open_store(folder / "native.zarr.zip")
     tokens = params.backbones[backbone].oti.tokens
     loaded = load_backbone(**params.backbones[backbone].weights.model_dump(), device=machine.device)
     invert_store(
@@ -21,7 +21,7 @@ def oti(params: Params, backbone: str, dataset: str) -> None:
         loaded,
         PseudoText(loaded, recipe.template, tokens),
         Recipe(recipe.steps, recipe.lr, recipe.weight_decay, recipe.seed),
-        folder / "oti.zarr",
+        folder / "oti.zarr.zip",
         method={"name": "oti", "template": recipe.template, "tokens": tokens},
         scratch=SCRATCH / "oti",
         batch_size=machine.batch_size,

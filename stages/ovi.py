@@ -12,7 +12,7 @@ from crossgap.store import open_store
 def ovi(params: Params, backbone: str, dataset: str) -> None:
     folder, machine, recipe = features_folder(backbone, dataset), params.machine, params.ovi
     retrieval = params.datasets[dataset].retrieval
-    native = open_store(folder / "native.zarr")
+    native = open_store(folder / "native.zarr.zip")
     patches = params.backbones[backbone].ovi.patches
     loaded = load_backbone(**params.backbones[backbone].weights.model_dump(), device=machine.device)
     invert_store(
@@ -21,7 +21,7 @@ def ovi(params: Params, backbone: str, dataset: str) -> None:
         loaded,
         PseudoPatches(loaded, patches),
         Recipe(recipe.steps, recipe.lr, recipe.weight_decay, recipe.seed),
-        folder / "ovi.zarr",
+        folder / "ovi.zarr.zip",
         method={"name": "ovi", "patches": patches},
         scratch=SCRATCH / "ovi",
         batch_size=machine.batch_size,

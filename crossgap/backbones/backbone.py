@@ -70,7 +70,9 @@ class Backbone:
     @torch.inference_mode()
     def encode_images(self, pixels: Tensor) -> Encoded:
         """Encode `(n, 3, h, w)` transformed images."""
-        return self._encode(self.model.encode_image, self._projection("visual"), pixels.to(self.device, self.dtype))
+        return self._encode(
+            self.model.encode_image, self._projection("visual"), pixels.to(self.device, self.dtype)
+        )
 
     @torch.inference_mode()
     def encode_texts(self, ids: Tensor) -> Encoded:

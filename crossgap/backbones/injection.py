@@ -107,7 +107,11 @@ class PseudoPatches:
     def __call__(self, pseudo: Tensor) -> Tensor:
         """`(n, P, width)` pseudo-patches → `(n, d)` image features, not normalised."""
         x = pseudo[:, self.source].to(self.native.dtype)
-        x = x.transpose(1, 2).reshape(-1, self.width, *self.grid) if self.channels_first else x.unflatten(1, self.grid)
+        x = (
+            x.transpose(1, 2).reshape(-1, self.width, *self.grid)
+            if self.channels_first
+            else x.unflatten(1, self.grid)
+        )
         return self._run(self.blank, x)[0]
 
     def _run(self, images: Tensor, replacement: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -157,7 +161,9 @@ def _slots(backbone: Backbone, template: str, tokens: int) -> tuple[Tensor, Tens
             f"template {template!r} with {tokens} pseudo-tokens doesn't fit {backbone.context_length} positions"
         )
     if len(slots) != tokens:
-        raise BackboneError(f"template {template!r}: the pseudo-tokens must stand apart from the words beside them")
+        raise BackboneError(
+            f"template {template!r}: the pseudo-tokens must stand apart from the words beside them"
+        )
     return ids[:1].to(backbone.device), slots.to(backbone.device)
 
 
@@ -167,7 +173,9 @@ def _pool_type(model: nn.Module, text: nn.Module) -> str:
 
 def _is_causal(model: nn.Module, text: nn.Module) -> bool:
     """Whether the feature is read at the EOT token, which sees the positions before it alone."""
-    plain = text is model or (type(text) is TextTransformer and text.cls_emb is None and not text.use_pad_mask)
+    plain = text is model or (
+        type(text) is TextTransformer and text.cls_emb is None and not text.use_pad_mask
+    )
     return plain and text.attn_mask is not None and _pool_type(model, text) in ("argmax", "eos")
 
 

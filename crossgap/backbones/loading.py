@@ -60,13 +60,17 @@ def load_backbone(
         raise BackboneError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     if model.startswith((LOCAL_DIR_PREFIX, HF_HUB_PREFIX)):
         if pretrained:
-            raise BackboneError(f"{model!r} brings its own weights, so pretrained={pretrained!r} would be ignored")
+            raise BackboneError(
+                f"{model!r} brings its own weights, so pretrained={pretrained!r} would be ignored"
+            )
     else:
         _check_names(model, pretrained)
     weights = _weights_file(model, pretrained, cache_dir)
     found = fingerprint.sha256_of_files([weights]) if weights else None
     if sha256 and found != sha256:
-        raise BackboneError(f"{called}: {weights} has SHA-256 {found}, not {sha256}: not the weights declared")
+        raise BackboneError(
+            f"{called}: {weights} has SHA-256 {found}, not {sha256}: not the weights declared"
+        )
     if weights and weights.suffix != ".safetensors":
         _check_openai_file(model, weights, found)
 
@@ -116,7 +120,9 @@ def _check_names(model: str, pretrained: str | None) -> None:
     tag = _tag(model, pretrained)
     if pretrained and not tag and not Path(pretrained).is_file():
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
-        raise BackboneError(f"pretrained {pretrained!r} is neither a file nor a tag of {model} (its tags: {tags})")
+        raise BackboneError(
+            f"pretrained {pretrained!r} is neither a file nor a tag of {model} (its tags: {tags})"
+        )
     if tag:
         _check_activation(model, pretrained, tag.get("quick_gelu", False))
 
@@ -135,13 +141,19 @@ def _check_activation(model: str, pretrained: str, wanted: bool) -> None:
     raise BackboneError(
         f"QuickGELU mismatch: the weights {pretrained!r} were trained with {'QuickGELU' if wanted else 'GELU'}, "
         f"model {model!r} computes {'QuickGELU' if uses else 'GELU'}; "
-        + (f"use model {right!r}" if right in open_clip.list_models() else f"open_clip has no model {right!r}")
+        + (
+            f"use model {right!r}"
+            if right in open_clip.list_models()
+            else f"open_clip has no model {right!r}"
+        )
     )
 
 
 def _check_openai_file(model: str, weights: Path, sha256: str | None) -> None:
     """A checkpoint file that is one of OpenAI's, by its published hash or by being a JIT archive of theirs."""
-    published = {part for tags in _PRETRAINED.values() for part in tags.get("openai", {}).get("url", "").split("/")}
+    published = {
+        part for tags in _PRETRAINED.values() for part in tags.get("openai", {}).get("url", "").split("/")
+    }
     if model in open_clip.list_models() and (sha256 in published or _is_jit_archive(weights)):
         _check_activation(model, str(weights), wanted=True)
 

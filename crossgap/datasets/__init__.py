@@ -27,13 +27,42 @@ class Retrieval(BaseModel):
     labellings: list[str] | None = Field(None, description="which count as relevance; all, if not given")
 
 
-class Folder(Retrieval):
+class Dataset(BaseModel):
+    """What every declaration has. `retrieval` is always written out, since DVC watches it by itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    retrieval: Retrieval
+
+
+class World(Dataset):
+    """The embedded world, rendered by the `prepare` stage."""
+
+    layout: Literal["world"]
+    seed: int = Field(0, ge=0)
+    images: dict[Literal["train", "test"], Annotated[int, Field(ge=1)]] = Field(description="split → images")
+
+    def images_root(self, folder: Path) -> Path:
+        """What the manifest's paths are relative to, given the folder that the dataset was prepared in."""
+        return folder
+
+    @model_validator(mode="after")
+    def _known_splits(self) -> World:
+        _check_splits(self.retrieval, list(self.images))
+        return self
+
+
+class Folder(Dataset):
     """Images that the user has, in a folder that may hold tars, or in one tar; paths start at the project."""
 
     root: Path
     on_problem: Literal["error", "set_aside"] = Field("error", description="what a bad item leads to")
     max_images: int | None = Field(None, ge=1, description="keep those whose hashed ids come first")
     revision: int = Field(1, ge=0, description="raise it when the files change: DVC does not hash them")
+
+    def images_root(self, _folder: Path) -> Path:
+        """What the manifest's paths are relative to."""
+        return self.root
 
 
 class Captions(Folder):
@@ -65,11 +94,14 @@ class ImageFolder(Folder):
 
     @model_validator(mode="after")
     def _known_splits(self) -> ImageFolder:
-        read = self.splits if self.splits is not None else ["test"]
-        for field, split in (("query", self.query), ("gallery", self.gallery)):
-            if split not in read:
-                raise ValueError(f"{field}: {split!r} is none of the splits read ({', '.join(read)})")
+        _check_splits(self.retrieval, self.splits if self.splits is not None else ["test"])
         return self
 
 
-Declaration = Annotated[Captions | ImageFolder, Field(discriminator="layout")]
+def _check_splits(retrieval: Retrieval, read: list[str]) -> None:
+    for field in ("query", "gallery"):
+        if (split := getattr(retrieval, field)) not in read:
+            raise ValueError(f"retrieval.{field}: {split!r} is none of the splits read ({', '.join(read)})")
+
+
+Declaration = Annotated[World | Captions | ImageFolder, Field(discriminator="layout")]

@@ -241,11 +241,11 @@ def _capped(frame: pd.DataFrame, count: int | None) -> pd.DataFrame:
 
 def _require_splits(declaration: Folder, images: pd.DataFrame) -> None:
     for field in ("query", "gallery"):
-        split = getattr(declaration, field)
+        split = getattr(declaration.retrieval, field)
         if split not in set(images["split"]):
             held = ", ".join(sorted(set(images["split"]))) or "none"
             raise DatasetError(
-                f"{field}: split {split!r} of {declaration.root} has no images; splits: {held}"
+                f"retrieval.{field}: split {split!r} of {declaration.root} has no images; splits: {held}"
             )
 
 

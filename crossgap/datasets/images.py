@@ -6,7 +6,6 @@ read once per process, their bytes with `os.pread`: threads and forked workers s
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import tarfile
@@ -21,6 +20,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageFile, UnidentifiedImageError
 from tqdm import tqdm
+
+from crossgap import fingerprint
 
 EXTENSIONS = frozenset(
     {
@@ -79,7 +80,7 @@ def open_image(root: str | Path, path: str) -> Image.Image:
     Raises:
         ImageError: the file can't be read, is empty, truncated or no image.
     """
-    return _decode(path, read_bytes(root, path))
+    return decode(path, read_bytes(root, path))
 
 
 def list_images(root: str | Path) -> list[str]:
@@ -103,8 +104,8 @@ def check(root: str | Path, path: str) -> tuple[str | None, str | None]:
     digest = None
     try:
         data = read_bytes(root, path)
-        digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-        _decode(path, data, small=True)
+        digest = fingerprint.of_content(data)
+        decode(path, data, small=True)
     except ImageError as error:
         return digest, error.problem
     return digest, None
@@ -123,7 +124,8 @@ def check_all(root: str | Path, paths: Iterable[str], workers: int = 8) -> pd.Da
     return pd.DataFrame(rows, columns=["path", "digest", "problem"], dtype=object)
 
 
-def _decode(path: str, data: bytes, small: bool = False) -> Image.Image:
+def decode(path: str, data: bytes, small: bool = False) -> Image.Image:
+    """`open_image` of bytes already read; `small` allows a JPEG to come out at an eighth of its size."""
     if not data:
         raise ImageError(path, "empty file (0 bytes)")
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # some libraries set it: half an image would pass for a whole one

@@ -90,7 +90,7 @@ def captions(
         scenes: value numbers `(n, factors)`.
         keys: one 64-bit key an item `(n,)`: the captions are a function of the scene and the key.
         count: captions an image; fewer are the first of more.
-        say: optional factor number per item `(n,)` that its captions must mention.
+        say: optional mask `(n, factors)` of what an item's captions must mention.
 
     Returns:
         The texts, `n` lists of `count`, and the mentions `(n, count, factors)`, `UNSAID` where silent.
@@ -101,7 +101,7 @@ def captions(
         row = []
         for k in range(count):
             chance = iter(draws[i, k].tolist())
-            said = _choose(chance, None if say is None else int(say[i]))
+            said = _choose(chance, () if say is None else np.flatnonzero(say[i]).tolist())
             mentions[i, k, said] = np.asarray(scene)[said]
             row.append(_sentence(scene, said, chance))
         texts.append(row)
@@ -143,15 +143,14 @@ def recall_ceiling(scenes: np.ndarray, mentions: np.ndarray) -> float:
     return float(np.mean(chances))
 
 
-def _choose(chance: Iterator[float], must: int | None) -> list[int]:
-    """The factors that a caption mentions, at least one."""
-    manner, factors = next(chance), range(len(FACTORS))
-    edges = np.cumsum([share for share, _ in _MANNERS])
-    probability = _MANNERS[min(int(np.searchsorted(edges, manner, side="right")), len(_MANNERS) - 1)][1]
-    fallback = int(next(chance) * len(FACTORS)) if must is None else must
-    draws = [next(chance) for _ in factors]
-    said = [f for f in factors if probability is not None and draws[f] < probability]
-    return sorted({*said, fallback}) if must is not None or not said else said
+def _choose(chance: Iterator[float], must: Sequence[int]) -> list[int]:
+    """The factors that a caption mentions: those it must and some by chance, at least one."""
+    edges = np.cumsum([share for share, _ in _MANNERS])[:-1]
+    probability = _MANNERS[int(np.searchsorted(edges, next(chance), side="right"))][1]
+    fallback = int(next(chance) * len(FACTORS))
+    draws = [next(chance) for _ in FACTORS]
+    said = {f for f, draw in enumerate(draws) if probability is not None and draw < probability}
+    return sorted(said.union(must)) or [fallback]
 
 
 def _sentence(scene: Sequence[int], said: Sequence[int], chance: Iterator[float]) -> str:

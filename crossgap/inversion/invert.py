@@ -57,7 +57,9 @@ def oti(
         BackboneError: a text tower that can't take pseudo-tokens, or a template that doesn't fit.
     """
     recipe = Recipe(steps, lr, weight_decay, seed)
-    return _invert(features, backbone, PseudoText(backbone, template, tokens), recipe, ids, batch_size, progress)
+    return _invert(
+        features, backbone, PseudoText(backbone, template, tokens), recipe, ids, batch_size, progress
+    )
 
 
 def ovi(
@@ -102,7 +104,9 @@ def _invert(
     check_targets(features, ids, backbone)
     with tqdm(total=len(ids), unit="item", disable=not progress, dynamic_ncols=True) as bar:
         batches = list(batched(features, ids, backbone, injection, recipe, batch_size, bar.update))
-    return Inversion(*(np.concatenate([getattr(b, name) for b in batches]) for name in ("tokens", "features", "losses")))
+    return Inversion(
+        *(np.concatenate([getattr(b, name) for b in batches]) for name in ("tokens", "features", "losses"))
+    )
 
 
 def check_targets(features: np.ndarray, ids: Sequence[str], backbone: Backbone) -> None:
@@ -115,7 +119,9 @@ def check_targets(features: np.ndarray, ids: Sequence[str], backbone: Backbone) 
             f"{backbone.dim}: they are another backbone's"
         )
     if len(ids) != len(features) or len(set(ids)) != len(ids):
-        raise ValueError(f"{len(features)} features need as many unique ids; {len(set(ids))} unique of {len(ids)}")
+        raise ValueError(
+            f"{len(features)} features need as many unique ids; {len(set(ids))} unique of {len(ids)}"
+        )
     bad = [ids[row] for row in np.flatnonzero(~np.isfinite(features).all(axis=1))]
     if bad:
         raise ValueError(f"{len(bad)} features are not finite, of items {', '.join(bad[:5])}")

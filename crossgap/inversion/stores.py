@@ -46,7 +46,10 @@ def invert_store(
         check_targets(features, list(ids), backbone)
     done, keys = {}, {}
     for name, (ids, features) in items.items():
-        keys[name] = [fingerprint.of_bytes(i.encode(), f.encode()) for i, f in zip(ids, fingerprint.of_rows(features), strict=True)]
+        keys[name] = [
+            fingerprint.of_bytes(i.encode(), f.encode())
+            for i, f in zip(ids, fingerprint.of_rows(features), strict=True)
+        ]
         done[name] = shards.compute(
             keys[name],
             _work(features, list(ids), backbone, injection, recipe, batch_size),
@@ -77,7 +80,12 @@ def check_same_backbone(native: store.Store, backbone: Backbone) -> None:
 
 
 def _work(
-    features: np.ndarray, ids: list[str], backbone: Backbone, injection: Injection, recipe: Recipe, batch_size: int
+    features: np.ndarray,
+    ids: list[str],
+    backbone: Backbone,
+    injection: Injection,
+    recipe: Recipe,
+    batch_size: int,
 ) -> shards.Work:
     def work(cuts: list[list[int]], advance: Callable[[int], None]) -> Iterator[shards.Arrays]:
         for cut in cuts:

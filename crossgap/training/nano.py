@@ -12,7 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -30,6 +30,16 @@ MEAN = STD = 0.5
 _VOCABULARY_IMAGES = 4000
 
 
+class Groups(BaseModel):
+    """A part of the batch: groups of scenes that differ in some factors and share the others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    vary: list[Literal["shape", "colour", "size", "texture", "place", "background"]] = Field(min_length=1)
+    size: int = Field(ge=2, description="most members of a group")
+    share: float = Field(gt=0, le=1, description="of the batch")
+
+
 class Recipe(BaseModel):
     """The section `nano` of params.yaml; every number of the training but what is standard in CLIP."""
 
@@ -45,41 +55,48 @@ class Recipe(BaseModel):
     clip_grad_norm: float = Field(1.0, gt=0)
     logit_scale: float = Field(1 / 0.07, gt=0, description="1/temperature to start from; it is learned")
     max_logit_scale: float = Field(100.0, gt=0)
-    varied: dict[str, float] = Field(description="factor → its share of the groups that differ in it alone")
+    groups: list[Groups] = Field(min_length=1, description="what a batch is made of")
     merges: int = Field(1024, ge=0, description="most byte-pair merges of the vocabulary")
     threads: int = Field(2, ge=1, description="of torch; another number rounds otherwise")
     model: dict[str, Any] = Field(description="open_clip's model_cfg, without what follows from the vocabulary")
 
-    @field_validator("varied")
+    @field_validator("groups")
     @classmethod
-    def _factors(cls, varied: dict[str, float]) -> dict[str, float]:
-        unknown = sorted(set(varied) - set(world.FACTORS))
-        if unknown:
-            raise ValueError(f"no factor {', '.join(unknown)}; the world has {', '.join(world.FACTORS)}")
-        if not varied or min(varied.values()) < 0 or sum(varied.values()) <= 0:
-            raise ValueError("needs shares of zero or more, not all zero")
-        return varied
+    def _whole(cls, groups: list[Groups]) -> list[Groups]:
+        if abs(sum(group.share for group in groups) - 1) > 1e-6:
+            raise ValueError(f"the shares add up to {sum(group.share for group in groups):g}, not 1")
+        return groups
 
 
 def batch(recipe: Recipe, step: int) -> tuple[np.ndarray, list[str]]:
-    """The images `(batch, 32, 32, 3)` and captions of a step: groups that differ in one factor, which is mentioned.
+    """The images `(n, 32, 32, 3)` and captions of a step: groups that differ in a few factors, which are mentioned.
 
-    A group takes all values of its factor, less the combinations that are held out.
+    A group's members are distinct, and held-out combinations are left out of it.
     """
-    table, factors = world.combinations("train", recipe.seed), list(world.FACTORS)
-    sizes = np.array([len(values) for values in world.FACTORS.values()])
-    shares = np.array([recipe.varied.get(factor, 0.0) for factor in factors])
-    draws = uniform(hashed(recipe.seed, "groups", step, np.arange(2 * recipe.batch_size))).reshape(2, -1)
-    base = table[(draws[0] * len(table)).astype(int)]
-    varied = np.searchsorted(np.cumsum(shares / shares.sum())[:-1], draws[1], side="right")
-    values = np.arange(sizes.max())
-    scenes = np.repeat(base[:, None], len(values), axis=1)
-    scenes[np.arange(len(base))[:, None], values, varied[:, None]] = values
-    kept = (values < sizes[varied][:, None]) & ~world.held_out(scenes % sizes)
-    scenes, say = scenes[kept][: recipe.batch_size], np.repeat(varied, kept.sum(axis=1))[: recipe.batch_size]
-    keys = hashed(recipe.seed, "batch", step, np.arange(recipe.batch_size))
+    counts = np.diff(np.rint(np.cumsum([0.0, *(group.share for group in recipe.groups)]) * recipe.batch_size))
+    parts = [
+        _members(recipe.seed, step, number, group, int(count))
+        for number, (group, count) in enumerate(zip(recipe.groups, counts, strict=True))
+    ]
+    scenes, say = (np.concatenate(part) for part in zip(*parts, strict=True))
+    keys = hashed(recipe.seed, "batch", step, np.arange(len(scenes)))
     texts, _ = world.captions(scenes, keys, count=1, say=say)
     return world.render(scenes, keys), [text for (text,) in texts]
+
+
+def _members(seed: int, step: int, number: int, group: Groups, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scenes `(count, factors)` of groups of one kind, and the mask of the factors that vary."""
+    factors, table = list(world.FACTORS), world.combinations("train", seed)
+    varied = [factors.index(factor) for factor in group.vary]
+    ways = np.stack(np.meshgrid(*(range(len(world.FACTORS[f])) for f in group.vary)), -1).reshape(-1, len(varied))
+    size = min(group.size, len(ways))
+    chosen = np.arange(2 * -(-count // size) + 2)[:, None]
+    base = table[(uniform(hashed(seed, "base", step, number, chosen[:, 0])) * len(table)).astype(int)]
+    order = np.argsort(hashed(seed, "members", step, number, chosen, np.arange(len(ways))), axis=1, kind="stable")
+    scenes = np.repeat(base[:, None], size, axis=1)
+    scenes[:, :, varied] = ways[order[:, :size]]
+    scenes = scenes[~world.held_out(scenes)][:count]
+    return scenes, np.repeat(np.isin(np.arange(len(factors)), varied)[None], len(scenes), axis=0)
 
 
 def train(recipe: Recipe, folder: Path, progress: bool = True) -> list[float]:

@@ -50,8 +50,12 @@ def captions_file(
     return path
 
 
-def captioned(root: Path, file: Path, **fields) -> Captions:
-    return Captions(layout="captions", root=root, captions=file, **fields)
+SAME = {"query": "test", "gallery": "test"}
+
+
+def captioned(root: Path, file: Path, gallery: str = "test", **fields) -> Captions:
+    retrieval = {"query": "test", "gallery": gallery}
+    return Captions(layout="captions", root=root, captions=file, retrieval=retrieval, **fields)
 
 
 IMAGES = {f"{name}.jpg": photo(i) for i, name in enumerate("abc")}
@@ -328,6 +332,7 @@ TREE = {f"{name}/{i}.jpg": photo(7 * i + len(name)) for name in ("red_fox", "dog
 def test_classes_are_folders_and_prompts_follow(tmp_path):
     declaration = ImageFolder(
         layout="imagefolder",
+        retrieval=SAME,
         root=put(tmp_path / "root", TREE),
         class_names={"dog": "hound {x}"},
         templates=["a photo of a {}.", "{}!"],
@@ -354,32 +359,47 @@ def test_splits_are_the_folders_named_whether_folders_or_tars(tmp_path):
     )
     pack(tmp_path / "tars" / "train.tar", TREE)
     pack(tmp_path / "tars" / "val.tar", TREE)
-    fields = {"layout": "imagefolder", "splits": ["val", "train"], "query": "val", "gallery": "train"}
+    fields = {
+        "layout": "imagefolder",
+        "splits": ["val", "train"],
+        "retrieval": {"query": "val", "gallery": "train"},
+    }
     frame, _ = prepare(ImageFolder(root=root, **fields))
     assert frame["split"].value_counts().to_dict() == {"train": 4, "val": 4, "classes": 2}
     assert manifest.select(frame, "image", "val")["id"].tolist()[0] == "val/dog/0"
     tars, _ = prepare(ImageFolder(root=tmp_path / "tars", **fields))
     pd.testing.assert_frame_equal(frame.drop(columns="path"), tars.drop(columns="path"))
-    one, _ = prepare(ImageFolder(layout="imagefolder", root=root, splits=["val"], query="val", gallery="val"))
+    one, _ = prepare(
+        ImageFolder(
+            layout="imagefolder", root=root, splits=["val"], retrieval={"query": "val", "gallery": "val"}
+        )
+    )
     assert set(one["split"]) == {"val", "classes"}
 
 
 def test_a_wrong_layout_is_told(tmp_path):
     root = put(tmp_path / "root", {f"train/{name}": data for name, data in TREE.items()})
     with pytest.raises(DatasetError, match="4 × not laid out as <class>/<image>") as error:
-        prepare(ImageFolder(layout="imagefolder", root=root))
+        prepare(ImageFolder(layout="imagefolder", root=root, retrieval=SAME))
     assert "  train/dog/0.jpg: not laid out" in str(error.value) and "`splits`" in str(error.value)
     with pytest.raises(DatasetError, match=r"query: split 'test' .* no images"):
-        prepare(ImageFolder(layout="imagefolder", root=root, on_problem="set_aside"))
+        prepare(ImageFolder(layout="imagefolder", root=root, on_problem="set_aside", retrieval=SAME))
     with pytest.raises(DatasetError, match="splits: nothing in test under"):
-        prepare(ImageFolder(layout="imagefolder", root=root, splits=["train", "test"]))
+        prepare(ImageFolder(layout="imagefolder", root=root, splits=["train", "test"], retrieval=SAME))
     with pytest.raises(DatasetError, match="class_names: no folder wolf under"):
-        prepare(ImageFolder(layout="imagefolder", root=root / "train", class_names={"wolf": "x", "dog": "y"}))
+        prepare(
+            ImageFolder(
+                layout="imagefolder",
+                root=root / "train",
+                class_names={"wolf": "x", "dog": "y"},
+                retrieval=SAME,
+            )
+        )
 
 
 def test_bad_images_of_a_class_are_set_aside_and_its_prompt_stays(tmp_path):
     root = put(tmp_path / "root", TREE | {"dog/0.jpg": b"", "dog/1.jpg": TREE["dog/1.jpg"][:400]})
-    declaration = ImageFolder(layout="imagefolder", root=root, on_problem="set_aside")
+    declaration = ImageFolder(layout="imagefolder", root=root, on_problem="set_aside", retrieval=SAME)
     frame, problems = prepare(declaration)
     assert problems["id"].tolist() == ["dog/0", "dog/1"] and problems["item"].tolist() == [
         "dog/0.jpg",
@@ -421,11 +441,13 @@ def test_ids_are_unique_and_do_not_depend_on_the_order_of_paths(files, random):
 
 def test_declarations_are_told_apart_by_layout():
     adapter = TypeAdapter(Declaration)
-    one = adapter.validate_python({"layout": "captions", "root": "x", "captions": "x/c.csv"})
-    assert (
-        isinstance(one, Captions) and one.root == Path("x") and (one.query, one.gallery) == ("test", "test")
+    one = adapter.validate_python(
+        {"layout": "captions", "root": "x", "captions": "x/c.csv", "retrieval": SAME}
     )
-    assert isinstance(adapter.validate_python({"layout": "imagefolder", "root": "x"}), ImageFolder)
+    assert isinstance(one, Captions) and one.root == Path("x") and one.retrieval.gallery == "test"
+    assert isinstance(
+        adapter.validate_python({"layout": "imagefolder", "root": "x", "retrieval": SAME}), ImageFolder
+    )
 
 
 @pytest.mark.parametrize(
@@ -435,8 +457,11 @@ def test_declarations_are_told_apart_by_layout():
         ({"layout": "imagefolder", "root": "x", "capt": 1}, "capt"),
         ({"layout": "imagefolder", "root": "x", "templates": ["a photo"]}, "exactly one {}"),
         ({"layout": "imagefolder", "root": "x", "templates": []}, "templates"),
-        ({"layout": "imagefolder", "root": "x", "gallery": "train"}, "none of the splits read"),
-        ({"layout": "imagefolder", "root": "x", "splits": ["a/b"], "query": "a/b"}, "splits"),
+        (
+            {"layout": "imagefolder", "root": "x", "retrieval": {"gallery": "train"}},
+            "none of the splits read",
+        ),
+        ({"layout": "imagefolder", "root": "x", "splits": ["a/b"], "retrieval": {"query": "a/b"}}, "splits"),
         ({"layout": "imagefolder", "root": "x", "on_problem": "ignore"}, "on_problem"),
         ({"layout": "imagefolder", "root": "x", "max_images": 0}, "max_images"),
         ({"layout": "karpathy", "root": "x"}, "layout|tag"),
@@ -444,7 +469,7 @@ def test_declarations_are_told_apart_by_layout():
 )
 def test_wrong_declarations_are_refused(fields, message):
     with pytest.raises(ValidationError, match=message):
-        TypeAdapter(Declaration).validate_python(fields)
+        TypeAdapter(Declaration).validate_python({"retrieval": SAME, **fields})
 
 
 # real photos
