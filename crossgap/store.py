@@ -55,7 +55,10 @@ class Group:
         if array not in self.zarr_group:
             held = ", ".join(sorted(self.zarr_group.array_keys()))
             raise StoreError(f"{self.name} of {self.zarr_group.store} has no {array!r}; it holds {held}")
-        values = self.zarr_group[array][:]
+        try:
+            values = self.zarr_group[array][:]
+        except (OSError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+            raise StoreError(f"{self.name} of {self.zarr_group.store}: {array!r} is damaged: {error}") from error
         return values.astype(object) if values.dtype.kind == "T" else values
 
     @cached_property
@@ -176,17 +179,18 @@ def creating(path: str | Path, scratch: str | Path, provenance: dict[str, Any]) 
         provenance: the attributes of the root, JSON-able.
     """
     path, building = Path(path), Path(scratch) / f"assembling-{os.getpid()}"
+    packed = building.with_suffix(".zip")
     shutil.rmtree(building, ignore_errors=True)
     root = zarr.open_group(building, mode="w", zarr_format=3)
     try:
         yield Writer(root)
         root.attrs.update({**provenance, "format": FORMAT})
-        packed = building.with_suffix(".zip")
         _pack(building, packed)
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(packed, path)
     finally:
         shutil.rmtree(building, ignore_errors=True)
+        packed.unlink(missing_ok=True)
 
 
 def _pack(folder: Path, target: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,3 +14,36 @@ def real() -> Path:
     if not REAL.is_dir():
         pytest.skip("real data is absent: ../shared/real, seen from the project's root")
     return REAL
+
+
+TINY = {
+    "embed_dim": 24,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 48, "patch_size": 8, "head_width": 16},
+    "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+}
+TINY_PREPROCESSING = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained CLIP of two layers a tower in open_clip's local-dir layout, the same at every run."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("tiny")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = open_clip.model.CLIP(**TINY)
+    config = {"model_cfg": TINY, "preprocess_cfg": TINY_PREPROCESSING}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_folder: Path):
+    """The backbone in `tiny_folder`, loaded as a user's own."""
+    from crossgap import load_backbone
+
+    return load_backbone(f"local-dir:{tiny_folder}")

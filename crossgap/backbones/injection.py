@@ -1,27 +1,32 @@
 """Where pseudo-tokens and pseudo-patches enter a tower.
 
 One mechanism for every tower: a forward hook replaces what the embedding layer put out, and the model's own
-forward pass does the rest. The fast path for causal text beside it computes the same features from the positions
-that can reach the EOT token alone.
+forward pass does the rest. Beside it, for open_clip's own transformers, a fast path computes the same features
+from the positions that matter alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-from open_clip.transformer import TextTransformer
+from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor, nn
 
+from crossgap.backbones import blocks
 from crossgap.backbones.backbone import Backbone, BackboneError
 
 
 class PseudoText:
     """Encode a template with pseudo-tokens in place of its `{}` (Cross the Gap, section 4.1).
 
+    The feature of a causal text tower is read at the EOT token, so the positions after it are left out and those
+    before the pseudo-tokens are computed once.
+
     Args:
         template: holds one `{}`.
         tokens: R, pseudo-tokens an item.
+
+    Attributes:
+        shape: `(R, width)` of one item's pseudo-tokens.
 
     Raises:
         BackboneError: a text tower without an embedding layer, or a template that doesn't fit the context.
@@ -33,15 +38,19 @@ class PseudoText:
         self.embedding = _token_embedding(self.text)
         self.shape = (tokens, self.embedding.weight.shape[1])
         self.ids, self.slots = _slots(backbone, template, tokens)
-        self.encode = self._causal if _is_causal(self.model, self.text) else self._hooked
+        self.fast = _is_causal(self.model, self.text)
+        if self.fast:
+            self._prepare_fast()
 
     def __call__(self, pseudo: Tensor) -> Tensor:
         """`(n, R, width)` pseudo-tokens → `(n, d)` text features, not normalised."""
-        return self.encode(pseudo)
+        return self._fast(pseudo) if self.fast else self._hooked(pseudo)
 
     def _hooked(self, pseudo: Tensor) -> Tensor:
         def inject(_module: nn.Module, _inputs: tuple, embedded: Tensor) -> Tensor:
-            return self._inject(embedded, pseudo)
+            embedded = embedded.clone()
+            embedded[:, self.slots] = pseudo.to(embedded.dtype)
+            return embedded
 
         handle = self.embedding.register_forward_hook(inject)
         try:
@@ -49,23 +58,21 @@ class PseudoText:
         finally:
             handle.remove()
 
-    def _causal(self, pseudo: Tensor) -> Tensor:
-        text = self.text
-        length = int(self._eot()) + 1
-        embedded = self.embedding(self.ids[:, :length]).expand(len(pseudo), -1, -1)
-        x = self._inject(embedded, pseudo).to(text.transformer.get_cast_dtype())
-        x = x + text.positional_embedding[:length].to(x.dtype)
-        x = text.transformer(x, attn_mask=text.attn_mask[:length, :length])
-        x = text.ln_final(x[:, -1])
-        projection = text.text_projection
-        if projection is None:
-            return x
-        return projection(x) if isinstance(projection, nn.Linear) else x @ projection
+    @torch.no_grad()
+    def _prepare_fast(self) -> None:
+        text, end = self.text, int(self._eot()) + 1
+        first = int(self.slots[0])
+        positions = text.positional_embedding[:end].to(text.transformer.get_cast_dtype())
+        embedded = self.embedding(self.ids[:, :end]).to(positions.dtype)
+        self.prefix = blocks.prefix_of(text.transformer.resblocks, (embedded + positions)[:, :first])
+        self.after, self.positions = embedded[:, first:], positions[first:]
 
-    def _inject(self, embedded: Tensor, pseudo: Tensor) -> Tensor:
-        embedded = embedded.expand(len(pseudo), -1, -1).clone()
-        embedded[:, self.slots] = pseudo.to(embedded.dtype)
-        return embedded
+    def _fast(self, pseudo: Tensor) -> Tensor:
+        x = self.after.repeat(len(pseudo), 1, 1)
+        x[:, self.slots - self.slots[0]] = pseudo.to(x.dtype)
+        stack = self.text.transformer.resblocks
+        x = blocks.run(stack, x + self.positions, x.shape[1] - 1, self.prefix, causal=True)
+        return _project(self.text.ln_final(x), self.text.text_projection)
 
     def _eot(self) -> Tensor:
         if _pool_type(self.model, self.text) == "argmax":
@@ -83,50 +90,71 @@ class PseudoPatches:
     Args:
         patches: P, pseudo-patches an item.
 
+    Attributes:
+        shape: `(P, width)` of one item's pseudo-patches.
+
     Raises:
         BackboneError: a vision tower without patch tokens (ResNet, ConvNeXt, …), or P larger than its grid.
     """
 
     def __init__(self, backbone: Backbone, patches: int) -> None:
-        visual = backbone.model.visual
-        self.model = backbone.model
-        self.embedding = _patch_embedding(visual)
-        size = visual.image_size if isinstance(visual.image_size, tuple) else (visual.image_size,) * 2
+        self.model, self.visual = backbone.model, backbone.model.visual
+        self.embedding = _patch_embedding(self.visual)
+        size = self.visual.image_size
+        size = size if isinstance(size, tuple) else (size, size)
         self.blank = torch.zeros(1, 3, *size, device=backbone.device, dtype=backbone.dtype)
-        self.native = self._run(self.blank, None)[1]
-        channels_first = self.native.ndim == 4 and isinstance(self.embedding, nn.Conv2d)
-        self.width = self.native.shape[1 if channels_first else -1]
-        self.grid = tuple(self.native.shape[2:] if channels_first else self.native.shape[1:-1])
-        self.channels_first = channels_first
-        positions = int(torch.Size(self.grid).numel())
+        native = self._native()
+        self.channels_first = native.ndim == 4 and isinstance(self.embedding, nn.Conv2d)
+        width = native.shape[1 if self.channels_first else -1]
+        self.grid = native.shape[2:] if self.channels_first else native.shape[1:-1]
+        self.dtype = native.dtype
+        positions = self.grid.numel()
         if patches > positions:
             raise BackboneError(f"{patches} pseudo-patches don't fit a grid of {positions} patches")
-        self.shape = (patches, self.width)
+        self.shape = (patches, width)
         self.source = torch.arange(positions, device=backbone.device) * patches // positions
+        self.fast = _reads_class_token(self.visual)
 
     def __call__(self, pseudo: Tensor) -> Tensor:
         """`(n, P, width)` pseudo-patches → `(n, d)` image features, not normalised."""
-        x = pseudo[:, self.source].to(self.native.dtype)
-        x = (
-            x.transpose(1, 2).reshape(-1, self.width, *self.grid)
-            if self.channels_first
-            else x.unflatten(1, self.grid)
-        )
-        return self._run(self.blank, x)[0]
+        patches = pseudo[:, self.source].to(self.dtype)
+        return self._fast(patches) if self.fast else self._hooked(patches)
 
-    def _run(self, images: Tensor, replacement: Tensor | None) -> tuple[Tensor, Tensor]:
-        seen = []
-
-        def inject(_module: nn.Module, _inputs: tuple, embedded: Tensor) -> Tensor | None:
-            seen.append(embedded)
-            return replacement
-
-        handle = self.embedding.register_forward_hook(inject)
+    def _hooked(self, patches: Tensor) -> Tensor:
+        if self.channels_first:
+            patches = patches.transpose(1, 2).unflatten(2, self.grid)
+        else:
+            patches = patches.unflatten(1, self.grid)
+        # one blank image will do: what follows the embedding takes the batch from its output
+        handle = self.embedding.register_forward_hook(lambda *_: patches)
         try:
-            features = self.model.encode_image(images)
+            return self.model.encode_image(self.blank)
         finally:
             handle.remove()
-        return features, seen[0]
+
+    def _fast(self, patches: Tensor) -> Tensor:
+        visual = self.visual
+        classes = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+        x = torch.cat([classes, patches], dim=1) + visual.positional_embedding.to(patches.dtype)
+        x = blocks.run(visual.transformer.resblocks, visual.ln_pre(x), read=0)
+        return _project(visual.ln_post(x), visual.proj)
+
+    @torch.no_grad()
+    def _native(self) -> Tensor:
+        """What the embedding layer makes of a blank image."""
+        seen = []
+        handle = self.embedding.register_forward_hook(lambda _module, _inputs, out: seen.append(out))
+        try:
+            self.model.encode_image(self.blank)
+        finally:
+            handle.remove()
+        return seen[0]
+
+
+def _project(x: Tensor, projection: nn.Module | Tensor | None) -> Tensor:
+    if projection is None:
+        return x
+    return projection(x) if isinstance(projection, nn.Module) else x @ projection
 
 
 def _token_embedding(text: nn.Module) -> nn.Embedding:
@@ -176,8 +204,22 @@ def _is_causal(model: nn.Module, text: nn.Module) -> bool:
     plain = text is model or (
         type(text) is TextTransformer and text.cls_emb is None and not text.use_pad_mask
     )
-    return plain and text.attn_mask is not None and _pool_type(model, text) in ("argmax", "eos")
+    return (
+        plain
+        and text.attn_mask is not None
+        and _pool_type(model, text) in ("argmax", "eos")
+        and blocks.are_standard(text.transformer.resblocks)
+    )
+
+
+def _reads_class_token(visual: nn.Module) -> bool:
+    """Whether this is open_clip's plain ViT, its feature read at the class token."""
+    return (
+        type(visual) is VisionTransformer
+        and visual.attn_pool is None
+        and visual.pool_type == "tok"
+        and blocks.are_standard(visual.transformer.resblocks)
+    )
 
 
 Injection = PseudoText | PseudoPatches
-Encoder = Callable[[Tensor], Tensor]

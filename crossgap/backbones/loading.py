@@ -199,5 +199,9 @@ def _tokenizer(model: str, cache_dir: str | None) -> Any:
             options["bpe_path"] = str(folder / merges)
     try:
         return open_clip.get_tokenizer(model, cache_dir=cache_dir, **options)
+    except ImportError as error:
+        raise BackboneError(
+            f"the tokenizer of {model!r} is from Hugging Face: pip install 'crossgap[hub]' ({error})"
+        ) from error
     except Exception as error:
         raise BackboneError(f"the tokenizer of {model!r} can't be had: {error}") from error
