@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from crossgap.backbones import Backbone, Encoded
 
 COLUMNS = ("id", "group", "rank")
+# what an item's features depend on: when one of these changes, shards in progress are not taken up again
+CODE = (
+    "crossgap.encode",
+    "crossgap.backbones.backbone",
+    "crossgap.backbones.loading",
+    "crossgap.datasets.images",
+)
 
 
 class ChangedItemError(ValueError):
@@ -57,7 +64,7 @@ def encode(
             list(items["digest"]),
             work[modality](items.reset_index(drop=True)),
             scratch,
-            {"what": "encode", "modality": modality, "backbone": backbone.provenance},
+            {"modality": modality, "backbone": backbone.provenance, "code": fingerprint.of_code(*CODE)},
             size=shard_size,
             label=f"{modality}s",
         )

@@ -13,8 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from crossgap.datasets import Declaration, Retrieval
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # no dots: DVC takes them for levels of params.yaml
+_DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
+_SHA256 = r"^[0-9a-f]{64}$"
+Name = Annotated[str, Field(pattern=_NAME)]
 
 
 class ParamsError(ValueError):
@@ -30,9 +32,9 @@ class Run(Strict):
 
     backbones: list[Name]
     datasets: list[Name]
-    oti: list[Name] = []
-    ovi: list[Name] = []
-    imports: list[Name] = []
+    oti: list[Name]
+    ovi: list[Name]
+    imports: list[Name]
 
     @field_validator("*")
     @classmethod
@@ -49,7 +51,7 @@ class Weights(Strict):
     model: str
     pretrained: str | None = None
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    sha256: Annotated[str, Field(pattern=_SHA256)] | None = None
 
     @model_validator(mode="after")
     def _not_random(self) -> Weights:
@@ -74,8 +76,8 @@ class PatchCount(Strict):
 
 class Backbone(Strict):
     weights: Weights
-    oti: TokenCount = TokenCount()
-    ovi: PatchCount = PatchCount()
+    oti: TokenCount
+    ovi: PatchCount
 
 
 class Import(Strict):
@@ -119,7 +121,7 @@ class Evaluate(Strict):
 class Machine(Strict):
     """How the work is scheduled; nothing here can change a result beyond rounding, so no stage depends on it."""
 
-    device: Device = "auto"
+    device: Annotated[str, Field(pattern=_DEVICE)] = "auto"
     batch_size: int = Field(256, ge=1)
     workers: int = Field(2, ge=0)
     shard_size: int = Field(1024, ge=1)
@@ -132,9 +134,9 @@ class Params(Strict):
     imports: dict[Name, Import] = {}
     oti: Oti
     ovi: Ovi
-    evaluate: Evaluate = Evaluate()
+    evaluate: Evaluate
     machine: Machine = Machine()
-    nano: dict[str, Any] = Field({}, description="validated by the stage that trains the embedded backbone")
+    nano: dict[str, Any] = Field(description="validated by the stage that trains the embedded backbone")
 
     @model_validator(mode="after")
     def _declared(self) -> Params:
@@ -153,9 +155,29 @@ class Params(Strict):
                     wrong.append(f"run.{field}: {name!r} is not declared under {section} (declared: {known})")
                 elif field in ("oti", "ovi") and name not in self.run.datasets:
                     wrong.append(f"run.{field}: {name!r} is not in run.datasets, so nothing of it is encoded")
+        if not ((self.run.backbones and self.run.datasets) or self.run.imports):
+            wrong.append("run: names nothing to evaluate; give backbones and datasets, or imports")
+        if "imports" in self.backbones:
+            wrong.append("backbones: 'imports' is kept for features computed elsewhere; name it otherwise")
+        if not wrong:
+            wrong = self._shown_twice()
         if wrong:
-            raise ValueError("; ".join(wrong))
+            raise ValueError("\n  ".join(wrong))
         return self
+
+    def _shown_twice(self) -> list[str]:
+        """Complaints about imports that the report couldn't tell from another cell."""
+        cells = {(b, d): f"the cell {b}, {d}" for b in self.run.backbones for d in self.run.datasets}
+        wrong = []
+        for name in self.run.imports:
+            cell = self.imports[name].backbone, self.imports[name].dataset
+            if cell in cells:
+                wrong.append(
+                    f"imports.{name}: backbone {cell[0]!r} and dataset {cell[1]!r} are those of {cells[cell]} too; "
+                    "name one of them otherwise"
+                )
+            cells[cell] = f"imports.{name}"
+        return wrong
 
 
 def load(path: str | Path = "params.yaml") -> Params:
@@ -168,8 +190,10 @@ def load(path: str | Path = "params.yaml") -> Params:
         raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path} not found: run from the project's root") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path} is not YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise ParamsError(f"{path} can't be used: it needs the sections {', '.join(Params.model_fields)}")
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
@@ -177,11 +201,33 @@ def load(path: str | Path = "params.yaml") -> Params:
         raise ParamsError("\n  ".join([f"{path} can't be used:", *lines])) from None
 
 
+_REMEDIES = {
+    "missing": "missing; add it",
+    "extra_forbidden": "unknown key; remove it or mend its spelling",
+    "list_type": "give a list, such as [a, b], or [] for none",
+    "dict_type": "give keys and values, as the other entries have them",
+    "model_type": "give keys and values, as the other entries have them",
+    "union_tag_not_found": "no layout; give world, captions or imagefolder",
+    "union_tag_invalid": "unknown layout; give world, captions or imagefolder",
+}
+_PATTERNS = {
+    _NAME: "a name is made of letters, digits, - and _ and starts with a letter or digit",
+    _DEVICE: "give auto, cpu, mps, cuda or cuda:N",
+    _SHA256: "give the 64 hexadecimal digits that sha256sum prints",
+}
+
+
 def _explain(problem: dict) -> str:
-    field = ".".join(str(part) for part in problem["loc"]) or "params"
-    value = problem["input"]
-    shown = "" if isinstance(value, dict) or problem["type"] == "missing" else f" (got {value!r})"
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        message = "unknown key; remove it or mend its spelling"
-    return f"{field}: {message}{shown}"
+    kind, value, message = problem["type"], problem["input"], problem["msg"].removeprefix("Value error, ")
+    place = [str(part) for part in problem["loc"] if part != "[key]"]
+    if place[:1] == ["datasets"]:
+        del place[2:3]  # pydantic names the layout here
+    if not place:
+        return message
+    if kind == "string_pattern_mismatch":
+        message = _PATTERNS.get(problem["ctx"]["pattern"], message)
+    message = _REMEDIES.get(kind, message)
+    if kind.startswith("union_tag") and isinstance(value, dict):
+        value = value.get("layout")
+    unsaid = isinstance(value, dict) or kind in ("missing", "union_tag_not_found") or repr(value) in message
+    return f"{'.'.join(place)}: {message}{'' if unsaid else f' (got {value!r})'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -55,7 +55,8 @@ class Backbone:
     @property
     def dtype(self) -> torch.dtype:
         """What images and pseudo-tokens are cast to before the model sees them."""
-        return next(self.model.visual.parameters()).dtype
+        layers = (m for m in self.model.visual.modules() if isinstance(m, (nn.Conv2d, nn.Linear)))
+        return next(layers).weight.dtype  # in half precision open_clip keeps embeddings and norms in float32
 
     @property
     def context_length(self) -> int:
@@ -70,24 +71,26 @@ class Backbone:
     @torch.inference_mode()
     def encode_images(self, pixels: Tensor) -> Encoded:
         """Encode `(n, 3, h, w)` transformed images."""
-        return self._encode(
-            self.model.encode_image, self._projection("visual"), pixels.to(self.device, self.dtype)
-        )
+        encode = partial(self.model.encode_image, normalize=False)
+        return self._encode(encode, self._projection("visual"), pixels.to(self.device, self.dtype))
 
     @torch.inference_mode()
     def encode_texts(self, ids: Tensor) -> Encoded:
         """Encode `(n, context)` token ids."""
-        return self._encode(self.model.encode_text, self._projection("text"), ids.to(self.device))
+        encode = partial(self.model.encode_text, normalize=False)
+        return self._encode(encode, self._projection("text"), ids.to(self.device))
 
     def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Token ids `(n, context)`, and which texts the context was too short for `(n,)`.
 
-        The tokenizer truncates; a text was cut exactly if one more position would have held a token.
+        The tokenizer truncates; a text was cut exactly if one more position changes its ids. That position alone
+        would not do: a tokenizer may pad with its end token (SigLIP's does).
         """
         context = self.context_length
+        ids = self.tokenizer(list(texts), context_length=context)
         longer = self.tokenizer([*texts, ""], context_length=context + 1)
-        padding = longer[-1, -1]
-        return self.tokenizer(list(texts), context_length=context), longer[:-1, -1] != padding
+        padded = torch.nn.functional.pad(ids, (0, 1), value=int(longer[-1, -1]))
+        return ids, (longer[:-1] != padded).any(dim=1)
 
     def _encode(self, encode: Callable, projection: tuple[nn.Module, str] | None, batch: Tensor) -> Encoded:
         if projection is None:

@@ -54,7 +54,7 @@ class PseudoText:
 
         handle = self.embedding.register_forward_hook(inject)
         try:
-            return self.model.encode_text(self.ids.expand(len(pseudo), -1))
+            return self.model.encode_text(self.ids.expand(len(pseudo), -1), normalize=False)
         finally:
             handle.remove()
 
@@ -109,7 +109,7 @@ class PseudoPatches:
         self.grid = native.shape[2:] if self.channels_first else native.shape[1:-1]
         self.dtype = native.dtype
         positions = self.grid.numel()
-        if patches > positions:
+        if not 1 <= patches <= positions:
             raise BackboneError(f"{patches} pseudo-patches don't fit a grid of {positions} patches")
         self.shape = (patches, width)
         self.source = torch.arange(positions, device=backbone.device) * patches // positions
@@ -128,7 +128,7 @@ class PseudoPatches:
         # one blank image will do: what follows the embedding takes the batch from its output
         handle = self.embedding.register_forward_hook(lambda *_: patches)
         try:
-            return self.model.encode_image(self.blank)
+            return self.model.encode_image(self.blank, normalize=False)
         finally:
             handle.remove()
 
@@ -180,9 +180,11 @@ def _slots(backbone: Backbone, template: str, tokens: int) -> tuple[Tensor, Tens
 
     Found by tokenising the template with two different fillers: the slots are where the ids differ.
     """
+    if tokens < 1:
+        raise BackboneError(f"{tokens} pseudo-tokens: give at least 1")
     if template.count("{}") != 1:
         raise BackboneError(f"template {template!r} needs exactly one {{}}")
-    ids, cut = backbone.tokenize([template.format(" ".join([letter] * tokens)) for letter in "xz"])
+    ids, cut = backbone.tokenize([template.replace("{}", " ".join([letter] * tokens)) for letter in "xz"])
     slots = (ids[0] != ids[1]).nonzero().flatten()
     if cut.any():
         raise BackboneError(

@@ -13,7 +13,7 @@ from typing import Any
 
 import open_clip
 import torch
-from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX, _find_checkpoint_in_dir
+from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX, _find_checkpoint_in_dir, load_state_dict
 from open_clip.pretrained import _PRETRAINED, download_pretrained_from_hf
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from open_clip.transformer import QuickGELU
@@ -87,6 +87,8 @@ def load_backbone(
             )
     except Exception as error:
         raise BackboneError(f"{called} can't be loaded: {error}") from error
+    if weights and not _tag(model, pretrained):
+        _check_positions(module, weights, called)
     if weights is None:
         warnings.warn(f"{model} has random weights (pretrained=None): for tests only", stacklevel=2)
     module.eval().requires_grad_(False)
@@ -118,7 +120,7 @@ def _check_names(model: str, pretrained: str | None) -> None:
             f"nor {LOCAL_DIR_PREFIX} or {HF_HUB_PREFIX}"
         )
     tag = _tag(model, pretrained)
-    if pretrained and not tag and not Path(pretrained).is_file():
+    if pretrained is not None and not tag and not Path(pretrained).is_file():
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
         raise BackboneError(
             f"pretrained {pretrained!r} is neither a file nor a tag of {model} (its tags: {tags})"
@@ -156,6 +158,20 @@ def _check_openai_file(model: str, weights: Path, sha256: str | None) -> None:
     }
     if model in open_clip.list_models() and (sha256 in published or _is_jit_archive(weights)):
         _check_activation(model, str(weights), wanted=True)
+
+
+def _check_positions(module: torch.nn.Module, weights: Path, called: str) -> None:
+    """Error where a checkpoint is of another image size or context: open_clip resizes what doesn't fit, silently."""
+    if weights.suffix in (".npz", ".npy"):
+        return
+    state = load_state_dict(weights)
+    for name, ours in module.named_parameters():
+        theirs = state.get(name, state.get(name.removeprefix("text.")))
+        if name.endswith("positional_embedding") and theirs is not None and theirs.shape != ours.shape:
+            raise BackboneError(
+                f"{called}: {weights} has {name} {tuple(theirs.shape)}, the model {tuple(ours.shape)}: they are "
+                "weights for another image size or context length; name the model they belong to"
+            )
 
 
 def _is_jit_archive(path: Path) -> bool:

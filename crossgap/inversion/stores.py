@@ -14,6 +14,10 @@ from crossgap.inversion.invert import batched, check_targets
 from crossgap.inversion.optimise import Recipe
 
 
+# what an item's inversion depends on: when one of these changes, shards in progress are not taken up again
+CODE = ("crossgap.inversion", "crossgap.backbones.injection", "crossgap.backbones.blocks")
+
+
 def invert_store(
     native: store.Store,
     chosen: dict[str, np.ndarray],
@@ -54,7 +58,7 @@ def invert_store(
             keys[name],
             _work(features, list(ids), backbone, injection, recipe, batch_size),
             scratch,
-            made_by,
+            {**made_by, "code": fingerprint.of_code(*CODE)},
             size=shard_size,
             label=f"{method['name']} {name}",
         )

@@ -1,8 +1,9 @@
 """The embedded backbone: a nano CLIP of open_clip's own classes, trained on the embedded world.
 
 Contrastive training as in CLIP (Radford et al. 2021, section 2), with fresh images at every step and batches made of
-groups of scenes that differ in one factor alone: what a small image tower learns last, such as shape, is then what
-it must know to tell an image from its neighbours.
+groups of scenes that differ in a few factors: what a small image tower learns last, such as shape, is then what it
+must know to tell an image from its neighbours. At first each tower also learns to name the factors, by a linear head
+that is thrown away: without it, features of both towers that mean nothing yet have nothing to agree on for long.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -56,6 +57,9 @@ class Recipe(BaseModel):
     logit_scale: float = Field(1 / 0.07, gt=0, description="1/temperature to start from; it is learned")
     max_logit_scale: float = Field(100.0, gt=0)
     groups: list[Groups] = Field(min_length=1, description="what a batch is made of")
+    naming_steps: int = Field(0, ge=0, description="steps in which the loss of naming the factors fades to none")
+    naming_weight: float = Field(3.0, ge=0, description="of that loss at the first step")
+    position_gain: float = Field(1.0, gt=0, description="on the initial position embedding of the image tower")
     merges: int = Field(1024, ge=0, description="most byte-pair merges of the vocabulary")
     threads: int = Field(2, ge=1, description="of torch; another number rounds otherwise")
     model: dict[str, Any] = Field(description="open_clip's model_cfg, without what follows from the vocabulary")
@@ -68,11 +72,15 @@ class Recipe(BaseModel):
         return groups
 
 
-def batch(recipe: Recipe, step: int) -> tuple[np.ndarray, list[str]]:
-    """The images `(n, 32, 32, 3)` and captions of a step: groups that differ in a few factors, which are mentioned.
+class Batch(NamedTuple):
+    images: np.ndarray  # `(n, 32, 32, 3)` uint8
+    texts: list[str]
+    scenes: np.ndarray  # `(n, factors)`
+    mentions: np.ndarray  # `(n, factors)`, UNSAID where the text is silent
 
-    A group's members are distinct, and held-out combinations are left out of it.
-    """
+
+def batch(recipe: Recipe, step: int) -> Batch:
+    """The pairs of a step: groups of distinct scenes that differ in a few factors, which their captions mention."""
     counts = np.diff(np.rint(np.cumsum([0.0, *(group.share for group in recipe.groups)]) * recipe.batch_size))
     parts = [
         _members(recipe.seed, step, number, group, int(count))
@@ -80,8 +88,8 @@ def batch(recipe: Recipe, step: int) -> tuple[np.ndarray, list[str]]:
     ]
     scenes, say = (np.concatenate(part) for part in zip(*parts, strict=True))
     keys = hashed(recipe.seed, "batch", step, np.arange(len(scenes)))
-    texts, _ = world.captions(scenes, keys, count=1, say=say)
-    return world.render(scenes, keys), [text for (text,) in texts]
+    texts, mentions = world.captions(scenes, keys, count=1, say=say)
+    return Batch(world.render(scenes, keys), [text for (text,) in texts], scenes, mentions[:, 0])
 
 
 def _members(seed: int, step: int, number: int, group: Groups, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -107,7 +115,10 @@ def train(recipe: Recipe, folder: Path, progress: bool = True) -> list[float]:
     import open_clip
     import torch
     from safetensors.torch import save_file
+    from torch.nn.functional import normalize
     from tqdm import tqdm
+
+    contrastive = open_clip.ClipLoss()
 
     folder.mkdir(parents=True, exist_ok=True)
     config = _write_config(recipe, folder)
@@ -115,14 +126,19 @@ def train(recipe: Recipe, folder: Path, progress: bool = True) -> list[float]:
     threads = torch.get_num_threads()
     torch.set_num_threads(recipe.threads)
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(recipe.seed)
-            model = open_clip.CLIP(**config, init_logit_scale=math.log(recipe.logit_scale))
-        optimizer, schedule = _optimizer(recipe, model)
+        model, heads = _initial(recipe, config)
+        optimizer, schedule = _optimizer(recipe, [*model.parameters(), *heads.parameters()])
         losses: list[float] = []
         for step in tqdm(range(recipe.steps), desc="nano", unit="step", disable=not progress):
-            images, texts = batch(recipe, step)
-            loss = _loss(model, to_tensor(images), tokenizer(texts))
+            pairs = batch(recipe, step)
+            images = model.encode_image(to_tensor(pairs.images))
+            texts = text_features(model, tokenizer(pairs.texts))
+            scale = model.logit_scale.exp()
+            loss = contrastive(normalize(images, dim=-1), normalize(texts, dim=-1), scale)
+            losses.append(loss.item())
+            if step < recipe.naming_steps:
+                naming = _naming(heads[0](images), pairs.scenes) + _naming(heads[1](texts), pairs.mentions)
+                loss = loss + recipe.naming_weight * (1 - step / recipe.naming_steps) * naming
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_grad_norm)
@@ -130,11 +146,36 @@ def train(recipe: Recipe, folder: Path, progress: bool = True) -> list[float]:
             schedule.step()
             with torch.no_grad():
                 model.logit_scale.clamp_(0, math.log(recipe.max_logit_scale))
-            losses.append(loss.item())
     finally:
         torch.set_num_threads(threads)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
     return losses
+
+
+def _initial(recipe: Recipe, config: dict[str, Any]) -> tuple[open_clip.CLIP, torch.nn.ModuleList]:
+    """The model and the two heads, image and text, that name the factors."""
+    import open_clip
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        model = open_clip.CLIP(**config, init_logit_scale=math.log(recipe.logit_scale))
+        names = sum(len(values) for values in world.FACTORS.values())
+        heads = torch.nn.ModuleList(torch.nn.Linear(config["embed_dim"], names) for _ in range(2))
+    with torch.no_grad():
+        model.visual.positional_embedding.mul_(recipe.position_gain)
+    return model, heads
+
+
+def _naming(logits: torch.Tensor, scenes: np.ndarray) -> torch.Tensor:
+    """Mean cross-entropy of naming each factor, where it is said."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    truth, sizes = torch.from_numpy(scenes), [len(values) for values in world.FACTORS.values()]
+    parts = zip(logits.split(sizes, dim=1), truth.unbind(dim=1), strict=True)
+    sums = [cross_entropy(part, values, ignore_index=world.UNSAID, reduction="sum") for part, values in parts]
+    return torch.stack(sums).sum() / (truth != world.UNSAID).sum()
 
 
 def _write_config(recipe: Recipe, folder: Path) -> dict[str, Any]:
@@ -145,7 +186,8 @@ def _write_config(recipe: Recipe, folder: Path) -> dict[str, Any]:
     words = Counter(word for row in texts for text in row for word in text.replace(",", "").split())
     merges = learn_merges(words, recipe.merges)
     write_merges(folder / MERGES, merges)
-    text = {**recipe.model["text_cfg"], "vocab_size": 2 * 256 + len(merges) + 2, "tokenizer_kwargs": {"bpe_path": MERGES}}
+    vocabulary = {"vocab_size": 2 * 256 + len(merges) + 2, "tokenizer_kwargs": {"bpe_path": MERGES}}
+    text = {**recipe.model["text_cfg"], **vocabulary}
     config = {**recipe.model, "text_cfg": text}
     preprocess = {"size": world.SIDE, "mode": "RGB", "mean": [MEAN] * 3, "std": [STD] * 3,
                   "interpolation": "bicubic", "resize_mode": "shortest"}
@@ -180,19 +222,11 @@ def text_features(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
     return x[torch.arange(len(x)), last] @ model.text_projection
 
 
-def _loss(model: open_clip.CLIP, images: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    import open_clip
-    from torch.nn.functional import normalize
-
-    image, text = model.encode_image(images, normalize=True), normalize(text_features(model, tokens), dim=-1)
-    return open_clip.ClipLoss()(image, text, model.logit_scale.exp())
-
-
-def _optimizer(recipe: Recipe, model: open_clip.CLIP) -> tuple[Any, Any]:
+def _optimizer(recipe: Recipe, parameters: list[torch.nn.Parameter]) -> tuple[Any, Any]:
     import torch
 
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
-    vectors = [parameter for parameter in model.parameters() if parameter.ndim < 2]
+    matrices = [parameter for parameter in parameters if parameter.ndim >= 2]
+    vectors = [parameter for parameter in parameters if parameter.ndim < 2]
     groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=1e-6)
 

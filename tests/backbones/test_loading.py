@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+import zipfile
+from pathlib import Path
+
+import open_clip
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from crossgap.backbones import BackboneError, load_backbone
+from crossgap.training.bpe import learn_merges, write_merges
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def registered(tiny_folder, tmp_path_factory):
+    """The tiny model and its QuickGELU twin under names of open_clip's registry."""
+    folder = tmp_path_factory.mktemp("configs")
+    config = json.loads((tiny_folder / "open_clip_config.json").read_text())["model_cfg"]
+    (folder / "tiny-test.json").write_text(json.dumps(config))
+    (folder / "tiny-test-quickgelu.json").write_text(json.dumps({**config, "quick_gelu": True}))
+    factory = open_clip.factory
+    paths, configs = list(factory._MODEL_CONFIG_PATHS), dict(factory._MODEL_CONFIGS)
+    open_clip.add_model_config(folder)
+    yield "tiny-test"
+    factory._MODEL_CONFIG_PATHS[:] = paths
+    factory._MODEL_CONFIGS = configs
+
+
+@pytest.fixture
+def weights(tiny_folder) -> dict[str, torch.Tensor]:
+    return load_file(tiny_folder / "open_clip_model.safetensors")
+
+
+def features(backbone) -> torch.Tensor:
+    pixels = torch.linspace(-1, 1, 2 * 3 * 32 * 32).reshape(2, 3, 32, 32).sin()
+    texts = backbone.encode_texts(backbone.tokenize(["a red dog", "b"])[0]).features
+    return torch.cat([backbone.encode_images(pixels).features, texts])
+
+
+def save(state: dict, path: Path) -> Path:
+    save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
+    return path
+
+
+def test_random_weights_are_warned_of(registered) -> None:
+    with pytest.warns(UserWarning, match="tiny-test has random weights"):
+        backbone = load_backbone(registered)
+    assert backbone.provenance["weights_sha256"] is None
+
+
+@pytest.mark.parametrize(
+    ("suffix", "wrapped"), [(".pt", False), (".pt", True), (".bin", False), (".safetensors", False)]
+)
+def test_a_checkpoint_file_gives_the_features_of_its_weights(
+    registered, tiny, weights, tmp_path, suffix, wrapped
+) -> None:
+    state = {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in weights.items()}} if wrapped else weights
+    path = save(state, tmp_path / f"own{suffix}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        backbone = load_backbone(registered, str(path))
+    torch.testing.assert_close(features(backbone), features(tiny), rtol=0, atol=0)
+    assert backbone.provenance["weights_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert backbone.provenance["model"] == registered and backbone.provenance["pretrained"] == str(path)
+
+
+def test_provenance_says_what_was_loaded_and_is_json(tiny, tiny_folder) -> None:
+    provenance = tiny.provenance
+    assert json.loads(json.dumps(provenance)) == provenance
+    file = tiny_folder / "open_clip_model.safetensors"
+    assert provenance["weights_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert provenance["precision"] == "fp32" and provenance["quick_gelu"] is False
+    assert provenance["preprocessing"]["mean"] == [0.5, 0.5, 0.5]
+    assert provenance["preprocessing"]["size"] == [32, 32]
+    assert provenance["versions"]["open_clip_torch"] == open_clip.__version__
+
+
+def test_other_weights_have_another_hash(registered, tiny, weights, tmp_path) -> None:
+    weights["logit_scale"] = weights["logit_scale"] + 1
+    other = load_backbone(registered, str(save(weights, tmp_path / "other.safetensors")))
+    assert other.provenance["weights_sha256"] != tiny.provenance["weights_sha256"]
+
+
+def test_weights_that_are_not_those_declared_are_refused(registered, weights, tmp_path) -> None:
+    path = save(weights, tmp_path / "own.pt")
+    right = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert load_backbone(registered, str(path), sha256=right).provenance["weights_sha256"] == right
+    with pytest.raises(BackboneError, match=f"own.pt has SHA-256 {right}, not {'0' * 64}"):
+        load_backbone(registered, str(path), sha256="0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("model", "right"),
+    [
+        ("ViT-B-32", "ViT-B-32-quickgelu"),
+        ("ViT-L-14", "ViT-L-14-quickgelu"),
+        ("ViT-B/16", "ViT-B-16-quickgelu"),
+        ("RN50", "RN50-quickgelu"),
+    ],
+)
+def test_openai_weights_in_a_gelu_model_are_refused_with_the_right_name(model, right) -> None:
+    with pytest.raises(BackboneError, match=rf"QuickGELU mismatch.*'openai'.*use model '{right}'"):
+        load_backbone(model, "openai")
+
+
+def test_gelu_weights_in_a_quickgelu_model_are_refused_with_the_right_name(registered, monkeypatch) -> None:
+    tags = {"plain": {"url": "https://localhost/plain.pt"}}
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, f"{registered}-quickgelu", tags)
+    with pytest.raises(BackboneError, match=r"trained with GELU.*computes QuickGELU; use model 'tiny-test'$"):
+        load_backbone(f"{registered}-quickgelu", "plain")
+
+
+def openai_like(path: Path) -> Path:
+    """An archive laid out as OpenAI's: TorchScript, with code beside the data."""
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), path)
+    with zipfile.ZipFile(path) as archive:
+        assert any("/code/" in name for name in archive.namelist())
+    return path
+
+
+def test_a_file_of_openai_in_a_gelu_model_is_refused_with_the_right_name(registered, tmp_path) -> None:
+    path = openai_like(tmp_path / "ViT-B-32.pt")
+    with pytest.raises(BackboneError, match=r"QuickGELU mismatch.*ViT-B-32\.pt.*'tiny-test-quickgelu'"):
+        load_backbone(registered, str(path))
+    with pytest.raises(BackboneError, match=r"QuickGELU mismatch.*use model 'ViT-B-32-quickgelu'"):
+        load_backbone("ViT-B-32", str(path))
+
+
+def test_a_torchscript_archive_is_an_error_that_says_so(registered, tmp_path) -> None:
+    path = openai_like(tmp_path / "archive.pt")
+    with pytest.raises(BackboneError, match=r"tiny-test-quickgelu with .*archive\.pt.*TorchScript"):
+        load_backbone(f"{registered}-quickgelu", str(path))
+
+
+def test_an_unknown_model_is_named() -> None:
+    with pytest.raises(BackboneError, match=r"'ViT-B-33' is none of open_clip's \d+ models"):
+        load_backbone("ViT-B-33", "openai")
+
+
+def test_an_unknown_tag_is_named_beside_the_known_ones() -> None:
+    with pytest.raises(BackboneError, match=r"'openia' is neither a file nor a tag of ViT-B-32 .*openai"):
+        load_backbone("ViT-B-32", "openia")
+
+
+def test_a_missing_checkpoint_is_named(registered, tmp_path) -> None:
+    path = tmp_path / "gone.pt"
+    with pytest.raises(BackboneError, match=r"gone\.pt' is neither a file nor a tag of tiny-test .*none"):
+        load_backbone(registered, str(path))
+
+
+def test_empty_weights_are_not_random_weights(registered) -> None:
+    with pytest.raises(BackboneError, match="pretrained ''"):
+        load_backbone(registered, "")
+
+
+@pytest.mark.parametrize("change", ["a missing tensor", "another shape", "a strange tensor"])
+def test_a_checkpoint_of_another_architecture_is_refused(registered, weights, tmp_path, change) -> None:
+    if change == "a missing tensor":
+        del weights["visual.proj"]
+    elif change == "another shape":
+        weights["visual.proj"] = torch.zeros(48, 25)
+    else:
+        weights["visual.extra"] = torch.zeros(1)
+    path = save(weights, tmp_path / "other.safetensors")
+    with pytest.raises(BackboneError, match=r"(?s)tiny-test with .*other\.safetensors.*visual\.(proj|extra)"):
+        load_backbone(registered, str(path))
+
+
+@pytest.mark.parametrize("tower", ["visual.positional_embedding", "positional_embedding"])
+def test_a_checkpoint_of_another_resolution_or_context_is_refused_and_not_resized(
+    registered, weights, tmp_path, tower
+) -> None:
+    weights[tower] = torch.randn(5 * 5 + 1 if tower.startswith("visual") else 20, weights[tower].shape[1])
+    path = save(weights, tmp_path / "resized.safetensors")
+    with pytest.raises(BackboneError, match=rf"resized\.safetensors.*{tower}"):
+        load_backbone(registered, str(path))
+
+
+class Malicious:
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(registered, tmp_path) -> None:
+    torch.save({"weight": Malicious(tmp_path / "ran")}, tmp_path / "bad.pt")
+    with pytest.raises(BackboneError, match=r"bad\.pt' can't be loaded"):
+        load_backbone(registered, str(tmp_path / "bad.pt"))
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["bad.pt", "bad.safetensors"])
+def test_a_damaged_checkpoint_is_refused(registered, tmp_path, name) -> None:
+    (tmp_path / name).write_bytes(b"no weights")
+    with pytest.raises(BackboneError, match=r"tiny-test with .*bad\..*can't be loaded"):
+        load_backbone(registered, str(tmp_path / name))
+
+
+def test_an_unknown_precision_is_named(registered) -> None:
+    with pytest.raises(BackboneError, match="'float32' is not one of fp32, bf16, fp16"):
+        load_backbone(registered, precision="float32")
+
+
+def test_a_folder_without_config_or_weights_is_named(tiny_folder, tmp_path) -> None:
+    with pytest.raises(BackboneError, match=r"nowhere holds no open_clip_config\.json"):
+        load_backbone(f"local-dir:{tmp_path / 'nowhere'}")
+    shutil.copy(tiny_folder / "open_clip_config.json", tmp_path)
+    with pytest.raises(BackboneError, match=r"holds no weights \(\.safetensors"):
+        load_backbone(f"local-dir:{tmp_path}")
+    with pytest.raises(BackboneError, match="brings its own weights, so pretrained='openai' would be ignored"):
+        load_backbone(f"local-dir:{tiny_folder}", "openai")
+
+
+def test_a_broken_config_is_an_error(tiny_folder, tmp_path) -> None:
+    shutil.copytree(tiny_folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "open_clip_config.json").write_text("{")
+    with pytest.raises(BackboneError, match="can't be loaded"):
+        load_backbone(f"local-dir:{tmp_path}")
+
+
+def test_a_folder_brings_its_own_merges_whatever_the_working_directory(
+    tiny_folder, tmp_path, monkeypatch
+) -> None:
+    folder = tmp_path / "own"
+    shutil.copytree(tiny_folder, folder)
+    merges = folder / "own_merges.txt.gz"
+    write_merges(merges, learn_merges({"red": 3, "dog": 2, "blue": 1}, limit=10))
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"]["tokenizer_kwargs"] = {"bpe_path": merges.name}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    expected = open_clip.SimpleTokenizer(bpe_path=str(merges), context_length=24)(["red dog", "blue"])
+    for name in (folder, os.path.relpath(folder)):
+        backbone = load_backbone(f"local-dir:{name}")
+        assert torch.equal(backbone.tokenize(["red dog", "blue"])[0], expected)
+    assert not torch.equal(expected, open_clip.SimpleTokenizer(context_length=24)(["red dog", "blue"]))
+
+
+def test_a_hub_that_can_not_be_reached_says_what_to_do(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(BackboneError, match=r"can't be had.*name a checkpoint file"):
+        load_backbone("hf-hub:nobody/nothing", cache_dir=str(tmp_path))
+    with pytest.raises(BackboneError, match=r"'ViT-B-32-quickgelu' \(openai\) can't be had"):
+        load_backbone("ViT-B-32-quickgelu", "openai", cache_dir=str(tmp_path))
+
+
+def test_the_embedded_backbone_loads_as_any_other() -> None:
+    folder = ROOT / "data" / "backbones" / "nano"
+    if not (folder / "open_clip_config.json").is_file():
+        pytest.skip("data/backbones/nano is absent")
+    backbone = load_backbone(f"local-dir:{folder}")
+    assert torch.isfinite(features(backbone)).all()
