@@ -124,7 +124,10 @@ class Machine(Strict):
     device: Annotated[str, Field(pattern=_DEVICE)] = "auto"
     batch_size: int = Field(256, ge=1)
     workers: int = Field(2, ge=0)
-    shard_size: int = Field(1024, ge=1)
+    shard_size: int = Field(4096, ge=1, description="items encoded between two points to resume from")
+    inversion_shard_size: int = Field(
+        256, ge=1, description="items inverted between two points to resume from"
+    )
 
 
 class Params(Strict):
@@ -229,5 +232,7 @@ def _explain(problem: dict) -> str:
     message = _REMEDIES.get(kind, message)
     if kind.startswith("union_tag") and isinstance(value, dict):
         value = value.get("layout")
-    unsaid = isinstance(value, dict) or kind in ("missing", "union_tag_not_found") or repr(value) in message
-    return f"{'.'.join(place)}: {message}{'' if unsaid else f' (got {value!r})'}"
+    said = kind == "value_error" and repr(value) in message
+    if isinstance(value, dict) or kind in ("missing", "union_tag_not_found") or said:
+        return f"{'.'.join(place)}: {message}"
+    return f"{'.'.join(place)}: {message} (got {value!r})"

@@ -1,5 +1,6 @@
 """Manifest → feature store: python stages/encode.py BACKBONE DATASET"""
 
+import pandas as pd
 from common import SCRATCH, dataset_folder, features_folder, run
 
 from crossgap import manifest
@@ -9,6 +10,7 @@ from crossgap.params import Params
 
 def main(params: Params, backbone: str, dataset: str) -> None:
     items = manifest.read(dataset_folder(dataset))
+    set_aside = pd.read_csv(dataset_folder(dataset) / "problems.csv", dtype=str).to_dict("records")
     from crossgap.backbones import load_backbone
 
     machine = params.machine
@@ -17,7 +19,7 @@ def main(params: Params, backbone: str, dataset: str) -> None:
         params.datasets[dataset].images_root(dataset_folder(dataset)),
         load_backbone(**params.backbones[backbone].weights.model_dump(), device=machine.device),
         features_folder(backbone, dataset) / "native.zarr.zip",
-        provenance={"backbone": backbone, "dataset": dataset},
+        provenance={"backbone": backbone, "dataset": dataset, "set_aside": set_aside},
         scratch=SCRATCH / "encode",
         batch_size=machine.batch_size,
         workers=machine.workers,

@@ -21,8 +21,9 @@ def main(params: Params, *names: str) -> None:
         folder, retrieval = features_folder(backbone, dataset), params.datasets[dataset].retrieval
         oti, ovi = dataset in params.run.oti, dataset in params.run.ovi
         out = metrics_folder(backbone, dataset)
+    native = open_store(folder / "native.zarr.zip")
     cell = Cell(
-        open_store(folder / "native.zarr.zip"),
+        native,
         _inversion(folder / "oti.zarr.zip", oti),
         _inversion(folder / "ovi.zarr.zip", ovi),
         retrieval.query,
@@ -32,6 +33,7 @@ def main(params: Params, *names: str) -> None:
     found = evaluate(cell, seed=params.evaluate.seed, clouds=params.evaluate.clouds)
     out.mkdir(parents=True, exist_ok=True)
     (out / "metrics.json").write_text(json.dumps(found.metrics, indent=1) + "\n")
+    (out / "provenance.json").write_text(json.dumps(native.provenance, indent=1) + "\n")
     found.queries.to_parquet(out / "queries.parquet", index=False)
     found.clouds.to_csv(out / "clouds.csv", index=False)
 

@@ -25,7 +25,7 @@ def oti(params: Params, backbone: str, dataset: str) -> None:
         method={"name": "oti", "template": recipe.template, "tokens": tokens},
         scratch=SCRATCH / "oti",
         batch_size=machine.batch_size,
-        shard_size=machine.shard_size,
+        shard_size=machine.inversion_shard_size,
     )
 
 

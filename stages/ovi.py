@@ -25,7 +25,7 @@ def ovi(params: Params, backbone: str, dataset: str) -> None:
         method={"name": "ovi", "patches": patches},
         scratch=SCRATCH / "ovi",
         batch_size=machine.batch_size,
-        shard_size=machine.shard_size,
+        shard_size=machine.inversion_shard_size,
     )
 
 

@@ -1,33 +1,25 @@
 """Metrics of all cells → one page: python stages/report.py"""
 
 import json
+from pathlib import Path
 
 import pandas as pd
-from common import DATA, dataset_folder, features_folder, metrics_folder, run
+from common import DATA, metrics_folder, run
 
 from crossgap.params import Params
 from crossgap.report import Cell, render
-from crossgap.store import open_store
 
 
 def report(params: Params) -> None:
-    names = [(backbone, dataset) for backbone in params.run.backbones for dataset in params.run.datasets]
     cells = [
-        _cell(
-            backbone,
-            dataset,
-            metrics_folder(backbone, dataset),
-            features_folder(backbone, dataset),
-            problems=True,
-        )
-        for backbone, dataset in names
+        _cell(backbone, dataset, metrics_folder(backbone, dataset))
+        for backbone in params.run.backbones
+        for dataset in params.run.datasets
     ]
     for name in params.run.imports:
         declared = params.imports[name]
         cells.append(
-            _cell(
-                declared.backbone, declared.dataset, metrics_folder("imports", name), DATA / "imports" / name
-            )
+            _cell(declared.backbone, f"{declared.dataset} (import {name})", metrics_folder("imports", name))
         )
     page = DATA / "report" / "index.html"
     page.parent.mkdir(parents=True, exist_ok=True)
@@ -35,14 +27,15 @@ def report(params: Params) -> None:
     print(f"the report is at {page}")
 
 
-def _cell(backbone, dataset, metrics, features, problems=False):
+def _cell(backbone: str, dataset: str, folder: Path) -> Cell:
+    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     return Cell(
         backbone,
         dataset,
-        json.loads((metrics / "metrics.json").read_text()),
-        pd.read_csv(metrics / "clouds.csv"),
-        pd.read_csv(dataset_folder(dataset) / "problems.csv") if problems else None,
-        open_store(features / "native.zarr.zip").provenance,
+        json.loads((folder / "metrics.json").read_text(encoding="utf-8")),
+        pd.read_csv(folder / "clouds.csv"),
+        pd.DataFrame(provenance.pop("set_aside", []), columns=["id", "item", "problem"]),
+        provenance,
     )
 
 

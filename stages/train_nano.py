@@ -13,7 +13,9 @@ FOLDER = Path("data/backbones/nano")
 def main() -> None:
     recipe = Recipe(**params.load().nano)
     losses = train(recipe, FOLDER)
-    print(f"loss: first {losses[0]:.3f}, mean of the last 100 steps {sum(losses[-100:]) / len(losses[-100:]):.3f}")
+    print(
+        f"loss: first {losses[0]:.3f}, mean of the last 100 steps {sum(losses[-100:]) / len(losses[-100:]):.3f}"
+    )
     for name, value in quality(FOLDER, recipe.seed).items():
         print(f"{name}: {value:.4f}")
 

@@ -17,6 +17,7 @@ from crossgap.backbones import BackboneError, load_backbone
 from crossgap.training.bpe import learn_merges, write_merges
 
 ROOT = Path(__file__).parents[2]
+TRACING = pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +127,7 @@ def openai_like(path: Path) -> Path:
     return path
 
 
+@TRACING
 def test_a_file_of_openai_in_a_gelu_model_is_refused_with_the_right_name(registered, tmp_path) -> None:
     path = openai_like(tmp_path / "ViT-B-32.pt")
     with pytest.raises(BackboneError, match=r"QuickGELU mismatch.*ViT-B-32\.pt.*'tiny-test-quickgelu'"):
@@ -134,6 +136,7 @@ def test_a_file_of_openai_in_a_gelu_model_is_refused_with_the_right_name(registe
         load_backbone("ViT-B-32", str(path))
 
 
+@TRACING
 def test_a_torchscript_archive_is_an_error_that_says_so(registered, tmp_path) -> None:
     path = openai_like(tmp_path / "archive.pt")
     with pytest.raises(BackboneError, match=r"tiny-test-quickgelu with .*archive\.pt.*TorchScript"):

@@ -32,7 +32,7 @@ def main() -> None:
 
     def plain(tokens: torch.Tensor) -> torch.Tensor:
         # the paper's code tokenises the template anew at every step and computes all positions
-        ids, _ = backbone.tokenize([TEMPLATE.format("x")] * len(tokens))
+        ids = backbone.tokenizer([TEMPLATE.format("x")] * len(tokens))
         x = model.token_embedding(ids).clone()
         x[:, fast.slots] = tokens
         x = model.ln_final(model.transformer(x + model.positional_embedding, attn_mask=model.attn_mask))

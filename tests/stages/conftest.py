@@ -1,0 +1,115 @@
+"""A project to run the real DVC in: a copy of this one, with a git history of its own and little to do."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore", ".dvc/plots", "stages", "crossgap")
+SMALL = {
+    "datasets.world.images": {"train": 6, "test": 8},
+    "oti.steps": 2,
+    "ovi.steps": 2,
+    "machine": {
+        "device": "cpu",
+        "batch_size": 64,
+        "workers": 0,
+        "shard_size": 64,
+        "inversion_shard_size": 16,
+    },
+}
+
+
+class Project:
+    """A copy of the project in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "OMP_NUM_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
+            "DVC_NO_ANALYTICS": "1",
+            **{
+                f"GIT_{who}_{what}": "test@example.org"
+                for who in ("AUTHOR", "COMMITTER")
+                for what in ("NAME", "EMAIL")
+            },
+        }
+        for name in COPIED:
+            source, target = ROOT / name, folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, target)
+        self.declared = yaml.safe_load((folder / "params.yaml").read_text())
+        self.declared.setdefault("nano", {})
+        self.edit(**SMALL)
+        self.command("git", "init", "-q")
+
+    def edit(self, **values: object) -> None:
+        """Write params.yaml with the values at these dotted places."""
+        for place, value in values.items():
+            *sections, last = place.split(".")
+            at = self.declared
+            for section in sections:
+                at = at[section]
+            at[last] = value
+        self.write(self.declared)
+
+    def write(self, params: object) -> None:
+        # without aliases, which DVC reads but a person would not write
+        text = yaml.safe_dump(copy.deepcopy(params), sort_keys=False)
+        (self.folder / "params.yaml").write_text(text)
+
+    def command(self, *words: str, ok: bool = True) -> str:
+        """What the command printed; it must succeed, or fail where `ok` is False."""
+        done = subprocess.run(
+            words,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert (done.returncode == 0) == ok, f"{words} gave {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def dvc(self, *words: str, ok: bool = True) -> str:
+        return self.command(sys.executable, "-m", "dvc", *words, ok=ok)
+
+    def crossgap(self, *words: str, ok: bool = True) -> str:
+        return self.command(str(Path(sys.executable).parent / "crossgap"), *words, ok=ok)
+
+    def repro(self, *words: str) -> set[str]:
+        """Run `dvc repro`; the stages whose command ran."""
+        return set(re.findall(r"^Running stage '(.+)':", self.dvc("repro", *words), re.MULTILINE))
+
+    def commit(self) -> None:
+        self.command("git", "add", "--all")
+        self.command("git", "commit", "-q", "--allow-empty", "-m", "state")
+
+    def __truediv__(self, path: str) -> Path:
+        return self.folder / path
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Project:
+    """The project with the backbone `nano` of the repository or, where there is none yet, an untrained one."""
+    made = Project(tmp_path_factory.mktemp("project"))
+    ours = ROOT / "data" / "backbones" / "nano"
+    trained = (ours / "open_clip_model.safetensors").is_file()
+    shutil.copytree(ours if trained else tiny_folder, made / "data/backbones/nano")
+    shutil.copytree(tiny_folder, made / "tiny")
+    return made

@@ -1,0 +1,306 @@
+"""The pipeline on the real DVC. The tests of one module share a project and run in order: each edits what the
+last one left, since a fresh run for each would take minutes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from crossgap import open_store
+
+EVALUATED = {"evaluate@nano-world", "report"}
+CELL = {"encode@nano-world", "oti@nano-world", "ovi@nano-world", *EVALUATED}
+
+
+def metrics(project, cell: str) -> dict[str, float]:
+    return json.loads((project / f"data/metrics/{cell}/metrics.json").read_text())
+
+
+def photo(path: Path, seed: int, size: int = 40) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 255, (size, size, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:200])
+
+
+@pytest.fixture(scope="module")
+def photos(project) -> Path:
+    """Five photos with captions, three of them good: one is truncated and one has an empty caption beside its own."""
+    folder = project / "photos"
+    for number in range(5):
+        photo(folder / f"{number}.jpg", number)
+    truncate(folder / "4.jpg")
+    rows = ["image,caption"]
+    for number in range(5):
+        rows += [f"{number}.jpg,a photo of noise {number}", f"{number}.jpg,grains of number {number}"]
+    rows += [f"0.jpg,{'very ' * 90}long", "1.jpg,", "lost.jpg,nobody has seen it"]
+    (folder / "captions.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def kinds(project) -> Path:
+    """Two classes of three photos, one of them truncated."""
+    folder = project / "kinds"
+    for number in range(6):
+        photo(folder / ("coarse" if number % 2 else "fine") / f"{number}.png", number, 32 + number)
+    truncate(folder / "coarse" / "5.png")
+    return folder
+
+
+def test_first_run_makes_everything(project):
+    assert project.repro() == {"check", "prepare@world", *CELL}
+    page = (project / "data/report/index.html").read_text()
+    assert "nano · world" in page
+    found = metrics(project, "nano/world")
+    assert found["items/image/test"] == 8
+    assert {f"retrieval/{task}/colour/mAP" for task in ("image-image", "oti-image")} < set(found)
+    assert {f"retrieval/{task}/group/mAP" for task in ("text-text", "ovi-text", "text-image")} < set(found)
+    assert all(
+        0 <= found[f"classification/{task}/shape/accuracy"] <= 1 for task in ("image-text", "oti-text")
+    )
+    queries = pd.read_parquet(project / "data/metrics/nano/world/queries.parquet")
+    of_task = queries[(queries["task"] == "oti-image") & (queries["relevance"] == "colour")]
+    assert found["retrieval/oti-image/colour/mAP"] == pytest.approx(of_task["ap"].mean(), abs=1e-6)
+
+
+def test_second_run_does_nothing(project):
+    assert project.repro() == set()
+    assert "up to date" in project.dvc("status", "-q") + project.dvc("repro")
+
+
+def test_what_a_dvc_user_expects_works(project):
+    assert "retrieval/oti-image/colour/mAP" in project.dvc("metrics", "show", "--md")
+    project.dvc("plots", "show")
+    assert "nano/world/clouds.csv" in (project / "dvc_plots/index.html").read_text()
+    assert "evaluate@nano-world" in project.dvc("dag")
+    assert json.loads(project.dvc("status", "--json").splitlines()[-1]) == {}
+
+
+def test_git_sees_no_output_of_the_pipeline(project):
+    project.commit()
+    kept = set(project.command("git", "ls-files").splitlines())
+    data = {name for name in kept if name.startswith("data/")}
+    assert all(name.startswith("data/backbones/nano/") for name in data)
+    assert not any(name.startswith(("dvc_plots/", ".dvc/tmp", ".dvc/cache")) for name in kept)
+
+
+def test_experiment(project):
+    project.commit()
+    ran = project.dvc("exp", "run", "--name", "longer", "-S", "oti.steps=3")
+    assert set(re.findall(r"^Running stage '(.+)':", ran, re.M)) == {"check", "oti@nano-world", *EVALUATED}
+    assert "longer" in project.dvc("exp", "list", "--all-commits")
+    assert "inversion/oti/loss" in project.dvc("metrics", "diff", "--md")
+    project.edit()
+    assert not project.repro() - {"check", "report"}, "back to two steps: everything is in the run cache"
+
+
+def test_parameter_of_evaluate_runs_only_evaluation(project):
+    project.edit(**{"evaluate.seed": 1})
+    assert project.repro() == {"check", *EVALUATED}
+
+
+def test_oti_steps_leave_features_and_ovi_alone(project):
+    store = project / "data/features/nano/world/oti.zarr.zip"
+    before = open_store(store).provenance["recipe"]["steps"]
+    project.edit(**{"oti.steps": 4})
+    assert project.repro() == {"check", "oti@nano-world", *EVALUATED}
+    assert (before, open_store(store).provenance["recipe"]["steps"]) == (2, 4)
+
+
+def test_schedule_runs_nothing_but_the_check(project):
+    project.edit(**{"machine.batch_size": 7, "machine.shard_size": 8})
+    assert project.repro() == {"check"}
+
+
+def test_deleted_output_comes_back_without_computing(project):
+    stores = [project / f"data/features/nano/world/{name}.zarr.zip" for name in ("native", "oti")]
+    before = [store.read_bytes() for store in stores]
+    for store in stores:
+        store.unlink()
+    assert project.repro() == set()
+    assert [store.read_bytes() for store in stores] == before
+
+
+def test_inversion_left_out_and_taken_up_again_is_evaluated(project):
+    """An evaluation depends on what its folder holds, so a store that stays there stays evaluated."""
+    project.edit(**{"run.ovi": [], "evaluate.seed": 2})
+    project.repro()
+    project.edit(**{"run.ovi": ["world"]})
+    project.repro()
+    assert "retrieval/ovi-text/group/mAP" in metrics(project, "nano/world")
+
+
+def test_killed_stage_goes_on_where_it_stopped(project):
+    """SIGKILL to the stage's own process, once a shard is done."""
+    project.edit(**{"ovi.steps": 25})
+    scratch = project / "data/scratch/ovi"
+    old = set(scratch.glob("*/*.done"))
+    run = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", "ovi@nano-world"],
+        cwd=project.folder,
+        env=project.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    while not (new := set(scratch.glob("*/*.done")) - old):
+        assert run.poll() is None, run.communicate()[0]
+        time.sleep(0.005)
+    os.kill(process_of("stages/ovi.py", project.folder), signal.SIGKILL)
+    printed = run.communicate(timeout=60)[0]
+    assert run.returncode != 0, printed
+    survived = {
+        path: path.stat().st_mtime_ns for done in new for path in (done, done.with_suffix(".safetensors"))
+    }
+
+    printed = project.dvc("repro", "ovi@nano-world")
+    held = re.search(r"ovi text/classes: +\d+%\S* (\d+)/(\d+)", printed)
+    assert 0 < int(held[1]) < int(held[2]), f"it must start from the shards that were done:\n{printed}"
+    assert all(path.stat().st_mtime_ns == then for path, then in survived.items())
+    store = open_store(project / "data/features/nano/world/ovi.zarr.zip")
+    assert store.provenance["recipe"]["steps"] == 25
+    assert len(store["text/test"]) == 8
+    project.edit(**{"ovi.steps": 2})
+    assert not project.repro() - {"check", *EVALUATED}
+
+
+def process_of(script: str, folder: Path) -> int:
+    """The python that runs a script in a folder, and not the shell around it."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if words[1:2] == [script.encode()] and (entry / "cwd").resolve() == folder.resolve():
+                return int(entry.name)
+        except OSError:
+            continue
+    raise AssertionError(f"no process runs {script}")
+
+
+def captions_dataset(**more: object) -> dict:
+    return {
+        "layout": "captions",
+        "root": "photos",
+        "captions": "photos/captions.csv",
+        "retrieval": {"query": "test"},
+        **more,
+    }
+
+
+def imagefolder_dataset(**more: object) -> dict:
+    return {"layout": "imagefolder", "root": "kinds", "retrieval": {"query": "test"}, **more}
+
+
+def test_bad_items_are_an_error_that_names_them(project, photos, kinds):
+    project.edit(**{"datasets.photos": captions_dataset(), "datasets.kinds": imagefolder_dataset()})
+    project.edit(**{"run.datasets": ["world", "photos", "kinds"]})
+    said = project.dvc("repro", "prepare@photos", ok=False)
+    assert "Traceback" not in said
+    for item in (
+        "4.jpg",
+        "captions.csv line 13: 1.jpg: empty caption",
+        "captions.csv line 14: lost.jpg",
+        "set_aside",
+    ):
+        assert item in said
+    said = project.dvc("repro", "prepare@kinds", ok=False)
+    assert "coarse/5.png" in said and "set_aside" in said and "Traceback" not in said
+
+
+def test_added_datasets_run_only_their_own_cells(project, photos, kinds):
+    project.edit(
+        **{
+            "datasets.photos": captions_dataset(on_problem="set_aside"),
+            "datasets.kinds": imagefolder_dataset(on_problem="set_aside"),
+            "run.oti": ["world", "kinds"],
+        }
+    )
+    assert project.repro() == {
+        "check",
+        *(f"prepare@{name}" for name in ("photos", "kinds")),
+        *(f"{stage}@nano-{name}" for stage in ("encode", "evaluate") for name in ("photos", "kinds")),
+        "oti@nano-kinds",
+        "report",
+    }
+    captioned, labelled = metrics(project, "nano/photos"), metrics(project, "nano/kinds")
+    assert captioned["items/image/test"] == 4
+    assert captioned["items/text/test"] == 9
+    assert captioned["items/text/test/truncated"] == 1
+    assert "retrieval/text-image/group/recall@1" in captioned
+    assert labelled["items/image/test"] == 5
+    assert {"classification/image-text/class/accuracy", "classification/oti-text/class/accuracy"} < set(
+        labelled
+    )
+    page = (project / "data/report/index.html").read_text()
+    for item in ("4.jpg", "line 13: 1.jpg", "empty caption", "lost.jpg", "coarse/5.png"):
+        assert item in page
+
+
+def test_dataset_added_to_ovi_runs_only_its_ovi(project):
+    project.edit(**{"run.ovi": ["world", "photos"]})
+    assert project.repro() == {"check", "ovi@nano-photos", "evaluate@nano-photos", "report"}
+    assert "retrieval/ovi-text/group/mAP" in metrics(project, "nano/photos")
+
+
+def test_added_backbone_runs_only_its_own_cells(project):
+    tiny = {"weights": {"model": "local-dir:tiny"}, "oti": {"tokens": 2}, "ovi": {"patches": 4}}
+    project.edit(
+        **{
+            "backbones.tiny": tiny,
+            "run": {
+                "backbones": ["nano", "tiny"],
+                "datasets": ["kinds"],
+                "oti": ["kinds"],
+                "ovi": [],
+                "imports": [],
+            },
+        }
+    )
+    assert project.repro() == {
+        "check",
+        *(f"{stage}@tiny-kinds" for stage in ("encode", "oti", "evaluate")),
+        "report",
+    }
+    assert open_store(project / "data/features/tiny/kinds/oti.zarr.zip")["image/test"].tokens.shape[1] == 2
+
+
+def test_changed_photo_is_not_taken_for_the_old_one(project, kinds):
+    """DVC doesn't hash the user's folder; the digests in the manifest do."""
+    photo(kinds / "fine" / "0.png", 99)
+    (project / "data/features/tiny/kinds/native.zarr.zip").unlink()
+    project.edit(**{"backbones.tiny.weights": {"model": "local-dir:tiny", "precision": "bf16"}})
+    said = project.dvc("repro", ok=False)
+    assert "fine/0.png" in said and "revision" in said and "Traceback" not in said
+
+
+def test_wrong_params_stop_before_any_work(project):
+    """Those that DVC can't take itself are explained by `crossgap check`."""
+    good = project.declared["run"]
+    wrong = {
+        "oti.stepz": "oti.stepz: unknown key",
+        "run.backbones": "run.backbones: 'nanoo' is not declared under backbones",
+    }
+    for place, message in wrong.items():
+        project.edit(**{place: ["nanoo"]})
+        said = project.dvc("repro", ok=False)
+        assert message in said and "Traceback" not in said
+        assert re.findall(r"^Running stage '(.+)':", said, re.M) == ["check"]
+        project.declared["oti"].pop("stepz", None)
+    project.edit(**{"run": {**good, "backbones": "nano"}})
+    project.dvc("repro", ok=False)
+    said = project.crossgap("check", ok=False)
+    assert "run.backbones: give a list" in said and "'nano'" in said and "Traceback" not in said

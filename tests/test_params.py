@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from crossgap.params import ParamsError, load
+
+OURS = Path(__file__).parents[1] / "params.yaml"
+
+
+def good() -> dict:
+    """Sections as a user would write them."""
+    return {
+        "run": {"backbones": ["nano"], "datasets": ["world"], "oti": ["world"], "ovi": [], "imports": []},
+        "backbones": {"nano": backbone(model="local-dir:data/backbones/nano")},
+        "datasets": {
+            "world": {"layout": "world", "images": {"train": 4, "test": 4}, "retrieval": {"query": "test"}},
+            "photos": {
+                "layout": "captions",
+                "root": "photos",
+                "captions": "a.csv",
+                "retrieval": {"query": "test"},
+            },
+            "kinds": {"layout": "imagefolder", "root": "kinds", "retrieval": {"query": "test"}},
+        },
+        "imports": {
+            "b32": {"backbone": "b32", "dataset": "dtd", "retrieval": {"query": "test", "gallery": "val"}}
+        },
+        "oti": {"template": "a photo of {}", "steps": 150},
+        "ovi": {"steps": 1000},
+        "evaluate": {"seed": 0},
+        "nano": {},
+    }
+
+
+def backbone(**weights: object) -> dict:
+    return {"weights": weights, "oti": {"tokens": 1}, "ovi": {"patches": 1}}
+
+
+def loaded(folder: Path, raw: object):
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    return load(path)
+
+
+def edited(place: str, value: object) -> dict:
+    raw = copy.deepcopy(good())
+    *sections, last = place.split("/")
+    at = raw
+    for section in sections:
+        at = at.setdefault(section, {})
+    at[last] = value
+    return raw
+
+
+def test_the_projects_own_are_valid(tmp_path):
+    raw = yaml.safe_load(OURS.read_text())
+    raw.setdefault("nano", {})
+    params = loaded(tmp_path, raw)
+    assert params.run.backbones == ["nano"]
+    assert params.oti.steps == 150 and params.ovi.steps == 1000
+    assert params.run.oti == params.run.ovi == ["world"]
+
+
+def test_defaults(tmp_path):
+    params = loaded(tmp_path, good())
+    assert (params.oti.lr, params.oti.weight_decay, params.oti.gallery) == (0.02, 0.01, False)
+    assert params.backbones["nano"].weights.precision == "fp32"
+    assert params.machine.device == "auto"
+    assert params.datasets["photos"].on_problem == "error"
+
+
+def test_imports_alone_are_enough(tmp_path):
+    run = {"backbones": [], "datasets": [], "oti": [], "ovi": [], "imports": ["b32"]}
+    assert loaded(tmp_path, edited("run", run)).run.imports == ["b32"]
+
+
+WRONG = [
+    # an unknown key, in every kind of section
+    ("stepz", 3, "stepz: unknown key; remove it or mend its spelling (got 3)"),
+    ("run/dataset", ["world"], "run.dataset: unknown key"),
+    ("oti/stepz", 3, "oti.stepz: unknown key; remove it or mend its spelling (got 3)"),
+    ("machine/batchsize", 3, "machine.batchsize: unknown key"),
+    ("backbones/nano/weights/tag", "openai", "backbones.nano.weights.tag: unknown key"),
+    ("datasets/photos/caption", "a.csv", "datasets.photos.caption: unknown key"),
+    ("datasets/world/retrieval/galery", "test", "datasets.world.retrieval.galery: unknown key"),
+    ("imports/b32/labels", "y", "imports.b32.labels: unknown key"),
+    # names that nothing declares
+    ("run/backbones", ["nanoo"], "run.backbones: 'nanoo' is not declared under backbones (declared: nano)"),
+    (
+        "run/datasets",
+        ["world", "flickr"],
+        "run.datasets: 'flickr' is not declared under datasets (declared: kinds,",
+    ),
+    ("run/oti", ["flickr"], "run.oti: 'flickr' is not declared under datasets"),
+    ("run/ovi", ["photos"], "run.ovi: 'photos' is not in run.datasets, so nothing of it is encoded"),
+    ("run/imports", ["b16"], "run.imports: 'b16' is not declared under imports (declared: b32)"),
+    ("run/oti", ["world", "world"], "run.oti: named twice: world"),
+    # types and ranges
+    ("run/backbones", "nano", "run.backbones: give a list, such as [a, b], or [] for none (got 'nano')"),
+    ("run/oti", None, "run.oti: give a list, such as [a, b], or [] for none (got None)"),
+    ("run/datasets", [3], "run.datasets.0: Input should be a valid string (got 3)"),
+    ("run", None, "run: give keys and values"),
+    (
+        "oti/steps",
+        "many",
+        "oti.steps: Input should be a valid integer, unable to parse string as an integer (got 'many')",
+    ),
+    (
+        "oti/steps",
+        1.5,
+        "oti.steps: Input should be a valid integer, got a number with a fractional part (got 1.5)",
+    ),
+    ("ovi/steps", 0, "ovi.steps: Input should be greater than or equal to 1 (got 0)"),
+    ("ovi/lr", 0, "ovi.lr: Input should be greater than 0 (got 0)"),
+    (
+        "backbones/nano/oti/tokens",
+        0,
+        "backbones.nano.oti.tokens: Input should be greater than or equal to 1 (got 0)",
+    ),
+    ("backbones/nano", None, "backbones.nano: give keys and values"),
+    (
+        "backbones/nano/weights/precision",
+        "fp8",
+        "backbones.nano.weights.precision: Input should be 'fp32', 'bf16' or",
+    ),
+    (
+        "backbones/nano/weights/sha256",
+        "beef",
+        "backbones.nano.weights.sha256: give the 64 hexadecimal digits",
+    ),
+    ("machine/device", "gpu", "machine.device: give auto, cpu, mps, cuda or cuda:N (got 'gpu')"),
+    (
+        "datasets/photos/on_problem",
+        "skip",
+        "datasets.photos.on_problem: Input should be 'error' or 'set_aside'",
+    ),
+    (
+        "datasets/world/images",
+        {"train": 0},
+        "datasets.world.images.train: Input should be greater than or equal to 1",
+    ),
+    ("datasets/world/images", {"dev": 3}, "datasets.world.images.dev: Input should be 'train' or 'test'"),
+    # what hangs together
+    ("oti/template", "a photo of it", "oti.template: 'a photo of it' needs exactly one {}"),
+    ("oti/template", "{} and {}", "oti.template: '{} and {}' needs exactly one {}"),
+    ("datasets/kinds/templates", ["a photo"], "datasets.kinds.templates: 'a photo' needs exactly one {}"),
+    (
+        "backbones/big",
+        backbone(model="ViT-B-32"),
+        "backbones.big.weights: model 'ViT-B-32' has no `pretrained`",
+    ),
+    (
+        "backbones/nano/weights/pretrained",
+        "openai",
+        "backbones.nano.weights: model 'local-dir:data/backbones/nano' brings its own weights: remove `pretrained`",
+    ),
+    (
+        "datasets/world/retrieval/query",
+        "val",
+        "datasets.world: retrieval.query: 'val' is none of the splits read",
+    ),
+    ("datasets/new", {"root": "a"}, "datasets.new: no layout; give world, captions or imagefolder"),
+    (
+        "datasets/new",
+        {"layout": "caption"},
+        "datasets.new: unknown layout; give world, captions or imagefolder (got 'caption')",
+    ),
+    (
+        "datasets/photos",
+        {"layout": "captions", "root": "a", "captions": "b"},
+        "datasets.photos.retrieval: missing; add it",
+    ),
+    ("run/backbones", [], "run: names nothing to evaluate; give backbones and datasets, or imports"),
+    # names that DVC or the folders of the results can't take
+    (
+        "backbones/v1.5",
+        backbone(model="local-dir:a"),
+        "backbones.v1.5: a name is made of letters, digits, - and _",
+    ),
+    ("datasets/a b", good()["datasets"]["world"], "datasets.a b: a name is made of letters, digits, - and _"),
+    (
+        "backbones/imports",
+        backbone(model="local-dir:a"),
+        "backbones: 'imports' is kept for features computed elsewhere",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"), WRONG, ids=[f"{place}={value}"[:60] for place, value, _ in WRONG]
+)
+def test_what_is_wrong_is_one_clear_message(tmp_path, place, value, message):
+    with pytest.raises(ParamsError) as error:
+        loaded(tmp_path, edited(place, value))
+    first, *lines = str(error.value).splitlines()
+    assert first == f"{tmp_path / 'params.yaml'} can't be used:"
+    assert len(lines) == 1
+    assert lines[0].strip().startswith(message)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "run",
+        "run/oti",
+        "run/imports",
+        "oti/steps",
+        "evaluate",
+        "nano",
+        "backbones/nano/oti",
+        "backbones/nano/ovi",
+    ],
+)
+def test_what_dvc_would_miss_later_is_missed_at_once(tmp_path, place):
+    raw = good()
+    *sections, last = place.split("/")
+    at = raw
+    for section in sections:
+        at = at[section]
+    del at[last]
+    with pytest.raises(ParamsError, match=f"{place.replace('/', '.')}: missing; add it"):
+        loaded(tmp_path, raw)
+
+
+def test_every_wrong_field_has_its_line(tmp_path):
+    raw = edited("oti/stepz", 3)
+    raw["ovi"]["steps"] = "many"
+    raw["machine"] = {"device": "gpu"}
+    with pytest.raises(ParamsError) as error:
+        loaded(tmp_path, raw)
+    assert [line.split(":")[0].strip() for line in str(error.value).splitlines()[1:]] == [
+        "oti.stepz",
+        "ovi.steps",
+        "machine.device",
+    ]
+
+
+def test_import_that_the_report_could_not_tell_from_a_cell(tmp_path):
+    raw = edited("imports/b32", {"backbone": "nano", "dataset": "world", "retrieval": {}})
+    raw["run"]["imports"] = ["b32"]
+    with pytest.raises(
+        ParamsError, match=r"imports.b32: backbone 'nano' and dataset 'world' are those of the cell nano"
+    ):
+        loaded(tmp_path, raw)
+    raw = edited("imports/again", good()["imports"]["b32"])
+    raw["run"]["imports"] = ["b32", "again"]
+    with pytest.raises(
+        ParamsError, match=r"imports.again: .* are those of imports.b32 too; name one of them otherwise"
+    ):
+        loaded(tmp_path, raw)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "it needs the sections run, backbones"),
+        ("- a", "it needs the sections run, backbones"),
+        ("a: [", "is not YAML"),
+        (b"a: \xff", "is not YAML"),
+    ],
+)
+def test_file_that_holds_no_sections(tmp_path, content, message):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ParamsError, match=message) as error:
+        load(path)
+    assert str(path) in str(error.value)
+
+
+def test_file_that_is_not_there(tmp_path):
+    with pytest.raises(ParamsError, match=r"not found: run from the project's root"):
+        load(tmp_path / "params.yaml")
