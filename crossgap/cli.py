@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -55,9 +56,14 @@ def import_(
     crossgap import b32-dtd image/test=dtd.npz:test_features image/test:label.class=dtd.npz:test_labels
     """
     from crossgap import importing
+    from crossgap.params import NAME
 
     path = IMPORTS / name / "native.zarr.zip"
     with _explained():
+        if not re.fullmatch(NAME, name):
+            raise importing.FeatureImportError(
+                f"{name!r} is no name of a store: use letters, digits, - and _"
+            )
         if path.exists() and not force:
             raise importing.FeatureImportError(
                 f"{path} exists: choose another name, or replace it with --force"
@@ -81,7 +87,9 @@ def import_(
     splits = dict.fromkeys(
         group.partition("/")[2] for group in store.groups if not group.endswith("/classes")
     )
-    query, gallery = (*splits, *splits)[0], list(splits)[-1]
+    if not splits:
+        return
+    query, *_, gallery = (*splits, *splits)
     typer.echo(
         f"\nTo evaluate it, add to params.yaml and run `dvc repro`:\n\nrun:\n  imports: [{name}]\nimports:\n"
         f"  {name}: {{backbone: {backbone!r}, dataset: {(dataset or name)!r}, "

@@ -18,6 +18,7 @@ from crossgap.store import Group, Store
 
 CLASSES = "text/classes"
 GROUP = "group"
+_ACROSS = ("text-image", "image-text")
 _SHOWN = ("mAP", "mAP@R", "R-precision", "recall@1", "recall@5", "recall@10")
 _PER_QUERY = ["ap", "ap_at_r", "r_precision", "recall@1", "recall@5", "recall@10"]
 
@@ -93,16 +94,17 @@ class Cell:
 
     def __post_init__(self) -> None:
         for name, inversion in (("oti", self.oti), ("ovi", self.ovi)):
-            if inversion and inversion.provenance["inverts"] != self.native.provenance["fingerprint"]:
+            if inversion and inversion.provenance.get("inverts") != self.native.provenance["fingerprint"]:
                 raise EvaluationError(
                     f"{inversion.path} inverts other features than {self.native.path} holds; "
                     f"run the {name} stage of this cell again"
                 )
-        if f"image/{self.query}" not in self.native and f"text/{self.query}" not in self.native:
-            raise EvaluationError(
-                f"retrieval.query: {self.native.path} has no split {self.query!r}; "
-                f"it holds {', '.join(self.native.groups)}"
-            )
+        for name, split in (("query", self.query), ("gallery", self.gallery)):
+            if f"image/{split}" not in self.native and f"text/{split}" not in self.native:
+                raise EvaluationError(
+                    f"retrieval.{name}: {self.native.path} has no split {split!r}; "
+                    f"it holds {', '.join(self.native.groups)}"
+                )
 
     def items(self, name: str) -> Items | None:
         """Native features of a group, if the store has it."""
@@ -159,7 +161,7 @@ def _retrieval(cell: Cell) -> Iterator[tuple[str, str, Items, pd.DataFrame]]:
             gallery.features,
             wanted,
             held,
-            exclude_self=True,
+            exclude_self=task not in _ACROSS,
             query_ids=queries.ids,
             gallery_ids=gallery.ids,
         )

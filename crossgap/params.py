@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from crossgap.datasets import Declaration, Retrieval
 
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # no dots: DVC takes them for levels of params.yaml
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # no dots: DVC takes them for levels of params.yaml
 _DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 _SHA256 = r"^[0-9a-f]{64}$"
-Name = Annotated[str, Field(pattern=_NAME)]
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 class ParamsError(ValueError):
@@ -162,25 +162,9 @@ class Params(Strict):
             wrong.append("run: names nothing to evaluate; give backbones and datasets, or imports")
         if "imports" in self.backbones:
             wrong.append("backbones: 'imports' is kept for features computed elsewhere; name it otherwise")
-        if not wrong:
-            wrong = self._shown_twice()
         if wrong:
             raise ValueError("\n  ".join(wrong))
         return self
-
-    def _shown_twice(self) -> list[str]:
-        """Complaints about imports that the report couldn't tell from another cell."""
-        cells = {(b, d): f"the cell {b}, {d}" for b in self.run.backbones for d in self.run.datasets}
-        wrong = []
-        for name in self.run.imports:
-            cell = self.imports[name].backbone, self.imports[name].dataset
-            if cell in cells:
-                wrong.append(
-                    f"imports.{name}: backbone {cell[0]!r} and dataset {cell[1]!r} are those of {cells[cell]} too; "
-                    "name one of them otherwise"
-                )
-            cells[cell] = f"imports.{name}"
-        return wrong
 
 
 def load(path: str | Path = "params.yaml") -> Params:
@@ -214,7 +198,7 @@ _REMEDIES = {
     "union_tag_invalid": "unknown layout; give world, captions or imagefolder",
 }
 _PATTERNS = {
-    _NAME: "a name is made of letters, digits, - and _ and starts with a letter or digit",
+    NAME: "a name is made of letters, digits, - and _ and starts with a letter or digit",
     _DEVICE: "give auto, cpu, mps, cuda or cuda:N",
     _SHA256: "give the 64 hexadecimal digits that sha256sum prints",
 }

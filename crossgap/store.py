@@ -58,7 +58,9 @@ class Group:
         try:
             values = self.zarr_group[array][:]
         except (OSError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
-            raise StoreError(f"{self.name} of {self.zarr_group.store}: {array!r} is damaged: {error}") from error
+            raise StoreError(
+                f"{self.name} of {self.zarr_group.store}: {array!r} is damaged: {error}"
+            ) from error
         return values.astype(object) if values.dtype.kind == "T" else values
 
     @cached_property

@@ -1,24 +1,21 @@
-"""Train the embedded backbone by the recipe in params.yaml (frozen: its weights are in the repository)."""
+"""Train the embedded backbone by the recipe in params.yaml: python stages/train_nano.py"""
 
-from __future__ import annotations
+from common import DATA, run
 
-from pathlib import Path
+from crossgap.params import Params
+from crossgap.training.nano import quality, train
+from crossgap.training.recipe import Recipe
 
-from crossgap import params
-from crossgap.training.nano import Recipe, quality, train
-
-FOLDER = Path("data/backbones/nano")
+FOLDER = DATA / "backbones" / "nano"
 
 
-def main() -> None:
-    recipe = Recipe(**params.load().nano)
+def main(params: Params) -> None:
+    recipe = Recipe.model_validate(params.nano)
     losses = train(recipe, FOLDER)
-    print(
-        f"loss: first {losses[0]:.3f}, mean of the last 100 steps {sum(losses[-100:]) / len(losses[-100:]):.3f}"
-    )
+    last = losses[-100:]
+    print(f"loss: first {losses[0]:.3f}, mean of the last {len(last)} {sum(last) / len(last):.3f}")
     for name, value in quality(FOLDER, recipe.seed).items():
         print(f"{name}: {value:.4f}")
 
 
-if __name__ == "__main__":
-    main()
+run(main)

@@ -31,6 +31,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from safetensors.torch import save_file
 
+    torch.set_num_threads(1)  # more threads than that only wait for each other on models of this size
     folder = tmp_path_factory.mktemp("tiny")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -239,21 +239,6 @@ def test_every_wrong_field_has_its_line(tmp_path):
     ]
 
 
-def test_import_that_the_report_could_not_tell_from_a_cell(tmp_path):
-    raw = edited("imports/b32", {"backbone": "nano", "dataset": "world", "retrieval": {}})
-    raw["run"]["imports"] = ["b32"]
-    with pytest.raises(
-        ParamsError, match=r"imports.b32: backbone 'nano' and dataset 'world' are those of the cell nano"
-    ):
-        loaded(tmp_path, raw)
-    raw = edited("imports/again", good()["imports"]["b32"])
-    raw["run"]["imports"] = ["b32", "again"]
-    with pytest.raises(
-        ParamsError, match=r"imports.again: .* are those of imports.b32 too; name one of them otherwise"
-    ):
-        loaded(tmp_path, raw)
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [

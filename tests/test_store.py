@@ -89,7 +89,7 @@ def test_what_is_not_there_is_named_beside_what_is(path) -> None:
     with pytest.raises(store.StoreError, match=r"'text/train'.*image/train, text/test"):
         found["text/train"]
     with pytest.raises(store.StoreError, match=r"image/train.*'preprojection'.*features, id, loss, tokens"):
-        found["image/train"].preprojection
+        _ = found["image/train"].preprojection
 
 
 def test_xarray_reads_a_group_with_dimension_names(path) -> None:
@@ -256,7 +256,7 @@ def test_damaged_values_are_a_store_error_and_no_wrong_features(path) -> None:
     content[at] ^= 0x10
     path.write_bytes(content)
     with pytest.raises(store.StoreError, match=r"text/test.*features"):
-        open_store(path)["text/test"].features
+        _ = open_store(path)["text/test"].features
 
 
 def test_a_relative_path_still_reads_after_the_working_directory_changed(path, tmp_path, monkeypatch) -> None:

@@ -186,11 +186,12 @@ def _slots(backbone: Backbone, template: str, tokens: int) -> tuple[Tensor, Tens
         raise BackboneError(f"template {template!r} needs exactly one {{}}")
     ids, cut = backbone.tokenize([template.replace("{}", " ".join([letter] * tokens)) for letter in "xz"])
     slots = (ids[0] != ids[1]).nonzero().flatten()
+    before, after = template.split("{}")
     if cut.any():
         raise BackboneError(
             f"template {template!r} with {tokens} pseudo-tokens doesn't fit {backbone.context_length} positions"
         )
-    if len(slots) != tokens:
+    if len(slots) != tokens or before[-1:].isalnum() or after[:1].isalnum():
         raise BackboneError(
             f"template {template!r}: the pseudo-tokens must stand apart from the words beside them"
         )

@@ -8,6 +8,7 @@ caption is silent, so that the ambiguity of a caption can be counted.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -71,8 +72,20 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
     "background": ("a photo of an object {}", "a picture of a thing {}", "an object {}"),
 }
 
-_FORMS = ("{}", "{}", "{}", "a photo of {}", "a photo of {}", "a picture of {}", "a picture of {}",
-          "an image of {}", "a drawing of {}", "this is {}", "there is {}", "we can see {}")
+_FORMS = (
+    "{}",
+    "{}",
+    "{}",
+    "a photo of {}",
+    "a photo of {}",
+    "a picture of {}",
+    "a picture of {}",
+    "an image of {}",
+    "a drawing of {}",
+    "this is {}",
+    "there is {}",
+    "we can see {}",
+)
 _NOUNS = ("object", "thing", "item")
 _ARTICLES = ("a", "a", "a", "a", "the", "one")
 _DRAWS = 32
@@ -137,8 +150,10 @@ def recall_ceiling(scenes: np.ndarray, mentions: np.ndarray) -> float:
         said = mention != UNSAID
         agreeing = int((scenes[:, said] == mention[said]).all(axis=1).sum())
         if not agreeing:
-            raise ValueError(f"a caption's mention {mention.tolist()} agrees with no image of the gallery; "
-                             "give the scenes of the images that the captions belong to")
+            raise ValueError(
+                f"a caption's mention {mention.tolist()} agrees with no image of the gallery; "
+                "give the scenes of the images that the captions belong to"
+            )
         chances.append(1 / agreeing)
     return float(np.mean(chances))
 
@@ -178,7 +193,7 @@ def _sentence(scene: Sequence[int], said: Sequence[int], chance: Iterator[float]
 def _articles(text: str) -> str:
     """`a` before a vowel becomes `an`."""
     words = text.split()
-    for i, (word, following) in enumerate(zip(words, words[1:], strict=False)):
+    for i, (word, following) in enumerate(pairwise(words)):
         if word == "a" and following[0] in "aeiou":
             words[i] = "an"
     return " ".join(words)

@@ -99,7 +99,9 @@ def _invert(
     batch_size: int,
     progress: bool,
 ) -> Inversion:
-    features = features.detach().cpu().numpy() if isinstance(features, torch.Tensor) else np.asarray(features)
+    if isinstance(features, torch.Tensor):
+        features = features.detach().float().cpu().numpy()
+    features = np.asarray(features)
     ids = [str(row) for row in range(len(features))] if ids is None else [str(name) for name in ids]
     check_targets(features, ids, backbone)
     with tqdm(total=len(ids), unit="item", disable=not progress, dynamic_ncols=True) as bar:
@@ -122,9 +124,13 @@ def check_targets(features: np.ndarray, ids: Sequence[str], backbone: Backbone) 
         raise ValueError(
             f"{len(features)} features need as many unique ids; {len(set(ids))} unique of {len(ids)}"
         )
-    bad = [ids[row] for row in np.flatnonzero(~np.isfinite(features).all(axis=1))]
-    if bad:
-        raise ValueError(f"{len(bad)} features are not finite, of items {', '.join(bad[:5])}")
+    for bad, what in (
+        (~np.isfinite(features).all(axis=1), "not finite"),
+        (~features.any(axis=1), "zero, which points nowhere"),
+    ):
+        if bad.any():
+            names = ", ".join(ids[row] for row in np.flatnonzero(bad)[:5])
+            raise ValueError(f"{bad.sum()} features are {what}, of items {names}")
 
 
 def batched(

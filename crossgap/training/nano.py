@@ -13,14 +13,14 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from crossgap.datasets import world
-from crossgap.datasets.hashing import hashed, uniform
+from crossgap.training.batches import batch
 from crossgap.training.bpe import learn_merges, write_merges
+from crossgap.training.recipe import Recipe
 
 if TYPE_CHECKING:
     import open_clip
@@ -29,82 +29,6 @@ if TYPE_CHECKING:
 MERGES, CONFIG, WEIGHTS = "bpe.txt.gz", "open_clip_config.json", "open_clip_model.safetensors"
 MEAN = STD = 0.5
 _VOCABULARY_IMAGES = 4000
-
-
-class Groups(BaseModel):
-    """A part of the batch: groups of scenes that differ in some factors and share the others."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    vary: list[Literal["shape", "colour", "size", "texture", "place", "background"]] = Field(min_length=1)
-    size: int = Field(ge=2, description="most members of a group")
-    share: float = Field(gt=0, le=1, description="of the batch")
-
-
-class Recipe(BaseModel):
-    """The section `nano` of params.yaml; every number of the training but what is standard in CLIP."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-    seed: int = Field(0, ge=0)
-    steps: int = Field(ge=1)
-    batch_size: int = Field(128, ge=2)
-    lr: float = Field(1e-3, gt=0, description="peak; linear warm-up, then a cosine to zero")
-    warmup: int = Field(100, ge=1, description="steps")
-    weight_decay: float = Field(0.1, ge=0, description="of matrices; vectors have none")
-    betas: tuple[float, float] = (0.9, 0.98)
-    clip_grad_norm: float = Field(1.0, gt=0)
-    logit_scale: float = Field(1 / 0.07, gt=0, description="1/temperature to start from; it is learned")
-    max_logit_scale: float = Field(100.0, gt=0)
-    groups: list[Groups] = Field(min_length=1, description="what a batch is made of")
-    naming_steps: int = Field(0, ge=0, description="steps in which the loss of naming the factors fades to none")
-    naming_weight: float = Field(3.0, ge=0, description="of that loss at the first step")
-    position_gain: float = Field(1.0, gt=0, description="on the initial position embedding of the image tower")
-    merges: int = Field(1024, ge=0, description="most byte-pair merges of the vocabulary")
-    threads: int = Field(2, ge=1, description="of torch; another number rounds otherwise")
-    model: dict[str, Any] = Field(description="open_clip's model_cfg, without what follows from the vocabulary")
-
-    @field_validator("groups")
-    @classmethod
-    def _whole(cls, groups: list[Groups]) -> list[Groups]:
-        if abs(sum(group.share for group in groups) - 1) > 1e-6:
-            raise ValueError(f"the shares add up to {sum(group.share for group in groups):g}, not 1")
-        return groups
-
-
-class Batch(NamedTuple):
-    images: np.ndarray  # `(n, 32, 32, 3)` uint8
-    texts: list[str]
-    scenes: np.ndarray  # `(n, factors)`
-    mentions: np.ndarray  # `(n, factors)`, UNSAID where the text is silent
-
-
-def batch(recipe: Recipe, step: int) -> Batch:
-    """The pairs of a step: groups of distinct scenes that differ in a few factors, which their captions mention."""
-    counts = np.diff(np.rint(np.cumsum([0.0, *(group.share for group in recipe.groups)]) * recipe.batch_size))
-    parts = [
-        _members(recipe.seed, step, number, group, int(count))
-        for number, (group, count) in enumerate(zip(recipe.groups, counts, strict=True))
-    ]
-    scenes, say = (np.concatenate(part) for part in zip(*parts, strict=True))
-    keys = hashed(recipe.seed, "batch", step, np.arange(len(scenes)))
-    texts, mentions = world.captions(scenes, keys, count=1, say=say)
-    return Batch(world.render(scenes, keys), [text for (text,) in texts], scenes, mentions[:, 0])
-
-
-def _members(seed: int, step: int, number: int, group: Groups, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scenes `(count, factors)` of groups of one kind, and the mask of the factors that vary."""
-    factors, table = list(world.FACTORS), world.combinations("train", seed)
-    varied = [factors.index(factor) for factor in group.vary]
-    ways = np.stack(np.meshgrid(*(range(len(world.FACTORS[f])) for f in group.vary)), -1).reshape(-1, len(varied))
-    size = min(group.size, len(ways))
-    chosen = np.arange(2 * -(-count // size) + 2)[:, None]
-    base = table[(uniform(hashed(seed, "base", step, number, chosen[:, 0])) * len(table)).astype(int)]
-    order = np.argsort(hashed(seed, "members", step, number, chosen, np.arange(len(ways))), axis=1, kind="stable")
-    scenes = np.repeat(base[:, None], size, axis=1)
-    scenes[:, :, varied] = ways[order[:, :size]]
-    scenes = scenes[~world.held_out(scenes)][:count]
-    return scenes, np.repeat(np.isin(np.arange(len(factors)), varied)[None], len(scenes), axis=0)
 
 
 def train(recipe: Recipe, folder: Path, progress: bool = True) -> list[float]:
@@ -129,13 +53,15 @@ def train(recipe: Recipe, folder: Path, progress: bool = True) -> list[float]:
         model, heads = _initial(recipe, config)
         optimizer, schedule = _optimizer(recipe, [*model.parameters(), *heads.parameters()])
         losses: list[float] = []
-        for step in tqdm(range(recipe.steps), desc="nano", unit="step", disable=not progress):
+        bar = tqdm(range(recipe.steps), desc="nano", unit="step", disable=not progress)
+        for step in bar:
             pairs = batch(recipe, step)
             images = model.encode_image(to_tensor(pairs.images))
             texts = text_features(model, tokenizer(pairs.texts))
             scale = model.logit_scale.exp()
             loss = contrastive(normalize(images, dim=-1), normalize(texts, dim=-1), scale)
             losses.append(loss.item())
+            bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
             if step < recipe.naming_steps:
                 naming = _naming(heads[0](images), pairs.scenes) + _naming(heads[1](texts), pairs.mentions)
                 loss = loss + recipe.naming_weight * (1 - step / recipe.naming_steps) * naming
@@ -189,8 +115,14 @@ def _write_config(recipe: Recipe, folder: Path) -> dict[str, Any]:
     vocabulary = {"vocab_size": 2 * 256 + len(merges) + 2, "tokenizer_kwargs": {"bpe_path": MERGES}}
     text = {**recipe.model["text_cfg"], **vocabulary}
     config = {**recipe.model, "text_cfg": text}
-    preprocess = {"size": world.SIDE, "mode": "RGB", "mean": [MEAN] * 3, "std": [STD] * 3,
-                  "interpolation": "bicubic", "resize_mode": "shortest"}
+    preprocess = {
+        "size": world.SIDE,
+        "mode": "RGB",
+        "mean": [MEAN] * 3,
+        "std": [STD] * 3,
+        "interpolation": "bicubic",
+        "resize_mode": "shortest",
+    }
     document = json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=2)
     (folder / CONFIG).write_text(document + "\n", encoding="utf-8")
     return config
@@ -227,7 +159,10 @@ def _optimizer(recipe: Recipe, parameters: list[torch.nn.Parameter]) -> tuple[An
 
     matrices = [parameter for parameter in parameters if parameter.ndim >= 2]
     vectors = [parameter for parameter in parameters if parameter.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups = [
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
     optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=1e-6)
 
     def rate(step: int) -> float:
@@ -267,8 +202,10 @@ def quality(folder: Path, seed: int, images: int = 400) -> dict[str, float]:
     owner = torch.arange(images).repeat_interleave(world.CAPTIONS_PER_IMAGE)
     found = similarity.argmax(dim=0) // world.CAPTIONS_PER_IMAGE
     figures["text-image/recall@1"] = float((similarity.argmax(dim=1) == owner).float().mean())
-    figures["text-image/recall@1 ceiling"] = world.recall_ceiling(scenes, mentions.reshape(-1, len(world.FACTORS)))
+    figures["text-image/recall@1 ceiling"] = world.recall_ceiling(
+        scenes, mentions.reshape(-1, len(world.FACTORS))
+    )
     figures["image-text/recall@1"] = float((found == torch.arange(images)).float().mean())
     figures["centroid distance"] = float((image.mean(dim=0) - text.mean(dim=0)).norm())
-    figures["logit scale"] = float(model.logit_scale.exp())
+    figures["logit scale"] = float(model.logit_scale.detach().exp())
     return figures

@@ -220,7 +220,9 @@ def test_a_folder_without_config_or_weights_is_named(tiny_folder, tmp_path) -> N
     shutil.copy(tiny_folder / "open_clip_config.json", tmp_path)
     with pytest.raises(BackboneError, match=r"holds no weights \(\.safetensors"):
         load_backbone(f"local-dir:{tmp_path}")
-    with pytest.raises(BackboneError, match="brings its own weights, so pretrained='openai' would be ignored"):
+    with pytest.raises(
+        BackboneError, match="brings its own weights, so pretrained='openai' would be ignored"
+    ):
         load_backbone(f"local-dir:{tiny_folder}", "openai")
 
 

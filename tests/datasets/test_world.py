@@ -102,8 +102,9 @@ def test_captions_mention_what_they_are_asked_to() -> None:
     say |= say[::-1]
     _, mentions = world.captions(scenes, keys, say=say)
     assert ((mentions != world.UNSAID) >= say[:, None]).all()
-    np.testing.assert_array_equal(np.where(mentions == world.UNSAID, scenes[:, None], mentions),
-                                  np.repeat(scenes[:, None], 5, axis=1))
+    np.testing.assert_array_equal(
+        np.where(mentions == world.UNSAID, scenes[:, None], mentions), np.repeat(scenes[:, None], 5, axis=1)
+    )
     assert (mentions == world.UNSAID).any()
 
 

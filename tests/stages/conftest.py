@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,17 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore", ".dvc/plots", "stages", "crossgap")
+COPIED = (
+    "dvc.yaml",
+    "params.yaml",
+    ".dvcignore",
+    ".gitignore",
+    ".dvc/config",
+    ".dvc/.gitignore",
+    ".dvc/plots",
+    "stages",
+    "crossgap",
+)
 SMALL = {
     "datasets.world.images": {"train": 6, "test": 8},
     "oti.steps": 2,
@@ -65,13 +76,8 @@ class Project:
             at = self.declared
             for section in sections:
                 at = at[section]
-            at[last] = value
-        self.write(self.declared)
-
-    def write(self, params: object) -> None:
-        # without aliases, which DVC reads but a person would not write
-        text = yaml.safe_dump(copy.deepcopy(params), sort_keys=False)
-        (self.folder / "params.yaml").write_text(text)
+            at[last] = copy.deepcopy(value)
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(self.declared, sort_keys=False))
 
     def command(self, *words: str, ok: bool = True) -> str:
         """What the command printed; it must succeed, or fail where `ok` is False."""
@@ -95,6 +101,9 @@ class Project:
     def repro(self, *words: str) -> set[str]:
         """Run `dvc repro`; the stages whose command ran."""
         return set(re.findall(r"^Running stage '(.+)':", self.dvc("repro", *words), re.MULTILINE))
+
+    def metrics(self, cell: str) -> dict[str, float]:
+        return json.loads((self / f"data/metrics/{cell}/metrics.json").read_text())
 
     def commit(self) -> None:
         self.command("git", "add", "--all")

@@ -28,6 +28,7 @@ def test_open_clips_tokenizer_reads_them(tmp_path) -> None:
     assert len(tokenizer.encode(text)) == len(text.replace(",", " ,").split())
     assert tokenizer.eot_token_id == tokenizer.vocab_size - 1
     other = "Zwölf Boxkämpfer jagen Viktor, 100 % naïve 日本"
-    assert tokenizer.decode(tokenizer.encode(other)).split() == other.lower().replace(",", " ,").replace(
-        "100", "1 0 0"
-    ).split()
+    assert (
+        tokenizer.decode(tokenizer.encode(other)).split()
+        == other.lower().replace(",", " ,").replace("100", "1 0 0").split()
+    )

@@ -1,0 +1,167 @@
+"""Arrays → feature store, checked as wholes and against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from crossgap import fingerprint, store
+from crossgap.importing.files import ARRAYS, Assignment, FeatureImportError
+from crossgap.manifest import CLASSES, LABEL
+
+
+def import_features(
+    assignments: list[Assignment],
+    path: str | Path,
+    *,
+    backbone: str,
+    dataset: str,
+    note: str = "",
+    scratch: str | Path,
+) -> store.Store:
+    """Write the feature store at `path` from arrays.
+
+    A group without ids gets `<modality>/<split>/<row>`; captions without ranks are ranked within their image in
+    the order given.
+
+    Raises:
+        FeatureImportError: files, keys or values that can't be used: lengths or widths that differ, NaN, ids given
+            twice, a caption of an image that isn't there, class prompts without a class.
+    """
+    groups: dict[str, dict[str, np.ndarray]] = {}
+    for assignment in assignments:
+        columns = groups.setdefault(assignment.group, {})
+        if assignment.column in columns:
+            raise FeatureImportError(f"{assignment.group}:{assignment.column} is given twice")
+        columns[assignment.column] = assignment.load()
+    groups = {name: _complete(name, columns) for name, columns in groups.items()}
+    _check_together(groups)
+    hashes = {
+        file: fingerprint.sha256_of_files([file])
+        for file in dict.fromkeys(f for a in assignments for f in a.files)
+    }
+    sources = [
+        {"array": f"{a.group}:{a.column}", "file": file.name, "key": a.key, "sha256": hashes[file]}
+        for a in assignments
+        for file in a.files
+    ]
+    provenance: dict[str, Any] = {
+        "backbone": backbone,
+        "dataset": dataset,
+        "note": note,
+        "imported_from": sources,
+    }
+    provenance["fingerprint"] = fingerprint.of_json(sources)
+    Path(scratch).mkdir(parents=True, exist_ok=True)
+    with store.creating(path, scratch, provenance) as writer:
+        for name, columns in sorted(groups.items()):
+            arrays = {key: columns.pop(key) for key in ARRAYS if key in columns}
+            writer.add(name, columns, _blocks(arrays))
+    return store.open_store(path)
+
+
+def _complete(name: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The group's columns checked, cast and with what can be derived filled in."""
+    modality, _, split = name.partition("/")
+    if "features" not in columns:
+        raise FeatureImportError(f"{name} has {', '.join(columns)} but no features: give {name}=FILE")
+    rows = len(columns["features"])
+    for column, values in columns.items():
+        if len(values) != rows:
+            raise FeatureImportError(f"{name}:{column} has {len(values)} rows, its features {rows}")
+        if column in ARRAYS:
+            if values.ndim != 2 or values.dtype.kind not in "fiu" or rows == 0:
+                raise FeatureImportError(
+                    f"{name}:{column} is {values.dtype} {values.shape}: give numbers, (item, feature)"
+                )
+        elif values.ndim != 1:
+            raise FeatureImportError(f"{name}:{column} has shape {values.shape}: give one value an item")
+    out = {column: values if column in ARRAYS else _strings(values) for column, values in columns.items()}
+    out.setdefault("id", np.array([f"{name}/{row}" for row in range(rows)], dtype=object))
+    if modality == "text" and "group" in out and "id" not in columns:
+        out["id"] = np.array([f"{name}/{row}" for row in range(rows)], dtype=object)
+    repeated = pd.Series(out["id"])[pd.Series(out["id"]).duplicated()].unique()
+    if len(repeated):
+        raise FeatureImportError(
+            f"{name}:id names {len(repeated)} items twice, such as {repeated[0]!r}: ids must be unique"
+        )
+    if modality == "image":
+        out["group"] = out["id"]
+    if "rank" in columns:
+        out["rank"] = _ranks(name, columns["rank"], out)
+    elif "group" in out:
+        ordinal = pd.Series(out["group"]).groupby(out["group"]).cumcount()
+        out["rank"] = ordinal.to_numpy(np.int64) if modality == "text" else np.zeros(rows, np.int64)
+    labels = [values for column, values in out.items() if column.startswith(LABEL)]
+    if split == CLASSES and (not labels or (np.sum([v != "" for v in labels], axis=0) != 1).any()):
+        raise FeatureImportError(
+            f"{name}: every class prompt needs one class: give {name}:{LABEL}<labelling>=FILE"
+        )
+    for column in ARRAYS:
+        if column in out:
+            _check_finite(f"{name}:{column}", out[column], out["id"])
+    return out
+
+
+def _ranks(name: str, given: np.ndarray, columns: dict[str, np.ndarray]) -> np.ndarray:
+    try:
+        ranks = given.astype(np.int64)
+    except (TypeError, ValueError) as error:
+        raise FeatureImportError(
+            f"{name}:rank: {error}: give whole numbers, 0 for an image's first caption"
+        ) from None
+    if "group" in columns:
+        table = pd.DataFrame({"group": columns["group"], "rank": ranks}).sort_values("rank", kind="stable")
+        wrong = table[table["rank"] != table.groupby("group").cumcount()]
+        if len(wrong):
+            raise FeatureImportError(
+                f"{name}:rank: the captions of {wrong['group'].iloc[0]!r} are not ranked 0, 1, 2, …: "
+                "mend it, or leave rank out to take the order given"
+            )
+    return ranks
+
+
+def _strings(values: np.ndarray) -> np.ndarray:
+    """Labels and names as str, a missing one as an empty string; 3.0 is 3."""
+    values = np.asarray(values)
+    series = pd.Series(np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values)
+    if series.dtype.kind == "f" and (series.dropna() % 1 == 0).all():
+        series = series.astype("Int64")
+    return series.astype(object).where(series.notna(), "").astype(str).to_numpy(object)
+
+
+def _check_finite(name: str, values: np.ndarray, ids: np.ndarray) -> None:
+    for start in range(0, len(values), store.ROWS_A_SHARD):
+        block = np.asarray(values[start : start + store.ROWS_A_SHARD], np.float32)
+        bad = np.flatnonzero(~np.isfinite(block).all(axis=1) | ~block.any(axis=1))
+        if len(bad):
+            raise FeatureImportError(
+                f"{name}: NaN, infinity or only zeros in item {ids[start + bad[0]]!r} (row {start + bad[0]}): "
+                "leave it out of all arrays of its group, or encode it again"
+            )
+
+
+def _check_together(groups: dict[str, dict[str, np.ndarray]]) -> None:
+    widths = {name: columns["features"].shape[1] for name, columns in groups.items()}
+    if len(set(widths.values())) > 1:
+        raise FeatureImportError(f"features of one backbone have one width, these have {widths}")
+    for name, columns in groups.items():
+        modality, _, split = name.partition("/")
+        if modality == "text" and "group" in columns and f"image/{split}" in groups:
+            strangers = sorted(set(columns["group"]) - set(groups[f"image/{split}"]["id"]) - {""})
+            if strangers:
+                raise FeatureImportError(
+                    f"{name}:group names {len(strangers)} images that image/{split}:id lacks, such as {strangers[0]!r}"
+                )
+
+
+def _blocks(arrays: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    for start in range(0, len(arrays["features"]), store.ROWS_A_SHARD):
+        yield {
+            name: np.asarray(values[start : start + store.ROWS_A_SHARD], np.float32)
+            for name, values in arrays.items()
+        }

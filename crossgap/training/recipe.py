@@ -1,0 +1,57 @@
+"""The recipe of the embedded backbone: the section `nano` of params.yaml."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class Groups(BaseModel):
+    """A part of the batch: groups of scenes that differ in some factors and share the others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    vary: list[Literal["shape", "colour", "size", "texture", "place", "background"]] = Field(min_length=1)
+    size: int = Field(ge=2, description="most members of a group")
+    share: float = Field(gt=0, le=1, description="of the batch")
+    say: bool = Field(
+        True, description="captions mention all that varies; else what the grammar has them say"
+    )
+
+
+class Recipe(BaseModel):
+    """The section `nano` of params.yaml; every number of the training but what is standard in CLIP."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    seed: int = Field(0, ge=0)
+    steps: int = Field(ge=1)
+    batch_size: int = Field(128, ge=2)
+    lr: float = Field(1e-3, gt=0, description="peak; linear warm-up, then a cosine to zero")
+    warmup: int = Field(100, ge=1, description="steps")
+    weight_decay: float = Field(0.1, ge=0, description="of matrices; vectors have none")
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip_grad_norm: float = Field(1.0, gt=0)
+    logit_scale: float = Field(1 / 0.07, gt=0, description="1/temperature to start from; it is learned")
+    max_logit_scale: float = Field(100.0, gt=0)
+    groups: list[Groups] = Field(min_length=1, description="what a batch is made of")
+    naming_steps: int = Field(
+        0, ge=0, description="steps in which the loss of naming the factors fades to none"
+    )
+    naming_weight: float = Field(3.0, ge=0, description="of that loss at the first step")
+    position_gain: float = Field(
+        1.0, gt=0, description="on the initial position embedding of the image tower"
+    )
+    merges: int = Field(1024, ge=0, description="most byte-pair merges of the vocabulary")
+    threads: int = Field(2, ge=1, description="of torch; another number rounds otherwise")
+    model: dict[str, Any] = Field(
+        description="open_clip's model_cfg, without what follows from the vocabulary"
+    )
+
+    @field_validator("groups")
+    @classmethod
+    def _whole(cls, groups: list[Groups]) -> list[Groups]:
+        if abs(sum(group.share for group in groups) - 1) > 1e-6:
+            raise ValueError(f"the shares add up to {sum(group.share for group in groups):g}, not 1")
+        return groups

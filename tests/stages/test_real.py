@@ -1,0 +1,222 @@
+"""Real features and real photos through the command, the store and the stages; skipped where they are absent."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from crossgap import open_store
+from crossgap.cli import app
+
+POINTS = 0.0002  # 0.02 percentage points
+# ../shared/real/README.md: query test, gallery val; and test against itself, the query left out
+PUBLISHED = {"dtd": (0.2897, 0.2781), "oxford_flowers": (0.6252, 0.6264), "fgvc_aircraft": (0.1422, 0.1404)}
+
+
+@pytest.fixture(scope="module")
+def evaluated(project, real, tmp_path_factory) -> dict[str, dict[str, float]]:
+    """The metrics of every set of features, by name, after one `dvc repro`."""
+    arrays = written(real, tmp_path_factory.mktemp("arrays"))
+    words, declared = {}, {}
+
+    def bring(name: str, gallery: str, *given: str) -> None:
+        words[name] = given
+        retrieval = {"query": "test", "gallery": gallery}
+        declared[name] = {"backbone": "openai", "dataset": name, "retrieval": retrieval}
+
+    b32 = real / "clip-vit-b32"
+    for name in PUBLISHED:
+        file = b32 / f"{name}.npz"
+        test = (f"image/test={file}:test_features", f"image/test:label.class={file}:test_labels")
+        val = (f"image/val={file}:val_features", f"image/val:label.class={file}:val_labels")
+        bring(f"{name}-val", "val", *test, *val)
+        bring(f"{name}-self", "test", *test)
+    for number in (1, 2):
+        bring(
+            f"imagenet-{number}",
+            "test",
+            f"image/test={b32}/imagenet_1shot.npz:features",
+            f"image/test:label.class={b32}/imagenet_1shot.npz:labels",
+            f"text/classes={b32}/imagenet_class_text.npz:prompt_set_{number}",
+            f"text/classes:label.class={arrays}/imagenet_classes.npy",
+        )
+    captioned = [
+        f"image/test={arrays}/flickr_images.npz:features",
+        f"image/test:id={arrays}/flickr_images.npz:ids",
+        f"text/test={b32}/flickr8k_100x5.npz:text_features",
+        f"text/test:group={b32}/flickr8k_100x5.npz:image_ids",
+    ]
+    bring("flickr8k", "test", *captioned)
+    coco = real / "clip-vit-b16" / "coco_val2017_500.npz"
+    bring(
+        "coco",
+        "test",
+        f"image/test={coco}:image_features",
+        f"image/test:id={arrays}/coco_ids.txt",
+        f"text/test={coco}:text_features",
+        f"text/test:group={arrays}/coco_ids.txt",
+    )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project.folder)
+        for name, given in words.items():
+            done = CliRunner().invoke(app, ["import", name, *given])
+            assert done.exit_code == 0, done.output
+    run = {"backbones": [], "datasets": [], "oti": [], "ovi": [], "imports": list(declared)}
+    project.edit(imports=declared, run=run)
+    assert project.repro() == {"check", "report", *(f"evaluate-import@{name}" for name in declared)}
+    return {name: project.metrics(f"imports/{name}") for name in declared}
+
+
+def written(real: Path, folder: Path) -> Path:
+    """What a user has to make of the archives: one row an image, ids of classes and of pairs."""
+    pairs = np.load(real / "clip-vit-b32" / "flickr8k_100x5.npz")
+    ids, first = np.unique(pairs["image_ids"], return_index=True)
+    np.savez(folder / "flickr_images.npz", features=pairs["image_features"][first], ids=ids)
+    np.save(folder / "imagenet_classes.npy", np.arange(1000))
+    (folder / "coco_ids.txt").write_text("".join(f"pair {row}\n" for row in range(500)))
+    return folder
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_image_retrieval(evaluated, name):
+    against_val, against_itself = PUBLISHED[name]
+    assert evaluated[f"{name}-val"]["retrieval/image-image/class/mAP"] == pytest.approx(
+        against_val, abs=POINTS
+    )
+    assert evaluated[f"{name}-self"]["retrieval/image-image/class/mAP"] == pytest.approx(
+        against_itself, abs=POINTS
+    )
+
+
+def test_zero_shot(evaluated):
+    task = "classification/image-text/class/accuracy"
+    assert evaluated["imagenet-1"][task] == pytest.approx(0.606, abs=POINTS)
+    assert evaluated["imagenet-2"][task] == pytest.approx(0.611, abs=POINTS)
+
+
+def test_cross_modal_and_text_retrieval(evaluated):
+    found = evaluated["flickr8k"]
+    assert (found["items/image/test"], found["items/text/test"]) == (100, 500)
+    assert found["retrieval/text-image/group/recall@1"] == pytest.approx(0.832, abs=POINTS)
+    assert found["retrieval/image-text/group/recall@1"] == pytest.approx(0.930, abs=POINTS)
+    assert found["retrieval/text-text/group/mAP"] == pytest.approx(0.7133, abs=POINTS)
+
+
+def test_gap(evaluated):
+    measured = {
+        "centroid_distance": 0.851,
+        "alignment": 1.380,
+        "uniformity_image": -1.795,
+        "uniformity_text": -1.841,
+    }
+    for name, value in measured.items():
+        assert evaluated["coco"][f"gap/{name}"] == pytest.approx(value, abs=0.002)
+
+
+def test_report_has_every_import(evaluated, project):
+    page = (project / "data/report/index.html").read_text()
+    for name in evaluated:
+        assert name in page
+    assert "28.97" in page
+
+
+def photos(real: Path, **more: object) -> dict:
+    folder = real / "flickr8k"
+    declared = {
+        "layout": "captions",
+        "root": str(folder / "images.tar"),
+        "captions": str(folder / "captions.txt"),
+    }
+    return {**declared, "retrieval": {"query": "test", "gallery": "test"}, **more}
+
+
+def run_all(project, backbone: str, dataset: str) -> dict[str, float]:
+    project.edit(
+        run={
+            "backbones": [backbone],
+            "datasets": [dataset],
+            "oti": [dataset],
+            "ovi": [dataset],
+            "imports": [],
+        }
+    )
+    cell = {f"{stage}@{backbone}-{dataset}" for stage in ("encode", "oti", "ovi", "evaluate")}
+    assert project.repro() == {"check", f"prepare@{dataset}", *cell, "report"}
+    return project.metrics(f"{backbone}/{dataset}")
+
+
+def pixels(real: Path, name: str) -> Image.Image:
+    with tarfile.open(real / "flickr8k" / "images.tar") as archive:
+        return Image.open(io.BytesIO(archive.extractfile(f"{name}.jpg").read())).convert("RGB")
+
+
+def test_all_photos_through_all_stages(project, real):
+    """1000 photos, 5000 captions; and the rows are those of open_clip for the photos they name."""
+    import open_clip
+
+    project.edit(
+        **{"datasets.flickr8k": photos(real), "machine.batch_size": 128, "machine.inversion_shard_size": 500}
+    )
+    found = run_all(project, "nano", "flickr8k")
+    assert (found["items/image/test"], found["items/text/test"]) == (1000, 5000)
+    assert 0 <= found["items/text/test/truncated"] < 5000
+    assert (found["inversion/oti/items"], found["inversion/ovi/items"]) == (1000, 1000)
+    for task in ("text-text", "ovi-text", "text-image", "image-text"):
+        assert 0 < found[f"retrieval/{task}/group/mAP"] <= 1
+    model, _, transform = open_clip.create_model_and_transforms(
+        f"local-dir:{project / 'data/backbones/nano'}"
+    )
+    images = open_store(project / "data/features/nano/flickr8k/native.zarr.zip")["image/test"]
+    for row in (0, 517, 999):
+        with torch.no_grad():
+            expected = model.eval().encode_image(transform(pixels(real, images.ids[row]))[None])[0]
+        np.testing.assert_allclose(images.features[row], expected, atol=2e-5)
+
+
+def test_true_size_model_from_a_checkpoint_file(project, real, tmp_path):
+    """64 photos with two captions each through a ViT-B/32 of random weights, in float32."""
+    import open_clip
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    torch.manual_seed(0)
+    model = open_clip.create_model("ViT-B-32").eval()
+    torch.save(model.state_dict(), tmp_path / "epoch_1.pt")
+    rows = list(csv.reader((real / "flickr8k" / "captions.txt").open()))
+    table = pd.DataFrame(rows[1:], columns=rows[0])
+    table[table.groupby("image").cumcount() < 2].to_csv(tmp_path / "captions.csv", index=False)
+
+    weights = {"model": "ViT-B-32", "pretrained": str(tmp_path / "epoch_1.pt")}
+    project.edit(
+        **{
+            "backbones.mine": {"weights": weights, "oti": {"tokens": 1}, "ovi": {"patches": 1}},
+            "datasets.few": photos(real, captions=str(tmp_path / "captions.csv"), max_images=64),
+        }
+    )
+    project.environment["OMP_NUM_THREADS"] = "2"
+    found = run_all(project, "mine", "few")
+    assert (found["items/image/test"], found["items/text/test"]) == (64, 128)
+    assert (found["inversion/oti/items"], found["inversion/ovi/items"]) == (64, 64)
+    assert "retrieval/ovi-text/group/mAP" in found
+
+    store = open_store(project / "data/features/mine/few/native.zarr.zip")
+    transform = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+    images, texts = store["image/test"], store["text/test"]
+    caption = table[table["image"] == f"{texts['group'][7]}.jpg"].iloc[texts["rank"][7]]["caption"].strip()
+    with torch.no_grad():
+        image = model.encode_image(transform(pixels(real, images.ids[5]))[None])[0]
+        text = model.encode_text(open_clip.get_tokenizer("ViT-B-32")([caption]))[0]
+    np.testing.assert_allclose(images.features[5], image, atol=1e-4)
+    np.testing.assert_allclose(texts.features[7], text, atol=1e-4)
+    for method, group in (("oti", "image/test"), ("ovi", "text/test")):
+        inverted = open_store(project / f"data/features/mine/few/{method}.zarr.zip")[group]
+        assert inverted.features.shape == (64, 512) and np.isfinite(inverted.tokens).all()

@@ -1,0 +1,135 @@
+"""The command as its users call it, in a folder of theirs."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from crossgap import open_store
+from crossgap.cli import app
+from crossgap.params import load
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def crossgap(tmp_path, monkeypatch):
+    """Run the command in `tmp_path`; what it printed, if it ended with the code expected and no traceback."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str, code: int = 0) -> str:
+        done = CliRunner().invoke(app, words, env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
+        assert done.exit_code == code, done.output
+        assert done.exception is None or isinstance(done.exception, SystemExit)
+        return done.output
+
+    return run
+
+
+@pytest.fixture
+def arrays(tmp_path) -> Path:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "dtd.npz"
+    np.savez(
+        path, test=rng.normal(size=(6, 5)), val=rng.normal(size=(4, 5)), y=[0, 1, 0, 1, 0, 1], v=[0, 1, 1, 0]
+    )
+    return path
+
+
+def test_check(tmp_path, crossgap):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    raw = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    raw.setdefault("nano", {})
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
+    assert crossgap("check") == "params.yaml is valid\n"
+    raw["oti"]["stepz"] = 3
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(raw))
+    assert crossgap("check", "other.yaml", code=1) == (
+        "crossgap: other.yaml can't be used:\n  oti.stepz: unknown key; remove it or mend its spelling (got 3)\n"
+    )
+
+
+def test_as_a_process(tmp_path):
+    """Outside of the project: a message on stderr and exit code 1."""
+    command = [Path(sys.executable).parent / "crossgap", "check"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "crossgap: params.yaml not found: run from the project's root\n"
+
+
+def test_help_says_how(crossgap):
+    assert "import" in crossgap("--help")
+    said = crossgap("import", "--help")
+    for word in (
+        "image/SPLIT[:COLUMN]=FILE[:KEY]",
+        "--clip-retrieval",
+        "--force",
+        "label.<labelling>",
+        "text/classes",
+    ):
+        assert word in said
+
+
+def test_unknown_command_and_option(crossgap):
+    assert "No such command" in crossgap("imprt", code=2)
+    assert "No such option" in crossgap("import", "x", "--forse", code=2)
+
+
+def test_import_and_what_to_do_next(tmp_path, crossgap, arrays):
+    """What it prints to add to params.yaml is valid there."""
+    said = crossgap(
+        *("import", "b32-dtd", "--backbone", "ViT-B/32: openai", "--dataset", "dtd"),
+        *("image/test=dtd.npz:test", "image/test:label.class=dtd.npz:y"),
+        *("image/val=dtd.npz:val", "image/val:label.class=dtd.npz:v"),
+    )
+    assert "image/test: 6 items, width 5" in said and "image/val: 4 items" in said
+    store = open_store(tmp_path / "data/imports/b32-dtd/native.zarr.zip")
+    assert list(store["image/val"].labels["class"]) == ["0", "1", "1", "0"]
+
+    printed = yaml.safe_load(said.partition("`dvc repro`:")[2])
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    raw.setdefault("nano", {})
+    raw["run"]["imports"], raw["imports"] = printed["run"]["imports"], printed["imports"]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
+    declared = load(tmp_path / "params.yaml").imports["b32-dtd"]
+    assert (declared.backbone, declared.dataset) == ("ViT-B/32: openai", "dtd")
+    assert (declared.retrieval.query, declared.retrieval.gallery) == ("test", "val")
+
+
+def test_import_does_not_replace_a_store_unasked(tmp_path, crossgap, arrays):
+    crossgap("import", "dtd", "image/test=dtd.npz:test")
+    said = crossgap("import", "dtd", "image/test=dtd.npz:val", code=1)
+    assert "data/imports/dtd/native.zarr.zip exists: choose another name, or replace it with --force" in said
+    assert len(open_store(tmp_path / "data/imports/dtd/native.zarr.zip")["image/test"]) == 6
+    crossgap("import", "dtd", "image/test=dtd.npz:val", "--force")
+    assert len(open_store(tmp_path / "data/imports/dtd/native.zarr.zip")["image/test"]) == 4
+
+
+def test_import_of_class_prompts_alone(crossgap, arrays):
+    assert "text/classes: 4 items" in crossgap(
+        "import", "dtd", "text/classes=dtd.npz:val", "text/classes:label.class=dtd.npz:v"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["dtd"], "give arrays or --clip-retrieval FOLDER, one of the two"),
+        (["dtd", "image/test=dtd.npz:test", "--clip-retrieval", "."], "one of the two"),
+        (["dtd", "--clip-retrieval", "nowhere"], "holds neither img_emb/img_emb_0.npy"),
+        (["dtd", "image/test=nowhere.npz:x"], "nowhere.npz:x: no such file"),
+        (["dtd", "image/test=dtd.npz:x"], "no 'x'; it holds test, val, y, v"),
+        (["../dtd", "image/test=dtd.npz:test"], "'../dtd' is no name of a store"),
+        (["dtd.v2", "image/test=dtd.npz:test"], "'dtd.v2' is no name of a store"),
+    ],
+)
+def test_import_of_what_is_not_there(tmp_path, crossgap, arrays, words, message):
+    assert message in crossgap("import", *words, code=1)
+    assert not (tmp_path / "data/imports").exists()

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import numpy as np
+import open_clip
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from crossgap import encode as encoding
+from crossgap import fingerprint, load_backbone, manifest, open_store
+from crossgap.encode import ChangedItemError, encode
+
+TEXTS = ["a red square", "a blue dog", "a red square", "one word too many " * 8, "ünïcode 🦊", "x"]
+
+
+@pytest.fixture
+def dataset(tmp_path) -> tuple[pd.DataFrame, object]:
+    """Seven images, two of them of equal bytes, in two splits, their captions and two class prompts."""
+    root = tmp_path / "images"
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(7):
+        name = f"ü{number}.png" if number % 2 else f"{number}.jpg"
+        shape = (30 + 7 * number, 50, 3) if number != 3 else (40, 40)
+        pixels = rng.integers(0, 256, shape, np.uint8)
+        if number == 5:
+            (root / name).write_bytes((root / rows[1]["path"]).read_bytes())
+        else:
+            Image.fromarray(pixels).save(root / name)
+        rows.append(
+            {
+                "id": name,
+                "modality": "image",
+                "split": "test" if number % 3 else "train",
+                "path": name,
+                "text": None,
+                "group": name,
+                "rank": 0,
+                "digest": fingerprint.of_content((root / name).read_bytes()),
+                "label.class": ["cat", "dog", None][number % 3],
+            }
+        )
+    for number, text in enumerate(TEXTS):
+        common = {"id": f"caption {number}", "modality": "text", "split": "test", "path": None, "text": text}
+        group = {"group": "ü1.png", "rank": number, "digest": manifest.text_digest(text), "label.class": None}
+        rows.append(common | group)
+    for name in ("cat", "dog"):
+        text = f"a photo of a {name}"
+        common = {"id": f"classes/class/{name}#0", "modality": "text", "split": "classes", "path": None}
+        more = {"text": text, "group": None, "rank": 0, "digest": manifest.text_digest(text)}
+        rows.append(common | more | {"label.class": name})
+    return manifest.validate(pd.DataFrame(rows)), root
+
+
+@pytest.fixture
+def run(dataset, tiny, tmp_path):
+    def run(backbone=tiny, frame=None, scratch="scratch", **more):
+        frame = dataset[0] if frame is None else frame
+        path = tmp_path / "native.zarr.zip"
+        where = {"provenance": {"dataset": "here"}, "scratch": tmp_path / scratch}
+        encode(frame, dataset[1], backbone, path, **where, **more)
+        return open_store(path)
+
+    return run
+
+
+def expected(dataset, tiny_folder) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Features and pre-projection features by id, one item at a time by open_clip's own functions."""
+    frame, root = dataset
+    name = f"local-dir:{tiny_folder}"
+    model, _, transform = open_clip.create_model_and_transforms(name)
+    model, tokenizer, found = model.eval(), open_clip.get_tokenizer(name), {}
+    visual, text_projection = model.visual.proj, model.text_projection
+    for item in frame.itertuples():
+        with torch.no_grad():
+            if item.modality == "image":
+                batch = transform(Image.open(root / item.path)).unsqueeze(0)
+                features = model.encode_image(batch)
+                model.visual.proj = None
+                before = model.encode_image(batch)
+                model.visual.proj = visual
+            else:
+                batch = tokenizer([item.text])
+                features = model.encode_text(batch)
+                model.text_projection = None
+                before = model.encode_text(batch)
+                model.text_projection = text_projection
+        found[item.id] = features[0].numpy(), before[0].numpy()
+    return found
+
+
+def check(store, frame, wanted, **close) -> None:
+    for (modality, split), items in frame.groupby(["modality", "split"]):
+        group = store[f"{modality}/{split}"]
+        assert group.ids.tolist() == items["id"].tolist()
+        assert group.features.dtype == group.preprojection.dtype == np.float32
+        for row, name in enumerate(group.ids):
+            np.testing.assert_allclose(group.features[row], wanted[name][0], **close)
+            np.testing.assert_allclose(group.preprojection[row], wanted[name][1], **close)
+
+
+ROUNDING = {"rtol": 1e-4, "atol": 1e-5}
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "shard_size", "workers"), [(256, 1024, 0), (1, 2, 0), (3, 2, 0), (2, 3, 2)]
+)
+def test_features_are_open_clips_own_however_the_work_is_cut(
+    dataset, run, tiny_folder, batch_size, shard_size, workers
+) -> None:
+    store = run(batch_size=batch_size, shard_size=shard_size, workers=workers)
+    assert store.groups == ["image/test", "image/train", "text/classes", "text/test"]
+    check(store, dataset[0], expected(dataset, tiny_folder), **ROUNDING)
+
+
+def test_columns_and_provenance_come_along(dataset, run, tiny) -> None:
+    store = run()
+    images, captions = store["image/test"], store["text/test"]
+    assert images["group"].tolist() == images.ids.tolist()
+    assert images.labels["class"].tolist() == ["dog", "", "dog", ""]
+    assert captions["group"].tolist() == ["ü1.png"] * 6 and captions["rank"].tolist() == list(range(6))
+    assert captions.labels == {} and "group" not in store["text/classes"]
+    assert store["text/classes"].labels["class"].tolist() == ["cat", "dog"]
+    assert store.provenance["backbone_provenance"] == tiny.provenance
+    assert store.provenance["dataset"] == "here" and len(store.provenance["fingerprint"]) == 32
+
+
+def test_captions_that_were_cut_are_marked(run) -> None:
+    store = run(shard_size=4)
+    assert store["text/test"]["truncated"].tolist() == [False, False, False, True, False, False]
+    assert not store["text/classes"]["truncated"].any()
+    assert "truncated" not in store["image/test"]
+
+
+def test_equal_content_is_encoded_once(run, tiny, monkeypatch) -> None:
+    seen = {"images": 0, "texts": 0}
+    for name in seen:
+        method = getattr(type(tiny), f"encode_{name}")
+
+        def counting(self, batch, name=name, method=method):
+            seen[name] += len(batch)
+            return method(self, batch)
+
+        monkeypatch.setattr(type(tiny), f"encode_{name}", counting)
+    store = run()
+    assert seen == {"images": 6, "texts": 7}
+    captions = store["text/test"].features
+    assert np.array_equal(captions[0], captions[2]) and not np.array_equal(captions[0], captions[1])
+    run()
+    assert seen == {"images": 6, "texts": 7}
+
+
+def test_a_grown_and_reordered_dataset_encodes_its_new_items_only(dataset, run, tiny, monkeypatch) -> None:
+    frame, _ = dataset
+    small = frame[~frame["id"].isin(["6.jpg", "caption 1"])].reset_index(drop=True)
+    run(frame=small)
+    seen = []
+    monkeypatch.setattr(
+        encoding,
+        "decode",
+        lambda path, content, decode=encoding.decode: (seen.append(path), decode(path, content))[1],
+    )
+    reordered = frame.iloc[::-1].reset_index(drop=True)
+    grown = run(frame=reordered)
+    assert seen == ["6.jpg"]
+    fresh = run(frame=reordered, scratch="elsewhere")
+    for name in fresh.groups:
+        assert grown[name].ids.tolist() == fresh[name].ids.tolist()
+        np.testing.assert_allclose(grown[name].features, fresh[name].features, **ROUNDING)
+
+
+def test_another_run_gives_the_same_bytes(run, tmp_path) -> None:
+    run()
+    before = (tmp_path / "native.zarr.zip").read_bytes()
+    run(scratch="elsewhere")
+    assert (tmp_path / "native.zarr.zip").read_bytes() == before
+
+
+def test_the_fingerprint_is_of_what_was_encoded_by_what(dataset, run, tiny_folder) -> None:
+    frame, _ = dataset
+    one = run().provenance["fingerprint"]
+    assert run(batch_size=1, scratch="b").provenance["fingerprint"] == one
+    assert run(frame=frame.iloc[1:].reset_index(drop=True)).provenance["fingerprint"] != one
+    changed = frame.assign(text=frame["text"].where(frame["text"] != "x", "y"))
+    changed["digest"] = changed["digest"].where(changed["text"] != "y", manifest.text_digest("y"))
+    assert run(frame=changed).provenance["fingerprint"] != one
+    half = load_backbone(f"local-dir:{tiny_folder}", precision="bf16")
+    assert run(backbone=half).provenance["fingerprint"] != one
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_image_that_changed_is_an_error_that_names_it(dataset, run, tmp_path, workers) -> None:
+    run()
+    before = (tmp_path / "native.zarr.zip").read_bytes()
+    Image.new("RGB", (9, 9)).save(dataset[1] / "4.jpg")
+    with pytest.raises(ChangedItemError, match=r"4\.jpg is not the file.*revision"):
+        run(scratch="elsewhere", workers=workers)
+    assert (tmp_path / "native.zarr.zip").read_bytes() == before
+
+
+def test_a_missing_image_is_an_error_that_names_it(dataset, run) -> None:
+    (dataset[1] / "ü5.png").unlink()
+    (dataset[1] / "ü1.png").unlink()
+    with pytest.raises(ValueError, match=r"ü1\.png: no such file"):
+        run()
+
+
+def test_features_of_another_precision_are_close_and_never_mixed_in(dataset, run, tiny_folder) -> None:
+    run()
+    half = load_backbone(f"local-dir:{tiny_folder}", precision="bf16")
+    store, wanted = run(backbone=half), expected(dataset, tiny_folder)
+    for name in store.groups:
+        group = store[name]
+        assert group.features.dtype == np.float32
+        for row, item in enumerate(group.ids):
+            found, exact = group.features[row], wanted[item][0]
+            cosine = found @ exact / np.linalg.norm(found) / np.linalg.norm(exact)
+            assert 1 - cosine < 0.01 and not np.array_equal(found, exact)

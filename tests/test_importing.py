@@ -1,0 +1,375 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from crossgap import open_store
+from crossgap.importing import Assignment, FeatureImportError, from_clip_retrieval, import_features
+
+WIDTH = 6
+
+
+@pytest.fixture
+def features() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(4, WIDTH)).astype(np.float32)
+
+
+@pytest.fixture
+def bring(tmp_path):
+    """Import by the words of the command line, with files in `tmp_path`."""
+
+    def bring(*words: str, **more: str):
+        target = tmp_path / "store" / "native.zarr.zip"
+        assignments = [Assignment.parse(word.replace("=", f"={tmp_path}/", 1)) for word in words]
+        options = {"backbone": "b32", "dataset": "dtd", "scratch": tmp_path / "scratch", **more}
+        return import_features(assignments, target, **options)
+
+    return bring
+
+
+def saved(path: Path, features: np.ndarray) -> str:
+    """Write a matrix in the format that the file's name says; how the command line names it."""
+    from safetensors.numpy import save_file
+
+    other = np.zeros(3)
+    if path.suffix == ".npy":
+        np.save(path, features)
+    elif path.suffix == ".npz":
+        np.savez(path, x=features)
+    elif path.suffix == ".safetensors":
+        save_file({"x": features, "other": other}, path)
+        return f"{path.name}:x"
+    elif path.suffix == ".parquet":
+        pd.DataFrame({"x": list(features), "other": 0}).to_parquet(path)
+        return f"{path.name}:x"
+    return path.name
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors", ".parquet"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_features_of_every_format(tmp_path, bring, features, suffix, dtype):
+    features = features.astype(dtype)
+    store = bring(f"image/test={saved(tmp_path / f'f{suffix}', features)}")
+    group = store["image/test"]
+    np.testing.assert_array_equal(group.features, features.astype(np.float32))
+    assert group.features.dtype == np.float32
+    assert list(group.ids) == [f"image/test/{row}" for row in range(4)]
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet", ".csv", ".txt"])
+def test_names_of_every_format(tmp_path, bring, features, suffix):
+    names = ["cat", "007", "NA", "naïve"]
+    np.save(tmp_path / "f.npy", features)
+    path = tmp_path / f"names{suffix}"
+    if suffix == ".npy":
+        np.save(path, np.array(names))
+    elif suffix == ".npz":
+        np.savez(path, np.array(names))
+    elif suffix == ".parquet":
+        pd.DataFrame({"name": names}).to_parquet(path)
+    elif suffix == ".csv":
+        pd.DataFrame({"name": names}).to_csv(path, index=False)
+    else:
+        path.write_text("\n".join(names) + "\n", encoding="utf-8")
+    store = bring("image/test=f.npy", f"image/test:id={path.name}", f"image/test:label.class={path.name}")
+    assert list(store["image/test"].ids) == names
+    assert list(store["image/test"].labels["class"]) == names
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([3, 1, 3, 0], np.int16), ["3", "1", "3", "0"]),
+        (np.array([3.0, np.nan, 3.0, 0.0]), ["3", "", "3", "0"]),
+        (np.array([b"cat", b"dog", b"cat", b""]), ["cat", "dog", "cat", ""]),
+        (np.array([True, False, True, True]), ["True", "False", "True", "True"]),
+    ],
+    ids=["int", "float", "bytes", "bool"],
+)
+def test_labels_become_strings(tmp_path, bring, features, values, expected):
+    np.save(tmp_path / "f.npy", features)
+    np.save(tmp_path / "y.npy", values)
+    store = bring("image/test=f.npy", "image/test:label.class=y.npy")
+    assert list(store["image/test"].labels["class"]) == expected
+
+
+def test_labels_with_gaps_in_a_table(tmp_path, bring, features):
+    np.save(tmp_path / "f.npy", features)
+    pd.DataFrame({"y": pd.array([3, None, 3, 0], dtype="Int64")}).to_parquet(tmp_path / "y.parquet")
+    assert list(
+        bring("image/test=f.npy", "image/test:label.class=y.parquet")["image/test"].labels["class"]
+    ) == ["3", "", "3", "0"]
+
+
+def test_captions_are_ranked_within_their_image_in_the_order_given(tmp_path, bring, features):
+    np.savez(
+        tmp_path / "all.npz",
+        i=features[:2],
+        t=features,
+        group=np.array(["b", "a", "b", "b"]),
+        id=np.array(["a", "b"]),
+    )
+    store = bring(
+        "image/test=all.npz:i",
+        "image/test:id=all.npz:id",
+        "text/test=all.npz:t",
+        "text/test:group=all.npz:group",
+    )
+    captions = store["text/test"]
+    assert list(captions["group"]) == ["b", "a", "b", "b"]
+    assert list(captions["rank"]) == [0, 0, 1, 2]
+    assert list(store["image/test"]["group"]) == ["a", "b"]
+
+
+def test_ranks_and_preprojection_are_taken_as_given(tmp_path, bring, features):
+    wide = np.ones((4, 9), np.float32)
+    np.savez(tmp_path / "all.npz", t=features, wide=wide, group=list("aabb"), rank=[1, 0, 0, 1])
+    store = bring(
+        "text/test=all.npz:t",
+        "text/test:preprojection=all.npz:wide",
+        "text/test:group=all.npz:group",
+        "text/test:rank=all.npz:rank",
+    )
+    assert list(store["text/test"]["rank"]) == [1, 0, 0, 1]
+    np.testing.assert_array_equal(store["text/test"].preprojection, wide)
+
+
+def test_provenance_says_which_files(tmp_path, bring, features):
+    np.savez(tmp_path / "all.npz", x=features, y=np.arange(4))
+    store = bring("image/test=all.npz:x", "image/test:label.class=all.npz:y", note="from a colleague")
+    digest = hashlib.sha256((tmp_path / "all.npz").read_bytes()).hexdigest()
+    assert store.provenance["imported_from"] == [
+        {"array": "image/test:features", "file": "all.npz", "key": "x", "sha256": digest},
+        {"array": "image/test:label.class", "file": "all.npz", "key": "y", "sha256": digest},
+    ]
+    assert {key: store.provenance[key] for key in ("backbone", "dataset", "note")} == {
+        "backbone": "b32",
+        "dataset": "dtd",
+        "note": "from a colleague",
+    }
+    assert open_store(store.path).provenance["fingerprint"] == store.provenance["fingerprint"]
+
+
+def test_a_large_array_is_read_in_blocks(tmp_path, bring, monkeypatch, features):
+    """More rows than a shard of the store, in the order of the file."""
+    many = np.random.default_rng(1).normal(size=(20_000, WIDTH)).astype(np.float16)
+    np.save(tmp_path / "f.npy", many)
+    np.testing.assert_array_equal(bring("image/test=f.npy")["image/test"].features, many.astype(np.float32))
+
+
+def refused(tmp_path: Path, bring, *words: str) -> str:
+    with pytest.raises(FeatureImportError) as error:
+        bring(*words)
+    assert not (tmp_path / "store" / "native.zarr.zip").exists()
+    return str(error.value)
+
+
+def test_pickled_objects_are_refused(tmp_path, bring, features):
+    np.save(tmp_path / "f.npy", features)
+    np.save(tmp_path / "y.npy", np.array(["a", None, "b", "c"], dtype=object))
+    np.savez(tmp_path / "y.npz", np.array(["a", None, "b", "c"], dtype=object))
+    for name in ("y.npy", "y.npz"):
+        message = refused(tmp_path, bring, "image/test=f.npy", f"image/test:label.class={name}")
+        assert name in message and "pickled" in message and "astype(str)" in message
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_no_numbers_name_the_item(tmp_path, bring, features, value):
+    features[2, 1] = value
+    np.savez(tmp_path / "all.npz", x=features, id=list("pqrs"))
+    message = refused(tmp_path, bring, "image/test=all.npz:x", "image/test:id=all.npz:id")
+    assert "image/test:features" in message and "'r' (row 2)" in message and "NaN" in message
+
+
+def test_zero_vector_names_the_item(tmp_path, bring, features):
+    features[3] = 0
+    np.save(tmp_path / "f.npy", features)
+    assert "'text/test/3' (row 3)" in refused(tmp_path, bring, "text/test=f.npy")
+
+
+@pytest.fixture
+def archive(tmp_path, features) -> Path:
+    """Arrays of all kinds, good and bad, that the cases below combine."""
+    np.savez(
+        tmp_path / "a.npz",
+        x=features,
+        narrow=features[:, :3],
+        short=features[:2],
+        flat=features[0],
+        words=np.array(list("abcd")),
+        ids=np.array(list("abca")),
+        groups=np.array(list("abcz")),
+        same=np.array(list("aabb")),
+        y=np.arange(4),
+        y3=np.arange(3),
+        late=np.array([1, 2, 0, 1]),
+        empty=features[:0],
+        square=np.ones((4, 2)),
+    )
+    return tmp_path / "a.npz"
+
+
+CASES = {
+    "widths differ": (
+        ["image/test=a.npz:x", "text/test=a.npz:narrow"],
+        ["one width", "'image/test': 6", "'text/test': 3"],
+    ),
+    "lengths differ": (
+        ["image/test=a.npz:x", "image/test:label.class=a.npz:y3"],
+        ["image/test:label.class has 3 rows, its features 4"],
+    ),
+    "duplicate ids": (["image/test=a.npz:x", "image/test:id=a.npz:ids"], ["image/test:id", "'a'", "unique"]),
+    "caption of a missing image": (
+        [
+            "image/test=a.npz:x",
+            "image/test:id=a.npz:words",
+            "text/test=a.npz:x",
+            "text/test:group=a.npz:groups",
+        ],
+        ["text/test:group names 1 images that image/test:id lacks, such as 'z'"],
+    ),
+    "classes without labels": (
+        ["image/test=a.npz:x", "text/classes=a.npz:x"],
+        ["text/classes", "label.<labelling>=FILE"],
+    ),
+    "labels without features": (
+        ["image/test:label.class=a.npz:y"],
+        ["image/test has label.class but no features"],
+    ),
+    "given twice": (["image/test=a.npz:x", "image/test=a.npz:x"], ["image/test:features is given twice"]),
+    "features of words": (["image/test=a.npz:words"], ["image/test:features is <U1 (4,): give numbers"]),
+    "features of one row": (
+        ["image/test=a.npz:flat"],
+        ["image/test:features is float32 (6,): give numbers, (item, feature)"],
+    ),
+    "no features": (["image/test=a.npz:empty"], ["image/test:features is float32 (0, 6)"]),
+    "labels of two columns": (
+        ["image/test=a.npz:x", "image/test:label.class=a.npz:square"],
+        ["shape (4, 2): give one value an item"],
+    ),
+    "ranks that are words": (
+        ["text/test=a.npz:x", "text/test:group=a.npz:same", "text/test:rank=a.npz:words"],
+        ["text/test:rank", "whole numbers"],
+    ),
+    "ranks without a first": (
+        ["text/test=a.npz:x", "text/test:group=a.npz:same", "text/test:rank=a.npz:late"],
+        ["text/test:rank: the captions of 'a' are not ranked 0, 1, 2"],
+    ),
+    "several arrays and no key": (
+        ["image/test=a.npz"],
+        ["several arrays: name one after a colon; it holds x, narrow"],
+    ),
+    "unknown key": (["image/test=a.npz:z"], ["a.npz:z: no 'z'; it holds x, narrow"]),
+    "missing file": (["image/test=b.npz:x"], ["b.npz:x: no such file"]),
+    "unknown suffix": (["image/test=a.pt"], ["don't know '.pt'; .npy, .npz"]),
+    "key of a single array": (["image/test=f.npy:x"], ["a .npy holds one array: leave out :x"]),
+    "damaged npy": (["image/test=bad.npy"], ["bad.npy", "damaged"]),
+    "damaged npz": (["image/test=bad.npz"], ["bad.npz"]),
+    "damaged safetensors": (["image/test=bad.safetensors"], ["bad.safetensors: can't be read"]),
+    "damaged parquet": (["image/test=bad.parquet"], ["bad.parquet: can't be read"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_does_not_fit_is_refused_with_its_name(tmp_path, bring, archive, features, case):
+    np.save(tmp_path / "f.npy", features)
+    for name in ("a.pt", "bad.npy", "bad.npz", "bad.safetensors", "bad.parquet"):
+        (tmp_path / name).write_bytes(b"not what the suffix says")
+    words, messages = CASES[case]
+    said = refused(tmp_path, bring, *words)
+    assert all(message in said for message in messages), said
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image/test", "is not image/SPLIT"),
+        ("test=f.npy", "is not image/SPLIT"),
+        ("audio/test=f.npy", "is not image/SPLIT"),
+        ("image/=f.npy", "is not image/SPLIT"),
+        ("image/a b=f.npy", "is not image/SPLIT"),
+        (
+            "image/test:colour=f.npy",
+            "unknown column 'colour'; it may be features, preprojection, id, group, rank",
+        ),
+        ("image/test:group=f.npy", "`group` is of texts"),
+    ],
+)
+def test_words_that_mean_nothing(text, message):
+    with pytest.raises(FeatureImportError, match=message.replace("`", ".")) as error:
+        Assignment.parse(text)
+    assert repr(text) in str(error.value)
+
+
+def test_colon_in_a_file_name(tmp_path, features):
+    path = tmp_path / "a:b.npy"
+    np.save(path, features)
+    assert Assignment.parse(f"image/test={path}") == Assignment("image/test", "features", path, None)
+    assert Assignment.parse("image/test=C:/a.npz:x").key == "x"
+
+
+@pytest.fixture
+def clip_retrieval(tmp_path) -> Path:
+    """Twelve items in parts of one, as many digits as `clip-retrieval inference` gives them, in float16."""
+    folder = tmp_path / "embeddings"
+    rows = np.random.default_rng(0).normal(size=(2, 12, WIDTH)).astype(np.float16)
+    for name in ("img_emb", "text_emb", "metadata"):
+        (folder / name).mkdir(parents=True)
+    for part in range(12):
+        np.save(folder / "img_emb" / f"img_emb_{part}.npy", rows[0, part : part + 1])
+        np.save(folder / "text_emb" / f"text_emb_{part}.npy", rows[1, part : part + 1])
+        pd.DataFrame({"image_path": [f"photos/{part}.jpg"], "caption": [f"number {part}"]}).to_parquet(
+            folder / "metadata" / f"metadata_{part}.parquet"
+        )
+    np.save(folder / "all.npy", rows)
+    return folder
+
+
+def test_clip_retrieval_folder(tmp_path, clip_retrieval):
+    """Part 10 comes after part 9, whatever the alphabet says."""
+    store = import_features(
+        from_clip_retrieval(clip_retrieval, "train"),
+        tmp_path / "s.zip",
+        backbone="b32",
+        dataset="laion",
+        scratch=tmp_path / "scratch",
+    )
+    images, texts = np.load(clip_retrieval / "all.npy").astype(np.float32)
+    assert store.groups == ["image/train", "text/train"]
+    np.testing.assert_array_equal(store["image/train"].features, images)
+    np.testing.assert_array_equal(store["text/train"].features, texts)
+    paths = [f"photos/{part}.jpg" for part in range(12)]
+    assert list(store["image/train"].ids) == paths
+    assert list(store["text/train"]["group"]) == paths
+    files = [source["file"] for source in store.provenance["imported_from"]]
+    assert len(files) == 48 and {"img_emb_10.npy", "text_emb_0.npy", "metadata_11.parquet"} <= set(files)
+
+
+def test_clip_retrieval_folder_that_lacks_something(tmp_path, clip_retrieval):
+    with pytest.raises(
+        FeatureImportError, match=r"holds neither img_emb/img_emb_0.npy nor text_emb/text_emb_0.npy"
+    ):
+        from_clip_retrieval(tmp_path, "test")
+    for table in (clip_retrieval / "metadata").iterdir():
+        table.unlink()
+    with pytest.raises(FeatureImportError, match=r"no metadata/metadata_0.parquet"):
+        from_clip_retrieval(clip_retrieval, "test")
+    pd.DataFrame({"caption": ["a"]}).to_parquet(clip_retrieval / "metadata" / "metadata_0.parquet")
+    with pytest.raises(FeatureImportError, match="none of the columns image_path, key, url"):
+        from_clip_retrieval(clip_retrieval, "test")
+
+
+def test_clip_retrieval_folder_with_a_part_missing(tmp_path, clip_retrieval):
+    (clip_retrieval / "text_emb" / "text_emb_3.npy").unlink()
+    with pytest.raises(FeatureImportError, match=r"text/test:group has 12 rows, its features 11"):
+        import_features(
+            from_clip_retrieval(clip_retrieval, "test"),
+            tmp_path / "s.zip",
+            backbone="b",
+            dataset="d",
+            scratch=tmp_path / "scratch",
+        )

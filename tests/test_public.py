@@ -1,0 +1,94 @@
+"""The names promised to users of notebooks, as the README shows them."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import crossgap
+
+HEAVY = ("torch", "open_clip", "torchvision", "timm", "sklearn", "zarr", "pandas", "matplotlib", "dvc")
+
+
+def loaded_by(code: str) -> set[str]:
+    """Heavy libraries that a fresh interpreter has imported after `code`."""
+    lines = [code, "import sys", f"print(*[name for name in {HEAVY} if name in sys.modules])"]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_importing_crossgap_loads_nothing_heavy() -> None:
+    assert loaded_by("import crossgap; dir(crossgap)") == set()
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["params", "manifest", "store", "shards", "encode", "evaluation", "retrieval", "classification", "gap"],
+)
+def test_modules_that_run_no_model_load_neither_torch_nor_open_clip(module) -> None:
+    heavy = loaded_by(f"import crossgap.{module}")
+    assert not heavy & {"torch", "open_clip", "torchvision", "timm", "sklearn", "matplotlib"}
+
+
+SIGNATURES = {
+    "load_backbone": "model, pretrained, device='cpu', precision='fp32'",
+    "oti": "features, backbone, steps=150, tokens=1, template='a photo of {}', ids=None, seed=0",
+    "ovi": "features, backbone, steps=1000, patches=1, ids=None, seed=0",
+    "retrieval_metrics": "queries, gallery, query_labels, gallery_labels, exclude_self=False",
+    "gap_metrics": "image_features, text_features",
+    "open_store": "path",
+}
+
+
+@pytest.mark.parametrize(("name", "promised"), SIGNATURES.items())
+def test_the_promised_arguments_come_first_with_their_defaults(name, promised) -> None:
+    namespace: dict = {}
+    exec(f"def promise({promised}): ...", namespace)
+    expected = inspect.signature(namespace["promise"]).parameters
+    found = list(inspect.signature(getattr(crossgap, name)).parameters.values())
+    for parameter, (wanted, default) in zip(found, expected.items(), strict=False):
+        assert parameter.name == wanted and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        if default.default is not default.empty:
+            assert parameter.default == default.default
+    assert len(found) >= len(expected)
+    for parameter in found[len(expected) :]:
+        assert parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty
+
+
+def test_names_are_listed_and_others_refused() -> None:
+    assert set(SIGNATURES) <= set(crossgap.__all__) <= set(dir(crossgap))
+    with pytest.raises(AttributeError, match="'crossgap' has no attribute 'nothing'"):
+        crossgap.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_the_promised_names_work_together(tiny_folder, kind, tmp_path) -> None:
+    backbone = crossgap.load_backbone(f"local-dir:{tiny_folder}", None, device="cpu", precision="fp32")
+    pixels = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    images = kind(backbone.encode_images(pixels).features.numpy())
+    texts = kind(backbone.encode_texts(backbone.tokenize(list("abcdef"))[0]).features.numpy())
+    labels = ["x", "y", "x", "y", "x", "y"]
+
+    turned = crossgap.oti(
+        images, backbone, steps=2, tokens=2, template="a {} photo", ids=list("abcdef"), seed=1
+    )
+    assert turned.tokens.shape == (6, 2, 32) and turned.features.shape == (6, 24)
+    assert turned.losses.shape == (6,)
+    pictured = crossgap.ovi(texts, backbone, steps=2, patches=4, seed=1)
+    assert pictured.tokens.shape == (6, 4, 48) and pictured.features.shape == (6, 24)
+
+    table = crossgap.retrieval_metrics(turned.features, images, labels, labels, exclude_self=True)
+    assert isinstance(table, pd.DataFrame) and len(table) == 6
+    assert {"ap", "ap_at_r", "r_precision", "recall@1", "recall@5", "recall@10"} <= set(table)
+    assert table[["ap", "recall@1"]].stack().between(0, 1).all()
+    gap = crossgap.gap_metrics(images, texts)
+    names = ["centroid_distance", "linear_separability", "uniformity_image", "uniformity_text", "alignment"]
+    assert list(gap) == names and all(type(value) is float for value in gap.values())
