@@ -6,12 +6,13 @@ Only stages and commands read it; the rest of crossgap is given plain values.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from crossgap.datasets import Declaration, Retrieval
+from crossgap.training.recipe import Recipe
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # no dots: DVC takes them for levels of params.yaml
 _DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
@@ -139,7 +140,7 @@ class Params(Strict):
     ovi: Ovi
     evaluate: Evaluate
     machine: Machine = Machine()
-    nano: dict[str, Any] = Field(description="validated by the stage that trains the embedded backbone")
+    nano: Recipe
 
     @model_validator(mode="after")
     def _declared(self) -> Params:

@@ -13,7 +13,6 @@ from crossgap.backbones.injection import Injection
 from crossgap.inversion.invert import batched, check_targets
 from crossgap.inversion.optimise import Recipe
 
-
 # what an item's inversion depends on: when one of these changes, shards in progress are not taken up again
 CODE = ("crossgap.inversion", "crossgap.backbones.injection", "crossgap.backbones.blocks")
 

@@ -38,7 +38,7 @@ def build(make, tokenizer=None) -> Backbone:
     model = make()
     with torch.no_grad():
         for parameter in model.parameters():
-            if parameter.ndim == 1 or parameter.std() < 0.015:  # zeros and ones hide what is left out
+            if parameter.ndim < 2 or parameter.std() < 0.015:  # zeros and ones hide what is left out
                 parameter += 0.1 * torch.randn_like(parameter)
     model.eval().requires_grad_(False)
     return Backbone(

@@ -17,7 +17,7 @@ from crossgap.backbones import BackboneError, load_backbone
 from crossgap.training.bpe import learn_merges, write_merges
 
 ROOT = Path(__file__).parents[2]
-TRACING = pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
+TRACING = pytest.mark.filterwarnings("ignore:.torch.(jit|load)")
 
 
 @pytest.fixture(scope="module")

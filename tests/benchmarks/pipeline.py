@@ -27,7 +27,7 @@ case "$1" in
   stages/encode.py) mkdir -p data/features/$2/$3; echo $2 $3 > data/features/$2/$3/native.zarr.zip ;;
   stages/oti.py) echo $2 $3 > data/features/$2/$3/oti.zarr.zip ;;
   stages/ovi.py) echo $2 $3 > data/features/$2/$3/ovi.zarr.zip ;;
-  stages/evaluate.py) f=data/metrics/$2/$3; mkdir -p $f; echo $2 $3 > $f/queries.parquet; cp $f/queries.parquet $f/provenance.json
+  stages/evaluate.py) f=data/metrics/$2/$3; mkdir -p $f; echo $2 $3 | tee $f/queries.parquet > $f/provenance.json
     echo '{"mAP": 0.5}' > $f/metrics.json; printf 'x,y\\n0,0\\n' > $f/clouds.csv ;;
   stages/report.py) mkdir -p data/report; echo page > data/report/index.html ;;
 esac

@@ -8,6 +8,7 @@ import torch
 from crossgap import oti, ovi
 from crossgap.backbones import BackboneError
 from crossgap.inversion.noise import initial_tokens
+from crossgap.inversion.optimise import Recipe, optimise
 
 IDS = [f"item {number}" for number in range(9)]
 # AdamW divides the gradient by its running size, so rounding (of another order of summation, another batch size,
@@ -143,6 +144,17 @@ def test_an_item_is_inverted_alike_in_any_batch_order_and_company(invert, native
     order = np.array([4, 0, 8, 2, 1, 7, 3, 6, 5])
     same(invert(native[order], ids=[IDS[row] for row in order], batch_size=4), whole, order)
     same(invert(native[5:6], ids=IDS[5:6]), whole, slice(5, 6))
+
+
+def test_gradients_of_the_size_of_adamws_eps_do_not_feel_the_batch() -> None:
+    rng = torch.Generator().manual_seed(0)
+    base, mix = torch.randn(64, 5, generator=rng), 1e-7 * torch.randn(3, 5, generator=rng)
+    targets, initial = torch.randn(64, 5, generator=rng), torch.zeros(64, 1, 3)
+    recipe = Recipe(steps=4)
+    whole, _, _ = optimise(lambda tokens: base + tokens[:, 0] @ mix, targets, initial, recipe)
+    alone, _, _ = optimise(lambda tokens: base[:1] + tokens[:, 0] @ mix, targets[:1], initial[:1], recipe)
+    torch.testing.assert_close(whole[:1], alone, rtol=1e-3, atol=1e-6)
+    assert alone.abs().min() > 0.01
 
 
 def test_the_same_run_gives_the_same_bits(invert) -> None:

@@ -183,6 +183,7 @@ def test_all_photos_through_all_stages(project, real):
         np.testing.assert_allclose(images.features[row], expected, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_true_size_model_from_a_checkpoint_file(project, real, tmp_path):
     """64 photos with two captions each through a ViT-B/32 of random weights, in float32."""
     import open_clip
