@@ -46,7 +46,6 @@ def arrays(tmp_path) -> Path:
 def test_check(tmp_path, crossgap):
     shutil.copy(ROOT / "params.yaml", tmp_path)
     raw = yaml.safe_load((tmp_path / "params.yaml").read_text())
-    raw.setdefault("nano", {})
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
     assert crossgap("check") == "params.yaml is valid\n"
     raw["oti"]["stepz"] = 3
@@ -95,7 +94,6 @@ def test_import_and_what_to_do_next(tmp_path, crossgap, arrays):
 
     printed = yaml.safe_load(said.partition("`dvc repro`:")[2])
     raw = yaml.safe_load((ROOT / "params.yaml").read_text())
-    raw.setdefault("nano", {})
     raw["run"]["imports"], raw["imports"] = printed["run"]["imports"], printed["imports"]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
     declared = load(tmp_path / "params.yaml").imports["b32-dtd"]

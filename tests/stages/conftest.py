@@ -17,6 +17,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 COPIED = (
     "dvc.yaml",
+    "dvc.lock",
+    "data/backbones/nano",
     "params.yaml",
     ".dvcignore",
     ".gitignore",
@@ -65,7 +67,6 @@ class Project:
             else:
                 shutil.copy(source, target)
         self.declared = yaml.safe_load((folder / "params.yaml").read_text())
-        self.declared.setdefault("nano", {})
         self.edit(**SMALL)
         self.command("git", "init", "-q")
 
@@ -115,10 +116,7 @@ class Project:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Project:
-    """The project with the backbone `nano` of the repository or, where there is none yet, an untrained one."""
+    """The project with its embedded backbone, and beside it an untrained one of two layers in `tiny`."""
     made = Project(tmp_path_factory.mktemp("project"))
-    ours = ROOT / "data" / "backbones" / "nano"
-    trained = (ours / "open_clip_model.safetensors").is_file()
-    shutil.copytree(ours if trained else tiny_folder, made / "data/backbones/nano")
     shutil.copytree(tiny_folder, made / "tiny")
     return made
