@@ -5,7 +5,7 @@ stores have equal bytes. Each group `<modality>/<split>` (`image/test`, `text/cl
 
 - `features (item, feature)`: the tower's output, float32, not normalised;
 - `preprojection (item, width)`: what the tower's projection is applied to, where that can be told apart;
-- `tokens (item, token, width)` and `loss (item)`: in an inversion store, what was learned and its final loss;
+- `tokens (item, token, embedding)` and `loss (item)`: in an inversion store, what was learned and its final loss;
 - `id`, `group`, `rank`, `label.<labelling>`, `truncated` `(item)`: the manifest's columns.
 
 The root's attributes are the provenance. Arrays carry dimension names, so xarray reads a group:
@@ -26,12 +26,13 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.codecs import ZstdCodec
 from zarr.storage import ZipStore
 
 FORMAT = "crossgap-features/1"
 ROWS_A_CHUNK = 1024
 ROWS_A_SHARD = 8192
-_SECOND_DIMENSION = {"features": ("feature",), "preprojection": ("width",), "tokens": ("token", "width")}
+_SECOND_DIMENSION = {"features": ("feature",), "preprojection": ("width",), "tokens": ("token", "embedding")}
 
 
 class StoreError(ValueError):
@@ -75,7 +76,7 @@ class Group:
 
     @cached_property
     def tokens(self) -> np.ndarray:
-        """`(item, token, width)` float32, in an inversion store."""
+        """`(item, token, embedding)` float32, in an inversion store."""
         return self["tokens"]
 
     @cached_property
@@ -213,5 +214,6 @@ def _create(group: zarr.Group, name: str, rows: int, like: np.ndarray) -> None:
         dtype=like.dtype,
         chunks=(rows if small else ROWS_A_CHUNK, *inner),
         shards=None if small else (ROWS_A_SHARD, *inner),
+        compressors=ZstdCodec(level=0, checksum=True),
         dimension_names=("item", *_SECOND_DIMENSION.get(name, ())),
     )

@@ -96,7 +96,7 @@ def test_xarray_reads_a_group_with_dimension_names(path) -> None:
     xarray = pytest.importorskip("xarray")
     zipped = zarr.storage.ZipStore(path, mode="r")
     inverted = xarray.open_zarr(zipped, group="image/train", consolidated=False)
-    assert inverted["tokens"].dims == ("item", "token", "width")
+    assert inverted["tokens"].dims == ("item", "token", "embedding")
     assert inverted["loss"].dims == ("item",)
     data = xarray.open_zarr(zipped, group="text/test", consolidated=False)
     assert data["features"].dims == ("item", "feature")
@@ -257,6 +257,23 @@ def test_damaged_values_are_a_store_error_and_no_wrong_features(path) -> None:
     path.write_bytes(content)
     with pytest.raises(store.StoreError, match=r"text/test.*features"):
         _ = open_store(path)["text/test"].features
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_a_flipped_bit_in_a_shard_of_many_chunks_is_noticed(tmp_path, share) -> None:
+    features = np.random.default_rng(0).standard_normal((4 * store.ROWS_A_CHUNK, 32)).astype(np.float32)
+    path = tmp_path / "large.zarr.zip"
+    with store.creating(path, tmp_path, {}) as writer:
+        writer.add("image/test", {"id": np.arange(len(features)).astype(str)}, [{"features": features}])
+    with zipfile.ZipFile(path) as archive:
+        name = next(n for n in archive.namelist() if n.startswith("image/test/features/c"))
+        entry = archive.getinfo(name)
+        at = entry.header_offset + 30 + len(name) + int(entry.file_size * share)
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0x10
+    path.write_bytes(content)
+    with pytest.raises(store.StoreError, match=r"image/test.*features.*damaged"):
+        _ = open_store(path)["image/test"].features
 
 
 def test_a_relative_path_still_reads_after_the_working_directory_changed(path, tmp_path, monkeypatch) -> None:
