@@ -82,8 +82,6 @@ def _complete(name: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray
             raise FeatureImportError(f"{name}:{column} has shape {values.shape}: give one value an item")
     out = {column: values if column in ARRAYS else _strings(values) for column, values in columns.items()}
     out.setdefault("id", np.array([f"{name}/{row}" for row in range(rows)], dtype=object))
-    if modality == "text" and "group" in out and "id" not in columns:
-        out["id"] = np.array([f"{name}/{row}" for row in range(rows)], dtype=object)
     repeated = pd.Series(out["id"])[pd.Series(out["id"]).duplicated()].unique()
     if len(repeated):
         raise FeatureImportError(
