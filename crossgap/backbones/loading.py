@@ -96,7 +96,7 @@ def load_backbone(
     return Backbone(
         model=module,
         transform=image_transform_v2(PreprocessCfg(**preprocessing), is_train=False),
-        load_tokenizer=partial(_tokenizer, model, cache_dir),
+        load_tokenizer=partial(load_tokenizer, model, cache_dir),
         device=resolve_device(device),
         provenance={
             "model": model,
@@ -204,7 +204,12 @@ def _weights_file(model: str, pretrained: str | None, cache_dir: str | None) -> 
     return Path(pretrained) if pretrained else None
 
 
-def _tokenizer(model: str, cache_dir: str | None) -> Any:
+def load_tokenizer(model: str, cache_dir: str | None = None) -> Any:
+    """open_clip's tokenizer of a model; a folder's own merges are found in that folder.
+
+    Raises:
+        BackboneError: it can't be had, for want of a library or a network.
+    """
     options = {}
     if model.startswith(LOCAL_DIR_PREFIX):
         folder = Path(model.removeprefix(LOCAL_DIR_PREFIX))

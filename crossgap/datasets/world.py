@@ -8,7 +8,6 @@ a larger split contains the smaller one. Scenes are rows of value numbers in the
 
 from __future__ import annotations
 
-import hashlib
 import io
 import tarfile
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from crossgap import fingerprint
 from crossgap.datasets.hashing import hashed
 from crossgap.datasets.world_captions import (
     CAPTIONS_PER_IMAGE,
@@ -124,7 +124,9 @@ def write(folder: Path, seed: int, sizes: Mapping[str, int]) -> pd.DataFrame:
                 rows += _block(archive, split, indices, seed)
     for factor, value, k, text in class_prompts():
         row = {"id": f"classes/{factor}/{value}#{k}", "modality": "text", "split": "classes", "text": text}
-        rows.append({**row, "rank": 0, "digest": _digest(text.encode()), f"label.{factor}": value})
+        rows.append(
+            {**row, "rank": 0, "digest": fingerprint.of_content(text.encode()), f"label.{factor}": value}
+        )
     columns = ["id", "modality", "split", "path", "text", "group", "rank", "digest"]
     manifest = pd.DataFrame(rows, columns=[*columns, *(f"label.{factor}" for factor in FACTORS)])
     return manifest.astype(object).where(manifest.notna(), None).astype({"rank": int})
@@ -154,7 +156,7 @@ def _block(archive: tarfile.TarFile, split: str, indices: np.ndarray, seed: int)
                 "modality": "image",
                 "path": f"images.tar/{item}.png",
                 "rank": 0,
-                "digest": _digest(data.getvalue()),
+                "digest": fingerprint.of_content(data.getvalue()),
                 **_labels(scene),
             }
         )
@@ -166,7 +168,7 @@ def _block(archive: tarfile.TarFile, split: str, indices: np.ndarray, seed: int)
                     "modality": "text",
                     "text": text,
                     "rank": k,
-                    "digest": _digest(text.encode()),
+                    "digest": fingerprint.of_content(text.encode()),
                     **_labels(mention),
                 }
             )
@@ -176,7 +178,3 @@ def _block(archive: tarfile.TarFile, split: str, indices: np.ndarray, seed: int)
 def _labels(scene: np.ndarray) -> dict[str, str]:
     named = zip(FACTORS.items(), scene.tolist(), strict=True)
     return {f"label.{factor}": names[number] for (factor, names), number in named if number != UNSAID}
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -11,13 +11,16 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from PIL import Image
 
+from crossgap import classification
 from crossgap.datasets import world
+from crossgap.retrieval import retrieval_metrics
 from crossgap.training.batches import batch
 from crossgap.training.bpe import learn_merges, write_merges
 from crossgap.training.recipe import Recipe
@@ -42,11 +45,13 @@ def train(recipe: Recipe, folder: Path, progress: bool = True) -> list[float]:
     from torch.nn.functional import normalize
     from tqdm import tqdm
 
+    from crossgap.backbones.loading import load_tokenizer
+
     contrastive = open_clip.ClipLoss()
 
     folder.mkdir(parents=True, exist_ok=True)
     config = _write_config(recipe, folder)
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(f"local-dir:{folder}")
     threads = torch.get_num_threads()
     torch.set_num_threads(recipe.threads)
     try:
@@ -128,13 +133,6 @@ def _write_config(recipe: Recipe, folder: Path) -> dict[str, Any]:
     return config
 
 
-def load_tokenizer(folder: Path) -> Callable[[list[str]], torch.Tensor]:
-    """open_clip's tokenizer of a backbone's folder, its vocabulary resolved against the folder."""
-    import open_clip
-
-    return open_clip.get_tokenizer(f"local-dir:{folder}", bpe_path=str(folder / MERGES))
-
-
 def to_tensor(images: np.ndarray) -> torch.Tensor:
     """uint8 images `(n, 32, 32, 3)` as the tower's input `(n, 3, 32, 32)`."""
     import torch
@@ -178,34 +176,36 @@ def quality(folder: Path, seed: int, images: int = 400) -> dict[str, float]:
         zero-shot accuracy of each labelling (templates averaged), recall@1 both ways beside the captions' ceiling,
         the centroid distance of unit features, and the logit scale.
     """
-    import open_clip
     import torch
-    from torch.nn.functional import normalize
 
-    model = open_clip.create_model(f"local-dir:{folder}").eval()
-    tokenizer = load_tokenizer(folder)
+    from crossgap.backbones import load_backbone
+    from crossgap.gap import centroid_distance
+
+    backbone = load_backbone(f"local-dir:{folder}")
     indices = np.arange(images)
     scenes, keys = world.scenes("test", indices, seed), world.item_keys("test", indices, seed)
     texts, mentions = world.captions(scenes, keys)
-    prompts = world.class_prompts()
-    with torch.no_grad():
-        image = model.encode_image(to_tensor(world.render(scenes, keys)), normalize=True)
-        text = model.encode_text(tokenizer([text for row in texts for text in row]), normalize=True)
-        prompt = model.encode_text(tokenizer([row[3] for row in prompts]), normalize=True)
+    pixels = [backbone.transform(Image.fromarray(image)) for image in world.render(scenes, keys)]
+    image = backbone.encode_images(torch.stack(pixels)).features
+    text = backbone.encode_texts(backbone.tokenize([text for row in texts for text in row])[0]).features
+    prompts = pd.DataFrame(world.class_prompts(), columns=["labelling", "class", "template", "text"])
+    prompt = backbone.encode_texts(backbone.tokenize(prompts["text"].tolist())[0]).features.numpy()
     figures: dict[str, float] = {}
     for number, (factor, values) in enumerate(world.FACTORS.items()):
-        of = [[i for i, row in enumerate(prompts) if row[:2] == (factor, value)] for value in values]
-        classes = normalize(torch.stack([prompt[rows].mean(dim=0) for rows in of]), dim=-1)
-        found = (image @ classes.T).argmax(dim=1).numpy()
-        figures[f"zero-shot/{factor}"] = float((found == scenes[:, number]).mean())
-    similarity = text @ image.T
-    owner = torch.arange(images).repeat_interleave(world.CAPTIONS_PER_IMAGE)
-    found = similarity.argmax(dim=0) // world.CAPTIONS_PER_IMAGE
-    figures["text-image/recall@1"] = float((similarity.argmax(dim=1) == owner).float().mean())
-    figures["text-image/recall@1 ceiling"] = world.recall_ceiling(
-        scenes, mentions.reshape(-1, len(world.FACTORS))
-    )
-    figures["image-text/recall@1"] = float((found == torch.arange(images)).float().mean())
-    figures["centroid distance"] = float((image.mean(dim=0) - text.mean(dim=0)).norm())
-    figures["logit scale"] = float(model.logit_scale.detach().exp())
-    return figures
+        of = prompts["labelling"] == factor
+        prototypes = classification.class_prototypes(prompt[of], prompts["class"][of])
+        table = classification.zero_shot(image, np.array(values)[scenes[:, number]], *prototypes)
+        figures[f"zero-shot/{factor}"] = classification.summarise(table)["accuracy"]
+    owners = np.repeat(indices, world.CAPTIONS_PER_IMAGE)
+    ceiling = world.recall_ceiling(scenes, mentions.reshape(-1, len(world.FACTORS)))
+    return figures | {
+        "text-image/recall@1": _recall_at_1(text, image, owners, indices),
+        "text-image/recall@1 ceiling": ceiling,
+        "image-text/recall@1": _recall_at_1(image, text, indices, owners),
+        "centroid distance": centroid_distance(image, text),
+        "logit scale": backbone.model.logit_scale.exp().item(),
+    }
+
+
+def _recall_at_1(*sides: Any) -> float:
+    return float(retrieval_metrics(*sides)["recall@1"].mean())

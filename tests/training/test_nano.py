@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
+from crossgap.backbones.loading import load_tokenizer
 from crossgap.datasets import world
 from crossgap.training import nano
 from crossgap.training.recipe import Recipe
@@ -66,7 +67,7 @@ def test_training_leaves_the_generator_alone(recipe, tmp_path) -> None:
 
 def test_cut_texts_have_the_features_of_whole_ones() -> None:
     model = open_clip.create_model(f"local-dir:{FOLDER}").eval()
-    tokens = nano.load_tokenizer(FOLDER)(
+    tokens = load_tokenizer(f"local-dir:{FOLDER}")(
         ["a red circle", "a photo of a small thing on the left, in the snow"]
     )
     with torch.no_grad():
@@ -79,7 +80,7 @@ def test_the_backbone_loads_as_any_open_clip_folder(tmp_path, monkeypatch) -> No
     weights = load_file(FOLDER / nano.WEIGHTS)
     assert weights.keys() == model.state_dict().keys()
     assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
-    tokenizer = nano.load_tokenizer(FOLDER)
+    tokenizer = load_tokenizer(f"local-dir:{FOLDER}")
     config = json.loads((FOLDER / nano.CONFIG).read_text())["model_cfg"]
     assert tokenizer.vocab_size == config["text_cfg"]["vocab_size"] == len(model.token_embedding.weight)
     assert tokenizer.eot_token_id == tokenizer.vocab_size - 1
