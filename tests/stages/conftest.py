@@ -32,6 +32,7 @@ SMALL = {
     "datasets.world.images": {"train": 6, "test": 8},
     "oti.steps": 2,
     "ovi.steps": 2,
+    "ovi.gallery": False,
     "machine": {
         "device": "cpu",
         "batch_size": 64,
