@@ -6,17 +6,22 @@ Only stages and commands read it; the rest of crossgap is given plain values.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from crossgap.backbones import towers
 from crossgap.datasets import Declaration, Retrieval
+from crossgap.inversion.recipes import CHANGEABLE
+from crossgap.inversion.recipes import Recipe as InversionRecipe
+from crossgap.inversion.recipes import recipe as inversion_recipe
 from crossgap.training.recipe import Recipe
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # no dots: DVC takes them for levels of params.yaml
 _DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 _SHA256 = r"^[0-9a-f]{64}$"
+_ADDRESS = r"^(auto|[^\s:/]+:\d+)$"
 Name = Annotated[str, Field(pattern=NAME)]
 
 
@@ -28,6 +33,25 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
+def _once(names: list) -> list:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"named twice: {', '.join(map(str, twice))}")
+    return names
+
+
+class Sweep(Strict):
+    """The step × token study of OTI: on which datasets, with which R beside the backbone's own."""
+
+    datasets: list[Name]
+    tokens: list[Annotated[int, Field(ge=1)]]
+
+    @field_validator("datasets", "tokens")
+    @classmethod
+    def _distinct(cls, names: list) -> list:
+        return _once(names)
+
+
 class Run(Strict):
     """The cells: every backbone on every dataset; which of them are inverted; which imports are evaluated."""
 
@@ -35,15 +59,13 @@ class Run(Strict):
     datasets: list[Name]
     oti: list[Name]
     ovi: list[Name]
+    sweep: Sweep
     imports: list[Name]
 
-    @field_validator("*")
+    @field_validator("backbones", "datasets", "oti", "ovi", "imports")
     @classmethod
-    def _once(cls, names: list[str]) -> list[str]:
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"named twice: {', '.join(twice)}")
-        return names
+    def _distinct(cls, names: list[str]) -> list[str]:
+        return _once(names)
 
 
 class Weights(Strict):
@@ -90,16 +112,34 @@ class Import(Strict):
 
 
 class Inversion(Strict):
-    """The recipe that OTI and OVI share (Cross the Gap, section 4)."""
+    """A preset of the recipe that OTI and OVI share; its values can be changed one by one, null leaves the preset's."""
 
-    steps: int = Field(ge=1)
-    lr: float = Field(0.02, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
+    method: ClassVar[str]
+    preset: str = "paper"
+    steps: int | None = None
+    lr: float | None = None
+    weight_decay: float | None = None
     seed: int = Field(0, ge=0)
+    snapshots: list[int] = Field([], description="steps at which features are kept")
+    snapshot_tokens: bool = False
+    patience: int | None = None
+    tolerance: float | None = None
     gallery: bool = Field(False, description="invert the gallery too, for OTI-OTI and OVI-OVI")
+    on_problem: Literal["error", "set_aside"] = "error"
+
+    @property
+    def recipe(self) -> InversionRecipe:
+        named = {name: getattr(self, name) for name in CHANGEABLE}
+        return inversion_recipe(self.method, self.preset, **named)
+
+    @model_validator(mode="after")
+    def _in_range(self) -> Inversion:
+        _ = self.recipe
+        return self
 
 
 class Oti(Inversion):
+    method = "oti"
     template: str = "a photo of {}"
 
     @field_validator("template")
@@ -111,12 +151,19 @@ class Oti(Inversion):
 
 
 class Ovi(Inversion):
-    pass
+    method = "ovi"
 
 
 class Evaluate(Strict):
     seed: int = Field(0, ge=0, description="of the split that measures linear separability")
     clouds: int = Field(500, ge=2, description="points a modality in the figure of the two clouds")
+
+
+class Ray(Strict):
+    """The workers that invert where `engine` is `ray`: of a running cluster, or of one that the stage starts."""
+
+    workers: int = Field(2, ge=1)
+    address: Annotated[str, Field(pattern=_ADDRESS)] | None = None
 
 
 class Machine(Strict):
@@ -125,10 +172,14 @@ class Machine(Strict):
     device: Annotated[str, Field(pattern=_DEVICE)] = "auto"
     batch_size: int = Field(256, ge=1)
     workers: int = Field(2, ge=0)
-    shard_size: int = Field(4096, ge=1, description="items encoded between two points to resume from")
-    inversion_shard_size: int = Field(
-        256, ge=1, description="items inverted between two points to resume from"
+    shard_size: int = Field(
+        4096, ge=1, le=1 << 20, description="items encoded between two points to resume from"
     )
+    inversion_batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        "auto", description="items inverted together, and between two points to resume from"
+    )
+    engine: Literal["local", "ray"] = "local"
+    ray: Ray = Ray()
 
 
 class Params(Strict):
@@ -145,22 +196,29 @@ class Params(Strict):
     @model_validator(mode="after")
     def _declared(self) -> Params:
         wrong = []
-        for field, declared in [
-            ("backbones", self.backbones),
-            ("datasets", self.datasets),
-            ("oti", self.datasets),
-            ("ovi", self.datasets),
-            ("imports", self.imports),
+        run = self.run
+        for field, names, section in [
+            ("backbones", run.backbones, "backbones"),
+            ("datasets", run.datasets, "datasets"),
+            ("oti", run.oti, "datasets"),
+            ("ovi", run.ovi, "datasets"),
+            ("sweep.datasets", run.sweep.datasets, "datasets"),
+            ("imports", run.imports, "imports"),
         ]:
-            section = field if field in ("backbones", "imports") else "datasets"
-            for name in getattr(self.run, field):
+            declared = getattr(self, section)
+            for name in names:
                 if name not in declared:
                     known = ", ".join(sorted(declared)) or "none"
                     wrong.append(f"run.{field}: {name!r} is not declared under {section} (declared: {known})")
-                elif field in ("oti", "ovi") and name not in self.run.datasets:
+                elif section == "datasets" and name not in run.datasets:
                     wrong.append(f"run.{field}: {name!r} is not in run.datasets, so nothing of it is encoded")
         if not ((self.run.backbones and self.run.datasets) or self.run.imports):
             wrong.append("run: names nothing to evaluate; give backbones and datasets, or imports")
+        asked = {"run.oti": run.oti, "run.sweep.datasets": run.sweep.datasets, "run.ovi": run.ovi}
+        wrong += towers.refusals(
+            {name: self.backbones[name].weights.model for name in run.backbones if name in self.backbones},
+            {place: "ovi" if place == "run.ovi" else "oti" for place, datasets in asked.items() if datasets},
+        )
         if "imports" in self.backbones:
             wrong.append("backbones: 'imports' is kept for features computed elsewhere; name it otherwise")
         if wrong:
@@ -201,6 +259,7 @@ _REMEDIES = {
 _PATTERNS = {
     NAME: "a name is made of letters, digits, - and _ and starts with a letter or digit",
     _DEVICE: "give auto, cpu, mps, cuda or cuda:N",
+    _ADDRESS: "give auto, the host:port of a running Ray cluster, or null to start one",
     _SHA256: "give the 64 hexadecimal digits that sha256sum prints",
 }
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from crossgap.inversion.recipes import PRESETS, Recipe
 from crossgap.params import ParamsError, load
 
 OURS = Path(__file__).parents[1] / "params.yaml"
@@ -14,7 +15,14 @@ OURS = Path(__file__).parents[1] / "params.yaml"
 def good() -> dict:
     """Sections as a user would write them."""
     return {
-        "run": {"backbones": ["nano"], "datasets": ["world"], "oti": ["world"], "ovi": [], "imports": []},
+        "run": {
+            "backbones": ["nano"],
+            "datasets": ["world"],
+            "oti": ["world"],
+            "ovi": [],
+            "sweep": {"datasets": ["world"], "tokens": [2]},
+            "imports": [],
+        },
         "backbones": {"nano": backbone(model="local-dir:data/backbones/nano")},
         "datasets": {
             "world": {"layout": "world", "images": {"train": 4, "test": 4}, "retrieval": {"query": "test"}},
@@ -29,8 +37,8 @@ def good() -> dict:
         "imports": {
             "b32": {"backbone": "b32", "dataset": "dtd", "retrieval": {"query": "test", "gallery": "val"}}
         },
-        "oti": {"template": "a photo of {}", "steps": 150},
-        "ovi": {"steps": 1000},
+        "oti": {"template": "a photo of {}", "steps": None},
+        "ovi": {"preset": "paper", "snapshots": [5]},
         "evaluate": {"seed": 0},
         "nano": yaml.safe_load(OURS.read_text())["nano"],
     }
@@ -59,20 +67,30 @@ def edited(place: str, value: object) -> dict:
 def test_the_projects_own_are_valid():
     params = load(OURS)
     assert params.run.backbones == ["nano"]
-    assert params.oti.steps == 150 and params.ovi.steps == 1000
+    assert params.oti.recipe.steps == 150 and params.ovi.recipe.steps == 1000
     assert params.run.oti == params.run.ovi == ["world"]
 
 
 def test_defaults(tmp_path):
     params = loaded(tmp_path, good())
-    assert (params.oti.lr, params.oti.weight_decay, params.oti.gallery) == (0.02, 0.01, False)
+    assert params.oti.recipe == Recipe(steps=150) and not params.oti.gallery
+    assert params.ovi.recipe == Recipe(steps=1000, snapshots=(5,))
     assert params.backbones["nano"].weights.precision == "fp32"
     assert params.machine.device == "auto"
     assert params.datasets["photos"].on_problem == "error"
 
 
+def test_values_beside_a_preset_change_its_recipe(tmp_path):
+    raw = good()
+    raw["ovi"] = {"preset": "fast", "steps": 7, "lr": None, "seed": 3, "patience": 2, "snapshots": [5]}
+    fast = PRESETS["ovi"]["fast"]
+    wanted = Recipe(7, fast["lr"], seed=3, patience=2, snapshots=(5,))
+    assert loaded(tmp_path, raw).ovi.recipe == wanted
+
+
 def test_imports_alone_are_enough(tmp_path):
-    run = {"backbones": [], "datasets": [], "oti": [], "ovi": [], "imports": ["b32"]}
+    no_sweep = {"datasets": [], "tokens": []}
+    run = {"backbones": [], "datasets": [], "oti": [], "ovi": [], "sweep": no_sweep, "imports": ["b32"]}
     assert loaded(tmp_path, edited("run", run)).run.imports == ["b32"]
 
 
@@ -97,6 +115,9 @@ WRONG = [
     ("run/ovi", ["photos"], "run.ovi: 'photos' is not in run.datasets, so nothing of it is encoded"),
     ("run/imports", ["b16"], "run.imports: 'b16' is not declared under imports (declared: b32)"),
     ("run/oti", ["world", "world"], "run.oti: named twice: world"),
+    ("run/sweep/datasets", ["photos"], "run.sweep.datasets: 'photos' is not in run.datasets"),
+    ("run/sweep/tokens", [2, 2], "run.sweep.tokens: named twice: 2"),
+    ("run/sweep/tokens", [0], "run.sweep.tokens.0: Input should be greater than or equal to 1 (got 0)"),
     # types and ranges
     ("run/backbones", "nano", "run.backbones: give a list, such as [a, b], or [] for none (got 'nano')"),
     ("run/oti", None, "run.oti: give a list, such as [a, b], or [] for none (got None)"),
@@ -112,8 +133,13 @@ WRONG = [
         1.5,
         "oti.steps: Input should be a valid integer, got a number with a fractional part (got 1.5)",
     ),
-    ("ovi/steps", 0, "ovi.steps: Input should be greater than or equal to 1 (got 0)"),
-    ("ovi/lr", 0, "ovi.lr: Input should be greater than 0 (got 0)"),
+    ("ovi/preset", "quick", "ovi: preset 'quick' is none of ovi's: paper, fast"),
+    ("oti/preset", "fast", "oti: preset 'fast' is none of oti's: paper"),
+    ("ovi/steps", 0, "ovi: steps 0 is out of range: give at least 1"),
+    ("ovi/lr", 0, "ovi: lr 0.0 is out of range: give a number above zero"),
+    ("ovi/snapshots", [9, 5], "ovi: snapshots (9, 5) is out of range: give steps in ascending order"),
+    ("ovi/patience", 0, "ovi: patience 0 is out of range"),
+    ("ovi/on_problem", "skip", "ovi.on_problem: Input should be 'error' or 'set_aside'"),
     (
         "backbones/nano/oti/tokens",
         0,
@@ -206,7 +232,8 @@ def test_what_is_wrong_is_one_clear_message(tmp_path, place, value, message):
         "run",
         "run/oti",
         "run/imports",
-        "oti/steps",
+        "run/sweep",
+        "run/sweep/tokens",
         "evaluate",
         "nano",
         "backbones/nano/oti",

@@ -1,6 +1,18 @@
 """CLIP-style models behind one small interface."""
 
-from crossgap.backbones.backbone import Backbone, BackboneError, Encoded
-from crossgap.backbones.loading import load_backbone
+from importlib import import_module
 
-__all__ = ["Backbone", "BackboneError", "Encoded", "load_backbone"]
+_PUBLIC = {
+    "Backbone": "crossgap.backbones.backbone",
+    "BackboneError": "crossgap.backbones.backbone",
+    "Encoded": "crossgap.backbones.backbone",
+    "load_backbone": "crossgap.backbones.loading",
+}
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name: str):
+    # imported when first used: `crossgap.backbones.towers` costs neither torch nor open_clip
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

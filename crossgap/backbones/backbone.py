@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
 import torch
+from open_clip.hf_model import HFTextEncoder
 from torch import Tensor, nn
 
 
 class BackboneError(ValueError):
     """A model can't be loaded as asked, or can't do what is asked of it."""
+
+
+def resolve_device(device: str) -> torch.device:
+    """`auto` is a CUDA device where there is one, else the CPU."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,11 @@ class Backbone:
         """List of texts → `(n, context)` ids, open_clip's own; loaded when first asked for."""
         return self.load_tokenizer()
 
+    def to(self, device: str) -> Backbone:
+        """The same backbone on another device; its module moves there."""
+        place = resolve_device(device)
+        return replace(self, model=self.model.to(place), device=place)
+
     @property
     def dtype(self) -> torch.dtype:
         """What images and pseudo-tokens are cast to before the model sees them."""
@@ -60,8 +73,9 @@ class Backbone:
 
     @property
     def context_length(self) -> int:
-        """Token positions of the text tower."""
-        return self.model.context_length
+        """Token positions of the text tower; for one from Hugging Face, those that its tokenizer fills."""
+        text = getattr(self.model, "text", None)
+        return self.tokenizer.context_length if isinstance(text, HFTextEncoder) else self.model.context_length
 
     @cached_property
     def dim(self) -> int:

@@ -8,77 +8,120 @@ position that is read out alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
+
+from crossgap.backbones.products import Product, frozen
 
 KeysValues = tuple[Tensor, Tensor]
 
 
 def are_standard(blocks: Sequence[nn.Module]) -> bool:
-    """Whether `run` knows these blocks: pre-norm self-attention and a two-layer MLP."""
+    """Whether `Stack` knows these blocks: pre-norm self-attention and a two-layer MLP."""
     return all(type(block) is ResidualAttentionBlock and not hasattr(block, "ln_1_kv") for block in blocks)
 
 
-def run(
-    blocks: Sequence[nn.Module], x: Tensor, read: int, prefix: Sequence[KeysValues] = (), causal: bool = False
-) -> Tensor:
-    """Run a stack of blocks and give the output at one position.
+class Stack:
+    """A frozen stack of blocks.
 
     Args:
-        x: `(n, length, width)`, embedded positions.
-        read: the position to give.
-        prefix: per block, keys and values `(1, heads, p, width / heads)` of p constant positions before `x`.
-        causal: whether positions see only those before them and themselves; the prefix is always seen.
-
-    Returns:
-        `(n, width)`.
+        blocks: standard ones, on the device and in the precision they stay in.
     """
-    mask = _causal_mask(x.shape[1], prefix[0][0].shape[2] if prefix else 0, x) if causal else None
-    for number, block in enumerate(blocks):
-        keys, values = (tensor for tensor in _keys_values(block, x))
-        if prefix:
-            keys, values = (
-                torch.cat([before.expand(len(x), -1, -1, -1), now], dim=2)
-                for before, now in zip(prefix[number], (keys, values), strict=True)
-            )
-        if number == len(blocks) - 1:
-            x, mask = x[:, read : read + 1], mask[read : read + 1] if mask is not None else None
-        x = _block(block, x, keys, values, mask)
-    return x[:, 0]
+
+    def __init__(self, blocks: Sequence[nn.Module]) -> None:
+        self.blocks = [_Block(block) for block in blocks]
+
+    def read(
+        self, x: Tensor, position: int, prefix: Sequence[KeysValues] = (), causal: bool = False
+    ) -> Tensor:
+        """The output at one position.
+
+        Args:
+            x: `(n, length, width)`, embedded positions.
+            position: the one to give.
+            prefix: per block, keys and values `(1, heads, p, width / heads)` of p constant positions before `x`.
+            causal: whether positions see only those before them and themselves; the prefix is always seen.
+
+        Returns:
+            `(n, width)`.
+        """
+        mask = _causal_mask(x.shape[1], prefix[0][0].shape[2] if prefix else 0, x) if causal else None
+        for number, block in enumerate(self.blocks[:-1]):
+            queries, *seen = block.attention_of(x)
+            x = block(x, queries, *_after(prefix[number] if prefix else None, seen), mask)
+        queries, *seen = self.blocks[-1].attention_at(x, position)
+        seen = _after(prefix[-1] if prefix else None, seen)
+        mask = mask[position : position + 1] if mask is not None else None
+        return self.blocks[-1](x[:, position : position + 1], queries, *seen, mask)[:, 0]
+
+    def prefix_of(self, x: Tensor) -> list[KeysValues]:
+        """Keys and values, per block, of constant positions `(1, p, width)` under a causal mask."""
+        found = []
+        mask = _causal_mask(x.shape[1], 0, x)
+        for block in self.blocks[:-1]:
+            queries, keys, values = block.attention_of(x)
+            found.append((keys, values))
+            x = block(x, queries, keys, values, mask)
+        return [*found, self.blocks[-1].attention_at(x, 0)[1:]]
 
 
-def prefix_of(blocks: Sequence[nn.Module], x: Tensor) -> list[KeysValues]:
-    """Keys and values, per block, of constant positions `(1, p, width)` under a causal mask."""
-    found = []
-    mask = _causal_mask(x.shape[1], 0, x)
-    for block in blocks:
-        found.append(_keys_values(block, x))
-        x = _block(block, x, *found[-1], mask)
-    return found
+class _Block:
+    def __init__(self, block: nn.Module) -> None:
+        self.block = block
+        self.out = _product(block.attn.out_proj)
+        self.widen, self.narrow = _product(block.mlp.c_fc), _product(block.mlp.c_proj)
+
+    def attention_of(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values `(n, heads, length, width / heads)` of all positions."""
+        return tuple(map(self._heads, self._in(self.block.ln_1(x)).chunk(3, dim=-1)))
+
+    def attention_at(self, x: Tensor, position: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The query of one position, keys and values of all."""
+        x = self.block.ln_1(x)
+        keys, values = self._in_keys_values(x).chunk(2, dim=-1)
+        return tuple(map(self._heads, (self._in_query(x[:, position : position + 1]), keys, values)))
+
+    def __call__(
+        self, x: Tensor, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None
+    ) -> Tensor:
+        block = self.block
+        mixed = scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+        x = x + block.ls_1(self.out(mixed.transpose(1, 2).flatten(2)))
+        return x + block.ls_2(self.narrow(block.mlp.gelu(self.widen(block.ln_2(x)))))
+
+    @cached_property
+    def _in(self) -> Product:
+        return frozen(self.block.attn.in_proj_weight, self.block.attn.in_proj_bias)
+
+    @cached_property
+    def _in_query(self) -> Product:
+        width = self.block.attn.embed_dim
+        return frozen(self.block.attn.in_proj_weight[:width], self.block.attn.in_proj_bias[:width])
+
+    @cached_property
+    def _in_keys_values(self) -> Product:
+        width = self.block.attn.embed_dim
+        return frozen(self.block.attn.in_proj_weight[width:], self.block.attn.in_proj_bias[width:])
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.block.attn.num_heads, -1)).transpose(1, 2)
 
 
-def _block(block: nn.Module, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    attention = block.attn
-    width = x.shape[-1]
-    queries = linear(block.ln_1(x), attention.in_proj_weight[:width], attention.in_proj_bias[:width])
-    mixed = scaled_dot_product_attention(_heads(queries, attention.num_heads), keys, values, attn_mask=mask)
-    x = x + block.ls_1(attention.out_proj(mixed.transpose(1, 2).flatten(2)))
-    return x + block.ls_2(block.mlp(block.ln_2(x)))
+def _product(layer: nn.Linear) -> Product:
+    return frozen(layer.weight, layer.bias)
 
 
-def _keys_values(block: nn.Module, x: Tensor) -> KeysValues:
-    attention = block.attn
-    width = x.shape[-1]
-    both = linear(block.ln_1(x), attention.in_proj_weight[width:], attention.in_proj_bias[width:])
-    keys, values = both.split(width, dim=-1)
-    return _heads(keys, attention.num_heads), _heads(values, attention.num_heads)
-
-
-def _heads(x: Tensor, heads: int) -> Tensor:
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+def _after(prefix: KeysValues | None, now: Sequence[Tensor]) -> Sequence[Tensor]:
+    if prefix is None:
+        return now
+    return [
+        torch.cat([before.expand(len(x), -1, -1, -1), x], dim=2)
+        for before, x in zip(prefix, now, strict=True)
+    ]
 
 
 def _causal_mask(length: int, before: int, like: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from crossgap.backbones import blocks
 from crossgap.backbones.backbone import Backbone, BackboneError
+from crossgap.backbones.towers import no_patches
 
 
 class PseudoText:
@@ -64,14 +65,14 @@ class PseudoText:
         first = int(self.slots[0])
         positions = text.positional_embedding[:end].to(text.transformer.get_cast_dtype())
         embedded = self.embedding(self.ids[:, :end]).to(positions.dtype)
-        self.prefix = blocks.prefix_of(text.transformer.resblocks, (embedded + positions)[:, :first])
+        self.stack = blocks.Stack(text.transformer.resblocks)
+        self.prefix = self.stack.prefix_of((embedded + positions)[:, :first])
         self.after, self.positions = embedded[:, first:], positions[first:]
 
     def _fast(self, pseudo: Tensor) -> Tensor:
         x = self.after.repeat(len(pseudo), 1, 1)
         x[:, self.slots - self.slots[0]] = pseudo.to(x.dtype)
-        stack = self.text.transformer.resblocks
-        x = blocks.run(stack, x + self.positions, x.shape[1] - 1, self.prefix, causal=True)
+        x = self.stack.read(x + self.positions, x.shape[1] - 1, self.prefix, causal=True)
         return _project(self.text.ln_final(x), self.text.text_projection)
 
     def _eot(self) -> Tensor:
@@ -103,7 +104,10 @@ class PseudoPatches:
         size = self.visual.image_size
         size = size if isinstance(size, tuple) else (size, size)
         self.blank = torch.zeros(1, 3, *size, device=backbone.device, dtype=backbone.dtype)
-        native = self._native()
+        with torch.no_grad():
+            native = self.embedding(self.blank)
+        if not isinstance(native, Tensor):
+            raise BackboneError(no_patches(type(self.visual.trunk).__name__))
         self.channels_first = native.ndim == 4 and isinstance(self.embedding, nn.Conv2d)
         width = native.shape[1 if self.channels_first else -1]
         self.grid = native.shape[2:] if self.channels_first else native.shape[1:-1]
@@ -114,6 +118,8 @@ class PseudoPatches:
         self.shape = (patches, width)
         self.source = torch.arange(positions, device=backbone.device) * patches // positions
         self.fast = _reads_class_token(self.visual)
+        if self.fast:
+            self.stack = blocks.Stack(self.visual.transformer.resblocks)
 
     def __call__(self, pseudo: Tensor) -> Tensor:
         """`(n, P, width)` pseudo-patches → `(n, d)` image features, not normalised."""
@@ -136,19 +142,8 @@ class PseudoPatches:
         visual = self.visual
         classes = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
         x = torch.cat([classes, patches], dim=1) + visual.positional_embedding.to(patches.dtype)
-        x = blocks.run(visual.transformer.resblocks, visual.ln_pre(x), read=0)
+        x = self.stack.read(visual.ln_pre(x), 0)
         return _project(visual.ln_post(x), visual.proj)
-
-    @torch.no_grad()
-    def _native(self) -> Tensor:
-        """What the embedding layer makes of a blank image."""
-        seen = []
-        handle = self.embedding.register_forward_hook(lambda _module, _inputs, out: seen.append(out))
-        try:
-            self.model.encode_image(self.blank)
-        finally:
-            handle.remove()
-        return seen[0]
 
 
 def _project(x: Tensor, projection: nn.Module | Tensor | None) -> Tensor:
@@ -169,10 +164,11 @@ def _patch_embedding(visual: nn.Module) -> nn.Module:
     if hasattr(visual, "conv1") and hasattr(visual, "class_embedding"):
         return visual.conv1
     trunk = getattr(visual, "trunk", None)
-    if hasattr(trunk, "patch_embed") and hasattr(trunk, "blocks"):
-        return trunk.patch_embed
-    kind = type(trunk or visual).__name__
-    raise BackboneError(f"OVI needs a vision tower over patch tokens; {kind} is none")
+    embedding = getattr(trunk, "patch_embed", None)
+    one = isinstance(embedding, nn.Module) and not isinstance(embedding, nn.ModuleList)
+    if one and (hasattr(trunk, "blocks") or hasattr(trunk, "layers")):
+        return embedding
+    raise BackboneError(no_patches(type(trunk or visual).__name__))
 
 
 def _slots(backbone: Backbone, template: str, tokens: int) -> tuple[Tensor, Tensor]:

@@ -19,16 +19,10 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from open_clip.transformer import QuickGELU
 
 from crossgap import fingerprint
-from crossgap.backbones.backbone import Backbone, BackboneError
+from crossgap.backbones import towers
+from crossgap.backbones.backbone import Backbone, BackboneError, resolve_device
 
 PRECISIONS = ("fp32", "bf16", "fp16")
-
-
-def resolve_device(device: str) -> torch.device:
-    """`auto` is a CUDA device where there is one, else the CPU."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
 
 
 def load_backbone(
@@ -58,6 +52,8 @@ def load_backbone(
     called = model if pretrained is None else f"{model} with {pretrained!r}"
     if precision not in PRECISIONS:
         raise BackboneError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
+    if reason := towers.unloadable(model):
+        raise BackboneError(reason)
     if model.startswith((LOCAL_DIR_PREFIX, HF_HUB_PREFIX)):
         if pretrained:
             raise BackboneError(

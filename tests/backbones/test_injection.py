@@ -147,6 +147,23 @@ VISION_TOWERS = {
         ),
         False,
     ),
+    "registers": (
+        with_trunk(
+            "vit_small_patch14_reg4_dinov2", embed_dim=48, depth=2, num_heads=4, img_size=32, patch_size=8
+        ),
+        False,
+    ),
+    "swin": (
+        with_trunk(
+            "swin_tiny_patch4_window7_224",
+            embed_dim=24,
+            depths=(2, 1),
+            num_heads=(2, 4),
+            img_size=32,
+            window_size=4,
+        ),
+        False,
+    ),
     "vitamin": (
         with_trunk(
             "vitamin_small_224", embed_dim=48, depth=1, num_heads=4, img_size=64, embed_cfg=VITAMIN_STEM
@@ -316,6 +333,16 @@ def test_towers_without_patch_tokens_are_refused_by_name_and_still_give_text(vis
     with pytest.raises(BackboneError, match=f"OVI needs a vision tower over patch tokens; {name}"):
         PseudoPatches(backbone, 1)
     assert PseudoText(backbone, "a photo of {}", 1)(torch.randn(2, 1, 32)).shape == (2, 24)
+
+
+@pytest.mark.parametrize(
+    ("trunk", "name"),
+    [("crossvit_tiny_240", "CrossVit"), ("xcit_nano_12_p16_224", "Xcit"), ("mixer_s32_224", "MlpMixer")],
+)
+def test_trunks_without_one_sequence_of_patches_are_refused_by_name(trunk, name) -> None:
+    size = timm.get_pretrained_cfg(trunk).input_size[1]
+    with pytest.raises(BackboneError, match=f"OVI needs a vision tower over patch tokens; {name} is none"):
+        PseudoPatches(build(with_trunk(trunk, img_size=size)), 1)
 
 
 def test_a_text_tower_without_token_embedding_is_refused_by_name(tiny) -> None:

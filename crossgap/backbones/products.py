@@ -1,0 +1,59 @@
+"""Products with weights that never change, as an inversion has them: thousands of steps through one frozen tower.
+
+On a CPU in float32 the weights are packed once for oneDNN, for the forward and for the backward product. The PyPI
+build of torch gives linear layers to MKL, which packs them at every call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+Product = Callable[[Tensor], Tensor]
+
+
+def frozen(weight: Tensor, bias: Tensor | None = None) -> Product:
+    """The map x → x Wᵀ + b; differentiable in x alone where the weights are packed.
+
+    Args:
+        weight: `(out, in)`.
+        bias: `(out,)`.
+
+    Packed weights cost twice the memory of `weight`, beside it.
+    """
+    if not _packs(weight):
+        return lambda x: linear(x, weight, bias)
+    pack = torch.ops.mkldnn._reorder_linear_weight
+    weight = weight.detach()
+    forward, backward = pack(weight.contiguous()), pack(weight.t().contiguous())
+    bias = None if bias is None else bias.detach()
+    return lambda x: _Packed.apply(x, forward, backward, bias)
+
+
+def _packs(weight: Tensor) -> bool:
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype == torch.float32
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+    )
+
+
+class _Packed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, transposed: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.transposed = transposed
+        return _product(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        return _product(gradient, ctx.transposed, None), None, None, None
+
+
+def _product(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x.contiguous(), packed, bias, "none", [], "")

@@ -1,0 +1,119 @@
+"""What can be known of a model's towers from its configuration alone, without torch and without open_clip.
+
+It says by name, before anything is downloaded or encoded, which towers can't be inverted into.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+Method = Literal["oti", "ovi"]
+
+# timm's convolutional families that CLIP models use, by the prefix of the name, and the class that timm makes of it
+_CONVOLUTIONAL = {"convnext": "ConvNeXt", "fastvit": "FastVit", "resnet": "ResNet"}
+_HUB = "pip install 'crossgap[hub]', with a network or a filled cache of Hugging Face"
+
+
+def refusal(model: str, method: Method) -> str | None:
+    """Why a model can't be inverted into, as its configuration and the installed libraries tell.
+
+    Args:
+        model: as open_clip names it: registered, or `local-dir:` with its `open_clip_config.json`.
+        method: `oti` needs a text tower that takes pseudo-tokens, and its tokenizer; `ovi` a vision tower that
+            takes pseudo-patches. Both need a model that can be loaded.
+
+    Returns:
+        The reason; None where there is none, or where only loading can tell: an `hf-hub:` model, an unknown or
+        damaged configuration, a family of timm that is not in the list here.
+    """
+    config = _config(model)
+    if config is None:
+        return None
+    if reason := unloadable(model):
+        return reason
+    if method == "oti":
+        return _without_tokenizer(model, config)
+    kind = _convolutional(config)
+    return no_patches(kind) if kind else None
+
+
+def unloadable(model: str) -> str | None:
+    """Why a model can't be loaded at all with the libraries installed; None as for `refusal`.
+
+    A text tower from Hugging Face is built by transformers after a configuration that lies on the hub. Where
+    transformers is installed, only loading can tell whether that configuration is at hand.
+    """
+    config = _config(model)
+    tower = config and config["text_cfg"].get("hf_model_name")
+    if not tower or _installed("transformers"):
+        return None
+    return f"the text tower of {model!r} is {tower!r}, built after a configuration from Hugging Face: {_HUB}"
+
+
+def refusals(models: Mapping[str, str], asked: Mapping[str, Method]) -> list[str]:
+    """A line for every model that can't be had, or can't do what is asked of it.
+
+    Args:
+        models: backbones' names and their models, as `refusal` takes them.
+        asked: what asks for an inversion, as the user knows it (`run.ovi`), and which.
+    """
+    lines = []
+    for name, model in models.items():
+        if reason := unloadable(model):
+            lines.append(f"run.backbones: {name!r} can't be loaded: {reason}; else take it out")
+            continue
+        for place, method in asked.items():
+            if reason := refusal(model, method):
+                lines.append(
+                    f"{place}: not with the backbone {name!r} (model {model!r}): {reason}; "
+                    f"else take {name!r} out of run.backbones or set {place} to []"
+                )
+    return lines
+
+
+def no_patches(kind: str) -> str:
+    """What is said of a vision tower, named by its class, that takes no pseudo-patches."""
+    return f"OVI needs a vision tower over patch tokens; {kind} is none"
+
+
+def _without_tokenizer(model: str, config: dict[str, Any]) -> str | None:
+    text = config["text_cfg"]
+    if not (text.get("hf_tokenizer_name") or text.get("hf_model_name")) or _installed("transformers"):
+        return None
+    return f"the tokenizer of {model!r} is from Hugging Face: {_HUB}"
+
+
+def _convolutional(config: dict[str, Any]) -> str | None:
+    """The class of a convolutional vision tower."""
+    vision = config["vision_cfg"]
+    trunk = vision.get("timm_model_name")
+    if trunk:
+        return next((kind for family, kind in _CONVOLUTIONAL.items() if trunk.startswith(family)), None)
+    return "ModifiedResNet" if isinstance(vision.get("layers"), list) else None
+
+
+def _config(model: str) -> dict[str, Any] | None:
+    """open_clip's configuration of a model, read from its file."""
+    if model.startswith("hf-hub:"):
+        return None
+    try:
+        if model.startswith("local-dir:"):
+            file = Path(model.removeprefix("local-dir:")) / "open_clip_config.json"
+            config = json.loads(file.read_text(encoding="utf-8"))["model_cfg"]
+        else:
+            (package,) = find_spec("open_clip").submodule_search_locations
+            file = Path(package) / "model_configs" / f"{model.replace('/', '-')}.json"
+            config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    towers = ("vision_cfg", "text_cfg")
+    known = isinstance(config, dict) and all(isinstance(config.get(tower), dict) for tower in towers)
+    return config if known else None
+
+
+def _installed(library: str) -> bool:
+    return find_spec(library) is not None
