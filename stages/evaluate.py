@@ -22,20 +22,26 @@ def main(params: Params, *names: str) -> None:
         oti, ovi = dataset in params.run.oti, dataset in params.run.ovi
         out = metrics_folder(backbone, dataset)
     native = open_store(folder / "native.zarr.zip")
+    textual = _inversion(folder / "oti.zarr.zip", native, oti)
+    visual = _inversion(folder / "ovi.zarr.zip", native, ovi)
     cell = Cell(
         native,
-        _inversion(folder / "oti.zarr.zip", native, oti),
-        _inversion(folder / "ovi.zarr.zip", native, ovi),
+        textual,
+        visual,
         retrieval.query,
         retrieval.gallery,
         retrieval.labellings,
+        _sweep(folder, native, textual),
     )
     found = evaluate(cell, seed=params.evaluate.seed, clouds=params.evaluate.clouds)
     out.mkdir(parents=True, exist_ok=True)
     (out / "metrics.json").write_text(json.dumps(found.metrics, indent=1) + "\n")
-    (out / "provenance.json").write_text(json.dumps(native.provenance, indent=1) + "\n")
+    made_by = {**native.provenance, "not_inverted": found.set_aside.to_dict("records")}
+    (out / "provenance.json").write_text(json.dumps(made_by, indent=1) + "\n")
     found.queries.to_parquet(out / "queries.parquet", index=False)
+    found.steps.to_parquet(out / "steps.parquet", index=False)
     found.clouds.to_csv(out / "clouds.csv", index=False)
+    found.curves.to_csv(out / "curves.csv", index=False)
 
 
 def _inversion(path: Path, native: Store, wanted: bool) -> Store | None:
@@ -45,6 +51,18 @@ def _inversion(path: Path, native: Store, wanted: bool) -> Store | None:
     inversion = open_store(path)
     fits = inversion.provenance["inverts"] == native.provenance["fingerprint"]
     return inversion if wanted or fits else None
+
+
+def _sweep(folder: Path, native: Store, oti: Store | None) -> list[Store]:
+    """Textual inversions by other numbers of tokens; an earlier sweep's count while features and recipe fit."""
+    fits = []
+    for path in sorted(folder.glob("oti-*.zarr.zip")):
+        store = open_store(path)
+        made = store.provenance
+        same_recipe = oti is None or made["recipe"] == oti.provenance["recipe"]
+        if same_recipe and made["inverts"] == native.provenance["fingerprint"]:
+            fits.append(store)
+    return fits
 
 
 run(main)

@@ -29,6 +29,8 @@ def report(params: Params) -> None:
 
 def _cell(backbone: str, dataset: str, folder: Path) -> Cell:
     provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    not_inverted = provenance.pop("not_inverted")
+    names = {"dtype": {"task": str, "relevance": str}, "keep_default_na": False, "na_values": [""]}
     return Cell(
         backbone,
         dataset,
@@ -36,6 +38,8 @@ def _cell(backbone: str, dataset: str, folder: Path) -> Cell:
         pd.read_csv(folder / "clouds.csv"),
         pd.DataFrame(provenance.pop("set_aside", []), columns=["id", "item", "problem"]),
         provenance,
+        pd.DataFrame(not_inverted, columns=["inversion", "group", "id"]),
+        pd.read_csv(folder / "curves.csv", **names),
     )
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from pandas import DataFrame
 
 _MARKS = {"image": ("#d9772b", "o"), "text": ("#3b82c4", "^")}
 _OTHER_MARKS = (("#3f9d6b", "s"), ("#a86bc4", "D"))
+_LINES = (("#3f9d6b", "o"), ("#a86bc4", "s"), ("#d0587e", "^"), ("#2a97a8", "D"), ("#a8862a", "v"))
+_COLUMNS = 3  # of small multiples
 
 _INK = "#010203"  # stands for the colour of text and axes until it becomes `currentColor`
 _THEME = "<style>svg{color:#444}@media(prefers-color-scheme:dark){svg{color:#ccc}}</style>"
@@ -23,6 +30,8 @@ _STYLE = {
     "text.color": _INK,
     "xtick.color": _INK,
     "ytick.color": _INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
@@ -37,13 +46,9 @@ def clouds(points: DataFrame) -> str:
 
     Raises ValueError if a column is missing or a coordinate is not finite.
     """
-    import matplotlib
     import numpy as np
-    from matplotlib.figure import Figure
 
-    missing = [column for column in ("x", "y", "modality", "id") if column not in points]
-    if missing:
-        raise ValueError(f"clouds: no column {', '.join(missing)}; expected x, y, modality, id")
+    _check_columns("clouds", points, ("x", "y", "modality", "id"))
     broken = points.loc[~np.isfinite(points[["x", "y"]].astype(float)).all(axis=1), "id"]
     if len(broken):
         raise ValueError(
@@ -51,10 +56,8 @@ def clouds(points: DataFrame) -> str:
             f"{broken.iloc[0]!r}; the features they come from need checking"
         )
 
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # a user's matplotlibrc must not change the bytes
-        matplotlib.rcParams.update(_STYLE)
-        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    with _drawing() as figure:
+        figure.set_size_inches(6.4, 4.2)
         axes = figure.add_subplot()
         modalities = sorted(points["modality"].unique())
         unknown = [name for name in modalities if name not in _MARKS]
@@ -65,7 +68,7 @@ def clouds(points: DataFrame) -> str:
             # Points as pixels keep a page of hundreds of cells small; the legend's stay vectors.
             look = {"c": colour, "marker": marker, "linewidths": 0}
             axes.scatter(*xy[name].T, s=14, alpha=0.65, rasterized=True, **look)
-            axes.scatter([], [], s=24, label=f"{name} ({len(xy[name])})".replace("$", r"\$"), **look)
+            axes.scatter([], [], s=24, label=_plain(f"{name} ({len(xy[name])})"), **look)
         cross = {"marker": "x", "color": _INK, "markersize": 8, "markeredgewidth": 1.8, "linestyle": "none"}
         for name in modalities:
             axes.plot(*xy[name].mean(axis=0), **cross)
@@ -73,9 +76,94 @@ def clouds(points: DataFrame) -> str:
         axes.set(xlabel="first principal component", ylabel="second principal component")
         axes.set_aspect("equal", adjustable="datalim")
         figure.legend(loc="outside upper center", ncols=len(modalities) + 1, handletextpad=0.2)
-        buffer = io.StringIO()
-        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", dpi=144, transparent=True, metadata=metadata)
+        return _svg(figure)
+
+
+def curves(points: DataFrame, length: str = "R", baseline: str = "image-image") -> str:
+    """mAP over the steps of an inversion: a panel a relevance, a line a number of tokens; then the loss.
+
+    `points`, a row each, has the columns `tokens`, `relevance`, `step`, `loss`, `mAP`, `baseline`. The dashed line is
+    the baseline's mAP; a ring marks the highest mAP of a line. Steps are on a logarithmic scale, linear below 1. Text
+    and axes follow a dark colour scheme.
+
+    Args:
+        length: the letter that counts tokens in the legend.
+        baseline: the name of the dashed line.
+
+    Raises ValueError if a column is missing.
+    """
+    _check_columns("curves", points, ("tokens", "relevance", "step", "loss", "mAP", "baseline"))
+    tokens, relevances = sorted(points["tokens"].unique()), list(dict.fromkeys(points["relevance"]))
+    looks = {number: _LINES[i % len(_LINES)] for i, number in enumerate(tokens)}
+    columns = min(len(relevances) + 1, _COLUMNS)
+    rows = math.ceil((len(relevances) + 1) / columns)
+    with _drawing() as figure:
+        figure.set_size_inches(3 * columns, 2.1 * rows + 0.4)
+        for place, relevance in enumerate([*relevances, None], start=1):
+            axes = figure.add_subplot(rows, columns, place)
+            of = points if relevance is None else points[points["relevance"] == relevance]
+            for number, (colour, marker) in looks.items():
+                line = of[of["tokens"] == number].drop_duplicates("step").sort_values("step")
+                values = line["loss"] if relevance is None else 100 * line["mAP"]
+                axes.plot(line["step"], values, color=colour, marker=marker, markersize=3.5, linewidth=1.3)
+                if relevance is not None and values.notna().any():
+                    peak = line["step"][values.idxmax()], values.max()
+                    ring = {"marker": "o", "markersize": 9, "markerfacecolor": "none"}
+                    axes.plot(*peak, color=colour, linestyle="none", **ring)
+            if relevance is not None:
+                axes.axhline(100 * of["baseline"].iloc[0], color=_INK, linestyle="--", linewidth=1)
+            if place > len(relevances) + 1 - columns:
+                axes.set_xlabel("step")
+            axes.set_title("loss, 1 − cosine" if relevance is None else _plain(f"{relevance}, mAP in %"))
+            _steps_axis(axes, sorted(points["step"].unique()))
+        for number, (colour, marker) in looks.items():
+            axes.plot([], [], color=colour, marker=marker, markersize=3.5, label=f"{length} = {number}")
+        axes.plot([], [], color=_INK, linestyle="--", linewidth=1, label=_plain(baseline))
+        figure.get_layout_engine().set(h_pad=0.08)
+        figure.legend(loc="outside upper left", ncols=len(tokens) + 1)
+        return _svg(figure)
+
+
+def _steps_axis(axes: Axes, steps: Sequence[int]) -> None:
+    """A logarithmic axis with ticks at as many of the steps as have room, the last among them."""
+    axes.set_xscale("symlog", linthresh=1) if steps[0] < 1 else axes.set_xscale("log")
+    at = [math.log10(step) if step >= 1 else step - 1 for step in steps]
+    shown: list[int] = []
+    for i in reversed(range(len(steps))):
+        if not shown or at[shown[-1]] - at[i] >= 0.11 * (at[-1] - at[0]):
+            shown.append(i)
+    ticks = [steps[i] for i in shown]
+    axes.set_xticks(ticks, [str(step) for step in ticks])
+    axes.set_xticks([], minor=True)
+    axes.grid(axis="y", color=_INK, alpha=0.15, linewidth=0.6)
+
+
+def _check_columns(name: str, table: DataFrame, columns: Sequence[str]) -> None:
+    if missing := [column for column in columns if column not in table]:
+        raise ValueError(f"{name}: no column {', '.join(missing)}; expected {', '.join(columns)}")
+
+
+@contextmanager
+def _drawing() -> Iterator[Figure]:
+    """An empty figure in the report's style, whatever the user's."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # a user's matplotlibrc must not change the bytes
+        matplotlib.rcParams.update(_STYLE)
+        yield Figure(layout="constrained")
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(buffer, format="svg", dpi=144, transparent=True, metadata=metadata)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
     return svg.replace(">", ">" + _THEME, 1)
+
+
+def _plain(text: str) -> str:
+    """Text that matplotlib must not take for mathematics."""
+    return text.replace("$", r"\$")

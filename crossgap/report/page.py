@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from crossgap.report import figures, tables
+from crossgap.report import figures, steps, tables
 from crossgap.report.tables import MISSING, compared, detailed, title, under, words
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ class Cell:
 
     `metrics` holds the flat keys of metrics.json (`retrieval/<task>/<relevance>/<metric>`, …), rates as
     fractions. `clouds` has the columns x, y, modality, id; `problems`, the items set aside, has id, item,
-    problem; either may be None or empty. `provenance` says what made the features; its values may be mappings
-    or lists.
+    problem; `not_inverted`, the items whose inversion has no finite loss, has inversion, group, id; `curves`, a
+    row a point over an inversion's steps, has task, tokens, relevance, step, loss, mAP, baseline. Each may be
+    None or empty. `provenance` says what made the features; its values may be mappings or lists.
     """
 
     backbone: str
@@ -50,6 +51,8 @@ class Cell:
     clouds: DataFrame | None = None
     problems: DataFrame | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    not_inverted: DataFrame | None = None
+    curves: DataFrame | None = None
 
     @property
     def name(self) -> str:
@@ -100,7 +103,11 @@ def _view(cell: Cell, anchor: str) -> dict[str, Any]:
     shown = {"/".join(("retrieval", *key)) for key in retrieval}
     shown |= {"/".join(("classification", *key)) for key in accuracy if key[2] == "accuracy"}
     losses = {key: metrics[key] for key in sorted(metrics) if re.fullmatch("inversion/.+/loss", key)}
-    shown |= losses.keys() | {key for key in metrics if key.startswith(("gap/", "items/"))}
+    aside = {key: metrics[key] for key in sorted(metrics) if re.fullmatch("inversion/.+/set_aside", key)}
+    shown |= losses.keys() | aside.keys() | {key for key in metrics if key.startswith(("gap/", "items/"))}
+    studies = _studies(cell)
+    if studies:
+        shown |= {key for key in metrics if re.fullmatch("snapshots/.+/best_(step|mAP)", key)}
     return {
         "anchor": anchor,
         "backbone": cell.backbone,
@@ -116,8 +123,11 @@ def _view(cell: Cell, anchor: str) -> dict[str, Any]:
         "losses": [(_inversion(key), tables.decimal(losses[key], 4)) for key in losses],
         "counts": [(_plain(key), tables.count(value)) for key, value in under(metrics, "items/").items()],
         "truncation_counted": any(key.startswith("items/") and "truncated" in key for key in metrics),
+        "aside": [(_inversion(key), tables.count(aside[key])) for key in aside],
+        "studies": studies,
         "others": [(key, tables.other(key, metrics[key])) for key in sorted(metrics.keys() - shown)],
-        "problems": _problems(cell),
+        "problems": _listed(cell, "problems", ("id", "item", "problem")),
+        "not_inverted": _listed(cell, "not_inverted", ("id", "group", "inversion")),
         "provenance": [(_plain(key), words(value)) for key, value in cell.provenance.items()],
         **_figure(cell),
     }
@@ -141,22 +151,44 @@ def _figure(cell: Cell) -> dict[str, str]:
     counts = cell.clouds["modality"].value_counts().sort_index()
     points = " and ".join(f"{number} {modality} features" for modality, number in counts.items())
     return {
-        "figure": "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode("ascii"),
+        "figure": _data_uri(svg),
         "figure_text": f"Scatter of {points} on the first two principal components of all of them",
     }
 
 
-def _problems(cell: Cell) -> list[tuple[str, ...]]:
-    """Id, item and problem of the items set aside."""
-    if cell.problems is None or cell.problems.empty:
+def _studies(cell: Cell) -> list[dict[str, Any]]:
+    """Figure, description and numbers of each task over the steps of its inversions."""
+    if cell.curves is None or cell.curves.empty:
         return []
-    columns = ["id", "item", "problem"]
-    missing = [column for column in columns if column not in cell.problems]
-    if missing:
-        names = ", ".join(missing)
-        raise ValueError(f"cell {cell.name}: problems: no column {names}; expected {', '.join(columns)}")
-    table = cell.problems[columns].astype(object)
-    return [tuple(map(words, row)) for row in table.where(table.notna(), None).itertuples(index=False)]
+    try:
+        found = steps.studies(cell.curves)
+    except ValueError as error:
+        raise ValueError(f"cell {cell.name}: {error}") from None
+    return [
+        {
+            **study._asdict(),
+            "figure": _data_uri(figures.curves(study.points, study.length, study.baseline)),
+            "figure_text": f"mAP of {study.task} over steps {study.steps[0]} to {study.steps[-1]}, a panel for each "
+            f"relevance, and the loss; the numbers are in the tables below",
+        }
+        for study in found
+    ]
+
+
+def _data_uri(svg: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode("ascii")
+
+
+def _listed(cell: Cell, name: str, columns: Sequence[str]) -> list[tuple[str, ...]]:
+    """The columns of one of the cell's lists of items, as words."""
+    table = getattr(cell, name)
+    if table is None or table.empty:
+        return []
+    if missing := [column for column in columns if column not in table]:
+        lacking = ", ".join(missing)
+        raise ValueError(f"cell {cell.name}: {name}: no column {lacking}; expected {', '.join(columns)}")
+    rows = table[list(columns)].astype(object)
+    return [tuple(map(words, row)) for row in rows.where(rows.notna(), None).itertuples(index=False)]
 
 
 def _anchors(names: Iterable[str]) -> list[str]:

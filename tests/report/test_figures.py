@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import subprocess
 import sys
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from crossgap.report import figures
 
@@ -62,6 +64,71 @@ def test_equal_bytes_whatever_the_users_settings():
 def test_unknown_modalities_get_marks_of_their_own():
     svg = figures.clouds(points(modalities=("image", "oti", "ovi", "$x_", "more")))
     ElementTree.fromstring(svg)
+
+
+def curve_points(steps=(5, 10, 150), tokens=(1, 2, 4), relevances=("group", "colour", "$a_")) -> pd.DataFrame:
+    rows = [
+        (number, relevance, step, 1 / (1 + step), (number + len(relevance)) / (10 + step), 0.2)
+        for number in tokens
+        for relevance in relevances
+        for step in steps
+    ]
+    return pd.DataFrame(rows, columns=["tokens", "relevance", "step", "loss", "mAP", "baseline"])
+
+
+def comments(svg: str) -> list[str]:
+    """The texts that matplotlib drew as paths, from the comments it leaves beside them."""
+    return [text.strip() for text in re.findall("<!--(.+?)-->", svg)]
+
+
+def test_curves_are_whole_and_hold_no_address_or_date():
+    svg = figures.curves(curve_points(), "P", "text-text")
+    root = ElementTree.fromstring(svg)
+    assert not list(root.iter(f"{SVG}metadata")) and not list(root.iter(f"{SVG}image"))
+    assert all((element.get(HREF) or "#").startswith("#") for element in root.iter())
+    assert "currentColor" in svg and "prefers-color-scheme" in svg
+    texts = comments(svg)
+    for text in (
+        "P = 1",
+        "P = 2",
+        "P = 4",
+        "text-text",
+        "group, mAP in %",
+        "$a_, mAP in %",
+        "loss, 1 − cosine",
+    ):
+        assert texts.count(text.replace("$", r"\$")) == 1 or texts.count(text) == 1, (text, texts)
+
+
+def test_curves_of_equal_points_have_equal_bytes():
+    import matplotlib
+
+    first = figures.curves(curve_points())
+    with matplotlib.rc_context({"font.size": 30, "axes.grid": True, "svg.hashsalt": "other"}):
+        assert figures.curves(curve_points()) == first
+    assert figures.curves(curve_points(tokens=(1, 2))) != first
+
+
+@pytest.mark.parametrize(
+    ("steps", "shown"),
+    [
+        ((5, 10, 17, 25, 50, 100, 150), {"5", "10", "17", "25", "50", "100", "150"}),
+        ((0, 1, 10, 1000), {"0", "1", "10", "1000"}),
+        (tuple(range(301, 400)), {"399"}),
+        ((350,), {"350"}),
+    ],
+)
+def test_steps_are_the_ticks_as_far_as_they_have_room(steps, shown):
+    texts = comments(figures.curves(curve_points(steps, relevances=("group",))))
+    ticks = {text for text in texts if text.isdigit() and int(text) in steps}
+    assert shown <= ticks and len(ticks) < 11
+
+
+def test_curves_with_gaps():
+    points = curve_points()
+    points.loc[points["tokens"] == 2, "mAP"] = float("nan")
+    points.loc[points["relevance"] == "colour", "baseline"] = float("nan")
+    ElementTree.fromstring(figures.curves(points[points["step"] + points["tokens"] != 14]))
 
 
 def test_page_needs_matplotlib_only_for_figures():

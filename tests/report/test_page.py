@@ -86,6 +86,28 @@ def clouds() -> pd.DataFrame:
     return pd.DataFrame({"x": range(10), "y": [i % 3 for i in range(10)], "modality": modalities, "id": ids})
 
 
+def curves(steps=(5, 17, 150)) -> pd.DataFrame:
+    """Two numbers of tokens of OTI by two relevances; R = 4 has one step less. Then the one point of OVI."""
+    mean = {5: 0.31, 17: 0.42, 150: 0.3}
+    rows = [
+        (
+            "oti-image",
+            tokens,
+            relevance,
+            step,
+            0.5 / step,
+            mean[step] + tokens / 100 + len(relevance) / 1000,
+            0.25,
+        )
+        for relevance in ("colour", "group")
+        for tokens in (1, 4)
+        for step in steps
+        if (tokens, step) != (4, 17)
+    ]
+    columns = ["task", "tokens", "relevance", "step", "loss", "mAP", "baseline"]
+    return pd.DataFrame([*rows, ("ovi-text", 1, "group", 1000, 0.1, 0.5, 0.4)], columns=columns)
+
+
 def cell(backbone="nano", dataset="world", **changes) -> Cell:
     problems = pd.DataFrame({"id": ["w/3"], "item": ["images/3.jpg"], "problem": ["zero-byte file"]})
     provenance = {"model": "nano-vit", "libraries": {"torch": "2.15"}, "mean": [0.5, 0.25]}
@@ -194,7 +216,9 @@ def test_user_text_is_escaped():
     values = {f"retrieval/image-image/{nasty}/mAP": 0.5, f"gap/{nasty}": 0.5, f"items/{nasty}": 3, nasty: 0.5}
     problems = pd.DataFrame({"id": [nasty], "item": [nasty], "problem": [nasty]})
     points = clouds().assign(modality=nasty)
-    html = render([Cell(nasty, nasty, values, points, problems, {nasty: nasty}), cell()])
+    aside = pd.DataFrame({"inversion": [nasty], "group": [nasty], "id": [nasty]})
+    steps = curves().assign(relevance=nasty, task="oti-image").drop_duplicates(["tokens", "step"])
+    html = render([Cell(nasty, nasty, values, points, problems, {nasty: nasty}, aside, steps), cell()])
     page = Page(html)
     assert not page.all("script")
     assert "<script" not in html
@@ -254,6 +278,7 @@ def test_imported_image_features_alone():
         {"clouds": clouds().iloc[:0], "problems": pd.DataFrame(columns=["id", "item", "problem"])},
         {"clouds": clouds().query("modality == 'text'")},
         {"clouds": clouds().iloc[:1]},
+        {"curves": curves().assign(mAP=float("nan"), loss=float("nan"), baseline=float("nan"))},
         {"metrics": {key: value for key, value in metrics().items() if not re.search("oti|ovi", key)}},
         {"metrics": {key: value for key, value in metrics().items() if "image-image" not in key}},
         {"metrics": dict.fromkeys(metrics(), float("nan"))},
@@ -286,6 +311,52 @@ def test_unknown_numbers_are_listed():
     ]
 
 
+def test_over_steps_holds_every_number_and_marks_the_best():
+    values = metrics() | {
+        "snapshots/oti-image/colour/best_step": 17,
+        "snapshots/oti-image/colour/best_mAP": 0.436,
+    }
+    html = render([cell(metrics=values, curves=curves())])
+    page = Page(html)
+    heading, *rows = page.table("OTI-image, mAP in percent, by step")
+    assert heading == ["relevance", "R", "image-image", "5", "17", "150", "best step"]
+    assert rows == [
+        ["group", "1", "25.00", "32.50", "43.50", "31.50", "17"],
+        ["group", "4", "25.00", "35.50", "–", "34.50", "5"],
+        ["colour", "1", "25.00", "32.60", "43.60", "31.60", "17"],
+        ["colour", "4", "25.00", "35.60", "–", "34.60", "5"],
+    ]
+    assert re.findall("<strong>(.+?)</strong>", html) == ["43.50", "35.50", "43.60", "35.60"]
+    heading, *rows = page.table("OTI-image, mean loss")
+    assert heading == ["R", "5", "17", "150"]
+    assert rows == [["1", "0.1000", "0.0294", "0.0033"], ["4", "0.1000", "–", "0.0033"]]
+    assert not [caption for caption, _ in page.tables if caption.startswith("OVI-text, ")], "it has one point"
+    (alternative,) = [image["alt"] for image in page.all("img") if image.get("class") == "panels"]
+    assert "OTI-image over steps 5 to 150" in alternative
+    assert "choose the step on other data" in page.text
+    assert not [caption for caption, _ in page.tables if caption.startswith("Metrics by their key")]
+    assert render([cell(metrics=values, curves=curves())]) == html
+
+
+@pytest.mark.parametrize("lacking", [None, curves().iloc[:0], curves(steps=(150,)).query("tokens == 1")])
+def test_no_section_over_steps_without_snapshots(lacking):
+    values = metrics() | {"snapshots/oti-image/colour/best_step": 17}
+    html = render([cell(metrics=values, curves=lacking)])
+    page = Page(html)
+    assert "Over steps" not in html and len(page.all("img")) == 1
+    assert page.table("Metrics by their key") == [["snapshots/oti-image/colour/best_step", "17"]]
+
+
+def test_items_set_aside_by_an_inversion_are_named():
+    aside = pd.DataFrame({"inversion": ["oti"], "group": ["image/test"], "id": ["<w/7>"]})
+    values = {"inversion/oti/set_aside": 1, "inversion/oti/loss": 0.5}
+    page = Page(render([cell(metrics=values, not_inverted=aside)]))
+    assert page.table("Their loss was not finite")[1] == ["<w/7>", "image/test", "oti"]
+    assert re.search(r"set aside by OTI\s*1", page.text)
+    page = Page(render([cell(metrics=values, not_inverted=aside.iloc[:0])]))
+    assert not [caption for caption, _ in page.tables if caption.startswith("Their loss")]
+
+
 def test_relevance_with_a_slash():
     page = Page(render([cell(metrics={"retrieval/image-image/a/b/mAP": 0.5})]))
     assert page.table("mAP in percent")[1][:2] == ["a/b", "50.00"]
@@ -300,5 +371,9 @@ def test_refusals_name_the_cell():
         render([cell(clouds=clouds().drop(columns="modality"))])
     with pytest.raises(ValueError, match="1 of 10 points have no finite coordinates, the first is 'image0'"):
         render([cell(clouds=clouds().assign(x=[float("nan")] + [0.0] * 9))])
+    with pytest.raises(ValueError, match="nano · world: curves: no column mAP, baseline"):
+        render([cell(curves=curves().drop(columns=["mAP", "baseline"]))])
+    with pytest.raises(ValueError, match="nano · world: not_inverted: no column group"):
+        render([cell(not_inverted=pd.DataFrame({"id": ["a"], "inversion": ["oti"]}))])
     with pytest.raises(ValueError, match="nano · world: problems: no column item"):
         render([cell(problems=pd.DataFrame({"id": ["a"], "problem": ["b"]}))])

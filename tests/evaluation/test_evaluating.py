@@ -11,7 +11,8 @@ import pytest
 from crossgap import gap_metrics, open_store, store
 from crossgap.evaluation import Cell, EvaluationError, evaluate
 
-DIM = 6
+DIM, LAST = 6, 20
+LENGTH = {"oti": "tokens", "ovi": "patches"}
 IMAGES = {
     "test": {
         "i0": {"colour": "red", "shape": "round"},
@@ -110,7 +111,8 @@ def inverted(path, kind: str, chosen: dict, inverts: str = "native"):
         }
         for name, ids in chosen.items()
     }
-    return write(path, groups, {"fingerprint": kind, "inverts": inverts})
+    made_by = {"method": {"name": kind, LENGTH[kind]: 1}, "recipe": {"steps": LAST}}
+    return write(path, groups, {"fingerprint": kind, "inverts": inverts, **made_by})
 
 
 FIRST = [name for name, (_, rank, _) in CAPTIONS.items() if rank == 0]
@@ -318,6 +320,16 @@ def test_the_ceiling_counts_the_images_that_agree_with_all_a_caption_says(native
     assert ceiling == pytest.approx(sum(chances) / len(chances), abs=1e-6)
 
 
+def test_there_is_no_ceiling_where_labels_of_captions_are_no_mentions(tmp_path) -> None:
+    columns = caption_group()
+    columns["label.colour"][3] = "a colour that no image has"
+    path = tmp_path / "n.zip"
+    groups = {"image/test": image_group("test"), "text/test": columns}
+    metrics = evaluate(Cell(write(path, groups), None, None, "test", "test")).metrics
+    assert "retrieval/text-image/group/mAP" in metrics
+    assert not any("ceiling" in name for name in metrics)
+
+
 def test_items_and_losses_are_counted(native, oti, ovi) -> None:
     metrics = evaluate(Cell(native, oti, ovi, "test", "train")).metrics
     counts = {name: value for name, value in metrics.items() if name.startswith("items/")}
@@ -329,6 +341,7 @@ def test_items_and_losses_are_counted(native, oti, ovi) -> None:
         "items/text/classes": 6,
     }
     assert metrics["inversion/oti/items"] == 7 and metrics["inversion/ovi/items"] == len(FIRST) + 6
+    assert metrics["inversion/oti/set_aside"] == metrics["inversion/ovi/set_aside"] == 0
     assert metrics["inversion/oti/loss"] == pytest.approx(0.2, abs=1e-6)
     assert all(type(value) in (int, float) for value in metrics.values())
 
