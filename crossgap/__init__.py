@@ -4,8 +4,8 @@ from importlib import import_module
 
 _PUBLIC = {
     "load_backbone": "crossgap.backbones",
-    "oti": "crossgap.inversion",
-    "ovi": "crossgap.inversion",
+    "oti": "crossgap.inversion.invert",
+    "ovi": "crossgap.inversion.invert",
     "retrieval_metrics": "crossgap.retrieval",
     "gap_metrics": "crossgap.gap",
     "open_store": "crossgap.store",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,11 @@ def metrics_folder(backbone: str, dataset: str) -> Path:
 
 
 def run(stage: Callable[..., None]) -> None:
-    """Call `stage(params, *arguments)`; an error in what the user gave is a message, not a traceback."""
+    """Call `stage(params, *arguments)`; an error in what the user gave is a message, not a traceback.
+
+    SIGTERM, by which schedulers end a job, becomes an exit that removes what was half written.
+    """
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         params: Params = load()
         stage(params, *sys.argv[1:])

@@ -1,18 +1,22 @@
-"""OTI and OVI on arrays: batches of features in, tokens and inverted features out."""
+"""OTI and OVI on arrays: features in, tokens and inverted features out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from crossgap.backbones.backbone import Backbone, BackboneError
-from crossgap.backbones.injection import Injection, PseudoPatches, PseudoText
+from crossgap.backbones.injection import Injection
+from crossgap.inversion.batch_size import fitting
+from crossgap.inversion.methods import Method, Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
-from crossgap.inversion.optimise import Recipe, optimise
+from crossgap.inversion.optimise import optimise
+from crossgap.inversion.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -22,12 +26,26 @@ class Inversion:
     Attributes:
         tokens: `(n, t, width)` float32, the learned pseudo-tokens or pseudo-patches.
         features: `(n, d)` float32, their features in the other modality, not normalised.
-        losses: `(n,)` float32, 1 − cosine to the features that were inverted.
+        losses: `(n,)` float32, 1 − cosine to the features that were inverted; not finite where it broke down.
+        steps: `(n,)` int64, the updates each item got: the recipe's unless it stopped early.
+        snapshots: `(n, s, d)` float32, features at each of the snapshots that the recipe reaches.
+        snapshot_losses: `(n, s)` float32.
+        snapshot_tokens: `(n, s, t, width)` float32; s = 0 unless asked for.
     """
 
     tokens: np.ndarray
     features: np.ndarray
     losses: np.ndarray
+    steps: np.ndarray
+    snapshots: np.ndarray
+    snapshot_losses: np.ndarray
+    snapshot_tokens: np.ndarray
+
+    @classmethod
+    def joined(cls, parts: Sequence[Inversion]) -> Inversion:
+        """The items of all parts, in order."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 def oti(
@@ -41,7 +59,11 @@ def oti(
     *,
     lr: float = 0.02,
     weight_decay: float = 0.01,
-    batch_size: int = 256,
+    snapshots: Sequence[int] = (),
+    snapshot_tokens: bool = False,
+    patience: int | None = None,
+    tolerance: float = 1e-4,
+    batch_size: int | None = None,
     progress: bool = True,
 ) -> Inversion:
     """Optimisation-based Textual Inversion (Cross the Gap, section 4.1).
@@ -51,15 +73,15 @@ def oti(
         tokens: R, pseudo-tokens put in place of `{}` in the template.
         ids: one unique name an item; an item's result depends on its name, the seed and the recipe, not on its
             batch. Row numbers if not given.
+        batch_size: items optimised together; as many as fit if not given.
+        lr, weight_decay, snapshots, snapshot_tokens, patience, tolerance: as in `recipes.Recipe`.
 
     Raises:
-        ValueError: features that are not finite, of another width, or ids that don't match them.
+        ValueError: features that are not finite, of another width, ids that don't match them, a wrong recipe.
         BackboneError: a text tower that can't take pseudo-tokens, or a template that doesn't fit.
     """
-    recipe = Recipe(steps, lr, weight_decay, seed)
-    return _invert(
-        features, backbone, PseudoText(backbone, template, tokens), recipe, ids, batch_size, progress
-    )
+    recipe = Recipe(steps, lr, weight_decay, seed, snapshots, snapshot_tokens, patience, tolerance)
+    return _invert(features, backbone, Oti(template, tokens), recipe, ids, batch_size, progress)
 
 
 def ovi(
@@ -72,31 +94,77 @@ def ovi(
     *,
     lr: float = 0.02,
     weight_decay: float = 0.01,
-    batch_size: int = 256,
+    snapshots: Sequence[int] = (),
+    snapshot_tokens: bool = False,
+    patience: int | None = None,
+    tolerance: float = 1e-4,
+    batch_size: int | None = None,
     progress: bool = True,
 ) -> Inversion:
     """Optimisation-based Visual Inversion (Cross the Gap, section 4.2).
 
     Args:
         features: `(n, d)` text features of this backbone; normalisation makes no difference.
-        patches: P, pseudo-patches upsampled to the patch grid.
-        ids: as in `oti`.
+        patches: P, pseudo-patches spread over the patch grid.
+        ids and the rest: as in `oti`; the values of the preset `fast` are `recipes.PRESETS["ovi"]["fast"]`.
 
     Raises:
         ValueError: as `oti`.
         BackboneError: a vision tower without patch tokens, or more pseudo-patches than patches.
     """
-    recipe = Recipe(steps, lr, weight_decay, seed)
-    return _invert(features, backbone, PseudoPatches(backbone, patches), recipe, ids, batch_size, progress)
+    recipe = Recipe(steps, lr, weight_decay, seed, snapshots, snapshot_tokens, patience, tolerance)
+    return _invert(features, backbone, Ovi(patches), recipe, ids, batch_size, progress)
+
+
+@dataclass
+class Inverter:
+    """Inverts items, batch by batch: what an engine calls, here or on another machine."""
+
+    backbone: Backbone
+    method: Method
+    recipe: Recipe
+    batch_size: int | None = None
+
+    @cached_property
+    def injection(self) -> Injection:
+        return self.method.inject(self.backbone)
+
+    @cached_property
+    def items_a_batch(self) -> int:
+        return self.batch_size or fitting(self.injection, self.backbone.device)
+
+    def __reduce__(self) -> tuple:
+        # what is prepared for this machine stays here
+        return Inverter, (self.backbone, self.method, self.recipe, self.batch_size)
+
+    def to(self, device: str) -> Inverter:
+        """The same on another device."""
+        return Inverter(self.backbone.to(device), self.method, self.recipe, self.batch_size)
+
+    def __call__(self, ids: Sequence[str], features: np.ndarray, advance: Callable[[int], None]) -> Inversion:
+        """Invert `(n, d)` features; `advance` is told how many items each batch finished."""
+        parts = []
+        for start in range(0, len(ids), self.items_a_batch):
+            rows = slice(start, start + self.items_a_batch)
+            parts.append(self._batch(ids[rows], features[rows]))
+            advance(len(ids[rows]))
+        return Inversion.joined(parts)
+
+    def _batch(self, ids: Sequence[str], features: np.ndarray) -> Inversion:
+        device = self.backbone.device
+        targets = torch.from_numpy(np.ascontiguousarray(features, np.float32)).to(device)
+        initial = torch.from_numpy(initial_tokens(ids, self.recipe.seed, self.injection.shape)).to(device)
+        found = optimise(self.injection, targets, initial, self.recipe)
+        return Inversion(**{name: held.cpu().numpy() for name, held in vars(found).items()})
 
 
 def _invert(
     features: np.ndarray | torch.Tensor,
     backbone: Backbone,
-    injection: Injection,
+    method: Method,
     recipe: Recipe,
     ids: Sequence[str] | None,
-    batch_size: int,
+    batch_size: int | None,
     progress: bool,
 ) -> Inversion:
     if isinstance(features, torch.Tensor):
@@ -105,10 +173,7 @@ def _invert(
     ids = [str(row) for row in range(len(features))] if ids is None else [str(name) for name in ids]
     check_targets(features, ids, backbone)
     with tqdm(total=len(ids), unit="item", disable=not progress, dynamic_ncols=True) as bar:
-        batches = list(batched(features, ids, backbone, injection, recipe, batch_size, bar.update))
-    return Inversion(
-        *(np.concatenate([getattr(b, name) for b in batches]) for name in ("tokens", "features", "losses"))
-    )
+        return Inverter(backbone, method, recipe, batch_size)(ids, features, bar.update)
 
 
 def check_targets(features: np.ndarray, ids: Sequence[str], backbone: Backbone) -> None:
@@ -131,24 +196,3 @@ def check_targets(features: np.ndarray, ids: Sequence[str], backbone: Backbone) 
         if bad.any():
             names = ", ".join(ids[row] for row in np.flatnonzero(bad)[:5])
             raise ValueError(f"{bad.sum()} features are {what}, of items {names}")
-
-
-def batched(
-    features: np.ndarray,
-    ids: Sequence[str],
-    backbone: Backbone,
-    injection: Injection,
-    recipe: Recipe,
-    batch_size: int,
-    advance: Callable[[int], None],
-) -> Iterator[Inversion]:
-    """Invert batch by batch; `advance` is told how many items each one finished."""
-    for start in range(0, len(ids), batch_size):
-        names = ids[start : start + batch_size]
-        targets = torch.from_numpy(np.ascontiguousarray(features[start : start + batch_size], np.float32))
-        initial = torch.from_numpy(initial_tokens(names, recipe.seed, injection.shape))
-        tokens, inverted, losses = optimise(
-            injection, targets.to(backbone.device), initial.to(backbone.device), recipe
-        )
-        yield Inversion(*(t.cpu().numpy() for t in (tokens, inverted, losses)))
-        advance(len(names))

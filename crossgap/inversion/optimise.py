@@ -3,58 +3,122 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from crossgap.inversion.recipes import Recipe
+
 
 @dataclass(frozen=True)
-class Recipe:
-    """AdamW on 1 − cosine, without schedule or regulariser.
+class Optimised:
+    """What became of a batch of n items, on the device of their targets.
 
     Attributes:
-        steps: updates of the pseudo-tokens; the paper takes 150 for OTI and 1000 for OVI.
-        lr, weight_decay: AdamW's; its other settings are PyTorch's.
-        seed: of the initial noise.
+        tokens: `(n, t, width)`.
+        features: `(n, d)`, of the tokens; not normalised.
+        losses: `(n,)`, 1 − cosine to the targets; not finite where an item's optimisation broke down.
+        steps: `(n,)` int64, the updates each item got.
+        snapshots: `(n, s, d)`, features at each step of `recipe.reached`; after an item stopped, its last.
+        snapshot_losses: `(n, s)`.
+        snapshot_tokens: `(n, s, t, width)`, with s = 0 unless the recipe asks for them.
     """
 
-    steps: int
-    lr: float = 0.02
-    weight_decay: float = 0.01
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "lr"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above zero, not {getattr(self, name)!r}")
-
-    def as_dict(self) -> dict:
-        return asdict(self)
+    tokens: Tensor
+    features: Tensor
+    losses: Tensor
+    steps: Tensor
+    snapshots: Tensor
+    snapshot_losses: Tensor
+    snapshot_tokens: Tensor
 
 
 def optimise(
     encode: Callable[[Tensor], Tensor], targets: Tensor, initial: Tensor, recipe: Recipe
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Optimised:
     """Move pseudo-tokens until their features point where the targets do.
 
-    The loss is a sum over items, so that no item's gradient depends on the others of its batch.
+    The loss is a sum over items and AdamW works element by element, so that no item depends on the others of its
+    batch: not even on one whose loss is not finite.
 
     Args:
         encode: `(n, t, width)` pseudo-tokens → `(n, d)` features; differentiable.
         targets: `(n, d)` features of the other modality.
         initial: `(n, t, width)`.
-
-    Returns:
-        The tokens `(n, t, width)`, their features `(n, d)` and the final losses 1 − cosine `(n,)`.
     """
+    rows = torch.arange(len(targets), device=targets.device)
     tokens = initial.clone().requires_grad_()
     optimiser = torch.optim.AdamW([tokens], lr=recipe.lr, weight_decay=recipe.weight_decay)
-    for _ in range(recipe.steps):
-        loss = (1 - cosine_similarity(encode(tokens).float(), targets)).sum()
-        (tokens.grad,) = torch.autograd.grad(loss, tokens)
+    best, since = torch.full_like(targets[:, 0], torch.inf), torch.zeros_like(rows)
+    trace = _Trace(targets, initial, recipe)
+    for step in range(recipe.steps):
+        features = encode(tokens).float()
+        losses = 1 - cosine_similarity(features, targets)
+        (gradient,) = torch.autograd.grad(losses.sum(), tokens)
+        trace.at(step, rows, tokens, features, losses)
+        if recipe.patience is not None:
+            fell = losses < best - recipe.tolerance
+            best, since = torch.where(fell, losses.detach(), best), torch.where(fell, step, since)
+            going = step - since < recipe.patience
+            if not going.all():
+                trace.end(step, *(held[~going] for held in (rows, tokens, features, losses)))
+                rows, targets, best, since = (held[going] for held in (rows, targets, best, since))
+                tokens, gradient = _only(going, tokens, optimiser), gradient[going]
+                if not len(rows):
+                    break
+        tokens.grad = gradient
         optimiser.step()
     with torch.no_grad():
         features = encode(tokens).float()
-        return tokens.detach(), features, 1 - cosine_similarity(features, targets)
+        trace.end(recipe.steps, rows, tokens, features, 1 - cosine_similarity(features, targets))
+    return trace.optimised
+
+
+class _Trace:
+    """Fills in what becomes of each item while the batch shrinks to those that go on."""
+
+    def __init__(self, targets: Tensor, initial: Tensor, recipe: Recipe) -> None:
+        n, snapshots = len(targets), len(recipe.reached)
+        self.reached = recipe.reached
+        self.keeps_tokens = recipe.snapshot_tokens
+        self.optimised = Optimised(
+            tokens=torch.empty_like(initial),
+            features=torch.empty_like(targets),
+            losses=targets.new_empty(n),
+            steps=torch.empty(n, dtype=torch.int64, device=targets.device),
+            snapshots=targets.new_empty(n, snapshots, targets.shape[1]),
+            snapshot_losses=targets.new_empty(n, snapshots),
+            snapshot_tokens=initial.new_empty(n, snapshots if self.keeps_tokens else 0, *initial.shape[1:]),
+        )
+
+    @torch.no_grad()
+    def at(self, step: int, rows: Tensor, tokens: Tensor, features: Tensor, losses: Tensor) -> None:
+        """Keep a snapshot of these items, if one is due."""
+        if step in self.reached:
+            self._keep(self.reached.index(step), rows, tokens, features, losses)
+
+    @torch.no_grad()
+    def end(self, step: int, rows: Tensor, tokens: Tensor, features: Tensor, losses: Tensor) -> None:
+        """The last of these items, which stands for them at the snapshots from here on."""
+        for number, reached in enumerate(self.reached):
+            if reached >= step:
+                self._keep(number, rows, tokens, features, losses)
+        for held, last in (("tokens", tokens), ("features", features), ("losses", losses), ("steps", step)):
+            getattr(self.optimised, held)[rows] = last
+
+    def _keep(self, number: int, rows: Tensor, tokens: Tensor, features: Tensor, losses: Tensor) -> None:
+        self.optimised.snapshots[rows, number] = features
+        self.optimised.snapshot_losses[rows, number] = losses
+        if self.keeps_tokens:
+            self.optimised.snapshot_tokens[rows, number] = tokens
+
+
+def _only(going: Tensor, tokens: Tensor, optimiser: torch.optim.Optimizer) -> Tensor:
+    """The tokens that go on, their share of the optimiser's state with them."""
+    left = tokens.detach()[going].requires_grad_()
+    state = optimiser.state.pop(tokens, {})
+    optimiser.state[left] = {name: held[going] if held.ndim else held for name, held in state.items()}
+    optimiser.param_groups[0]["params"] = [left]
+    return left

@@ -3,72 +3,160 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from crossgap import fingerprint, shards, store
+from crossgap import engines, fingerprint, shards, store
 from crossgap.backbones import Backbone, BackboneError
-from crossgap.backbones.injection import Injection
-from crossgap.inversion.invert import batched, check_targets
-from crossgap.inversion.optimise import Recipe
+from crossgap.inversion.invert import Inversion, Inverter, check_targets
+from crossgap.inversion.methods import Method
+from crossgap.inversion.recipes import Recipe
 
 # what an item's inversion depends on: when one of these changes, shards in progress are not taken up again
-CODE = ("crossgap.inversion", "crossgap.backbones.injection", "crossgap.backbones.blocks")
+CODE = (
+    "crossgap.inversion",
+    "crossgap.backbones.blocks",
+    "crossgap.backbones.injection",
+    "crossgap.backbones.products",
+)
+ERROR, SET_ASIDE = "error", "set_aside"
+
+
+class InversionError(ValueError):
+    """The loss of some items is not finite; all others are kept in their shards."""
 
 
 def invert_store(
     native: store.Store,
     chosen: dict[str, np.ndarray],
     backbone: Backbone,
-    injection: Injection,
+    method: Method,
     recipe: Recipe,
     path: str | Path,
     *,
-    method: dict,
     scratch: str | Path,
-    batch_size: int = 256,
-    shard_size: int = 1024,
+    batch_size: int | None = None,
+    engine: engines.Local | engines.Ray | None = None,
+    on_problem: str = ERROR,
 ) -> None:
     """Invert items of a feature store and write the inversion store at `path`.
+
+    Features and tokens stream from store to shards to store; what is held is a batch, and the items' names.
 
     Args:
         native: the features to invert.
         chosen: per group of `native`, the positions of the items to invert.
-        method: what the recipe doesn't say: which inversion, its template, how many tokens; JSON-able.
-        batch_size, shard_size: scheduling; they change nothing beyond rounding.
+        batch_size: items optimised together, which is also the shard; as many as fit if not given. Scheduling, as
+            `engine` is (this process if not given): they change nothing beyond rounding.
+        on_problem: `set_aside` leaves items out whose loss is not finite and names them in the store's attributes.
 
     Raises:
-        BackboneError: `native` holds another backbone's features.
+        BackboneError: `native` holds another backbone's features, or the tower can't do it.
+        InversionError: losses that are not finite, unless set aside.
         ValueError: features that are not finite.
     """
     check_same_backbone(native, backbone)
-    made_by = {"method": method, "recipe": recipe.as_dict(), "backbone": backbone.provenance}
-    items = {name: (native[name].ids[rows], native[name].features[rows]) for name, rows in chosen.items()}
-    for ids, features in items.values():
-        check_targets(features, list(ids), backbone)
-    done, keys = {}, {}
-    for name, (ids, features) in items.items():
-        keys[name] = [
-            fingerprint.of_bytes(i.encode(), f.encode())
-            for i, f in zip(ids, fingerprint.of_rows(features), strict=True)
-        ]
-        done[name] = shards.compute(
+    inverter = Inverter(backbone, method, recipe, batch_size)
+    size = inverter.items_a_batch
+    made_by = {"method": method.as_dict(), "recipe": recipe.as_dict(), "backbone": backbone.provenance}
+    items = {name: Items(native[name], rows) for name, rows in chosen.items()}
+    keys = {name: list(held.keys(backbone)) for name, held in items.items()}
+    done = {
+        name: shards.compute(
             keys[name],
-            _work(features, list(ids), backbone, injection, recipe, batch_size),
+            (engine or engines.Local()).work(held.read, _Shard(inverter)),
             scratch,
             {**made_by, "code": fingerprint.of_code(*CODE)},
-            size=shard_size,
-            label=f"{method['name']} {name}",
+            size=size,
+            label=f"{method.name} {name}",
         )
+        for name, held in items.items()
+    }
+    whole, set_aside = {}, {}
+    for name, held in items.items():
+        losses = done[name].blocks(keys[name], store.ROWS_A_SHARD, only=("loss",))
+        finite = np.concatenate([np.isfinite(block["loss"]) for block in losses]) if keys[name] else []
+        whole[name] = np.flatnonzero(finite)
+        set_aside[name] = held.ids[np.flatnonzero(np.logical_not(finite))].tolist()
+    set_aside = {name: ids for name, ids in set_aside.items() if ids}
+    if set_aside and on_problem != SET_ASIDE:
+        raise InversionError(_not_finite(method.name, set_aside, sum(map(len, keys.values()))))
     provenance = {
         **made_by,
         "inverts": native.provenance["fingerprint"],
-        "fingerprint": fingerprint.of_json([made_by, keys]),
+        "fingerprint": fingerprint.of_json([made_by, keys, set_aside]),
+        **({"set_aside": set_aside} if set_aside else {}),
     }
     with store.creating(path, scratch, provenance) as writer:
-        for name, (ids, _) in items.items():
-            writer.add(name, {"id": ids}, done[name].blocks(keys[name], store.ROWS_A_SHARD))
+        for name, held in items.items():
+            found = [keys[name][row] for row in whole[name]]
+            columns = {"id": held.ids[whole[name]]}
+            if recipe.reached:
+                columns["step"] = np.array(recipe.reached)
+            writer.add(name, columns, done[name].blocks(found, store.ROWS_A_SHARD))
+
+
+@dataclass(frozen=True)
+class Items:
+    """Chosen items of a group; features are read as they are needed."""
+
+    group: store.Group
+    rows: np.ndarray
+
+    @property
+    def ids(self) -> np.ndarray:
+        return self.group.ids[self.rows]
+
+    def read(self, cut: list[int]) -> tuple[list[str], np.ndarray]:
+        """Ids and `(n, d)` features of the items at these positions."""
+        rows = self.rows[cut]
+        return self.group.ids[rows].tolist(), self.group.rows("features", rows)
+
+    def keys(self, backbone: Backbone) -> Iterator[str]:
+        """What each item's inversion depends on beside the recipe: its id and its feature, checked on the way."""
+        for start in range(0, len(self.rows), store.ROWS_A_SHARD):
+            positions = range(start, min(start + store.ROWS_A_SHARD, len(self.rows)))
+            ids, features = self.read(list(positions))
+            check_targets(features, ids, backbone)
+            for item, row in zip(ids, fingerprint.of_rows(features), strict=True):
+                yield fingerprint.of_bytes(item.encode(), row.encode())
+
+
+@dataclass
+class _Shard:
+    """The arrays of a shard; an engine's function."""
+
+    inverter: Inverter
+
+    def to(self, device: str) -> _Shard:
+        return _Shard(self.inverter.to(device))
+
+    def __call__(
+        self, payload: tuple[list[str], np.ndarray], advance: Callable[[int], None]
+    ) -> shards.Arrays:
+        return _arrays(self.inverter(*payload, advance), self.inverter.recipe)
+
+
+def _arrays(found: Inversion, recipe: Recipe) -> shards.Arrays:
+    arrays = {"tokens": found.tokens, "features": found.features, "loss": found.losses}
+    if recipe.patience is not None:
+        arrays["steps"] = found.steps
+    if recipe.reached:
+        arrays |= {"snapshots": found.snapshots, "snapshot_loss": found.snapshot_losses}
+        if recipe.snapshot_tokens:
+            arrays["snapshot_tokens"] = found.snapshot_tokens
+    return arrays
+
+
+def _not_finite(method: str, set_aside: dict[str, list[str]], total: int) -> str:
+    named = [item for ids in set_aside.values() for item in ids]
+    return (
+        f"{len(named)} of {total} items have a loss that is not finite: {', '.join(named[:10])}"
+        f"{', …' if len(named) > 10 else ''}; the others are kept. Lower {method}.lr, give the backbone precision "
+        f"fp32 or bf16, or leave them out by {method}.on_problem: set_aside"
+    )
 
 
 def check_same_backbone(native: store.Store, backbone: Backbone) -> None:
@@ -80,27 +168,6 @@ def check_same_backbone(native: store.Store, backbone: Backbone) -> None:
             f"{native.path} was encoded with weights {theirs}, the backbone now has {ours}; "
             "run the encode stage of this cell again"
         )
-
-
-def _work(
-    features: np.ndarray,
-    ids: list[str],
-    backbone: Backbone,
-    injection: Injection,
-    recipe: Recipe,
-    batch_size: int,
-) -> shards.Work:
-    def work(cuts: list[list[int]], advance: Callable[[int], None]) -> Iterator[shards.Arrays]:
-        for cut in cuts:
-            names = [ids[position] for position in cut]
-            parts = list(batched(features[cut], names, backbone, injection, recipe, batch_size, advance))
-            yield {
-                "tokens": np.concatenate([part.tokens for part in parts]),
-                "features": np.concatenate([part.features for part in parts]),
-                "loss": np.concatenate([part.losses for part in parts]),
-            }
-
-    return work
 
 
 def chosen_images(native: store.Store, query: str, gallery: str | None = None) -> dict[str, np.ndarray]:

@@ -1,47 +1,86 @@
-"""OVI against the plain recipe, side by side: the same items, steps and start.
+"""OVI against the plain recipe, side by side: the same items, steps and start. Then the preset `fast` against `paper`
+on the embedded default, whose features `dvc repro` has made.
 
-python tests/benchmarks/ovi.py [--model ViT-B-32] [--items 64] [--steps 5] [--patches 1]
+python tests/benchmarks/ovi.py [--model ViT-B-32] [--items 64] [--steps 2] [--rounds 3] [--patches 1]
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 import warnings
+from pathlib import Path
 
+import numpy as np
 import torch
-from plain import compare
+from plain import compare, flops_a_step, image_encoder, items, matrix_rate, report
+from scipy.stats import permutation_test
 
-from crossgap.backbones import load_backbone
-from crossgap.backbones.injection import PseudoPatches
-from crossgap.inversion.noise import initial_tokens
+from crossgap import load_backbone, open_store, retrieval_metrics
+from crossgap.inversion.invert import Inverter
+from crossgap.inversion.methods import Ovi
+from crossgap.inversion.recipes import recipe
+
+ROOT = Path(__file__).parents[2]
+
+
+def side_by_side(given: argparse.Namespace) -> None:
+    backbone, method = load_backbone(given.model, None), Ovi(given.patches)
+    plain, fast = image_encoder(backbone, method), method.inject(backbone)
+    targets, initial = items(backbone, fast.shape, given.items)
+    rate = matrix_rate(backbone.device)
+    found = compare(plain, fast, targets, initial, given.steps, given.rounds)
+    rate = max(rate, matrix_rate(backbone.device))
+    flops = flops_a_step(plain, initial), flops_a_step(fast, initial)
+    report(f"OVI, {given.model}, P = {given.patches}, {given.items} items", found, flops, rate, given.steps)
+
+
+def presets() -> None:
+    """Time to the same mean cosine, and the mean difference of the queries' average precision."""
+    store = ROOT / "data/features/nano/world/native.zarr.zip"
+    if not store.exists():
+        print(f"presets: no {store.relative_to(ROOT)}; dvc repro makes it")
+        return
+    texts = open_store(store)["text/test"]
+    first = texts["rank"] == 0
+    ids, features, groups = texts.ids[first].tolist(), texts.features[first], texts["group"]
+    backbone = load_backbone(f"local-dir:{ROOT}/data/backbones/nano", None)
+    found, precision = {}, {}
+    marks = tuple(range(5, 1000, 5))
+    for preset in ("paper", "fast"):
+        chosen = recipe("ovi", preset, snapshots=marks if preset == "paper" else None)
+        start = time.perf_counter()
+        found[preset] = Inverter(backbone, Ovi(), chosen)(ids, features, lambda done: None)
+        seconds = time.perf_counter() - start
+        table = retrieval_metrics(
+            found[preset].features, texts.features[~first], groups[first], groups[~first]
+        )
+        precision[preset] = table["ap"].to_numpy()
+        print(
+            f"{preset:5} {chosen.steps:4} steps, {seconds:.1f} s for {len(ids)} items, mean cosine "
+            f"{1 - found[preset].losses.mean():.4f}, OVI-text mAP {precision[preset].mean():.4f}"
+        )
+    reached = 1 - found["paper"].snapshot_losses.mean(axis=0) >= 1 - found["fast"].losses.mean()
+    fast = recipe("ovi", "fast").steps
+    when = f"{marks[int(np.argmax(reached))]} steps" if reached.any() else "more than 1000 steps"
+    print(f"to fast's mean cosine: fast {fast} steps, paper {when}")
+    difference = precision["fast"] - precision["paper"]
+    test = permutation_test((difference,), np.mean, permutation_type="samples", n_resamples=9999, rng=0)
+    print(f"mAP, fast - paper: {difference.mean():+.4f}, paired permutation test p = {test.pvalue:.3f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="ViT-B-32")
     parser.add_argument("--items", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--patches", type=int, default=1)
     given = parser.parse_args()
     torch.manual_seed(0)
     warnings.simplefilter("ignore")
-    backbone = load_backbone(given.model, None)
-    fast = PseudoPatches(backbone, given.patches)
-    visual = backbone.model.visual
-
-    def plain(patches: torch.Tensor) -> torch.Tensor:
-        positions = fast.grid.numel()
-        x = torch.nn.functional.interpolate(
-            patches.transpose(1, 2), size=positions, mode="nearest"
-        ).transpose(1, 2)
-        x = torch.cat([visual.class_embedding.expand(len(x), 1, -1), x], dim=1) + visual.positional_embedding
-        x = visual.transformer(visual.ln_pre(x))
-        return visual.ln_post(x)[:, 0] @ visual.proj
-
-    ids = [str(row) for row in range(given.items)]
-    initial = torch.from_numpy(initial_tokens(ids, 0, fast.shape))
-    targets = torch.randn(given.items, backbone.dim)
-    compare(f"OVI, {given.model}, P = {given.patches}", plain, fast, targets, initial, given.steps)
+    side_by_side(given)
+    presets()
 
 
 if __name__ == "__main__":

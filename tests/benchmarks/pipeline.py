@@ -28,7 +28,8 @@ case "$1" in
   stages/oti.py) echo $2 $3 > data/features/$2/$3/oti.zarr.zip ;;
   stages/ovi.py) echo $2 $3 > data/features/$2/$3/ovi.zarr.zip ;;
   stages/evaluate.py) f=data/metrics/$2/$3; mkdir -p $f; echo $2 $3 | tee $f/queries.parquet > $f/provenance.json
-    echo '{"mAP": 0.5}' > $f/metrics.json; printf 'x,y\\n0,0\\n' > $f/clouds.csv ;;
+    echo '{"mAP": 0.5}' > $f/metrics.json; printf 'x,y\\n0,0\\n' > $f/clouds.csv
+    echo steps > $f/steps.parquet; printf 'step,mAP\\n1,0.5\\n' > $f/curves.csv ;;
   stages/report.py) mkdir -p data/report; echo page > data/report/index.html ;;
 esac
 """
@@ -47,6 +48,7 @@ def project(folder: Path, backbones: int, datasets: int) -> dict[str, str]:
         "datasets": names,
         "oti": names[:images],
         "ovi": names[max(0, images - round(datasets * 11 / 27)) :],
+        "sweep": {"datasets": [], "tokens": []},
         "imports": [],
     }
     params["backbones"] = {name: params["backbones"]["nano"] for name in params["run"]["backbones"]}

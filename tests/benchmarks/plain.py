@@ -1,70 +1,169 @@
-"""The recipe of Cross the Gap as its text and code put it, and the comparison that the benchmarks share."""
+"""The recipe of Cross the Gap as its text and code put it, and what the benchmarks of the inversions share."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-from torch.nn.functional import normalize
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, normalize
+from torch.utils.flop_counter import FlopCounterMode
+
+from crossgap.backbones import Backbone
+from crossgap.backbones.injection import Injection
+from crossgap.backbones.products import frozen
+from crossgap.inversion.batch_size import fitting
+from crossgap.inversion.methods import Oti, Ovi
+from crossgap.inversion.noise import initial_tokens
+from crossgap.inversion.optimise import optimise
+from crossgap.inversion.recipes import Recipe
+
+Encode = Callable[[Tensor], Tensor]
+
+
+def text_encoder(backbone: Backbone, method: Oti) -> Encode:
+    """CLIP's text tower over its whole context; the template tokenised anew at every step, as in the paper's code."""
+    model, template = backbone.model, method.template.format(" ".join(["x"] * method.tokens))
+    filler = backbone.tokenizer("x")[0, 1].to(backbone.device)
+
+    def encode(tokens: Tensor) -> Tensor:
+        ids = backbone.tokenizer([template] * len(tokens)).to(tokens.device)
+        x = model.token_embedding(ids)
+        x = x.masked_scatter((ids == filler)[..., None], tokens.to(x.dtype)) + model.positional_embedding
+        x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask))
+        return x[torch.arange(len(x)), ids.argmax(dim=-1)] @ model.text_projection
+
+    return encode
+
+
+def image_encoder(backbone: Backbone, method: Ovi) -> Encode:
+    """CLIP's ViT, all positions in all blocks."""
+    visual = backbone.model.visual
+    positions = len(visual.positional_embedding) - 1
+
+    def encode(patches: Tensor) -> Tensor:
+        x = interpolate(patches.transpose(1, 2), size=positions, mode="nearest").transpose(1, 2)
+        x = torch.cat([visual.class_embedding.expand(len(x), 1, -1), x], dim=1) + visual.positional_embedding
+        x = visual.transformer(visual.ln_pre(x))
+        return visual.ln_post(x)[:, 0] @ visual.proj
+
+    return encode
+
+
+def recipe(
+    encode: Encode, targets: Tensor, initial: Tensor, steps: int, autocast: torch.dtype | None = None
+) -> float:
+    """AdamW (lr 2e-2, weight decay 0.01) on the cosine embedding loss of a batch, in mixed precision if a dtype is
+    given; the final mean loss."""
+    criterion, same = nn.CosineEmbeddingLoss(), torch.ones(1, device=targets.device)
+    tokens = nn.Parameter(initial.clone())
+    optimiser = torch.optim.AdamW([tokens], lr=2e-2, weight_decay=0.01)
+    scaler = torch.amp.GradScaler(targets.device.type, enabled=autocast == torch.float16)
+
+    def loss() -> Tensor:
+        with torch.autocast(targets.device.type, autocast, enabled=autocast is not None):
+            features = encode(tokens)
+        return criterion(normalize(features.float(), dim=-1), normalize(targets, dim=-1), same)
+
+    for _ in range(steps):
+        optimiser.zero_grad()
+        scaler.scale(loss()).backward()
+        scaler.step(optimiser)
+        scaler.update()
+    with torch.no_grad():
+        return loss().item()
+
+
+def ours(injection: Injection, targets: Tensor, initial: Tensor, steps: int) -> float:
+    """The same items and steps by `crossgap.inversion`, in batches of its own choice; the final mean loss."""
+    size, recipe = fitting(injection, targets.device), Recipe(steps)
+    cuts = zip(targets.split(size), initial.split(size), strict=True)
+    return torch.cat([optimise(injection, *cut, recipe).losses for cut in cuts]).mean().item()
+
+
+def items(backbone: Backbone, shape: tuple[int, int], count: int) -> tuple[Tensor, Tensor]:
+    """Random targets `(n, d)` and the noise that pseudo-tokens start from `(n, *shape)`."""
+    targets = torch.randn(count, backbone.dim, generator=torch.Generator().manual_seed(0))
+    initial = torch.from_numpy(initial_tokens([str(row) for row in range(count)], 0, shape))
+    return targets.to(backbone.device), initial.to(backbone.device)
+
+
+def timed(work: Callable[[], float], device: torch.device) -> tuple[float, float]:
+    """Seconds, and what the work gives."""
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait()
+    start = time.perf_counter()
+    found = work()
+    wait()
+    return time.perf_counter() - start, found
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype = torch.float32, size: int = 2048) -> float:
+    """The rate of matrix products here, FLOP/s: the best of the ways that torch has for them."""
+    x = torch.randn(size, size, device=device, dtype=dtype)
+    packed = frozen(x)
+    ways = (lambda: (x @ x)[0, 0].item(), lambda: packed(x)[0, 0].item())
+    with torch.inference_mode():
+        return 2 * size**3 / min(timed(way, device)[0] for _ in range(6) for way in ways)
+
+
+def flops_a_step(encode: Encode, initial: Tensor) -> float:
+    """Floating-point operations of one forward and backward pass, by the products' shapes."""
+
+    def packed(x: list[int], weight: list[int], *_: object, out_shape: list[int], **__: object) -> int:
+        return 2 * math.prod(x) * out_shape[-1]
+
+    products = torch.ops.mkldnn._linear_pointwise
+    counter = FlopCounterMode(display=False, custom_mapping={products: packed, products.default: packed})
+    tokens = initial.clone().requires_grad_()
+    with counter:
+        torch.autograd.grad(encode(tokens).sum(), tokens)
+    return counter.get_total_flops()
 
 
 @dataclass(frozen=True)
-class Timing:
-    """Seconds a step and the final mean loss 1 − cosine."""
+class Comparison:
+    """Both sides' seconds a step in each round, and their final losses."""
 
-    step: float
-    loss: float
+    plain: list[float]
+    ours: list[float]
+    losses: tuple[float, float]
 
-
-def recipe(encode: Callable[[Tensor], Tensor], targets: Tensor, initial: Tensor, steps: int) -> Timing:
-    """AdamW (lr 2e-2, weight decay 0.01) on the cosine embedding loss, averaged over the batch."""
-    criterion = torch.nn.CosineEmbeddingLoss()
-    same = torch.ones(1)
-    tokens = torch.nn.Parameter(initial.clone())
-    optimiser = torch.optim.AdamW([tokens], lr=2e-2, weight_decay=0.01)
-    start = time.perf_counter()
-    for _ in range(steps):
-        optimiser.zero_grad()
-        loss = criterion(normalize(encode(tokens), dim=-1), normalize(targets, dim=-1), same)
-        loss.backward()
-        optimiser.step()
-    seconds = time.perf_counter() - start
-    with torch.no_grad():
-        final = criterion(normalize(encode(tokens), dim=-1), normalize(targets, dim=-1), same)
-    return Timing(seconds / steps, final.item())
+    @property
+    def ratio(self) -> float:
+        """Of the fastest rounds."""
+        return min(self.plain) / min(self.ours)
 
 
-def ours(encode: Callable[[Tensor], Tensor], targets: Tensor, initial: Tensor, steps: int) -> Timing:
-    """The same items and steps by `crossgap.inversion`; the final evaluation is counted as ours."""
-    from crossgap.inversion.optimise import Recipe, optimise
-
-    start = time.perf_counter()
-    _, _, losses = optimise(encode, targets, initial, Recipe(steps))
-    return Timing((time.perf_counter() - start) / steps, losses.mean().item())
-
-
-def matrix_rate() -> float:
-    """This machine's rate of float32 matrix products, GFLOP/s: the best of five of 2048 × 2048."""
-    x = torch.randn(2048, 2048)
-    times = []
-    for _ in range(6):
-        start = time.perf_counter()
-        x @ x
-        times.append(time.perf_counter() - start)
-    return 2 * 2048**3 / min(times[1:]) / 1e9
+def compare(
+    plain: Encode, fast: Injection, targets: Tensor, initial: Tensor, steps: int, rounds: int
+) -> Comparison:
+    """The plain recipe and ours in turn, after a step of each to warm up."""
+    sides = ([], [])
+    for number in range(rounds + 1):
+        count = steps if number else 1
+        for side, (run, encode) in zip(sides, ((recipe, plain), (ours, fast)), strict=True):
+            side.append(timed(lambda: run(encode, targets, initial, count), targets.device))  # noqa: B023
+    seconds = [[time / steps for time, _ in side[1:]] for side in sides]
+    return Comparison(*seconds, losses=(sides[0][-1][1], sides[1][-1][1]))
 
 
-def compare(name: str, plain: Callable, fast: Callable, targets: Tensor, initial: Tensor, steps: int) -> None:
-    """Both in turn, twice; print seconds a step, the ratio of the best, and the final losses."""
-    print(f"{name}: {len(targets)} items, {steps} steps, {torch.get_num_threads()} threads, float32")
-    print(f"matrix products here: {matrix_rate():.0f} GFLOP/s")
-    runs = [(recipe(plain, targets, initial, steps), ours(fast, targets, initial, steps)) for _ in range(2)]
-    theirs, mine = (min((run[side] for run in runs), key=lambda t: t.step) for side in (0, 1))
-    print(f"plain recipe  {theirs.step:.3f} s a step, final loss {theirs.loss:.5f}")
-    print(f"crossgap      {mine.step:.3f} s a step, final loss {mine.loss:.5f}")
+def report(name: str, found: Comparison, flops: tuple[float, float], rate: float, steps: int) -> None:
+    """Print both sides, the ratio, and the share of the machine's matrix-product rate that is reached."""
+    print(f"{name}, {steps} steps, {torch.get_num_threads()} threads, float32")
+    print(f"matrix products here: {rate / 1e9:.0f} GFLOP/s")
+    sides = (("plain recipe", found.plain), ("crossgap", found.ours))
+    for (side, seconds), work, loss in zip(sides, flops, found.losses, strict=True):
+        rounds = " ".join(f"{second:.3f}" for second in seconds)
+        print(
+            f"{side:13} {rounds} s a step, {work / 1e9:.0f} GFLOP a step, "
+            f"{work / min(seconds) / rate:.0%} of that rate, final loss {loss:.5f}"
+        )
+    ratios = " ".join(f"{a / b:.1f}" for a, b in zip(found.plain, found.ours, strict=True))
     print(
-        f"ratio         {theirs.step / mine.step:.1f}   difference of the losses {abs(theirs.loss - mine.loss):.1e}"
+        f"ratio         {found.ratio:.2f} (round by round: {ratios}), "
+        f"difference of the losses {abs(found.losses[0] - found.losses[1]):.1e}"
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 
@@ -10,13 +11,15 @@ from safetensors.torch import load_file, save_file
 
 from crossgap import fingerprint, load_backbone, open_store, oti, ovi, store
 from crossgap.backbones import BackboneError
-from crossgap.backbones.injection import PseudoPatches, PseudoText
-from crossgap.inversion import Recipe, chosen_images, chosen_texts, invert_store
+from crossgap.engines import Ray
+from crossgap.inversion.methods import Oti, Ovi
+from crossgap.inversion.noise import initial_tokens
+from crossgap.inversion.recipes import Recipe
+from crossgap.inversion.stores import InversionError, chosen_images, chosen_texts, invert_store
 
 CLOSE = {"rtol": 2e-3, "atol": 2e-3}
 RECIPE = Recipe(steps=6, seed=3)
-OTI = {"name": "oti", "template": "a photo of {}", "tokens": 1}
-OVI = {"name": "ovi", "patches": 2}
+OTI, OVI = Oti(), Ovi(2)
 
 
 def columns(ids: Sequence[str], **more) -> dict[str, np.ndarray]:
@@ -58,16 +61,10 @@ def write(path, backbone, features) -> None:
 @pytest.fixture
 def run(tiny, tmp_path):
     def run(native, backbone=tiny, chosen=None, recipe=RECIPE, method=OTI, scratch="scratch", **more):
-        if method["name"] == "oti":
-            injection = PseudoText(backbone, method["template"], method["tokens"])
-            chosen = chosen or chosen_images(native, "test", "train")
-        else:
-            injection = PseudoPatches(backbone, method["patches"])
-            chosen = chosen or chosen_texts(native, "test", "train")
-        path, scratch = tmp_path / f"{method['name']}.zarr.zip", tmp_path / scratch
-        invert_store(
-            native, chosen, backbone, injection, recipe, path, method=method, scratch=scratch, **more
-        )
+        choose = chosen_images if method.name == "oti" else chosen_texts
+        path, scratch = tmp_path / f"{method.name}.zarr.zip", tmp_path / scratch
+        chosen = chosen or choose(native, "test", "train")
+        invert_store(native, chosen, backbone, method, recipe, path, scratch=scratch, **more)
         return open_store(path)
 
     return run
@@ -83,15 +80,15 @@ def check(found, native, reference) -> None:
         np.testing.assert_allclose(group.losses, wanted.losses, **CLOSE)
 
 
-@pytest.mark.parametrize(("batch_size", "shard_size"), [(256, 1024), (1, 1), (2, 3)])
-def test_a_store_is_inverted_as_its_arrays_are(run, native, tiny, batch_size, shard_size) -> None:
-    found = run(native, batch_size=batch_size, shard_size=shard_size)
+@pytest.mark.parametrize("batch_size", [None, 1, 3])
+def test_a_store_is_inverted_as_its_arrays_are(run, native, tiny, batch_size) -> None:
+    found = run(native, batch_size=batch_size)
     assert found.groups == ["image/test", "image/train"]
     assert found["image/test"].ids.tolist() == ["a", "b", "c", "d"]
     assert found["image/test"].tokens.shape == (4, 1, 32)
     check(found, native, lambda x, ids: oti(x, tiny, 6, 1, ids=ids, seed=3, progress=False))
 
-    found = run(native, method=OVI, batch_size=batch_size, shard_size=shard_size)
+    found = run(native, method=OVI, batch_size=batch_size)
     assert found.groups == ["text/classes", "text/test", "text/train"]
     assert found["text/test"].tokens.shape == (4, 2, 48)
     check(found, native, lambda x, ids: ovi(x, tiny, 6, 2, ids=ids, seed=3, progress=False))
@@ -99,54 +96,167 @@ def test_a_store_is_inverted_as_its_arrays_are(run, native, tiny, batch_size, sh
 
 def test_provenance_says_what_made_it_of_what(run, native, tiny) -> None:
     provenance = run(native).provenance
-    assert provenance["method"] == OTI
-    assert provenance["recipe"] == {"steps": 6, "lr": 0.02, "weight_decay": 0.01, "seed": 3}
+    assert provenance["method"] == {"name": "oti", "template": "a photo of {}", "tokens": 1}
+    assert provenance["recipe"] == RECIPE.as_dict()
     assert provenance["backbone"] == tiny.provenance
     assert provenance["inverts"] == native.provenance["fingerprint"]
     one = provenance["fingerprint"]
-    assert run(native, batch_size=1, shard_size=1).provenance["fingerprint"] == one
+    assert run(native, batch_size=1).provenance["fingerprint"] == one
     others = [
         run(native, recipe=Recipe(steps=7, seed=3)),
         run(native, recipe=Recipe(steps=6, seed=4)),
-        run(native, method={**OTI, "template": "{}"}),
+        run(native, method=Oti("{}")),
         run(native, chosen={"image/test": np.arange(3)}),
     ]
     assert len({one, *(other.provenance["fingerprint"] for other in others)}) == 5
     assert json.loads(json.dumps(provenance)) == provenance
 
 
-class Counting:
-    """An injection that counts the items it was started with, and dies before item number `dies_at`."""
+class Dying(Oti):
+    """Counts the items it was started with, and dies with the one after `lives` items."""
 
-    def __init__(self, injection, dies_at: int | None = None) -> None:
-        self.injection, self.shape, self.dies_at, self.started = injection, injection.shape, dies_at, 0
-        self.last = None
+    def __init__(self, lives: int | None = None) -> None:
+        super().__init__()
+        object.__setattr__(self, "started", [])
+        object.__setattr__(self, "lives", lives)
 
-    def __call__(self, tokens):
-        if tokens is not self.last and torch.is_grad_enabled():
-            self.started, self.last = self.started + len(tokens), tokens
-            if self.dies_at is not None and self.started > self.dies_at:
-                raise RuntimeError("the machine went away")
-        return self.injection(tokens)
+    def inject(self, backbone):
+        injection, last = super().inject(backbone), []
+
+        def encode(tokens):
+            if torch.is_grad_enabled() and not any(tokens is other for other in last):
+                if self.lives is not None and sum(self.started) + len(tokens) > self.lives:
+                    raise RuntimeError("the machine went away")
+                self.started.append(len(tokens))
+                last.append(tokens)
+            return injection(tokens)
+
+        encode.shape = injection.shape
+        return encode
+
+    def as_dict(self):
+        return OTI.as_dict()
 
 
 def test_an_interrupted_inversion_goes_on_where_it_stopped(native, tiny, tmp_path, run) -> None:
     path, chosen = tmp_path / "oti.zarr.zip", chosen_images(native, "test", "train")
-    plain = PseudoText(tiny, OTI["template"], 1)
-    options = {"method": OTI, "scratch": tmp_path / "scratch", "batch_size": 1, "shard_size": 2}
-    dying = Counting(plain, dies_at=3)
+
+    def invert(method):
+        options = {"scratch": tmp_path / "scratch", "batch_size": 2}
+        invert_store(native, chosen, tiny, method, RECIPE, path, **options)
+        return method
+
     with pytest.raises(RuntimeError, match="went away"):
-        invert_store(native, chosen, tiny, dying, RECIPE, path, **options)
+        invert(Dying(lives=3))
     assert not path.exists()
-    counting = Counting(plain)
-    invert_store(native, chosen, tiny, counting, RECIPE, path, **options)
-    assert counting.started == 4  # of six, a shard of two was whole
-    again = Counting(plain)
-    invert_store(native, chosen, tiny, again, RECIPE, path, **options)
-    assert again.started == 0
+    assert invert(Dying()).started == [2, 2]  # of six, a shard of two was whole
+    assert invert(Dying()).started == []
     resumed = path.read_bytes()
-    run(native, scratch="elsewhere", batch_size=1, shard_size=2)
+    run(native, scratch="elsewhere", batch_size=2)
     assert path.read_bytes() == resumed
+
+
+def test_snapshots_are_stored_by_step(run, native, tiny) -> None:
+    recipe = Recipe(6, seed=3, snapshots=(0, 2, 6, 50), snapshot_tokens=True)
+    group = run(native, recipe=recipe, batch_size=3)["image/test"]
+    wanted = oti(
+        native["image/test"].features,
+        tiny,
+        6,
+        ids=group.ids,
+        seed=3,
+        snapshots=[0, 2, 6],
+        snapshot_tokens=True,
+        progress=False,
+    )
+    assert group.steps.tolist() == [0, 2, 6]
+    np.testing.assert_allclose(group.snapshots, wanted.snapshots, **CLOSE)
+    np.testing.assert_allclose(group.snapshot_losses, wanted.snapshot_losses, **CLOSE)
+    np.testing.assert_allclose(group["snapshot_tokens"], wanted.snapshot_tokens, **CLOSE)
+    assert np.array_equal(group.snapshots[:, 2], group.features)
+    # no more is stored than was asked for
+    assert "snapshot_tokens" not in run(native, recipe=Recipe(6, snapshots=(2,)))["image/test"]
+    assert not {"snapshots", "step", "steps"} & set(run(native)["image/test"].zarr_group.array_keys())
+
+
+def test_steps_of_an_early_stop_are_stored(run, native) -> None:
+    group = run(native, recipe=Recipe(80, patience=2, tolerance=0.02))["image/test"]
+    assert group["steps"].max() < 80 and len(group["steps"]) == 4
+
+
+class Breaking(Oti):
+    """Items `b` and `f` have no finite loss: they start from noise that is none."""
+
+    def inject(self, backbone):
+        injection = super().inject(backbone)
+        bad = torch.from_numpy(initial_tokens(["b", "f"], RECIPE.seed, injection.shape))
+
+        def encode(tokens):
+            started = (tokens.detach()[:, None] - bad).abs().amax(dim=(2, 3)).min(dim=1).values < 1e-6
+            return injection(tokens) + torch.where(started, torch.nan, 0.0)[:, None]
+
+        encode.shape = injection.shape
+        return encode
+
+    def as_dict(self):
+        return OTI.as_dict()
+
+
+def test_items_without_a_finite_loss_are_named_and_the_others_kept(run, native, tmp_path) -> None:
+    with pytest.raises(
+        InversionError, match=r"2 of 6 items .* not finite: b, f; the others are kept.*oti\.lr"
+    ):
+        run(native, method=Breaking(), batch_size=2)
+    assert not (tmp_path / "oti.zarr.zip").exists()
+    # nothing is computed again, neither to say so again nor to leave them out
+    dying = Dying(lives=0)
+    with pytest.raises(InversionError, match="b, f"):
+        run(native, method=dying, batch_size=2)
+    found = run(native, method=dying, batch_size=2, on_problem="set_aside")
+    assert found.provenance["set_aside"] == {"image/test": ["b"], "image/train": ["f"]}
+    assert found["image/test"].ids.tolist() == ["a", "c", "d"]
+    whole = run(native, scratch="elsewhere", batch_size=2)
+    np.testing.assert_allclose(found["image/test"].features, whole["image/test"].features[[0, 2, 3]], **CLOSE)
+    assert "set_aside" not in whole.provenance
+
+
+def test_two_workers_give_the_same_tokens(run, native) -> None:
+    here = run(native, batch_size=2)
+    with contextlib.closing(Ray(workers=2)) as engine:
+        there = run(native, scratch="elsewhere", batch_size=2, engine=engine)
+    assert here.provenance["fingerprint"] == there.provenance["fingerprint"]
+    for name in here.groups:
+        np.testing.assert_allclose(here[name].tokens, there[name].tokens, **CLOSE)
+        np.testing.assert_allclose(here[name].features, there[name].features, **CLOSE)
+
+
+def test_memory_is_bounded_by_the_batch(tiny, tmp_path, monkeypatch) -> None:
+    """Features are read as shards need them: never more rows at once than a block or a batch has."""
+    monkeypatch.setattr(store, "ROWS_A_SHARD", 8)
+    items = 40
+    features = np.random.default_rng(0).standard_normal((items, 24)).astype(np.float32)
+    path = tmp_path / "native.zarr.zip"
+    with store.creating(path, tmp_path / "s", _provenance(tiny)) as writer:
+        writer.add("image/test", columns([f"i{row}" for row in range(items)]), [{"features": features}])
+    native, most = open_store(path), []
+    rows = store.Group.rows
+
+    def watched(group, array, positions):
+        most.append(len(positions))
+        return rows(group, array, positions)
+
+    monkeypatch.setattr(store.Group, "rows", watched)
+    monkeypatch.setattr(store.Group, "features", property(lambda group: pytest.fail("read whole")))
+    chosen = {"image/test": np.arange(items)}
+    out = tmp_path / "oti.zarr.zip"
+    invert_store(native, chosen, tiny, OTI, Recipe(1), out, scratch=tmp_path / "scratch", batch_size=5)
+    monkeypatch.undo()
+    assert max(most) == 8 and most.count(5) == 8
+    assert len(open_store(out)["image/test"].features) == items
+
+
+def _provenance(backbone) -> dict:
+    return {"backbone_provenance": backbone.provenance, "fingerprint": "some"}
 
 
 def test_other_recipes_and_features_never_share_results(native, features, tiny, tmp_path, run) -> None:
@@ -154,7 +264,7 @@ def test_other_recipes_and_features_never_share_results(native, features, tiny, 
     for other in (
         run(native, recipe=Recipe(steps=6, seed=4)),
         run(native, recipe=Recipe(steps=5, seed=3)),
-        run(native, method={**OTI, "template": "the {}"}),
+        run(native, method=Oti("the {}")),
     ):
         assert (np.abs(other["image/test"].tokens - base).max(axis=(1, 2)) > 1e-3).all()
     changed = {**features, "image": features["image"].copy()}

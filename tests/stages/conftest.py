@@ -33,12 +33,15 @@ SMALL = {
     "oti.steps": 2,
     "ovi.steps": 2,
     "ovi.gallery": False,
+    "oti.snapshots": [1],
+    "ovi.snapshots": [],
+    "run.sweep.tokens": [2],
     "machine": {
         "device": "cpu",
         "batch_size": 64,
         "workers": 0,
         "shard_size": 64,
-        "inversion_shard_size": 16,
+        "inversion_batch_size": 16,
     },
 }
 

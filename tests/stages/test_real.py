@@ -147,6 +147,7 @@ def run_all(project, backbone: str, dataset: str) -> dict[str, float]:
             "datasets": [dataset],
             "oti": [dataset],
             "ovi": [dataset],
+            "sweep": {"datasets": [], "tokens": []},
             "imports": [],
         }
     )
@@ -165,7 +166,7 @@ def test_all_photos_through_all_stages(project, real):
     import open_clip
 
     project.edit(
-        **{"datasets.flickr8k": photos(real), "machine.batch_size": 128, "machine.inversion_shard_size": 500}
+        **{"datasets.flickr8k": photos(real), "machine.batch_size": 128, "machine.inversion_batch_size": 500}
     )
     found = run_all(project, "nano", "flickr8k")
     assert (found["items/image/test"], found["items/text/test"]) == (1000, 5000)

@@ -1,0 +1,44 @@
+"""How many items to optimise together: as many as the device has room for."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from crossgap.backbones.injection import Injection
+
+# beyond these a batch is no faster and more is lost with it; a CPU is served best by what its caches half hold
+MOST = {"cuda": 1024, "cpu": 128}
+CPU_BYTES = 512 << 20
+# of the memory that is free; what is kept for the backward pass is not all that a step needs
+SHARE = 0.6
+
+
+def fitting(injection: Injection, device: torch.device) -> int:
+    """Items whose activations fit the device: its free memory on CUDA, half a gigabyte elsewhere; at least 1."""
+    room = SHARE * torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else CPU_BYTES
+    return max(
+        1, min(MOST.get(device.type, MOST["cpu"]), math.floor(room / bytes_an_item(injection, device)))
+    )
+
+
+def bytes_an_item(injection: Injection, device: torch.device) -> int:
+    """Bytes that one more item adds to what a forward pass keeps for its backward pass."""
+    return _kept(injection, 2, device) - _kept(injection, 1, device)
+
+
+def _kept(injection: Injection, items: int, device: torch.device) -> int:
+    kept = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    pseudo = torch.zeros(items, *injection.shape, device=device, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        features = injection(pseudo)
+    del features
+    return sum(kept.values())

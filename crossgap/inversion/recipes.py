@@ -1,0 +1,86 @@
+"""How pseudo-tokens are optimised: recipes and their presets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """AdamW on 1 − cosine, without schedule or regulariser (Cross the Gap, section 4).
+
+    Attributes:
+        steps: updates of the pseudo-tokens.
+        lr, weight_decay: AdamW's; its other settings are PyTorch's.
+        seed: of the initial noise.
+        snapshots: steps at which features are kept; those beyond the last step are never reached.
+        snapshot_tokens: whether the pseudo-tokens are kept at snapshots too.
+        patience: an item stops once its loss has not fallen by `tolerance` for so many steps; None: never.
+        tolerance: the fall of 1 − cosine that counts for `patience`.
+
+    Raises:
+        ValueError: naming the field that is out of range.
+    """
+
+    steps: int
+    lr: float = 0.02
+    weight_decay: float = 0.01
+    seed: int = 0
+    snapshots: tuple[int, ...] = ()
+    snapshot_tokens: bool = False
+    patience: int | None = None
+    tolerance: float = 1e-4
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "snapshots", tuple(self.snapshots))
+        for name, wrong, remedy in (
+            ("steps", self.steps < 1, "give at least 1"),
+            ("lr", not 0 < self.lr < math.inf, "give a number above zero"),
+            ("weight_decay", not 0 <= self.weight_decay * self.lr < 1, "give one from zero to below 1 / lr"),
+            (
+                "snapshots",
+                list(self.snapshots) != sorted(set(self.snapshots)),
+                "give steps in ascending order",
+            ),
+            ("snapshots", any(step < 0 for step in self.snapshots), "give steps from 0"),
+            ("patience", self.patience is not None and self.patience < 1, "give at least 1, or None"),
+            ("tolerance", not 0 <= self.tolerance < math.inf, "give a number from zero"),
+        ):
+            if wrong:
+                raise ValueError(f"{name} {getattr(self, name)!r} is out of range: {remedy}")
+
+    @property
+    def reached(self) -> tuple[int, ...]:
+        """The snapshots that this many steps reach."""
+        return tuple(step for step in self.snapshots if step <= self.steps)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All that a result depends on, JSON-able; what is off is left out."""
+        found = asdict(self) | {"snapshots": list(self.reached)}
+        if self.patience is None:
+            del found["patience"], found["tolerance"]
+        return found
+
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "oti": {"paper": {"steps": 150}},
+    "ovi": {"paper": {"steps": 1000}, "fast": {"steps": 200, "lr": 0.15}},
+}
+
+
+def recipe(method: str, preset: str = "paper", **changes: Any) -> Recipe:
+    """A preset of `oti` or `ovi`, with some of its values changed; None leaves the preset's.
+
+    Raises:
+        ValueError: no such preset, or a value out of range.
+    """
+    presets = PRESETS[method]
+    if preset not in presets:
+        raise ValueError(f"preset {preset!r} is none of {method}'s: {', '.join(presets)}")
+    return Recipe(**presets[preset] | {name: value for name, value in changes.items() if value is not None})
+
+
+CHANGEABLE: Sequence[str] = tuple(field.name for field in fields(Recipe))

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import torch
+
+from crossgap.backbones.injection import PseudoPatches, PseudoText
+from crossgap.inversion import batch_size
+
+CPU = torch.device("cpu")
+
+
+class Deep:
+    """Keeps so many float32 an item for the backward pass, beside a weight that is there once."""
+
+    def __init__(self, floats: int) -> None:
+        self.shape = (1, floats)
+        self.weight = torch.ones(floats)
+
+    def __call__(self, pseudo: torch.Tensor) -> torch.Tensor:
+        return (pseudo.flatten(1) * self.weight).exp()
+
+
+def test_bytes_an_item_are_those_its_own_activations_take() -> None:
+    # the product's input needs no keeping, since its weight is frozen; the exponential keeps its result
+    assert batch_size.bytes_an_item(Deep(1000), CPU) == 4000
+
+
+def test_the_batch_is_what_fits_and_never_none(monkeypatch) -> None:
+    monkeypatch.setattr(batch_size, "CPU_BYTES", 80_000)
+    assert batch_size.fitting(Deep(10), CPU) == batch_size.MOST["cpu"]
+    assert batch_size.fitting(Deep(1000), CPU) == 20
+    assert batch_size.fitting(Deep(50_000), CPU) == 1
+
+
+def test_towers_are_measured_without_changing_them(tiny) -> None:
+    for injection in (PseudoText(tiny, "a photo of {}", 1), PseudoPatches(tiny, 1)):
+        before = injection(torch.ones(2, *injection.shape))
+        size = batch_size.bytes_an_item(injection, CPU)
+        assert 1e3 < size < 1e7
+        assert torch.equal(before, injection(torch.ones(2, *injection.shape)))
+    assert batch_size.bytes_an_item(PseudoPatches(tiny, 1), CPU) > batch_size.bytes_an_item(
+        PseudoText(tiny, "a photo of {}", 1), CPU
+    )

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from crossgap.inversion.recipes import PRESETS, Recipe, recipe
+
+
+def test_the_papers_recipes_are_the_presets() -> None:
+    for method, steps in (("oti", 150), ("ovi", 1000)):
+        paper = recipe(method)
+        assert (paper.steps, paper.lr, paper.weight_decay) == (steps, 0.02, 0.01)
+        assert paper.snapshots == () and paper.patience is None
+
+
+def test_values_beside_a_preset_change_it_and_none_leaves_it() -> None:
+    changed = recipe("ovi", "fast", steps=7, lr=None, seed=3)
+    assert changed.steps == 7 and changed.lr == PRESETS["ovi"]["fast"]["lr"] and changed.seed == 3
+
+
+def test_an_unknown_preset_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match="preset 'quick' is none of ovi's: paper, fast"):
+        recipe("ovi", "quick")
+    with pytest.raises(ValueError, match="preset 'fast' is none of oti's: paper"):
+        recipe("oti", "fast")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"steps": 0}, "steps 0 is out of range: give at least 1"),
+        ({"lr": 0}, "lr 0 is out of range"),
+        ({"lr": float("nan")}, "lr nan is out of range"),
+        ({"lr": float("inf")}, "lr inf is out of range"),
+        ({"weight_decay": -1}, "weight_decay -1 is out of range"),
+        ({"weight_decay": 60}, "weight_decay 60 is out of range: give one from zero to below 1 / lr"),
+        ({"snapshots": [5, 3]}, r"snapshots \(5, 3\) is out of range: give steps in ascending order"),
+        ({"snapshots": [3, 3]}, "in ascending order"),
+        ({"snapshots": [-1]}, "give steps from 0"),
+        ({"patience": 0}, "patience 0 is out of range"),
+        ({"tolerance": -1e-3}, "tolerance -0.001 is out of range"),
+    ],
+)
+def test_values_out_of_range_are_refused_by_name(values, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        Recipe(**{"steps": 10, **values})
+
+
+def test_snapshots_beyond_the_last_step_are_not_reached() -> None:
+    assert Recipe(10, snapshots=[0, 5, 10, 11]).reached == (0, 5, 10)
+
+
+def test_a_recipe_says_all_that_a_result_depends_on() -> None:
+    base = Recipe(10)
+    assert json.loads(json.dumps(base.as_dict())) == base.as_dict()
+    changes = [
+        {"steps": 11},
+        {"lr": 0.1},
+        {"weight_decay": 0.0},
+        {"seed": 1},
+        {"snapshots": (5,)},
+        {"snapshot_tokens": True},
+        {"patience": 3},
+        {"patience": 3, "tolerance": 0.1},
+    ]
+    dicts = [base.as_dict(), *(Recipe(**{"steps": 10, **change}).as_dict() for change in changes)]
+    assert len({json.dumps(found, sort_keys=True) for found in dicts}) == len(changes) + 1
+    # what changes nothing is not in it
+    assert Recipe(10, tolerance=0.1).as_dict() == base.as_dict()
+    assert Recipe(10, snapshots=[99]).as_dict() == base.as_dict()
