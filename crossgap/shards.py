@@ -1,15 +1,17 @@
 """Run a function over shards of items, keeping every whole shard.
 
-A shard is the unit of work, of resuming and of writing. Done shards lie in a folder named by the fingerprint of
+A shard is the unit of work, of resuming and of writing: one safetensors file, whose header holds its items' keys and
+a digest of all it says, so that it can't be there in part. Done shards lie in a folder named by the fingerprint of
 the recipe that made them, and are found again item by item through keys that say what each item was computed
 from. So an interrupted run goes on where it stopped, a grown dataset pays for its new items only, and a shard of
-another recipe is never looked at. The folder can be deleted at any time: only work is lost.
+another recipe is never looked at. A file is written once, by one process, under a name of its own: processes that
+share a folder only ever see each other's whole shards. The folder can be deleted between runs: only work is lost.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,46 +20,45 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from crossgap import fingerprint
+from crossgap import fingerprint, temporary
 
 Arrays = dict[str, np.ndarray]
 Work = Callable[[list[list[int]], Callable[[int], None]], Iterator[Arrays]]
 
+_FAR = 64  # rows of a shard that lie further apart are read one by one
+
 
 @dataclass
 class Shards:
-    """The done shards of one recipe.
+    """The done shards of one recipe. Holds where each item is, and no item.
 
     Attributes:
         folder: where they lie, `<scratch>/<fingerprint of the recipe>`.
     """
 
     folder: Path
-    _where: dict[str, tuple[Path, int]] = field(default_factory=dict, repr=False)
-    _open: tuple[Path, Arrays] | None = field(default=None, repr=False)
+    _files: list[Path] = field(default_factory=list, repr=False)
+    _starts: list[int] = field(default_factory=lambda: [0], repr=False)
+    _where: dict[str, int] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, scratch: str | Path, recipe: dict) -> Shards:
         """Open the folder of `recipe` (any JSON-able dict), throwing away what is not a whole shard."""
         shards = cls(Path(scratch) / fingerprint.of_json(recipe))
         shards.folder.mkdir(parents=True, exist_ok=True)
-        (shards.folder / "recipe.json").write_text(json.dumps(recipe, indent=1, sort_keys=True))
-        shards._scan()
+        temporary.remove_leftovers(shards.folder)
+        temporary.write(shards.folder / "recipe.json", json.dumps(recipe, indent=1, sort_keys=True).encode())
+        for path in sorted(shards.folder.glob("*.safetensors")):
+            keys = _keys_of_whole(path)
+            if keys is not None:
+                shards._add(path, keys)
         return shards
 
-    def _scan(self) -> None:
-        for data in sorted(self.folder.glob("*.safetensors")):
-            keys = _whole(data)
-            if keys is None:
-                warnings.warn(
-                    f"threw away {data}: not a whole shard; its items are computed again", stacklevel=4
-                )
-                data.unlink()
-                data.with_suffix(".done").unlink(missing_ok=True)
-                continue
-            self._where.update((key, (data, row)) for row, key in enumerate(keys))
-        for leftover in self.folder.glob("*.tmp"):
-            leftover.unlink()
+    def _add(self, path: Path, keys: Sequence[str]) -> None:
+        start = self._starts[-1]
+        self._files.append(path)
+        self._starts.append(start + len(keys))
+        self._where.update((key, start + row) for row, key in enumerate(keys))
 
     def missing(self, keys: Sequence[str]) -> list[int]:
         """Positions of the first item of each key that no done shard holds."""
@@ -68,43 +69,48 @@ class Shards:
         return list(first.values())
 
     def put(self, keys: Sequence[str], arrays: Arrays) -> None:
-        """Write one whole shard: the data, then its done marker, each moved into place in one step."""
+        """Write one whole shard.
+
+        Raises:
+            DiskFullError: there is no room for it.
+        """
         from safetensors.numpy import save
 
         for name, array in arrays.items():
             if len(array) != len(keys):
                 raise ValueError(f"a shard of {len(keys)} items was given {len(array)} rows of {name!r}")
-        content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-        data = self.folder / f"{fingerprint.of_bytes(*(key.encode() for key in keys))}.safetensors"
-        marker = {"keys": list(keys), "content": fingerprint.of_bytes(content)}
-        _write_whole(data, content)
-        _write_whole(data.with_suffix(".done"), json.dumps(marker).encode())
-        self._where.update((key, (data, row)) for row, key in enumerate(keys))
+        arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        keys = list(keys)
+        path = self.folder / f"{uuid.uuid4().hex}.safetensors"
+        temporary.write(path, save(arrays, {"keys": json.dumps(keys), "content": _digest(keys, arrays)}))
+        self._add(path, keys)
 
-    def gather(self, keys: Sequence[str]) -> Arrays:
-        """The arrays of the items with these keys, in this order."""
-        found = [self._where[key] for key in keys]
+    def gather(self, keys: Sequence[str], only: Sequence[str] | None = None) -> Arrays:
+        """The arrays of the items with these keys, in this order; those named by `only`, if given.
+
+        Every shard is opened once, and no more is read than the rows asked for and what little lies between them.
+        """
+        numbers = np.fromiter((self._where[key] for key in keys), np.int64, len(keys))
+        order = np.argsort(numbers, kind="stable")
+        files = np.searchsorted(self._starts, numbers[order], side="right") - 1
+        held, first = np.unique(files, return_index=True)
         out: Arrays = {}
-        for data in dict.fromkeys(path for path, _ in found):
-            at = [position for position, (path, _) in enumerate(found) if path == data]
-            rows = [found[position][1] for position in at]
-            for name, array in self._read(data).items():
+        for file, at in zip(held, np.split(order, first[1:]), strict=False):
+            found = _read(self._files[file], numbers[at] - self._starts[file], only)
+            if out and out.keys() != found.keys():
+                raise ValueError(f"{self._files[file]} holds {sorted(found)}, other shards {sorted(out)}")
+            for name, array in found.items():
                 if name not in out:
                     out[name] = np.empty((len(keys), *array.shape[1:]), array.dtype)
-                out[name][at] = array[rows]
+                out[name][at] = array
         return out
 
-    def blocks(self, keys: Sequence[str], size: int) -> Iterator[Arrays]:
+    def blocks(
+        self, keys: Sequence[str], size: int = 1024, only: Sequence[str] | None = None
+    ) -> Iterator[Arrays]:
         """`gather` over consecutive blocks of `size` keys."""
         for start in range(0, len(keys), size):
-            yield self.gather(keys[start : start + size])
-
-    def _read(self, data: Path) -> Arrays:
-        from safetensors.numpy import load_file
-
-        if self._open is None or self._open[0] != data:
-            self._open = (data, load_file(data))
-        return self._open[1]
+            yield self.gather(keys[start : start + size], only)
 
 
 def compute(
@@ -119,6 +125,9 @@ def compute(
         scratch: folder of shards in progress.
         recipe: all that every item's result depends on; no matter of scheduling.
         size: items a shard.
+
+    Raises:
+        DiskFullError: there is no room for a shard; the ones before it are kept.
     """
     shards = Shards.of(scratch, recipe)
     todo = shards.missing(keys)
@@ -130,19 +139,45 @@ def compute(
     return shards
 
 
-def _whole(data: Path) -> list[str] | None:
+def _keys_of_whole(path: Path) -> list[str] | None:
+    """The keys of a shard; None where there is no whole one, once what there was is thrown away."""
+    from safetensors import SafetensorError, safe_open
+
     try:
-        marker = json.loads(data.with_suffix(".done").read_text())
-        whole = marker["content"] == fingerprint.of_bytes(data.read_bytes())
-        return marker["keys"] if whole else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        with safe_open(path, "np") as file:
+            said = file.metadata()
+            keys = json.loads(said["keys"])
+            whole = said["content"] == _digest(
+                keys, {name: file.get_tensor(name) for name in sorted(file.keys())}
+            )
+    except FileNotFoundError:
+        return None  # another process threw it away
+    except PermissionError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        whole = False
+    if whole:
+        return keys
+    path.unlink(missing_ok=True)
+    warnings.warn(f"threw away {path}: cut short or damaged; its items are computed again", stacklevel=4)
+    return None
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+def _digest(keys: list[str], arrays: Arrays) -> str:
+    parts = [json.dumps(keys).encode()]
+    for name in sorted(arrays):
+        parts += [f"{name} {arrays[name].dtype} {arrays[name].shape}".encode(), arrays[name].tobytes()]
+    return fingerprint.of_bytes(*parts)
+
+
+def _read(path: Path, rows: np.ndarray, only: Sequence[str] | None) -> Arrays:
+    """The rows, ascending, of a shard's arrays."""
+    from safetensors import safe_open
+
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) > _FAR) + 1)
+    with safe_open(path, "np") as file:
+        slices = {name: file.get_slice(name) for name in sorted(only or file.keys())}
+        return {
+            name: np.concatenate([part[int(run[0]) : int(run[-1]) + 1][run - run[0]] for run in runs])
+            for name, part in slices.items()
+        }

@@ -6,6 +6,8 @@ stores have equal bytes. Each group `<modality>/<split>` (`image/test`, `text/cl
 - `features (item, feature)`: the tower's output, float32, not normalised;
 - `preprojection (item, width)`: what the tower's projection is applied to, where that can be told apart;
 - `tokens (item, token, embedding)` and `loss (item)`: in an inversion store, what was learned and its final loss;
+- `snapshots (item, step, feature)`, `snapshot_loss (item, step)`, `snapshot_tokens (item, step, token, embedding)`: in
+  an inversion store that kept them, the features, losses and tokens at the steps named by `step (step)`;
 - `id`, `group`, `rank`, `label.<labelling>`, `truncated` `(item)`: the manifest's columns.
 
 The root's attributes are the provenance. Arrays carry dimension names, so xarray reads a group:
@@ -14,25 +16,43 @@ The root's attributes are the provenance. Arrays carry dimension names, so xarra
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
+import struct
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
+from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from zarr.codecs import ZstdCodec
 from zarr.storage import ZipStore
+
+from crossgap import temporary
+
+if TYPE_CHECKING:
+    from zarr.abc.store import ByteRequest
+    from zarr.core.buffer import Buffer, BufferPrototype
 
 FORMAT = "crossgap-features/1"
 ROWS_A_CHUNK = 1024
 ROWS_A_SHARD = 8192
-_SECOND_DIMENSION = {"features": ("feature",), "preprojection": ("width",), "tokens": ("token", "embedding")}
+BYTES_A_SHARD = 128 << 20  # arrays with wider rows than this allows have fewer of them in a chunk and a shard
+_INNER_DIMENSIONS = {
+    "features": ("feature",),
+    "preprojection": ("width",),
+    "tokens": ("token", "embedding"),
+    "snapshots": ("step", "feature"),
+    "snapshot_loss": ("step",),
+    "snapshot_tokens": ("step", "token", "embedding"),
+}
+_DAMAGE = (OSError, ValueError, RuntimeError, zipfile.BadZipFile)
 
 
 class StoreError(ValueError):
@@ -53,16 +73,44 @@ class Group:
         return array in self.zarr_group
 
     def __getitem__(self, array: str) -> np.ndarray:
-        if array not in self.zarr_group:
-            held = ", ".join(sorted(self.zarr_group.array_keys()))
-            raise StoreError(f"{self.name} of {self.zarr_group.store} has no {array!r}; it holds {held}")
+        with self._reading(array) as values:
+            return _as_objects(values[:])
+
+    def rows(self, array: str, positions: np.ndarray) -> np.ndarray:
+        """The rows of an array at these positions `(n)`, in any order, reading only the chunks that hold them.
+
+        Raises:
+            StoreError: no such array, or a damaged one.
+            IndexError: a position beyond the items.
+        """
+        positions = np.asarray(positions, np.int64)
+        unique, back = np.unique(positions, return_inverse=True)
+        if len(unique) and not 0 <= unique[0] <= unique[-1] < len(self):
+            raise IndexError(f"{self.name} has {len(self)} items, none at {unique[0]} or {unique[-1]}")
+        with self._reading(array) as values:
+            # consecutive rows as a slice: an index array costs zarr a lookup a row
+            dense = len(unique) and unique[-1] - unique[0] < 2 * len(unique)
+            if dense:
+                return _as_objects(values[unique[0] : unique[-1] + 1][positions - unique[0]])
+            return _as_objects(values.oindex[unique][back])
+
+    @contextmanager
+    def _reading(self, array: str) -> Iterator[zarr.Array]:
+        if array not in self._arrays:
+            if array not in self.zarr_group:
+                held = ", ".join(sorted(self.zarr_group.array_keys()))
+                raise StoreError(f"{self.name} of {self.zarr_group.store} has no {array!r}; it holds {held}")
+            self._arrays[array] = self.zarr_group[array]
         try:
-            values = self.zarr_group[array][:]
-        except (OSError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+            yield self._arrays[array]
+        except _DAMAGE as error:
             raise StoreError(
                 f"{self.name} of {self.zarr_group.store}: {array!r} is damaged: {error}"
             ) from error
-        return values.astype(object) if values.dtype.kind == "T" else values
+
+    @cached_property
+    def _arrays(self) -> dict[str, zarr.Array]:
+        return {}
 
     @cached_property
     def features(self) -> np.ndarray:
@@ -83,6 +131,21 @@ class Group:
     def losses(self) -> np.ndarray:
         """`(item)` final 1 − cosine, in an inversion store."""
         return self["loss"]
+
+    @cached_property
+    def steps(self) -> np.ndarray:
+        """`(step)` int64, ascending: the steps that snapshots were kept of, in an inversion store that has them."""
+        return self["step"]
+
+    @cached_property
+    def snapshots(self) -> np.ndarray:
+        """`(item, step, feature)` float32, the features at each of `steps`."""
+        return self["snapshots"]
+
+    @cached_property
+    def snapshot_losses(self) -> np.ndarray:
+        """`(item, step)` float32, 1 − cosine at each of `steps`."""
+        return self["snapshot_loss"]
 
     @cached_property
     def ids(self) -> np.ndarray:
@@ -125,7 +188,13 @@ class Store:
             raise StoreError(
                 f"{self.path} has no group {name!r}; it holds {', '.join(self.groups) or 'none'}"
             )
-        return Group(name, self.zarr_group[name])
+        if name not in self._opened:
+            self._opened[name] = Group(name, self.zarr_group[name])
+        return self._opened[name]
+
+    @cached_property
+    def _opened(self) -> dict[str, Group]:
+        return {}
 
 
 def open_store(path: str | Path) -> Store:
@@ -136,7 +205,7 @@ def open_store(path: str | Path) -> Store:
     """
     path = Path(path)
     try:
-        group = zarr.open_group(ZipStore(path, mode="r"), mode="r", zarr_format=3)
+        group = zarr.open_group(_Zip(path), mode="r", zarr_format=3)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise StoreError(f"{path} holds no feature store: {error}") from None
     if group.attrs.get("format") != FORMAT:
@@ -144,32 +213,100 @@ def open_store(path: str | Path) -> Store:
     return Store(path, group)
 
 
+class _Zip(ZipStore):
+    """A zip to read, whose entries are stored: a part of one is read without what lies before it in the entry."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, mode="r")
+        self._index()
+
+    def _index(self) -> None:
+        self._archive = zipfile.ZipFile(self.path)
+        stored = (entry for entry in self._archive.infolist() if entry.compress_type == zipfile.ZIP_STORED)
+        self._stored = {entry.filename: entry for entry in stored}
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = ("_archive", "_stored")
+        return {name: held for name, held in super().__getstate__().items() if name not in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._index()
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        entry, file = self._stored.get(key), self._archive.fp
+        if entry is None or not isinstance(byte_range, (RangeByteRequest, SuffixByteRequest)):
+            return await super().get(key, prototype, byte_range)
+        file.seek(entry.header_offset + 26)  # the lengths of the two fields before the content
+        content = entry.header_offset + 30 + sum(struct.unpack("<HH", file.read(4)))
+        if isinstance(byte_range, SuffixByteRequest):
+            start, stop = max(0, entry.file_size - byte_range.suffix), entry.file_size
+        else:
+            start, stop = byte_range.start, min(byte_range.end, entry.file_size)
+        file.seek(content + start)
+        return prototype.buffer.from_bytes(file.read(stop - start))
+
+
 @dataclass(frozen=True)
 class Writer:
     zarr_group: zarr.Group
 
     def add(
-        self, name: str, columns: dict[str, np.ndarray], blocks: Iterable[dict[str, np.ndarray]] = ()
+        self,
+        name: str,
+        columns: dict[str, np.ndarray],
+        blocks: Iterable[dict[str, np.ndarray]] = (),
     ) -> None:
-        """Write one group: `columns` whole, and the arrays of `blocks`, of `ROWS_A_SHARD` rows each, as they come."""
+        """Write one group.
+
+        Args:
+            columns: `(item)` each, among them `id`; and coordinates of other dimensions, `step (step)`.
+            blocks: arrays of consecutive items, as many a block as is convenient; written as they come.
+        """
         group = self.zarr_group.create_group(name)
         rows = len(columns["id"])
         for column, values in columns.items():
-            values = np.asarray(values)
-            kind = str if values.dtype.kind in "OUT" else values.dtype
-            array = group.create_array(
-                column, shape=(rows,), dtype=kind, chunks=(max(rows, 1),), dimension_names=("item",)
-            )
-            array[:] = values
-        done = 0
-        for block in blocks:
+            _write_column(group, column, values)
+        streams: dict[str, _Stream] = {}
+        for number, block in enumerate(blocks):
+            if number and block.keys() != streams.keys():
+                raise ValueError(f"{name}: a block has {sorted(block)}, those before it {sorted(streams)}")
             for key, values in block.items():
-                if key not in group:
-                    _create(group, key, rows, values)
-                group[key][done : done + len(values)] = values
-            done += len(values)
-        if done not in (0, rows):
-            raise ValueError(f"{name}: {done} rows of arrays for {rows} items")
+                if key not in streams:
+                    streams[key] = _Stream(_create(group, key, rows, values))
+                streams[key].write(values)
+        for key, stream in streams.items():
+            if stream.flush() != rows:
+                raise ValueError(f"{name}: {stream.done} rows of {key!r} for {rows} items")
+
+
+class _Stream:
+    """Rows on their way into an array, held back until they fill one of its files."""
+
+    def __init__(self, array: zarr.Array) -> None:
+        self.array, self.done, self.waiting = array, 0, []
+        self.rows_a_file = (array.shards or array.chunks)[0]
+
+    def write(self, values: np.ndarray) -> None:
+        while len(values):
+            room = self.rows_a_file - sum(map(len, self.waiting))
+            self.waiting.append(values[:room])
+            values = values[room:]
+            if sum(map(len, self.waiting)) == self.rows_a_file:
+                self.flush()
+
+    def flush(self) -> int:
+        """Write what waits; the number of rows written so far, none beyond the array."""
+        if self.waiting:
+            rows = self.waiting[0] if len(self.waiting) == 1 else np.concatenate(self.waiting)
+            self.waiting = []
+            rest = self.array.shape[0] - self.done
+            if rest > 0:
+                self.array[self.done : self.done + len(rows)] = rows[:rest]
+            self.done += len(rows)
+        return self.done
 
 
 @contextmanager
@@ -178,42 +315,81 @@ def creating(path: str | Path, scratch: str | Path, provenance: dict[str, Any]) 
 
     Args:
         path: where the finished store will lie; what is there is replaced.
-        scratch: a folder for the store in progress, on the same file system for the move to be atomic.
+        scratch: a folder for the store in progress; the fastest if on the same file system.
         provenance: the attributes of the root, JSON-able.
+
+    Raises:
+        DiskFullError: there is no room for the store; what lay at `path` still does.
     """
-    path, building = Path(path), Path(scratch) / f"assembling-{os.getpid()}"
-    packed = building.with_suffix(".zip")
-    shutil.rmtree(building, ignore_errors=True)
-    root = zarr.open_group(building, mode="w", zarr_format=3)
-    try:
-        yield Writer(root)
-        root.attrs.update({**provenance, "format": FORMAT})
-        _pack(building, packed)
+    path, scratch = Path(path), Path(scratch)
+    scratch.mkdir(parents=True, exist_ok=True)
+    temporary.remove_leftovers(scratch)
+    assembling = scratch / "assembling"
+    with temporary.named(assembling) as building, temporary.named(assembling) as packed:
+        with temporary.room_for(path, folder=scratch):
+            root = zarr.open_group(building, mode="w", zarr_format=3)
+            yield Writer(root)
+            root.attrs.update({**provenance, "format": FORMAT})
+        with temporary.room_for(path, _size(building), folder=scratch):
+            _pack(building, packed)
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(packed, path)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-        packed.unlink(missing_ok=True)
+        temporary.move(packed, path)
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _pack(folder: Path, target: Path) -> None:
-    """A zip of the folder's files, stored, in order and without dates: equal content, equal bytes."""
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            entry = zipfile.ZipInfo(file.relative_to(folder).as_posix())
-            with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as out:
-                shutil.copyfileobj(source, out, 1 << 22)
+    """A zip of the folder's files, stored, in order and without dates: equal content, equal bytes.
+
+    Each file goes once it is packed: the disk never holds the store twice.
+    """
+    with target.open("wb") as out:
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+            for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+                entry = zipfile.ZipInfo(file.relative_to(folder).as_posix())
+                with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as packed:
+                    shutil.copyfileobj(source, packed, 1 << 22)
+                file.unlink()
+        out.flush()
+        os.fsync(out.fileno())
 
 
-def _create(group: zarr.Group, name: str, rows: int, like: np.ndarray) -> None:
+def _as_objects(values: np.ndarray) -> np.ndarray:
+    """Strings as objects, everything else as it is."""
+    return values.astype(object) if values.dtype.kind == "T" else values
+
+
+def _write_column(group: zarr.Group, name: str, values: np.ndarray) -> None:
+    values = np.asarray(values)
+    kind = str if values.dtype.kind in "OUT" else values.dtype
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        dtype=kind,
+        chunks=(max(len(values), 1),),
+        dimension_names=("step" if name == "step" else "item",),
+    )
+    array[:] = values
+
+
+def _create(group: zarr.Group, name: str, rows: int, like: np.ndarray) -> zarr.Array:
     inner = like.shape[1:]
-    small = rows <= ROWS_A_CHUNK
-    group.create_array(
+    dimensions = _INNER_DIMENSIONS.get(name, ())
+    rows_a_shard = ROWS_A_SHARD
+    while rows_a_shard > 1 and rows_a_shard * like.dtype.itemsize * math.prod(inner) > BYTES_A_SHARD:
+        rows_a_shard //= 2
+    rows_a_chunk = min(ROWS_A_CHUNK, rows_a_shard)
+    small = rows <= rows_a_chunk
+    # one step of all items is what is read together
+    steps = [1 if dimension == "step" else size for dimension, size in zip(dimensions, inner, strict=True)]
+    return group.create_array(
         name,
         shape=(rows, *inner),
         dtype=like.dtype,
-        chunks=(rows if small else ROWS_A_CHUNK, *inner),
-        shards=None if small else (ROWS_A_SHARD, *inner),
+        chunks=(rows if small else rows_a_chunk, *steps),
+        shards=None if small else (rows_a_shard, *inner),
         compressors=ZstdCodec(level=0, checksum=True),
-        dimension_names=("item", *_SECOND_DIMENSION.get(name, ())),
+        dimension_names=("item", *dimensions),
     )

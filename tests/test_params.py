@@ -157,6 +157,17 @@ WRONG = [
         "backbones.nano.weights.sha256: give the 64 hexadecimal digits",
     ),
     ("machine/device", "gpu", "machine.device: give auto, cpu, mps, cuda or cuda:N (got 'gpu')"),
+    ("machine/engine", "spark", "machine.engine: Input should be 'local' or 'ray' (got 'spark')"),
+    (
+        "machine/ray",
+        {"address": "somewhere"},
+        "machine.ray.address: give auto, the host:port of a running Ray cluster, or null to start one",
+    ),
+    (
+        "machine/ray",
+        {"workers": 0},
+        "machine.ray.workers: Input should be greater than or equal to 1 (got 0)",
+    ),
     (
         "datasets/photos/on_problem",
         "skip",

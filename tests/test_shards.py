@@ -2,20 +2,27 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
-from crossgap import shards
+from crossgap import shards, store, temporary
 
 
 def row(key: str) -> np.ndarray:
@@ -68,52 +75,12 @@ def test_what_was_whole_when_a_run_died_is_not_computed_again(tmp_path) -> None:
     assert run(KEYS, tmp_path)[0] == []
 
 
-KILLED = """
-import sys, time
-from pathlib import Path
-import numpy as np
-from crossgap import shards
-
-scratch, log = sys.argv[1:]
-keys = [f"item-{number:03}" for number in range(10)]
-
-def work(cuts, advance):
-    for cut in cuts:
-        with open(log, "a") as file:
-            file.writelines(keys[position] + "\\n" for position in cut)
-        if len(cuts) == 5 and cut[0] == 4:
-            time.sleep(600)  # in the middle of the third shard, until it is killed
-        names = [keys[position] for position in cut]
-        yield {
-            "value": np.array([[len(n), sum(n.encode()) / 7] for n in names], np.float32),
-            "size": np.array([len(n) for n in names]),
-        }
-
-shards.compute(keys, work, scratch, {"seed": 0}, size=2)
-"""
-
-
-def test_a_process_killed_in_the_middle_of_a_shard_leaves_the_shards_before_it(tmp_path) -> None:
-    log = tmp_path / "log"
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "scratch"), str(log)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not (log.exists() and "item-004" in log.read_text()):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert len(list((tmp_path / "scratch").rglob("*.done"))) == 2
-    log.unlink()
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-    assert log.read_text().split() == KEYS[4:]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        check(shards.Shards.of(tmp_path / "scratch", {"seed": 0}), KEYS)
-
-
 def _truncate(data: Path) -> None:
     data.write_bytes(data.read_bytes()[:-3])
+
+
+def _lengthen(data: Path) -> None:
+    data.write_bytes(data.read_bytes() + b"more")
 
 
 def _flip_a_bit(data: Path) -> None:
@@ -126,20 +93,18 @@ def _empty(data: Path) -> None:
     data.write_bytes(b"")
 
 
-def _unmark(data: Path) -> None:
-    data.with_suffix(".done").unlink()
+def _foreign(data: Path) -> None:
+    save_file({"value": np.zeros((4, 2), np.float32)}, data)
 
 
-def _cut_the_marker(data: Path) -> None:
-    marker = data.with_suffix(".done")
-    marker.write_text(marker.read_text()[:-2])
+def _claim_other_keys(data: Path) -> None:
+    with safe_open(data, "np") as file:
+        arrays = {name: file.get_tensor(name) for name in ("value", "size")}
+        said = {**file.metadata(), "keys": json.dumps(["another", *_keys(data)[1:]])}
+    save_file(arrays, data, said)
 
 
-def _foreign_marker(data: Path) -> None:
-    data.with_suffix(".done").write_text("[1, 2]")
-
-
-DAMAGES = [_truncate, _flip_a_bit, _empty, _unmark, _cut_the_marker, _foreign_marker]
+DAMAGES = [_truncate, _lengthen, _flip_a_bit, _empty, _foreign, _claim_other_keys]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -152,19 +117,63 @@ def test_a_shard_that_is_not_whole_is_thrown_away_by_name_and_computed_again(tmp
     assert victim.name in str(caught[0].message) and len(caught) == 1
     assert computed == KEYS[4:8]
     check(done, KEYS)
-    assert victim.exists() and run(KEYS, tmp_path)[0] == []
+    assert not victim.exists() and run(KEYS, tmp_path)[0] == []
 
 
 def _keys(data: Path) -> list[str]:
-    return json.loads(data.with_suffix(".done").read_text())["keys"]
+    with safe_open(data, "np") as file:
+        return json.loads(file.metadata()["keys"])
 
 
-def test_files_left_half_written_are_removed(tmp_path) -> None:
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_no_flipped_bit_and_no_cut_goes_unnoticed(data) -> None:
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _, done = run(KEYS[:4], scratch)
+        (path,) = done.folder.glob("*.safetensors")
+        content = bytearray(path.read_bytes())
+        header = 8 + int.from_bytes(content[:8], "little")
+        first, last = data.draw(st.sampled_from([(0, 7), (8, header - 1), (header, len(content) - 1)]))
+        at = data.draw(st.integers(first, last))
+        if data.draw(st.booleans()):
+            content[at] ^= 1 << data.draw(st.integers(0, 7))
+        else:
+            del content[at:]
+        path.write_bytes(content)
+        assert shards.Shards.of(scratch, {"seed": 0}).missing(KEYS[:4]) == [0, 1, 2, 3]
+        assert not path.exists()
+
+
+def test_leftovers_of_the_dead_are_removed_and_those_of_the_living_stay(tmp_path) -> None:
     _, done = run(KEYS, tmp_path)
-    leftover = done.folder / "0123.safetensors.77.tmp"
-    leftover.write_bytes(b"half")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    host = temporary._HOST
+    names = {
+        "of a dead process": f"ab.safetensors.{host}.{ended.pid}.0123abcd.tmp",
+        "of an earlier process of our id": f"ab.safetensors.{host}.{os.getpid()}.0123abcd.tmp",
+        "of a living process": f"ab.safetensors.{host}.{os.getppid()}.0123abcd.tmp",
+        "of another host": f"ab.safetensors.not-{host}.{ended.pid}.0123abcd.tmp",
+        "of no process": "notes.tmp",
+    }
+    for name in names.values():
+        (done.folder / name).write_bytes(b"half")
     assert run(KEYS, tmp_path)[0] == []
-    assert not leftover.exists()
+    stay = {whose for whose, name in names.items() if (done.folder / name).exists()}
+    assert stay == {"of a living process", "of another host", "of no process"}
+
+
+def test_a_shard_that_nobody_may_read_is_an_error_and_stays(tmp_path, monkeypatch) -> None:
+    _, done = run(KEYS, tmp_path)
+
+    def refuses(path, framework):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("safetensors.safe_open", refuses)
+    with pytest.raises(PermissionError):
+        run(KEYS, tmp_path)
+    assert len(list(done.folder.glob("*.safetensors"))) == 3
 
 
 def test_a_grown_and_reordered_dataset_computes_its_new_items_only(tmp_path) -> None:
@@ -218,6 +227,29 @@ def test_blocks_are_consecutive_and_cover_everything(tmp_path) -> None:
     np.testing.assert_array_equal(joined, np.stack([row(key) for key in KEYS[::-1]]))
 
 
+def test_only_the_arrays_asked_for_are_read(tmp_path) -> None:
+    _, done = run(KEYS, tmp_path)
+    blocks = list(done.blocks(KEYS, 6, only=["size"]))
+    assert [list(block) for block in blocks] == [["size"], ["size"]]
+    assert np.concatenate([block["size"] for block in blocks]).tolist() == [len(key) for key in KEYS]
+
+
+def test_blocks_in_order_open_each_shard_once_a_block_and_hold_none(tmp_path, monkeypatch) -> None:
+    keys = [f"{number:04}" for number in range(1000)]
+    _, done = run(keys, tmp_path, size=100)
+    opened, read = [], shards._read
+    monkeypatch.setattr(shards, "_read", lambda path, *more: (opened.append(path), read(path, *more))[1])
+    assert sum(len(block["value"]) for block in done.blocks(keys, 250)) == 1000
+    assert len(opened) == 12
+    assert not any(isinstance(held, np.ndarray) for held in vars(done).values())
+
+
+def test_rows_that_lie_far_apart_in_a_shard_come_right(tmp_path) -> None:
+    keys = [f"{number:04}" for number in range(1000)]
+    _, done = run(keys, tmp_path, size=600)
+    check(done, [keys[number] for number in (999, 0, 599, 600, 599, 300, 301, 2)])
+
+
 def test_nothing_to_do_asks_for_no_work(tmp_path) -> None:
     def refuses(cuts, advance):
         raise AssertionError("called")
@@ -247,3 +279,235 @@ def test_no_result_depends_on_shard_size_order_or_interruption(keys, sizes, data
         computed += more
         check(done, keys)
         assert sorted(computed) == sorted(set(keys))
+
+
+WARM = """
+import json, os, resource, signal, sys, time
+import numpy as np
+from crossgap import shards, store
+
+def job(scratch, path, log, size=6, pause=0.004, file_limit=None, tidy=False):
+    if tidy:  # as stages do
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    if file_limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, resource.RLIM_INFINITY))
+    keys = [f"item-{number:03}" for number in range(60)]
+
+    def work(cuts, advance):
+        for cut in cuts:
+            names = [keys[position] for position in cut]
+            with open(log, "a") as file:
+                file.writelines(name + "\\n" for name in names)
+            time.sleep(pause)
+            yield {"features": np.stack([np.random.default_rng(int(n[5:])).normal(size=200) for n in names])}
+
+    done = shards.compute(keys, work, scratch, {"seed": 0}, size=size)
+    with store.creating(path, scratch, {"made": "of keys"}) as writer:
+        writer.add("image/test", {"id": np.array(keys, object)}, done.blocks(keys, 7))
+
+for line in sys.stdin:
+    process = os.fork()
+    if not process:
+        try:
+            job(**json.loads(line))
+        except SystemExit as end:
+            os._exit(end.code)
+        except OSError as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    print(process, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+"""
+
+
+class Warm:
+    """A process that has imported everything and forks a child for each job: sixty items, shards, then a store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.said = (folder / "said").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", WARM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.said,
+            text=True,
+            cwd=Path(__file__).parents[1],
+            env={**os.environ, "TQDM_DISABLE": "1"},
+        )
+
+    def start(self, folder: Path, name: str = "store.zip", **more) -> int:
+        places = {"scratch": folder / "scratch", "path": folder / name, "log": folder / "log"}
+        job = {**{place: str(path) for place, path in places.items()}, **more}
+        print(json.dumps(job), file=self.process.stdin, flush=True)
+        return int(self.process.stdout.readline())
+
+    def ended(self) -> int:
+        """The exit status of the job, a signal's number negated."""
+        return int(self.process.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory) -> Iterator[list[Warm]]:
+    """Two of them."""
+    made = [Warm(tmp_path_factory.mktemp("warm")) for _ in range(2)]
+    yield made
+    for each in made:
+        each.process.stdin.close()
+        each.process.wait()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(warm, tmp_path_factory) -> tuple[bytes, float]:
+    """The store's bytes of a run that nothing disturbs, and how long it takes."""
+    lives = []
+    for _ in range(3):  # the first is slower
+        folder = tmp_path_factory.mktemp("undisturbed")
+        start = time.monotonic()
+        warm[0].start(folder)
+        assert warm[0].ended() == 0
+        lives.append(time.monotonic() - start)
+    return (folder / "store.zip").read_bytes(), min(lives)
+
+
+@pytest.mark.parametrize(
+    "number, tidy, expected",
+    [(signal.SIGKILL, False, -9), (signal.SIGTERM, True, 143)],
+    ids=["kill -9", "SIGTERM"],
+)
+def test_thirty_kills_at_any_moment_change_no_byte(
+    warm, undisturbed, tmp_path, number, tidy, expected
+) -> None:
+    rng = random.Random(f"{number} {tidy}")
+    folder, scratch, log = tmp_path / "run", tmp_path / "run/scratch", tmp_path / "run/log"
+    whole, life = undisturbed
+    kills = in_assembling = littered = 0
+    while kills < 30:
+        folder.mkdir()
+        killed = 0
+        while True:
+            process = warm[0].start(folder, tidy=tidy)
+            if killed % 2:
+                time.sleep(rng.uniform(0, life))
+            else:  # the store takes a small part of a life
+                while not list(scratch.glob("assembling*")) and psutil.pid_exists(process):
+                    time.sleep(0.0005)
+                time.sleep(rng.uniform(0, life / 8))
+            if killed < 12:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, number)
+            ended = warm[0].ended()
+            assert ended in (0, expected, -number)  # the last: before a handler is there
+            if ended == 0:
+                break
+            killed += 1
+            littered += bool(list(folder.rglob("*.tmp")))
+            in_assembling += bool(list(scratch.glob("assembling*")))
+        assert (folder / "store.zip").read_bytes() == whole
+        assert list(folder.rglob("*.tmp")) == []
+        computed = log.read_text().split()
+        assert set(computed) == {f"item-{n:03}" for n in range(60)}
+        assert len(computed) <= 60 + 6 * killed, "more than a shard a kill was computed again"
+        kills += killed
+        shutil.rmtree(folder)
+    assert littered <= 3 if tidy else in_assembling > 0
+
+
+def test_two_processes_in_one_folder_both_end_right(warm, undisturbed, tmp_path) -> None:
+    rng = random.Random(0)
+    whole, life = undisturbed
+    for attempt in range(12):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        first = warm[0].start(folder, "one.zip")
+        time.sleep(rng.uniform(0, life / 2))
+        warm[1].start(folder, "two.zip", size=rng.choice([5, 6, 7]))
+        if attempt % 2:  # one of them is killed, and its successor finds files of a living process
+            time.sleep(rng.uniform(0, life / 2))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(first, signal.SIGKILL)
+            if warm[0].ended():
+                warm[0].start(folder, "one.zip", size=5)
+                assert warm[0].ended() == 0
+        else:
+            assert warm[0].ended() == 0
+        assert warm[1].ended() == 0
+        assert (folder / "one.zip").read_bytes() == (folder / "two.zip").read_bytes() == whole
+        check_nothing_left(folder)
+
+
+def check_nothing_left(folder: Path) -> None:
+    shards.Shards.of(folder / "scratch", {"seed": 0})
+    temporary.remove_leftovers(folder / "scratch")
+    assert list(folder.rglob("*.tmp")) == []
+
+
+def test_a_file_that_may_not_grow_is_an_error_that_says_how_much_it_needs(
+    warm, undisturbed, tmp_path
+) -> None:
+    whole, _ = undisturbed
+    warm[0].start(tmp_path, file_limit=8000)
+    assert warm[0].ended() == 1
+    warm[0].said.seek(0)
+    said = warm[0].said.read()
+    assert "DiskFullError: no room for" in said and ".safetensors of 9.8" in said, said
+    assert "what is whole is kept: make room and run it again" in said
+    check_nothing_left(tmp_path)
+    warm[0].start(tmp_path, file_limit=len(whole) - 100)
+    assert warm[0].ended() == 1
+    warm[0].said.seek(0)
+    assert f"no room for {tmp_path}/store.zip of" in warm[0].said.read()
+    check_nothing_left(tmp_path)
+    assert not (tmp_path / "store.zip").exists()
+    computed = (tmp_path / "log").read_text().split()
+    warm[0].start(tmp_path)
+    assert warm[0].ended() == 0
+    assert (tmp_path / "store.zip").read_bytes() == whole
+    assert (tmp_path / "log").read_text().split() == computed, "all shards were whole"
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "none", disk], check=False).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def resize(disk: Path, size: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={size}", disk], check=True)
+
+
+def test_a_full_disk_keeps_what_is_whole_and_the_next_run_goes_on(small_disk, tmp_path) -> None:
+    keys = [f"{number:03}" for number in range(40)]
+    rows = {key: np.random.default_rng(int(key)).normal(size=2000).astype(np.float32) for key in keys}
+    computed = []
+
+    def work(cuts, advance):
+        for cut in cuts:
+            computed.extend(keys[position] for position in cut)
+            yield {"features": np.stack([rows[keys[position]] for position in cut])}
+
+    def attempt() -> None:
+        done = shards.compute(keys, work, small_disk / "scratch", {}, size=4)
+        with store.creating(small_disk / "s.zip", small_disk / "scratch", {}) as writer:
+            writer.add("image/test", {"id": np.array(keys, object)}, done.blocks(keys))
+
+    with pytest.raises(temporary.DiskFullError, match=r"no room for .*safetensors of 32\.\d kB.* free under"):
+        attempt()
+    assert list(small_disk.rglob("*.tmp")) == []
+    whole = len(list(small_disk.rglob("*.safetensors")))
+    assert whole == len(computed) // 4 - 1 >= 5
+    resize(small_disk, "450k")
+    with pytest.raises(temporary.DiskFullError, match=r"no room for .*s\.zip"):
+        attempt()
+    assert computed == [*keys[: 4 * whole + 4], *keys[4 * whole :]]
+    assert list(small_disk.rglob("*.tmp")) == [] and not (small_disk / "s.zip").exists()
+    resize(small_disk, "2m")
+    attempt()
+    assert len(computed) == 44
+    np.testing.assert_array_equal(
+        store.open_store(small_disk / "s.zip")["image/test"].features, np.stack(list(rows.values()))
+    )

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import errno
 import os
+import pickle
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -11,7 +15,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossgap import open_store, store
+from crossgap import open_store, store, temporary
 
 PROVENANCE = {"backbone": "nano", "fingerprint": "f" * 32, "nested": {"mean": [0.5, 0.25], "none": None}}
 IDS = np.array(["a/0.png", "ü", "日本語#1", "with space", "🦊", "c"], dtype=object)
@@ -156,7 +160,9 @@ def test_any_id_survives(tmp_path_factory, ids) -> None:
 
 
 def test_arrays_of_another_number_of_rows_than_ids_are_an_error(tmp_path) -> None:
-    with pytest.raises(ValueError, match=r"text/test: 5 rows of arrays for 6 items"):
+    with pytest.raises(
+        ValueError, match=r"text/test: 5 rows of '(features|preprojection|truncated)' for 6 items"
+    ):
         build(tmp_path / "s.zip", tmp_path, blocks=[arrays(5)])
     assert not (tmp_path / "s.zip").exists()
 
@@ -281,3 +287,197 @@ def test_a_relative_path_still_reads_after_the_working_directory_changed(path, t
     found = open_store(path.name)
     os.chdir(tmp_path)
     assert found["text/test"].features.shape == (6, 5)
+
+
+ROWS = 2 * store.ROWS_A_CHUNK + 300
+STEPS = np.array([5, 25, 150])
+
+
+@pytest.fixture(scope="module")
+def snapshots(tmp_path_factory) -> tuple[Path, dict[str, np.ndarray]]:
+    """An inversion store of several chunks, with snapshots, and what is in it."""
+    rng = np.random.default_rng(3)
+    shapes = {
+        "features": (4,),
+        "tokens": (2, 3),
+        "loss": (),
+        "snapshots": (3, 4),
+        "snapshot_loss": (3,),
+        "snapshot_tokens": (3, 2, 3),
+    }
+    held = {name: rng.normal(size=(ROWS, *inner)).astype(np.float32) for name, inner in shapes.items()}
+    path = tmp_path_factory.mktemp("snapshots") / "oti.zarr.zip"
+    write_inverted(path, held, 1000)
+    return path, held
+
+
+def write_inverted(path: Path, held: dict[str, np.ndarray], size: int) -> None:
+    ids = np.arange(ROWS).astype(str)
+    cuts = [slice(start, start + size) for start in range(0, ROWS, size)]
+    with store.creating(path, path.parent / "scratch", {}) as writer:
+        writer.add(
+            "image/test",
+            {"id": ids, "step": STEPS},
+            ({name: array[cut] for name, array in held.items()} for cut in cuts),
+        )
+
+
+def test_snapshots_lie_along_a_dimension_of_steps_and_are_cut_by_step(snapshots) -> None:
+    path, held = snapshots
+    group = open_store(path)["image/test"]
+    assert group.steps.tolist() == STEPS.tolist()
+    np.testing.assert_array_equal(group.snapshots, held["snapshots"])
+    np.testing.assert_array_equal(group.snapshot_losses, held["snapshot_loss"])
+    array = group.zarr_group["snapshots"]
+    assert array.chunks == (store.ROWS_A_CHUNK, 1, 4)
+    assert len(group) == ROWS
+    xarray = pytest.importorskip("xarray")
+    zipped = zarr.storage.ZipStore(path, mode="r")
+    read = xarray.open_zarr(zipped, group="image/test", consolidated=False)
+    assert read["snapshots"].dims == ("item", "step", "feature")
+    assert read["snapshot_loss"].dims == ("item", "step")
+    assert read["snapshot_tokens"].dims == ("item", "step", "token", "embedding")
+    at_25 = read["snapshots"].sel(step=25).values
+    np.testing.assert_array_equal(at_25, held["snapshots"][:, 1])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    name=st.sampled_from(["features", "loss", "tokens", "snapshots"]),
+    positions=st.lists(st.integers(0, ROWS - 1), max_size=20)
+    | st.integers(0, ROWS - 300).map(lambda start: list(range(start, start + 300))),
+)
+def test_rows_are_those_of_the_whole_array_in_the_order_asked_for(snapshots, name, positions) -> None:
+    path, held = snapshots
+    group = open_store(path)["image/test"]
+    found = group.rows(name, np.array(positions, int))
+    np.testing.assert_array_equal(found, held[name][positions])
+    assert found.dtype == held[name].dtype
+    assert group.rows("id", positions).tolist() == [str(position) for position in positions]
+
+
+@pytest.mark.parametrize("position", [-1, ROWS])
+def test_rows_beyond_the_items_are_an_error(snapshots, position) -> None:
+    with pytest.raises(IndexError, match=f"has {ROWS} items"):
+        open_store(snapshots[0])["image/test"].rows("features", [0, position])
+    with pytest.raises(store.StoreError, match="has no 'preprojection'"):
+        open_store(snapshots[0])["image/test"].rows("preprojection", [0])
+
+
+def test_rows_and_steps_read_only_the_chunks_that_hold_them(snapshots, monkeypatch) -> None:
+    path, held = snapshots
+    group = open_store(path)["image/test"]
+    read, get = [], store._Zip.get
+
+    async def counting(self, key, prototype, byte_range=None):
+        found = await get(self, key, prototype, byte_range)
+        read.append((key, 0 if found is None else len(found)))
+        return found
+
+    monkeypatch.setattr(store._Zip, "get", counting)
+    group.rows("snapshots", np.arange(1100, 1200))
+    parts = sum(size for key, size in read if "/c/" in key)
+    assert 0 < parts < held["snapshots"].nbytes / 2
+    read.clear()
+    np.testing.assert_array_equal(group.zarr_group["snapshots"][:, 2], held["snapshots"][:, 2])
+    parts = sum(size for key, size in read if "/c/" in key)
+    assert 0 < parts < held["snapshots"].nbytes / 2
+
+
+@pytest.mark.parametrize("size", [1, 777, store.ROWS_A_CHUNK, ROWS])
+def test_bytes_do_not_depend_on_the_cuts_that_came(snapshots, tmp_path, size) -> None:
+    path, held = snapshots
+    few = {name: held[name] for name in ("loss", "features")} if size == 1 else held
+    for name, cut in (("one", size), ("other", 300)):
+        write_inverted(tmp_path / name, few, cut)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+    if size != 1:
+        assert (tmp_path / "one").read_bytes() == path.read_bytes()
+
+
+def test_rows_too_wide_for_a_shard_are_cut_smaller(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(store, "BYTES_A_SHARD", 1 << 16)
+    tokens = np.random.default_rng(0).normal(size=(1500, 4, 16)).astype(np.float32)
+    with store.creating(tmp_path / "s.zip", tmp_path, {}) as writer:
+        blocks = ({"tokens": tokens[start : start + 400]} for start in range(0, 1500, 400))
+        writer.add("image/test", {"id": np.arange(1500).astype(str)}, blocks)
+    group = open_store(tmp_path / "s.zip")["image/test"]
+    assert group.zarr_group["tokens"].shards == (256, 4, 16)
+    np.testing.assert_array_equal(group.tokens, tokens)
+
+
+def test_blocks_of_other_arrays_are_an_error(tmp_path) -> None:
+    blocks = [{"loss": np.zeros(2)}, {"loss": np.zeros(2), "features": np.zeros((2, 3))}]
+    with (
+        pytest.raises(ValueError, match=r"a block has \['features', 'loss'\], those before it \['loss'\]"),
+        store.creating(tmp_path / "s.zip", tmp_path, {}) as writer,
+    ):
+        writer.add("image/test", {"id": np.arange(4).astype(str)}, blocks)
+
+
+@pytest.mark.parametrize("rows", [5, 7, 2000])
+def test_too_few_or_too_many_rows_are_an_error_however_they_come(tmp_path, rows) -> None:
+    for size in (1000, 3):
+        blocks = ({"loss": np.zeros(min(size, rows - at))} for at in range(0, rows, size))
+        with (
+            pytest.raises(ValueError, match=f"{rows} rows of 'loss' for 6 items"),
+            store.creating(tmp_path / "s.zip", tmp_path, {}) as writer,
+        ):
+            writer.add("image/test", {"id": np.arange(6).astype(str)}, blocks)
+
+
+def test_a_group_is_opened_and_its_arrays_read_once(path) -> None:
+    found = open_store(path)
+    assert found["text/test"] is found["text/test"]
+    assert found["text/test"].features is found["text/test"].features
+
+
+def test_a_store_can_be_sent_to_another_process(path) -> None:
+    sent = pickle.loads(pickle.dumps(open_store(path)))
+    np.testing.assert_array_equal(sent["text/test"].features, arrays(6)["features"])
+
+
+def test_what_a_killed_process_was_assembling_is_removed(path, tmp_path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    scratch = tmp_path / "scratch"
+    (scratch / f"assembling.{temporary._HOST}.{ended.pid}.0123abcd.tmp" / "image").mkdir(parents=True)
+    (scratch / f"assembling.{temporary._HOST}.{ended.pid}.4567abcd.tmp").write_bytes(b"half a zip")
+    living = scratch / f"assembling.{temporary._HOST}.{os.getppid()}.0123abcd.tmp"
+    living.mkdir()
+    build(path, scratch)
+    assert list(scratch.iterdir()) == [living]
+
+
+def test_a_scratch_folder_on_another_file_system_will_do(tmp_path, monkeypatch) -> None:
+    replace = os.replace
+
+    def refuses(source, target):
+        if Path(source).parent != Path(target).parent:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuses)
+    build(tmp_path / "to" / "s.zip", tmp_path / "scratch")
+    assert open_store(tmp_path / "to" / "s.zip").groups == ["image/train", "text/test"]
+    assert [entry.name for entry in (tmp_path / "to").iterdir()] == ["s.zip"]
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_says_what_has_no_room_and_leaves_no_half_store(
+    path, tmp_path, monkeypatch, number
+) -> None:
+    before = path.read_bytes()
+
+    def fills_up(source, out, size):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(shutil, "copyfileobj", fills_up)
+    expected = (
+        rf"no room for .*native\.zarr\.zip of .*B: {os.strerror(number)}, with .*B free under .*scratch"
+    )
+    with pytest.raises(temporary.DiskFullError, match=expected):
+        build(path, tmp_path / "scratch")
+    assert path.read_bytes() == before
+    assert list((tmp_path / "scratch").iterdir()) == []

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 Product = Callable[[Tensor], Tensor]
+PACKED_FROM = 1 << 17  # elements of a weight; with fewer, oneDNN's call costs what packing saves
 
 
 def frozen(weight: Tensor, bias: Tensor | None = None) -> Product:
@@ -37,6 +38,7 @@ def frozen(weight: Tensor, bias: Tensor | None = None) -> Product:
 def _packs(weight: Tensor) -> bool:
     return (
         weight.device.type == "cpu"
+        and weight.numel() >= PACKED_FROM
         and weight.dtype == torch.float32
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")

@@ -76,7 +76,7 @@ def invert_store(
     }
     whole, set_aside = {}, {}
     for name, held in items.items():
-        losses = done[name].blocks(keys[name], store.ROWS_A_SHARD, only=("loss",))
+        losses = done[name].blocks(keys[name], only=("loss",))
         finite = np.concatenate([np.isfinite(block["loss"]) for block in losses]) if keys[name] else []
         whole[name] = np.flatnonzero(finite)
         set_aside[name] = held.ids[np.flatnonzero(np.logical_not(finite))].tolist()
@@ -95,7 +95,7 @@ def invert_store(
             columns = {"id": held.ids[whole[name]]}
             if recipe.reached:
                 columns["step"] = np.array(recipe.reached)
-            writer.add(name, columns, done[name].blocks(found, store.ROWS_A_SHARD))
+            writer.add(name, columns, done[name].blocks(found))
 
 
 @dataclass(frozen=True)

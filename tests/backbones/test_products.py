@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 
+from crossgap.backbones import products
 from crossgap.backbones.products import frozen
+
+
+@pytest.fixture(autouse=True, params=[0, products.PACKED_FROM], ids=["packed", "by size"])
+def packed_from(request, monkeypatch) -> None:
+    monkeypatch.setattr(products, "PACKED_FROM", request.param)
 
 
 @pytest.mark.parametrize("shape", [(7, 5), (3, 4, 5), (1, 1, 5), (1, 5)])
@@ -32,6 +38,18 @@ def test_layouts_other_than_rows_in_order_are_understood() -> None:
 def test_other_precisions_are_computed_as_they_are(dtype) -> None:
     weight, x = torch.randn(6, 5, dtype=dtype), torch.randn(4, 5, dtype=dtype)
     assert torch.equal(frozen(weight)(x), torch.nn.functional.linear(x, weight))
+
+
+def test_large_weights_are_packed_and_small_ones_are_not(monkeypatch) -> None:
+    monkeypatch.setattr(products, "PACKED_FROM", 1 << 17)
+    packed = []
+    monkeypatch.setattr(
+        products, "_packs", lambda w, judge=products._packs: packed.append(judge(w)) or packed[-1]
+    )
+    for width in (128, 512):
+        weight, x = torch.randn(512, width), torch.randn(3, width)
+        torch.testing.assert_close(frozen(weight)(x), x @ weight.t(), rtol=1e-4, atol=1e-4)
+    assert packed == [False, torch.backends.mkldnn.is_available()]
 
 
 def test_without_onednn_the_product_is_torchs(monkeypatch) -> None:

@@ -4,12 +4,7 @@ last one left, since a fresh run for each would take minutes."""
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -143,51 +138,6 @@ def test_inversion_left_out_and_taken_up_again_is_evaluated(project):
     project.edit(**{"run.ovi": ["world"]})
     project.repro()
     assert "retrieval/ovi-text/group/mAP" in project.metrics("nano/world")
-
-
-def test_killed_stage_goes_on_where_it_stopped(project):
-    """SIGKILL to the stage's own process, once a shard is done."""
-    project.edit(**{"ovi.steps": 25})
-    scratch = project / "data/scratch/ovi"
-    old = set(scratch.glob("*/*.done"))
-    run = subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", "ovi@nano-world"],
-        cwd=project.folder,
-        env=project.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    while not (new := set(scratch.glob("*/*.done")) - old):
-        assert run.poll() is None, run.communicate()[0]
-        time.sleep(0.005)
-    os.kill(process_of("stages/ovi.py", project.folder), signal.SIGKILL)
-    printed = run.communicate(timeout=60)[0]
-    assert run.returncode != 0, printed
-    survived = {
-        path: path.stat().st_mtime_ns for done in new for path in (done, done.with_suffix(".safetensors"))
-    }
-
-    printed = project.dvc("repro", "ovi@nano-world")
-    held = re.search(r"ovi text/classes: +\d+%\S* (\d+)/(\d+)", printed)
-    assert 0 < int(held[1]) < int(held[2]), f"it must start from the shards that were done:\n{printed}"
-    assert all(path.stat().st_mtime_ns == then for path, then in survived.items())
-    store = open_store(project / "data/features/nano/world/ovi.zarr.zip")
-    assert store.provenance["recipe"]["steps"] == 25
-    assert len(store["text/test"]) == 8
-    project.edit(**{"ovi.steps": 2})
-
-
-def process_of(script: str, folder: Path) -> int:
-    """The python that runs a script in a folder, and not the shell around it."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            if words[1:2] == [script.encode()] and (entry / "cwd").resolve() == folder.resolve():
-                return int(entry.name)
-        except OSError:
-            continue
-    raise AssertionError(f"no process runs {script}")
 
 
 def captions_dataset(**more: object) -> dict:

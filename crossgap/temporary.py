@@ -1,0 +1,126 @@
+"""Files in progress: they carry whose they are, so that what the dead left can be told from what the living write.
+
+A name ends in `.<host>.<process id>.<random>.tmp`. Only leftovers of this host can be judged; others stay.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+_HOST = re.sub(r"[^A-Za-z0-9-]", "_", socket.gethostname()) or "_"
+_NAME = re.compile(r"\.(?P<host>[^.]+)\.(?P<process>\d+)\.[0-9a-f]{8}\.tmp$")
+_FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
+_mine: set[str] = set()
+
+
+class DiskFullError(OSError):
+    """There is no room for a file; the message says for which, how much it needs and how much is free."""
+
+
+@contextmanager
+def named(path: Path) -> Iterator[Path]:
+    """A name for a file or folder in progress, beside `path`; whatever bears it at the end is removed."""
+    name = f"{path.name}.{_HOST}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
+    temporary = path.with_name(name)
+    _mine.add(name)
+    try:
+        yield temporary
+    finally:
+        try:
+            _remove(temporary)
+        except BaseException:  # a signal's, in the middle of it
+            _remove(temporary)
+            raise
+        finally:
+            _mine.discard(name)
+
+
+def write(path: Path, *parts: bytes) -> None:
+    """Write a file that is there whole or not at all, whenever the process is killed.
+
+    Raises:
+        DiskFullError: there is no room for it.
+    """
+    with named(path) as temporary, room_for(path, sum(map(len, parts))):
+        with temporary.open("wb") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+
+
+def move(source: Path, target: Path) -> None:
+    """Move a file in one step, also to another file system: `target` is never there in part."""
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        remove_leftovers(target.parent)
+        with named(target) as beside, room_for(target, source.stat().st_size):
+            shutil.copyfile(source, beside)
+            os.replace(beside, target)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the files and folders in progress that processes of this host left in `folder` when they died."""
+    for entry in folder.glob("*.tmp"):
+        made = _NAME.search(entry.name)
+        if made is None or made["host"] != _HOST or entry.name in _mine:
+            continue
+        process = int(made["process"])
+        # a living process with our own id is us, and this file isn't ours: ids repeat in containers
+        if process == os.getpid() or not psutil.pid_exists(process):
+            _remove(entry)
+
+
+@contextmanager
+def room_for(path: Path, size: int | None = None, folder: Path | None = None) -> Iterator[None]:
+    """Turn the error of a full disk into one that can be acted upon.
+
+    Args:
+        path: what is being made.
+        size: bytes that it needs, if known.
+        folder: where it is being made; beside `path` if not given.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL or isinstance(error, DiskFullError):
+            raise
+        folder = folder or path.parent
+        needs = "" if size is None else f" of {_bytes(size)}"
+        raise DiskFullError(
+            f"no room for {path}{needs}: {error.strerror}, with {_bytes(shutil.disk_usage(folder).free)} free "
+            f"under {folder}; what is whole is kept: make room and run it again"
+        ) from error
+
+
+def _remove(path: Path) -> None:
+    if not path.is_dir() or path.is_symlink():
+        path.unlink(missing_ok=True)
+        return
+    for _ in range(20):  # a thread of zarr's may be writing into it still
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return
+        time.sleep(0.05)
+
+
+def _bytes(size: int) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
