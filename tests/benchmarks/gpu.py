@@ -69,7 +69,7 @@ def compare(model: str, method: Method, given: argparse.Namespace, peaks: dict[s
         def run(steps: int, encode=encode, targets=targets, initial=initial, precision=precision) -> float:
             if precision == "plain":
                 return recipe(encode, targets, initial, steps, given.half)
-            return ours(encode, targets, initial, steps)
+            return ours(encode, len(targets), targets, initial, steps)
 
         rates[precision] = measure(precision, run, batch, given, whole, flops, peak)
         del backbone, injection, encode, run

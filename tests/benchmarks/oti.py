@@ -1,6 +1,6 @@
 """OTI against the plain recipe, side by side: the same items, steps and start; full context, batch of 64.
 
-python tests/benchmarks/oti.py [--model ViT-B-32] [--items 64] [--steps 5] [--rounds 3]
+python tests/benchmarks/oti.py [--model ViT-B-32] [--items 64] [--steps 20] [--rounds 2]
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="ViT-B-32")
     parser.add_argument("--items", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=2)
     given = parser.parse_args()
     torch.manual_seed(0)
     warnings.simplefilter("ignore")

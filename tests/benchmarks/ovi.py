@@ -1,7 +1,7 @@
 """OVI against the plain recipe, side by side: the same items, steps and start. Then the preset `fast` against `paper`
 on the embedded default, whose features `dvc repro` has made.
 
-python tests/benchmarks/ovi.py [--model ViT-B-32] [--items 64] [--steps 2] [--rounds 3] [--patches 1]
+python tests/benchmarks/ovi.py [--model ViT-B-32] [--items 64] [--steps 2] [--rounds 2] [--patches 1]
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--model", default="ViT-B-32")
     parser.add_argument("--items", type=int, default=64)
     parser.add_argument("--steps", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--patches", type=int, default=1)
     given = parser.parse_args()
     torch.manual_seed(0)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -77,9 +78,9 @@ def recipe(
         return loss().item()
 
 
-def ours(injection: Injection, targets: Tensor, initial: Tensor, steps: int) -> float:
-    """The same items and steps by `crossgap.inversion`, in batches of its own choice; the final mean loss."""
-    size, recipe = fitting(injection, targets.device), Recipe(steps)
+def ours(injection: Injection, size: int, targets: Tensor, initial: Tensor, steps: int) -> float:
+    """The same items and steps by `crossgap.inversion`, in batches of this size; the final mean loss."""
+    recipe = Recipe(steps)
     cuts = zip(targets.split(size), initial.split(size), strict=True)
     return torch.cat([optimise(injection, *cut, recipe).losses for cut in cuts]).mean().item()
 
@@ -141,12 +142,13 @@ class Comparison:
 def compare(
     plain: Encode, fast: Injection, targets: Tensor, initial: Tensor, steps: int, rounds: int
 ) -> Comparison:
-    """The plain recipe and ours in turn, after a step of each to warm up."""
+    """The plain recipe and ours in turn, after a step of each to warm up; ours in batches of the size it finds."""
     sides = ([], [])
+    mine = partial(ours, fast, fitting(fast, targets.device))
     for number in range(rounds + 1):
         count = steps if number else 1
-        for side, (run, encode) in zip(sides, ((recipe, plain), (ours, fast)), strict=True):
-            side.append(timed(lambda: run(encode, targets, initial, count), targets.device))  # noqa: B023
+        for side, run in zip(sides, (partial(recipe, plain), mine), strict=True):
+            side.append(timed(partial(run, targets, initial, count), targets.device))
     seconds = [[time / steps for time, _ in side[1:]] for side in sides]
     return Comparison(*seconds, losses=(sides[0][-1][1], sides[1][-1][1]))
 
