@@ -43,7 +43,7 @@ class Engine(Protocol):
         """What `shards.compute` calls: results in the order of the cuts."""
 
 
-class EngineError(RuntimeError):
+class EngineError(ValueError):
     """Ray is not installed, has no room for the workers, or they die again and again."""
 
 

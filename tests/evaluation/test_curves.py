@@ -79,8 +79,8 @@ def inversion(
             if snapshots:
                 arrays["snapshots"] = np.stack([features(ids, kind) for kind in kinds], axis=1)
                 arrays["snapshot_loss"] = np.float32([[loss(i, kind) for kind in kinds] for i in ids])
-            along = {"step": np.array(snapshots)} if snapshots else None
-            writer.add(name, {"id": objects(ids)}, [arrays], along)
+            along = {"step": np.array(snapshots)} if snapshots else {}
+            writer.add(name, {"id": objects(ids)} | along, [arrays])
     return open_store(path)
 
 

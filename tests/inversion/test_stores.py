@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Sequence
 
@@ -11,7 +10,6 @@ from safetensors.torch import load_file, save_file
 
 from crossgap import fingerprint, load_backbone, open_store, oti, ovi, store
 from crossgap.backbones import BackboneError
-from crossgap.engines import Ray
 from crossgap.inversion.methods import Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
 from crossgap.inversion.recipes import Recipe
@@ -218,16 +216,6 @@ def test_items_without_a_finite_loss_are_named_and_the_others_kept(run, native, 
     whole = run(native, scratch="elsewhere", batch_size=2)
     np.testing.assert_allclose(found["image/test"].features, whole["image/test"].features[[0, 2, 3]], **CLOSE)
     assert "set_aside" not in whole.provenance
-
-
-def test_two_workers_give_the_same_tokens(run, native) -> None:
-    here = run(native, batch_size=2)
-    with contextlib.closing(Ray(workers=2)) as engine:
-        there = run(native, scratch="elsewhere", batch_size=2, engine=engine)
-    assert here.provenance["fingerprint"] == there.provenance["fingerprint"]
-    for name in here.groups:
-        np.testing.assert_allclose(here[name].tokens, there[name].tokens, **CLOSE)
-        np.testing.assert_allclose(here[name].features, there[name].features, **CLOSE)
 
 
 def test_memory_is_bounded_by_the_batch(tiny, tmp_path, monkeypatch) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +131,25 @@ def test_deleted_output_comes_back_without_computing(project):
         store.unlink()
     assert project.repro() == set()
     assert [store.read_bytes() for store in stores] == before
+
+
+def test_two_workers_of_a_ray_cluster_give_the_same_tokens(project):
+    """The stage's own command, so that DVC's outputs stay as they are."""
+    path = project / "data/features/nano/world/oti.zarr.zip"
+    before, here = path.read_bytes(), open_store(path)["image/test"]
+    ids, tokens, features = here.ids.tolist(), here.tokens, here.features
+    project.edit(**{"machine.engine": "ray", "machine.inversion_batch_size": 3})
+    project.crossgap("check")
+    shutil.rmtree(project / "data/scratch/oti")
+    path.unlink()
+    project.command(sys.executable, "stages/oti.py", "nano", "world")
+    there = open_store(path)["image/test"]
+    assert there.ids.tolist() == ids
+    np.testing.assert_allclose(there.tokens, tokens, atol=1e-4)
+    np.testing.assert_allclose(there.features, features, atol=1e-4)
+    path.unlink()
+    path.write_bytes(before)
+    project.edit(**{"machine.engine": "local"})
 
 
 def test_inversion_left_out_and_taken_up_again_is_evaluated(project):
