@@ -585,6 +585,7 @@ def parts_of_readme() -> tuple[str, str, str]:
     return before + start, written, end + after
 
 
+@pytest.mark.slow
 def test_the_readme_says_what_came_out() -> None:
     if len(OUTCOMES) < len(NAMES):
         pytest.skip("compares the outcomes of all models: run the whole module")

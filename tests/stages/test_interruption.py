@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 STAGE = {"oti": "oti@nano-world", "ovi": "ovi@nano-world"}
 LONG = {
     "datasets.world.images": {"train": 2, "test": 24},
