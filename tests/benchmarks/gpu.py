@@ -13,9 +13,9 @@ import warnings
 from collections.abc import Callable
 
 import torch
-from plain import flops_a_step, image_encoder, items, matrix_rate, ours, recipe, text_encoder, timed
+from plain import encoder, flops_a_step, items, matrix_rate, ours, recipe, timed
 
-from crossgap.backbones import Backbone, load_backbone
+from crossgap.backbones import load_backbone
 from crossgap.inversion.batch_size import fitting
 from crossgap.inversion.methods import Method, Oti, Ovi
 from crossgap.inversion.recipes import PRESETS
@@ -56,15 +56,14 @@ def compare(model: str, method: Method, given: argparse.Namespace, peaks: dict[s
     rates = {}
     for precision in ("plain", *DTYPES):
         backbone = load_backbone(model, None, given.device, "fp32" if precision == "plain" else precision)
+        injection = method.inject(backbone)
         if precision == "plain":
-            injection = method.inject(backbone)
-            encode = (text_encoder if method.name == "oti" else image_encoder)(backbone, method)
-            batch, peak = PLAIN_BATCH, peaks["bf16"]
+            encode, batch, peak = encoder(backbone, method), PLAIN_BATCH, peaks["bf16"]
         else:
-            encode = injection = method.inject(backbone)
-            batch, peak = given.batch or fitting(injection, backbone.device), peaks[precision]
+            encode, peak = injection, peaks[precision]
+            batch = given.batch or fitting(injection, backbone.device)
         targets, initial = items(backbone, injection.shape, batch)
-        flops = counted(backbone, method, precision, initial[:2]) * batch / 2
+        flops = flops_a_step(encode, initial[:2]) * batch / 2
 
         def run(steps: int, encode=encode, targets=targets, initial=initial, precision=precision) -> float:
             if precision == "plain":
@@ -77,13 +76,6 @@ def compare(model: str, method: Method, given: argparse.Namespace, peaks: dict[s
             torch.cuda.empty_cache()
     ratios = ", ".join(f"{name} {rates[name] / rates['plain']:.1f}" for name in DTYPES)
     print(f"  times the plain recipe: {ratios}", flush=True)
-
-
-def counted(backbone: Backbone, method: Method, precision: str, two: torch.Tensor) -> float:
-    """Operations of a step over two items."""
-    if precision != "plain":
-        return flops_a_step(method.inject(backbone), two)
-    return flops_a_step((text_encoder if method.name == "oti" else image_encoder)(backbone, method), two)
 
 
 def main() -> None:

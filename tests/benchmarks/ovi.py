@@ -6,14 +6,11 @@ python tests/benchmarks/ovi.py [--model ViT-B-32] [--items 64] [--steps 2] [--ro
 
 from __future__ import annotations
 
-import argparse
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
-import torch
-from plain import compare, flops_a_step, image_encoder, items, matrix_rate, report
+from plain import arguments, side_by_side
 from scipy.stats import permutation_test
 
 from crossgap import load_backbone, open_store, retrieval_metrics
@@ -22,17 +19,6 @@ from crossgap.inversion.methods import Ovi
 from crossgap.inversion.recipes import recipe
 
 ROOT = Path(__file__).parents[2]
-
-
-def side_by_side(given: argparse.Namespace) -> None:
-    backbone, method = load_backbone(given.model, None), Ovi(given.patches)
-    plain, fast = image_encoder(backbone, method), method.inject(backbone)
-    targets, initial = items(backbone, fast.shape, given.items)
-    rate = matrix_rate(backbone.device)
-    found = compare(plain, fast, targets, initial, given.steps, given.rounds)
-    rate = max(rate, matrix_rate(backbone.device))
-    flops = flops_a_step(plain, initial), flops_a_step(fast, initial)
-    report(f"OVI, {given.model}, P = {given.patches}, {given.items} items", found, flops, rate, given.steps)
 
 
 def presets() -> None:
@@ -70,16 +56,10 @@ def presets() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="ViT-B-32")
-    parser.add_argument("--items", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser = arguments(__doc__, steps=2)
     parser.add_argument("--patches", type=int, default=1)
     given = parser.parse_args()
-    torch.manual_seed(0)
-    warnings.simplefilter("ignore")
-    side_by_side(given)
+    side_by_side(f"OVI, {given.model}, P = {given.patches}", Ovi(given.patches), given)
     presets()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,16 +15,21 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 from torch.utils.flop_counter import FlopCounterMode
 
-from crossgap.backbones import Backbone
+from crossgap.backbones import Backbone, load_backbone
 from crossgap.backbones.injection import Injection
 from crossgap.backbones.products import frozen
 from crossgap.inversion.batch_size import fitting
-from crossgap.inversion.methods import Oti, Ovi
+from crossgap.inversion.methods import Method, Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
 from crossgap.inversion.optimise import optimise
 from crossgap.inversion.recipes import Recipe
 
 Encode = Callable[[Tensor], Tensor]
+
+
+def encoder(backbone: Backbone, method: Method) -> Encode:
+    """The tower that the method inverts into, as the paper's code computes it."""
+    return text_encoder(backbone, method) if isinstance(method, Oti) else image_encoder(backbone, method)
 
 
 def text_encoder(backbone: Backbone, method: Oti) -> Encode:
@@ -169,3 +176,27 @@ def report(name: str, found: Comparison, flops: tuple[float, float], rate: float
         f"ratio         {found.ratio:.2f} (round by round: {ratios}), "
         f"difference of the losses {abs(found.losses[0] - found.losses[1]):.1e}"
     )
+
+
+def arguments(description: str, steps: int) -> argparse.ArgumentParser:
+    """What the comparisons share on the command line; `steps` is their default."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--model", default="ViT-B-32")
+    parser.add_argument("--items", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--rounds", type=int, default=2)
+    return parser
+
+
+def side_by_side(name: str, method: Method, given: argparse.Namespace) -> None:
+    """Measure the plain recipe and ours on a model of random weights, and print the report."""
+    torch.manual_seed(0)
+    warnings.simplefilter("ignore")
+    backbone = load_backbone(given.model, None)
+    plain, fast = encoder(backbone, method), method.inject(backbone)
+    targets, initial = items(backbone, fast.shape, given.items)
+    rate = matrix_rate(backbone.device)
+    found = compare(plain, fast, targets, initial, given.steps, given.rounds)
+    rate = max(rate, matrix_rate(backbone.device))
+    flops = flops_a_step(plain, initial), flops_a_step(fast, initial)
+    report(f"{name}, {given.items} items", found, flops, rate, given.steps)
