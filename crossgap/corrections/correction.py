@@ -1,0 +1,173 @@
+"""What a fitted correction is, a frozen affine map a modality, and the checks that all fits share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from crossgap.arrays import check_widths, unit_rows
+
+if TYPE_CHECKING:
+    from crossgap.arrays import Features
+
+Modality = Literal["image", "text"]
+MODALITIES = ("image", "text")
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """x ↦ (x − centre) · matrix + shift, row by row.
+
+    Attributes:
+        matrix: `(width, k)`, or `(width,)` for a diagonal one.
+        centre: `(width,)`, or 0.
+        shift: `(k,)`, or 0.
+    """
+
+    matrix: np.ndarray
+    centre: np.ndarray | float = 0.0
+    shift: np.ndarray | float = 0.0
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        rows = rows - self.centre
+        return (rows * self.matrix if self.matrix.ndim == 1 else rows @ self.matrix) + self.shift
+
+
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """A fitted correction of features.
+
+    Attributes:
+        maps: by modality, what is done to its unit rows; a modality without one is not handled.
+        parameters: JSON-able: what the fit chose and how many items it saw.
+        space: of the features that `apply` takes. "projected": a tower's output. "preprojection": what its last
+            linear map is applied to; the corrected features then lie in the joint space all the same.
+        sides: "both": queries and gallery are corrected. "query": the query goes into the other modality and is
+            compared with the untouched gallery, as an inverted one is.
+    """
+
+    maps: Mapping[Modality, Affine]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    space: Literal["projected", "preprojection"] = "projected"
+    sides: Literal["both", "query"] = "both"
+
+    def handles(self, modality: Modality) -> bool:
+        """Whether there is a map for features of this modality."""
+        return modality in self.maps
+
+    def apply(self, features: Features, modality: Modality) -> np.ndarray:
+        """Corrected features `(n, k)` in float64, each row by itself; not of unit length: rank them by cosine.
+
+        Args:
+            features: `(n, width)`, NumPy or torch, of any length: their rows are first scaled to unit length.
+                Pre-projection features may lack one column of the weights: the bias's, which is filled with ones.
+            modality: "image" or "text", of the features.
+
+        Raises:
+            TypeError: `features` doesn't hold real numbers.
+            ValueError: an unknown modality or one without a map, the wrong width, or rows that hold NaN or infinity
+                or are all zero.
+        """
+        if modality not in MODALITIES:
+            raise ValueError(f"modality is {modality!r}: give one of {', '.join(MODALITIES)}")
+        if not self.handles(modality):
+            raise ValueError(
+                f"{modality} features: this correction was fitted for {' and '.join(self.maps)} features only; "
+                f"fit it with {modality} features too if it takes them"
+            )
+        name, affine = f"{modality} features", self.maps[modality]
+        width = len(affine.matrix)
+        if self.space == "preprojection" and np.shape(features)[1:] == (width - 1,):
+            features = np.column_stack([features, np.ones(len(features))])
+        rows = unit_rows(features, name, np.float64)
+        if rows.shape[1] != width:
+            raise ValueError(
+                f"{name} have width {rows.shape[1]} and the correction takes {width}: "
+                f"give {self.space} features of the backbone it was fitted for"
+            )
+        return affine(rows)
+
+
+def fitted_each(
+    fit: Callable[[np.ndarray], tuple[Affine, dict[str, Any]]],
+    image_features: Features | None,
+    text_features: Features | None,
+) -> Correction:
+    """A correction of both sides whose map of a modality is fitted on that modality's unit rows alone.
+
+    Args:
+        fit: unit rows `(n, d)`, float64 → their map and its parameters.
+        image_features: `(n, d)`; None leaves images without a map.
+        text_features: `(m, d)`; None leaves texts without a map.
+
+    Raises:
+        TypeError, ValueError: features that cannot be used, fewer than 2 rows, two widths, or none at all.
+    """
+    given = {"image": image_features, "text": text_features}
+    rows = {
+        modality: unit_rows(features, f"{modality}_features", np.float64)
+        for modality, features in given.items()
+        if features is not None
+    }
+    if not rows:
+        raise ValueError("neither image_features nor text_features: give at least one to fit on")
+    for modality, features in rows.items():
+        if len(features) < 2:
+            raise ValueError(f"{modality}_features holds 1 row: give at least 2 to fit on")
+    if len(rows) == 2:
+        check_widths(rows["image"], rows["text"], ("image_features", "text_features"))
+    maps, parameters = {}, {}
+    for modality, features in rows.items():
+        maps[modality], chosen = fit(features)
+        parameters[modality] = {"items": len(features)} | chosen
+    return Correction(maps, parameters)
+
+
+def principal_directions(rows: np.ndarray, centred: bool) -> tuple[np.ndarray, np.ndarray, int]:
+    """Eigenvalues `(d,)`, falling, eigenvectors `(d, d)` as columns, and rank, of the rows' second moment.
+
+    Args:
+        rows: `(n, d)` float64.
+        centred: take it about the rows' mean: their covariance (divided by n).
+
+    The rank counts the eigenvalues above max(n, d) · ε times the rows' mean square length: the rest is rounding.
+    """
+    floor = max(rows.shape) * np.finfo(np.float64).eps * np.square(rows).sum() / len(rows)
+    if centred:
+        rows = rows - rows.mean(axis=0)
+    values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
+    return values[::-1], vectors[:, ::-1], int((values > floor).sum())
+
+
+def directions_to_keep(keep: int | None, rank: int, default: int) -> int:
+    """`keep` checked against what the texts span; `default`, or all of fewer, where it is None."""
+    if rank == 0:
+        raise ValueError("text_features are all the same: give texts that differ")
+    if keep is None:
+        return max(1, min(default, rank))
+    if not 1 <= keep <= rank:
+        raise ValueError(f"keep is {keep}: the texts span {rank} directions, give 1 to {rank} or more texts")
+    return keep
+
+
+def stored_rows(features: Features, name: str) -> np.ndarray:
+    """`features` `(n, d)` as float64, checked as `unit_rows` does but with the lengths they have."""
+    unit_rows(features, name)
+    return np.asarray(features, np.float64)
+
+
+def weight_matrix(weight: np.ndarray, name: str) -> np.ndarray:
+    """The weight of a tower's last linear map `(d, width)` as float64.
+
+    Raises:
+        ValueError: not two-dimensional, empty, or with NaN or infinity.
+    """
+    matrix = np.asarray(weight, np.float64)
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise ValueError(f"{name} has shape {matrix.shape}: give the projection's weight, output × input")
+    if not np.isfinite(matrix).all():
+        raise ValueError(f"{name} holds NaN or infinity: load the weights again")
+    return matrix

@@ -1,0 +1,48 @@
+"""Closed-form inversion: an image feature becomes that of a pseudo text, by the text projection's pseudo-inverse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from crossgap.corrections.correction import Affine, Correction, weight_matrix
+from crossgap.corrections.material import Material, Unavailable
+
+TITLE = "Closed-form inversion"
+SOURCE = "SeMoBridge (ICLR 2026)"
+REFERENCE = (
+    "the image query as a pseudo-EOS feature, by the text projection's pseudo-inverse, and projected again"
+)
+
+
+def pseudo_inverse(text_weight: np.ndarray, tolerance: float = 0.3) -> Correction:
+    """Map image queries to what the text projection makes of their pseudo-EOS feature, SeMoBridge untrained.
+
+    With W `(d, width)` of the text projection, the pseudo-EOS feature of x is W⁺x, scaled to the length of texts; it is
+    projected by W. W⁺ drops the singular values at or below `tolerance`, which is absolute, as in the paper's code. So
+    WW⁺ is the orthogonal projection on W's remaining left singular directions, which is what is computed: the
+    scaling changes no cosine, and if nothing is dropped neither does the map. Texts have no such map in the source.
+
+    Args:
+        text_weight: `(d, width)`, output × input.
+        tolerance: singular values above it are inverted.
+
+    Raises:
+        ValueError: a weight that cannot be used, or no singular value above the tolerance.
+    """
+    weight = weight_matrix(text_weight, "text_weight")
+    directions, values, _ = np.linalg.svd(weight, full_matrices=False)
+    kept = directions[:, values > tolerance]
+    if not kept.shape[1]:
+        raise ValueError(
+            f"tolerance is {tolerance} and the largest singular value of text_weight {values[0]:.3g}: give a lower one"
+        )
+    parameters = {"tolerance": tolerance, "kept": kept.shape[1], "directions": len(values)}
+    return Correction({"image": Affine(kept @ kept.T)}, parameters, sides="query")
+
+
+def fits(material: Material) -> Iterator[tuple[str, Correction]]:
+    if "text" not in material.weights:
+        raise Unavailable("the text tower has no last projection that stands apart, or it isn't stored")
+    yield "pseudo_inverse", pseudo_inverse(material.weights["text"])

@@ -1,0 +1,70 @@
+"""A ridge map between the modalities, fitted on unlabelled pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossgap.arrays import check_widths, unit_rows
+from crossgap.corrections.correction import Affine, Correction
+from crossgap.corrections.material import Material, Unavailable
+
+if TYPE_CHECKING:
+    from crossgap.arrays import Features
+
+TITLE = "Ridge map between modalities"
+SOURCE = "ridge regression (Hoerl and Kennard 1970)"
+REFERENCE = "the query as a ridge regression on unlabelled image-text pairs foresees its partner"
+
+FEWEST = 3
+PENALTIES = np.logspace(-6, 3, 10)
+
+
+def ridge(image_features: Features, text_features: Features, penalty: float | None = None) -> Correction:
+    """Map queries into the other modality by ridge regression between unit rows, with an intercept, each way.
+
+    Args:
+        image_features: `(p, d)`; row i and row i of `text_features` belong together, and no query is among them.
+        text_features: `(p, d)`.
+        penalty: α in ‖Y − XB‖² + α‖B‖². None: each way its own, that of the least squared error on pairs left out one
+            at a time (in closed form, without labels), of 10 from 10⁻⁶ to 10³ times the mean eigenvalue of XᵀX.
+
+    Raises:
+        TypeError, ValueError: features that cannot be used, unequal row counts, or fewer than 3 pairs.
+    """
+    names = ("image_features", "text_features")
+    images, texts = (
+        unit_rows(x, name, np.float64) for x, name in zip((image_features, text_features), names, strict=True)
+    )
+    check_widths(images, texts, names)
+    if len(images) != len(texts) or len(images) < FEWEST:
+        raise ValueError(
+            f"image_features has {len(images)} rows and text_features {len(texts)}: "
+            f"give at least {FEWEST} pairs, row i of both belonging together"
+        )
+    if penalty is not None and not penalty > 0:
+        raise ValueError(f"penalty is {penalty}: give a number above 0, or None")
+    to_texts, image_penalty = _regression(images, texts, penalty)
+    to_images, text_penalty = _regression(texts, images, penalty)
+    parameters = {"pairs": len(images), "penalty": {"image": image_penalty, "text": text_penalty}}
+    return Correction({"image": to_texts, "text": to_images}, parameters, sides="query")
+
+
+def fits(material: Material) -> Iterator[tuple[str, Correction]]:
+    if material.pairs is None or len(material.pairs[0]) < FEWEST:
+        raise Unavailable(f"fewer than {FEWEST} image-text pairs beside the queries")
+    yield "ridge", ridge(*material.pairs)
+
+
+def _regression(x: np.ndarray, y: np.ndarray, penalty: float | None) -> tuple[Affine, float]:
+    from sklearn.linear_model import RidgeCV
+
+    centre, shift = x.mean(axis=0), y.mean(axis=0)
+    x, y = x - centre, y - shift
+    scale = np.square(x).sum() / x.shape[1]
+    if scale == 0:
+        raise ValueError("pairs of which one side is all the same have no map: give pairs that differ")
+    model = RidgeCV(alphas=scale * PENALTIES if penalty is None else [penalty]).fit(x, y)
+    return Affine(model.coef_.T, centre, shift), float(model.alpha_)

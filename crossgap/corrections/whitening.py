@@ -1,0 +1,67 @@
+"""PCA whitening: each modality's features become uncorrelated and of variance 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crossgap.corrections.correction import Affine, Correction, fitted_each, principal_directions
+from crossgap.corrections.material import Material
+
+if TYPE_CHECKING:
+    from crossgap.arrays import Features
+
+TITLE = "PCA whitening"
+SOURCE = "Jégou and Chum (ECCV 2012); shrinkage by Ledoit and Wolf (2004)"
+REFERENCE = (
+    "unit features less their modality's mean, on its principal directions over their standard deviations"
+)
+
+
+def whitening(
+    image_features: Features | None, text_features: Features | None = None, shrinkage: float | None = None
+) -> Correction:
+    """Whiten each modality's unit rows by the covariance of a calibration set.
+
+    n items less their mean span at most n − 1 directions. Where there are no more items than dimensions, whitening
+    those would put every calibration item at the same distance from every other, so the covariance is shrunk.
+
+    Args:
+        image_features: `(n, d)` of a calibration set; None leaves images uncorrected.
+        text_features: `(m, d)` of a calibration set; None leaves texts uncorrected.
+        shrinkage: s from 0 to 1 in (1 − s) · covariance + s · mean variance · identity. With s = 0 the directions that
+            the rows span are kept, with more all d. None: 0 for more items than dimensions, else Ledoit and Wolf's.
+
+    Raises:
+        TypeError, ValueError: features that cannot be used, none, or rows that are all the same.
+    """
+    if shrinkage is not None and not 0 <= shrinkage <= 1:
+        raise ValueError(f"shrinkage is {shrinkage}: give 0 to 1, or None")
+    return fitted_each(partial(_fit, shrinkage=shrinkage), image_features, text_features)
+
+
+def fits(material: Material) -> Iterator[tuple[str, Correction]]:
+    yield "whitening", whitening(*material.calibration())
+
+
+def _fit(rows: np.ndarray, shrinkage: float | None) -> tuple[Affine, dict[str, Any]]:
+    variances, directions, rank = principal_directions(rows, centred=True)
+    if rank == 0:
+        raise ValueError(
+            "features that are all the same can't be whitened: give a calibration set that varies"
+        )
+    if shrinkage is None:
+        shrinkage = 0.0 if len(rows) > rows.shape[1] else _ledoit_wolf(rows)
+    kept = len(variances) if shrinkage else rank
+    shrunk = (1 - shrinkage) * variances.clip(0) + shrinkage * variances.mean()
+    matrix = directions[:, :kept] / np.sqrt(shrunk[:kept])
+    return Affine(matrix, centre=rows.mean(axis=0)), {"components": kept, "shrinkage": shrinkage}
+
+
+def _ledoit_wolf(rows: np.ndarray) -> float:
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
+    return float(ledoit_wolf_shrinkage(rows))

@@ -1,0 +1,136 @@
+"""Rivals are found by their files, fitted on what a cell has, and say what is missing where they can't be."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import crossgap
+from crossgap import corrections
+from crossgap.corrections import Material, fitted, known, rival_of
+
+NAMES = [
+    "centering",
+    "isoclip",
+    "pca_plus",
+    "pseudo_inverse",
+    "ridge",
+    "standardisation",
+    "text_span",
+    "whitening",
+]
+VARIANTS = sorted([*NAMES, "pca_plus_photo", "text_span_photo"])
+
+ADDED = '''
+"""A rival that turns features round."""
+import numpy as np
+from crossgap.corrections.correction import Affine, Correction
+
+TITLE, SOURCE, REFERENCE = "Turning", "nobody", "the features' negative"
+
+def turning(images):
+    return Correction({"image": Affine(-np.ones(images.shape[1]))})
+
+def fits(material):
+    yield "turning", turning(material.images)
+    yield "turning_twice", turning(material.images)
+'''
+
+
+def cloud(seed: int, n: int = 12, d: int = 4) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((n, d)) + 1
+
+
+def test_every_rival_is_known_by_title_source_and_how():
+    assert list(known()) == NAMES
+    for rival in known().values():
+        assert rival.title and rival.source and rival.how
+        assert not {"\n"} & {*rival.title, *rival.source, *rival.how}
+    assert all(callable(getattr(corrections, name)) for name in NAMES)
+    assert set(NAMES) <= set(corrections.__all__)
+
+
+def test_adding_a_rival_is_adding_one_file(tmp_path):
+    package = tmp_path / "crossgap"
+    shutil.copytree(Path(crossgap.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "corrections" / "turning.py").write_text(ADDED)
+    (package / "corrections" / "_private.py").write_text("raise ImportError")
+    lines = [
+        "import numpy as np, crossgap.corrections as c",
+        "x = np.eye(3)",
+        "found, _ = c.fitted(c.Material(images=x), ['turning'])",
+        "print(sorted(found), c.known()['turning'].title, (c.turning(x).apply(x, 'image') == -x).all())",
+        "print(c.rival_of('turning_twice'))",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path)},
+    )
+    assert done.stdout.split("\n")[:2] == ["['turning', 'turning_twice'] Turning True", "turning"]
+
+
+def test_importing_them_loads_nothing_heavy():
+    heavy = ("torch", "open_clip", "torchvision", "timm", "sklearn", "matplotlib")
+    code = f"import crossgap.corrections, sys; print(*[x for x in {heavy} if x in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_a_cell_without_anything_gets_a_reason_for_each():
+    found, reasons = fitted(Material())
+    assert not found
+    assert sorted(reasons) == VARIANTS
+    assert "no calibration set" in reasons["centering"]
+    assert reasons["pca_plus"] == "no texts of bare concept names"
+    assert reasons["text_span_photo"] == 'no texts of concept names as "a photo of"'
+    assert "fewer than 3 image-text pairs" in reasons["ridge"]
+    assert reasons["isoclip"].endswith("image and text tower")
+    assert "last projection" in reasons["pseudo_inverse"]
+
+
+def test_variants_are_fitted_on_what_there_is():
+    found, reasons = fitted(Material(images=cloud(0), texts=cloud(1)[:1], vocabulary=cloud(2)))
+    assert sorted(found) == ["centering", "pca_plus", "standardisation", "text_span", "whitening"]
+    assert sorted(reasons) == ["isoclip", "pca_plus_photo", "pseudo_inverse", "ridge", "text_span_photo"]
+    assert found["centering"].handles("image") and not found["centering"].handles("text")
+    texts_alone, _ = fitted(Material(texts=cloud(1)), ["centering"])
+    assert texts_alone["centering"].handles("text") and not texts_alone["centering"].handles("image")
+    one_weight = fitted(Material(weights={"text": cloud(3)}))
+    assert sorted(one_weight[0]) == ["pseudo_inverse"] and one_weight[1]["isoclip"].endswith(": image tower")
+
+
+def test_names_limit_what_is_fitted():
+    cell = Material(images=cloud(0), vocabulary=cloud(2))
+    found, reasons = fitted(cell, ["pca_plus", "ridge"])
+    assert list(found) == ["pca_plus"] and sorted(reasons) == ["pca_plus_photo", "ridge"]
+    assert fitted(cell, []) == ({}, {})
+    with pytest.raises(
+        ValueError, match="no correction 'pca', 'centring': the known ones are centering, iso"
+    ):
+        fitted(cell, ["pca", "centring", "ridge"])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_belongs_to_its_rival(variant):
+    assert rival_of(variant) == variant.removesuffix("_photo")
+
+
+def test_a_variant_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="'pca_plusses' belongs to no correction"):
+        rival_of("pca_plusses")
+
+
+def test_material_that_cannot_be_used_is_an_error_and_no_reason():
+    images = cloud(0)
+    images[3, 1] = np.nan
+    with pytest.raises(ValueError, match=r"image_features holds NaN or infinity in 1 of 12 rows \(3\)"):
+        fitted(Material(images=images), ["centering"])

@@ -1,0 +1,61 @@
+"""Projection on the text span against least squares."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.preprocessing import normalize
+
+from crossgap.corrections import text_span
+
+
+def cloud(seed: int, n: int = 5, d: int = 8) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, d)) * rng.uniform(0.5, 2, (n, 1)) + 1
+
+
+def cosines(rows: np.ndarray) -> np.ndarray:
+    return normalize(rows) @ normalize(rows).T
+
+
+@pytest.mark.parametrize("modality", ["image", "text"])
+def test_a_feature_becomes_the_nearest_mixture_of_texts(modality):
+    texts, queries = cloud(0), cloud(1, 12)
+    mixtures = [texts.T @ np.linalg.lstsq(texts.T, query, rcond=None)[0] for query in queries]
+    correction = text_span(texts)
+    np.testing.assert_allclose(
+        cosines(correction.apply(queries, modality)), cosines(np.array(mixtures)), atol=1e-10
+    )
+    assert correction.parameters == {"texts": 5, "rank": 5, "keep": 5}
+
+
+def test_mixtures_of_texts_stay_as_they_are():
+    texts = cloud(0)
+    mixtures = np.random.default_rng(1).standard_normal((9, 5)) @ texts
+    np.testing.assert_allclose(
+        cosines(text_span(texts).apply(mixtures, "image")), cosines(mixtures), atol=1e-10
+    )
+
+
+def test_repeated_and_mixed_texts_add_no_direction():
+    texts = cloud(0)
+    more = np.concatenate([texts, texts * 3, texts[:1] + texts[1:2]])
+    assert text_span(more).parameters == {"texts": 11, "rank": 5, "keep": 5}
+    once, again = (cosines(text_span(x).apply(cloud(1, 12), "image")) for x in (texts, more))
+    np.testing.assert_allclose(once, again, atol=1e-9)
+
+
+@pytest.mark.parametrize("keep", [None, 2, 8])
+def test_texts_that_span_everything_leave_their_leading_directions(keep):
+    texts, queries = cloud(0, 30), cloud(1, 12)
+    correction = text_span(texts, keep)
+    _, _, axes = np.linalg.svd(normalize(texts))
+    np.testing.assert_allclose(
+        cosines(correction.apply(queries, "image")), cosines(queries @ axes[: keep or 4].T), atol=1e-9
+    )
+    assert correction.parameters["keep"] == (keep or 4) and correction.parameters["rank"] == 8
+
+
+def test_more_directions_than_the_texts_span_are_refused():
+    with pytest.raises(ValueError, match="keep is 6: the texts span 5 directions"):
+        text_span(cloud(0), 6)

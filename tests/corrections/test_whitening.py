@@ -1,0 +1,87 @@
+"""Whitening against scikit-learn's PCA and Ledoit-Wolf estimate, and against its own definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.covariance import LedoitWolf
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import normalize
+
+from crossgap.corrections import whitening
+
+
+def cloud(seed: int, n: int = 60, d: int = 8) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, d)) @ rng.standard_normal((d, d)) + rng.standard_normal(d)
+
+
+def inner(rows: np.ndarray) -> np.ndarray:
+    """Inner products, which no turn of the axes changes."""
+    return rows @ rows.T
+
+
+@given(seed=st.integers(0, 99), n=st.integers(20, 80))
+@settings(max_examples=20, deadline=None)
+def test_agrees_with_the_pca_of_scikit_learn(seed, n):
+    images, queries = cloud(seed, n), cloud(seed + 100, 11)
+    correction = whitening(images)
+    expected = PCA(whiten=True).fit(normalize(images)).transform(normalize(queries))
+    found = inner(correction.apply(queries, "image"))
+    np.testing.assert_allclose(found * (n - 1) / n, inner(expected), rtol=1e-7, atol=1e-7)
+    assert correction.parameters["image"] == {"items": n, "components": 8, "shrinkage": 0.0}
+
+
+def test_the_calibration_set_becomes_uncorrelated():
+    texts = cloud(1)
+    rows = whitening(None, texts).apply(texts, "text")
+    np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(rows.T @ rows / len(rows), np.eye(8), atol=1e-10)
+
+
+def test_fewer_items_than_dimensions_are_shrunk_by_ledoit_and_wolf():
+    images, queries = cloud(2, 12, 30), cloud(3, 9, 30)
+    model = LedoitWolf().fit(normalize(images))
+    centred = normalize(queries) - model.location_
+    correction = whitening(images)
+    expected = centred @ np.linalg.inv(model.covariance_) @ centred.T
+    np.testing.assert_allclose(inner(correction.apply(queries, "image")), expected, rtol=1e-8, atol=1e-8)
+    chosen = correction.parameters["image"]
+    assert chosen["components"] == 30 and chosen["shrinkage"] == pytest.approx(model.shrinkage_)
+
+
+def test_without_shrinkage_only_directions_of_the_data_are_kept():
+    images, queries = cloud(4, 12, 30), cloud(5, 9, 30)
+    correction = whitening(images, shrinkage=0)
+    assert correction.parameters["image"]["components"] == 11
+    expected = PCA(11, whiten=True).fit(normalize(images)).transform(normalize(queries))
+    found = inner(correction.apply(queries, "image"))
+    np.testing.assert_allclose(found * 11 / 12, inner(expected), rtol=1e-7, atol=1e-7)
+    # and the calibration set is the corners of a regular simplex: every similarity the same
+    corners = correction.apply(images, "image")
+    similarities = inner(normalize(corners))[~np.eye(12, dtype=bool)]
+    np.testing.assert_allclose(similarities, -1 / 11, atol=1e-9)
+
+
+def test_each_modality_has_its_own_covariance():
+    images, texts, queries = cloud(6), cloud(7), cloud(8)
+    both = whitening(images, texts)
+    np.testing.assert_array_equal(both.apply(queries, "text"), whitening(None, texts).apply(queries, "text"))
+    np.testing.assert_array_equal(both.apply(queries, "image"), whitening(images).apply(queries, "image"))
+
+
+def test_full_shrinkage_is_centring():
+    images, queries = cloud(6), cloud(7)
+    found = normalize(whitening(images, shrinkage=1).apply(queries, "image"))
+    expected = normalize(normalize(queries) - normalize(images).mean(axis=0))
+    np.testing.assert_allclose(inner(found), inner(expected), atol=1e-12)
+
+
+def test_what_it_cannot_be_fitted_on():
+    with pytest.raises(ValueError, match="features that are all the same can't be whitened"):
+        whitening(np.tile(cloud(0, 1), (9, 1)))
+    for shrinkage in (-0.1, 1.5, float("nan")):
+        with pytest.raises(ValueError, match=f"shrinkage is {shrinkage}: give 0 to 1"):
+            whitening(cloud(0), shrinkage=shrinkage)
