@@ -1,4 +1,4 @@
-"""Zero-shot classification by the nearest class prototype."""
+"""Classification by the nearest class prototype: the mean of prompts (zero-shot) or of images, all or a few."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from crossgap import fingerprint
 from crossgap.arrays import check_widths, exact_rows, label_array, label_codes, listed, unit_rows
 
 if TYPE_CHECKING:
@@ -94,3 +95,23 @@ def summarise(table: pd.DataFrame) -> dict[str, float | int]:
     correct = table["correct"].dropna().astype(bool)
     left_out = len(table) - len(correct)
     return {"accuracy": float(correct.mean()), "images": len(correct), "images_without_label": left_out}
+
+
+def few_shot(labels: Sequence, ids: Sequence, shots: int, seed: int | tuple[int, ...] = 0) -> np.ndarray:
+    """Rows of at most so many items a class, drawn as a function of their ids and the seed, ascending.
+
+    An item's place in the draw does not depend on the other items: with more shots come more of the same.
+
+    Args:
+        labels: `(n,)`; items without one (None, NaN, "") are not drawn.
+        ids: `(n,)`, unique.
+
+    Raises:
+        TypeError, ValueError: labels that cannot be used, or fewer than one shot.
+    """
+    if shots < 1:
+        raise ValueError(f"shots is {shots}: give at least 1")
+    codes, _ = pd.factorize(label_array(labels, len(ids), "labels"))
+    keys = [fingerprint.of_bytes(f"{seed}".encode(), str(item).encode()) for item in ids]
+    table = pd.DataFrame({"code": codes, "key": keys})[codes >= 0].sort_values("key", kind="stable")
+    return np.sort(table.groupby("code").head(shots).index.to_numpy())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from crossgap.classification import class_prototypes, summarise, zero_shot
+from crossgap.classification import class_prototypes, few_shot, summarise, zero_shot
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -79,3 +79,30 @@ def test_imagenet_on_real_features(real, prompts, accuracy):
     prototypes, classes = class_prototypes(texts, range(1000))
     table = zero_shot(shots["features"], shots["labels"], prototypes, classes)
     assert summarise(table)["accuracy"] == pytest.approx(accuracy, abs=2e-4)
+
+
+def test_few_shots_are_so_many_of_each_class_and_more_of_the_same():
+    labels = np.array(["a"] * 5 + ["b"] * 3 + ["", None] + ["c"], dtype=object)
+    ids = [f"item {i}" for i in range(len(labels))]
+    before: set[int] = set()
+    for shots in (1, 2, 4, 8):
+        rows = few_shot(labels, ids, shots)
+        assert rows.tolist() == sorted(set(rows.tolist())) and before <= set(rows.tolist())
+        counts = {name: int((labels[rows] == name).sum()) for name in "abc"}
+        assert counts == {"a": min(shots, 5), "b": min(shots, 3), "c": 1} and len(rows) == sum(
+            counts.values()
+        )
+        before = set(rows.tolist())
+
+
+def test_few_shots_depend_on_ids_and_seed_and_not_on_order_or_company():
+    ids = np.array([f"item {i}" for i in range(40)])
+    labels = np.arange(40) % 3
+    order = np.random.default_rng(0).permutation(40)
+    drawn = set(ids[few_shot(labels, ids, 4, seed=(1, 2))])
+    assert set(ids[order][few_shot(labels[order], ids[order], 4, seed=(1, 2))]) == drawn
+    alone = labels == 1
+    assert set(ids[alone][few_shot(labels[alone], ids[alone], 4, seed=(1, 2))]) == drawn & set(ids[alone])
+    assert len({frozenset(few_shot(labels, ids, 4, seed=(1, draw)).tolist()) for draw in range(5)}) == 5
+    with pytest.raises(ValueError, match="shots is 0"):
+        few_shot(labels, ids, 0)

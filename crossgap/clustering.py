@@ -1,0 +1,51 @@
+"""How well clusters of features agree with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from crossgap.arrays import label_array, unit_rows
+
+if TYPE_CHECKING:
+    from crossgap.arrays import Features
+
+MEASURES = ("v_measure", "ari", "nmi")
+
+
+def clustering_metrics(
+    features: Features, labels: Sequence, *, seed: int = 0, restarts: int = 10
+) -> dict[str, float]:
+    """Agreement of the labels with k-means clusters of the unit features, k the number of classes.
+
+    Args:
+        features: `(n, d)`, NumPy or torch.
+        labels: `(n,)`; items without one (None, NaN, "") are left out.
+        seed: of the clusters' first centres.
+        restarts: the best of so many runs of k-means counts.
+
+    Returns:
+        `v_measure`, `ari` (adjusted Rand index) and `nmi` (mutual information, normalised by the geometric mean of the
+        entropies): 1 where clusters and classes are the same partition. NaN with fewer than two classes.
+
+    Raises:
+        TypeError, ValueError: features or labels that cannot be used.
+    """
+    from sklearn import metrics
+    from sklearn.cluster import KMeans
+
+    rows = unit_rows(features)
+    labels = label_array(labels, len(rows), "labels")
+    codes, classes = pd.factorize(labels)
+    if len(classes) < 2:
+        return dict.fromkeys(MEASURES, float("nan"))
+    rows, codes = rows[codes >= 0], codes[codes >= 0]
+    found = KMeans(len(classes), n_init=restarts, random_state=seed).fit_predict(rows)
+    values = (
+        metrics.v_measure_score(codes, found),
+        metrics.adjusted_rand_score(codes, found),
+        metrics.normalized_mutual_info_score(codes, found, average_method="geometric"),
+    )
+    return dict(zip(MEASURES, map(float, values), strict=True))

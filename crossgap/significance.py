@@ -1,0 +1,91 @@
+"""Whether two methods differ on the same queries: bootstrap intervals, paired permutation tests, Holm's correction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+RESAMPLES = 9999
+ENTRIES_IN_A_BLOCK = 2**22
+
+
+def paired(
+    differences: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES, level: float = 0.95
+) -> pd.DataFrame:
+    """Mean differences of paired measurements with their uncertainty.
+
+    The interval is the percentile bootstrap's over queries. The p-value is that of the two-sided paired permutation
+    test, in which the two methods change places query by query: the share of random sign flips whose mean is at least
+    as far from 0, the data themselves counted among them (Smucker, Allan and Carterette, CIKM 2007). All columns share
+    one set of resamples, and a column's result does not depend on the others.
+
+    Args:
+        differences: `(n, k)`, of n queries by k comparisons, finite.
+        resamples: of the bootstrap and of the test each; the smallest p-value is 1 / (resamples + 1).
+        level: of the interval.
+
+    Returns:
+        A row a comparison: `difference`, `low`, `high`, `p`; NaN throughout if there are no queries.
+
+    Raises:
+        ValueError: another shape, or values that are not finite; no resamples, or a level that is no share.
+    """
+    differences = np.asarray(differences, np.float64)
+    if differences.ndim != 2:
+        raise ValueError(f"differences has shape {differences.shape}: give a row a query, `(n, k)`")
+    if not np.isfinite(differences).all():
+        raise ValueError(
+            "differences holds NaN or infinity: leave out queries that a method has no value for"
+        )
+    if resamples < 1:
+        raise ValueError(f"resamples is {resamples}: give at least 1")
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}: give a share between 0 and 1")
+    n, k = differences.shape
+    if n == 0:
+        return pd.DataFrame(np.nan, index=range(k), columns=["difference", "low", "high", "p"])
+    bootstrap, permutation = np.random.default_rng(seed).spawn(2)
+    means = np.concatenate([c @ differences / n for c in _counts(n, resamples, bootstrap)])
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    observed = differences.mean(axis=0)
+    slack = 1e-12 * np.abs(differences).mean(axis=0)  # sums in another order must not break ties
+    extreme = np.ones(k)
+    for signs in _signs(n, resamples, permutation):
+        extreme += (np.abs(signs @ differences / n) >= np.abs(observed) - slack).sum(axis=0)
+    p = extreme / (resamples + 1)
+    return pd.DataFrame({"difference": observed, "low": low, "high": high, "p": p})
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """P-values `(k,)` corrected for their number by Holm's step-down method (1979); NaN stay NaN and are not counted.
+
+    Rejecting where the corrected value is below α keeps the chance of any false rejection below α.
+    """
+    p = np.asarray(p, np.float64)
+    counted = np.flatnonzero(~np.isnan(p))
+    order = counted[np.argsort(p[counted], kind="stable")]
+    corrected = np.full(len(p), np.nan)
+    steps = p[order] * np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1) if len(order) else []
+    return corrected
+
+
+def _counts(n: int, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """How often each query is drawn, `(block, n)`, in blocks of bootstrap resamples."""
+    for block in _blocks(n, resamples):
+        drawn = rng.integers(0, n, (block, n)) + n * np.arange(block)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=block * n).reshape(block, n).astype(np.float64)
+
+
+def _signs(n: int, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Random signs `(block, n)`, in blocks of permutations."""
+    for block in _blocks(n, resamples):
+        yield rng.integers(0, 2, (block, n), dtype=np.int8) * 2.0 - 1
+
+
+def _blocks(n: int, resamples: int) -> Iterator[int]:
+    size = max(1, ENTRIES_IN_A_BLOCK // n)
+    for start in range(0, resamples, size):
+        yield min(size, resamples - start)
