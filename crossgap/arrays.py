@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Features = np.ndarray | torch.Tensor
 
 GRID = 2.0**26
+CHECKED_AT_ONCE = 2**20
 
 
 def unit_rows(features: Features, name: str = "features", dtype: type | None = None) -> np.ndarray:
@@ -31,25 +32,19 @@ def unit_rows(features: Features, name: str = "features", dtype: type | None = N
         ValueError: not two-dimensional, empty, or with rows that hold NaN or infinity or are all zero
             (the message names the first of them).
     """
-    array = _as_numpy(features)
-    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
-        raise TypeError(f"{name} holds {array.dtype}, not real numbers: give a float array `(n, d)`")
-    if array.ndim != 2:
-        raise ValueError(f"{name} has shape {array.shape}: give one row an item, `(n, d)`")
-    if 0 in array.shape:
-        raise ValueError(f"{name} is empty, shape {array.shape}: give at least one row and one column")
+    array = _real_matrix(features, name)
     if dtype is None:
         narrow = array.dtype.itemsize <= 4 and array.dtype.kind not in "iub"
         dtype = np.float32 if narrow else np.float64
 
     rows = np.array(array, dtype=dtype, order="C")
-    peak = np.maximum(rows.max(axis=1), -rows.min(axis=1))
-    remedy = "encode these items again or set them aside"
-    _refuse_rows(~np.isfinite(peak), f"{name} holds NaN or infinity", remedy)
-    _refuse_rows(peak == 0, f"{name} holds zero vectors, which have no direction,", remedy)
+    peak = _peaks(rows)
+    _refuse_directionless(peak, name)
     # Dividing by the largest entry first keeps the squares from overflowing or vanishing.
     rows /= peak[:, None]
-    rows /= np.sqrt(np.einsum("nd,nd->n", rows, rows))[:, None]
+    # einsum sums longer rows in pieces that depend on the rows before.
+    parts = (rows[:, start : start + 8192] for start in range(0, rows.shape[1], 8192))
+    rows /= np.sqrt(sum(np.einsum("nd,nd->n", part, part) for part in parts))[:, None]
     return rows
 
 
@@ -74,6 +69,16 @@ def exact_rows(features: Features, name: str = "features") -> np.ndarray:
     np.rint(rows, out=rows)
     rows /= GRID
     return rows
+
+
+def checked_features(features: Features, name: str = "features") -> np.ndarray:
+    """`features` in NumPy, as they are and not copied, after the checks of `unit_rows`: a block of them may
+    then go to `exact_rows` at a time."""
+    array = _real_matrix(features, name)
+    step = max(1, CHECKED_AT_ONCE // array.shape[1])
+    parts = (np.asarray(array[start : start + step], float) for start in range(0, len(array), step))
+    _refuse_directionless(np.concatenate([_peaks(part) for part in parts]), name)
+    return array
 
 
 def check_widths(first: np.ndarray, second: np.ndarray, names: tuple[str, str]) -> None:
@@ -137,6 +142,28 @@ def _as_numpy(features: Features) -> np.ndarray:
         tensor = features.detach().cpu()
         return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
     return np.asarray(features)
+
+
+def _real_matrix(features: Features, name: str) -> np.ndarray:
+    array = _as_numpy(features)
+    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
+        raise TypeError(f"{name} holds {array.dtype}, not real numbers: give a float array `(n, d)`")
+    if array.ndim != 2:
+        raise ValueError(f"{name} has shape {array.shape}: give one row an item, `(n, d)`")
+    if 0 in array.shape:
+        raise ValueError(f"{name} is empty, shape {array.shape}: give at least one row and one column")
+    return array
+
+
+def _peaks(rows: np.ndarray) -> np.ndarray:
+    """The largest magnitude of each row (n,)."""
+    return np.maximum(rows.max(axis=1), -rows.min(axis=1))
+
+
+def _refuse_directionless(peak: np.ndarray, name: str) -> None:
+    remedy = "encode these items again or set them aside"
+    _refuse_rows(~np.isfinite(peak), f"{name} holds NaN or infinity", remedy)
+    _refuse_rows(peak == 0, f"{name} holds zero vectors, which have no direction,", remedy)
 
 
 def _refuse_rows(bad: np.ndarray, what: str, remedy: str) -> None:

@@ -12,16 +12,21 @@ import torchmetrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.version import Version
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, ndcg_score
 from torchmetrics.functional.retrieval import (
     retrieval_average_precision,
     retrieval_hit_rate,
+    retrieval_normalized_dcg,
+    retrieval_precision,
     retrieval_r_precision,
 )
 
 from crossgap.retrieval import retrieval_metrics, summarise
 
-COLUMNS = ["ap", "ap_at_r", "r_precision", "recall@1", "recall@5", "recall@10", "relevant"]
+COLUMNS = [
+    "ap", "ap_at_r", "r_precision", "recall@1", "recall@5", "recall@10",
+    "precision@1", "precision@5", "precision@10", "ndcg@10", "relevant",
+]  # fmt: skip
 
 
 def naive(queries, gallery, query_labels, gallery_labels, left_out=None):
@@ -36,15 +41,18 @@ def naive(queries, gallery, query_labels, gallery_labels, left_out=None):
         hits = [query_labels[i] == gallery_labels[j] for _, j in sorted(ranking)]
         r = sum(hits)
         if r == 0:
-            rows.append([math.nan] * 6 + [0])
+            rows.append([math.nan] * 10 + [0])
             continue
         precision = [sum(hits[: k + 1]) / (k + 1) for k in range(len(hits))]
+        discounts = [1 / math.log2(k + 2) for k in range(10)]
         rows.append(
             [
                 sum(p for p, hit in zip(precision, hits, strict=True) if hit) / r,
                 sum(p for p, hit in zip(precision[:r], hits[:r], strict=True) if hit) / r,
                 sum(hits[:r]) / r,
                 *(float(any(hits[:k])) for k in (1, 5, 10)),
+                *(sum(hits[:k]) / k for k in (1, 5, 10)),
+                sum(d for d, hit in zip(discounts, hits, strict=False) if hit) / sum(discounts[:r]),
                 r,
             ]
         )
@@ -70,14 +78,17 @@ def test_a_ranking_worked_out_by_hand():
     # Relevant at ranks 1, 3 and 6 of 7, so R = 3 and P = 1, 2/3, 3/6 there.
     gallery = 5 * on_a_circle(10, 20, 30, 40, 50, 60, 170)
     table = retrieval_metrics(on_a_circle(0), gallery, ["a"], list("abaccab"))
-    expected = [(1 + 2 / 3 + 1 / 2) / 3, (1 + 2 / 3) / 3, 2 / 3, 1, 1, 1, 3]
+    gain = 1 + 1 / math.log2(4) + 1 / math.log2(7)
+    best = 1 + 1 / math.log2(3) + 1 / math.log2(4)
+    expected = [(1 + 2 / 3 + 1 / 2) / 3, (1 + 2 / 3) / 3, 2 / 3, 1, 1, 1, 1, 2 / 5, 3 / 10, gain / best, 3]
     assert_equal(table, pd.DataFrame([expected], columns=COLUMNS))
 
 
-def test_recall_is_a_hit_rate_at_any_cut_off():
-    gallery = on_a_circle(10, 20, 30)
-    table = retrieval_metrics(on_a_circle(0), gallery, ["a"], ["b", "b", "a"], ks=(1, 2, 3, 100))
-    assert table[["recall@1", "recall@2", "recall@3", "recall@100"]].values.tolist() == [[0, 0, 1, 1]]
+def test_recall_is_a_hit_rate_and_precision_a_share_at_any_cut_off():
+    gallery = on_a_circle(10, 20, 30, 40)
+    table = retrieval_metrics(on_a_circle(0), gallery, ["a"], ["b", "b", "a", "a"], ks=(1, 2, 3.0, 100))
+    assert table.filter(like="recall").values.tolist() == [[0, 0, 1, 1]]
+    assert table.filter(like="precision@").values.tolist() == [[0, 0, 1 / 3, 2 / 100]]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -98,9 +109,15 @@ def test_agrees_with_scikit_learn_and_torchmetrics():
         assert row["ap"] == pytest.approx(average_precision_score(target, scores), abs=1e-12)
         preds, target = torch.from_numpy(scores + 2), torch.from_numpy(target)
         assert row["ap"] == pytest.approx(retrieval_average_precision(preds, target).item(), abs=1e-6)
+        assert row["ndcg@10"] == pytest.approx(ndcg_score([target.float()], [scores], k=10), abs=1e-12)
+        assert row["ndcg@10"] == pytest.approx(
+            retrieval_normalized_dcg(preds, target, top_k=10).item(), abs=1e-6
+        )
         assert row["r_precision"] == pytest.approx(retrieval_r_precision(preds, target).item(), abs=1e-6)
         for k in (1, 5, 10):
             assert row[f"recall@{k}"] == retrieval_hit_rate(preds, target, top_k=k).item()
+            expected = retrieval_precision(preds, target, top_k=k).item()
+            assert row[f"precision@{k}"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_relevant_items_of_negative_similarity_count():
@@ -160,7 +177,8 @@ def test_summary_averages_over_queries_with_a_relevant_item():
     without = int((query_labels == 2).sum())
     assert without > 0
     assert list(summary) == [
-        "mAP", "mAP@R", "R-precision", "recall@1", "recall@3", "queries", "queries_without_relevant",
+        "mAP", "mAP@R", "R-precision", "recall@1", "recall@3", "precision@1", "precision@3", "nDCG@10",
+        "queries", "queries_without_relevant",
     ]  # fmt: skip
     assert (summary["queries"], summary["queries_without_relevant"]) == (30 - without, without)
     assert summary["mAP"] == pytest.approx(np.nanmean(table["ap"]))
@@ -258,6 +276,11 @@ Q, G = on_a_circle(0, 1), on_a_circle(0, 1, 2)
         ({"query_ids": ["x", None], "gallery_ids": ["x", "y", "z"], "exclude_self": True}, "id of items 1"),
         ({"query_ids": [0, 1], "gallery_ids": ["0", "1", "2"], "exclude_self": True}, "never match"),
         ({"ks": (1, 0)}, "ks holds 0"),
+        ({"ks": (2.5, "a", math.nan, math.inf)}, "ks holds 2.5, a, nan, inf: a cut-off is a whole number"),
+        ({"device": "tpu"}, "device is 'tpu'"),
+        ({"device": "cuda:99"}, "device is 'cuda:99', but torch finds"),
+        ({"gallery": [[0, 0], [1, 1], [np.nan, 1]]}, r"gallery holds NaN or infinity in 1 of 3 rows \(2\)"),
+        ({"queries": [[0, 0], [1, 1]]}, r"queries holds zero vectors.* in 1 of 2 rows \(0\)"),
         ({"block_size": 0}, "block_size is 0"),
     ],
 )  # fmt: skip

@@ -1,0 +1,146 @@
+"""What each query's ranking is judged by: the relevant gallery items, and the ignored ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from crossgap.arrays import label_array, label_codes, listed
+
+IGNORED = -1
+COLUMNS = ["query", "item", "grade"]
+
+
+class Pairs(NamedTuple):
+    """Judged pairs, ordered by query.
+
+    Attributes:
+        query: `(p,)`, the query's place in its block.
+        item: `(p,)`, the item's place in the gallery.
+        grade: `(p,)`, from 1 for a relevant item; `IGNORED` takes it out of the ranking.
+    """
+
+    query: np.ndarray
+    item: np.ndarray
+    grade: np.ndarray
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """The judged items of n queries, as lists that queries may share.
+
+    Attributes:
+        first, count: `(n,)`, where a query's list begins in `items` and how long it is.
+        items: the lists one after another, places in the gallery, none twice in a list.
+        grades: of `items`; None if all are 1.
+        left_out: `(n,)`, the place of one gallery item that is ignored in any case, -1 for none.
+    """
+
+    first: np.ndarray
+    count: np.ndarray
+    items: np.ndarray
+    grades: np.ndarray | None
+    left_out: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def pairs(self, queries: slice) -> Pairs:
+        """The pairs of a block of queries."""
+        first, count, left_out = self.first[queries], self.count[queries], self.left_out[queries]
+        query = np.repeat(np.arange(len(first)), count)
+        at = np.arange(len(query)) + np.repeat(first - np.cumsum(count) + count, count)
+        item = self.items[at]
+        grade = np.ones(len(at), dtype=np.int64) if self.grades is None else self.grades[at]
+        own = np.flatnonzero(left_out >= 0)
+        if own.size == 0:
+            return Pairs(query, item, grade)
+        keep = item != left_out[query]
+        query = np.concatenate([query[keep], own])
+        order = np.argsort(query, kind="stable")
+        item = np.concatenate([item[keep], left_out[own]])[order]
+        grade = np.concatenate([grade[keep], np.full(len(own), IGNORED)])[order]
+        return Pairs(query[order], item, grade)
+
+
+def by_labels(query_codes: np.ndarray, gallery_codes: np.ndarray, left_out: np.ndarray) -> Relevance:
+    """Items are relevant, with grade 1, to the queries of an equal code (of `label_codes`)."""
+    items = np.argsort(gallery_codes, kind="stable")
+    ordered = gallery_codes[items]
+    first, last = (np.searchsorted(ordered, query_codes, side) for side in ("left", "right"))
+    return Relevance(first, last - first, items, None, left_out)
+
+
+def by_judgements(judgements: pd.DataFrame, query_ids: np.ndarray, gallery_ids: np.ndarray) -> Relevance:
+    """Items have the grades of a table `query`, `item`, `grade`; a query's own id in the gallery is ignored.
+
+    Args:
+        judgements: grades are whole numbers: relevant above 0, irrelevant at 0, ignored at -1.
+        query_ids, gallery_ids: object arrays `(n,)` and `(m,)` of `label_array`, each id unique.
+
+    Raises:
+        TypeError, ValueError: a column is missing, a grade is no such number, an id is unknown or missing, or a
+            pair is judged twice.
+    """
+    if missing := [name for name in COLUMNS if name not in judgements]:
+        raise ValueError(f"judgements lacks the columns {listed(missing)}: give query, item and grade")
+    grade = pd.to_numeric(judgements["grade"], errors="coerce").to_numpy(float, na_value=np.nan)
+    if (bad := ~((grade >= IGNORED) & (grade == np.rint(grade)) & np.isfinite(grade))).any():
+        examples = listed(judgements["grade"][bad])
+        raise ValueError(
+            f"judgements holds {bad.sum()} grades that are not whole numbers from -1 ({examples}): a grade above 0 "
+            "is relevant, 0 irrelevant, -1 ignored"
+        )
+    left_out = places(query_ids, gallery_ids)
+    query = _known(judgements, "query", query_ids, "query_ids")
+    item = _known(judgements, "item", gallery_ids, "gallery_ids")
+    order = np.lexsort([item, query])
+    query, item, grade = query[order], item[order], grade[order].astype(np.int64)
+    if (again := (np.diff(query) == 0) & (np.diff(item) == 0)).any():
+        pairs = [f"{query_ids[query[i]]}: {gallery_ids[item[i]]}" for i in np.flatnonzero(again)]
+        raise ValueError(
+            f"judgements judges {len(pairs)} pairs twice ({listed(pairs)}): give each pair one grade"
+        )
+
+    judged = grade != 0
+    query, item, grade = query[judged], item[judged], grade[judged]
+    count = np.bincount(query, minlength=len(query_ids))
+    return Relevance(np.cumsum(count) - count, count, item, grade, left_out)
+
+
+def places(query_ids: np.ndarray, gallery_ids: np.ndarray) -> np.ndarray:
+    """The gallery's index of each query's id (n,), -1 where the gallery lacks it.
+
+    Raises:
+        ValueError: an id is missing, or repeated in the gallery.
+    """
+    queries, gallery = label_codes(query_ids, gallery_ids, ("query_ids", "gallery_ids"))
+    for name, codes in (("query_ids", queries), ("gallery_ids", gallery)):
+        if (missing := np.flatnonzero(codes < 0)).size:
+            raise ValueError(f"{name} lacks the id of items {listed(missing)}: give every item one")
+    check_unique(gallery_ids, "gallery_ids")
+    return pd.Index(gallery).get_indexer(queries)
+
+
+def check_unique(ids: np.ndarray, name: str) -> None:
+    """Raise ValueError if an id (of `label_array`) is there twice."""
+    if (repeated := pd.Series(ids).duplicated().to_numpy()).any():
+        raise ValueError(f"{name} repeats {listed(dict.fromkeys(ids[repeated]))}: an id names one item")
+
+
+def _known(judgements: pd.DataFrame, column: str, ids: Sequence, name: str) -> np.ndarray:
+    """The places in `ids` of a column's ids."""
+    given = label_array(judgements[column], len(judgements), f"judgements['{column}']")
+    judged, codes = label_codes(given, ids, (f"judgements['{column}']", name))
+    found = pd.Index(codes).get_indexer(judged)
+    if (unknown := found < 0).any():
+        examples = dict.fromkeys(given[unknown])
+        raise ValueError(
+            f"judgements['{column}'] names {len(examples)} ids that {name} lacks ({listed(examples)}): "
+            "add these items or drop their judgements"
+        )
+    return found
