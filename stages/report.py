@@ -6,41 +6,68 @@ from pathlib import Path
 import pandas as pd
 from common import DATA, metrics_folder, run
 
-from crossgap.params import Params
+from crossgap.datasets import Dataset
+from crossgap.params import Import, Params
 from crossgap.report import Cell, render
+
+TABLES = ("comparisons", "corrections", "similarities", "histograms", "seeds")
+WORDS = (
+    "family",
+    "task",
+    "relevance",
+    "metric",
+    "pair",
+    "name",
+    "title",
+    "source",
+    "how",
+    "parameters",
+    "reason",
+)
 
 
 def report(params: Params) -> None:
     cells = [
-        _cell(backbone, dataset, metrics_folder(backbone, dataset))
+        _cell(backbone, dataset, metrics_folder(backbone, dataset), params.datasets[dataset])
         for backbone in params.run.backbones
         for dataset in params.run.datasets
     ]
     for name in params.run.imports:
         declared = params.imports[name]
-        cells.append(
-            _cell(declared.backbone, f"{declared.dataset} (import {name})", metrics_folder("imports", name))
-        )
+        heading, folder = f"{declared.dataset} (import {name})", metrics_folder("imports", name)
+        cells.append(_cell(declared.backbone, heading, folder, declared, declared.dataset))
     page = DATA / "report" / "index.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render(cells), encoding="utf-8")
+    published = pd.read_csv(DATA / "reference" / "published.csv")
+    page.write_text(render(cells, published), encoding="utf-8")
     print(f"the report is at {page}")
 
 
-def _cell(backbone: str, dataset: str, folder: Path) -> Cell:
-    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+def _cell(
+    backbone: str, dataset: str, folder: Path, declared: Dataset | Import, known_as: str | None = None
+) -> Cell:
+    tables = folder / "tables"
+    provenance = json.loads((tables / "provenance.json").read_text(encoding="utf-8"))
     not_inverted = provenance.pop("not_inverted")
-    names = {"dtype": {"task": str, "relevance": str}, "keep_default_na": False, "na_values": [""]}
     return Cell(
         backbone,
         dataset,
         json.loads((folder / "metrics.json").read_text(encoding="utf-8")),
-        pd.read_csv(folder / "clouds.csv"),
-        pd.DataFrame(provenance.pop("set_aside", []), columns=["id", "item", "problem"]),
-        provenance,
-        pd.DataFrame(not_inverted, columns=["inversion", "group", "id"]),
-        pd.read_csv(folder / "curves.csv", **names),
+        clouds=_table(folder / "clouds.csv"),
+        problems=pd.DataFrame(provenance.pop("set_aside", []), columns=["id", "item", "problem"]),
+        provenance=provenance,
+        not_inverted=pd.DataFrame(not_inverted, columns=["inversion", "group", "id"]),
+        curves=_table(folder / "curves.csv"),
+        **{name: _table(tables / f"{name}.csv") for name in TABLES},
+        published=declared.controls.published or known_as,
+        query=declared.retrieval.query,
+        gallery=declared.retrieval.gallery,
     )
+
+
+def _table(path: Path) -> pd.DataFrame:
+    """A table as it was written: names stay text, whatever they look like, and only an empty field is missing."""
+    return pd.read_csv(path, dtype=dict.fromkeys(WORDS, str), keep_default_na=False, na_values=[""])
 
 
 run(report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from crossgap.report.page import Cell, render
+from crossgap.report.cell import Cell
+from crossgap.report.page import render
 
 __all__ = ["Cell", "render"]

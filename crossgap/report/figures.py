@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from crossgap.report.similarities import Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +19,7 @@ _MARKS = {"image": ("#d9772b", "o"), "text": ("#3b82c4", "^")}
 _OTHER_MARKS = (("#3f9d6b", "s"), ("#a86bc4", "D"))
 _LINES = (("#3f9d6b", "o"), ("#a86bc4", "s"), ("#d0587e", "^"), ("#2a97a8", "D"), ("#a8862a", "v"))
 _COLUMNS = 3  # of small multiples
+_MATCHING, _OTHER = "#3f9d6b", "#a86bc4"
 
 _INK = "#010203"  # stands for the colour of text and axes until it becomes `currentColor`
 _THEME = "<style>svg{color:#444}@media(prefers-color-scheme:dark){svg{color:#ccc}}</style>"
@@ -122,6 +125,56 @@ def curves(points: DataFrame, length: str = "R", baseline: str = "image-image") 
         figure.get_layout_engine().set(h_pad=0.08)
         figure.legend(loc="outside upper left", ncols=len(tokens) + 1)
         return _svg(figure)
+
+
+def histograms(columns: Mapping[str, Sequence[Panel]], length: str = "R") -> str:
+    """Cosine similarities of matching pairs (filled) and of other pairs (outlined): a panel below the other.
+
+    All panels share the axis of cosines, each has a vertical scale of its own. Text and axes follow a dark colour
+    scheme.
+
+    Args:
+        columns: head → panels, from top to bottom.
+        length: the letter that stands before a head that isn't empty.
+    """
+    rows = max(map(len, columns.values()))
+    with _drawing() as figure:
+        figure.set_size_inches(max(4.2, 3 * len(columns)), 0.72 * rows + 0.9)
+        grid = figure.subplots(rows, len(columns), sharex=True, squeeze=False)
+        for axes in grid.flat:
+            axes.set_axis_off()
+        for column, (head, panels) in enumerate(columns.items()):
+            for row, panel in enumerate(panels):
+                axes = grid[row, column]
+                axes.set_axis_on()
+                _pairs_of(axes, panel)
+                if row == 0 and head:
+                    axes.set_title(f"{length} = {head}", pad=4)
+                axes.tick_params(bottom=row == len(panels) - 1, labelbottom=row == len(panels) - 1)
+            axes.set_xlabel("cosine similarity")
+        axes = grid[0, 0]
+        axes.fill_between([], [], color=_MATCHING, alpha=0.55, label="matching pairs")
+        axes.plot([], [], color=_OTHER, linewidth=1.4, label="other pairs")
+        figure.get_layout_engine().set(h_pad=0.03, w_pad=0.08)
+        figure.legend(loc="outside upper left", ncols=2)
+        return _svg(figure)
+
+
+def _pairs_of(axes: Axes, panel: Panel) -> None:
+    for bins, look in (
+        (panel.matching, {"fill": True, "color": _MATCHING, "alpha": 0.55, "linewidth": 0}),
+        (panel.other, {"color": _OTHER, "linewidth": 1.4}),
+    ):
+        if bins:
+            density = {left: value for left, _, value in bins}
+            edges = sorted({edge for left, right, _ in bins for edge in (left, right)})
+            axes.stairs([density.get(edge, 0) for edge in edges[:-1]], edges, **look)
+    axes.set_yticks([])
+    axes.set_ylim(0, 1.3 * axes.get_ylim()[1])
+    axes.spines["left"].set_visible(False)
+    label = {"transform": axes.transAxes, "va": "top", "fontsize": 8}
+    axes.text(0, 1, _plain(panel.name), ha="left", **label)
+    axes.text(1, 1, f"overlap {panel.overlap}", ha="right", **label)
 
 
 def _steps_axis(axes: Axes, steps: Sequence[int]) -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 COLUMNS = ("task", "tokens", "relevance", "step", "loss", "mAP", "baseline")
-_LENGTHS = {"oti": "R", "ovi": "P"}
+LENGTHS = {"oti": "R", "ovi": "P"}
 
 
 class Entry(NamedTuple):
@@ -88,7 +88,7 @@ def _study(task: str, points: DataFrame) -> Study:
     return Study(
         title(task),
         f"{modality}-{modality}",
-        _LENGTHS.get(inversion, "tokens"),
+        LENGTHS.get(inversion, "tokens"),
         tuple(map(str, steps)),
         tuple(rows),
         tuple(losses),

@@ -1,14 +1,25 @@
-"""The report's numbers: flat metrics sorted into the rows of its tables, and numbers as text."""
+"""The report's numbers: flat metrics sorted by task, and numbers as text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from numbers import Real
 from typing import Any, NamedTuple
 
 MISSING = "–"
-METRICS = ("mAP", "mAP@R", "R-precision", "recall@1", "recall@5", "recall@10")
+METRICS = (
+    "mAP",
+    "mAP@R",
+    "R-precision",
+    "recall@1",
+    "recall@5",
+    "recall@10",
+    "precision@1",
+    "precision@5",
+    "precision@10",
+    "nDCG@10",
+)
 RATES = (*METRICS, "accuracy")
 
 Grouped = Mapping[tuple[str, str, str], float]  # by task, relevance (or labelling), metric
@@ -19,7 +30,9 @@ class Entry(NamedTuple):
 
     value: str
     difference: str = ""
-    sign: str = ""  # "up", "down", "level" or "unknown"; "" where no difference is given
+    sign: str = ""  # "up", "down" or "level"; "" where no difference is given
+    interval: str = ""
+    decided: bool = False  # whether the difference is significant
 
 
 class Row(NamedTuple):
@@ -29,14 +42,14 @@ class Row(NamedTuple):
     entries: tuple[Entry, ...]
 
 
-def group(metrics: Mapping[str, float], family: str, tasks: Iterable[str]) -> Grouped:
-    """The metrics `<family>/<task>/<relevance>/<metric>` of the given tasks."""
+def group(metrics: Mapping[str, float], family: str) -> Grouped:
+    """The metrics `<family>/<task>/<relevance>/<metric>`."""
     found = {}
     for key, value in metrics.items():
         head, _, rest = key.partition("/")
         task, _, rest = rest.partition("/")
         relevance, _, metric = rest.rpartition("/")  # a labelling's name is the user's and may hold a slash
-        if head == family and task in tasks and relevance and metric:
+        if head == family and relevance and metric:
             found[task, relevance, metric] = value
     return found
 
@@ -46,43 +59,9 @@ def under(metrics: Mapping[str, float], prefix: str) -> dict[str, float]:
     return {key.removeprefix(prefix): metrics[key] for key in sorted(metrics) if key.startswith(prefix)}
 
 
-def compared(grouped: Grouped, tasks: Sequence[str], metric: str, unpaired: str = "") -> list[Row]:
-    """A row per relevance, an entry per task, each with its difference to the first task, the baseline.
-
-    The task `unpaired` has other queries than the baseline, so that no difference is given for it.
-    """
-    rows = []
-    for relevance in _relevances(grouped, tasks):
-        base = grouped.get((tasks[0], relevance, metric))
-        entries = []
-        for task in tasks:
-            value = grouped.get((task, relevance, metric))
-            if task in (tasks[0], unpaired):
-                entries.append(percent(value))
-            else:
-                entry = percent(value, base)
-                entries.append(entry._replace(sign=entry.sign or "unknown"))
-        rows.append(Row((relevance,), tuple(entries)))
-    return rows
-
-
-def detailed(grouped: Grouped, tasks: Sequence[str]) -> tuple[list[str], list[Row]]:
-    """The names of all metrics, and a row per relevance and evaluated task with an entry per metric."""
-    found = {metric for task, _, metric in grouped if task in tasks}
-    names = [*METRICS, *sorted(found - set(METRICS))]
-    rows = []
-    for relevance in _relevances(grouped, tasks):
-        for task in tasks:
-            entries = tuple(percent(grouped.get((task, relevance, name))) for name in names)
-            if any(entry.value != MISSING for entry in entries):
-                rows.append(Row((relevance, title(task)), entries))
-    return names, rows
-
-
-def _relevances(grouped: Grouped, tasks: Sequence[str]) -> list[str]:
-    """The relevances of any of `tasks`: the caption group first, then the labellings by name."""
-    found = {relevance for task, relevance, _ in grouped if task in tasks}
-    return sorted(found, key=lambda name: (name != "group", name))
+def in_order(relevances: Iterable[str]) -> list[str]:
+    """The caption group first, then the labellings by name."""
+    return sorted(set(relevances), key=lambda name: (name != "group", name))
 
 
 def title(task: str) -> str:
@@ -100,12 +79,28 @@ def percent(value: float | None, base: float | None = None) -> Entry:
     if absent(value):
         return Entry(MISSING)
     shown = minus(f"{100 * value:.2f}")
-    if absent(base):
-        return Entry(shown)
-    points = round(100 * (value - base), 2)
-    if points == 0:
-        return Entry(shown, "±0.00", "level")
-    return Entry(shown, minus(f"{points:+.2f}"), "up" if points > 0 else "down")
+    return Entry(shown) if absent(base) else Entry(shown, *points(value - base))
+
+
+def points(difference: float) -> tuple[str, str]:
+    """A difference of fractions in percentage points, and its sign."""
+    rounded = round(100 * difference, 2)
+    if rounded == 0:
+        return "±0.00", "level"
+    return minus(f"{rounded:+.2f}"), "up" if rounded > 0 else "down"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """The ends of an interval of differences, in percentage points; empty where there is none."""
+    if absent(low) or absent(high):
+        return ""
+    ends = (round(100 * end, 2) + 0.0 for end in (low, high))
+    return minus("[{:.2f}, {:.2f}]".format(*ends))
+
+
+def probability(p: float | None) -> str:
+    """A p-value to four decimals."""
+    return "< 0.0001" if not absent(p) and p < 0.00005 else decimal(p, 4)
 
 
 def decimal(value: float | None, places: int = 3) -> str:

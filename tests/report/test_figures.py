@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from crossgap.report import figures
+from crossgap.report.similarities import Panel
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
@@ -129,6 +130,46 @@ def test_curves_with_gaps():
     points.loc[points["tokens"] == 2, "mAP"] = float("nan")
     points.loc[points["relevance"] == "colour", "baseline"] = float("nan")
     ElementTree.fromstring(figures.curves(points[points["step"] + points["tokens"] != 14]))
+
+
+def panels(*names: str, density: float = 3.0) -> list[Panel]:
+    matching = [(0.1, 0.11, density), (0.2, 0.21, 2.0)]
+    return [Panel(name, matching, [(0.0, 0.01, 1.0)], "0.25") for name in names]
+
+
+def test_histograms_are_whole_and_hold_no_address_or_date():
+    svg = figures.histograms({"1": panels("text-image", "$a_"), "2": panels("text-image")}, "P")
+    root = ElementTree.fromstring(svg)
+    assert not list(root.iter(f"{SVG}metadata")) and not list(root.iter(f"{SVG}image"))
+    assert all((element.get(HREF) or "#").startswith("#") for element in root.iter())
+    assert "currentColor" in svg and "prefers-color-scheme" in svg
+    texts = comments(svg)
+    assert {"P = 1", "P = 2", "cosine similarity", "matching pairs", "other pairs"} <= set(texts)
+    assert texts.count("text-image") == 2 and texts.count("overlap 0.25") == 3
+    assert r"\$a_" in texts or "$a_" in texts
+
+
+def test_histograms_are_drawn_where_they_are():
+    """The outline of `[0.1, 0.11)` and `[0.2, 0.21)`: back to zero between them."""
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    figures._pairs_of(axes, panels("a")[0])
+    filled, outlined = axes.patches
+    assert filled.get_data().values.tolist() == [3.0, 0.0, 2.0]
+    assert filled.get_data().edges.tolist() == [0.1, 0.11, 0.2, 0.21]
+    assert outlined.get_data().values.tolist() == [1.0]
+    assert filled.get_fill() and not outlined.get_fill()
+
+
+def test_histograms_of_equal_panels_have_equal_bytes():
+    import matplotlib
+
+    first = figures.histograms({"": panels("a", "b")})
+    with matplotlib.rc_context({"font.size": 30, "axes.grid": True, "svg.hashsalt": "other"}):
+        assert figures.histograms({"": panels("a", "b")}) == first
+    assert figures.histograms({"": panels("a", "b", density=4.0)}) != first
+    ElementTree.fromstring(figures.histograms({"": [Panel("a", [], [], "–")]}))
 
 
 def test_page_needs_matplotlib_only_for_figures():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
@@ -12,55 +11,9 @@ from crossgap.report import Cell, render
 
 IMAGE_QUERIES = ("image-image", "oti-image", "oti-oti", "text-image")
 TEXT_QUERIES = ("text-text", "ovi-text", "ovi-ovi", "image-text")
+CLASSIFICATION = ("image-text", "oti-text", "image-ovi")
 METRICS = ("mAP", "mAP@R", "R-precision", "recall@1", "recall@5", "recall@10")
-VOID = {"meta", "img", "br", "link", "hr", "input"}
 URL_ATTRIBUTES = {"src", "href", "srcset", "data", "action", "poster", "xlink:href"}
-
-
-class Page(HTMLParser):
-    """Tags with attributes, tables as a caption and rows of cell texts, and all text outside of styles."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.tables: list[tuple[str, list[list[str]]]] = []
-        self.text = ""
-        self.feed(html)
-        self.close()
-        assert not self.open, f"unclosed: {self.open}"
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "table":
-            self.tables.append(("", []))
-        if tag == "tr":
-            self.tables[-1][1].append([])
-        if tag in ("th", "td"):
-            self.tables[-1][1][-1].append("")
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-        if tag in ("dt", "dd"):
-            self.text += " "
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
-            self.text += data
-        if "caption" in self.open:
-            caption, rows = self.tables[-1]
-            self.tables[-1] = (caption + data, rows)
-        elif "th" in self.open or "td" in self.open:
-            self.tables[-1][1][-1][-1] += data
-
-    def table(self, caption: str, number: int = 0) -> list[list[str]]:
-        """The rows of the `number`-th table whose caption starts with `caption`, heading first."""
-        return [rows for text, rows in self.tables if text.startswith(caption)][number]
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def metrics(relevances=("group", "colour")) -> dict[str, float]:
@@ -71,7 +24,7 @@ def metrics(relevances=("group", "colour")) -> dict[str, float]:
         for relevance in relevances:
             for metric in METRICS:
                 values[f"retrieval/{task}/{relevance}/{metric}"] = number = round(number + 0.007013, 6)
-    for task in ("image-text", "oti-text", "image-ovi"):
+    for task in CLASSIFICATION:
         values[f"classification/{task}/colour/accuracy"] = number = round(number - 0.003017, 6)
     gap = [("centroid_distance", 0.8514), ("linear_separability", 0.9876), ("alignment", 1.3804)]
     gap += [("uniformity_image", -1.7951), ("uniformity_text", -1.8412)]
@@ -124,37 +77,45 @@ def points(difference: float) -> str:
 
 
 @pytest.mark.parametrize("tasks", [IMAGE_QUERIES, TEXT_QUERIES])
-def test_retrieval_tables_hold_every_number(tasks):
+def test_retrieval_tables_hold_every_number(parse, tasks):
     values = metrics()
-    baseline = tasks[0]
-    page = Page(render([cell()]))
-    heading, *rows = page.table(f"mAP in percent, by query-gallery; differences to {baseline}")
-    assert [name.lower() for name in heading] == ["relevance", *tasks]
-    assert [row[0] for row in rows] == ["group", "colour"]
-    for row in rows:
-        fractions = [values[f"retrieval/{task}/{row[0]}/mAP"] for task in tasks]
-        base = fractions[0]
-        assert row[1] == percent(base)
-        assert row[2] == f"{percent(fractions[1])} {points(fractions[1] - base)}"
-        assert row[3] == f"{percent(fractions[2])} {points(fractions[2] - base)}"
-        assert row[4] == percent(fractions[3])  # other queries: no difference
+    baseline, *others, across = tasks
+    page = parse(render([cell()]))
+    caption = f"mAP in percent, by query-gallery; below, the difference to {baseline} in points"
+    heading, *rows = page.table(caption)
+    assert heading == ["method", "group", "colour"]
+    assert [row[0].lower() for row in rows] == [baseline, *others]
+    for row, task in zip(rows, (baseline, *others), strict=True):
+        for relevance, shown in zip(heading[1:], row[1:], strict=True):
+            value, base = (values[f"retrieval/{of}/{relevance}/mAP"] for of in (task, baseline))
+            assert shown == percent(value) + ("" if task == baseline else f" {points(value - base)}")
 
-    name = "Image" if baseline == "image-image" else "Text"
-    heading, *rows = page.table(f"{name} queries, all metrics")
-    assert len(rows) == 2 * len(tasks)
+    name = "image" if baseline == "image-image" else "text"
+    heading, *rows = page.table(f"Retrieval with {name} queries: all metrics in percent")
+    assert len(rows) == 2 * len(tasks[:-1])
     for relevance, task, *shown in rows:
         keys = [f"retrieval/{task.lower()}/{relevance}/{metric}" for metric in heading[2:]]
         assert shown == [percent(values[key]) for key in keys]
 
+    heading, row = page.table("mAP in percent, by query-gallery", 2)
+    assert heading == ["method", "text-image", "text-image, colour", "image-text", "image-text, colour"]
+    at = heading.index(across)
+    assert row[at : at + 2] == [percent(values[f"retrieval/{across}/{of}/mAP"]) for of in ("group", "colour")]
 
-def test_classification_gap_items_and_inversion_hold_every_number():
+
+def test_classification_gap_items_and_inversion_hold_every_number(parse):
     values = metrics()
-    page = Page(render([cell()]))
-    _, row = page.table("Accuracy in percent")
-    tasks = ("image-text", "oti-text", "image-ovi")
-    base, *others = (values[f"classification/{task}/colour/accuracy"] for task in tasks)
-    assert row == ["colour", percent(base), *(f"{percent(other)} {points(other - base)}" for other in others)]
-    heading, row = page.table("Gap measures", 0)
+    page = parse(render([cell()]))
+    heading, first, *rows = page.table(
+        "Accuracy in percent, by feature and class prompt; below, the difference"
+    )
+    base, *others = (values[f"classification/{task}/colour/accuracy"] for task in CLASSIFICATION)
+    assert [heading, first] == [["method", "colour"], ["image-text", percent(base)]]
+    assert rows == [
+        [name, f"{percent(other)} {points(other - base)}"]
+        for name, other in zip(("OTI-text", "image-OVI"), others, strict=True)
+    ]
+    heading, row = page.table("Gap measures of the cell")
     assert dict(zip(heading, row, strict=True)) == {
         "backbone": "nano",
         "dataset": "world",
@@ -175,27 +136,35 @@ def test_classification_gap_items_and_inversion_hold_every_number():
     assert "mean 0.5, 0.25" in facts
 
 
-def test_summary_over_several_cells_and_contents():
+def test_summary_over_several_cells_and_contents(parse):
     cells = [cell(), cell(dataset="flickr8k"), cell("ViT-B-32", "world", metrics={"gap/new_measure": 0.25})]
-    page = Page(render(cells))
-    heading, *rows = page.table("Gap measures", 0)
+    page = parse(render(cells))
+    heading, *rows = page.table("Gap measures of all cells")
     assert [row[:2] for row in rows] == [["nano", "world"], ["nano", "flickr8k"], ["ViT-B-32", "world"]]
     assert heading[-1] == "new measure"
     assert [row[-1] for row in rows] == ["–", "–", "0.250"]
     assert rows[2][2:-1] == ["–"] * 5
-    fractions = [metrics()[f"retrieval/{task}/group/mAP"] for task in ("image-image", "oti-image")]
-    expected = [percent(fractions[0]), f"{percent(fractions[1])} {points(fractions[1] - fractions[0])}"]
-    assert page.table("Image queries, mAP")[1] == ["nano", "world", "group", *expected]
+    for tasks, name in ((IMAGE_QUERIES, "image"), (TEXT_QUERIES, "text")):
+        base, *others = (metrics()[f"retrieval/{task}/group/mAP"] for task in tasks[:-1])
+        expected = [percent(base), *(f"{percent(other)} {points(other - base)}" for other in others)]
+        heading, *rows = page.table(f"Retrieval with {name} queries: mAP in percent")
+        assert [part.lower() for part in heading] == ["backbone", "dataset", "relevance", *tasks[:-1]]
+        assert rows[0] == ["nano", "world", "group", *expected]
+        assert [row[1:3] for row in rows[1:]] == [
+            ["world", "colour"],
+            ["flickr8k", "group"],
+            ["flickr8k", "colour"],
+        ]
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     targets = [link["href"] for link in page.all("a") if link["href"].startswith("#")]
     assert {target.removeprefix("#") for target in targets} <= set(ids)
     assert len(set(targets)) == 3
-    assert not Page(render([cell()])).all("nav")
+    assert not parse(render([cell()])).all("nav")
 
 
-def test_anchors_of_like_names_differ():
-    page = Page(render([cell("a/b", "c"), cell("a b", "c"), cell("日本", "c")]))
+def test_anchors_of_like_names_differ(parse):
+    page = parse(render([cell("a/b", "c"), cell("a b", "c"), cell("日本", "c")]))
     headings = [heading["id"] for heading in page.all("h2") if heading["id"].startswith("cell-")]
     assert len(set(headings)) == 3
 
@@ -204,14 +173,14 @@ def test_anchors_of_like_names_differ():
     ("difference", "text", "sign"),
     [(0.0123, "+1.23", "up"), (-0.0123, "−1.23", "down"), (-0.00002, "±0.00", "level")],
 )
-def test_difference_carries_its_sign(difference, text, sign):
+def test_difference_carries_its_sign(parse, difference, text, sign):
     values = {"retrieval/image-image/group/mAP": 0.5, "retrieval/oti-image/group/mAP": 0.5 + difference}
-    page = Page(render([cell(metrics=values)]))
-    assert page.table("mAP in percent")[1][2].endswith(f" {text}")
+    page = parse(render([cell(metrics=values)]))
+    assert page.table("mAP in percent")[2][1].endswith(f" {text}")
     assert {"class": f"difference {sign}"} in page.all("span")
 
 
-def test_user_text_is_escaped():
+def test_user_text_is_escaped(parse):
     nasty = "<script>alert('x')</script> & \"q\" {{ 7 * 7 }}"
     values = {f"retrieval/image-image/{nasty}/mAP": 0.5, f"gap/{nasty}": 0.5, f"items/{nasty}": 3, nasty: 0.5}
     problems = pd.DataFrame({"id": [nasty], "item": [nasty], "problem": [nasty]})
@@ -219,17 +188,17 @@ def test_user_text_is_escaped():
     aside = pd.DataFrame({"inversion": [nasty], "group": [nasty], "id": [nasty]})
     steps = curves().assign(relevance=nasty, task="oti-image").drop_duplicates(["tokens", "step"])
     html = render([Cell(nasty, nasty, values, points, problems, {nasty: nasty}, aside, steps), cell()])
-    page = Page(html)
+    page = parse(html)
     assert not page.all("script")
     assert "<script" not in html
     assert page.table("Left out")[1] == [nasty] * 3
-    assert page.table("mAP in percent, by")[1][0] == nasty
+    assert page.table("mAP in percent, by")[0][1] == nasty
     assert page.text.count(nasty) > 8
 
 
-def test_page_loads_nothing():
+def test_page_loads_nothing(parse):
     html = render([cell(), cell(dataset="other")])
-    page = Page(html)
+    page = parse(html)
     assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "base", "form"}
     for tag, attributes in page.tags:
         assert not [name for name in attributes if name.startswith("on")]
@@ -243,8 +212,8 @@ def test_page_loads_nothing():
         assert f"https://arxiv.org/abs/{number}" in html
 
 
-def test_figures_are_described_and_page_is_labelled():
-    page = Page(render([cell()]))
+def test_figures_are_described_and_page_is_labelled(parse):
+    page = parse(render([cell()]))
     (image,) = page.all("img")
     assert "5 image features and 5 text features" in image["alt"]
     assert page.all("html") == [{"lang": "en"}]
@@ -259,16 +228,22 @@ def test_equal_cells_give_equal_bytes():
     assert not re.search(r"20\d\d-\d\d-\d\d", first)
 
 
-def test_imported_image_features_alone():
-    page = Page(render([Cell("openai", "dtd", {"retrieval/image-image/class/mAP": 0.2897})]))
-    assert page.table("mAP in percent")[1] == ["class", "28.97", "– ", "– ", "–"]
-    for sentence in ("no text queries", "no labelling", "no clouds to draw", "not recorded"):
-        assert f"– {sentence}" in page.text
-    assert [row[1] for row in page.table("Gap measures", 1)] == ["–"] * 5
+def test_imported_image_features_alone(parse):
+    """No text, no test and no figure: nothing is said of them."""
+    page = parse(render([Cell("openai", "dtd", {"retrieval/image-image/class/mAP": 0.2897})]))
+    assert page.tables == [
+        ("mAP in percent, by query-gallery", [["method", "class"], ["image-image", "28.97"]])
+    ]
+    assert "– not recorded" in page.text
     assert re.search(r"truncated captions\s*–", page.text)
     assert re.search(r"set aside\s*0", page.text)
     assert not page.all("img")
-    assert not [text for text, _ in page.tables if text.startswith("Mean final loss")]
+    for word in ("Text queries", "text queries", "Summary", "Clusters", "Better, worse", "Corrections"):
+        assert word not in page.text
+
+
+def test_nothing_evaluated(parse):
+    assert "– neither retrieval nor classification was evaluated" in parse(render([cell(metrics={})])).text
 
 
 @pytest.mark.parametrize(
@@ -285,24 +260,24 @@ def test_imported_image_features_alone():
         {"metrics": dict.fromkeys(metrics())},
     ],
 )
-def test_missing_pieces(changes):
-    page = Page(render([cell(**changes)]))
+def test_missing_pieces(parse, changes):
+    page = parse(render([cell(**changes)]))
     assert not re.search(r"\b(nan|None|inf)\b", page.text)
 
 
-def test_missing_baseline_gives_no_difference():
-    page = Page(render([cell(metrics={"retrieval/oti-image/group/mAP": 0.25})]))
-    assert page.table("mAP in percent")[1] == ["group", "–", "25.00 ", "– ", "–"]
+def test_missing_baseline_gives_no_difference(parse):
+    page = parse(render([cell(metrics={"retrieval/oti-image/group/mAP": 0.25})]))
+    assert page.table("mAP in percent")[1:] == [["image-image", "–"], ["OTI-image", "25.00"]]
 
 
-def test_unknown_numbers_are_listed():
+def test_unknown_numbers_are_listed(parse):
     values = {
         "retrieval_ceiling/text-image/group/recall@1": 0.63,
         "retrieval/pca-image/colour/mAP": 0.5,
         "classification/image-text/colour/top5": 0.75,
         "speed": 12.5,
     }
-    page = Page(render([cell(metrics=values)]))
+    page = parse(render([cell(metrics=values)]))
     assert page.table("Metrics by their key") == [
         ["classification/image-text/colour/top5", "0.75"],
         ["retrieval/pca-image/colour/mAP", "50.00 %"],
@@ -311,13 +286,13 @@ def test_unknown_numbers_are_listed():
     ]
 
 
-def test_over_steps_holds_every_number_and_marks_the_best():
+def test_over_steps_holds_every_number_and_marks_the_best(parse):
     values = metrics() | {
         "snapshots/oti-image/colour/best_step": 17,
         "snapshots/oti-image/colour/best_mAP": 0.436,
     }
     html = render([cell(metrics=values, curves=curves())])
-    page = Page(html)
+    page = parse(html)
     heading, *rows = page.table("OTI-image, mAP in percent, by step")
     assert heading == ["relevance", "R", "image-image", "5", "17", "150", "best step"]
     assert rows == [
@@ -339,27 +314,27 @@ def test_over_steps_holds_every_number_and_marks_the_best():
 
 
 @pytest.mark.parametrize("lacking", [None, curves().iloc[:0], curves(steps=(150,)).query("tokens == 1")])
-def test_no_section_over_steps_without_snapshots(lacking):
+def test_no_section_over_steps_without_snapshots(parse, lacking):
     values = metrics() | {"snapshots/oti-image/colour/best_step": 17}
     html = render([cell(metrics=values, curves=lacking)])
-    page = Page(html)
+    page = parse(html)
     assert "Over steps" not in html and len(page.all("img")) == 1
     assert page.table("Metrics by their key") == [["snapshots/oti-image/colour/best_step", "17"]]
 
 
-def test_items_set_aside_by_an_inversion_are_named():
+def test_items_set_aside_by_an_inversion_are_named(parse):
     aside = pd.DataFrame({"inversion": ["oti"], "group": ["image/test"], "id": ["<w/7>"]})
     values = {"inversion/oti/set_aside": 1, "inversion/oti/loss": 0.5}
-    page = Page(render([cell(metrics=values, not_inverted=aside)]))
+    page = parse(render([cell(metrics=values, not_inverted=aside)]))
     assert page.table("Their loss was not finite")[1] == ["<w/7>", "image/test", "oti"]
     assert re.search(r"set aside by OTI\s*1", page.text)
-    page = Page(render([cell(metrics=values, not_inverted=aside.iloc[:0])]))
+    page = parse(render([cell(metrics=values, not_inverted=aside.iloc[:0])]))
     assert not [caption for caption, _ in page.tables if caption.startswith("Their loss")]
 
 
-def test_relevance_with_a_slash():
-    page = Page(render([cell(metrics={"retrieval/image-image/a/b/mAP": 0.5})]))
-    assert page.table("mAP in percent")[1][:2] == ["a/b", "50.00"]
+def test_relevance_with_a_slash(parse):
+    page = parse(render([cell(metrics={"retrieval/image-image/a/b/mAP": 0.5})]))
+    assert page.table("mAP in percent") == [["method", "a/b"], ["image-image", "50.00"]]
 
 
 def test_refusals_name_the_cell():

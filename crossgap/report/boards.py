@@ -1,0 +1,153 @@
+"""The tables of methods that a cell has: retrieval, classification, clusters."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from crossgap.report.cell import Cell
+from crossgap.report.methods import COLUMNS, Board, Line, board, compared
+from crossgap.report.tables import Grouped, group, in_order, title
+
+CORRECTIONS = ("name", "title", "source", "how", "parameters", "reason")
+_METRICS = {"retrieval": "mAP", "classification": "accuracy", "clustering": "v_measure"}  # by family
+_IMAGE = ("image-image", "oti-image", "oti-oti")
+_TEXT = ("text-text", "ovi-text", "ovi-ovi")
+_ACROSS = ("text-image", "image-text")
+_PROMPTS = ("image-text", "oti-text", "image-ovi")
+_NATIVE = "native features"
+
+Blocks = Mapping[tuple[str, ...], Mapping[str, str]]  # heading of a block → task → title, the baseline first
+
+
+class Section(NamedTuple):
+    """A table of methods and what the page says of it.
+
+    Attributes:
+        name: which of the cell's tables it is.
+        numbers: what they are.
+        baseline: what they are compared with.
+        heads: of the rows' headings.
+        column: what a column is.
+        folded: whether it opens only when asked to.
+    """
+
+    name: str
+    title: str
+    numbers: str
+    baseline: str
+    heads: tuple[str, ...]
+    column: str
+    board: Board
+    folded: bool = False
+
+
+class _Numbers:
+    """A cell's metrics and tests by family, and the titles of its corrections."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.corrections = titles(cell)
+        self.values = {family: group(cell.metrics, family) for family in _METRICS}
+        self.tests: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = {family: {} for family in _METRICS}
+        for row in cell.rows("comparisons", COLUMNS):
+            if row["family"] not in self.tests:
+                raise ValueError(f"comparisons: no family {row['family']!r}; expected {', '.join(_METRICS)}")
+            self.tests[row["family"]][row["task"], row["relevance"]] = row
+
+    def board(self, family: str, columns: Iterable[str], lines: Iterable[Line]) -> Board | None:
+        values, tests = self.values[family], self.tests[family]
+        return board(values, tests, list(columns), lines, family, _METRICS[family])
+
+    def of(self, family: str, blocks: Blocks) -> Board | None:
+        """Methods by relevance."""
+        tasks = {task for block in blocks.values() for task in block}
+        columns = _relevances(self.values[family], tasks)
+        lines = [
+            line
+            for heading, block in blocks.items()
+            for line in compared(block, columns, self.corrections, *heading)
+        ]
+        return self.board(family, columns, lines)
+
+    def across(self) -> Board | None:
+        """Corrections by task, each against the same task with native features."""
+        found = self.values["retrieval"]
+        places = [(task, relevance) for task in _ACROSS for relevance in _relevances(found, {task})]
+        columns = [task if relevance == "group" else f"{task}, {relevance}" for task, relevance in places]
+        lines = [Line((_NATIVE,), tuple(places))]
+        for name, words in self.corrections.items():
+            corrected = tuple((f"{task}+{name}", relevance) for task, relevance in places)
+            lines.append(Line((words,), corrected, tuple(places)))
+        return self.board("retrieval", columns, lines)
+
+    def shots(self) -> list[str]:
+        found = {task for task, _, _ in self.values["classification"] if re.fullmatch(r"\d+-shot", task)}
+        return sorted(found, key=lambda task: int(task.removesuffix("-shot")))
+
+
+def sections(cell: Cell) -> list[Section]:
+    """Every table of methods that has numbers, in the page's order.
+
+    Raises ValueError if the cell's comparisons or corrections lack a column, or a comparison is of no known family.
+    """
+    numbers = _Numbers(cell)
+    retrieval, accuracy = "mAP in percent, by query-gallery", "Accuracy in percent"
+    made = [
+        Section(
+            "image", "Retrieval with image queries", retrieval, _IMAGE[0], ("method",), "relevance",
+            numbers.of("retrieval", {(): _titled(_IMAGE)}),
+        ),
+        Section(
+            "text", "Retrieval with text queries", retrieval, _TEXT[0], ("method",), "relevance",
+            numbers.of("retrieval", {(): _titled(_TEXT)}),
+        ),
+        Section(
+            "across", "Retrieval across the modalities", retrieval, _NATIVE, ("method",), "task",
+            numbers.across(),
+        ),
+        Section(
+            "prompts", "Classification by class prompts", f"{accuracy}, by feature and class prompt",
+            "image-text (zero-shot)", ("method",), "labelling",
+            numbers.of("classification", {(): _titled(_PROMPTS)}),
+        ),
+        Section(
+            "means", "Classification by class means", f"{accuracy}, by the nearest mean of a class's images",
+            _NATIVE, ("method",), "labelling",
+            numbers.of("classification", {(): {"ncm": _NATIVE}}),
+        ),
+        Section(
+            "shots", "Classification by a few images a class", f"{accuracy}, by the nearest mean of a few images",
+            f"the same with {_NATIVE}", ("images", "method"), "labelling",
+            numbers.of("classification", {(task,): {task: _NATIVE} for task in numbers.shots()}), folded=True,
+        ),
+        Section(
+            "clusters", "Clusters", "V-measure of k-means against each labelling, in percent",
+            _NATIVE, ("clustered", "method"), "labelling",
+            numbers.of("clustering", {
+                ("images",): {"image": _NATIVE, "oti": "OTI"}, ("images and captions",): {"joint": _NATIVE},
+            }),
+        ),
+    ]  # fmt: skip
+    return [section for section in made if section.board]
+
+
+def titles(cell: Cell) -> dict[str, str]:
+    """Correction → title, no two alike: those described, then any others that a task is named after."""
+    described = {row["name"]: row["title"] or row["name"] for row in cell.rows("corrections", CORRECTIONS)}
+    shared = Counter(described.values())
+    described = {
+        name: words if shared[words] == 1 else f"{words} ({name})" for name, words in described.items()
+    }
+    used = {task.partition("+")[2] for family in _METRICS for task, _, _ in group(cell.metrics, family)}
+    return described | {name: name for name in sorted(used - described.keys() - {""})}
+
+
+def _titled(tasks: Iterable[str]) -> dict[str, str]:
+    return {task: title(task) for task in tasks}
+
+
+def _relevances(values: Grouped, tasks: set[str]) -> list[str]:
+    """Those of any of `tasks`, with or without a correction."""
+    return in_order(relevance for task, relevance, _ in values if task.partition("+")[0] in tasks)

@@ -1,0 +1,170 @@
+"""Published figures beside measured ones: which of them are of the same backbone, dataset and task."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from crossgap.report.boards import titles
+from crossgap.report.cell import Cell
+from crossgap.report.tables import absent, group, in_order, percent, title, words
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+COLUMNS = ("source", "model", "dataset", "task", "method", "metric", "value", "setting")
+_TASKS = {  # as published → family, and the task that a correction is named after
+    "image-to-image": ("retrieval", "image-image"),
+    "text-to-text": ("retrieval", "text-text"),
+    "text-to-image": ("retrieval", "text-image"),
+    "zero-shot": ("classification", "image-text"),
+}
+_WITHOUT_MEANING = {
+    "quickgelu",
+    "clip",
+    "openclip",
+}  # in a model's name; a wrong activation is refused elsewhere
+_ALIASES = {
+    "cub200": "cub",
+    "cub2002011": "cub",
+    "stanfordonlineproducts": "sop",
+    "oxford5k": "roxford",
+    "roxford5k": "roxford",
+    "revisitedoxford": "roxford",
+    "paris6k": "rparis",
+    "rparis6k": "rparis",
+    "revisitedparis": "rparis",
+    "stanfordcars": "cars",
+    "oxfordpets": "pets",
+    "oxfordpet": "pets",
+    "oxfordiiitpet": "pets",
+    "oxfordiiitpets": "pets",
+    "flowers102": "flowers",
+    "oxfordflowers": "flowers",
+    "oxfordflowers102": "flowers",
+    "fgvcaircraft": "aircraft",
+    "describabletextures": "dtd",
+    "describabletexturesdataset": "dtd",
+    "food": "food101",
+    "sun": "sun397",
+    "caltech": "caltech101",
+    "ucf": "ucf101",
+    "imagenet1k": "imagenet",
+    "ilsvrc2012": "imagenet",
+}
+_SPLITS = {  # query and gallery of published retrieval (Cross the Gap, section 5)
+    "cub": ("all", "all"),
+    "sop": ("test", "test"),
+    **dict.fromkeys(
+        (
+            "cars", "pets", "flowers", "aircraft", "dtd", "eurosat", "food101", "sun397", "caltech101", "ucf101",
+            "imagenet",
+        ),
+        ("test", "train"),
+    ),
+}  # fmt: skip
+_OWN = ("roxford", "rparis")
+
+
+class Row(NamedTuple):
+    """A measured figure beside a published one, both in percent."""
+
+    task: str
+    relevance: str
+    metric: str
+    measured: str
+    published: str
+    difference: str
+    source: str
+    protocol: str
+
+
+def model_key(name: str) -> frozenset[str]:
+    """A model with its weights, however they are written: `ViT-B/32 openai` is `openai/ViT-B-32`."""
+    return frozenset(re.findall(r"[a-z0-9]+", name.lower())) - _WITHOUT_MEANING
+
+
+def dataset_key(name: str) -> str:
+    """A dataset, however it is written: `oxford_flowers` is `Flowers`."""
+    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    return _ALIASES.get(plain, plain)
+
+
+def beside(cell: Cell, published: DataFrame) -> list[Row]:
+    """The published figures of the cell's backbone and dataset that the cell has measured, in the table's order.
+
+    `published` has the columns `COLUMNS`, values in percent. A figure for one dataset stands beside the labelling
+    `class`, else beside every labelling that the task was measured by.
+
+    Raises ValueError if a column is missing.
+    """
+    if lacking := [column for column in COLUMNS if column not in published]:
+        raise ValueError(f"published: no column {', '.join(lacking)}; expected {', '.join(COLUMNS)}")
+    backbone, dataset = model_key(_model(cell)), dataset_key(cell.published or cell.dataset)
+    found = []
+    for figure in published.to_dict("records"):
+        if (
+            figure["task"] in _TASKS
+            and not figure["dataset"].startswith("average")
+            and model_key(figure["model"]) == backbone
+            and dataset_key(figure["dataset"]) == dataset
+        ):
+            found += _rows(cell, figure, dataset)
+    return found
+
+
+def _model(cell: Cell) -> str:
+    made_by = cell.provenance.get("backbone_provenance")
+    if not isinstance(made_by, Mapping) or not made_by.get("model"):
+        return cell.backbone
+    return f"{made_by['model']} {made_by.get('pretrained') or ''}"
+
+
+def _rows(cell: Cell, figure: Mapping[str, Any], dataset: str) -> Iterable[Row]:
+    family, plain = _TASKS[figure["task"]]
+    task = figure["method"] if "-" in figure["method"] else f"{plain}+{figure['method']}"
+    values, metric = group(cell.metrics, family), figure["metric"]
+    relevances = in_order(of for at, of, name in values if (at, name) == (task, metric))
+    for relevance in _judged_by(task, relevances):
+        measured = values[task, relevance, metric]
+        if absent(measured):
+            continue
+        both = percent(measured, figure["value"] / 100)
+        base, _, correction = task.partition("+")
+        protocol = _protocol(cell, family, dataset)
+        setting = words(figure["setting"])
+        yield Row(
+            title(base) + (f", {titles(cell)[correction]}" if correction else ""),
+            relevance,
+            metric,
+            both.value,
+            percent(figure["value"] / 100).value,
+            both.difference,
+            figure["source"],
+            protocol if absent(figure["setting"]) else f"{setting}; {protocol}",
+        )
+
+
+def _judged_by(task: str, relevances: Sequence[str]) -> Sequence[str]:
+    if task.startswith(("text-", "ovi-")):
+        return [name for name in relevances if name == "group"]
+    return ["class"] if "class" in relevances else [name for name in relevances if name != "group"]
+
+
+def _protocol(cell: Cell, family: str, dataset: str) -> str:
+    """Whether the splits are those published, and which they are where not."""
+    names = ("query", "gallery") if family == "retrieval" else ("query",)
+    if dataset in _OWN:
+        return "published: the dataset's own queries and gallery"
+    if dataset not in _SPLITS:
+        return "published splits not known here"
+    pairs = dict(zip(names, _SPLITS[dataset], strict=False))
+    here = {name: getattr(cell, name) for name in names}
+    if None in here.values():
+        return f"published: {_said(pairs)}; here: not recorded"
+    return "same splits" if here == pairs else f"published: {_said(pairs)}; here: {_said(here)}"
+
+
+def _said(splits: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {split}" for name, split in splits.items())
