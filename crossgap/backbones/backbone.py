@@ -6,11 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from open_clip.hf_model import HFTextEncoder
 from torch import Tensor, nn
+
+from crossgap import fingerprint
+from crossgap.backbones import towers
+
+TOWERS = {"image": "visual", "text": "text"}
 
 
 class BackboneError(ValueError):
@@ -22,6 +29,16 @@ def resolve_device(device: str) -> torch.device:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
+
+
+def verified(weights: Path, sha256: str | None, called: str) -> str:
+    """The SHA-256 of a file; BackboneError where it is not the one declared."""
+    found = fingerprint.sha256_of_files([weights])
+    if sha256 and found != sha256:
+        raise BackboneError(
+            f"{called}: {weights} has SHA-256 {found}, not {sha256}: not the weights declared"
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -40,11 +57,11 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Backbone:
-    """An open_clip model in evaluation mode, its parameters frozen.
+    """A model in evaluation mode, its parameters frozen.
 
     Attributes:
         model: the module.
-        transform: PIL image → `(3, h, w)` float tensor, open_clip's own for inference.
+        transform: PIL image → `(3, h, w)` float tensor, the model library's own for inference.
         device: where the model lies.
         provenance: JSON-able: model, pretrained, weights' SHA-256, precision, preprocessing, library versions.
     """
@@ -55,9 +72,15 @@ class Backbone:
     device: torch.device
     provenance: dict[str, Any]
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """("image", "text"), or ("image",) of a model without a text tower."""
+        return towers.modalities(self.provenance["model"])
+
     @cached_property
     def tokenizer(self) -> Callable[..., Tensor]:
         """List of texts → `(n, context)` ids, open_clip's own; loaded when first asked for."""
+        self.check_has_texts()
         return self.load_tokenizer()
 
     def to(self, device: str) -> Backbone:
@@ -74,12 +97,16 @@ class Backbone:
     @property
     def context_length(self) -> int:
         """Token positions of the text tower; for one from Hugging Face, those that its tokenizer fills."""
+        self.check_has_texts()
         text = getattr(self.model, "text", None)
         return self.tokenizer.context_length if isinstance(text, HFTextEncoder) else self.model.context_length
 
     @cached_property
     def dim(self) -> int:
-        """Width of the joint space."""
+        """Width of the features."""
+        if "text" not in self.modalities:
+            size = self.provenance["preprocessing"]["input_size"]
+            return self.encode_images(torch.zeros(1, *size)).features.shape[1]
         return self.encode_texts(torch.zeros(1, self.context_length, dtype=torch.long)).features.shape[1]
 
     @torch.inference_mode()
@@ -91,8 +118,30 @@ class Backbone:
     @torch.inference_mode()
     def encode_texts(self, ids: Tensor) -> Encoded:
         """Encode `(n, context)` token ids."""
+        self.check_has_texts()
         encode = partial(self.model.encode_text, normalize=False)
         return self._encode(encode, self._projection("text"), ids.to(self.device))
+
+    def check_has_texts(self) -> None:
+        """BackboneError where the model has no text tower: no texts, and no inversion of or into them."""
+        if reason := towers.image_only(self.provenance["model"]):
+            raise BackboneError(reason)
+
+    def projections(self) -> dict[str, np.ndarray]:
+        """By modality, W `(d, width)` float32: features are preprojection @ W.T, plus the tower's bias if it has one.
+
+        A tower whose projection can't be told apart is left out.
+        """
+        held = {modality: self._projection(tower) for modality, tower in TOWERS.items()}
+        return {modality: _weight(getattr(*found)) for modality, found in held.items() if found}
+
+    def biases(self) -> dict[str, np.ndarray]:
+        """By modality, `(d,)` float32 of those projections that have a bias."""
+        held = {modality: self._projection(tower) for modality, tower in TOWERS.items()}
+        biases = {
+            modality: getattr(getattr(*found), "bias", None) for modality, found in held.items() if found
+        }
+        return {modality: _array(bias) for modality, bias in biases.items() if bias is not None}
 
     def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Token ids `(n, context)`, and which texts the context was too short for `(n,)`.
@@ -115,6 +164,8 @@ class Backbone:
 
     def _projection(self, tower: str) -> tuple[nn.Module, str] | None:
         """The module and attribute of the tower's last linear map, if it has one that stands apart."""
+        if "text" not in self.modalities:
+            return None
         if tower == "visual":
             visual = self.model.visual
             trunk = getattr(visual, "trunk", None)
@@ -130,11 +181,29 @@ class Backbone:
 
 @contextmanager
 def _without(owner: nn.Module, name: str) -> Iterator[Callable[[Tensor], Tensor]]:
-    """Take the projection out while the block runs; gives the map that was taken out."""
+    """Take the projection out while the block runs; gives the map that was taken out.
+
+    A layer stays in its place and hands on its input: who calls it may look at its type.
+    """
     projection = getattr(owner, name)
-    linear = isinstance(projection, nn.Linear)
-    setattr(owner, name, nn.Identity() if linear else None)
+    if isinstance(projection, nn.Linear):
+        handle = projection.register_forward_hook(lambda _module, inputs, _output: inputs[0])
+        try:
+            yield projection
+        finally:
+            handle.remove()
+        return
+    setattr(owner, name, None)
     try:
-        yield projection if linear else lambda x: x @ projection
+        yield lambda x: x @ projection
     finally:
         setattr(owner, name, projection)
+
+
+def _weight(projection: nn.Parameter | nn.Linear) -> np.ndarray:
+    # a parameter is applied as x @ W, a layer as x @ W.T
+    return _array(projection.weight if isinstance(projection, nn.Linear) else projection.T)
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return values.detach().float().cpu().contiguous().numpy()

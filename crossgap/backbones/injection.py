@@ -34,6 +34,7 @@ class PseudoText:
     """
 
     def __init__(self, backbone: Backbone, template: str, tokens: int) -> None:
+        backbone.check_has_texts()
         self.model = backbone.model
         self.text = getattr(self.model, "text", self.model)
         self.embedding = _token_embedding(self.text)
@@ -99,6 +100,7 @@ class PseudoPatches:
     """
 
     def __init__(self, backbone: Backbone, patches: int) -> None:
+        backbone.check_has_texts()
         self.model, self.visual = backbone.model, backbone.model.visual
         self.embedding = _patch_embedding(self.visual)
         size = self.visual.image_size

@@ -1,4 +1,4 @@
-"""Load an open_clip model, refusing what would give silently wrong features."""
+"""Load a model, refusing what would give silently wrong features."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from open_clip.pretrained import _PRETRAINED, download_pretrained_from_hf
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from open_clip.transformer import QuickGELU
 
-from crossgap import fingerprint
-from crossgap.backbones import towers
-from crossgap.backbones.backbone import Backbone, BackboneError, resolve_device
+from crossgap.backbones import image_only, towers
+from crossgap.backbones.backbone import Backbone, BackboneError, resolve_device, verified
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 
@@ -34,16 +33,17 @@ def load_backbone(
     sha256: str | None = None,
     cache_dir: str | None = None,
 ) -> Backbone:
-    """Load a model by open_clip's names.
+    """Load a model by open_clip's names, or an image-only one by timm's.
 
     Args:
-        model: a registered name (`ViT-B-32`), `hf-hub:org/repo` or `local-dir:path`.
+        model: a registered name (`ViT-B-32`), `hf-hub:org/repo`, `local-dir:path` or `timm:architecture.tag`.
         pretrained: a tag, or the path of a checkpoint; None with `hf-hub:` and `local-dir:`, which bring their
-            own weights. None with a registered name gives random weights and a warning: for tests only.
+            own weights, and with `timm:`, whose tag is part of the name. None with a registered name gives random
+            weights and a warning: for tests only.
         device: `cpu`, `cuda`, `cuda:1`, `mps` or `auto`.
         precision: `fp32`, `bf16` or `fp16`; features are always handed out as float32.
         sha256: what the weights' file must hash to, if given.
-        cache_dir: where open_clip keeps downloads.
+        cache_dir: where downloads are kept.
 
     Raises:
         BackboneError: unknown model or tag, a missing or unfit checkpoint, another hash, a QuickGELU mismatch.
@@ -52,6 +52,8 @@ def load_backbone(
     called = model if pretrained is None else f"{model} with {pretrained!r}"
     if precision not in PRECISIONS:
         raise BackboneError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
+    if model.startswith(towers.TIMM_PREFIX):
+        return image_only.load(model, pretrained, device, precision, sha256=sha256, cache_dir=cache_dir)
     if reason := towers.unloadable(model):
         raise BackboneError(reason)
     if model.startswith((LOCAL_DIR_PREFIX, HF_HUB_PREFIX)):
@@ -62,11 +64,7 @@ def load_backbone(
     else:
         _check_names(model, pretrained)
     weights = _weights_file(model, pretrained, cache_dir)
-    found = fingerprint.sha256_of_files([weights]) if weights else None
-    if sha256 and found != sha256:
-        raise BackboneError(
-            f"{called}: {weights} has SHA-256 {found}, not {sha256}: not the weights declared"
-        )
+    found = verified(weights, sha256, called) if weights else None
     if weights and weights.suffix != ".safetensors":
         _check_openai_file(model, weights, found)
 
@@ -113,7 +111,7 @@ def _check_names(model: str, pretrained: str | None) -> None:
     if model.replace("/", "-") not in registered:
         raise BackboneError(
             f"{model!r} is none of open_clip's {len(registered)} models (open_clip.list_models()), "
-            f"nor {LOCAL_DIR_PREFIX} or {HF_HUB_PREFIX}"
+            f"nor {LOCAL_DIR_PREFIX}, {HF_HUB_PREFIX} or {towers.TIMM_PREFIX}"
         )
     tag = _tag(model, pretrained)
     if pretrained is not None and not tag and not Path(pretrained).is_file():

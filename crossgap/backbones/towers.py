@@ -6,16 +6,29 @@ It says by name, before anything is downloaded or encoded, which towers can't be
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 Method = Literal["oti", "ovi"]
+TIMM_PREFIX = "timm:"
 
 # timm's convolutional families that CLIP models use, by the prefix of the name, and the class that timm makes of it
 _CONVOLUTIONAL = {"convnext": "ConvNeXt", "fastvit": "FastVit", "resnet": "ResNet"}
 _HUB = "pip install 'crossgap[hub]', with a network or a filled cache of Hugging Face"
+
+
+def modalities(model: str) -> tuple[str, ...]:
+    """What a model has towers for: ("image", "text"), or ("image",) of timm's."""
+    return ("image",) if image_only(model) else ("image", "text")
+
+
+def image_only(model: str) -> str | None:
+    """Why a model takes no texts, so that nothing can be inverted with it either; None where it takes them."""
+    if not model.startswith(TIMM_PREFIX):
+        return None
+    return f"{model!r} is an image-only backbone: it has no text tower, so there is no other modality to invert into"
 
 
 def refusal(model: str, method: Method) -> str | None:
@@ -28,7 +41,8 @@ def refusal(model: str, method: Method) -> str | None:
 
     Returns:
         The reason; None where there is none, or where only loading can tell: an `hf-hub:` model, an unknown or
-        damaged configuration, a family of timm that is not in the list here.
+        damaged configuration, a family of timm that is not in the list here. None for an image-only model too:
+        it is left out of inversions, not refused.
     """
     config = _config(model)
     if config is None:
@@ -54,19 +68,19 @@ def unloadable(model: str) -> str | None:
     return f"the text tower of {model!r} is {tower!r}, built after a configuration from Hugging Face: {_HUB}"
 
 
-def refusals(models: Mapping[str, str], asked: Mapping[str, Method]) -> list[str]:
+def refusals(models: Mapping[str, str], asked: Iterable[tuple[str, Method]]) -> list[str]:
     """A line for every model that can't be had, or can't do what is asked of it.
 
     Args:
         models: backbones' names and their models, as `refusal` takes them.
         asked: what asks for an inversion, as the user knows it (`run.ovi`), and which.
     """
-    lines = []
+    lines, asked = [], list(asked)
     for name, model in models.items():
         if reason := unloadable(model):
             lines.append(f"run.backbones: {name!r} can't be loaded: {reason}; else take it out")
             continue
-        for place, method in asked.items():
+        for place, method in asked:
             if reason := refusal(model, method):
                 lines.append(
                     f"{place}: not with the backbone {name!r} (model {model!r}): {reason}; "
@@ -98,7 +112,7 @@ def _convolutional(config: dict[str, Any]) -> str | None:
 
 def _config(model: str) -> dict[str, Any] | None:
     """open_clip's configuration of a model, read from its file."""
-    if model.startswith("hf-hub:"):
+    if model.startswith(("hf-hub:", TIMM_PREFIX)):
         return None
     try:
         if model.startswith("local-dir:"):

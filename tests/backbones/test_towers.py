@@ -473,7 +473,7 @@ def checked(folder: Path, backbones: dict[str, str], **run: object) -> subproces
     (example,) = list(params["backbones"].values())[:1]
     for name, model in backbones.items():
         params["backbones"][name] = {**example, "weights": {"model": model, "pretrained": "openai"}}
-    params["run"].update(backbones=list(backbones), **run)
+    params["run"].update(backbones=list(backbones), seeds={"datasets": [], "methods": [], "seeds": []}, **run)
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     (folder / "data").mkdir(exist_ok=True)
     return subprocess.run(
@@ -507,7 +507,7 @@ def test_the_check_lets_pass_what_asks_for_no_inversion(tmp_path) -> None:
 
 
 def test_every_inversion_that_is_asked_for_is_judged() -> None:
-    asked = {"run.oti": "oti", "run.sweep.datasets": "oti", "run.ovi": "ovi"}
+    asked = [("run.oti", "oti"), ("run.sweep.datasets", "oti"), ("run.ovi", "ovi")]
     with transformers_missing():
         lines = towers.refusals({"siglip": "ViT-B-16-SigLIP", "xlm": "xlm-roberta-base-ViT-B-32"}, asked)
     assert [line.split(": ")[0] for line in lines] == ["run.oti", "run.sweep.datasets", "run.backbones"]
@@ -515,7 +515,16 @@ def test_every_inversion_that_is_asked_for_is_judged() -> None:
     assert lines[2].startswith(
         "run.backbones: 'xlm' can't be loaded: the text tower of 'xlm-roberta-base-ViT-B-32'"
     )
-    assert towers.refusals({"siglip": "ViT-B-16-SigLIP"}, {}) == []
+    assert towers.refusals({"siglip": "ViT-B-16-SigLIP"}, []) == []
+
+
+def test_image_only_models_are_left_out_of_inversions_and_not_refused() -> None:
+    model = "timm:vit_base_patch14_dinov2.lvd142m"
+    asked = [("run.oti", "oti"), ("run.ovi", "ovi")]
+    assert towers.refusals({"dino": model}, asked) == []
+    assert towers.modalities(model) == ("image",) and towers.modalities("RN50") == ("image", "text")
+    assert "'timm:vit_base_patch14_dinov2.lvd142m' is an image-only backbone" in towers.image_only(model)
+    assert towers.image_only("RN50") is towers.image_only("local-dir:timm:x") is None
 
 
 def rows(found: dict[str, Found]) -> tuple[list[str], list[str]]:

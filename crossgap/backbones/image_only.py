@@ -1,0 +1,176 @@
+"""Image-only backbones, the controls: timm's models, by their names and their features without the classifier."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from difflib import get_close_matches
+from importlib.metadata import version
+from pathlib import Path
+
+import timm
+import torch
+from open_clip.pretrained import download_pretrained_from_hf
+from PIL import Image
+from timm.data import create_transform, resolve_model_data_config
+from timm.models import (
+    PretrainedCfg,
+    get_pretrained_cfg,
+    list_pretrained,
+    load_checkpoint,
+    split_model_name_tag,
+)
+from torch import Tensor, nn
+from torchvision.transforms import Compose
+
+from crossgap.backbones import towers
+from crossgap.backbones.backbone import Backbone, BackboneError, resolve_device, verified
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class ImageTower(nn.Module):
+    """A timm model where open_clip has its vision tower."""
+
+    def __init__(self, visual: nn.Module) -> None:
+        super().__init__()
+        self.visual = visual
+
+    def encode_image(self, pixels: Tensor, normalize: bool = False) -> Tensor:
+        """`(n, 3, h, w)` → `(n, d)`, the pooled feature that timm's classifier would see."""
+        features = self.visual(pixels)
+        return nn.functional.normalize(features, dim=-1) if normalize else features
+
+
+def load(
+    model: str,
+    pretrained: str | None = None,
+    device: str = "cpu",
+    precision: str = "fp32",
+    *,
+    sha256: str | None = None,
+    cache_dir: str | None = None,
+) -> Backbone:
+    """Load a model of timm's, with no classifier and timm's own transform for inference.
+
+    Args:
+        model: `timm:architecture.tag`; without a tag, timm's default one.
+        pretrained: the path of a checkpoint, in timm's format or one that timm converts; the tag's own weights,
+            downloaded or from the cache, if None. What it says of the transform, the tag says in either case.
+        device, precision, sha256, cache_dir: as for `load_backbone`.
+
+    Raises:
+        BackboneError: unknown model or tag, no weights, weights of another model or image size, another hash.
+    """
+    name = model.removeprefix(towers.TIMM_PREFIX)
+    called = model if pretrained is None else f"{model} with {pretrained!r}"
+    _check_names(model, name, pretrained)
+    config = get_pretrained_cfg(name)
+    weights = Path(pretrained) if pretrained else _downloaded(model, config, cache_dir)
+    found = verified(weights, sha256, called)
+    try:
+        tower = timm.create_model(name, pretrained=False, num_classes=0)
+        shapes = _load_weights(tower, weights)
+    except Exception as error:
+        raise BackboneError(f"{called} can't be loaded: {error}") from error
+    if pretrained:
+        _check_sizes(tower, shapes, weights, called)
+    preprocessing = resolve_model_data_config(tower)
+    module = ImageTower(tower).to(resolve_device(device), _DTYPES[precision])
+    return Backbone(
+        model=module.eval().requires_grad_(False),
+        transform=Compose([_rgb, create_transform(**preprocessing, is_training=False)]),
+        load_tokenizer=None,
+        device=resolve_device(device),
+        provenance={
+            "model": model,
+            "pretrained": pretrained or config.tag,
+            "weights_sha256": found,
+            "precision": precision,
+            "preprocessing": json.loads(json.dumps(preprocessing)),
+            "versions": {name: version(name) for name in ("timm", "torch", "torchvision", "pillow")},
+        },
+    )
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    # as open_clip's transform does, and timm's leaves to who loads the image
+    return image.convert("RGB")
+
+
+def _check_names(model: str, name: str, pretrained: str | None) -> None:
+    architecture, tag = split_model_name_tag(name)
+    if not timm.is_model(architecture):
+        close = get_close_matches(name, timm.list_models(pretrained=True)) or ["see timm.list_models()"]
+        raise BackboneError(f"{model!r} is none of timm's models; close to it: {', '.join(close)}")
+    tags = [split_model_name_tag(known)[1] for known in list_pretrained(f"{architecture}.*")]
+    if tag and tag not in tags:
+        raise BackboneError(
+            f"{model!r}: {tag!r} is no tag of {architecture} (its tags: {', '.join(tags) or 'none'})"
+        )
+    if pretrained is None and not tags:
+        raise BackboneError(
+            f"timm has no weights of {model!r}, and features of random weights mean nothing: "
+            "give a checkpoint file as `pretrained`"
+        )
+    if pretrained is not None and not Path(pretrained).is_file():
+        raise BackboneError(
+            f"pretrained {pretrained!r} of {model!r} is no file; a tag of timm's stands in the model's name: "
+            f"{towers.TIMM_PREFIX}{architecture}.{tags[0] if tags else 'tag'}"
+        )
+
+
+def _downloaded(model: str, config: PretrainedCfg, cache_dir: str | None) -> Path:
+    """The file that a tag stands for, from timm's place on the hub or from the cache."""
+    if not config.hf_hub_id:
+        raise BackboneError(
+            f"the weights of {model!r} are not on the hub: download {config.url} and name it as `pretrained`"
+        )
+    repository, _, revision = config.hf_hub_id.partition("@")
+    file = config.hf_hub_filename or "model.safetensors"
+    try:
+        return Path(download_pretrained_from_hf(repository, file, revision or None, cache_dir))
+    except Exception as error:
+        raise BackboneError(
+            f"the weights of {model!r} can't be had: {error}; where there is no network, "
+            "put them into the cache beforehand or name a checkpoint file as `pretrained`"
+        ) from error
+
+
+def _load_weights(tower: nn.Module, weights: Path) -> dict[str, tuple[int, ...]]:
+    """Load a file's weights, of the same names and no others but the classifier's; the shapes that it holds."""
+    classifiers = tower.pretrained_cfg.get("classifier") or ()
+    classifiers = (classifiers,) if isinstance(classifiers, str) else classifiers
+    convert = getattr(sys.modules[type(tower).__module__], "checkpoint_filter_fn", None)
+    shapes = {}
+
+    def fit(state: dict[str, Tensor], tower: nn.Module) -> dict[str, Tensor]:
+        shapes.update((name, tuple(tensor.shape)) for name, tensor in state.items())
+        left_out = {f"{classifier}.{part}" for classifier in classifiers for part in ("weight", "bias")}
+        state = {name: tensor for name, tensor in state.items() if name not in left_out}
+        return convert(state, tower) if convert else state
+
+    load_checkpoint(tower, str(weights), strict=True, filter_fn=fit, weights_only=True)
+    return shapes
+
+
+def _check_sizes(tower: nn.Module, shapes: dict[str, tuple[int, ...]], weights: Path, called: str) -> None:
+    """Error where a checkpoint is of another image or patch size: timm resizes what doesn't fit, silently."""
+    for name, tensor in tower.state_dict().items():
+        ours, theirs = tuple(tensor.shape), shapes.get(name, tuple(tensor.shape))
+        if name == "pos_embed" and len(ours) == len(theirs) == 3:
+            # beside the grid there may be a position for each token before it
+            sides = [math.isqrt(shape[1]) for shape in (theirs, ours)]
+            if sides[0] != sides[1]:
+                patch = max(tower.patch_embed.patch_size)
+                theirs, ours = (f"images of {side * patch} × {side * patch}" for side in sides)
+                raise BackboneError(
+                    f"{called}: {weights} has a position for every patch in {theirs}, the model takes {ours}: "
+                    "name the model that the weights belong to"
+                )
+        elif math.prod(ours) != math.prod(theirs):
+            raise BackboneError(
+                f"{called}: {weights} has {name} {theirs}, the model {ours}: they are weights for another image "
+                "or patch size; name the model that they belong to"
+            )
