@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from crossgap.store import Store
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 IMPORTS = Path("data/imports")
@@ -45,17 +48,23 @@ def import_(
     dataset: Annotated[
         str | None, typer.Option(help="what was encoded; the store's name if not given")
     ] = None,
+    judgements: Annotated[
+        Path | None,
+        typer.Option(help="CSV or TSV with the header query,item,grade[,setting], or TREC's qrels; by ids"),
+    ] = None,
     note: Annotated[str, typer.Option(help="where the features come from")] = "",
     force: Annotated[bool, typer.Option(help="replace a store of this name")] = False,
 ) -> None:
     """Bring features computed elsewhere into a feature store.
 
     COLUMN is `features` if not named, or `preprojection`, `id`, `group` (the image a caption belongs to), `rank` or
-    `label.<labelling>`. Class prompts are `text/classes` with a label each. For example:
+    `label.<labelling>`. Class prompts are `text/classes` with a label each; concept names that corrections are
+    fitted on are `text/vocabulary` and, as "a photo of <name>", `text/vocabulary-photo`. For example:
 
     crossgap import b32-dtd image/test=dtd.npz:test_features image/test:label.class=dtd.npz:test_labels
     """
     from crossgap import importing
+    from crossgap.manifest import RESERVED
     from crossgap.params import NAME
 
     path = IMPORTS / name / "native.zarr.zip"
@@ -80,21 +89,31 @@ def import_(
             backbone=backbone,
             dataset=dataset or name,
             note=note,
+            judged=judgements,
             scratch=Path("data/scratch/import"),
         )
     for group in store.groups:
         typer.echo(f"{group}: {len(store[group])} items, width {store[group].features.shape[1]}")
-    splits = dict.fromkeys(
-        group.partition("/")[2] for group in store.groups if not group.endswith("/classes")
-    )
+    splits = dict.fromkeys(group.partition("/")[2] for group in store.groups)
+    splits = [split for split in splits if split not in RESERVED]
     if not splits:
         return
     query, *_, gallery = (*splits, *splits)
+    if store.judgements is not None:
+        pairs = store.judgements
+        typer.echo(f"judgements: {len(pairs)} of {pairs['query'].nunique()} queries")
+        query, gallery = (_split_of(store, splits, pairs[name][0]) for name in ("query", "item"))
     typer.echo(
         f"\nTo evaluate it, add to params.yaml and run `dvc repro`:\n\nrun:\n  imports: [{name}]\nimports:\n"
         f"  {name}: {{backbone: {backbone!r}, dataset: {(dataset or name)!r}, "
         f"retrieval: {{query: {query}, gallery: {gallery}}}}}"
     )
+
+
+def _split_of(store: Store, splits: list[str], item: str) -> str:
+    """The split that has an item of this id."""
+    groups = [(split, f"{modality}/{split}") for split in splits for modality in ("image", "text")]
+    return next(split for split, group in groups if group in store and item in store[group].ids)
 
 
 class _explained:

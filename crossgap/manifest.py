@@ -3,13 +3,18 @@
 Columns: `id`, unique and stable; `modality`, "image" or "text"; `split`; `path` of an image, relative to the
 dataset's root, where a `.tar` may stand for a folder; `text`; `group`, the id of the image that a caption
 belongs to, for an image its own; `rank`, a caption's place among its image's captions, 0 first; `digest`,
-BLAKE2b-128 of the file or the text; any number of `label.<labelling>`. Missing values are None. Rows of the
-split "classes" are class prompts: texts with one label each.
+BLAKE2b-128 of the file or the text; `box`, if there, what an image is cropped to, "left upper right lower" in
+pixels; any number of `label.<labelling>`. Missing values are None.
+
+Three splits are kept for texts that belong to no image. Rows of "classes" are class prompts, with one label each.
+Rows of "vocabulary" and "vocabulary-photo" are concept names without labels, bare and as "a photo of <name>", which
+corrections are fitted on.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,8 +27,11 @@ from crossgap import fingerprint
 
 FILE = "manifest.parquet"
 COLUMNS = ("id", "modality", "split", "path", "text", "group", "rank", "digest")
+BOX = "box"
 LABEL = "label."
 CLASSES = "classes"
+VOCABULARY, VOCABULARY_PHOTO = VOCABULARIES = ("vocabulary", "vocabulary-photo")
+RESERVED = (CLASSES, *VOCABULARIES)
 _NAMED = 3
 
 
@@ -94,12 +102,37 @@ def caption_id(image_id: str, text: str, ordinal: int = 1) -> str:
     return f"{image_id}#{digest}" + (f"-{ordinal}" if ordinal > 1 else "")
 
 
+def corners(box: str) -> tuple[float, float, float, float]:
+    """`left, upper, right, lower` of a box.
+
+    Raises:
+        ValueError: it isn't four finite numbers, or a side has no length.
+    """
+    try:
+        left, upper, right, lower = map(float, box.split())
+    except ValueError:
+        left = math.nan
+    if math.isnan(left) or not all(map(math.isfinite, (left, upper, right, lower))):
+        raise ValueError(f"{box!r} is not four numbers: give left, upper, right and lower, in pixels")
+    if left >= right or upper >= lower:
+        raise ValueError(f"{box!r} is empty: left must be less than right, and upper less than lower")
+    return left, upper, right, lower
+
+
+def content(frame: pd.DataFrame) -> list[str]:
+    """A name of all that each item's features depend on: its digest and its box."""
+    if BOX not in frame:
+        return frame["digest"].tolist()
+    boxed = zip(frame["digest"], frame[BOX], strict=True)
+    return [digest if box is None else fingerprint.of_json([digest, box]) for digest, box in boxed]
+
+
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     missing = [name for name in COLUMNS if name not in frame]
     if missing:
         raise ManifestError(f"the manifest lacks columns {', '.join(missing)}: add them")
     extra = sorted(set(frame) - set(COLUMNS))
-    unknown = [name for name in extra if not name.startswith(LABEL) or name == LABEL]
+    unknown = [name for name in extra if name != BOX and (not name.startswith(LABEL) or name == LABEL)]
     if unknown:
         raise ManifestError(f"unknown columns {', '.join(unknown)}: a labelling's is `{LABEL}<labelling>`")
     columns = {}
@@ -120,7 +153,7 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
 def _rules(frame: pd.DataFrame) -> Iterator[tuple[pd.Series, str]]:
     """Pairs of the rows that break a rule and the rule."""
     image, text = frame["modality"] == "image", frame["modality"] == "text"
-    classes = frame["split"] == CLASSES
+    classes, vocabulary = frame["split"] == CLASSES, frame["split"].isin(VOCABULARIES)
     labels = frame[[f"{LABEL}{name}" for name in labellings(frame)]].notna().sum(axis=1)
     captions = text & frame["group"].notna()
     yield _blank(frame["id"]), "no id: give each item one"
@@ -138,7 +171,26 @@ def _rules(frame: pd.DataFrame) -> Iterator[tuple[pd.Series, str]]:
     yield (frame["rank"] < 0) | repeated, "ranks must be 0 or more, and differ among the captions of an image"
     yield image & classes, f"split {CLASSES!r} is kept for class prompts: name the images' split otherwise"
     yield text & classes & (labels != 1), "a class prompt needs exactly one label"
+    of_items = image | frame["group"].notna() | (labels > 0)
+    yield (
+        vocabulary & of_items,
+        f"splits {', '.join(VOCABULARIES)} are kept for concept names: name yours otherwise",
+    )
+    if BOX in frame:
+        boxed = frame[BOX].notna()
+        yield text & boxed, "text with a box: only images are cropped"
+        yield (
+            boxed & ~frame[BOX].map(_is_box),
+            "wrong box: give left upper right lower, left < right, upper < lower",
+        )
     yield _blank(frame["digest"]), "no digest: give the BLAKE2b-128 of its bytes or text"
+
+
+def _is_box(box: str | None) -> bool:
+    try:
+        return box is not None and corners(box) is not None
+    except ValueError:
+        return False
 
 
 def _blank(column: pd.Series) -> pd.Series:

@@ -2,7 +2,7 @@
 
 from common import dataset_folder, run
 
-from crossgap import manifest
+from crossgap import judgements, manifest
 from crossgap.datasets.preparing import prepare
 from crossgap.params import Params
 
@@ -10,10 +10,13 @@ from crossgap.params import Params
 def main(params: Params, name: str) -> None:
     folder = dataset_folder(name)
     folder.mkdir(parents=True, exist_ok=True)
-    items, problems = prepare(params.datasets[name], folder, workers=params.machine.workers)
-    manifest.write(items, folder)
-    problems.to_csv(folder / "problems.csv", index=False)
-    print(f"{name}: {len(items)} items, {len(problems)} set aside")
+    made = prepare(params.datasets[name], folder, workers=params.machine.workers)
+    manifest.write(made.items, folder)
+    made.problems.to_csv(folder / "problems.csv", index=False)
+    (folder / judgements.FILE).unlink(missing_ok=True)
+    if made.judgements is not None:
+        judgements.write(made.judgements, folder)
+    print(f"{name}: {len(made.items)} items, {len(made.problems)} set aside")
 
 
 run(main)

@@ -101,6 +101,23 @@ def test_import_and_what_to_do_next(tmp_path, crossgap, arrays):
     assert (declared.retrieval.query, declared.retrieval.gallery) == ("test", "val")
 
 
+def test_import_of_a_vocabulary_and_judgements(tmp_path, crossgap, arrays):
+    """Reserved splits are none to evaluate, and judgements tell the queries' split from the gallery's."""
+    (tmp_path / "qrels.tsv").write_text(
+        "query\titem\tgrade\ntext/val/0\ttext/corpus/3\t1\ntext/val/0\ttext/corpus/1\t2\n"
+    )
+    words = ["text/val=dtd.npz:val", "text/corpus=dtd.npz:test", "text/vocabulary=dtd.npz:test"]
+    said = crossgap("import", "nano", *words, "text/vocabulary-photo=dtd.npz:test")
+    assert "text/vocabulary: 6 items" in said and "retrieval: {query: corpus, gallery: val}" in said
+    said = crossgap("import", "nano", *words, "--judgements", "qrels.tsv", "--force")
+    assert "judgements: 2 of 1 queries" in said and "retrieval: {query: val, gallery: corpus}" in said
+    store = open_store(tmp_path / "data/imports/nano/native.zarr.zip")
+    assert store.judgements["grade"].tolist() == [1, 2]
+    (tmp_path / "qrels.tsv").write_text("query\titem\tgrade\ntext/val/9\ttext/corpus/3\t1\n")
+    said = crossgap("import", "nano", *words, "--judgements", "qrels.tsv", "--force", code=1)
+    assert "(1 rows: line 2 (text/val/9, text/corpus/3, 1))" in said
+
+
 def test_import_does_not_replace_a_store_unasked(tmp_path, crossgap, arrays):
     crossgap("import", "dtd", "image/test=dtd.npz:test")
     said = crossgap("import", "dtd", "image/test=dtd.npz:val", code=1)

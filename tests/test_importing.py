@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from crossgap import open_store
+from crossgap.datasets import DatasetError
 from crossgap.importing import Assignment, FeatureImportError, from_clip_retrieval, import_features
 
 WIDTH = 6
@@ -236,6 +237,19 @@ CASES = {
         ["image/test=a.npz:x", "text/classes=a.npz:x"],
         ["text/classes", "label.<labelling>=FILE"],
     ),
+    "images of a kept split": (
+        ["image/vocabulary=a.npz:x"],
+        ["image/vocabulary: the split 'vocabulary' is kept for texts: name that of images otherwise"],
+    ),
+    "images of the class prompts": (["image/classes=a.npz:x"], ["'classes' is kept for texts"]),
+    "a vocabulary with labels": (
+        [
+            "text/vocabulary=a.npz:x",
+            "text/vocabulary:label.class=a.npz:y",
+            "text/vocabulary:group=a.npz:same",
+        ],
+        ["text/vocabulary: concept names belong to no image and no class: leave label.class, group out"],
+    ),
     "labels without features": (
         ["image/test:label.class=a.npz:y"],
         ["image/test has label.class but no features"],
@@ -272,6 +286,41 @@ CASES = {
     "damaged safetensors": (["image/test=bad.safetensors"], ["bad.safetensors: can't be read"]),
     "damaged parquet": (["image/test=bad.parquet"], ["bad.parquet: can't be read"]),
 }
+
+
+def test_a_vocabulary_needs_neither_group_nor_labels(tmp_path, bring, archive):
+    store = bring(
+        "image/test=a.npz:x",
+        "text/vocabulary=a.npz:x",
+        "text/vocabulary:id=a.npz:words",
+        "text/vocabulary-photo=a.npz:short",
+    )
+    assert store.groups == ["image/test", "text/vocabulary", "text/vocabulary-photo"]
+    names = store["text/vocabulary"]
+    assert list(names.ids) == list("abcd") and "group" not in names and names.labels == {}
+    assert list(store["text/vocabulary-photo"].ids) == [f"text/vocabulary-photo/{row}" for row in range(2)]
+
+
+def test_judgements_come_along_with_their_source(tmp_path, bring, archive):
+    (tmp_path / "qrels.txt").write_text("a 0 text/corpus/1 2\nb 0 text/corpus/0 -1\n")
+    words = ["text/test=a.npz:x", "text/test:id=a.npz:words", "text/corpus=a.npz:short"]
+    store = bring(*words, "text/vocabulary=a.npz:x", judged=tmp_path / "qrels.txt")
+    assert store.judgements.to_numpy().tolist() == [
+        ["judged", "a", "text/corpus/1", 2],
+        ["judged", "b", "text/corpus/0", -1],
+    ]
+    digest = hashlib.sha256((tmp_path / "qrels.txt").read_bytes()).hexdigest()
+    source = {"array": "judgements", "file": "qrels.txt", "key": None, "sha256": digest}
+    assert store.provenance["imported_from"][-1] == source
+    assert bring(*words).judgements is None
+
+
+def test_judgements_of_other_items_are_refused(tmp_path, bring, archive):
+    (tmp_path / "qrels.txt").write_text("a 0 text/test/1 2\na 0 text/vocabulary/0 1\n")
+    with pytest.raises(DatasetError, match=r"gallery split .*line 2 \(a, text/vocabulary/0, 1\)") as error:
+        bring("text/test=a.npz:x", "text/vocabulary=a.npz:x", judged=tmp_path / "qrels.txt")
+    assert "query split" in str(error.value)
+    assert not (tmp_path / "store" / "native.zarr.zip").exists()
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -79,6 +79,9 @@ def change(row: int, column: str, value: object) -> pd.DataFrame:
         (3, "rank", 0, "ranks"),
         (3, "rank", -1, "ranks"),
         (1, "split", "classes", "kept for class prompts"),
+        (1, "split", "vocabulary", "kept for concept names: name yours otherwise"),
+        (3, "split", "vocabulary", "kept for concept names"),
+        (5, "split", "vocabulary-photo", "kept for concept names"),
         (5, "label.colour", None, "exactly one label"),
         (5, "label.shape", "star", "exactly one label"),
         (6, "digest", None, "no digest"),
@@ -121,6 +124,19 @@ def test_ten_items_are_counted_and_three_are_named():
 def test_wrong_columns_are_refused(frame, message):
     with pytest.raises(ManifestError, match=message):
         manifest.validate(frame)
+
+
+def test_a_box_is_of_an_image_and_has_four_numbers():
+    frame = manifest.validate(example().assign(box=["1 2 3.5 4", *[None] * 6]))
+    assert list(frame) == [*manifest.COLUMNS, "box", "label.colour", "label.shape"]
+    assert manifest.corners(frame["box"][0]) == (1, 2, 3.5, 4)
+    for box in ("1 2 3", "1 2 3 4 5", "a b c d", "0 0 nan 1", "0 0 inf 1", "3 0 3 1", "0 3 1 2", ""):
+        with pytest.raises(ManifestError, match=r"wrong box: .*\(1 rows: 'b'\)"):
+            manifest.validate(example().assign(box=[None, box, *[None] * 5]))
+        with pytest.raises(ValueError, match=r"is not four numbers|is empty"):
+            manifest.corners(box)
+    with pytest.raises(ManifestError, match=r"text with a box.*'a#1'"):
+        manifest.validate(example().assign(box=[None, None, "0 0 1 1", *[None] * 4]))
 
 
 def test_captions_alone_may_belong_to_images_elsewhere():

@@ -5,9 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from crossgap.datasets import templates as known_templates
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # no dots: DVC takes them for levels of params.yaml
 Split = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+_VOCABULARIES = ("imagenet", "world", "none")
+
+
+def _known_vocabulary(name: str) -> str:
+    if name not in _VOCABULARIES and not name.endswith(".txt"):
+        raise ValueError(
+            f"{name!r} is none of {', '.join(_VOCABULARIES)} and no .txt file with a name a line"
+        )
+    return name
+
+
+Vocabulary = Annotated[str, AfterValidator(_known_vocabulary)]
 
 
 class DatasetError(ValueError):
@@ -27,12 +42,60 @@ class Retrieval(BaseModel):
     labellings: list[str] | None = Field(None, description="which count as relevance; all, if not given")
 
 
+class Controls(BaseModel):
+    """What else evaluation is told: what classes' means are made from, controls, the protocol, the published name.
+
+    Attributes:
+        support: labelled split that nearest class means and few-shot prototypes are made from; the gallery's, where
+            it isn't the queries', if not given.
+        subsets: name → a labelling and the classes of it that a relevance of this name is confined to.
+        protocol: how explicit judgements are measured; `revisited` as ROxford and RParis are (Radenovic et al., 2018).
+        published: the dataset's name in published tables, if not its own.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    support: Split | None = None
+    subsets: dict[Annotated[str, Field(pattern=NAME)], dict[str, list[str]]] = {}
+    protocol: Literal["plain", "revisited"] = "plain"
+    published: str | None = None
+
+    @field_validator("subsets")
+    @classmethod
+    def _one_labelling(cls, subsets: dict[str, dict[str, list[str]]]) -> dict[str, dict[str, list[str]]]:
+        for name, confined in subsets.items():
+            if len(confined) != 1:
+                raise ValueError(
+                    f"{name!r} names the labellings {', '.join(confined) or 'none'}: give one, with its classes"
+                )
+            ((labelling, classes),) = confined.items()
+            if len(classes) < 2 or len(set(classes)) < len(classes):
+                raise ValueError(
+                    f"{name!r} names the classes {', '.join(classes) or 'none'} of {labelling!r}: "
+                    "give two or more, each once"
+                )
+            if name in ("group", labelling):
+                raise ValueError(f"{name!r} is a relevance already: name the subset otherwise")
+        return subsets
+
+
 class Dataset(BaseModel):
     """What every declaration has. `retrieval` is always written out, since DVC watches it by itself."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     retrieval: Retrieval
+    controls: Controls = Controls()
+
+    @property
+    def splits_used(self) -> dict[str, str]:
+        """Field → the split that it names."""
+        splits = {
+            "retrieval.query": self.retrieval.query,
+            "retrieval.gallery": self.retrieval.gallery,
+            "controls.support": self.controls.support,
+        }
+        return {field: split for field, split in splits.items() if split is not None}
 
 
 class World(Dataset):
@@ -41,6 +104,7 @@ class World(Dataset):
     layout: Literal["world"]
     seed: int = Field(0, ge=0)
     images: dict[Literal["train", "test"], Annotated[int, Field(ge=1)]] = Field(description="split → images")
+    vocabulary: Vocabulary = "world"
 
     def images_root(self, folder: Path) -> Path:
         """What the manifest's paths are relative to, given the folder that the dataset was prepared in."""
@@ -48,7 +112,7 @@ class World(Dataset):
 
     @model_validator(mode="after")
     def _known_splits(self) -> World:
-        _check_splits(self.retrieval, list(self.images))
+        _check_splits(self, list(self.images))
         return self
 
 
@@ -58,11 +122,20 @@ class Folder(Dataset):
     root: Path
     on_problem: Literal["error", "set_aside"] = Field("error", description="what a bad item leads to")
     max_images: int | None = Field(None, ge=1, description="keep those whose hashed ids come first")
+    vocabulary: Vocabulary = "imagenet"
+    judgements: Path | None = Field(None, description="file of relevant items, see `crossgap.judgements`")
+    boxes: Path | None = Field(None, description="CSV of what images are cropped to")
     revision: int = Field(1, ge=0, description="raise it when the files change: DVC does not hash them")
 
     def images_root(self, _folder: Path) -> Path:
         """What the manifest's paths are relative to."""
         return self.root
+
+    @model_validator(mode="after")
+    def _all_that_is_judged(self) -> Folder:
+        if self.judgements is not None and self.max_images is not None:
+            raise ValueError("max_images would leave out judged items: remove it, or `judgements`")
+        return self
 
 
 class Captions(Folder):
@@ -82,7 +155,12 @@ class ImageFolder(Folder):
     labelling: ClassVar[str] = "class"
     splits: list[Split] | None = Field(None, description="folders to read; the split is `test` if not given")
     class_names: dict[str, str] = Field({}, description="folder → how prompts name it; `_` reads as a space")
-    templates: list[str] = Field(["a photo of a {}."], min_length=1)
+    templates: list[str] = Field(["a photo of a {}."], min_length=1, description="or `coop/<set>`")
+
+    @field_validator("templates", mode="before")
+    @classmethod
+    def _by_name(cls, templates: object) -> object:
+        return known_templates.named(templates) if isinstance(templates, str) else templates
 
     @field_validator("templates")
     @classmethod
@@ -94,14 +172,14 @@ class ImageFolder(Folder):
 
     @model_validator(mode="after")
     def _known_splits(self) -> ImageFolder:
-        _check_splits(self.retrieval, self.splits if self.splits is not None else ["test"])
+        _check_splits(self, self.splits if self.splits is not None else ["test"])
         return self
 
 
-def _check_splits(retrieval: Retrieval, read: list[str]) -> None:
-    for field in ("query", "gallery"):
-        if (split := getattr(retrieval, field)) not in read:
-            raise ValueError(f"retrieval.{field}: {split!r} is none of the splits read ({', '.join(read)})")
+def _check_splits(declaration: Dataset, read: list[str]) -> None:
+    for field, split in declaration.splits_used.items():
+        if split not in read:
+            raise ValueError(f"{field}: {split!r} is none of the splits read ({', '.join(read)})")
 
 
 Declaration = Annotated[World | Captions | ImageFolder, Field(discriminator="layout")]

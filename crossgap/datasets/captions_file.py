@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from crossgap.datasets import Captions, DatasetError
+from crossgap.datasets.text_files import records
 
 
 class Row(NamedTuple):
@@ -26,42 +25,12 @@ def rows(declaration: Captions) -> Iterator[Row]:
     Raises:
         DatasetError: the file can't be read or is malformed; names the line.
     """
-    file = declaration.captions
-    records = _records(declaration)
-    _, header = next(records, (0, None))
-    if header is None:
-        raise DatasetError(f"{file} is empty: it needs a header and a row for each caption")
+    table = records(declaration.captions, "captions")
+    _, header = next(table)
     image, caption, split = _columns(declaration, header)
-    for line, fields in records:
-        if len(fields) != len(header):
-            raise DatasetError(
-                f"{file} line {line}: columns: {len(fields)}, in the header: {len(header)}; put one comma "
-                "between columns, and quote a caption that holds commas"
-            )
+    for line, fields in table:
         name = "test" if split is None else fields[split].strip()
         yield Row(line, fields[image].strip(), fields[caption].strip(), name, tuple(fields))
-
-
-def _records(declaration: Captions) -> Iterator[tuple[int, list[str]]]:
-    file = declaration.captions
-    try:
-        text = file.read_bytes().decode()
-    except OSError as error:
-        raise DatasetError(f"captions {file} can't be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise DatasetError(f"{file} line {line}: not UTF-8: save the file as UTF-8") from None
-    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise DatasetError(f"{file} line {line}: {error}: mend the quotes of this row") from None
-        if fields:
-            yield line, fields
 
 
 def _columns(declaration: Captions, header: list[str]) -> tuple[int, int, int | None]:

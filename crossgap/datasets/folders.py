@@ -13,8 +13,9 @@ import pandas as pd
 
 from crossgap import manifest
 from crossgap.datasets import Captions, DatasetError, Folder, ImageFolder
+from crossgap.datasets.boxes import read_boxes
 from crossgap.datasets.captions_file import rows
-from crossgap.datasets.images import EXTENSIONS, ImageError, check_all, list_images
+from crossgap.datasets.images import EXTENSIONS, ImageError, check_all, crop, list_images, open_image
 
 SET_ASIDE_WITH_IMAGE = "set aside with its image"
 _LISTED = 20
@@ -39,7 +40,7 @@ def read(declaration: Folder) -> Reading:
     """The manifest of a declared dataset, its images listed but not yet opened.
 
     Raises:
-        DatasetError: the root or captions file is missing or malformed, or doesn't have the declared layout.
+        DatasetError: the root, captions or boxes are missing or malformed, or don't have the declared layout.
     """
     root = declaration.root
     try:
@@ -59,6 +60,10 @@ def read(declaration: Folder) -> Reading:
     ]
     reader = _read_captions if isinstance(declaration, Captions) else _read_imagefolder
     frame, found = reader(declaration, image_ids(readable))
+    if declaration.boxes is not None:
+        named = _by_name(readable)
+        boxes = read_boxes(declaration.boxes, lambda name: named.get(_name(name.removeprefix("./")), []))
+        frame[manifest.BOX] = frame["path"].map(boxes).astype(object)
     return Reading(_capped(frame, declaration.max_images), problems + found)
 
 
@@ -78,6 +83,9 @@ def prepare(declaration: Folder, workers: int = 8) -> tuple[pd.DataFrame, pd.Dat
     frame.loc[images, "digest"] = checked["digest"].to_numpy()
     frame.loc[~images, "digest"] = frame.loc[~images, "text"].map(manifest.text_digest)
 
+    if manifest.BOX in frame:
+        found = zip(checked["problem"], checked["path"], frame.loc[images, manifest.BOX], strict=True)
+        checked["problem"] = [problem or _box_problem(declaration, *of) for problem, *of in found]
     bad = frame[images][checked["problem"].notna().to_numpy()]
     why = checked["problem"].dropna()
     problems += [Problem(*found) for found in zip(bad["id"], bad["path"], why, strict=True)]
@@ -109,8 +117,19 @@ def image_ids(paths: Iterable[str]) -> dict[str, str]:
 
 
 def _names(path: str) -> tuple[str, str]:
-    name = "/".join(_parts(path))
+    name = _name(path)
     return os.path.splitext(name)[0], name
+
+
+def _name(path: str) -> str:
+    return "/".join(_parts(path))
+
+
+def _by_name(paths: Iterable[str]) -> dict[str, list[str]]:
+    named = defaultdict(list)
+    for path in paths:
+        named[_name(path)].append(path)
+    return named
 
 
 def _parts(path: str) -> list[str]:
@@ -121,15 +140,14 @@ def _parts(path: str) -> list[str]:
 
 def _read_captions(declaration: Captions, ids: dict[str, str]) -> Reading:
     """A row an image by path, then a row a caption; the order in the file gives the rank."""
-    whole, endings = defaultdict(list), defaultdict(list)
+    whole, endings = _by_name(ids), defaultdict(list)
     for path in ids:
         parts = _parts(path)
-        whole["/".join(parts)].append(path)
         for start in range(1, len(parts)):
             endings["/".join(parts[start:])].append(path)
     captions, splits, seen, problems = defaultdict(list), defaultdict(set), set(), []
     for row in rows(declaration):
-        name = "/".join(_parts(row.image.removeprefix("./")))
+        name = _name(row.image.removeprefix("./"))
         paths = whole.get(name) or endings.get(name, [])
         if row.fields in seen:
             problem = "duplicate row"
@@ -239,13 +257,22 @@ def _capped(frame: pd.DataFrame, count: int | None) -> pd.DataFrame:
     return frame[frame["group"].isna() | frame["group"].isin(kept)].reset_index(drop=True)
 
 
+def _box_problem(declaration: Folder, path: str, box: object) -> str | None:
+    if not isinstance(box, str):
+        return None
+    try:
+        crop(path, open_image(declaration.root, path), manifest.corners(box))
+    except ImageError as error:
+        return error.problem
+    return None
+
+
 def _require_splits(declaration: Folder, images: pd.DataFrame) -> None:
-    for field in ("query", "gallery"):
-        split = getattr(declaration.retrieval, field)
+    for field, split in declaration.splits_used.items():
         if split not in set(images["split"]):
             held = ", ".join(sorted(set(images["split"]))) or "none"
             raise DatasetError(
-                f"retrieval.{field}: split {split!r} of {declaration.root} has no images; splits: {held}"
+                f"{field}: split {split!r} of {declaration.root} has no images; splits: {held}"
             )
 
 

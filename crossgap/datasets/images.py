@@ -149,6 +149,27 @@ def decode(path: str, data: bytes, small: bool = False) -> Image.Image:
     return image
 
 
+def crop(path: str, image: Image.Image, corners: tuple[float, float, float, float]) -> Image.Image:
+    """The part of an image in a box `left, upper, right, lower`, in pixels.
+
+    Sides are rounded to whole pixels, as Pillow does; those of ROxford's queries are fractions and may lie up to a
+    pixel outside of the image.
+
+    Raises:
+        ImageError: the box leaves the image, or holds no whole pixel.
+    """
+    left, upper, right, lower = corners
+    if min(left, upper) < -1 or right > image.width + 1 or lower > image.height + 1:
+        problem = f"not within the image's {image.width} × {image.height} pixels"
+    else:
+        left, upper = max(round(left), 0), max(round(upper), 0)
+        right, lower = min(round(right), image.width), min(round(lower), image.height)
+        if left < right and upper < lower:
+            return image.crop((left, upper, right, lower))
+        problem = "it holds no whole pixel"
+    raise ImageError(path, f"box {' '.join(f'{side:g}' for side in corners)}: {problem}: mend it in `boxes`")
+
+
 def _is_image(path: str) -> bool:
     hidden = any(part.startswith(".") and part != ".." for part in path.split("/"))
     return not hidden and Path(path).suffix.lower().removeprefix(".") in EXTENSIONS

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crossgap import fingerprint, store
+from crossgap import fingerprint, judgements, store
 from crossgap.importing.files import ARRAYS, Assignment, FeatureImportError
-from crossgap.manifest import CLASSES, LABEL
+from crossgap.manifest import CLASSES, LABEL, RESERVED, VOCABULARIES
 
 
 def import_features(
@@ -21,6 +21,7 @@ def import_features(
     backbone: str,
     dataset: str,
     note: str = "",
+    judged: str | Path | None = None,
     scratch: str | Path,
 ) -> store.Store:
     """Write the feature store at `path` from arrays.
@@ -28,7 +29,11 @@ def import_features(
     A group without ids gets `<modality>/<split>/<row>`; captions without ranks are ranked within their image in
     the order given.
 
+    Args:
+        judged: a file of explicit judgements, as `judgements.read_file` takes it.
+
     Raises:
+        DatasetError: judgements that can't be used.
         FeatureImportError: files, keys or values that can't be used: lengths or widths that differ, NaN, ids given
             twice, a caption of an image that isn't there, class prompts without a class.
     """
@@ -40,6 +45,11 @@ def import_features(
         columns[assignment.column] = assignment.load()
     groups = {name: _complete(name, columns) for name, columns in groups.items()}
     _check_together(groups)
+    table = None
+    if judged is not None:
+        items = [columns["id"] for name, columns in groups.items() if name.partition("/")[2] not in RESERVED]
+        ids = [name for names in items for name in names]
+        table = judgements.validate(judgements.read_file(judged), ids, ids)
     hashes = {
         file: fingerprint.sha256_of_files([file])
         for file in dict.fromkeys(f for a in assignments for f in a.files)
@@ -49,6 +59,9 @@ def import_features(
         for a in assignments
         for file in a.files
     ]
+    if judged is not None:
+        digest = fingerprint.sha256_of_files([Path(judged)])
+        sources.append({"array": "judgements", "file": Path(judged).name, "key": None, "sha256": digest})
     provenance: dict[str, Any] = {
         "backbone": backbone,
         "dataset": dataset,
@@ -61,12 +74,23 @@ def import_features(
         for name, columns in sorted(groups.items()):
             arrays = {key: columns.pop(key) for key in ARRAYS if key in columns}
             writer.add(name, columns, _blocks(arrays))
+        if table is not None:
+            writer.add_judgements(table)
     return store.open_store(path)
 
 
 def _complete(name: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The group's columns checked, cast and with what can be derived filled in."""
     modality, _, split = name.partition("/")
+    if modality == "image" and split in RESERVED:
+        raise FeatureImportError(
+            f"{name}: the split {split!r} is kept for texts: name that of images otherwise"
+        )
+    of_items = [column for column in columns if column == "group" or column.startswith(LABEL)]
+    if split in VOCABULARIES and of_items:
+        raise FeatureImportError(
+            f"{name}: concept names belong to no image and no class: leave {', '.join(of_items)} out"
+        )
     if "features" not in columns:
         raise FeatureImportError(f"{name} has {', '.join(columns)} but no features: give {name}=FILE")
     rows = len(columns["features"])

@@ -1,0 +1,38 @@
+"""A boxes file: CSV in UTF-8 with the header image,left,upper,right,lower, in pixels of the image as it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from crossgap.datasets import DatasetError
+from crossgap.datasets.text_files import rows
+from crossgap.manifest import corners
+
+COLUMNS = ("image", "left", "upper", "right", "lower")
+
+
+def read_boxes(file: Path, find: Callable[[str], list[str]]) -> dict[str, str]:
+    """Path → the manifest's `box`.
+
+    Args:
+        find: a name relative to the root → the paths of the images that bear it.
+
+    Raises:
+        DatasetError: the file can't be read or is malformed, names an unknown image or one twice, or holds what is
+            no box; names the line.
+    """
+    boxes: dict[str, str] = {}
+    for line, (image, *numbers) in rows(file, "boxes", COLUMNS):
+        paths = find(image)
+        if len(paths) != 1:
+            found = " or ".join(paths) or "nothing under the root"
+            raise DatasetError(f"{file} line {line}: {image!r} is {found}: name one image as it lies there")
+        (path,) = paths
+        if path in boxes:
+            raise DatasetError(f"{file} line {line}: a second box of {image!r}: an image has one, remove it")
+        try:
+            boxes[path] = " ".join(map(repr, corners(" ".join(numbers))))
+        except ValueError as error:
+            raise DatasetError(f"{file} line {line}: box of {image!r}: {error}") from None
+    return boxes

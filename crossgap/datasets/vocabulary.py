@@ -1,0 +1,87 @@
+"""Concept names that corrections are fitted on without labels (PCA⁺: text features of ImageNet's class names)."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+
+from crossgap import manifest
+from crossgap.datasets import DatasetError
+from crossgap.datasets.text_files import read_text
+from crossgap.datasets.world import FACTORS, SYNONYMS, combinations
+
+SIZE = 1000
+_ORDER = ("size", "colour", "texture", "shape", "place", "background")
+_FORMS = {manifest.VOCABULARY: "{}", manifest.VOCABULARY_PHOTO: "a photo of {}"}
+
+
+def names(vocabulary: str, seed: int = 0) -> list[str]:
+    """The names of a declaration's `vocabulary`: `imagenet`, `world`, `none`, or a text file with a name a line.
+
+    Args:
+        seed: of the world.
+
+    Raises:
+        DatasetError: the file can't be read, is not UTF-8 or has no names; or open_clip holds no class names.
+    """
+    if vocabulary == "none":
+        return []
+    if vocabulary == "imagenet":
+        return imagenet_names()
+    if vocabulary == "world":
+        return world_names(seed)
+    lines = read_text(Path(vocabulary), "vocabulary").splitlines()
+    found = [line.strip() for line in lines if line.strip()]
+    if not found:
+        raise DatasetError(
+            f"vocabulary {vocabulary} has no names: write one a line, or declare `vocabulary: none`"
+        )
+    return found
+
+
+def imagenet_names() -> list[str]:
+    """The 1000 class names of ImageNet as open_clip words them, two of them twice, without importing it."""
+    (package,) = find_spec("open_clip").submodule_search_locations
+    file = Path(package) / "zero_shot_metadata.py"
+    try:
+        for statement in ast.parse(file.read_text(encoding="utf-8")).body:
+            if (
+                isinstance(statement, ast.Assign)
+                and getattr(statement.targets[0], "id", "") == "IMAGENET_CLASSNAMES"
+            ):
+                return list(ast.literal_eval(statement.value))
+    except (OSError, SyntaxError) as error:
+        raise DatasetError(f"vocabulary: {file} can't be read: {error}") from None
+    raise DatasetError(
+        f"vocabulary: {file} has no IMAGENET_CLASSNAMES: name a text file instead of `imagenet`"
+    )
+
+
+def world_names(seed: int) -> list[str]:
+    """The word of every value, then names of the world's training combinations, such as "small red dotted star on
+    the left at night", `SIZE` names in all: none of a combination that is held out for the test split."""
+    words = [[SYNONYMS[factor][value][0] for value in values] for factor, values in FACTORS.items()]
+    plain = [word for factor in words for word in factor]
+    places = [list(FACTORS).index(factor) for factor in _ORDER]
+    scenes = combinations("train", seed)[: SIZE - len(plain)].tolist()
+    return plain + [" ".join(words[place][scene[place]] for place in places) for scene in scenes]
+
+
+def rows(names: list[str]) -> pd.DataFrame:
+    """The names as rows of a manifest, bare and as "a photo of <name>"; a repeated one has its ordinal in its id."""
+    met: Counter[str] = Counter()
+    ids = []
+    for name in names:
+        met[name] += 1
+        ids.append(name + (f"-{met[name]}" if met[name] > 1 else ""))
+    found = [
+        (f"{split}/{name_id}", "text", split, None, form.replace("{}", name), None, rank)
+        for split, form in _FORMS.items()
+        for rank, (name_id, name) in enumerate(zip(ids, names, strict=True))
+    ]
+    frame = pd.DataFrame(found, columns=[name for name in manifest.COLUMNS if name != "digest"], dtype=object)
+    return frame.assign(digest=frame["text"].map(manifest.text_digest)).astype({"rank": "int64"})

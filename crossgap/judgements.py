@@ -1,0 +1,120 @@
+"""Explicit judgements of relevance (qrels): which gallery items are relevant to a query, how much, which are ignored.
+
+A table with the columns `setting`, which names the judgements that are measured together, "judged" if not given;
+`query` and `item`, ids; `grade`: relevant with this gain above 0, judged irrelevant at 0, ignored at -1 (taken out of
+the ranking, as ROxford and RParis do with junk). An item without a judgement is irrelevant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from crossgap.datasets import DatasetError
+from crossgap.datasets.text_files import read_text, rows
+
+FILE = "judgements.parquet"
+COLUMNS = ("setting", "query", "item", "grade")
+SETTING = "judged"
+IGNORED = -1
+_GIVEN = ("query", "item", "grade")
+_NAMED = 3
+
+
+def read_file(path: str | Path) -> pd.DataFrame:
+    """The table in a user's file, to be validated; its index, `line`, says where a row stands.
+
+    The file is CSV or TSV with the header `query,item,grade[,setting]`, or TREC's: lines `query 0 item grade`.
+
+    Raises:
+        DatasetError: the file can't be read or is malformed; names the line.
+    """
+    path = Path(path)
+    text = read_text(path, "judgements")
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    *others, last = first.split() or [""]
+    if len(others) == 3 and last.lstrip("-").isdigit():
+        found = list(_trec(path, text))
+    else:
+        found = list(rows(path, "judgements", _GIVEN, {"setting": SETTING}, "\t" if "\t" in first else ","))
+    lines = pd.Index([line for line, _ in found], name="line")
+    columns = [*_GIVEN, "setting"]
+    return pd.DataFrame([values for _, values in found], columns=columns, index=lines, dtype=object)
+
+
+def validate(table: pd.DataFrame, queries: Iterable[str], gallery: Iterable[str]) -> pd.DataFrame:
+    """The table with its columns in order: str, and `grade` int64.
+
+    Args:
+        table: `query`, `item`, `grade` and maybe `setting`.
+        queries, gallery: ids of the items that may be judged, of either modality.
+
+    Raises:
+        DatasetError: a column is missing, there are no rows, or rows hold an unknown id, a pair judged twice in a
+            setting, a grade that is no whole number from -1, or a setting that can't name metrics.
+    """
+    if missing := [name for name in _GIVEN if name not in table]:
+        raise DatasetError(f"judgements lack the columns {', '.join(missing)}: give {', '.join(_GIVEN)}")
+    if table.empty:
+        raise DatasetError("judgements: there are none: give a row for each judged pair, or leave them out")
+    grades = pd.to_numeric(table["grade"], errors="coerce").to_numpy(float, na_value=np.nan)
+    frame = pd.DataFrame({"setting": table.get("setting", SETTING), **{c: table[c] for c in _GIVEN}})
+    for name in ("setting", "query", "item"):
+        frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype(str)
+    rules = [
+        (~frame["query"].isin(list(queries)), "no item of the query split has the id of the query"),
+        (~frame["item"].isin(list(gallery)), "no item of the gallery split has the id of the item"),
+        (
+            ~(np.isfinite(grades) & (grades >= IGNORED) & (grades == np.rint(grades))),
+            "a grade is a whole number: above 0 relevant, 0 irrelevant, -1 ignored",
+        ),
+        (
+            frame.duplicated(["setting", "query", "item"], keep=False),
+            "a pair judged twice: give it one grade",
+        ),
+        (
+            ~frame["setting"].str.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*"),
+            "a setting names metrics: use letters, digits, '.', - and _",
+        ),
+    ]
+    broken = [_complaint(frame, np.asarray(wrong), rule) for wrong, rule in rules if np.any(wrong)]
+    if broken:
+        raise DatasetError("\n".join(["judgements can't be used; they name items by their ids:", *broken]))
+    return frame.assign(grade=grades.astype(np.int64)).reset_index(drop=True)
+
+
+def write(table: pd.DataFrame, folder: str | Path) -> Path:
+    """Write a validated table as `judgements.parquet` into the folder."""
+    path = Path(folder) / FILE
+    table.to_parquet(path, index=False)
+    return path
+
+
+def read(folder: str | Path) -> pd.DataFrame | None:
+    """The folder's table; None where it has none."""
+    path = Path(folder) / FILE
+    return pd.read_parquet(path) if path.is_file() else None
+
+
+def _trec(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    for line, row in enumerate(text.splitlines(), start=1):
+        fields = row.split()
+        if fields and len(fields) != 4:
+            raise DatasetError(
+                f"{path} line {line}: fields: {len(fields)}: TREC's are four, query 0 item grade"
+            )
+        if fields:
+            query, _, item, grade = fields
+            yield line, [query, item, grade, SETTING]
+
+
+def _complaint(frame: pd.DataFrame, wrong: np.ndarray, rule: str) -> str:
+    kind = frame.index.name or "row"
+    named = [
+        f"{kind} {row.Index} ({row.query}, {row.item}, {row.grade})"
+        for row in frame[wrong][:_NAMED].itertuples()
+    ]
+    return f"  {rule} ({wrong.sum()} rows: {', '.join(named)}{', …' if wrong.sum() > _NAMED else ''})"
