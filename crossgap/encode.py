@@ -10,16 +10,18 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint, shards, store
-from crossgap.datasets.images import decode, read_bytes
+from crossgap.datasets.images import crop, decode, read_bytes
+from crossgap.manifest import BOX, content, corners
 
 if TYPE_CHECKING:
     from crossgap.backbones import Backbone, Encoded
 
-COLUMNS = ("id", "group", "rank")
+COLUMNS = ("id", "group", "rank", BOX)
 # what an item's features depend on: when one of these changes, shards in progress are not taken up again
 CODE = (
     "crossgap.encode",
     "crossgap.backbones.backbone",
+    "crossgap.backbones.image_only",
     "crossgap.backbones.loading",
     "crossgap.datasets.images",
 )
@@ -37,31 +39,39 @@ def encode(
     *,
     provenance: dict,
     scratch: str | Path,
+    judgements: pd.DataFrame | None = None,
     batch_size: int = 256,
     workers: int = 0,
     shard_size: int = 1024,
 ) -> None:
-    """Encode every item of a manifest and write the feature store at `path`.
+    """Encode every item of a manifest and write the feature store at `path`, the towers' projections beside them.
 
-    Equal content is encoded once: an item is known by the digest of its bytes.
+    Equal content is encoded once: an item is known by the digest of its bytes and its box. An image-only
+    backbone leaves texts out; the store's attribute `texts_left_out` says how many.
 
     Args:
         root: folder that the manifest's image paths are relative to.
         provenance: attributes of the store beside the backbone's.
         scratch: where done shards lie until they are no longer wanted.
+        judgements: validated; the store takes them along.
         batch_size, workers, shard_size: scheduling; they change nothing beyond rounding.
 
     Raises:
         ChangedItemError: an image changed since the manifest was made.
+        ImageError: an image's box leaves it.
     """
+    manifest = manifest.assign(content=content(manifest))
     work = {
         "image": lambda items: _images(backbone, items, Path(root), batch_size, workers),
         "text": lambda items: _texts(backbone, items, batch_size),
     }
+    encoded = manifest["modality"].isin(backbone.modalities)
+    left_out = {} if encoded.all() else {"texts_left_out": int((~encoded).sum())}
+    manifest = manifest[encoded]
     done = {}
     for modality, items in manifest.groupby("modality", sort=True):
         done[modality] = shards.compute(
-            list(items["digest"]),
+            list(items["content"]),
             work[modality](items.reset_index(drop=True)),
             scratch,
             {"modality": modality, "backbone": backbone.provenance, "code": fingerprint.of_code(*CODE)},
@@ -70,15 +80,21 @@ def encode(
         )
     provenance = {
         **provenance,
+        **left_out,
         "backbone_provenance": backbone.provenance,
         "fingerprint": fingerprint.of_json(
-            [backbone.provenance, manifest["id"].tolist(), manifest["digest"].tolist()]
+            [backbone.provenance, manifest["id"].tolist(), manifest["content"].tolist()]
         ),
     }
+    biases = backbone.biases()
     with store.creating(path, scratch, provenance) as writer:
+        for modality, weight in backbone.projections().items():
+            writer.add_projection(modality, weight, biases.get(modality))
         for (modality, split), items in manifest.groupby(["modality", "split"], sort=True):
-            blocks = done[modality].blocks(list(items["digest"]), store.ROWS_A_SHARD)
+            blocks = done[modality].blocks(list(items["content"]), store.ROWS_A_SHARD)
             writer.add(f"{modality}/{split}", _columns(items), blocks)
+        if judgements is not None:
+            writer.add_judgements(judgements)
 
 
 def _columns(items: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -120,7 +136,7 @@ def _images(
         batches = [
             cut[start : start + batch_size] for cut in cuts for start in range(0, len(cut), batch_size)
         ]
-        dataset = _Images(items["path"].tolist(), items["digest"].tolist(), root, backbone.transform)
+        dataset = _Images(items, root, backbone.transform)
         loader = iter(
             DataLoader(
                 dataset, batch_sampler=batches, num_workers=workers, pin_memory=backbone.device.type == "cuda"
@@ -137,10 +153,12 @@ def _images(
 
 
 class _Images:
-    """A map-style torch dataset of transformed images, each checked against its digest."""
+    """A map-style torch dataset of images, each checked against its digest, cropped to its box and transformed."""
 
-    def __init__(self, paths: list[str], digests: list[str], root: Path, transform: Callable) -> None:
-        self.paths, self.digests, self.root, self.transform = paths, digests, root, transform
+    def __init__(self, items: pd.DataFrame, root: Path, transform: Callable) -> None:
+        self.paths, self.digests = items["path"].tolist(), items["digest"].tolist()
+        self.boxes = items[BOX].tolist() if BOX in items else [None] * len(items)
+        self.root, self.transform = root, transform
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -153,4 +171,5 @@ class _Images:
                 f"{self.root / path} is not the file that the manifest was made from; "
                 "raise the dataset's `revision` in params.yaml to prepare it again"
             )
-        return self.transform(decode(path, content))
+        image, box = decode(path, content), self.boxes[position]
+        return self.transform(image if box is None else crop(path, image, corners(box)))

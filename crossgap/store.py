@@ -8,7 +8,11 @@ stores have equal bytes. Each group `<modality>/<split>` (`image/test`, `text/cl
 - `tokens (item, token, embedding)` and `loss (item)`: in an inversion store, what was learned and its final loss;
 - `snapshots (item, step, feature)`, `snapshot_loss (item, step)`, `snapshot_tokens (item, step, token, embedding)`: in
   an inversion store that kept them, the features, losses and tokens at the steps named by `step (step)`;
-- `id`, `group`, `rank`, `label.<labelling>`, `truncated` `(item)`: the manifest's columns.
+- `id`, `group`, `rank`, `box`, `label.<labelling>`, `truncated` `(item)`: the manifest's columns.
+
+Beside the groups, `judgements` holds the columns of `crossgap.judgements` `(judgement)`, where there are any, and
+`projection/<modality>` the `weight (feature, width)` of a tower's projection, where that can be told apart, with its
+`bias (feature)` if it has one.
 
 The root's attributes are the provenance. Arrays carry dimension names, so xarray reads a group:
 `xarray.open_zarr(zarr.storage.ZipStore(path, mode="r"), group="image/test", consolidated=False)`.
@@ -17,30 +21,26 @@ The root's attributes are the provenance. Arrays carry dimension names, so xarra
 from __future__ import annotations
 
 import math
-import os
-import shutil
-import struct
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import zarr
-from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from zarr.codecs import ZstdCodec
-from zarr.storage import ZipStore
 
 from crossgap import temporary
-
-if TYPE_CHECKING:
-    from zarr.abc.store import ByteRequest
-    from zarr.core.buffer import Buffer, BufferPrototype
+from crossgap.zipped import ZipReader, pack, size
 
 FORMAT = "crossgap-features/1"
+JUDGED = ("setting", "query", "item", "grade")
+MODALITIES = ("image", "text")
+PROJECTION = "projection"
 ROWS_A_CHUNK = 1024
 ROWS_A_SHARD = 8192
 BYTES_A_SHARD = 128 << 20  # arrays with wider rows than this allows have fewer of them in a chunk and a shard
@@ -142,6 +142,11 @@ class Group:
         """`(item, step, feature)` float32, the features at each of `steps`."""
         return self["snapshots"]
 
+    def snapshot(self, number: int) -> np.ndarray:
+        """`(item, feature)` of one of `steps`, by its place; the others are not held."""
+        with self._reading("snapshots") as values:
+            return values[:, number]
+
     @cached_property
     def snapshot_losses(self) -> np.ndarray:
         """`(item, step)` float32, 1 − cosine at each of `steps`."""
@@ -177,8 +182,35 @@ class Store:
         return sorted(
             f"{modality}/{split}"
             for modality, group in self.zarr_group.groups()
+            if modality in MODALITIES
             for split in group.group_keys()
         )
+
+    @cached_property
+    def projections(self) -> dict[str, np.ndarray]:
+        """By modality, W `(d, width)` float32: features are preprojection @ W.T, plus the bias if there is one."""
+        return self._of_projections("weight")
+
+    @cached_property
+    def biases(self) -> dict[str, np.ndarray]:
+        """By modality, `(d,)` float32 of those `projections` that have a bias."""
+        return self._of_projections("bias")
+
+    def _of_projections(self, array: str) -> dict[str, np.ndarray]:
+        if PROJECTION not in self.zarr_group:
+            return {}
+        held = {
+            name: Group(f"{PROJECTION}/{name}", group) for name, group in self.zarr_group[PROJECTION].groups()
+        }
+        return {name: group[array] for name, group in sorted(held.items()) if array in group}
+
+    @cached_property
+    def judgements(self) -> pd.DataFrame | None:
+        """Explicit judgements, the table of `crossgap.judgements`; None where the store has none."""
+        if "judgements" not in self.zarr_group:
+            return None
+        group = self.zarr_group["judgements"]
+        return pd.DataFrame({name: _as_objects(group[name][:]) for name in JUDGED})
 
     def __contains__(self, name: str) -> bool:
         return name in self.groups
@@ -205,48 +237,12 @@ def open_store(path: str | Path) -> Store:
     """
     path = Path(path)
     try:
-        group = zarr.open_group(_Zip(path), mode="r", zarr_format=3)
+        group = zarr.open_group(ZipReader(path), mode="r", zarr_format=3)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise StoreError(f"{path} holds no feature store: {error}") from None
     if group.attrs.get("format") != FORMAT:
         raise StoreError(f"{path} is no finished {FORMAT} store (format: {group.attrs.get('format')!r})")
     return Store(path, group)
-
-
-class _Zip(ZipStore):
-    """A zip to read, whose entries are stored: a part of one is read without what lies before it in the entry."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, mode="r")
-        self._index()
-
-    def _index(self) -> None:
-        self._archive = zipfile.ZipFile(self.path)
-        stored = (entry for entry in self._archive.infolist() if entry.compress_type == zipfile.ZIP_STORED)
-        self._stored = {entry.filename: entry for entry in stored}
-
-    def __getstate__(self) -> dict[str, Any]:
-        own = ("_archive", "_stored")
-        return {name: held for name, held in super().__getstate__().items() if name not in own}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._index()
-
-    async def get(
-        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
-        entry, file = self._stored.get(key), self._archive.fp
-        if entry is None or not isinstance(byte_range, (RangeByteRequest, SuffixByteRequest)):
-            return await super().get(key, prototype, byte_range)
-        file.seek(entry.header_offset + 26)  # the lengths of the two fields before the content
-        content = entry.header_offset + 30 + sum(struct.unpack("<HH", file.read(4)))
-        if isinstance(byte_range, SuffixByteRequest):
-            start, stop = max(0, entry.file_size - byte_range.suffix), entry.file_size
-        else:
-            start, stop = byte_range.start, min(byte_range.end, entry.file_size)
-        file.seek(content + start)
-        return prototype.buffer.from_bytes(file.read(stop - start))
 
 
 @dataclass(frozen=True)
@@ -268,7 +264,7 @@ class Writer:
         group = self.zarr_group.create_group(name)
         rows = len(columns["id"])
         for column, values in columns.items():
-            _write_column(group, column, values)
+            _write_column(group, column, values, "step" if column == "step" else "item")
         streams: dict[str, _Stream] = {}
         for number, block in enumerate(blocks):
             if number and block.keys() != streams.keys():
@@ -280,6 +276,28 @@ class Writer:
         for key, stream in streams.items():
             if stream.flush() != rows:
                 raise ValueError(f"{name}: {stream.done} rows of {key!r} for {rows} items")
+
+    def add_projection(self, modality: str, weight: np.ndarray, bias: np.ndarray | None = None) -> None:
+        """Write a tower's last linear map: `(d, width)`, and `(d,)` if it has a bias."""
+        group = self.zarr_group.create_group(f"{PROJECTION}/{modality}")
+        for name, values in {"weight": weight, "bias": bias}.items():
+            if values is not None:
+                dimensions = ("feature", "width")[: values.ndim]
+                array = group.create_array(
+                    name,
+                    shape=values.shape,
+                    dtype=values.dtype,
+                    chunks=values.shape,
+                    compressors=ZstdCodec(level=0, checksum=True),
+                    dimension_names=dimensions,
+                )
+                array[:] = values
+
+    def add_judgements(self, table: pd.DataFrame) -> None:
+        """Write a validated table of `crossgap.judgements`."""
+        group = self.zarr_group.create_group("judgements")
+        for name in JUDGED:
+            _write_column(group, name, table[name].to_numpy(), "judgement")
 
 
 class _Stream:
@@ -330,30 +348,10 @@ def creating(path: str | Path, scratch: str | Path, provenance: dict[str, Any]) 
             root = zarr.open_group(building, mode="w", zarr_format=3)
             yield Writer(root)
             root.attrs.update({**provenance, "format": FORMAT})
-        with temporary.room_for(path, _size(building), folder=scratch):
-            _pack(building, packed)
+        with temporary.room_for(path, size(building), folder=scratch):
+            pack(building, packed)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.move(packed, path)
-
-
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
-def _pack(folder: Path, target: Path) -> None:
-    """A zip of the folder's files, stored, in order and without dates: equal content, equal bytes.
-
-    Each file goes once it is packed: the disk never holds the store twice.
-    """
-    with target.open("wb") as out:
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-            for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-                entry = zipfile.ZipInfo(file.relative_to(folder).as_posix())
-                with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as packed:
-                    shutil.copyfileobj(source, packed, 1 << 22)
-                file.unlink()
-        out.flush()
-        os.fsync(out.fileno())
 
 
 def _as_objects(values: np.ndarray) -> np.ndarray:
@@ -361,7 +359,7 @@ def _as_objects(values: np.ndarray) -> np.ndarray:
     return values.astype(object) if values.dtype.kind == "T" else values
 
 
-def _write_column(group: zarr.Group, name: str, values: np.ndarray) -> None:
+def _write_column(group: zarr.Group, name: str, values: np.ndarray, dimension: str) -> None:
     values = np.asarray(values)
     kind = str if values.dtype.kind in "OUT" else values.dtype
     array = group.create_array(
@@ -369,7 +367,7 @@ def _write_column(group: zarr.Group, name: str, values: np.ndarray) -> None:
         shape=values.shape,
         dtype=kind,
         chunks=(max(len(values), 1),),
-        dimension_names=("step" if name == "step" else "item",),
+        dimension_names=(dimension,),
     )
     array[:] = values
 

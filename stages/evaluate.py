@@ -9,16 +9,20 @@ from crossgap.evaluation import Cell, evaluate
 from crossgap.params import Params
 from crossgap.store import Store, open_store
 
+PLOTTED = ("clouds", "curves")
+SHORT = ("comparisons", "corrections", "similarities", "histograms", "seeds")
+PER_QUERY = ("queries", "predictions", "steps")
+
 
 def main(params: Params, *names: str) -> None:
     if len(names) == 1:
         (name,) = names
-        folder, retrieval = DATA / "imports" / name, params.imports[name].retrieval
+        folder, declared = DATA / "imports" / name, params.imports[name]
         oti = ovi = False
         out = metrics_folder("imports", name)
     else:
         backbone, dataset = names
-        folder, retrieval = features_folder(backbone, dataset), params.datasets[dataset].retrieval
+        folder, declared = features_folder(backbone, dataset), params.datasets[dataset]
         oti, ovi = dataset in params.run.oti, dataset in params.run.ovi
         out = metrics_folder(backbone, dataset)
     native = open_store(folder / "native.zarr.zip")
@@ -28,20 +32,31 @@ def main(params: Params, *names: str) -> None:
         native,
         textual,
         visual,
-        retrieval.query,
-        retrieval.gallery,
-        retrieval.labellings,
-        _sweep(folder, native, textual),
+        declared.retrieval.query,
+        declared.retrieval.gallery,
+        declared.retrieval.labellings,
+        sweep=_like(folder, "oti-[0-9]*", native, textual),
+        seeds=[
+            *_like(folder, "oti-seed-*", native, textual, but="seed"),
+            *_like(folder, "ovi-seed-*", native, visual, but="seed"),
+        ],
+        support=declared.controls.support,
+        subsets=declared.controls.subsets,
+        protocol=declared.controls.protocol,
     )
-    found = evaluate(cell, seed=params.evaluate.seed, clouds=params.evaluate.clouds)
-    out.mkdir(parents=True, exist_ok=True)
+    device = "cpu" if params.machine.device == "mps" else params.machine.device  # mps has no float64
+    found = evaluate(cell, **params.evaluate.model_dump(), device=device)
+    tables = out / "tables"
+    tables.mkdir(parents=True, exist_ok=True)
     (out / "metrics.json").write_text(json.dumps(found.metrics, indent=1) + "\n")
     made_by = {**native.provenance, "not_inverted": found.set_aside.to_dict("records")}
-    (out / "provenance.json").write_text(json.dumps(made_by, indent=1) + "\n")
-    found.queries.to_parquet(out / "queries.parquet", index=False)
-    found.steps.to_parquet(out / "steps.parquet", index=False)
-    found.clouds.to_csv(out / "clouds.csv", index=False)
-    found.curves.to_csv(out / "curves.csv", index=False)
+    (tables / "provenance.json").write_text(json.dumps(made_by, indent=1) + "\n")
+    for name in PLOTTED:
+        getattr(found, name).to_csv(out / f"{name}.csv", index=False)
+    for name in SHORT:
+        getattr(found, name).to_csv(tables / f"{name}.csv", index=False)
+    for name in PER_QUERY:
+        getattr(found, name).to_parquet(tables / f"{name}.parquet", index=False)
 
 
 def _inversion(path: Path, native: Store, wanted: bool) -> Store | None:
@@ -49,18 +64,25 @@ def _inversion(path: Path, native: Store, wanted: bool) -> Store | None:
     if not wanted and not path.exists():
         return None
     inversion = open_store(path)
+    if "not_applicable" in inversion.provenance:
+        return None
     fits = inversion.provenance["inverts"] == native.provenance["fingerprint"]
     return inversion if wanted or fits else None
 
 
-def _sweep(folder: Path, native: Store, oti: Store | None) -> list[Store]:
-    """Textual inversions by other numbers of tokens; an earlier sweep's count while features and recipe fit."""
+def _like(folder: Path, name: str, native: Store, main: Store | None, but: str = "") -> list[Store]:
+    """Inversions beside the main one; an earlier run's count while features and recipe fit."""
+
+    def recipe(store: Store) -> dict:
+        return {key: value for key, value in store.provenance["recipe"].items() if key != but}
+
     fits = []
-    for path in sorted(folder.glob("oti-*.zarr.zip")):
+    for path in sorted(folder.glob(f"{name}.zarr.zip")):
         store = open_store(path)
-        made = store.provenance
-        same_recipe = oti is None or made["recipe"] == oti.provenance["recipe"]
-        if same_recipe and made["inverts"] == native.provenance["fingerprint"]:
+        if "not_applicable" in store.provenance:
+            continue
+        same_features = store.provenance["inverts"] == native.provenance["fingerprint"]
+        if same_features and (main is None or recipe(store) == recipe(main)):
             fits.append(store)
     return fits
 

@@ -2,42 +2,84 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from common import SCRATCH, features_folder
+from common import SCRATCH, features_folder, run
 
-from crossgap.backbones import load_backbone
-from crossgap.engines import Local, Ray
-from crossgap.inversion.methods import Method
-from crossgap.inversion.stores import invert_store
-from crossgap.params import Inversion, Params
-from crossgap.store import open_store
+from crossgap.backbones import towers
+from crossgap.params import Params
+from crossgap.store import creating, open_store
+
+if TYPE_CHECKING:
+    from crossgap.inversion.methods import Method
 
 
-def invert(
+def stage(name: str, make: Callable[..., Method], *changeable: str) -> None:
+    """Run an inversion's stage: STAGE BACKBONE DATASET [--seed N], and what else of the method is `changeable`.
+
+    Args:
+        make: `make(params, backbone, **changed)` gives the method.
+    """
+
+    def main(params: Params, *words: str) -> None:
+        parser = ArgumentParser()
+        parser.add_argument("backbone")
+        parser.add_argument("dataset")
+        for option in ("seed", *changeable):
+            parser.add_argument(f"--{option}", type=int)
+        given = vars(parser.parse_args(words))
+        backbone, dataset = given.pop("backbone"), given.pop("dataset")
+        _invert(params, backbone, dataset, name, make, **given)
+
+    run(main)
+
+
+def _invert(
     params: Params,
     backbone: str,
     dataset: str,
-    method: Method,
-    settings: Inversion,
-    choose: Callable,
     name: str,
-    with_gallery: bool,
+    make: Callable[..., Method],
+    seed: int | None,
+    **changed: int | None,
 ) -> None:
-    """Write `<name>.zarr.zip` of a cell: the items that `choose` takes of its native store, inverted."""
-    folder, machine = features_folder(backbone, dataset), params.machine
+    """Write `<name>.zarr.zip` of a cell; with another seed or method, `<name>-…` of its query split only.
+
+    With an image-only backbone there is nothing to invert: the store is empty and says so.
+    """
+    folder, scratch = features_folder(backbone, dataset), SCRATCH / name
+    beside = [str(value) for value in changed.values() if value is not None]
+    beside += [] if seed is None else [f"seed-{seed}"]
+    path = folder / f"{'-'.join([name, *beside])}.zarr.zip"
+    weights = params.backbones[backbone].weights
+    if reason := towers.image_only(weights.model):
+        with creating(path, scratch, {"not_applicable": reason}):
+            return
+
+    # an image-only backbone need not wait for these
+    from crossgap.backbones import load_backbone
+    from crossgap.engines import Local, Ray
+    from crossgap.inversion import stores
+
+    machine, settings = params.machine, getattr(params, name)
     retrieval = params.datasets[dataset].retrieval
     native = open_store(folder / "native.zarr.zip")
+    choose = stores.chosen_images if name == "oti" else stores.chosen_texts
+    chosen = choose(native, retrieval.query, retrieval.gallery if settings.gallery and not beside else None)
+    if beside:
+        chosen = {group: rows for group, rows in chosen.items() if group.endswith(f"/{retrieval.query}")}
     on_ray = machine.engine == "ray"
-    weights = params.backbones[backbone].weights.model_dump()
-    invert_store(
+    stores.invert_store(
         native,
-        choose(native, retrieval.query, retrieval.gallery if with_gallery else None),
-        load_backbone(**weights, device="cpu" if on_ray else machine.device),
-        method,
-        settings.recipe,
-        folder / f"{name}.zarr.zip",
-        scratch=SCRATCH / method.name,
+        chosen,
+        load_backbone(**weights.model_dump(), device="cpu" if on_ray else machine.device),
+        make(params, backbone, **changed),
+        settings.recipe if seed is None else replace(settings.recipe, seed=seed),
+        path,
+        scratch=scratch,
         batch_size=None if machine.inversion_batch_size == "auto" else machine.inversion_batch_size,
         engine=Ray(**machine.ray.model_dump()) if on_ray else Local(),
         on_problem=settings.on_problem,

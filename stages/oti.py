@@ -1,22 +1,19 @@
-"""Image features → text features by textual inversion: python stages/oti.py BACKBONE DATASET [TOKENS]
+"""Image features → text features by textual inversion: python stages/oti.py BACKBONE DATASET [--tokens R] [--seed N]
 
-With TOKENS, the step × token study: so many pseudo-tokens in place of the backbone's own number, queries only.
+With another number of pseudo-tokens than the backbone's own, or another seed than the recipe's: queries only.
 """
 
-from common import run
-from inversion import invert
+from __future__ import annotations
 
-from crossgap.inversion.methods import Oti
-from crossgap.inversion.stores import chosen_images
+from inversion import stage
+
 from crossgap.params import Params
 
 
-def oti(params: Params, backbone: str, dataset: str, tokens: str | None = None) -> None:
-    settings = params.oti
-    method = Oti(settings.template, int(tokens or params.backbones[backbone].oti.tokens))
-    store = "oti" if tokens is None else f"oti-{tokens}"
-    with_gallery = settings.gallery and tokens is None
-    invert(params, backbone, dataset, method, settings, chosen_images, store, with_gallery)
+def oti(params: Params, backbone: str, tokens: int | None):
+    from crossgap.inversion.methods import Oti
+
+    return Oti(params.oti.template, tokens or params.backbones[backbone].oti.tokens)
 
 
-run(oti)
+stage("oti", oti, "tokens")

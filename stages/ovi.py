@@ -1,16 +1,17 @@
-"""Text features → image features by visual inversion: python stages/ovi.py BACKBONE DATASET"""
+"""Text features → image features by visual inversion: python stages/ovi.py BACKBONE DATASET [--seed N]
 
-from common import run
-from inversion import invert
+With another seed than the recipe's: queries only.
+"""
 
-from crossgap.inversion.methods import Ovi
-from crossgap.inversion.stores import chosen_texts
+from inversion import stage
+
 from crossgap.params import Params
 
 
-def ovi(params: Params, backbone: str, dataset: str) -> None:
-    method = Ovi(params.backbones[backbone].ovi.patches)
-    invert(params, backbone, dataset, method, params.ovi, chosen_texts, "ovi", params.ovi.gallery)
+def ovi(params: Params, backbone: str):
+    from crossgap.inversion.methods import Ovi
+
+    return Ovi(params.backbones[backbone].ovi.patches)
 
 
-run(ovi)
+stage("ovi", ovi)

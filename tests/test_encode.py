@@ -4,6 +4,7 @@ import numpy as np
 import open_clip
 import pandas as pd
 import pytest
+import timm
 import torch
 from PIL import Image
 
@@ -169,6 +170,54 @@ def test_a_grown_and_reordered_dataset_encodes_its_new_items_only(dataset, run, 
     for name in fresh.groups:
         assert grown[name].ids.tolist() == fresh[name].ids.tolist()
         np.testing.assert_allclose(grown[name].features, fresh[name].features, **ROUNDING)
+
+
+def test_the_projections_lie_beside_the_features(run, tiny_folder) -> None:
+    store = run()
+    model = open_clip.create_model(f"local-dir:{tiny_folder}")
+    pairs = {"image": (model.visual.proj, "image/test"), "text": (model.text_projection, "text/test")}
+    assert set(store.projections) == set(pairs) and store.biases == {}
+    for modality, (projection, name) in pairs.items():
+        found, group = store.projections[modality], store[name]
+        np.testing.assert_array_equal(found, projection.detach().numpy().T)
+        np.testing.assert_allclose(group.preprojection @ found.T, group.features, **ROUNDING)
+
+
+@pytest.fixture
+def control(tmp_path):
+    """An image-only backbone of random weights, and timm's model of it."""
+    torch.manual_seed(0)
+    model = timm.create_model("convnext_atto", num_classes=0).eval()
+    torch.save(model.state_dict(), tmp_path / "control.pth")
+    return load_backbone("timm:convnext_atto.d2_in1k", str(tmp_path / "control.pth")), model
+
+
+def test_an_image_only_backbone_leaves_texts_out_and_says_so(dataset, run, control) -> None:
+    (frame, root), (backbone, model) = dataset, control
+    store = run(backbone=backbone)
+    assert store.groups == ["image/test", "image/train"]
+    assert store.provenance["texts_left_out"] == len(TEXTS) + 2
+    assert store.projections == {} and "preprojection" not in store["image/test"]
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+    paths = frame.set_index("id")["path"]
+    for name in store.groups:
+        group = store[name]
+        for row, item in enumerate(group.ids):
+            with torch.no_grad():
+                image = Image.open(root / paths[item]).convert("RGB")
+                expected = model(transform(image).unsqueeze(0))[0]
+            np.testing.assert_allclose(group.features[row], expected, rtol=1e-3, atol=1e-4)
+    assert sum(len(store[name]) for name in store.groups) == 7
+
+
+def test_texts_that_an_image_only_backbone_leaves_out_change_nothing(dataset, run, control) -> None:
+    frame, backbone = dataset[0], control[0]
+    one = run(backbone=backbone).provenance
+    images = frame[frame["modality"] == "image"].reset_index(drop=True)
+    alone = run(backbone=backbone, frame=images).provenance
+    assert alone["fingerprint"] == one["fingerprint"] and "texts_left_out" not in alone
+    texts = run(backbone=backbone, frame=frame[frame["modality"] == "text"].reset_index(drop=True))
+    assert texts.groups == [] and texts.provenance["texts_left_out"] == len(TEXTS) + 2
 
 
 def test_another_run_gives_the_same_bytes(run, tmp_path) -> None:

@@ -88,6 +88,48 @@ def test_what_was_written_is_read(path) -> None:
     assert found.provenance["format"] == store.FORMAT
 
 
+def test_projections_lie_beside_the_groups(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    image, text = (rng.normal(size=(5, width)).astype(np.float32) for width in (7, 4))
+    bias = rng.normal(size=5).astype(np.float32)
+    with store.creating(tmp_path / "s.zip", tmp_path / "scratch", PROVENANCE) as writer:
+        writer.add_projection("image", image)
+        writer.add_projection("text", text, bias)
+        writer.add("image/test", columns(), [arrays(len(IDS))])
+    found = open_store(tmp_path / "s.zip")
+    assert found.groups == ["image/test"]
+    assert "projection/image" not in found
+    assert list(found.projections) == ["image", "text"] and list(found.biases) == ["text"]
+    np.testing.assert_array_equal(found.projections["image"], image)
+    np.testing.assert_array_equal(found.projections["text"], text)
+    np.testing.assert_array_equal(found.biases["text"], bias)
+    assert found.projections["text"].dtype == np.float32
+    xarray = pytest.importorskip("xarray")
+    zipped = zarr.storage.ZipStore(tmp_path / "s.zip", mode="r")
+    data = xarray.open_zarr(zipped, group="projection/text", consolidated=False)
+    assert data["weight"].dims == ("feature", "width") and data["bias"].dims == ("feature",)
+
+
+def test_a_store_of_before_has_no_projections(path) -> None:
+    found = open_store(path)
+    assert found.projections == {} and found.biases == {}
+
+
+def test_a_damaged_projection_is_an_error_that_names_it(tmp_path) -> None:
+    weight = np.random.default_rng(0).normal(size=(50, 70)).astype(np.float32)
+    with store.creating(tmp_path / "s.zip", tmp_path / "scratch", PROVENANCE) as writer:
+        writer.add_projection("image", weight)
+    with zipfile.ZipFile(tmp_path / "s.zip") as archive:
+        name = next(n for n in archive.namelist() if n.startswith("projection/image/weight/c"))
+        entry = archive.getinfo(name)
+        at = entry.header_offset + 30 + len(name) + entry.file_size // 2
+    content = bytearray((tmp_path / "s.zip").read_bytes())
+    content[at] ^= 0x10
+    (tmp_path / "s.zip").write_bytes(content)
+    with pytest.raises(store.StoreError, match=r"projection/image.*'weight' is damaged"):
+        _ = open_store(tmp_path / "s.zip").projections
+
+
 def test_what_is_not_there_is_named_beside_what_is(path) -> None:
     found = open_store(path)
     with pytest.raises(store.StoreError, match=r"'text/train'.*image/train, text/test"):
@@ -367,14 +409,14 @@ def test_rows_beyond_the_items_are_an_error(snapshots, position) -> None:
 def test_rows_and_steps_read_only_the_chunks_that_hold_them(snapshots, monkeypatch) -> None:
     path, held = snapshots
     group = open_store(path)["image/test"]
-    read, get = [], store._Zip.get
+    read, get = [], store.ZipReader.get
 
     async def counting(self, key, prototype, byte_range=None):
         found = await get(self, key, prototype, byte_range)
         read.append((key, 0 if found is None else len(found)))
         return found
 
-    monkeypatch.setattr(store._Zip, "get", counting)
+    monkeypatch.setattr(store.ZipReader, "get", counting)
     group.rows("snapshots", np.arange(1100, 1200))
     parts = sum(size for key, size in read if "/c/" in key)
     assert 0 < parts < held["snapshots"].nbytes / 2

@@ -19,6 +19,7 @@ COPIED = (
     "dvc.yaml",
     "dvc.lock",
     "data/backbones/nano",
+    "data/reference",
     "params.yaml",
     ".dvcignore",
     ".gitignore",
@@ -36,6 +37,7 @@ SMALL = {
     "oti.snapshots": [1],
     "ovi.snapshots": [],
     "run.sweep.tokens": [2],
+    "run.seeds": {"datasets": ["world"], "methods": ["oti"], "seeds": [1]},
     "machine": {
         "device": "cpu",
         "batch_size": 64,

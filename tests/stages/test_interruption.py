@@ -20,6 +20,7 @@ LONG = {
     "oti.steps": 40,
     "ovi.steps": 25,
     "run.sweep.datasets": [],
+    "run.seeds.datasets": [],
     "machine.inversion_batch_size": 2,
 }
 

@@ -17,8 +17,8 @@ from PIL import Image
 from crossgap import open_store
 
 EVALUATED = {"evaluate@nano-world", "report"}
-SWEEP = "sweep@nano-world-2"
-CELL = {"encode@nano-world", "oti@nano-world", "ovi@nano-world", SWEEP, *EVALUATED}
+SWEEP, SEED = "sweep@nano-world-2", "seeds@nano-world-oti-1"
+CELL = {"encode@nano-world", "oti@nano-world", "ovi@nano-world", SWEEP, SEED, *EVALUATED}
 
 
 def stages_in(printed: str) -> list[str]:
@@ -74,7 +74,7 @@ def test_first_run_makes_everything(project):
     assert all(
         0 <= found[f"classification/{task}/shape/accuracy"] <= 1 for task in ("image-text", "oti-text")
     )
-    queries = pd.read_parquet(project / "data/metrics/nano/world/queries.parquet")
+    queries = pd.read_parquet(project / "data/metrics/nano/world/tables/queries.parquet")
     of_task = queries[(queries["task"] == "oti-image") & (queries["relevance"] == "colour")]
     assert found["retrieval/oti-image/colour/mAP"] == pytest.approx(of_task["ap"].mean(), abs=1e-6)
 
@@ -97,7 +97,8 @@ def test_git_sees_no_output_of_the_pipeline(project):
     project.commit()
     kept = set(project.command("git", "ls-files").splitlines())
     data = {name for name in kept if name.startswith("data/")}
-    assert all(name.startswith("data/backbones/nano/") for name in data)
+    kept_data = ("data/backbones/nano/", "data/reference/published.csv")
+    assert all(name.startswith(kept_data) for name in data)
     assert not any(name.startswith(("dvc_plots/", ".dvc/tmp", ".dvc/cache")) for name in kept)
 
 
@@ -106,7 +107,7 @@ def test_experiment_with_other_oti_steps_leaves_features_and_ovi_alone(project):
     store = project / "data/features/nano/world/oti.zarr.zip"
     before = open_store(store).provenance["recipe"]["steps"]
     ran = project.dvc("exp", "run", "--name", "longer", "-S", "oti.steps=3")
-    assert set(stages_in(ran)) == {"check", "oti@nano-world", SWEEP, *EVALUATED}
+    assert set(stages_in(ran)) == {"check", "oti@nano-world", SWEEP, SEED, *EVALUATED}
     assert (before, open_store(store).provenance["recipe"]["steps"]) == (2, 3)
     assert "longer" in project.dvc("exp", "list", "--all-commits")
     assert "inversion/oti/loss" in project.dvc("metrics", "diff", "--md")
@@ -229,7 +230,7 @@ def test_dataset_added_to_ovi_runs_only_its_ovi(project):
 def test_added_backbone_runs_only_its_own_cells(project):
     tiny = {"weights": {"model": "local-dir:tiny"}, "oti": {"tokens": 2}, "ovi": {"patches": 4}}
     run = {"backbones": ["nano", "tiny"], "datasets": ["kinds"], "oti": [], "ovi": [], "imports": []}
-    run["sweep"] = {"datasets": [], "tokens": []}
+    run |= {"sweep": {"datasets": [], "tokens": []}, "seeds": {"datasets": [], "methods": [], "seeds": []}}
     project.edit(**{"backbones.tiny": tiny, "run": run})
     assert project.repro() == {"check", "encode@tiny-kinds", "evaluate@tiny-kinds", "report"}
     assert "tiny · kinds" in (project / "data/report/index.html").read_text()
