@@ -7,14 +7,18 @@ _PUBLIC = {
     "oti": "crossgap.inversion.invert",
     "ovi": "crossgap.inversion.invert",
     "retrieval_metrics": "crossgap.retrieval",
+    "judged_metrics": "crossgap.retrieval",
     "gap_metrics": "crossgap.gap",
     "open_store": "crossgap.store",
 }
-__all__ = list(_PUBLIC)
+_MODULES = ("corrections", "significance")
+__all__ = [*_PUBLIC, *_MODULES]
 
 
 def __getattr__(name: str):
     # imported when first used: `import crossgap` costs neither torch nor open_clip
+    if name in _MODULES:
+        return import_module(f"crossgap.{name}")
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

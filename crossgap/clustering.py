@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from crossgap.arrays import label_array, unit_rows
@@ -36,7 +37,7 @@ def clustering_metrics(
     from sklearn import metrics
     from sklearn.cluster import KMeans
 
-    rows = unit_rows(features)
+    rows = unit_rows(features, dtype=np.float64)  # k-means++ is several times slower on float32
     labels = label_array(labels, len(rows), "labels")
     codes, classes = pd.factorize(labels)
     if len(classes) < 2:

@@ -12,13 +12,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from crossgap.backbones import towers
-from crossgap.datasets import Declaration, Retrieval
+from crossgap.datasets import NAME, Controls, Declaration, Retrieval
 from crossgap.inversion.recipes import CHANGEABLE
 from crossgap.inversion.recipes import Recipe as InversionRecipe
 from crossgap.inversion.recipes import recipe as inversion_recipe
 from crossgap.training.recipe import Recipe
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # no dots: DVC takes them for levels of params.yaml
 _DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 _SHA256 = r"^[0-9a-f]{64}$"
 _ADDRESS = r"^(auto|[^\s:/]+:\d+)$"
@@ -52,6 +51,19 @@ class Sweep(Strict):
         return _once(names)
 
 
+class Seeds(Strict):
+    """Inversions again with other seeds than the recipe's: on which datasets, by which methods, with which seeds."""
+
+    datasets: list[Name]
+    methods: list[towers.Method]
+    seeds: list[Annotated[int, Field(ge=0)]]
+
+    @field_validator("datasets", "methods", "seeds")
+    @classmethod
+    def _distinct(cls, names: list) -> list:
+        return _once(names)
+
+
 class Run(Strict):
     """The cells: every backbone on every dataset; which of them are inverted; which imports are evaluated."""
 
@@ -60,6 +72,7 @@ class Run(Strict):
     oti: list[Name]
     ovi: list[Name]
     sweep: Sweep
+    seeds: Seeds
     imports: list[Name]
 
     @field_validator("backbones", "datasets", "oti", "ovi", "imports")
@@ -69,7 +82,7 @@ class Run(Strict):
 
 
 class Weights(Strict):
-    """What is loaded: open_clip's names, a checkpoint file, `hf-hub:` or `local-dir:`."""
+    """What is loaded: open_clip's names, a checkpoint file, `hf-hub:`, `local-dir:`, or `timm:` without texts."""
 
     model: str
     pretrained: str | None = None
@@ -79,7 +92,10 @@ class Weights(Strict):
     @model_validator(mode="after")
     def _not_random(self) -> Weights:
         from_folder = self.model.startswith(("local-dir:", "hf-hub:"))
-        if self.pretrained is None and not from_folder:
+        tagged = self.model.startswith(
+            towers.TIMM_PREFIX
+        )  # its name says which weights; a file may replace them
+        if self.pretrained is None and not from_folder and not tagged:
             raise ValueError(
                 f"model {self.model!r} has no `pretrained`: features of random weights mean nothing; "
                 "name an open_clip tag or a checkpoint file"
@@ -109,6 +125,7 @@ class Import(Strict):
     backbone: str
     dataset: str
     retrieval: Retrieval
+    controls: Controls = Controls()
 
 
 class Inversion(Strict):
@@ -155,8 +172,31 @@ class Ovi(Inversion):
 
 
 class Evaluate(Strict):
-    seed: int = Field(0, ge=0, description="of the split that measures linear separability")
+    seed: int = Field(
+        0, ge=0, description="of resamples, clusters, few-shot draws and the split behind separability"
+    )
     clouds: int = Field(500, ge=2, description="points a modality in the figure of the two clouds")
+    resamples: int = Field(9999, ge=99, description="of every bootstrap and permutation test")
+    corrections: list[str] | None = Field(None, description="by name; all, if not given")
+    shots: list[Annotated[int, Field(ge=1)]] = Field([1, 2, 4, 8, 16], description="images a class")
+    draws: int = Field(5, ge=1, description="of the few images")
+
+    @field_validator("shots", "corrections")
+    @classmethod
+    def _distinct(cls, names: list | None) -> list | None:
+        return names and _once(names)
+
+    @field_validator("corrections")
+    @classmethod
+    def _known(cls, names: list[str] | None) -> list[str] | None:
+        if names:
+            from crossgap import corrections  # numpy and pandas, which a run with all of them needs not
+
+            if unknown := [name for name in names if name not in corrections.known()]:
+                raise ValueError(
+                    f"no correction {', '.join(unknown)}; known: {', '.join(corrections.known())}"
+                )
+        return names
 
 
 class Ray(Strict):
@@ -203,6 +243,7 @@ class Params(Strict):
             ("oti", run.oti, "datasets"),
             ("ovi", run.ovi, "datasets"),
             ("sweep.datasets", run.sweep.datasets, "datasets"),
+            ("seeds.datasets", run.seeds.datasets, "datasets"),
             ("imports", run.imports, "imports"),
         ]:
             declared = getattr(self, section)
@@ -214,10 +255,17 @@ class Params(Strict):
                     wrong.append(f"run.{field}: {name!r} is not in run.datasets, so nothing of it is encoded")
         if not ((self.run.backbones and self.run.datasets) or self.run.imports):
             wrong.append("run: names nothing to evaluate; give backbones and datasets, or imports")
-        asked = {"run.oti": run.oti, "run.sweep.datasets": run.sweep.datasets, "run.ovi": run.ovi}
+        for method in run.seeds.methods:
+            if (seed := getattr(self, method).seed) in run.seeds.seeds:
+                wrong.append(
+                    f"run.seeds.seeds: {seed} is {method}.seed, with which {method} runs anyway; give others"
+                )
+        asked = [("run.oti", "oti", run.oti), ("run.sweep.datasets", "oti", run.sweep.datasets)]
+        asked += [("run.ovi", "ovi", run.ovi)]
+        asked += [("run.seeds.datasets", method, run.seeds.datasets) for method in run.seeds.methods]
         wrong += towers.refusals(
             {name: self.backbones[name].weights.model for name in run.backbones if name in self.backbones},
-            {place: "ovi" if place == "run.ovi" else "oti" for place, datasets in asked.items() if datasets},
+            [(place, method) for place, method, datasets in asked if datasets],
         )
         if "imports" in self.backbones:
             wrong.append("backbones: 'imports' is kept for features computed elsewhere; name it otherwise")

@@ -21,6 +21,7 @@ def good() -> dict:
             "oti": ["world"],
             "ovi": [],
             "sweep": {"datasets": ["world"], "tokens": [2]},
+            "seeds": {"datasets": ["world"], "methods": ["oti", "ovi"], "seeds": [1]},
             "imports": [],
         },
         "backbones": {"nano": backbone(model="local-dir:data/backbones/nano")},
@@ -69,6 +70,8 @@ def test_the_projects_own_are_valid():
     assert params.run.backbones == ["nano"]
     assert params.oti.recipe.steps == 150 and params.ovi.recipe.steps == 1000
     assert params.run.oti == params.run.ovi == ["world"]
+    controls = yaml.safe_load(OURS.read_text())["datasets"]["world"]["controls"]
+    assert list(controls) == list(type(params.datasets["world"].controls).model_fields), "DVC watches them"
 
 
 def test_defaults(tmp_path):
@@ -89,8 +92,8 @@ def test_values_beside_a_preset_change_its_recipe(tmp_path):
 
 
 def test_imports_alone_are_enough(tmp_path):
-    no_sweep = {"datasets": [], "tokens": []}
-    run = {"backbones": [], "datasets": [], "oti": [], "ovi": [], "sweep": no_sweep, "imports": ["b32"]}
+    run = {"backbones": [], "datasets": [], "oti": [], "ovi": [], "imports": ["b32"]}
+    run |= {"sweep": {"datasets": [], "tokens": []}, "seeds": {"datasets": [], "methods": [], "seeds": []}}
     assert loaded(tmp_path, edited("run", run)).run.imports == ["b32"]
 
 
@@ -118,6 +121,14 @@ WRONG = [
     ("run/sweep/datasets", ["photos"], "run.sweep.datasets: 'photos' is not in run.datasets"),
     ("run/sweep/tokens", [2, 2], "run.sweep.tokens: named twice: 2"),
     ("run/sweep/tokens", [0], "run.sweep.tokens.0: Input should be greater than or equal to 1 (got 0)"),
+    ("run/seeds/datasets", ["photos"], "run.seeds.datasets: 'photos' is not in run.datasets"),
+    ("run/seeds/datasets", ["flickr"], "run.seeds.datasets: 'flickr' is not declared under datasets"),
+    ("run/seeds/methods", ["oti", "oti"], "run.seeds.methods: named twice: oti"),
+    ("run/seeds/methods", ["otti"], "run.seeds.methods.0: Input should be 'oti' or 'ovi' (got 'otti')"),
+    ("run/seeds/seeds", [3, 3], "run.seeds.seeds: named twice: 3"),
+    ("run/seeds/seeds", [-1], "run.seeds.seeds.0: Input should be greater than or equal to 0 (got -1)"),
+    ("oti/seed", 1, "run.seeds.seeds: 1 is oti.seed, with which oti runs anyway; give others"),
+    ("ovi/seed", 1, "run.seeds.seeds: 1 is ovi.seed, with which ovi runs anyway; give others"),
     # types and ranges
     ("run/backbones", "nano", "run.backbones: give a list, such as [a, b], or [] for none (got 'nano')"),
     ("run/oti", None, "run.oti: give a list, such as [a, b], or [] for none (got None)"),
@@ -184,6 +195,37 @@ WRONG = [
     ("oti/template", "{} and {}", "oti.template: '{} and {}' needs exactly one {}"),
     ("datasets/kinds/templates", ["a photo"], "datasets.kinds.templates: 'a photo' needs exactly one {}"),
     (
+        "datasets/kinds/templates",
+        "coop/DTD",
+        "datasets.kinds.templates: 'coop/DTD' names no templates; give a list",
+    ),
+    (
+        "datasets/kinds/vocabulary",
+        "wordnet",
+        "datasets.kinds.vocabulary: 'wordnet' is none of imagenet, world, none",
+    ),
+    ("datasets/world/judgements", "a.csv", "datasets.world.judgements: unknown key"),
+    (
+        "datasets/world/controls",
+        {"support": "val"},
+        "datasets.world: controls.support: 'val' is none of the splits",
+    ),
+    (
+        "imports/b32/controls",
+        {"protocol": "new"},
+        "imports.b32.controls.protocol: Input should be 'plain' or",
+    ),
+    (
+        "imports/b32/controls",
+        {"subsets": {"two": {"class": ["cat"]}}},
+        "imports.b32.controls.subsets: 'two' names the classes cat of 'class': give two or more, each once",
+    ),
+    (
+        "datasets/world/controls",
+        {"subsets": {"a.b": {"shape": ["circle", "square"]}}},
+        "datasets.world.controls.subsets.a.b: a name is made of letters, digits, - and _",
+    ),
+    (
         "backbones/big",
         backbone(model="ViT-B-32"),
         "backbones.big.weights: model 'ViT-B-32' has no `pretrained`",
@@ -237,6 +279,28 @@ def test_what_is_wrong_is_one_clear_message(tmp_path, place, value, message):
     assert lines[0].strip().startswith(message)
 
 
+@pytest.mark.parametrize("pretrained", [None, "/weights/epoch.pth"])
+def test_a_model_of_timms_names_its_weights_or_is_given_them(tmp_path, pretrained):
+    """And is asked for inversions beside CLIP models: they come to nothing, and stop nothing."""
+    raw = edited(
+        "backbones/dino", backbone(model="timm:vit_base_patch14_dinov2.lvd142m", pretrained=pretrained)
+    )
+    raw["run"]["backbones"] = ["nano", "dino"]
+    raw["run"]["ovi"] = ["world"]
+    assert loaded(tmp_path, raw).backbones["dino"].weights.pretrained == pretrained
+
+
+def test_seeds_are_asked_of_towers_that_can_be_inverted_into(tmp_path):
+    raw = edited("backbones/rn", backbone(model="RN50", pretrained="openai"))
+    raw["run"]["backbones"] = ["rn"]
+    with pytest.raises(ParamsError) as error:
+        loaded(tmp_path, raw)
+    (line,) = str(error.value).splitlines()[1:]
+    assert line.startswith("  run.seeds.datasets: not with the backbone 'rn' (model 'RN50'): OVI needs")
+    raw["run"]["seeds"]["methods"] = ["oti"]
+    assert loaded(tmp_path, raw).run.seeds.methods == ["oti"]
+
+
 @pytest.mark.parametrize(
     "place",
     [
@@ -245,6 +309,8 @@ def test_what_is_wrong_is_one_clear_message(tmp_path, place, value, message):
         "run/imports",
         "run/sweep",
         "run/sweep/tokens",
+        "run/seeds",
+        "run/seeds/methods",
         "evaluate",
         "nano",
         "backbones/nano/oti",

@@ -31,8 +31,11 @@ def test_importing_crossgap_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["params", "manifest", "store", "shards", "encode", "evaluation", "retrieval", "classification", "gap"],
-)
+    [
+        "params", "manifest", "store", "shards", "encode", "evaluation", "retrieval", "corrections",
+        "significance", "classification", "clustering", "gap",
+    ],
+)  # fmt: skip
 def test_modules_that_run_no_model_load_neither_torch_nor_open_clip(module) -> None:
     heavy = loaded_by(f"import crossgap.{module}")
     assert not heavy & {"torch", "open_clip", "torchvision", "timm", "sklearn", "matplotlib"}
@@ -61,6 +64,28 @@ def test_the_promised_arguments_come_first_with_their_defaults(name, promised) -
     assert len(found) >= len(expected)
     for parameter in found[len(expected) :]:
         assert parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty
+
+
+CORRECTIONS = {
+    "centering": "image_features, text_features=None",
+    "standardisation": "image_features, text_features=None",
+    "whitening": "image_features, text_features=None",
+    "pca_plus": "text_features, keep=None",
+    "text_span": "text_features, keep=None",
+    "isoclip": "image_weight, text_weight, images=None, texts=None",
+    "pseudo_inverse": "text_weight, tolerance=0.3",
+    "ridge": "image_features, text_features, penalty=None",
+}
+
+
+@pytest.mark.parametrize(("name", "promised"), CORRECTIONS.items())
+def test_corrections_are_found_under_the_package_with_their_arguments(name, promised) -> None:
+    found = inspect.signature(getattr(crossgap.corrections, name)).parameters.values()
+    shown = [
+        parameter.name if parameter.default is parameter.empty else f"{parameter.name}={parameter.default}"
+        for parameter in found
+    ]
+    assert ", ".join(shown).startswith(promised)
 
 
 def test_names_are_listed_and_others_refused() -> None:

@@ -45,4 +45,7 @@ def pseudo_inverse(text_weight: np.ndarray, tolerance: float = 0.3) -> Correctio
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     if "text" not in material.weights:
         raise Unavailable("the text tower has no last projection that stands apart, or it isn't stored")
-    yield "pseudo_inverse", pseudo_inverse(material.weights["text"])
+    try:
+        yield "pseudo_inverse", pseudo_inverse(material.weights["text"])
+    except ValueError as error:  # weights too small for the tolerance, which is absolute
+        raise Unavailable(str(error)) from None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,22 +19,31 @@ class EvaluationError(ValueError):
     """The stores of a cell don't fit each other or the protocol."""
 
 
+class Origin(NamedTuple):
+    """Where native features come from: a group of a store, and rows of it `(n,)`."""
+
+    group: Group
+    rows: np.ndarray
+
+
 @dataclass(frozen=True)
 class Items:
-    """Items of one modality and split: features `(n, d)`, native or inverted, with what is known of each."""
+    """Items of one modality and split: features `(n, d)`, native or made from them, with what is known of each."""
 
     features: np.ndarray
     ids: np.ndarray
     groups: np.ndarray
     ranks: np.ndarray
     labels: dict[str, np.ndarray] = field(default_factory=dict)
+    origin: Origin | None = None  # of native features
 
     @classmethod
     def of(cls, group: Group) -> Items:
         """The items of a store's group; without a `group` column, texts belong to no image."""
         groups = group["group"] if "group" in group else np.full(len(group), "", object)
         ranks = group["rank"] if "rank" in group else np.zeros(len(group), np.int64)
-        return cls(group.features, group.ids, groups, ranks, group.labels)
+        origin = Origin(group, np.arange(len(group)))
+        return cls(group.features, group.ids, groups, ranks, group.labels, origin)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -46,7 +56,8 @@ class Items:
     def where(self, rows: np.ndarray) -> Items:
         """The items of a boolean mask or of positions."""
         labels = {name: values[rows] for name, values in self.labels.items()}
-        return Items(self.features[rows], self.ids[rows], self.groups[rows], self.ranks[rows], labels)
+        origin = self.origin and Origin(self.origin.group, self.origin.rows[rows])
+        return Items(self.features[rows], self.ids[rows], self.groups[rows], self.ranks[rows], labels, origin)
 
     def without(self, ids: Iterable[str]) -> Items:
         """The items but for those of the given ids."""
@@ -58,9 +69,22 @@ class Items:
         index = pd.Index(ids).get_indexer(self.ids)
         return None if (index < 0).any() else index
 
-    def inverted(self, features: np.ndarray) -> Items:
+    def sample(self, count: int) -> Items:
+        """At most so many items, evenly spread over their order."""
+        if len(self) <= count:
+            return self
+        return self.where(np.linspace(0, len(self) - 1, count).astype(int))
+
+    @property
+    def preprojection(self) -> np.ndarray | None:
+        """`(n, width)`, what the tower's projection was applied to; None where the store doesn't hold it."""
+        if self.origin is None or "preprojection" not in self.origin.group:
+            return None
+        return self.origin.group.rows("preprojection", self.origin.rows)
+
+    def having(self, features: np.ndarray) -> Items:
         """The same items with other features `(n, d)`."""
-        return replace(self, features=features)
+        return replace(self, features=features, origin=None)
 
 
 @dataclass(frozen=True)
@@ -69,6 +93,10 @@ class Cell:
 
     Attributes:
         sweep: inversions of the same images as `oti` by other numbers of pseudo-tokens.
+        seeds: inversions like `oti` and `ovi` but for the seed.
+        support: the split that classes' means are taken over; the gallery's, where it isn't the queries', if not given.
+        subsets: named controls, each a labelling with the classes that it is confined to.
+        protocol: of explicit judgements, `plain` or `revisited` (see `retrieval.judged_metrics`).
 
     Raises:
         EvaluationError: an inversion of other features, or a split that the store lacks.
@@ -81,10 +109,14 @@ class Cell:
     gallery: str
     labellings: Sequence[str] | None = None
     sweep: Sequence[Store] = ()
+    seeds: Sequence[Store] = ()
+    support: str | None = None
+    subsets: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    protocol: str = "plain"
     _items: dict[str, Items] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        stages = {"oti": [self.oti], "ovi": [self.ovi], "sweep": self.sweep}
+        stages = {"oti": [self.oti], "ovi": [self.ovi], "sweep": self.sweep, "seeds": self.seeds}
         for stage, stores in stages.items():
             for store in stores:
                 if store and store.provenance.get("inverts") != self.native.provenance["fingerprint"]:
@@ -92,12 +124,30 @@ class Cell:
                         f"{store.path} inverts other features than {self.native.path} holds; "
                         f"run the {stage} stage of this cell again"
                     )
-        for name, split in (("query", self.query), ("gallery", self.gallery)):
-            if f"image/{split}" not in self.native and f"text/{split}" not in self.native:
+        splits = {"retrieval.query": self.query, "retrieval.gallery": self.gallery}
+        for name, split in (splits | {"controls.support": self.support}).items():
+            if split and f"image/{split}" not in self.native and f"text/{split}" not in self.native:
                 raise EvaluationError(
-                    f"retrieval.{name}: {self.native.path} has no split {split!r}; "
+                    f"{name}: {self.native.path} has no split {split!r}; "
                     f"it holds {', '.join(self.native.groups)}"
                 )
+
+        for name, confined in self.subsets.items():
+            for labelling, classes in confined.items():
+                known = self._classes(labelling)
+                if strangers := [one for one in classes if one not in known]:
+                    raise EvaluationError(
+                        f"controls.subsets.{name}: the queries have no {labelling} {', '.join(strangers)}; they have "
+                        f"{', '.join(sorted(known)) or 'no such labelling'}"
+                    )
+
+    def _classes(self, labelling: str) -> set[str]:
+        """Classes of the queries by a labelling."""
+        names = (f"{modality}/{self.query}" for modality in INVERSIONS)
+        found = [
+            items.labels[labelling] for items in map(self.items, names) if items and labelling in items.labels
+        ]
+        return set(np.concatenate(found)) - {""} if found else set()
 
     def main(self, modality: str) -> Store | None:
         """The inversion that a modality's tasks are measured with."""
@@ -105,8 +155,14 @@ class Cell:
 
     def inversions(self, modality: str) -> list[Store]:
         """Every inversion of a modality's features, the main one first."""
+        method = INVERSIONS[modality]
         stores = [self.oti, *self.sweep] if modality == "image" else [self.ovi]
-        return [store for store in stores if store]
+        return [store for store in stores if store] + self.of_seeds(method)
+
+    def of_seeds(self, method: str) -> list[Store]:
+        """The inversions of `seeds` by one method, in the order of their seeds."""
+        stores = [store for store in self.seeds if store.provenance["method"]["name"] == method]
+        return sorted(stores, key=lambda store: store.provenance["recipe"]["seed"])
 
     def set_aside(self, name: str) -> list[str]:
         """Ids of a group's items that one of its inversions set aside, since their loss was not finite."""
@@ -126,13 +182,13 @@ class Cell:
         items = self.items(name)
         return None if items is None else items.without(self.set_aside(name))
 
-    def inverted(self, items: Items | None, name: str) -> Items | None:
-        """`items` with the main inversion's features, if all of them were inverted."""
-        store = self.main(name.partition("/")[0])
+    def inverted(self, items: Items | None, name: str, store: Store | None = None) -> Items | None:
+        """`items` with the features of an inversion, the main one if none is named, if all of them were inverted."""
+        store = store or self.main(name.partition("/")[0])
         if items is None or store is None or name not in store:
             return None
         at = items.places(store[name].ids)
-        return None if at is None else items.inverted(store[name].features[at])
+        return None if at is None else items.having(store[name].features[at])
 
     def labellings_of(self, items: Items) -> list[str]:
         """The labellings of items that are to be measured."""

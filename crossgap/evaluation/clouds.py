@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap.arrays import unit_rows
-from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell, Items
+from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell
 
 
 def clouds(cell: Cell, points: int) -> pd.DataFrame:
@@ -19,7 +19,7 @@ def clouds(cell: Cell, points: int) -> pd.DataFrame:
     natives = {modality: items for modality, name in names.items() if (items := cell.items(name)) is not None}
     if names["text"] == texts:
         natives["text"] = natives["text"].where(natives["text"].ranks == 0)
-    natives = {modality: _sample(items, points) for modality, items in natives.items()}
+    natives = {modality: items.sample(points) for modality, items in natives.items()}
     joint = np.concatenate([unit_rows(items.features) for items in natives.values()])
     mean = joint.mean(axis=0)
     axes = np.linalg.svd(joint - mean, full_matrices=False)[2][:2]
@@ -36,10 +36,3 @@ def clouds(cell: Cell, points: int) -> pd.DataFrame:
                 pd.DataFrame({"x": at[:, 0], "y": at[:, -1], "modality": modality, "id": items.ids})
             )
     return pd.concat(frames, ignore_index=True).round({"x": 6, "y": 6})
-
-
-def _sample(items: Items, points: int) -> Items:
-    """At most so many items, evenly spread over their order."""
-    if len(items) <= points:
-        return items
-    return items.where(np.linspace(0, len(items) - 1, points).astype(int))

@@ -11,7 +11,7 @@ import pandas as pd
 from crossgap import retrieval
 from crossgap.evaluation.cell import INVERSIONS, Cell, Items
 from crossgap.evaluation.tasks import Comparison, Task, comparisons
-from crossgap.store import Group, Store
+from crossgap.store import Store
 
 POINT = ["task", "tokens", "relevance", "step"]
 STEPS = [*POINT, "query", "ap", "recall@1"]
@@ -20,7 +20,9 @@ _LENGTH = {"oti": "tokens", "ovi": "patches"}
 DIGITS = 6  # of a metric
 
 
-class _Point(NamedTuple):
+class Point(NamedTuple):
+    """Inverted queries at one step of one inversion."""
+
     tokens: int
     step: int
     loss: float
@@ -29,7 +31,7 @@ class _Point(NamedTuple):
 
 
 def over_steps(
-    cell: Cell, tables: Mapping[tuple[str, str], pd.DataFrame]
+    cell: Cell, tables: Mapping[tuple[str, str], pd.DataFrame], device: str = "cpu"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Retrieval with inverted queries at every snapshot and at the last step, of every inversion of the cell.
 
@@ -46,13 +48,13 @@ def over_steps(
     """
     steps, curves = [], []
     for comparison in comparisons(cell):
-        for point in _points(cell, comparison):
+        for point in points(cell, comparison):
             for relevance in comparison.relevances:
                 task = Task(comparison.inverted, relevance, point.queries, comparison.gallery)
-                table = tables[task.name, relevance] if point.main else task.table()
-                at = dict(zip(POINT, (task.name, point.tokens, relevance, point.step), strict=True))
+                table = tables[task.name, relevance.name] if point.main else task.table(device)
+                at = dict(zip(POINT, (task.name, point.tokens, relevance.name, point.step), strict=True))
                 found = retrieval.summarise(table[["ap", "recall@1", "relevant"]])
-                native = retrieval.summarise(tables[comparison.native, relevance][["ap", "relevant"]])
+                native = retrieval.summarise(tables[comparison.native, relevance.name][["ap", "relevant"]])
                 means = {"loss": point.loss, "mAP": found["mAP"], "recall@1": found["recall@1"]}
                 means["baseline"] = native["mAP"]
                 curves.append(at | {name: round(value, DIGITS) for name, value in means.items()})
@@ -67,7 +69,7 @@ def best(cell: Cell, curves: pd.DataFrame) -> dict[str, float]:
     for modality, inversion in INVERSIONS.items():
         if (store := cell.main(modality)) is None:
             continue
-        of = curves[(curves["task"] == f"{inversion}-{modality}") & (curves["tokens"] == _tokens(store))]
+        of = curves[(curves["task"] == f"{inversion}-{modality}") & (curves["tokens"] == tokens_of(store))]
         for relevance, points in of.groupby("relevance"):
             if len(points) > 1 and points["mAP"].notna().any():
                 peak = points.loc[points["mAP"].idxmax()]
@@ -76,11 +78,11 @@ def best(cell: Cell, curves: pd.DataFrame) -> dict[str, float]:
     return metrics
 
 
-def _points(cell: Cell, comparison: Comparison) -> Iterator[_Point]:
+def points(cell: Cell, comparison: Comparison) -> Iterator[Point]:
     """The queries at each step of each inversion that has them all, one inversion a number of tokens."""
     main, seen = cell.main(comparison.modality), set()
     for store in cell.inversions(comparison.modality):
-        tokens, last = _tokens(store), store.provenance["recipe"]["steps"]
+        tokens, last = tokens_of(store), store.provenance["recipe"]["steps"]
         if tokens in seen or comparison.queries_of not in store:
             continue
         group = store[comparison.queries_of]
@@ -91,19 +93,13 @@ def _points(cell: Cell, comparison: Comparison) -> Iterator[_Point]:
         for number, step in enumerate(group.steps if "step" in group else ()):
             if step != last:
                 loss = group.snapshot_losses[rows, number]
-                features = _snapshot(group, number)[rows]
-                queries = comparison.queries.inverted(features)
-                yield _Point(tokens, int(step), _mean(loss), queries, False)
-        queries = comparison.queries.inverted(group.features[rows])
-        yield _Point(tokens, last, _mean(group.losses[rows]), queries, store is main)
+                queries = comparison.queries.having(group.snapshot(number)[rows])
+                yield Point(tokens, int(step), _mean(loss), queries, False)
+        queries = comparison.queries.having(group.features[rows])
+        yield Point(tokens, last, _mean(group.losses[rows]), queries, store is main)
 
 
-def _snapshot(group: Group, number: int) -> np.ndarray:
-    """`(item, feature)` of one snapshot; the others are not held."""
-    return group.zarr_group["snapshots"][:, number]
-
-
-def _tokens(store: Store) -> int:
+def tokens_of(store: Store) -> int:
     """R or P, the number of pseudo-tokens that were optimised."""
     method = store.provenance["method"]
     return method[_LENGTH[method["name"]]]

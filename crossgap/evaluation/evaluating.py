@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from crossgap import retrieval
+from crossgap import retrieval, significance
 from crossgap.evaluation import measures
-from crossgap.evaluation.cell import Cell
+from crossgap.evaluation.cell import INVERSIONS, Cell
+from crossgap.evaluation.classifying import Classified, classified
 from crossgap.evaluation.clouds import clouds as cloud_points
-from crossgap.evaluation.curves import DIGITS, best, over_steps
-from crossgap.evaluation.tasks import tasks
+from crossgap.evaluation.clustered import clusterings
+from crossgap.evaluation.comparing import compared
+from crossgap.evaluation.corrected import rivals
+from crossgap.evaluation.curves import DIGITS, best, over_steps, tokens_of
+from crossgap.evaluation.similar import similar
+from crossgap.evaluation.tasks import Task, comparisons, tasks
 
-_SHOWN = ("mAP", "mAP@R", "R-precision", "recall@1", "recall@5", "recall@10")
-_PER_QUERY = ["ap", "ap_at_r", "r_precision", "recall@1", "recall@5", "recall@10"]
+_SHOWN = (
+    "mAP", "mAP@R", "R-precision", "recall@1", "recall@5", "recall@10", "precision@1", "precision@5", "precision@10",
+    "nDCG@10",
+)  # fmt: skip
+_CORRECTED = ("mAP", "recall@1")  # of tasks with a correction; the table of queries has them all
+_PER_QUERY = [
+    "ap", "ap_at_r", "r_precision", "recall@1", "recall@5", "recall@10", "precision@1", "precision@5", "precision@10",
+    "ndcg@10",
+]  # fmt: skip
+SEEDS = ["task", "relevance", "seed", "mAP"]
+Tables = Mapping[tuple[str, str], pd.DataFrame]  # by task and relevance, a row a query
 
 
 @dataclass(frozen=True)
@@ -24,44 +39,164 @@ class Evaluation:
 
     Attributes:
         metrics: flat, `retrieval/<query>-<gallery>/<relevance>/<metric>` and the like; rates are fractions.
-        queries: one row a task and query: `task`, `relevance`, `query`, `ap`, `ap_at_r`, `r_precision`, `recall@k`.
+        queries: one row a task and query: `task`, `relevance`, `query`, `ap`, `ap_at_r`, `r_precision`, `recall@k`,
+            `precision@k`, `ndcg@10`.
+        predictions: one row a task and image: `task`, `labelling`, `image`, `correct` (a share, if of several draws).
+        comparisons: of methods on the same queries, as of `comparing.compared`.
+        corrections: what was fitted, on what, and what could not be, as of `Rivals.table`.
         clouds: the features on the first two principal components of images and texts: `x`, `y`, `modality`, `id`.
         steps: one row a task, number of tokens, relevance, step and query: `ap`, `recall@1`.
         curves: the means of `steps`, with the `loss` at the step and the native queries' mAP as `baseline`.
+        similarities, histograms: of matching and of other pairs, as of `similar.similar`.
+        seeds: mAP with inverted queries by every seed: `task`, `relevance`, `seed`, `mAP`.
         set_aside: the items whose loss was not finite, by `inversion`, `group` and `id`. They are left out of every
             task that is compared with that inversion, of the native baseline too.
     """
 
     metrics: dict[str, float | int]
     queries: pd.DataFrame
+    predictions: pd.DataFrame
+    comparisons: pd.DataFrame
+    corrections: pd.DataFrame
     clouds: pd.DataFrame
     steps: pd.DataFrame
     curves: pd.DataFrame
+    similarities: pd.DataFrame
+    histograms: pd.DataFrame
+    seeds: pd.DataFrame
     set_aside: pd.DataFrame
 
 
-def evaluate(cell: Cell, *, seed: int = 0, clouds: int = 500) -> Evaluation:
-    """Retrieval, classification and gap of a cell, and the retrieval over its inversions' steps.
+def evaluate(
+    cell: Cell,
+    *,
+    seed: int = 0,
+    clouds: int = 500,
+    resamples: int = significance.RESAMPLES,
+    corrections: Sequence[str] | None = None,
+    shots: Sequence[int] = (1, 2, 4, 8, 16),
+    draws: int = 5,
+    device: str = "cpu",
+) -> Evaluation:
+    """Every measure that a cell's stores allow.
 
     Args:
-        seed: of the split behind linear separability.
+        seed: of resamples, clusters, few-shot draws and the split behind linear separability.
         clouds: points a modality in `clouds`.
+        resamples: of every bootstrap and permutation test.
+        corrections: their names; all, if not given.
+        shots, draws: of few-shot classification.
+        device: that rankings are computed on; it changes no result.
+
+    Raises:
+        ValueError: an unknown correction, or features that cannot be used.
     """
-    tables = {(task.name, task.relevance): task.table() for task in tasks(cell)}
-    metrics: dict[str, float | int] = {}
-    for (task, relevance), table in tables.items():
-        for metric, value in retrieval.summarise(table[[*_PER_QUERY, "relevant"]]).items():
-            if metric in _SHOWN or (metric == "queries_without_relevant" and value):
-                metrics[f"retrieval/{task}/{relevance}/{metric}"] = value
-    steps, curves = over_steps(cell, tables)
-    metrics |= best(cell, curves) | measures.accuracies(cell) | measures.gap(cell, seed)
+    fitted = rivals(cell, corrections)
+    tables = {(task.name, task.relevance.name): task.table(device) for task in tasks(cell, fitted)}
+    classes = list(classified(cell, fitted, shots, draws, seed))
+    outcomes = {
+        ("retrieval", task, relevance): table.set_index("query")["ap"]
+        for (task, relevance), table in tables.items()
+    }
+    outcomes |= {("classification", found.task, found.labelling): found.correct for found in classes}
+    steps, curves = over_steps(cell, tables, device)
+    measured, histograms = similar(cell)
+    seeds = over_seeds(cell, tables, device)
+    metrics = _retrieval(tables) | _classification(classes) | best(cell, curves) | measures.gap(cell, seed)
+    metrics |= clusterings(cell, fitted, seed) | _similarity(cell, measured) | _spread(seeds)
     metrics |= measures.ceiling(cell) | measures.counts(cell)
     queries = pd.concat(tables.values(), ignore_index=True) if tables else pd.DataFrame()
     return Evaluation(
-        {name: round(value, DIGITS) for name, value in metrics.items() if not np.isnan(value)},
-        queries.reindex(columns=["task", "relevance", "query", *_PER_QUERY, "relevant"]),
-        cloud_points(cell, clouds),
-        steps,
-        curves,
-        measures.set_aside(cell),
+        metrics={name: round(value, DIGITS) for name, value in metrics.items() if not np.isnan(value)},
+        queries=queries.reindex(columns=["task", "relevance", "query", *_PER_QUERY, "relevant"]),
+        predictions=_predictions(classes),
+        comparisons=compared(outcomes, seed=seed, resamples=resamples).round(8),
+        corrections=fitted.table(),
+        clouds=cloud_points(cell, clouds),
+        steps=steps,
+        curves=curves,
+        similarities=measured.round(DIGITS),
+        histograms=histograms.round(DIGITS),
+        seeds=seeds.round(DIGITS),
+        set_aside=measures.set_aside(cell),
     )
+
+
+def over_seeds(cell: Cell, tables: Tables, device: str = "cpu") -> pd.DataFrame:
+    """`SEEDS`: retrieval with queries inverted by every seed, the main inversion's among them."""
+    rows = []
+    for comparison in comparisons(cell):
+        stores = cell.of_seeds(INVERSIONS[comparison.modality])
+        if not stores:
+            continue
+        for relevance in comparison.relevances:
+            found = {}
+            if (main := cell.main(comparison.modality)) and (comparison.inverted, relevance.name) in tables:
+                found[main.provenance["recipe"]["seed"]] = tables[comparison.inverted, relevance.name]
+            for store in stores:
+                queries = cell.inverted(comparison.queries, comparison.queries_of, store)
+                if queries is not None:
+                    task = Task(comparison.inverted, relevance, queries, comparison.gallery)
+                    found[store.provenance["recipe"]["seed"]] = task.table(device)
+            for seed, table in found.items():
+                mean = retrieval.summarise(table[["ap", "relevant"]])["mAP"]
+                rows.append((comparison.inverted, relevance.name, seed, mean))
+    return pd.DataFrame(rows, columns=SEEDS)
+
+
+def _retrieval(tables: Tables) -> dict[str, float]:
+    metrics = {}
+    for (task, relevance), table in tables.items():
+        measured = [name for name in _PER_QUERY if name in table]
+        for metric, value in retrieval.summarise(table[[*measured, "relevant"]]).items():
+            if metric in (_CORRECTED if "+" in task else _SHOWN) or (
+                metric == "queries_without_relevant" and value
+            ):
+                metrics[f"retrieval/{task}/{relevance}/{metric}"] = value
+    return metrics
+
+
+def _classification(classes: Sequence[Classified]) -> dict[str, float]:
+    metrics = {}
+    for found in classes:
+        name = f"classification/{found.task}/{found.labelling}"
+        metrics[f"{name}/accuracy"] = float(found.correct.mean())
+        if found.without_class:
+            metrics[f"{name}/images_without_class"] = found.without_class
+    return metrics
+
+
+def _similarity(cell: Cell, measured: pd.DataFrame) -> dict[str, float]:
+    """Of native pairs, and of the main inversions at their last step."""
+    main = [tokens_of(store) for modality in INVERSIONS if (store := cell.main(modality))]
+    shown = measured[measured["tokens"].isna() | measured["tokens"].isin(main)]
+    metrics = {}
+    for row in shown.drop_duplicates(["pair", "relevance"], keep="last").to_dict("records"):
+        for name in ("matching", "other", "overlap", "share"):
+            metrics[f"similarity/{row['pair']}/{row['relevance']}/{name}"] = row[name]
+    return metrics
+
+
+def _spread(seeds: pd.DataFrame) -> dict[str, float]:
+    """Mean and standard deviation (n - 1) of mAP over the seeds."""
+    metrics = {}
+    for (task, relevance), found in seeds.groupby(["task", "relevance"], sort=False)["mAP"]:
+        metrics[f"seeds/{task}/{relevance}/mAP_mean"] = float(found.mean())
+        metrics[f"seeds/{task}/{relevance}/mAP_std"] = float(found.std())
+    return metrics
+
+
+def _predictions(classes: Sequence[Classified]) -> pd.DataFrame:
+    frames = [
+        pd.DataFrame(
+            {
+                "task": found.task,
+                "labelling": found.labelling,
+                "image": found.correct.index,
+                "correct": found.correct.to_numpy(),
+            }
+        )
+        for found in classes
+    ]
+    columns = ["task", "labelling", "image", "correct"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)

@@ -1,49 +1,13 @@
-"""What is measured of a cell beside its retrieval: classification, the gap, counts."""
+"""The gap of a cell, what its captions allow, and counts."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from crossgap import classification
 from crossgap.datasets.world_captions import UNSAID, recall_ceiling
 from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell
 from crossgap.gap import gap_metrics
-
-
-def accuracies(cell: Cell) -> dict[str, float]:
-    """Zero-shot accuracy of every labelling with class prompts, by native and inverted features.
-
-    What an inversion set aside is left out of all tasks; a class of which no prompt is left keeps its native ones, and
-    there is no `image-ovi` for its labelling.
-    """
-    images, prompts = cell.invertible(f"image/{cell.query}"), cell.items(CLASSES)
-    if not images or not prompts:
-        return {}
-    turned = cell.inverted(images, f"image/{cell.query}")
-    metrics = {}
-    for labelling in cell.labellings_of(images):
-        named = prompts.labels.get(labelling, np.zeros(len(prompts), bool)).astype(bool)
-        if not named.any():
-            continue
-        every = prompts.where(named)
-        anchors = every.without(cell.set_aside(CLASSES))
-        if set(anchors.labels[labelling]) != set(every.labels[labelling]):
-            anchors = every
-        pairs = {
-            "image-text": (images, anchors),
-            "oti-text": (turned, anchors),
-            "image-ovi": (images, cell.inverted(anchors, CLASSES)),
-        }
-        for task, (queries, texts) in pairs.items():
-            if queries is not None and texts is not None:
-                prototypes, classes = classification.class_prototypes(texts.features, texts.labels[labelling])
-                table = classification.zero_shot(
-                    queries.features, queries.labels[labelling], prototypes, classes
-                )
-                accuracy = classification.summarise(table)["accuracy"]
-                metrics[f"classification/{task}/{labelling}/accuracy"] = accuracy
-    return metrics
 
 
 def gap(cell: Cell, seed: int) -> dict[str, float]:
@@ -82,6 +46,7 @@ def ceiling(cell: Cell) -> dict[str, float]:
 def counts(cell: Cell) -> dict[str, float]:
     """Items, truncated ones, and those inverted and set aside, with the mean loss of their inversion."""
     found: dict[str, float] = {}
+    aside = set_aside(cell)["inversion"].value_counts()
     for name in cell.native.groups:
         group = cell.native[name]
         found[f"items/{name}"] = len(group)
@@ -93,7 +58,7 @@ def counts(cell: Cell) -> dict[str, float]:
             found[f"inversion/{method}/items"] = len(losses)
             found[f"inversion/{method}/loss"] = float(losses.mean())
         if cell.inversions(modality):
-            found[f"inversion/{method}/set_aside"] = int((set_aside(cell)["inversion"] == method).sum())
+            found[f"inversion/{method}/set_aside"] = int(aside.get(method, 0))
     return found
 
 

@@ -2,21 +2,20 @@
 
 Protocols (Cross the Gap, section 5): only queries are inverted; text-to-text takes each image's first caption as the
 query and the others of all images as the gallery; text-to-image and image-to-text pair all captions of the query split
-with its images.
+with its images. A task with a correction is named after it: `image-image+centering`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
-from crossgap import retrieval
 from crossgap.evaluation.cell import INVERSIONS, Cell, Items
+from crossgap.evaluation.corrected import Rivals
+from crossgap.evaluation.relevance import BY_GROUP, Relevance, relevances
 
-GROUP = "group"
 _ACROSS = ("text-image", "image-text")
 
 
@@ -28,13 +27,13 @@ class Comparison:
 
     Attributes:
         modality: `image` or `text`.
-        relevances: what makes items relevant to each other: the image they belong to, or a labelling.
+        relevances: what makes items relevant to each other.
         queries, gallery: native.
         queries_of, gallery_of: the groups that they come from.
     """
 
     modality: str
-    relevances: list[str]
+    relevances: Sequence[Relevance]
     queries: Items
     gallery: Items
     queries_of: str
@@ -56,53 +55,46 @@ class Task:
     """Queries and gallery, and what makes items relevant to each other."""
 
     name: str
-    relevance: str
+    relevance: Relevance
     queries: Items
     gallery: Items
 
-    def table(self) -> pd.DataFrame:
-        """`retrieval_metrics`, a row a query, with the columns `task`, `relevance` and `query` (its id)."""
-        found = retrieval.retrieval_metrics(
-            self.queries.features,
-            self.gallery.features,
-            _relevance(self.queries, self.relevance),
-            _relevance(self.gallery, self.relevance),
-            exclude_self=self.name not in _ACROSS,
-            query_ids=self.queries.ids,
-            gallery_ids=self.gallery.ids,
-        )
-        return found.assign(task=self.name, relevance=self.relevance, query=self.queries.ids)
+    def table(self, device: str = "cpu") -> pd.DataFrame:
+        """The retrieval's metrics, a row a query, with the columns `task`, `relevance` and `query` (its id)."""
+        queries, gallery = self.relevance.concerns(self.queries), self.relevance.concerns(self.gallery)
+        names = {"task": self.name, "relevance": self.relevance.name, "query": queries.ids}
+        if not len(queries) or not len(gallery):
+            return pd.DataFrame(names | {"ap": float("nan"), "relevant": 0}).astype({"relevant": int})
+        exclude_self = self.name.partition("+")[0] not in _ACROSS
+        found = self.relevance.table(queries, gallery, exclude_self=exclude_self, device=device)
+        return found.assign(**names)
 
 
-def tasks(cell: Cell) -> Iterator[Task]:
-    """Every retrieval that the cell's stores allow, at the inversions' last step."""
+def tasks(cell: Cell, rivals: Rivals) -> Iterator[Task]:
+    """Every retrieval that the cell's stores allow, at the inversions' last step, and with every correction."""
     for comparison in comparisons(cell):
         yield from _compared(cell, comparison)
+        yield from _corrected(
+            rivals, comparison.native, comparison.relevances, comparison.queries, comparison.gallery
+        )
     images, captions = cell.items(f"image/{cell.query}"), cell.items(f"text/{cell.query}")
     if images and captions and captions.captions:
-        yield Task("text-image", GROUP, captions, images)
-        yield Task("image-text", GROUP, images, captions)
+        for name, queries, gallery in (("text-image", captions, images), ("image-text", images, captions)):
+            yield Task(name, BY_GROUP, queries, gallery)
+            yield from _corrected(rivals, name, [BY_GROUP], queries, gallery)
 
 
 def comparisons(cell: Cell) -> Iterator[Comparison]:
     """The intra-modal retrievals that the cell's native store allows."""
-    names = f"image/{cell.query}", f"image/{cell.gallery}"
-    queries, gallery = map(cell.invertible, names)
-    if queries and gallery:
-        yield _labelled(cell, "image", queries, gallery, *names)
-    names = f"text/{cell.query}", f"text/{cell.gallery}"
-    queries, gallery = map(cell.invertible, names)
-    if queries and queries.captions:
-        first, others = queries.where(queries.ranks == 0), queries.where(queries.ranks > 0)
-        if others:
-            yield Comparison("text", [GROUP], first, others, names[0], names[0])
-    elif queries and gallery:
-        yield _labelled(cell, "text", queries, gallery, *names)
-
-
-def _labelled(cell: Cell, modality: str, queries: Items, gallery: Items, *names: str) -> Comparison:
-    relevances = [name for name in cell.labellings_of(queries) if name in gallery.labels]
-    return Comparison(modality, relevances, queries, gallery, *names)
+    for modality in INVERSIONS:
+        names = f"{modality}/{cell.query}", f"{modality}/{cell.gallery}"
+        queries, gallery = map(cell.invertible, names)
+        if modality == "text" and queries and queries.captions:
+            first, others = queries.where(queries.ranks == 0), queries.where(queries.ranks > 0)
+            if others:
+                yield Comparison(modality, [BY_GROUP], first, others, names[0], names[0])
+        elif queries and gallery:
+            yield Comparison(modality, relevances(cell, queries, gallery), queries, gallery, *names)
 
 
 def _compared(cell: Cell, comparison: Comparison) -> Iterator[Task]:
@@ -118,5 +110,12 @@ def _compared(cell: Cell, comparison: Comparison) -> Iterator[Task]:
                 yield Task(f"{inversion}-{inversion}", relevance, queries, gallery)
 
 
-def _relevance(items: Items, name: str) -> np.ndarray:
-    return items.groups if name == GROUP else items.labels[name]
+def _corrected(
+    rivals: Rivals, name: str, judged_by: Sequence[Relevance], queries: Items, gallery: Items
+) -> Iterator[Task]:
+    """The task by features that each correction has changed."""
+    if not judged_by:
+        return
+    for correction, corrected, against in rivals.pairs(name, queries, gallery):
+        for relevance in judged_by:
+            yield Task(f"{name}+{correction}", relevance, corrected, against)

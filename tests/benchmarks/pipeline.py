@@ -27,9 +27,9 @@ case "$1" in
   stages/encode.py) mkdir -p data/features/$2/$3; echo $2 $3 > data/features/$2/$3/native.zarr.zip ;;
   stages/oti.py) echo $2 $3 > data/features/$2/$3/oti.zarr.zip ;;
   stages/ovi.py) echo $2 $3 > data/features/$2/$3/ovi.zarr.zip ;;
-  stages/evaluate.py) f=data/metrics/$2/$3; mkdir -p $f; echo $2 $3 | tee $f/queries.parquet > $f/provenance.json
-    echo '{"mAP": 0.5}' > $f/metrics.json; printf 'x,y\\n0,0\\n' > $f/clouds.csv
-    echo steps > $f/steps.parquet; printf 'step,mAP\\n1,0.5\\n' > $f/curves.csv ;;
+  stages/evaluate.py) f=data/metrics/$2/$3; mkdir -p $f/tables; echo $2 $3 > $f/tables/queries.parquet
+    echo '{"mAP": 0.5}' > $f/metrics.json
+    printf 'x,y\\n0,0\\n' > $f/clouds.csv; printf 'step,mAP\\n1,0.5\\n' > $f/curves.csv ;;
   stages/report.py) mkdir -p data/report; echo page > data/report/index.html ;;
 esac
 """
@@ -37,7 +37,7 @@ esac
 
 def project(folder: Path, backbones: int, datasets: int) -> dict[str, str]:
     """A copy of the project with a large params.yaml and a stub for `python`; the environment to run DVC in."""
-    for name in ("crossgap", "stages", "dvc.yaml", ".dvcignore", "data/backbones"):
+    for name in ("crossgap", "stages", "dvc.yaml", ".dvcignore", "data/backbones", "data/reference"):
         source, target = ROOT / name, folder / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -49,6 +49,7 @@ def project(folder: Path, backbones: int, datasets: int) -> dict[str, str]:
         "oti": names[:images],
         "ovi": names[max(0, images - round(datasets * 11 / 27)) :],
         "sweep": {"datasets": [], "tokens": []},
+        "seeds": {"datasets": [], "methods": [], "seeds": []},
         "imports": [],
     }
     params["backbones"] = {name: params["backbones"]["nano"] for name in params["run"]["backbones"]}

@@ -1,0 +1,98 @@
+"""What makes items relevant to each other: their image, a labelling, or explicit judgements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from crossgap import retrieval
+from crossgap.evaluation.cell import Cell, Items
+
+GROUP = "group"
+
+
+class Relevance(Protocol):
+    """A way to judge a retrieval, by its name in the metrics."""
+
+    @property
+    def name(self) -> str: ...
+
+    def concerns(self, items: Items) -> Items:
+        """The items that take part."""
+        ...
+
+    def table(self, queries: Items, gallery: Items, *, exclude_self: bool, device: str) -> pd.DataFrame:
+        """The retrieval's metrics, a row a query."""
+        ...
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Items of one class; with `classes`, among items of these alone (a control with two classes, for one).
+
+    `labelling` GROUP stands for the image that a caption belongs to.
+    """
+
+    name: str
+    labelling: str
+    classes: tuple[str, ...] | None = None
+
+    def labels(self, items: Items) -> np.ndarray:
+        """`(n,)` of str; an empty one is relevant to nothing."""
+        return items.groups if self.labelling == GROUP else items.labels[self.labelling]
+
+    def concerns(self, items: Items) -> Items:
+        return items if self.classes is None else items.where(np.isin(self.labels(items), self.classes))
+
+    def table(self, queries: Items, gallery: Items, *, exclude_self: bool, device: str) -> pd.DataFrame:
+        ids = {"query_ids": queries.ids, "gallery_ids": gallery.ids} if exclude_self else {}
+        labels = self.labels(queries), self.labels(gallery)
+        return retrieval.retrieval_metrics(
+            queries.features, gallery.features, *labels, exclude_self=exclude_self, device=device, **ids
+        )
+
+
+BY_GROUP = Labelled(GROUP, GROUP)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Explicit judgements, as of `retrieval.judged_metrics`, of one setting."""
+
+    name: str
+    judgements: pd.DataFrame
+    protocol: str
+
+    def concerns(self, items: Items) -> Items:
+        return items
+
+    def table(self, queries: Items, gallery: Items, *, exclude_self: bool, device: str) -> pd.DataFrame:
+        known = self.judgements["query"].isin(queries.ids) & self.judgements["item"].isin(gallery.ids)
+        return retrieval.judged_metrics(
+            queries.features,
+            gallery.features,
+            self.judgements[known],
+            query_ids=queries.ids,
+            gallery_ids=gallery.ids,
+            protocol=self.protocol,
+            device=device,
+        )
+
+
+def relevances(cell: Cell, queries: Items, gallery: Items) -> Sequence[Relevance]:
+    """By every labelling that both sides have, by the controls on them, and by the judgements of these queries."""
+    shared = [name for name in cell.labellings_of(queries) if name in gallery.labels]
+    found: list[Relevance] = [Labelled(name, name) for name in shared]
+    for name, confined in cell.subsets.items():
+        ((labelling, classes),) = confined.items()
+        if labelling in queries.labels and labelling in gallery.labels:
+            found.append(Labelled(name, labelling, tuple(classes)))
+    if cell.native.judgements is not None:
+        for setting, table in cell.native.judgements.groupby("setting", sort=True):
+            if table["query"].isin(queries.ids).any():
+                found.append(Judged(str(setting), table, cell.protocol))
+    return found

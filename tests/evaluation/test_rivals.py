@@ -1,0 +1,448 @@
+"""Corrections, significance, controls, class means, similarities and seeds of a cell, re-derived item by item."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import bootstrap
+
+from crossgap import corrections, open_store, store
+from crossgap.classification import few_shot
+from crossgap.evaluation import Cell, EvaluationError, evaluate
+from crossgap.significance import holm
+
+DIM, WIDTH, LAST = 8, 10, 20
+CLASSES = {"colour": ["red", "green", "blue"], "shape": ["disc", "box"]}
+RNG = np.random.default_rng(0)
+WEIGHTS = {modality: RNG.normal(size=(DIM, WIDTH)) for modality in ("image", "text")}
+CENTRES = {name: RNG.normal(size=WIDTH) for names in CLASSES.values() for name in names}
+
+
+def images(split: str, count: int) -> dict:
+    """Images whose features say their labels, with noise."""
+    rng = np.random.default_rng(len(split))
+    ids = [f"{split}{i:02}" for i in range(count)]
+    labels = {
+        name: [classes[k] for k in rng.integers(0, len(classes), count)] for name, classes in CLASSES.items()
+    }
+    before = np.array([sum(CENTRES[labels[name][i]] for name in CLASSES) for i in range(count)])
+    before = (before + rng.normal(size=(count, WIDTH)) + 1).astype(np.float32)
+    return {
+        "id": ids, "group": ids, "rank": [0] * count, "preprojection": before,
+        "features": (before @ WEIGHTS["image"].T).astype(np.float32),
+    } | {f"label.{name}": values for name, values in labels.items()}  # fmt: skip
+
+
+def captions(of: dict, each: int = 2) -> dict:
+    """Captions of images, which say their colour."""
+    rng = np.random.default_rng(9)
+    n = len(of["id"])
+    before = np.repeat(of["preprojection"], each, axis=0) - 2 + rng.normal(size=(n * each, WIDTH))
+    return {
+        "id": [f"{name}#{k}" for name in of["id"] for k in range(each)],
+        "group": [name for name in of["id"] for _ in range(each)],
+        "rank": [k for _ in of["id"] for k in range(each)],
+        "features": (before @ WEIGHTS["text"].T).astype(np.float32),
+        "preprojection": before.astype(np.float32),
+        "label.colour": [name for name in of["label.colour"] for _ in range(each)],
+    }
+
+
+def texts(ids: list[str], features: np.ndarray, **more: list) -> dict:
+    return {"id": ids, "rank": [0] * len(ids), "features": features.astype(np.float32)} | more
+
+
+def write(path, groups: dict, provenance: dict | None = None, judgements: pd.DataFrame | None = None):
+    arrays = ("features", "preprojection", "loss", "snapshots", "snapshot_loss")
+    with store.creating(path, path.parent / "scratch", provenance or {"fingerprint": "native"}) as writer:
+        for name, columns in groups.items():
+            held = {key: np.asarray(columns[key], np.float32) for key in arrays if key in columns}
+            kinds = {"rank": np.int64, "step": np.int64}
+            others = {
+                key: np.array(values, kinds.get(key, object))
+                for key, values in columns.items()
+                if key not in held
+            }
+            writer.add(name, others, [held])
+        if "text/vocabulary" in groups:
+            for modality, weight in WEIGHTS.items():
+                writer.add_projection(modality, weight.astype(np.float32))
+        if judgements is not None:
+            writer.add_judgements(judgements)
+    return open_store(path)
+
+
+TEST, TRAIN = images("test", 24), images("train", 30)
+PROMPTS = texts(
+    [f"classes/{name}" for names in CLASSES.values() for name in names],
+    np.array([CENTRES[name] - 2 for names in CLASSES.values() for name in names]) @ WEIGHTS["text"].T,
+    **{
+        f"label.{labelling}": [name if name in names else "" for all_ in CLASSES.values() for name in all_]
+        for labelling, names in CLASSES.items()
+    },
+)
+WORDS = np.random.default_rng(5).normal(size=(20, DIM)) + 1
+
+
+def groups() -> dict:
+    return {
+        "image/test": TEST,
+        "image/train": TRAIN,
+        "text/test": captions(TEST),
+        "text/train": captions(TRAIN),
+        "text/classes": PROMPTS,
+        "text/vocabulary": texts([f"vocabulary/{i}" for i in range(20)], WORDS),
+    }
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("native") / "native.zip", groups())
+
+
+def inverted(path, seed: int = 0, kind: str = "oti", of: dict = TEST):
+    """Features between the image's own and noise, with two snapshots on the way."""
+    rng = np.random.default_rng(100 + seed)
+    noise = rng.normal(size=(len(of["id"]), DIM))
+    own = np.asarray(of["features"], np.float64)
+    snapshots = np.stack([noise + share * own for share in (0.0, 0.1)], axis=1)
+    columns = {
+        "id": of["id"], "features": noise + 0.2 * own, "loss": np.full(len(of["id"]), 0.3),
+        "step": [5, 10], "snapshots": snapshots, "snapshot_loss": np.full((len(of["id"]), 2), 0.5),
+    }  # fmt: skip
+    made_by = {"method": {"name": kind, "tokens": 1}, "recipe": {"steps": LAST, "seed": seed}}
+    return write(path, {"image/test": columns}, {"fingerprint": kind, "inverts": "native", **made_by})
+
+
+@pytest.fixture(scope="module")
+def cell(native, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("oti")
+    seeds = [inverted(folder / f"oti-{seed}.zip", seed) for seed in (2, 1)]
+    subsets = {"warm": {"colour": ["red", "green"]}}
+    oti = inverted(folder / "oti.zip")
+    return Cell(native, oti, None, "test", "test", seeds=seeds, support="train", subsets=subsets)
+
+
+@pytest.fixture(scope="module")
+def found(cell):
+    return evaluate(cell, resamples=499, seed=3)
+
+
+def unit(x) -> np.ndarray:
+    x = np.asarray(x, np.float64)
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:
+    hits = relevant[np.argsort(-scores, kind="stable")]
+    return float(np.mean([hits[: k + 1].mean() for k in np.flatnonzero(hits)])) if hits.any() else math.nan
+
+
+def image_maps(queries, gallery, labels, keep=None) -> list[float]:
+    """AP of each image among the others."""
+    keep = np.ones(len(labels), bool) if keep is None else keep
+    scores, labels = (unit(queries) @ unit(gallery).T)[np.ix_(keep, keep)], np.asarray(labels)[keep]
+    others = ~np.eye(len(labels), dtype=bool)
+    return [
+        average_precision(scores[i, others[i]], (labels == labels[i])[others[i]]) for i in range(len(labels))
+    ]
+
+
+@pytest.mark.parametrize("labelling", CLASSES)
+def test_centring_subtracts_the_mean_of_the_unit_queries_from_both_sides(found, labelling) -> None:
+    centred = unit(TEST["features"]) - unit(TEST["features"]).mean(axis=0)
+    expected = np.nanmean(image_maps(centred, centred, TEST[f"label.{labelling}"]))
+    assert found.metrics[f"retrieval/image-image+centering/{labelling}/mAP"] == pytest.approx(
+        expected, abs=1e-6
+    )
+
+
+def test_across_the_modalities_each_side_loses_its_own_mean(found) -> None:
+    said = captions(TEST)
+    sides = [unit(x) - unit(x).mean(axis=0) for x in (said["features"], TEST["features"])]
+    scores = unit(sides[0]) @ unit(sides[1]).T
+    expected = np.mean(
+        [
+            average_precision(row, np.array(TEST["id"]) == of)
+            for row, of in zip(scores, said["group"], strict=True)
+        ]
+    )
+    assert found.metrics["retrieval/text-image+centering/group/mAP"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_vocabulary_is_what_pca_plus_is_fitted_on(found) -> None:
+    covariance = np.cov(np.asarray(WORDS, np.float32).astype(np.float64).T)
+    basis = np.linalg.eigh(covariance)[1][:, -(DIM // 2) :]
+    projected = unit(TEST["features"]) @ basis
+    expected = np.nanmean(image_maps(projected, projected, TEST["label.shape"]))
+    assert found.metrics["retrieval/image-image+pca_plus/shape/mAP"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_ridge_map_is_fitted_on_the_support_splits_pairs_and_moves_queries_only(found) -> None:
+    pairs = np.repeat(TRAIN["features"], 2, axis=0), captions(TRAIN)["features"]
+    mapped = corrections.ridge(*pairs).apply(TEST["features"], "image")
+    expected = np.nanmean(image_maps(mapped, TEST["features"], TEST["label.colour"]))
+    assert found.metrics["retrieval/image-image+ridge/colour/mAP"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_isoclip_is_given_what_the_projections_are_applied_to(found) -> None:
+    correction = corrections.isoclip(*(WEIGHTS[name].astype(np.float32) for name in ("image", "text")))
+    projected = correction.apply(TEST["preprojection"], "image")
+    expected = np.nanmean(image_maps(projected, projected, TEST["label.colour"]))
+    assert found.metrics["retrieval/image-image+isoclip/colour/mAP"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_every_rival_is_in_the_table_or_says_why_not(found, cell, tmp_path) -> None:
+    table = found.corrections.set_index("name")
+    assert set(corrections.known()) <= {corrections.rival_of(name) for name in table.index}
+    held = set(table.index[table["reason"] == ""])
+    assert {"centering", "pca_plus", "isoclip", "ridge"} <= held
+    assert "texts" in table.loc["pca_plus_photo", "reason"]
+    tasks = {name.split("/")[1] for name in found.metrics if name.startswith("retrieval/image-image+")}
+    assert tasks == {f"image-image+{name}" for name in held}
+    bare = write(tmp_path / "n.zip", {"image/test": TEST})
+    only = evaluate(Cell(bare, None, None, "test", "test"), resamples=99)
+    reasons = only.corrections.set_index("name")["reason"]
+    assert reasons["centering"] == "" and all(reasons[name] for name in ("pca_plus", "isoclip", "ridge"))
+
+
+def test_only_the_corrections_named_are_applied(cell) -> None:
+    some = evaluate(cell, corrections=["whitening"], resamples=99)
+    assert {name.split("+")[1].split("/")[0] for name in some.metrics if "+" in name} == {"whitening"}
+    with pytest.raises(ValueError, match=r"no correction 'nothing': the known ones are centering"):
+        evaluate(cell, corrections=["nothing"], resamples=99)
+
+
+def test_comparisons_are_paired_by_query_and_corrected_for_their_number(found) -> None:
+    table = found.comparisons
+    per_query = found.queries.set_index(["task", "relevance", "query"])["ap"].sort_index()
+    rows = table[table["family"] == "retrieval"]
+    assert {"oti-image", "image-image+centering"} <= set(rows[rows["baseline"] == "image-image"]["task"])
+    for row in rows.to_dict("records"):
+        difference = (
+            per_query[row["task"], row["relevance"]] - per_query[row["baseline"], row["relevance"]]
+        ).dropna()
+        assert row["difference"] == pytest.approx(difference.mean(), abs=1e-7)
+        assert row["value"] - row["baseline_value"] == pytest.approx(difference.mean(), abs=1e-7)
+        assert row["queries"] == len(difference) and row["low"] <= row["difference"] <= row["high"]
+    for _, of in table.groupby(["family", "baseline"]):
+        np.testing.assert_allclose(of["p_adjusted"], holm(of["p"].to_numpy()), atol=1e-7)
+    one = rows[(rows["task"] == "oti-image") & (rows["relevance"] == "colour")].iloc[0]
+    difference = (per_query["oti-image", "colour"] - per_query["image-image", "colour"]).dropna()
+    interval = bootstrap((difference,), np.mean, n_resamples=5000, method="percentile", rng=0)
+    assert (one["low"], one["high"]) == pytest.approx(tuple(interval.confidence_interval), abs=0.03)
+
+
+def test_a_task_is_not_compared_with_itself_nor_with_other_queries(found) -> None:
+    table = found.comparisons
+    assert not (table["task"] == table["baseline"]).any()
+    plain = table["task"].str.partition("+")[0]
+    corrected = table["task"].str.contains("+", regex=False)
+    assert (plain[corrected] == table["baseline"][corrected]).all()
+    assert set(table["baseline"]) >= {"image-image", "text-text", "text-image", "image-text", "ncm", "4-shot"}
+
+
+def nearest(queries, support, support_labels) -> np.ndarray:
+    """The nearest of the unit means of each class's unit rows."""
+    names = sorted(set(support_labels))
+    means = unit([unit(support)[np.asarray(support_labels) == name].mean(axis=0) for name in names])
+    distances = [[np.linalg.norm(query - mean) for mean in means] for query in unit(queries)]
+    return np.array(names)[np.argmin(distances, axis=1)]
+
+
+@pytest.mark.parametrize("labelling", CLASSES)
+def test_nearest_class_means_of_the_support_split(found, labelling) -> None:
+    labels = TRAIN[f"label.{labelling}"], TEST[f"label.{labelling}"]
+    right = nearest(TEST["features"], TRAIN["features"], labels[0]) == labels[1]
+    assert found.metrics[f"classification/ncm/{labelling}/accuracy"] == pytest.approx(right.mean(), abs=1e-6)
+    centre = unit(TEST["features"]).mean(axis=0)
+    sides = [unit(split["features"]) - centre for split in (TEST, TRAIN)]
+    right = nearest(*sides, labels[0]) == labels[1]
+    accuracy = found.metrics[f"classification/ncm+centering/{labelling}/accuracy"]
+    assert accuracy == pytest.approx(right.mean(), abs=1e-6)
+
+
+def test_few_shot_accuracy_is_the_mean_over_draws(found) -> None:
+    labels = np.array(TRAIN["label.colour"])
+    rates = []
+    for draw in range(5):
+        rows = few_shot(labels, TRAIN["id"], 2, seed=(3, draw))
+        right = nearest(TEST["features"], TRAIN["features"][rows], labels[rows]) == TEST["label.colour"]
+        rates.append(right.mean())
+    assert found.metrics["classification/2-shot/colour/accuracy"] == pytest.approx(np.mean(rates), abs=1e-6)
+    largest = max(map(list(labels).count, CLASSES["colour"]))
+    assert ("classification/16-shot/colour/accuracy" in found.metrics) == (largest >= 16)
+    predictions = found.predictions.query("task == '2-shot' and labelling == 'colour'")
+    assert predictions["correct"].mean() == pytest.approx(np.mean(rates))
+
+
+def test_images_of_a_class_that_the_support_lacks_are_counted_and_left_out(tmp_path) -> None:
+    known = np.array(TRAIN["label.colour"]) != "blue"
+    few = {
+        key: [value for value, kept in zip(values, known, strict=True) if kept]
+        for key, values in TRAIN.items()
+    }
+    native = write(tmp_path / "n.zip", {"image/test": TEST, "image/train": few})
+    found = evaluate(Cell(native, None, None, "test", "train"), resamples=99, corrections=[])
+    seen = np.array(TEST["label.colour"]) != "blue"
+    right = nearest(TEST["features"][seen], few["features"], few["label.colour"])
+    expected = (right == np.array(TEST["label.colour"])[seen]).mean()
+    assert found.metrics["classification/ncm/colour/accuracy"] == pytest.approx(expected, abs=1e-6)
+    assert found.metrics["classification/ncm/colour/images_without_class"] == (~seen).sum() > 0
+    assert found.metrics["retrieval/image-image/colour/queries_without_relevant"] == (~seen).sum()
+
+
+def test_without_a_support_split_there_are_no_class_means(native) -> None:
+    metrics = evaluate(Cell(native, None, None, "test", "test"), resamples=99, corrections=[]).metrics
+    assert not any("ncm" in name or "-shot" in name for name in metrics)
+    assert "classification/image-text/colour/accuracy" in metrics
+
+
+@pytest.mark.parametrize(("task", "queries"), [("image-image", "native"), ("oti-image", "oti")])
+def test_a_control_is_confined_to_its_classes(found, cell, task, queries) -> None:
+    keep = np.isin(TEST["label.colour"], ["red", "green"])
+    features = TEST["features"] if queries == "native" else cell.oti["image/test"].features
+    expected = image_maps(features, TEST["features"], TEST["label.colour"], keep)
+    assert found.metrics[f"retrieval/{task}/warm/mAP"] == pytest.approx(np.nanmean(expected), abs=1e-6)
+    rows = found.queries.query("task == @task and relevance == 'warm'")
+    assert set(rows["query"]) == set(np.array(TEST["id"])[keep])
+
+
+@pytest.mark.parametrize(
+    ("subset", "message"),
+    [
+        (
+            {"colour": ["red", "teal"]},
+            r"controls\.subsets\.pair: the queries have no colour teal; they have blue",
+        ),
+        ({"taste": ["sweet"]}, "no taste sweet; they have no such labelling"),
+    ],
+)
+def test_a_control_of_unknown_classes_is_refused(native, subset, message) -> None:
+    with pytest.raises(EvaluationError, match=message):
+        Cell(native, None, None, "test", "test", subsets={"pair": subset})
+
+
+def pairs_of(queries, gallery, query_labels, gallery_labels, apart=None) -> dict[bool, list[float]]:
+    values: dict[bool, list[float]] = {True: [], False: []}
+    for i, one in enumerate(unit(queries)):
+        for j, other in enumerate(unit(gallery)):
+            if apart is None or apart[i] != apart[j]:
+                values[query_labels[i] == gallery_labels[j]].append(float(one @ other))
+    return values
+
+
+def test_similarities_and_the_share_of_the_way_back(found, cell) -> None:
+    labels, ids = TEST["label.shape"], TEST["id"]
+    named = [bool(name) for name in PROMPTS["label.shape"]]
+    prompts = PROMPTS["features"][named], [name for name in PROMPTS["label.shape"] if name]
+    native = pairs_of(TEST["features"], TEST["features"], labels, labels, ids)
+    across = pairs_of(prompts[0], TEST["features"], prompts[1], labels)
+    group = cell.oti["image/test"]
+    at = [list(group.ids).index(name) for name in ids]
+    steps = {5: group.snapshots[at, 0], 10: group.snapshots[at, 1], LAST: group.features[at]}
+    table = found.similarities[found.similarities["relevance"] == "shape"].set_index(["pair", "step"])
+    expected = {("image-image", pd.NA): native, ("text-image", pd.NA): across}
+    expected |= {
+        ("oti-image", step): pairs_of(x, TEST["features"], labels, labels, ids) for step, x in steps.items()
+    }
+    means = {key: np.mean(values[True] + values[False]) for key, values in expected.items()}
+    assert len(table) == 5
+    for (pair, step), values in expected.items():
+        row = table.xs(pair)[
+            table.xs(pair).index.isna() if step is pd.NA else table.xs(pair).index == step
+        ].iloc[0]
+        assert row["matching"] == pytest.approx(np.mean(values[True]), abs=1e-5)
+        assert row["other"] == pytest.approx(np.mean(values[False]), abs=1e-5)
+        edges = np.linspace(-1, 1, 201)
+        shares = [np.histogram(side, edges)[0] / len(side) for side in values.values()]
+        assert row["overlap"] == pytest.approx(np.minimum(*shares).sum(), abs=0.03)
+        if pair == "oti-image":
+            between = unit(captions(TEST)["features"]) @ unit(TEST["features"]).T
+            ends = between.mean(), means["image-image", pd.NA]
+            share = (means[pair, step] - ends[0]) / (ends[1] - ends[0])
+            assert row["share"] == pytest.approx(share, abs=1e-4)
+        else:
+            assert math.isnan(row["share"])
+    assert found.metrics["similarity/oti-image/shape/share"] == pytest.approx(
+        table.xs("oti-image")["share"].iloc[-1]
+    )
+    bars = found.histograms.query("pair == 'image-image' and relevance == 'shape'")
+    areas = ((bars["right"] - bars["left"]) * bars["density"]).groupby(bars["matching"]).sum()
+    np.testing.assert_allclose(areas, 1, atol=1e-3)
+
+
+@pytest.mark.parametrize("protocol", ["plain", "revisited"])
+def test_judgements_are_a_relevance_of_their_own(cell, protocol, tmp_path) -> None:
+    ids = TEST["id"]
+    rows = [
+        (query, item, (3 * i + j) % 4 - 1)
+        for i, query in enumerate(ids[:6])
+        for j, item in enumerate(ids[6:])
+    ]
+    table = pd.DataFrame(rows, columns=["query", "item", "grade"]).assign(setting="easy")
+    native = write(tmp_path / "n.zip", groups(), judgements=table)
+    found = evaluate(
+        Cell(native, cell.oti, None, "test", "test", protocol=protocol), corrections=["centering"]
+    )
+    per_query = found.queries.query("task == 'image-image' and relevance == 'easy'").set_index("query")
+    assert (per_query["relevant"] > 0).sum() == 6
+    grades = {(query, item): grade for query, item, grade in rows}
+    for i, query in enumerate(ids[:6]):
+        scores = unit(TEST["features"]) @ unit(TEST["features"][i])
+        ranking = [ids[j] for j in np.argsort(-scores, kind="stable") if ids[j] != query]
+        hits = [grades.get((query, item), 0) > 0 for item in ranking if grades.get((query, item), 0) >= 0]
+        total, ap = sum(hits), 0.0
+        for k in np.flatnonzero(hits):
+            before = sum(hits[:k]) / k if k else 1.0
+            at = sum(hits[: k + 1]) / (k + 1)
+            ap += at / total if protocol == "plain" else (before + at) / 2 / total
+        assert per_query.loc[query, "ap"] == pytest.approx(ap, abs=1e-9)
+    assert {"oti-image", "image-image+centering"} <= set(found.queries.query("relevance == 'easy'")["task"])
+
+
+def test_seeds_are_as_many_runs_of_one_task(found, cell) -> None:
+    table = found.seeds.query("relevance == 'colour'")
+    assert table["seed"].tolist() == [0, 1, 2] and set(table["task"]) == {"oti-image"}
+    for seed, value in zip(table["seed"], table["mAP"], strict=True):
+        held = (
+            cell.oti if seed == 0 else next(s for s in cell.seeds if s.provenance["recipe"]["seed"] == seed)
+        )
+        expected = image_maps(held["image/test"].features, TEST["features"], TEST["label.colour"])
+        assert value == pytest.approx(np.nanmean(expected), abs=1e-6)
+    assert found.metrics["seeds/oti-image/colour/mAP_std"] == pytest.approx(
+        np.std(table["mAP"], ddof=1), abs=1e-6
+    )
+    assert found.metrics["seeds/oti-image/colour/mAP_mean"] == pytest.approx(table["mAP"].mean(), abs=1e-6)
+
+
+def test_clusters_of_images_and_of_both_modalities(found) -> None:
+    keys = {tuple(name.split("/")[1:3]) for name in found.metrics if name.startswith("clustering/")}
+    assert {("image", "shape"), ("oti", "colour"), ("image+centering", "colour"), ("joint", "colour")} <= keys
+    assert ("joint", "shape") not in keys  # captions say no shape
+    assert not any("ridge" in what for what, _ in keys)
+    # the gap splits classes by modality; centring closes it
+    joint = [found.metrics[f"clustering/{what}/colour/v_measure"] for what in ("joint", "joint+centering")]
+    assert joint[1] > joint[0]
+
+
+def test_results_do_not_depend_on_the_order_of_the_store(cell, found, tmp_path) -> None:
+    turned = {
+        name: {key: list(values)[::-1] for key, values in columns.items()}
+        for name, columns in groups().items()
+    }
+    other = Cell(
+        write(tmp_path / "n.zip", turned), cell.oti, None, "test", "test",
+        seeds=cell.seeds, support="train", subsets=cell.subsets,
+    )  # fmt: skip
+    again = evaluate(other, resamples=499, seed=3)
+    for name, value in found.metrics.items():
+        if not name.startswith(("gap/linear", "clustering/")):
+            assert again.metrics[name] == pytest.approx(value, abs=3e-6), name
+    keys = ["family", "task", "relevance"]
+    one, two = (table.set_index(keys).sort_index() for table in (found.comparisons, again.comparisons))
+    np.testing.assert_allclose(one["p"], two["p"], atol=0.01)
+    np.testing.assert_allclose(one[["low", "high"]], two[["low", "high"]], atol=1e-5)
