@@ -29,7 +29,8 @@ def clustering_metrics(
 
     Returns:
         `v_measure`, `ari` (adjusted Rand index) and `nmi` (mutual information, normalised by the geometric mean of the
-        entropies): 1 where clusters and classes are the same partition. NaN with fewer than two classes.
+        entropies): 1 where clusters and classes are the same partition. NaN with fewer than two classes, or with one
+        item in each.
 
     Raises:
         TypeError, ValueError: features or labels that cannot be used.
@@ -40,7 +41,7 @@ def clustering_metrics(
     rows = unit_rows(features, dtype=np.float64)  # k-means++ is several times slower on float32
     labels = label_array(labels, len(rows), "labels")
     codes, classes = pd.factorize(labels)
-    if len(classes) < 2:
+    if not 2 <= len(classes) < (codes >= 0).sum():
         return dict.fromkeys(MEASURES, float("nan"))
     rows, codes = rows[codes >= 0], codes[codes >= 0]
     found = KMeans(len(classes), n_init=restarts, random_state=seed).fit_predict(rows)

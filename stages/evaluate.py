@@ -48,7 +48,10 @@ def main(params: Params, *names: str) -> None:
     found = evaluate(cell, **params.evaluate.model_dump(), device=device)
     tables = out / "tables"
     tables.mkdir(parents=True, exist_ok=True)
-    (out / "metrics.json").write_text(json.dumps(found.metrics, indent=1) + "\n")
+    corrected = {name: value for name, value in found.metrics.items() if "+" in name.split("/")[1]}
+    plain = {name: value for name, value in found.metrics.items() if name not in corrected}
+    (out / "metrics.json").write_text(json.dumps(plain, indent=1) + "\n")
+    (tables / "corrected.json").write_text(json.dumps(corrected, indent=1) + "\n")
     made_by = {**native.provenance, "not_inverted": found.set_aside.to_dict("records")}
     (tables / "provenance.json").write_text(json.dumps(made_by, indent=1) + "\n")
     for name in PLOTTED:

@@ -12,18 +12,8 @@ from crossgap.report import Cell, render
 
 TABLES = ("comparisons", "corrections", "similarities", "histograms", "seeds")
 WORDS = (
-    "family",
-    "task",
-    "relevance",
-    "metric",
-    "pair",
-    "name",
-    "title",
-    "source",
-    "how",
-    "parameters",
-    "reason",
-)
+    "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "parameters", "reason",
+)  # fmt: skip
 
 
 def report(params: Params) -> None:
@@ -49,10 +39,11 @@ def _cell(
     tables = folder / "tables"
     provenance = json.loads((tables / "provenance.json").read_text(encoding="utf-8"))
     not_inverted = provenance.pop("not_inverted")
+    metrics = (folder / "metrics.json", tables / "corrected.json")
     return Cell(
         backbone,
         dataset,
-        json.loads((folder / "metrics.json").read_text(encoding="utf-8")),
+        {name: value for path in metrics for name, value in json.loads(path.read_text("utf-8")).items()},
         clouds=_table(folder / "clouds.csv"),
         problems=pd.DataFrame(provenance.pop("set_aside", []), columns=["id", "item", "problem"]),
         provenance=provenance,

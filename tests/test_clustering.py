@@ -64,6 +64,6 @@ def test_items_without_a_label_are_left_out() -> None:
     )
 
 
-def test_one_class_has_no_clusters_to_agree_with() -> None:
-    found = clustering_metrics(np.eye(3), ["a", "a", ""])
-    assert all(math.isnan(value) for value in found.values())
+@pytest.mark.parametrize("labels", [["a", "a", ""], ["a", "b", "c"]])
+def test_one_class_or_one_item_a_class_has_no_clusters_to_agree_with(labels) -> None:
+    assert all(math.isnan(value) for value in clustering_metrics(np.eye(3), labels).values())

@@ -72,6 +72,20 @@ def test_each_modality_has_its_own_covariance():
     np.testing.assert_array_equal(both.apply(queries, "image"), whitening(images).apply(queries, "image"))
 
 
+def test_images_and_texts_stay_on_the_axes_of_the_joint_space():
+    """By the inverse square root of each covariance, whatever their ranks."""
+    images, texts = cloud(6), cloud(7)
+    images[:, 0] = 0
+    both = whitening(images, texts)
+    for modality, features in (("image", images), ("text", texts)):
+        rows = normalize(features)
+        values, vectors = np.linalg.eigh(np.cov(rows.T, bias=True))
+        root = sum(np.outer(v, v) / np.sqrt(x) for x, v in zip(values, vectors.T, strict=True) if x > 1e-9)
+        expected = (rows - rows.mean(axis=0)) @ root
+        np.testing.assert_allclose(both.apply(features, modality), expected, atol=1e-6)
+    assert [both.parameters[modality]["components"] for modality in ("image", "text")] == [7, 8]
+
+
 def test_full_shrinkage_is_centring():
     images, queries = cloud(6), cloud(7)
     found = normalize(whitening(images, shrinkage=1).apply(queries, "image"))

@@ -38,6 +38,8 @@ SMALL = {
     "ovi.snapshots": [],
     "run.sweep.tokens": [2],
     "run.seeds": {"datasets": ["world"], "methods": ["oti"], "seeds": [1]},
+    "evaluate.resamples": 999,
+    "evaluate.draws": 2,
     "machine": {
         "device": "cpu",
         "batch_size": 64,
@@ -110,7 +112,9 @@ class Project:
         return set(re.findall(r"^Running stage '(.+)':", self.dvc("repro", *words), re.MULTILINE))
 
     def metrics(self, cell: str) -> dict[str, float]:
-        return json.loads((self / f"data/metrics/{cell}/metrics.json").read_text())
+        """Of a cell, those with a correction among them."""
+        files = (self / f"data/metrics/{cell}/{name}.json" for name in ("metrics", "tables/corrected"))
+        return {name: value for file in files for name, value in json.loads(file.read_text()).items()}
 
     def commit(self) -> None:
         self.command("git", "add", "--all")

@@ -31,7 +31,9 @@ def evaluated(project, real, tmp_path_factory) -> dict[str, dict[str, float]]:
     def bring(name: str, gallery: str, *given: str) -> None:
         words[name] = given
         retrieval = {"query": "test", "gallery": gallery}
-        declared[name] = {"backbone": "openai", "dataset": name, "retrieval": retrieval}
+        controls = {"published": name.removesuffix("-val")}
+        encoded = {"backbone": "ViT-B/32 openai", "dataset": name}
+        declared[name] = encoded | {"retrieval": retrieval, "controls": controls}
 
     b32 = real / "clip-vit-b32"
     for name in PUBLISHED:
@@ -117,7 +119,7 @@ def test_corrected_image_retrieval_and_its_significance(evaluated, project, name
     folder = project / f"data/metrics/imports/{name}-val/tables"
     table = pd.read_csv(folder / "comparisons.csv").set_index("task")
     better = table.loc["image-image+pca_plus"]
-    assert better["low"] > 0 and better["p_adjusted"] < 0.01
+    assert better["low"] > 0 and better["p_adjusted"] < 0.05
     assert better["low"] < CORRECTED[name][0] - PUBLISHED[name][0] < better["high"]
     absent = pd.read_csv(folder / "corrections.csv", keep_default_na=False).set_index("name")["reason"]
     assert absent["pca_plus"] == "" and absent["isoclip"] and absent["ridge"]
@@ -153,6 +155,7 @@ def test_report_has_every_import(evaluated, project):
     for name in evaluated:
         assert name in page
     assert "28.97" in page and "28.30" in page  # measured beside published
+    assert "published: query test, gallery train; here: query test, gallery val" in page
 
 
 def photos(real: Path, **more: object) -> dict:
