@@ -35,7 +35,7 @@ def main(params: Params, *names: str) -> None:
         declared.retrieval.query,
         declared.retrieval.gallery,
         declared.retrieval.labellings,
-        sweep=_like(folder, "oti-[0-9]*", native, textual),
+        sweep=_like(folder, "oti-[0-9]*", native, textual, but="tokens"),
         seeds=[
             *_like(folder, "oti-seed-*", native, textual, but="seed"),
             *_like(folder, "ovi-seed-*", native, visual, but="seed"),
@@ -73,11 +73,12 @@ def _inversion(path: Path, native: Store, wanted: bool) -> Store | None:
     return inversion if wanted or fits else None
 
 
-def _like(folder: Path, name: str, native: Store, main: Store | None, but: str = "") -> list[Store]:
-    """Inversions beside the main one; an earlier run's count while features and recipe fit."""
+def _like(folder: Path, name: str, native: Store, main: Store | None, *, but: str) -> list[Store]:
+    """Inversions beside the main one, made as it was but for one setting; an earlier run's count while they fit."""
 
-    def recipe(store: Store) -> dict:
-        return {key: value for key, value in store.provenance["recipe"].items() if key != but}
+    def made(store: Store) -> dict:
+        settings = store.provenance["recipe"] | store.provenance["method"]
+        return {key: value for key, value in settings.items() if key != but}
 
     fits = []
     for path in sorted(folder.glob(f"{name}.zarr.zip")):
@@ -85,7 +86,7 @@ def _like(folder: Path, name: str, native: Store, main: Store | None, but: str =
         if "not_applicable" in store.provenance:
             continue
         same_features = store.provenance["inverts"] == native.provenance["fingerprint"]
-        if same_features and (main is None or recipe(store) == recipe(main)):
+        if same_features and (main is None or made(store) == made(main)):
             fits.append(store)
     return fits
 

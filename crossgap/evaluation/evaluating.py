@@ -18,17 +18,13 @@ from crossgap.evaluation.comparing import compared
 from crossgap.evaluation.corrected import rivals
 from crossgap.evaluation.curves import DIGITS, best, over_steps, tokens_of
 from crossgap.evaluation.similar import similar
-from crossgap.evaluation.tasks import Task, comparisons, tasks
+from crossgap.evaluation.tasks import PER_QUERY, Task, comparisons, tasks
 
 _SHOWN = (
     "mAP", "mAP@R", "R-precision", "recall@1", "recall@5", "recall@10", "precision@1", "precision@5", "precision@10",
     "nDCG@10",
 )  # fmt: skip
 _CORRECTED = ("mAP", "recall@1")  # of tasks with a correction; the table of queries has them all
-_PER_QUERY = [
-    "ap", "ap_at_r", "r_precision", "recall@1", "recall@5", "recall@10", "precision@1", "precision@5", "precision@10",
-    "ndcg@10",
-]  # fmt: skip
 SEEDS = ["task", "relevance", "seed", "mAP"]
 Tables = Mapping[tuple[str, str], pd.DataFrame]  # by task and relevance, a row a query
 
@@ -108,7 +104,7 @@ def evaluate(
     queries = pd.concat(tables.values(), ignore_index=True) if tables else pd.DataFrame()
     return Evaluation(
         metrics={name: round(value, DIGITS) for name, value in metrics.items() if not np.isnan(value)},
-        queries=queries.reindex(columns=["task", "relevance", "query", *_PER_QUERY, "relevant"]),
+        queries=queries.reindex(columns=["task", "relevance", "query", *PER_QUERY, "relevant"]),
         predictions=_predictions(classes),
         comparisons=compared(outcomes, seed=seed, resamples=resamples).round(8),
         corrections=fitted.table(),
@@ -147,8 +143,7 @@ def over_seeds(cell: Cell, tables: Tables, device: str = "cpu") -> pd.DataFrame:
 def _retrieval(tables: Tables) -> dict[str, float]:
     metrics = {}
     for (task, relevance), table in tables.items():
-        measured = [name for name in _PER_QUERY if name in table]
-        for metric, value in retrieval.summarise(table[[*measured, "relevant"]]).items():
+        for metric, value in retrieval.summarise(table[[*PER_QUERY, "relevant"]]).items():
             if metric in (_CORRECTED if "+" in task else _SHOWN) or (
                 metric == "queries_without_relevant" and value
             ):

@@ -16,6 +16,10 @@ from crossgap.evaluation.cell import INVERSIONS, Cell, Items
 from crossgap.evaluation.corrected import Rivals
 from crossgap.evaluation.relevance import BY_GROUP, Relevance, relevances
 
+PER_QUERY = [
+    "ap", "ap_at_r", "r_precision", "recall@1", "recall@5", "recall@10", "precision@1", "precision@5", "precision@10",
+    "ndcg@10",
+]  # fmt: skip
 _ACROSS = ("text-image", "image-text")
 
 
@@ -64,7 +68,8 @@ class Task:
         queries, gallery = self.relevance.concerns(self.queries), self.relevance.concerns(self.gallery)
         names = {"task": self.name, "relevance": self.relevance.name, "query": queries.ids}
         if not len(queries) or not len(gallery):
-            return pd.DataFrame(names | {"ap": float("nan"), "relevant": 0}).astype({"relevant": int})
+            nothing = dict.fromkeys(PER_QUERY, float("nan"))
+            return pd.DataFrame(names | nothing | {"relevant": 0}).astype({"relevant": int})
         exclude_self = self.name.partition("+")[0] not in _ACROSS
         found = self.relevance.table(queries, gallery, exclude_self=exclude_self, device=device)
         return found.assign(**names)

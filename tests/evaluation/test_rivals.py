@@ -311,6 +311,23 @@ def test_a_control_is_confined_to_its_classes(found, cell, task, queries) -> Non
     assert set(rows["query"]) == set(np.array(TEST["id"])[keep])
 
 
+def test_a_control_of_which_the_gallery_holds_nothing_measures_nothing(native, cell, tmp_path) -> None:
+    """Its classes are among the captions' labels, and no image of them in the gallery."""
+    known = np.array(TRAIN["label.colour"]) == "blue"
+    few = {
+        key: [value for value, kept in zip(values, known, strict=True) if kept]
+        for key, values in TRAIN.items()
+    }
+    other = write(tmp_path / "n.zip", groups() | {"image/train": few})
+    subsets = {"warm": {"colour": ["red", "green"]}}
+    found = evaluate(Cell(other, cell.oti, None, "test", "train", subsets=subsets), resamples=99)
+    rows = found.queries.query("task == 'image-image' and relevance == 'warm'")
+    assert len(rows) and (rows["relevant"] == 0).all() and rows["recall@1"].isna().all()
+    assert found.metrics["retrieval/image-image/warm/queries_without_relevant"] == len(rows)
+    assert "retrieval/image-image/warm/mAP" not in found.metrics
+    assert found.curves.query("relevance == 'warm'")["mAP"].isna().all()
+
+
 @pytest.mark.parametrize(
     ("subset", "message"),
     [

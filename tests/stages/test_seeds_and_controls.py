@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import timm
 import torch
@@ -98,3 +99,22 @@ def test_a_control_without_texts_stands_in_every_list(project) -> None:
 def test_a_store_of_nothing_costs_no_model(project, words) -> None:
     name, *options = words
     project.command(sys.executable, "-c", NO_TORCH, f"stages/{name}.py", "control", "world", *options)
+
+
+def test_a_control_is_evaluated_by_its_images_alone(project) -> None:
+    assert "evaluate@control-world" in project.repro("evaluate@control-world")
+    found = project.metrics("control/world")
+    assert {"retrieval/image-image/shape/mAP", "retrieval/image-image+centering/shape/mAP"} < set(found)
+    tasks = {name.split("/")[1].partition("+")[0] for name in found if name.startswith("retrieval/")}
+    assert tasks == {"image-image"}
+    assert not any(name.startswith(("gap/", "inversion/", "items/text", "seeds/")) for name in found)
+
+
+def test_a_seed_left_behind_by_another_template_is_not_counted(project) -> None:
+    seeds = {"datasets": ["world"], "methods": ["oti"], "seeds": [2]}
+    project.edit(**{"oti.template": "a picture of {}", "run.backbones": ["nano"], "run.seeds": seeds})
+    project.repro("evaluate@nano-world", "seeds@nano-world-oti-2")
+    project.repro("evaluate@nano-world")
+    assert (project / f"{CELL}/oti-seed-1.zarr.zip").exists()
+    table = pd.read_csv(project / "data/metrics/nano/world/tables/seeds.csv")
+    assert set(table.loc[table["task"] == "oti-image", "seed"]) == {0, 2}
