@@ -190,6 +190,7 @@ def pixels(real: Path, name: str) -> Image.Image:
         return Image.open(io.BytesIO(archive.extractfile(f"{name}.jpg").read())).convert("RGB")
 
 
+@pytest.mark.slow
 def test_all_photos_through_all_stages(project, real):
     """1000 photos, 5000 captions; and the rows are those of open_clip for the photos they name."""
     import open_clip
