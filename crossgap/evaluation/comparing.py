@@ -8,9 +8,8 @@ import pandas as pd
 
 from crossgap import significance
 
-Outcomes = Mapping[
-    tuple[str, str, str], pd.Series
-]  # by family, task and relevance: a value a query, by its id
+# by family, task and relevance: a value a query, by its id
+Outcomes = Mapping[tuple[str, str, str], pd.Series]
 COLUMNS = [
     "family", "task", "baseline", "relevance", "metric", "value", "baseline_value",
     "difference", "low", "high", "p", "p_adjusted", "queries",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,10 +60,10 @@ def material(cell: Cell) -> Material:
     made_by = cell.native.provenance.get("backbone_provenance", {})
     return Material(
         images=_features(cell, f"image/{cell.query}"),
-        texts=_first(_features(cell, f"text/{cell.query}"), _features(cell, CLASSES)),
+        texts=_first(_features(cell, name) for name in (f"text/{cell.query}", CLASSES)),
         vocabulary=_features(cell, "text/vocabulary"),
         vocabulary_photo=_features(cell, "text/vocabulary-photo"),
-        pairs=_first(*(_pairs(cell, split) for split in (cell.support, cell.gallery) if split)),
+        pairs=_first(_pairs(cell, split) for split in (cell.support, cell.gallery) if split),
         weights=cell.native.projections,
         biases=cell.native.biases,
         model=made_by.get("model"),
@@ -109,7 +109,8 @@ def _features(cell: Cell, name: str) -> np.ndarray | None:
     return items.features if items else None
 
 
-def _first(*found: object) -> object | None:
+def _first(found: Iterable[Any]) -> Any:
+    """The first that there is; what comes after it is not looked up."""
     return next((one for one in found if one is not None), None)
 
 
