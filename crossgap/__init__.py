@@ -11,7 +11,7 @@ _PUBLIC = {
     "gap_metrics": "crossgap.gap",
     "open_store": "crossgap.store",
 }
-_MODULES = ("corrections", "significance")
+_MODULES = ("corrections", "losses", "significance")
 __all__ = [*_PUBLIC, *_MODULES]
 
 

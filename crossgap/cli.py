@@ -31,6 +31,31 @@ def check(params: Annotated[Path, typer.Argument(help="the file to validate")] =
     typer.echo(f"{params} is valid")
 
 
+@app.command()
+def preset(
+    name: Annotated[str | None, typer.Argument(help="of the study; without it, all are listed")] = None,
+    params: Annotated[Path, typer.Option(help="what the study's settings are put into")] = Path(
+        "params.yaml"
+    ),
+    output: Annotated[Path | None, typer.Option(help="the file to write; else it is printed")] = None,
+) -> None:
+    """Print params.yaml as a study needs it: crossgap preset NAME --output params.yaml && dvc repro"""
+    import yaml
+
+    from crossgap.presets import PRESETS, applied
+
+    if name is None:
+        for known, (words, _) in PRESETS.items():
+            typer.echo(f"{known}: {words}")
+        return
+    with _explained():
+        changed = applied(name, yaml.safe_load(params.read_text(encoding="utf-8")))
+    # no anchors: a list that is there twice is written twice
+    dumper = type("Plain", (yaml.SafeDumper,), {"ignore_aliases": lambda *_: True})
+    text = yaml.dump(changed, Dumper=dumper, sort_keys=False, default_flow_style=None, width=120)
+    output.write_text(text, encoding="utf-8") if output else typer.echo(text, nl=False)
+
+
 @app.command("import")
 def import_(
     name: Annotated[str, typer.Argument(help="of the store, under data/imports")],
@@ -52,6 +77,10 @@ def import_(
         Path | None,
         typer.Option(help="CSV or TSV with the header query,item,grade[,setting], or TREC's qrels; by ids"),
     ] = None,
+    simat: Annotated[
+        Path | None,
+        typer.Option(help="SIMAT's folder simat_db: what is asked of its regions, which the images then are"),
+    ] = None,
     note: Annotated[str, typer.Option(help="where the features come from")] = "",
     force: Annotated[bool, typer.Option(help="replace a store of this name")] = False,
 ) -> None:
@@ -64,8 +93,8 @@ def import_(
     crossgap import b32-dtd image/test=dtd.npz:test_features image/test:label.class=dtd.npz:test_labels
     """
     from crossgap import importing
+    from crossgap.datasets import NAME
     from crossgap.manifest import RESERVED
-    from crossgap.params import NAME
 
     path = IMPORTS / name / "native.zarr.zip"
     with _explained():
@@ -90,6 +119,7 @@ def import_(
             dataset=dataset or name,
             note=note,
             judged=judgements,
+            simat_tables=simat,
             scratch=Path("data/scratch/import"),
         )
     for group in store.groups:
@@ -103,6 +133,8 @@ def import_(
         pairs = store.judgements
         typer.echo(f"judgements: {len(pairs)} of {pairs['query'].nunique()} queries")
         query, gallery = (_split_of(store, splits, pairs[name][0]) for name in ("query", "item"))
+    if store.transformations is not None:
+        typer.echo(f"transformations: {len(store.transformations.table)}")
     typer.echo(
         f"\nTo evaluate it, add to params.yaml and run `dvc repro`:\n\nrun:\n  imports: [{name}]\nimports:\n"
         f"  {name}: {{backbone: {backbone!r}, dataset: {(dataset or name)!r}, "

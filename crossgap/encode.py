@@ -14,7 +14,10 @@ from crossgap.datasets.images import crop, decode, read_bytes
 from crossgap.manifest import BOX, content, corners
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from crossgap.backbones import Backbone, Encoded
+    from crossgap.transformations import Transformations
 
 COLUMNS = ("id", "group", "rank", BOX)
 # what an item's features depend on: when one of these changes, shards in progress are not taken up again
@@ -40,6 +43,7 @@ def encode(
     provenance: dict,
     scratch: str | Path,
     judgements: pd.DataFrame | None = None,
+    transformations: Transformations | None = None,
     batch_size: int = 256,
     workers: int = 0,
     shard_size: int = 1024,
@@ -53,7 +57,7 @@ def encode(
         root: folder that the manifest's image paths are relative to.
         provenance: attributes of the store beside the backbone's.
         scratch: where done shards lie until they are no longer wanted.
-        judgements: validated; the store takes them along.
+        judgements, transformations: validated; the store takes them along.
         batch_size, workers, shard_size: scheduling; they change nothing beyond rounding.
 
     Raises:
@@ -95,6 +99,8 @@ def encode(
             writer.add(f"{modality}/{split}", _columns(items), blocks)
         if judgements is not None:
             writer.add_judgements(judgements)
+        if transformations is not None:
+            writer.add_transformations(transformations)
 
 
 def _columns(items: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -136,7 +142,7 @@ def _images(
         batches = [
             cut[start : start + batch_size] for cut in cuts for start in range(0, len(cut), batch_size)
         ]
-        dataset = _Images(items, root, backbone.transform)
+        dataset = Images(items, root, backbone.transform)
         loader = iter(
             DataLoader(
                 dataset, batch_sampler=batches, num_workers=workers, pin_memory=backbone.device.type == "cuda"
@@ -152,7 +158,7 @@ def _images(
     return work
 
 
-class _Images:
+class Images:
     """A map-style torch dataset of images, each checked against its digest, cropped to its box and transformed."""
 
     def __init__(self, items: pd.DataFrame, root: Path, transform: Callable) -> None:
@@ -164,6 +170,10 @@ class _Images:
         return len(self.paths)
 
     def __getitem__(self, position: int):
+        return self.transform(self.open(position))
+
+    def open(self, position: int) -> Image.Image:
+        """The image, cropped to its box."""
         path = self.paths[position]
         content = read_bytes(self.root, path)
         if fingerprint.of_content(content) != self.digests[position]:
@@ -172,4 +182,4 @@ class _Images:
                 "raise the dataset's `revision` in params.yaml to prepare it again"
             )
         image, box = decode(path, content), self.boxes[position]
-        return self.transform(image if box is None else crop(path, image, corners(box)))
+        return image if box is None else crop(path, image, corners(box))

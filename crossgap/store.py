@@ -11,6 +11,7 @@ stores have equal bytes. Each group `<modality>/<split>` (`image/test`, `text/cl
 - `id`, `group`, `rank`, `box`, `label.<labelling>`, `truncated` `(item)`: the manifest's columns.
 
 Beside the groups, `judgements` holds the columns of `crossgap.judgements` `(judgement)`, where there are any, and
+`transformations` and `answers` those of `crossgap.transformations` `(transformation)` and `(answer)`;
 `projection/<modality>` the `weight (feature, width)` of a tower's projection, where that can be told apart, with its
 `bias (feature)` if it has one.
 
@@ -34,11 +35,16 @@ import pandas as pd
 import zarr
 from zarr.codecs import ZstdCodec
 
-from crossgap import temporary
+from crossgap import temporary, transformations
+from crossgap.transformations import Transformations
 from crossgap.zipped import ZipReader, pack, size
 
 FORMAT = "crossgap-features/1"
-JUDGED = ("setting", "query", "item", "grade")
+TABLES = {  # beside the groups: their columns
+    "judgements": ("setting", "query", "item", "grade"),
+    "transformations": transformations.COLUMNS,
+    "answers": transformations.ANSWERS,
+}
 MODALITIES = ("image", "text")
 PROJECTION = "projection"
 ROWS_A_CHUNK = 1024
@@ -207,10 +213,19 @@ class Store:
     @cached_property
     def judgements(self) -> pd.DataFrame | None:
         """Explicit judgements, the table of `crossgap.judgements`; None where the store has none."""
-        if "judgements" not in self.zarr_group:
+        return self._table("judgements")
+
+    @cached_property
+    def transformations(self) -> Transformations | None:
+        """Transformations asked of the images by text, and their answers; None where the store has none."""
+        held = self._table("transformations"), self._table("answers")
+        return None if held[0] is None else Transformations(*held)
+
+    def _table(self, name: str) -> pd.DataFrame | None:
+        if name not in self.zarr_group:
             return None
-        group = self.zarr_group["judgements"]
-        return pd.DataFrame({name: _as_objects(group[name][:]) for name in JUDGED})
+        group = self.zarr_group[name]
+        return pd.DataFrame({column: _as_objects(group[column][:]) for column in TABLES[name]})
 
     def __contains__(self, name: str) -> bool:
         return name in self.groups
@@ -295,9 +310,17 @@ class Writer:
 
     def add_judgements(self, table: pd.DataFrame) -> None:
         """Write a validated table of `crossgap.judgements`."""
-        group = self.zarr_group.create_group("judgements")
-        for name in JUDGED:
-            _write_column(group, name, table[name].to_numpy(), "judgement")
+        self._add_table("judgements", table)
+
+    def add_transformations(self, tables: Transformations) -> None:
+        """Write validated tables of `crossgap.transformations`."""
+        self._add_table("transformations", tables.table)
+        self._add_table("answers", tables.answers)
+
+    def _add_table(self, name: str, table: pd.DataFrame) -> None:
+        group = self.zarr_group.create_group(name)
+        for column in TABLES[name]:
+            _write_column(group, column, table[column].to_numpy(), name.removesuffix("s"))
 
 
 class _Stream:

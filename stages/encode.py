@@ -3,7 +3,7 @@
 import pandas as pd
 from common import SCRATCH, dataset_folder, features_folder, run
 
-from crossgap import judgements, manifest
+from crossgap import judgements, manifest, transformations
 from crossgap.encode import encode
 from crossgap.params import Params
 
@@ -22,6 +22,7 @@ def main(params: Params, backbone: str, dataset: str) -> None:
         provenance={"backbone": backbone, "dataset": dataset, "set_aside": set_aside},
         scratch=SCRATCH / "encode",
         judgements=judgements.read(dataset_folder(dataset)),
+        transformations=transformations.read(dataset_folder(dataset)),
         batch_size=machine.batch_size,
         workers=machine.workers,
         shard_size=machine.shard_size,

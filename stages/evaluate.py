@@ -10,7 +10,16 @@ from crossgap.params import Params
 from crossgap.store import Store, open_store
 
 PLOTTED = ("clouds", "curves")
-SHORT = ("comparisons", "corrections", "similarities", "histograms", "seeds")
+SHORT = (
+    "comparisons",
+    "corrections",
+    "similarities",
+    "histograms",
+    "seeds",
+    "shifts",
+    "spectrum",
+    "arithmetic",
+)
 PER_QUERY = ("queries", "predictions", "steps")
 
 
@@ -42,6 +51,7 @@ def main(params: Params, *names: str) -> None:
         ],
         support=declared.controls.support,
         subsets=declared.controls.subsets,
+        arithmetic=declared.controls.arithmetic,
         protocol=declared.controls.protocol,
     )
     device = "cpu" if params.machine.device == "mps" else params.machine.device  # mps has no float64

@@ -2,7 +2,7 @@
 
 from common import dataset_folder, run
 
-from crossgap import judgements, manifest
+from crossgap import judgements, manifest, transformations
 from crossgap.datasets.preparing import prepare
 from crossgap.params import Params
 
@@ -16,6 +16,9 @@ def main(params: Params, name: str) -> None:
     (folder / judgements.FILE).unlink(missing_ok=True)
     if made.judgements is not None:
         judgements.write(made.judgements, folder)
+    transformations.remove(folder)
+    if made.transformations is not None:
+        transformations.write(made.transformations, folder)
     print(f"{name}: {len(made.items)} items, {len(made.problems)} set aside")
 
 

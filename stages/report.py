@@ -8,11 +8,21 @@ from common import DATA, metrics_folder, run
 
 from crossgap.datasets import Dataset
 from crossgap.params import Import, Params
-from crossgap.report import Cell, render
+from crossgap.report import Cell, Experiment, Training, render
 
-TABLES = ("comparisons", "corrections", "similarities", "histograms", "seeds")
+TABLES = (
+    "comparisons",
+    "corrections",
+    "similarities",
+    "histograms",
+    "seeds",
+    "shifts",
+    "spectrum",
+    "arithmetic",
+)
 WORDS = (
     "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "parameters", "reason",
+    "modality", "protocol",
 )  # fmt: skip
 
 
@@ -29,7 +39,12 @@ def report(params: Params) -> None:
     page = DATA / "report" / "index.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     published = pd.read_csv(DATA / "reference" / "published.csv")
-    page.write_text(render(cells, published), encoding="utf-8")
+    experiments = [
+        _experiment(name, DATA / "metrics" / "idealised" / name / "tables") for name in params.idealised
+    ]
+    trained = (_training(name, DATA / "metrics" / "training" / name) for name in params.finetune)
+    trainings = [training for training in trained if training]
+    page.write_text(render(cells, published, experiments, trainings), encoding="utf-8")
     print(f"the report is at {page}")
 
 
@@ -54,6 +69,20 @@ def _cell(
         query=declared.retrieval.query,
         gallery=declared.retrieval.gallery,
     )
+
+
+def _experiment(name: str, tables: Path) -> Experiment:
+    return Experiment(name, **{table: _table(tables / f"{table}.csv") for table in ("curves", "runs", "toy")})
+
+
+def _training(name: str, folder: Path) -> Training | None:
+    """None where the row has not been trained."""
+    if not (folder / "recipe.json").exists():
+        return None
+    recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+    paths = sorted((folder / "plots" / "metrics").glob("*.tsv"))
+    curves = [pd.read_csv(path, sep="\t", index_col="step") for path in paths]
+    return Training(name, recipe, pd.concat(curves, axis=1).reset_index() if curves else pd.DataFrame())
 
 
 def _table(path: Path) -> pd.DataFrame:

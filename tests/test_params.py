@@ -18,10 +18,10 @@ def good() -> dict:
         "run": {
             "backbones": ["nano"],
             "datasets": ["world"],
-            "oti": ["world"],
-            "ovi": [],
-            "sweep": {"datasets": ["world"], "tokens": [2]},
-            "seeds": {"datasets": ["world"], "methods": ["oti", "ovi"], "seeds": [1]},
+            "oti": {"backbones": ["nano"], "datasets": ["world"]},
+            "ovi": {"backbones": ["nano"], "datasets": []},
+            "sweep": {"backbones": ["nano"], "datasets": ["world"], "tokens": [2]},
+            "seeds": {"backbones": ["nano"], "datasets": ["world"], "methods": ["oti", "ovi"], "seeds": [1]},
             "imports": [],
         },
         "backbones": {"nano": backbone(model="local-dir:data/backbones/nano")},
@@ -43,6 +43,13 @@ def good() -> dict:
         "evaluate": {"seed": 0},
         "nano": yaml.safe_load(OURS.read_text())["nano"],
     }
+
+
+def run_of(**lists: list[str]) -> dict:
+    """The section `run` with these lists and no inversions."""
+    none = {"backbones": [], "datasets": []}
+    run = {**none, "oti": none, "ovi": none, "sweep": {**none, "tokens": []}, "imports": []}
+    return run | {"seeds": {**none, "methods": [], "seeds": []}} | lists
 
 
 def backbone(**weights: object) -> dict:
@@ -67,9 +74,9 @@ def edited(place: str, value: object) -> dict:
 
 def test_the_projects_own_are_valid():
     params = load(OURS)
-    assert params.run.backbones == ["nano"]
+    assert params.run.backbones == ["nano", *params.finetune]
     assert params.oti.recipe.steps == 150 and params.ovi.recipe.steps == 1000
-    assert params.run.oti == params.run.ovi == ["world"]
+    assert params.run.oti.datasets == params.run.ovi.datasets == ["world"]
     controls = yaml.safe_load(OURS.read_text())["datasets"]["world"]["controls"]
     assert list(controls) == list(type(params.datasets["world"].controls).model_fields), "DVC watches them"
 
@@ -92,9 +99,7 @@ def test_values_beside_a_preset_change_its_recipe(tmp_path):
 
 
 def test_imports_alone_are_enough(tmp_path):
-    run = {"backbones": [], "datasets": [], "oti": [], "ovi": [], "imports": ["b32"]}
-    run |= {"sweep": {"datasets": [], "tokens": []}, "seeds": {"datasets": [], "methods": [], "seeds": []}}
-    assert loaded(tmp_path, edited("run", run)).run.imports == ["b32"]
+    assert loaded(tmp_path, edited("run", run_of(imports=["b32"]))).run.imports == ["b32"]
 
 
 WRONG = [
@@ -108,16 +113,24 @@ WRONG = [
     ("datasets/world/retrieval/galery", "test", "datasets.world.retrieval.galery: unknown key"),
     ("imports/b32/labels", "y", "imports.b32.labels: unknown key"),
     # names that nothing declares
-    ("run/backbones", ["nanoo"], "run.backbones: 'nanoo' is not declared under backbones (declared: nano)"),
+    (
+        "run",
+        run_of(backbones=["nanoo"], datasets=["world"]),
+        "run.backbones: 'nanoo' is not declared under backbones (declared: nano)",
+    ),
     (
         "run/datasets",
         ["world", "flickr"],
         "run.datasets: 'flickr' is not declared under datasets (declared: kinds,",
     ),
-    ("run/oti", ["flickr"], "run.oti: 'flickr' is not declared under datasets"),
-    ("run/ovi", ["photos"], "run.ovi: 'photos' is not in run.datasets, so nothing of it is encoded"),
+    ("run/oti/datasets", ["flickr"], "run.oti.datasets: 'flickr' is not declared under datasets"),
+    (
+        "run/ovi/datasets",
+        ["photos"],
+        "run.ovi.datasets: 'photos' is not in run.datasets, so nothing of it is encoded",
+    ),
     ("run/imports", ["b16"], "run.imports: 'b16' is not declared under imports (declared: b32)"),
-    ("run/oti", ["world", "world"], "run.oti: named twice: world"),
+    ("run/oti/datasets", ["world", "world"], "run.oti.datasets: named twice: world"),
     ("run/sweep/datasets", ["photos"], "run.sweep.datasets: 'photos' is not in run.datasets"),
     ("run/sweep/tokens", [2, 2], "run.sweep.tokens: named twice: 2"),
     ("run/sweep/tokens", [0], "run.sweep.tokens.0: Input should be greater than or equal to 1 (got 0)"),
@@ -131,7 +144,13 @@ WRONG = [
     ("ovi/seed", 1, "run.seeds.seeds: 1 is ovi.seed, with which ovi runs anyway; give others"),
     # types and ranges
     ("run/backbones", "nano", "run.backbones: give a list, such as [a, b], or [] for none (got 'nano')"),
-    ("run/oti", None, "run.oti: give a list, such as [a, b], or [] for none (got None)"),
+    ("run/oti/datasets", None, "run.oti.datasets: give a list, such as [a, b], or [] for none (got None)"),
+    ("run/oti", ["world"], "run.oti: give keys and values, as the other entries have them"),
+    (
+        "run/ovi/backbones",
+        ["b16"],
+        "run.ovi.backbones: 'b16' is not declared under backbones (declared: nano)",
+    ),
     ("run/datasets", [3], "run.datasets.0: Input should be a valid string (got 3)"),
     ("run", None, "run: give keys and values"),
     (
@@ -240,18 +259,18 @@ WRONG = [
         "val",
         "datasets.world: retrieval.query: 'val' is none of the splits read",
     ),
-    ("datasets/new", {"root": "a"}, "datasets.new: no layout; give world, captions or imagefolder"),
+    ("datasets/new", {"root": "a"}, "datasets.new: no layout; give world, captions, imagefolder or simat"),
     (
         "datasets/new",
         {"layout": "caption"},
-        "datasets.new: unknown layout; give world, captions or imagefolder (got 'caption')",
+        "datasets.new: unknown layout; give world, captions, imagefolder or simat (got 'caption')",
     ),
     (
         "datasets/photos",
         {"layout": "captions", "root": "a", "captions": "b"},
         "datasets.photos.retrieval: missing; add it",
     ),
-    ("run/backbones", [], "run: names nothing to evaluate; give backbones and datasets, or imports"),
+    ("run", run_of(backbones=[]), "run: names nothing to evaluate; give backbones and datasets, or imports"),
     # names that DVC or the folders of the results can't take
     (
         "backbones/v1.5",
@@ -286,17 +305,18 @@ def test_a_model_of_timms_names_its_weights_or_is_given_them(tmp_path, pretraine
         "backbones/dino", backbone(model="timm:vit_base_patch14_dinov2.lvd142m", pretrained=pretrained)
     )
     raw["run"]["backbones"] = ["nano", "dino"]
-    raw["run"]["ovi"] = ["world"]
+    raw["run"]["ovi"] = {"backbones": ["nano", "dino"], "datasets": ["world"]}
     assert loaded(tmp_path, raw).backbones["dino"].weights.pretrained == pretrained
 
 
 def test_seeds_are_asked_of_towers_that_can_be_inverted_into(tmp_path):
     raw = edited("backbones/rn", backbone(model="RN50", pretrained="openai"))
-    raw["run"]["backbones"] = ["rn"]
+    seeds = {"backbones": ["rn"], "datasets": ["world"], "methods": ["oti", "ovi"], "seeds": [1]}
+    raw["run"] = run_of(backbones=["rn"], datasets=["world"]) | {"seeds": seeds}
     with pytest.raises(ParamsError) as error:
         loaded(tmp_path, raw)
     (line,) = str(error.value).splitlines()[1:]
-    assert line.startswith("  run.seeds.datasets: not with the backbone 'rn' (model 'RN50'): OVI needs")
+    assert line.startswith("  run.seeds: not with the backbone 'rn' (model 'RN50'): OVI needs")
     raw["run"]["seeds"]["methods"] = ["oti"]
     assert loaded(tmp_path, raw).run.seeds.methods == ["oti"]
 
@@ -361,3 +381,72 @@ def test_file_that_holds_no_sections(tmp_path, content, message):
 def test_file_that_is_not_there(tmp_path):
     with pytest.raises(ParamsError, match=r"not found: run from the project's root"):
         load(tmp_path / "params.yaml")
+
+
+def test_inversions_of_a_backbone_that_does_not_run_are_named_together(tmp_path):
+    raw = edited("backbones/b16", backbone(model="ViT-B-16", pretrained="openai"))
+    raw["run"]["backbones"] = ["b16"]
+    with pytest.raises(ParamsError) as error:
+        loaded(tmp_path, raw)
+    (line,) = str(error.value).splitlines()[1:]
+    fields = ", ".join(f"run.{name}.backbones" for name in ("oti", "sweep", "ovi", "seeds"))
+    assert line == f"  {fields}: 'nano' is not in run.backbones, so nothing of it is encoded"
+
+
+def training(**more: object) -> dict:
+    return {"backbone": "nano", "dataset": "world", **more}
+
+
+def trained(name: str = "tuned", **more: object) -> dict:
+    """Params with a training and its row in the catalogue."""
+    raw = edited(f"backbones/{name}", backbone(model=f"local-dir:data/backbones/{name}"))
+    return raw | {"finetune": {name: training(**more)}}
+
+
+def test_a_training_is_the_papers_but_for_what_is_given(tmp_path):
+    recipe = loaded(tmp_path, trained(width=32)).finetune["tuned"]
+    assert (recipe.width, recipe.epochs, recipe.batch_size, recipe.lr) == (32, 9, 64, 1e-6)
+    assert (recipe.temperature, recipe.betas, recipe.weight_decay) == (0.01, (0.9, 0.99), 0.1)
+    assert (recipe.schedule, recipe.losses, recipe.captions) == ("constant", {"clip": 1.0}, "first")
+
+
+WRONG_TRAININGS = [
+    ({"temperature": 0}, "finetune.tuned.temperature: Input should be greater than 0 (got 0)"),
+    ({"batch_size": 1}, "finetune.tuned.batch_size: Input should be greater than or equal to 2 (got 1)"),
+    ({"losses": {"clop": 1}}, "finetune.tuned.losses: no loss clop; known: clip, uniformity"),
+    ({"losses": {"clip": 0}}, "finetune.tuned.losses.clip: Input should be greater than 0 (got 0)"),
+    ({"dataset": "flickr"}, "finetune.tuned.dataset: 'flickr' is not declared under datasets"),
+    (
+        {"dataset": "photos"},
+        "finetune.tuned.dataset: 'photos' is not in run.datasets, so nothing of it is prepared",
+    ),
+    ({"backbone": "b16"}, "finetune.tuned.backbone: 'b16' is not declared under backbones"),
+    ({"backbone": "tuned"}, "finetune.tuned.backbone: 'tuned' is made by finetune itself"),
+    ({"augment": {"crop": 0.5}}, "finetune.tuned: augment, intra_modal_temperature: only of the loss `slip`"),
+]
+
+
+@pytest.mark.parametrize(("more", "message"), WRONG_TRAININGS, ids=[str(more) for more, _ in WRONG_TRAININGS])
+def test_what_is_wrong_of_a_training_is_one_clear_message(tmp_path, more, message):
+    with pytest.raises(ParamsError) as error:
+        loaded(tmp_path, trained(**more))
+    (line,) = str(error.value).splitlines()[1:]
+    assert line.strip().startswith(message)
+
+
+def test_what_a_training_makes_is_a_backbone_of_its_name(tmp_path):
+    raw = trained()
+    made = raw["backbones"].pop("tuned")
+    with pytest.raises(
+        ParamsError, match="finetune.tuned: what it makes is the backbone 'tuned', which the cata"
+    ):
+        loaded(tmp_path, raw)
+    raw["backbones"] |= {"tuned": made, "other": made}
+    with pytest.raises(
+        ParamsError, match="backbones.other: .* is made by finetune.tuned; use the backbone 'tuned'"
+    ):
+        loaded(tmp_path, raw)
+    raw = trained()
+    raw["backbones"]["nano"]["weights"]["precision"] = "bf16"
+    with pytest.raises(ParamsError, match="finetune.tuned.backbone: 'nano' has precision bf16"):
+        loaded(tmp_path, raw)

@@ -115,5 +115,8 @@ def test_the_promised_names_work_together(tiny_folder, kind, tmp_path) -> None:
     assert {"ap", "ap_at_r", "r_precision", "recall@1", "recall@5", "recall@10"} <= set(table)
     assert table[["ap", "recall@1"]].stack().between(0, 1).all()
     gap = crossgap.gap_metrics(images, texts)
-    names = ["centroid_distance", "linear_separability", "uniformity_image", "uniformity_text", "alignment"]
+    names = [
+        "centroid_distance", "linear_separability", "uniformity_image", "uniformity_text", "effective_rank_image",
+        "effective_rank_text", "alignment", "matching_distance", "cross_uniformity", "relative_modality_gap",
+    ]  # fmt: skip
     assert list(gap) == names and all(type(value) is float for value in gap.values())

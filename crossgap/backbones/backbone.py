@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from crossgap import fingerprint
 from crossgap.backbones import towers
 
-TOWERS = {"image": "visual", "text": "text"}
+MODALITIES = ("image", "text")
 
 
 class BackboneError(ValueError):
@@ -109,18 +109,18 @@ class Backbone:
             return self.encode_images(torch.zeros(1, *size)).features.shape[1]
         return self.encode_texts(torch.zeros(1, self.context_length, dtype=torch.long)).features.shape[1]
 
-    @torch.inference_mode()
-    def encode_images(self, pixels: Tensor) -> Encoded:
-        """Encode `(n, 3, h, w)` transformed images."""
+    def encode_images(self, pixels: Tensor, *, gradient: bool = False) -> Encoded:
+        """Encode `(n, 3, h, w)` transformed images; with `gradient`, as part of a graph of autograd."""
         encode = partial(self.model.encode_image, normalize=False)
-        return self._encode(encode, self._projection("visual"), pixels.to(self.device, self.dtype))
+        with torch.inference_mode(not gradient):
+            return self._encode(encode, self.projection("image"), pixels.to(self.device, self.dtype))
 
-    @torch.inference_mode()
-    def encode_texts(self, ids: Tensor) -> Encoded:
-        """Encode `(n, context)` token ids."""
+    def encode_texts(self, ids: Tensor, *, gradient: bool = False) -> Encoded:
+        """Encode `(n, context)` token ids; with `gradient`, as part of a graph of autograd."""
         self.check_has_texts()
         encode = partial(self.model.encode_text, normalize=False)
-        return self._encode(encode, self._projection("text"), ids.to(self.device))
+        with torch.inference_mode(not gradient):
+            return self._encode(encode, self.projection("text"), ids.to(self.device))
 
     def check_has_texts(self) -> None:
         """BackboneError where the model has no text tower: no texts, and no inversion of or into them."""
@@ -132,12 +132,12 @@ class Backbone:
 
         A tower whose projection can't be told apart is left out.
         """
-        held = {modality: self._projection(tower) for modality, tower in TOWERS.items()}
+        held = {modality: self.projection(modality) for modality in MODALITIES}
         return {modality: _weight(getattr(*found)) for modality, found in held.items() if found}
 
     def biases(self) -> dict[str, np.ndarray]:
         """By modality, `(d,)` float32 of those projections that have a bias."""
-        held = {modality: self._projection(tower) for modality, tower in TOWERS.items()}
+        held = {modality: self.projection(modality) for modality in MODALITIES}
         biases = {
             modality: getattr(getattr(*found), "bias", None) for modality, found in held.items() if found
         }
@@ -158,15 +158,15 @@ class Backbone:
     def _encode(self, encode: Callable, projection: tuple[nn.Module, str] | None, batch: Tensor) -> Encoded:
         if projection is None:
             return Encoded(encode(batch).float(), None)
-        with _without(*projection) as project:
+        with without_projection(*projection) as project:
             before = encode(batch)
         return Encoded(project(before).float(), before.float())
 
-    def _projection(self, tower: str) -> tuple[nn.Module, str] | None:
-        """The module and attribute of the tower's last linear map, if it has one that stands apart."""
+    def projection(self, modality: str) -> tuple[nn.Module, str] | None:
+        """The module and attribute of a tower's last linear map, if it has one that stands apart."""
         if "text" not in self.modalities:
             return None
-        if tower == "visual":
+        if modality == "image":
             visual = self.model.visual
             trunk = getattr(visual, "trunk", None)
             owners = [(visual, "proj"), (getattr(visual, "head", None), "proj"), (trunk, "head")]
@@ -180,7 +180,7 @@ class Backbone:
 
 
 @contextmanager
-def _without(owner: nn.Module, name: str) -> Iterator[Callable[[Tensor], Tensor]]:
+def without_projection(owner: nn.Module, name: str) -> Iterator[Callable[[Tensor], Tensor]]:
     """Take the projection out while the block runs; gives the map that was taken out.
 
     A layer stays in its place and hands on its input: who calls it may look at its type.

@@ -6,13 +6,16 @@ It says by name, before anything is downloaded or encoded, which towers can't be
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from crossgap import fingerprint
+
 Method = Literal["oti", "ovi"]
 TIMM_PREFIX = "timm:"
+LOCAL_DIR_PREFIX = "local-dir:"
 
 # timm's convolutional families that CLIP models use, by the prefix of the name, and the class that timm makes of it
 _CONVOLUTIONAL = {"convnext": "ConvNeXt", "fastvit": "FastVit", "resnet": "ResNet"}
@@ -68,25 +71,35 @@ def unloadable(model: str) -> str | None:
     return f"the text tower of {model!r} is {tower!r}, built after a configuration from Hugging Face: {_HUB}"
 
 
-def refusals(models: Mapping[str, str], asked: Iterable[tuple[str, Method]]) -> list[str]:
+def refusals(models: Mapping[str, str], asked: Iterable[tuple[str, Method, Collection[str]]]) -> list[str]:
     """A line for every model that can't be had, or can't do what is asked of it.
 
     Args:
         models: backbones' names and their models, as `refusal` takes them.
-        asked: what asks for an inversion, as the user knows it (`run.ovi`), and which.
+        asked: what asks for an inversion, as the user knows it (`run.ovi`), which, and with which backbones.
     """
     lines, asked = [], list(asked)
     for name, model in models.items():
         if reason := unloadable(model):
             lines.append(f"run.backbones: {name!r} can't be loaded: {reason}; else take it out")
             continue
-        for place, method in asked:
-            if reason := refusal(model, method):
+        for place, method, backbones in asked:
+            if name in backbones and (reason := refusal(model, method)):
                 lines.append(
                     f"{place}: not with the backbone {name!r} (model {model!r}): {reason}; "
-                    f"else take {name!r} out of run.backbones or set {place} to []"
+                    f"else take {name!r} out of {place}.backbones"
                 )
     return lines
+
+
+def local_files(model: str) -> dict[str, str]:
+    """SHA-256 of the files of a `local-dir:` model, by name; none of other models, whose weights have names."""
+    if not model.startswith(LOCAL_DIR_PREFIX):
+        return {}
+    folder = Path(model.removeprefix(LOCAL_DIR_PREFIX))
+    return {
+        file.name: fingerprint.sha256_of_files([file]) for file in sorted(folder.iterdir()) if file.is_file()
+    }
 
 
 def no_patches(kind: str) -> str:
@@ -115,8 +128,8 @@ def _config(model: str) -> dict[str, Any] | None:
     if model.startswith(("hf-hub:", TIMM_PREFIX)):
         return None
     try:
-        if model.startswith("local-dir:"):
-            file = Path(model.removeprefix("local-dir:")) / "open_clip_config.json"
+        if model.startswith(LOCAL_DIR_PREFIX):
+            file = Path(model.removeprefix(LOCAL_DIR_PREFIX)) / "open_clip_config.json"
             config = json.loads(file.read_text(encoding="utf-8"))["model_cfg"]
         else:
             (package,) = find_spec("open_clip").submodule_search_locations

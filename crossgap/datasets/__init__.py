@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from crossgap.datasets import templates as known_templates
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # no dots: DVC takes them for levels of params.yaml
+SIMAT = "simat"
 Split = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 _VOCABULARIES = ("imagenet", "world", "none")
 
@@ -49,6 +50,8 @@ class Controls(BaseModel):
         support: labelled split that nearest class means and few-shot prototypes are made from; the gallery's, where
             it isn't the queries', if not given.
         subsets: name → a labelling and the classes of it that a relevance of this name is confined to.
+        arithmetic: labelling → another: images are asked for by text with a class of the one changed and that of the
+            other kept (see `crossgap.transformations.by_labels`).
         protocol: how explicit judgements are measured; `revisited` as ROxford and RParis are (Radenovic et al., 2018).
         published: the dataset's name in published tables, if not its own.
     """
@@ -57,6 +60,7 @@ class Controls(BaseModel):
 
     support: Split | None = None
     subsets: dict[Annotated[str, Field(pattern=NAME)], dict[str, list[str]]] = {}
+    arithmetic: dict[str, str] = {}
     protocol: Literal["plain", "revisited"] = "plain"
     published: str | None = None
 
@@ -77,6 +81,18 @@ class Controls(BaseModel):
             if name in ("group", labelling):
                 raise ValueError(f"{name!r} is a relevance already: name the subset otherwise")
         return subsets
+
+    @field_validator("arithmetic")
+    @classmethod
+    def _two_labellings(cls, arithmetic: dict[str, str]) -> dict[str, str]:
+        for changed, kept in arithmetic.items():
+            if changed == kept:
+                raise ValueError(
+                    f"{changed!r} can't be changed and kept: name another labelling that is kept"
+                )
+            if changed == SIMAT:
+                raise ValueError(f"{SIMAT!r} is SIMAT's own arithmetic: name the labelling otherwise")
+        return arithmetic
 
 
 class Dataset(BaseModel):
@@ -116,20 +132,25 @@ class World(Dataset):
         return self
 
 
-class Folder(Dataset):
+class OnDisk(Dataset):
     """Images that the user has, in a folder that may hold tars, or in one tar; paths start at the project."""
 
     root: Path
     on_problem: Literal["error", "set_aside"] = Field("error", description="what a bad item leads to")
-    max_images: int | None = Field(None, ge=1, description="keep those whose hashed ids come first")
     vocabulary: Vocabulary = "imagenet"
-    judgements: Path | None = Field(None, description="file of relevant items, see `crossgap.judgements`")
-    boxes: Path | None = Field(None, description="CSV of what images are cropped to")
     revision: int = Field(1, ge=0, description="raise it when the files change: DVC does not hash them")
 
     def images_root(self, _folder: Path) -> Path:
         """What the manifest's paths are relative to."""
         return self.root
+
+
+class Folder(OnDisk):
+    """Any images, as they lie there or as boxes say."""
+
+    max_images: int | None = Field(None, ge=1, description="keep those whose hashed ids come first")
+    judgements: Path | None = Field(None, description="file of relevant items, see `crossgap.judgements`")
+    boxes: Path | None = Field(None, description="CSV of what images are cropped to")
 
     @model_validator(mode="after")
     def _all_that_is_judged(self) -> Folder:
@@ -176,10 +197,22 @@ class ImageFolder(Folder):
         return self
 
 
+class Simat(OnDisk):
+    """SIMAT: regions of Visual Genome's images, which lie under the root, and transformations asked of them."""
+
+    layout: Literal["simat"]
+    tables: Path = Field(description="SIMAT's folder simat_db, see `crossgap.datasets.simat`")
+
+    @model_validator(mode="after")
+    def _known_splits(self) -> Simat:
+        _check_splits(self, ["test"])
+        return self
+
+
 def _check_splits(declaration: Dataset, read: list[str]) -> None:
     for field, split in declaration.splits_used.items():
         if split not in read:
             raise ValueError(f"{field}: {split!r} is none of the splits read ({', '.join(read)})")
 
 
-Declaration = Annotated[World | Captions | ImageFolder, Field(discriminator="layout")]
+Declaration = Annotated[World | Captions | ImageFolder | Simat, Field(discriminator="layout")]

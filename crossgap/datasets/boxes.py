@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from crossgap.datasets import DatasetError
+from crossgap.datasets.images import ImageError, crop, open_image
 from crossgap.datasets.text_files import rows
 from crossgap.manifest import corners
 
@@ -36,3 +37,14 @@ def read_boxes(file: Path, find: Callable[[str], list[str]]) -> dict[str, str]:
         except ValueError as error:
             raise DatasetError(f"{file} line {line}: box of {image!r}: {error}") from None
     return boxes
+
+
+def box_problem(root: Path, path: str, box: object) -> str | None:
+    """Why the manifest's `box` can't be cut out of the image; None if it can, or if there is none."""
+    if not isinstance(box, str):
+        return None
+    try:
+        crop(path, open_image(root, path), corners(box))
+    except ImageError as error:
+        return error.problem
+    return None

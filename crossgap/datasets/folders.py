@@ -7,15 +7,16 @@ import os
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from crossgap import manifest
-from crossgap.datasets import Captions, DatasetError, Folder, ImageFolder
-from crossgap.datasets.boxes import read_boxes
+from crossgap.datasets import Captions, DatasetError, Folder, ImageFolder, OnDisk
+from crossgap.datasets.boxes import box_problem, read_boxes
 from crossgap.datasets.captions_file import rows
-from crossgap.datasets.images import EXTENSIONS, ImageError, check_all, crop, list_images, open_image
+from crossgap.datasets.images import EXTENSIONS, ImageError, check_all, list_images
 
 SET_ASIDE_WITH_IMAGE = "set aside with its image"
 _LISTED = 20
@@ -42,18 +43,7 @@ def read(declaration: Folder) -> Reading:
     Raises:
         DatasetError: the root, captions or boxes are missing or malformed, or don't have the declared layout.
     """
-    root = declaration.root
-    try:
-        paths = list_images(root)
-    except FileNotFoundError:
-        raise DatasetError(f"root {root} does not exist: paths start at the project's root") from None
-    except ImageError as error:
-        raise DatasetError(str(error)) from None
-    if not paths:
-        known = ", ".join(sorted(EXTENSIONS))
-        raise DatasetError(
-            f"no images under {root}: they lie in folders or uncompressed tars and end in {known}"
-        )
+    paths = image_paths(declaration.root)
     readable = [path for path in paths if _is_unicode(path)]
     problems = [
         Problem(ascii(path), ascii(path), "file name is not UTF-8") for path in paths if not _is_unicode(path)
@@ -67,28 +57,51 @@ def read(declaration: Folder) -> Reading:
     return Reading(_capped(frame, declaration.max_images), problems + found)
 
 
+def image_paths(root: Path) -> list[str]:
+    """`list_images` of a declared root.
+
+    Raises:
+        DatasetError: it does not exist, holds no images, or a tar of it is damaged.
+    """
+    try:
+        paths = list_images(root)
+    except FileNotFoundError:
+        raise DatasetError(f"root {root} does not exist: paths start at the project's root") from None
+    except ImageError as error:
+        raise DatasetError(str(error)) from None
+    if not paths:
+        where = f"folders or uncompressed tars and end in {', '.join(sorted(EXTENSIONS))}"
+        raise DatasetError(f"no images under {root}: they lie in {where}")
+    return paths
+
+
 def prepare(declaration: Folder, workers: int = 8) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read a dataset and check every image: `(manifest, problems)`.
+    """Read a dataset and check every image: `read`, then `checked`."""
+    return checked(declaration, read(declaration), workers)
+
+
+def checked(declaration: OnDisk, reading: Reading, workers: int = 8) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Check every image of what was read: `(manifest, problems)`.
 
     `problems` has columns `id`, `item`, `problem`; its items are not in the manifest.
 
     Raises:
-        DatasetError: as `read`; or items have problems that the declaration doesn't set aside; or no image of
-            the query or gallery split is left.
+        DatasetError: items have problems that the declaration doesn't set aside; or no image of the query or gallery
+            split is left.
         ManifestError: the items make no valid manifest, for the name of a split, say.
     """
-    frame, problems = read(declaration)
+    frame, problems = reading
     images = frame["modality"] == "image"
-    checked = check_all(declaration.root, frame.loc[images, "path"], workers)
-    frame.loc[images, "digest"] = checked["digest"].to_numpy()
+    opened = check_all(declaration.root, frame.loc[images, "path"], workers)
+    frame.loc[images, "digest"] = opened["digest"].to_numpy()
     frame.loc[~images, "digest"] = frame.loc[~images, "text"].map(manifest.text_digest)
 
     if manifest.BOX in frame:
-        found = zip(checked["problem"], checked["path"], frame.loc[images, manifest.BOX], strict=True)
-        checked["problem"] = [problem or _box_problem(declaration, *of) for problem, *of in found]
-    bad = frame[images][checked["problem"].notna().to_numpy()]
-    why = checked["problem"].dropna()
-    problems += [Problem(*found) for found in zip(bad["id"], bad["path"], why, strict=True)]
+        found = zip(opened["problem"], opened["path"], frame.loc[images, manifest.BOX], strict=True)
+        opened["problem"] = [problem or box_problem(declaration.root, *of) for problem, *of in found]
+    bad = frame[images][opened["problem"].notna().to_numpy()]
+    why = opened["problem"].dropna()
+    problems = problems + [Problem(*found) for found in zip(bad["id"], bad["path"], why, strict=True)]
     if problems and declaration.on_problem == "error":
         raise DatasetError(_listing(declaration, problems))
     lost = frame["group"].isin(bad["id"])
@@ -183,7 +196,7 @@ def _read_captions(declaration: Captions, ids: dict[str, str]) -> Reading:
             texts += [
                 (name, "text", split, None, text, image, rank) for rank, (name, text) in enumerate(captioned)
             ]
-    return Reading(_frame(images + texts), problems)
+    return Reading(without_digests(images + texts), problems)
 
 
 def _caption_ids(image: str, texts: list[str]) -> list[str]:
@@ -236,13 +249,14 @@ def _read_imagefolder(declaration: ImageFolder, ids: dict[str, str]) -> Reading:
         for name in classes
         for k, template in enumerate(declaration.templates)
     ]
-    frame = _frame(images + prompts)
+    frame = without_digests(images + prompts)
     prompted = [name for name in classes for _ in declaration.templates]
     frame[manifest.LABEL + declaration.labelling] = pd.Series(labels + prompted, dtype=object)
     return Reading(frame, problems)
 
 
-def _frame(rows: list[tuple]) -> pd.DataFrame:
+def without_digests(rows: list[tuple]) -> pd.DataFrame:
+    """Rows of the manifest's columns but for `digest`."""
     columns = [name for name in manifest.COLUMNS if name != "digest"]
     frame = pd.DataFrame(rows, columns=columns, dtype=object)
     return frame.astype({"rank": "int64"})
@@ -257,17 +271,7 @@ def _capped(frame: pd.DataFrame, count: int | None) -> pd.DataFrame:
     return frame[frame["group"].isna() | frame["group"].isin(kept)].reset_index(drop=True)
 
 
-def _box_problem(declaration: Folder, path: str, box: object) -> str | None:
-    if not isinstance(box, str):
-        return None
-    try:
-        crop(path, open_image(declaration.root, path), manifest.corners(box))
-    except ImageError as error:
-        return error.problem
-    return None
-
-
-def _require_splits(declaration: Folder, images: pd.DataFrame) -> None:
+def _require_splits(declaration: OnDisk, images: pd.DataFrame) -> None:
     for field, split in declaration.splits_used.items():
         if split not in set(images["split"]):
             held = ", ".join(sorted(set(images["split"]))) or "none"
@@ -284,7 +288,7 @@ def _is_unicode(path: str) -> bool:
     return True
 
 
-def _listing(declaration: Folder, problems: list[Problem]) -> str:
+def _listing(declaration: OnDisk, problems: list[Problem]) -> str:
     own = [problem for problem in problems if problem.problem != SET_ASIDE_WITH_IMAGE]
     kinds = Counter(problem.problem.split(":")[0] for problem in own)
     counts = ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common())

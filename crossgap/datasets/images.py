@@ -167,7 +167,7 @@ def crop(path: str, image: Image.Image, corners: tuple[float, float, float, floa
         if left < right and upper < lower:
             return image.crop((left, upper, right, lower))
         problem = "it holds no whole pixel"
-    raise ImageError(path, f"box {' '.join(f'{side:g}' for side in corners)}: {problem}: mend it in `boxes`")
+    raise ImageError(path, f"box {' '.join(f'{side:g}' for side in corners)}: {problem}: mend the box")
 
 
 def _is_image(path: str) -> bool:

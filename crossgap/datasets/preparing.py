@@ -8,15 +8,27 @@ from typing import NamedTuple
 import pandas as pd
 
 from crossgap import judgements, manifest
-from crossgap.datasets import DatasetError, Declaration, Folder, World, folders, vocabulary, world
+from crossgap.datasets import (
+    DatasetError,
+    Declaration,
+    Folder,
+    Simat,
+    World,
+    folders,
+    simat,
+    vocabulary,
+    world,
+)
+from crossgap.transformations import Transformations
 
 
 class Prepared(NamedTuple):
-    """A validated manifest, what was set aside (`id`, `item`, `problem`), and judgements where they are declared."""
+    """A validated manifest, what was set aside (`id`, `item`, `problem`), and what else there is, validated too."""
 
     items: pd.DataFrame
     problems: pd.DataFrame
     judgements: pd.DataFrame | None
+    transformations: Transformations | None
 
 
 def prepare(declaration: Declaration, folder: Path, workers: int = 8) -> Prepared:
@@ -29,16 +41,29 @@ def prepare(declaration: Declaration, folder: Path, workers: int = 8) -> Prepare
         DatasetError: the data, its vocabulary, judgements or controls can't be used as declared.
         ManifestError: its items make no valid manifest.
     """
+    judged = asked = None
     if isinstance(declaration, World):
         names = vocabulary.names(declaration.vocabulary, declaration.seed)
         items = world.write(folder, declaration.seed, declaration.images)
         problems = pd.DataFrame(columns=folders.Problem._fields)
+    elif isinstance(declaration, Simat):
+        names = vocabulary.names(declaration.vocabulary)
+        items, problems, asked = _simat(declaration, workers)
     else:
         names = vocabulary.names(declaration.vocabulary)
         items, problems = folders.prepare(declaration, workers)
-    judged = _judgements(declaration, items, problems) if isinstance(declaration, Folder) else None
+        judged = _judgements(declaration, items, problems)
     _check_controls(declaration, items, judged)
-    return Prepared(manifest.validate(pd.concat([items, vocabulary.rows(names)])), problems, judged)
+    return Prepared(manifest.validate(pd.concat([items, vocabulary.rows(names)])), problems, judged, asked)
+
+
+def _simat(declaration: Simat, workers: int) -> tuple[pd.DataFrame, pd.DataFrame, Transformations]:
+    """Items, problems, and the transformations of regions that were not set aside."""
+    known = simat.regions(declaration.tables)
+    asked = simat.transformations(declaration.tables, known)
+    items, problems = folders.checked(declaration, simat.reading(declaration, known, asked), workers)
+    texts = {word: simat.word_id(word) for word in simat.words(asked)}
+    return items, problems, simat.of_items(asked, manifest.select(items, "image")["id"], texts)
 
 
 def _judgements(declaration: Folder, items: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFrame | None:
@@ -66,12 +91,28 @@ def _check_controls(declaration: Declaration, items: pd.DataFrame, judged: pd.Da
         )
     for name, confined in declaration.controls.subsets.items():
         ((labelling, classes),) = confined.items()
-        column = manifest.LABEL + labelling
-        if column not in items:
-            held = ", ".join(manifest.labellings(items)) or "none"
-            raise DatasetError(f"controls.subsets.{name}: no labelling {labelling!r}; labellings: {held}")
-        known = sorted(items[column].dropna().unique())
+        known = sorted(_labels(items, f"controls.subsets.{name}", labelling).unique())
         if unknown := [one for one in classes if one not in known]:
             raise DatasetError(
                 f"controls.subsets.{name}: {labelling} has no class {', '.join(unknown)}; it has {', '.join(known)}"
             )
+    prompts = items[items["split"] == manifest.CLASSES]
+    for changed, kept in declaration.controls.arithmetic.items():
+        field = f"controls.arithmetic.{changed}"
+        images = manifest.select(items, "image", declaration.retrieval.query)
+        _labels(images, field, kept)
+        named = _labels(prompts, field, changed)
+        if silent := sorted(set(_labels(images, field, changed)) - set(named)):
+            raise DatasetError(
+                f"{field}: no class prompt names {', '.join(silent)}: what stands for it is its text"
+            )
+
+
+def _labels(items: pd.DataFrame, field: str, labelling: str) -> pd.Series:
+    """The labels that items have by a labelling; `field` is what asks for it."""
+    column = manifest.LABEL + labelling
+    labels = items[column].dropna() if column in items else pd.Series([], dtype=object)
+    if labels.empty:
+        held = ", ".join(name for name in manifest.labellings(items) if items[manifest.LABEL + name].any())
+        raise DatasetError(f"{field}: no labelling {labelling!r}; labellings: {held or 'none'}")
+    return labels

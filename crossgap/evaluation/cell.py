@@ -96,6 +96,7 @@ class Cell:
         seeds: inversions like `oti` and `ovi` but for the seed.
         support: the split that classes' means are taken over; the gallery's, where it isn't the queries', if not given.
         subsets: named controls, each a labelling with the classes that it is confined to.
+        arithmetic: labelling → another: images are asked for with a class of the one changed, that of the other kept.
         protocol: of explicit judgements, `plain` or `revisited` (see `retrieval.judged_metrics`).
 
     Raises:
@@ -112,6 +113,7 @@ class Cell:
     seeds: Sequence[Store] = ()
     support: str | None = None
     subsets: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    arithmetic: Mapping[str, str] = field(default_factory=dict)
     protocol: str = "plain"
     _items: dict[str, Items] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -140,6 +142,22 @@ class Cell:
                         f"controls.subsets.{name}: the queries have no {labelling} {', '.join(strangers)}; they have "
                         f"{', '.join(sorted(known)) or 'no such labelling'}"
                     )
+
+        images = self.items(f"image/{self.query}")
+        labels = images.labels if images else {}
+        for changed, kept in self.arithmetic.items():
+            if lacking := [name for name in (changed, kept) if name not in labels]:
+                raise EvaluationError(
+                    f"controls.arithmetic.{changed}: image/{self.query} of {self.native.path} has no labelling "
+                    f"{', '.join(lacking)}; it has {', '.join(labels) or 'none'}"
+                )
+            prompts = self.items(CLASSES)
+            named = prompts.labels.get(changed, []) if prompts else labels[changed]
+            if silent := sorted(set(labels[changed]) - set(named) - {""}):
+                raise EvaluationError(
+                    f"controls.arithmetic.{changed}: {CLASSES} of {self.native.path} has no prompt of {changed} "
+                    f"{', '.join(silent)}, whose text is to be added or taken off"
+                )
 
     def _classes(self, labelling: str) -> set[str]:
         """Classes of the queries by a labelling."""

@@ -48,16 +48,22 @@ def classified(
         yield from _by_means(cell, rivals, labelling, shots, draws, seed)
 
 
-def _by_prompts(cell: Cell, rivals: Rivals, images: Items, labelling: str) -> Iterator[Classified]:
+def class_prompts(cell: Cell, labelling: str) -> Items | None:
+    """The prompts that stand for a labelling's classes; None where it has none."""
     prompts = cell.items(CLASSES)
     if prompts is None or labelling not in prompts.labels:
-        return
+        return None
     every = prompts.where(prompts.labels[labelling].astype(bool))
     if not len(every):
-        return
+        return None
     anchors = every.without(cell.set_aside(CLASSES))
-    if set(anchors.labels[labelling]) != set(every.labels[labelling]):
-        anchors = every
+    return anchors if set(anchors.labels[labelling]) == set(every.labels[labelling]) else every
+
+
+def _by_prompts(cell: Cell, rivals: Rivals, images: Items, labelling: str) -> Iterator[Classified]:
+    anchors = class_prompts(cell, labelling)
+    if anchors is None:
+        return
     pairs = [
         ("image-text", images, anchors),
         ("oti-text", cell.inverted(images, f"image/{cell.query}"), anchors),
@@ -66,7 +72,7 @@ def _by_prompts(cell: Cell, rivals: Rivals, images: Items, labelling: str) -> It
     ]
     for task, queries, texts in pairs:
         if queries is not None and texts is not None:
-            yield Classified(task, labelling, _correct(queries, queries.labels[labelling], texts, labelling))
+            yield Classified(task, labelling, correct(queries, queries.labels[labelling], texts, labelling))
 
 
 def _by_means(
@@ -94,8 +100,8 @@ def _by_means(
     strangers = int((known != labels).sum())
     for task, rows in chosen.items():
         for name, queries, means_of in variants:
-            correct = [_correct(queries, known, means_of.where(few), labelling) for few in rows]
-            yield Classified(task + name, labelling, pd.concat(correct, axis=1).mean(axis=1), strangers)
+            outcomes = [correct(queries, known, means_of.where(few), labelling) for few in rows]
+            yield Classified(task + name, labelling, pd.concat(outcomes, axis=1).mean(axis=1), strangers)
 
 
 def _support(cell: Cell) -> Items | None:
@@ -103,8 +109,8 @@ def _support(cell: Cell) -> Items | None:
     return cell.items(f"image/{split}") if split else None
 
 
-def _correct(queries: Items, labels: np.ndarray, anchors: Items, labelling: str) -> pd.Series:
+def correct(queries: Items, labels: np.ndarray, anchors: Items, labelling: str) -> pd.Series:
     """1 or 0 by image id: whether the nearest class mean of the anchors is that of `labels` `(n,)`; NaN without one."""
     prototypes, classes = classification.class_prototypes(anchors.features, anchors.labels[labelling])
-    correct = classification.zero_shot(queries.features, labels, prototypes, classes)["correct"]
-    return pd.Series(correct.to_numpy(float, na_value=np.nan), index=queries.ids)
+    found = classification.zero_shot(queries.features, labels, prototypes, classes)["correct"]
+    return pd.Series(found.to_numpy(float, na_value=np.nan), index=queries.ids)

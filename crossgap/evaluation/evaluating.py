@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap import retrieval, significance
-from crossgap.evaluation import measures
+from crossgap.evaluation import measures, transforming
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.classifying import Classified, classified
 from crossgap.evaluation.clouds import clouds as cloud_points
@@ -17,6 +17,7 @@ from crossgap.evaluation.clustered import clusterings
 from crossgap.evaluation.comparing import compared
 from crossgap.evaluation.corrected import rivals
 from crossgap.evaluation.curves import DIGITS, best, over_steps, tokens_of
+from crossgap.evaluation.shifting import over_shifts
 from crossgap.evaluation.similar import similar
 from crossgap.evaluation.tasks import PER_QUERY, Task, comparisons, tasks
 
@@ -45,6 +46,9 @@ class Evaluation:
         curves: the means of `steps`, with the `loss` at the step and the native queries' mAP as `baseline`.
         similarities, histograms: of matching and of other pairs, as of `similar.similar`.
         seeds: mAP with inverted queries by every seed: `task`, `relevance`, `seed`, `mAP`.
+        shifts: tasks with both clouds moved along the gap vector, as of `shifting.over_shifts`.
+        spectrum: how the variance of either modality spreads, as of `measures.spectrum`.
+        arithmetic: scores of text-driven arithmetic over λ, as of `transforming.over_scales`.
         set_aside: the items whose loss was not finite, by `inversion`, `group` and `id`. They are left out of every
             task that is compared with that inversion, of the native baseline too.
     """
@@ -60,6 +64,9 @@ class Evaluation:
     similarities: pd.DataFrame
     histograms: pd.DataFrame
     seeds: pd.DataFrame
+    shifts: pd.DataFrame
+    spectrum: pd.DataFrame
+    arithmetic: pd.DataFrame
     set_aside: pd.DataFrame
 
 
@@ -100,7 +107,8 @@ def evaluate(
     seeds = over_seeds(cell, tables, device)
     metrics = _retrieval(tables) | _classification(classes) | best(cell, curves) | measures.gap(cell, seed)
     metrics |= clusterings(cell, fitted, seed) | _similarity(cell, measured) | _spread(seeds)
-    metrics |= measures.ceiling(cell) | measures.counts(cell)
+    scores = transforming.over_scales(cell, seed, resamples)
+    metrics |= transforming.metrics(scores) | measures.ceiling(cell) | measures.counts(cell)
     queries = pd.concat(tables.values(), ignore_index=True) if tables else pd.DataFrame()
     return Evaluation(
         metrics={name: round(value, DIGITS) for name, value in metrics.items() if not np.isnan(value)},
@@ -114,6 +122,9 @@ def evaluate(
         similarities=measured.round(DIGITS),
         histograms=histograms.round(DIGITS),
         seeds=seeds.round(DIGITS),
+        shifts=over_shifts(cell, device).round(DIGITS),
+        spectrum=measures.spectrum(cell).round(DIGITS),
+        arithmetic=scores.round(DIGITS),
         set_aside=measures.set_aside(cell),
     )
 

@@ -2,27 +2,64 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
 from crossgap.datasets.world_captions import UNSAID, recall_ceiling
-from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell
-from crossgap.gap import gap_metrics
+from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell, Items
+from crossgap.gap import explained_variance, gap_metrics
+
+COMPONENTS = 256  # of the spectrum, at most
 
 
-def gap(cell: Cell, seed: int) -> dict[str, float]:
-    """The gap between query images and their first captions; without captions, the class prompts."""
+class Sides(NamedTuple):
+    """What the gap is measured between; with `paired`, row i of both belongs together."""
+
+    images: Items
+    texts: Items
+    paired: bool
+
+
+def sides(cell: Cell) -> Sides | None:
+    """The query images that have captions, and their first ones; without captions, all of them and the class prompts.
+
+    None where the cell has no images or no texts.
+    """
     images, captions = cell.items(f"image/{cell.query}"), cell.items(f"text/{cell.query}")
     paired = captions is not None and captions.captions
     texts = captions if captions is not None else cell.items(CLASSES)
     if images is None or texts is None:
-        return {}
+        return None
     if paired:
         texts = texts.where(texts.ranks == 0)
         index = pd.Index(texts.groups).get_indexer(images.groups)
         images, texts = images.where(index >= 0), texts.where(index[index >= 0])
+    return Sides(images, texts, paired)
+
+
+def gap(cell: Cell, seed: int) -> dict[str, float]:
+    """Every measure of the gap between the cell's `sides`."""
+    found = sides(cell)
+    if found is None:
+        return {}
+    images, texts, paired = found
     measures = gap_metrics(images.features, texts.features, paired=paired, seed=seed)
     return {f"gap/{name}": value for name, value in measures.items()}
+
+
+def spectrum(cell: Cell) -> pd.DataFrame:
+    """How the variance of the cell's `sides` spreads: `modality`, `component`, from 1, `explained`, the share of the
+    variance that the components up to this one have. No rows for features that are one point."""
+    found = sides(cell)
+    frames = [pd.DataFrame(columns=["modality", "component", "explained"])]
+    for modality, items in zip(INVERSIONS, found[:2] if found else (), strict=False):
+        shares = explained_variance(items.features)[:COMPONENTS]
+        if not np.isnan(shares).any():
+            columns = {"component": np.arange(1, len(shares) + 1), "explained": shares.cumsum()}
+            frames.append(pd.DataFrame({"modality": modality, **columns}))
+    return pd.concat(frames[1:] or frames, ignore_index=True)
 
 
 def ceiling(cell: Cell) -> dict[str, float]:

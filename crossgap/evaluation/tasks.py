@@ -82,11 +82,17 @@ def tasks(cell: Cell, rivals: Rivals) -> Iterator[Task]:
         yield from _corrected(
             rivals, comparison.native, comparison.relevances, comparison.queries, comparison.gallery
         )
+    for task in across(cell):
+        yield task
+        yield from _corrected(rivals, task.name, [BY_GROUP], task.queries, task.gallery)
+
+
+def across(cell: Cell) -> Iterator[Task]:
+    """The retrievals across the modalities, with native features."""
     images, captions = cell.items(f"image/{cell.query}"), cell.items(f"text/{cell.query}")
     if images and captions and captions.captions:
-        for name, queries, gallery in (("text-image", captions, images), ("image-text", images, captions)):
-            yield Task(name, BY_GROUP, queries, gallery)
-            yield from _corrected(rivals, name, [BY_GROUP], queries, gallery)
+        yield Task("text-image", BY_GROUP, captions, images)
+        yield Task("image-text", BY_GROUP, images, captions)
 
 
 def comparisons(cell: Cell) -> Iterator[Comparison]:

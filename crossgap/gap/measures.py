@@ -1,18 +1,20 @@
 """How far apart two clouds of unit features are, as the contrastive-gap paper measures it.
 
-Source of all definitions: It's Not a Modality Gap (arXiv 2405.18570); uniformity and alignment go back to
-Wang and Isola (ICML 2020). Rows are normalised here and all sums are in float64.
+Source of the definitions, where none is named: It's Not a Modality Gap (arXiv 2405.18570); uniformity and alignment
+go back to Wang and Isola (ICML 2020). Rows are normalised here and all sums are in float64.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
 from crossgap.arrays import check_widths, unit_rows
+from crossgap.gap.spectrum import ONE_POINT, effective_rank
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features
@@ -28,12 +30,13 @@ def gap_metrics(
     Args:
         image_features: `(n, d)`, NumPy or torch.
         text_features: `(m, d)`; with `paired`, row i is a text of image i and m = n.
-        paired: False leaves `alignment` out, which needs matching pairs.
+        paired: False leaves out what needs matching pairs.
         seed: of the split behind `linear_separability`.
 
     Returns:
-        `centroid_distance`, `linear_separability`, `uniformity_image`, `uniformity_text` and, if paired,
-        `alignment`.
+        `centroid_distance`, `linear_separability`, and by modality `uniformity_image`, `uniformity_text`,
+        `effective_rank_image` and `effective_rank_text`; if paired, `alignment`, `matching_distance`,
+        `cross_uniformity` and `relative_modality_gap`.
 
     Raises:
         TypeError, ValueError: features that cannot be used, or `paired` with different row counts.
@@ -46,12 +49,20 @@ def gap_metrics(
         "linear_separability": linear_separability(images, texts, seed),
         "uniformity_image": uniformity(images),
         "uniformity_text": uniformity(texts),
+        "effective_rank_image": effective_rank(images),
+        "effective_rank_text": effective_rank(texts),
     }
-    return metrics | ({"alignment": alignment(images, texts)} if paired else {})
+    if paired:
+        of_pairs = (alignment, matching_distance, cross_uniformity, relative_modality_gap)
+        metrics |= {measure.__name__: measure(images, texts) for measure in of_pairs}
+    return metrics
 
 
 def centroid_distance(x: Features, y: Features) -> float:
-    """‖mean x − mean y‖₂ of the unit rows of `x` `(n, d)` and `y` `(m, d)`: from 0 to 2."""
+    """‖mean x − mean y‖₂ of the unit rows of `x` `(n, d)` and `y` `(m, d)`: from 0 to 2.
+
+    Two Effects, One Trigger (arXiv 2404.07983) calls it L2M.
+    """
     x, y = _unit_pair(x, y)
     return float(np.linalg.norm(x.mean(axis=0) - y.mean(axis=0)))
 
@@ -65,16 +76,32 @@ def uniformity(x: Features) -> float:
     if len(x) < 2:
         raise ValueError("uniformity of 1 row: it is a mean over pairs, give at least 2")
     total = 0.0
-    starts = range(0, len(x), BLOCK)
-    for start in tqdm(starts, desc="uniformity", unit="block", delay=2, leave=False, disable=None):
+    for start in _blocks(len(x), "uniformity"):
         block = x[start : start + BLOCK]
-        # ‖a − b‖² = 2 − 2a·b for unit rows; the block's own square counts its upper triangle.
-        kernel = block @ x[start:].T
-        kernel -= 1
-        kernel *= 4
-        np.exp(kernel, out=kernel)
+        kernel = _kernel(block, x[start:])
+        # The block's own square counts its upper triangle.
         total += np.triu(kernel[:, : len(block)], k=1).sum() + kernel[:, len(block) :].sum()
     return math.log(total / (len(x) * (len(x) - 1) / 2))
+
+
+def cross_uniformity(x: Features, y: Features) -> float:
+    """log mean_{j≠k} exp(−2‖x_j − y_k‖²) over the unit rows that don't match, `x` and `y` both `(n, d)`.
+
+    From −8, all of `x` opposite to all of `y`, to 0, all at one point. Exact, in blocks as `uniformity`.
+    """
+    x, y = _unit_pair(x, y)
+    _check_paired(x, y, ("x", "y"))
+    if len(x) < 2:
+        raise ValueError(
+            "cross uniformity of 1 pair: it is a mean over rows that don't match, give at least 2"
+        )
+    total = 0.0
+    for start in _blocks(len(x), "cross uniformity"):
+        kernel = _kernel(x[start : start + BLOCK], y)
+        rows = np.arange(len(kernel))
+        kernel[rows, start + rows] = 0
+        total += kernel.sum()
+    return math.log(total / (len(x) * (len(x) - 1)))
 
 
 def alignment(x: Features, y: Features) -> float:
@@ -82,6 +109,40 @@ def alignment(x: Features, y: Features) -> float:
     x, y = _unit_pair(x, y)
     _check_paired(x, y, ("x", "y"))
     return float(np.square(x - y).sum(axis=1).mean())
+
+
+def matching_distance(x: Features, y: Features) -> float:
+    """mean_j ‖x_j − y_j‖₂ of matching unit rows of `x` and `y`, both `(n, d)`: from 0 to 2.
+
+    L2I of Two Effects, One Trigger (arXiv 2404.07983).
+    """
+    x, y = _unit_pair(x, y)
+    _check_paired(x, y, ("x", "y"))
+    return float(np.linalg.norm(x - y, axis=1).mean())
+
+
+def relative_modality_gap(x: Features, y: Features) -> float:
+    """How far matching pairs are apart beside how far apart rows of one modality are: from 0 to 1.
+
+    With the dissimilarity (1 − cos)/2, from 0 to 1: M / (M + (X + Y)/2), where M is the mean over matching rows of
+    `x` and `y`, both `(n, d)`, and X, Y are the means over all pairs of different rows inside `x` and inside `y`.
+    0: pairs coincide; ½: they are as far apart as any two rows of one modality; 1: each modality is one point.
+    NaN where all rows of both are one point.
+
+    The relative modality gap of Two Effects, One Trigger (Schrodi et al., ICLR 2025, arXiv 2404.07983), as its code
+    computes it where every image has one text.
+    """
+    x, y = _unit_pair(x, y)
+    _check_paired(x, y, ("x", "y"))
+    if len(x) < 2:
+        raise ValueError(
+            "relative modality gap of 1 pair: it needs pairs inside a modality, give at least 2 rows"
+        )
+    matching = np.square(x - y).sum(axis=1).mean() / 4  # ‖a − b‖² = 2 − 2a·b for unit rows
+    inside = (_dissimilarity_inside(x) + _dissimilarity_inside(y)) / 2
+    if matching + inside <= ONE_POINT**2:
+        return math.nan
+    return float(matching / (matching + inside))
 
 
 def linear_separability(x: Features, y: Features, seed: int = 0) -> float:
@@ -113,6 +174,27 @@ def linear_separability(x: Features, y: Features, seed: int = 0) -> float:
     return float(LogisticRegression(max_iter=1000).fit(train, train_sides).score(test, test_sides))
 
 
+def _dissimilarity_inside(x: np.ndarray) -> float:
+    """Mean of (1 − cos)/2 over all pairs of different unit rows of `x` `(n, d)`, in closed form.
+
+    The squared distances of all ordered pairs sum to 2n times those to the mean.
+    """
+    return float(np.square(x - x.mean(axis=0)).sum() / (2 * (len(x) - 1)))
+
+
+def _blocks(count: int, name: str) -> Iterable[int]:
+    """Where blocks of rows start."""
+    return tqdm(range(0, count, BLOCK), desc=name, unit="block", delay=2, leave=False, disable=None)
+
+
+def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """exp(−2‖x_j − y_k‖²) of unit rows, `(n, m)`: ‖a − b‖² = 2 − 2a·b."""
+    kernel = x @ y.T
+    kernel -= 1
+    kernel *= 4
+    return np.exp(kernel, out=kernel)
+
+
 def _unit_pair(
     x: Features, y: Features, names: tuple[str, str] = ("x", "y")
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -126,5 +208,5 @@ def _check_paired(x: np.ndarray, y: np.ndarray, names: tuple[str, str]) -> None:
         raise ValueError(
             f"{names[0]} has {len(x)} rows and {names[1]} {len(y)}, which cannot be pairs: "
             "repeat or pick rows so that row i of both belongs together, "
-            "or leave alignment out (gap_metrics: paired=False)"
+            "or leave out what needs pairs (gap_metrics: paired=False)"
         )

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint, judgements, store
+from crossgap.datasets import simat
 from crossgap.importing.files import ARRAYS, Assignment, FeatureImportError
 from crossgap.manifest import CLASSES, LABEL, RESERVED, VOCABULARIES
+from crossgap.transformations import Transformations
 
 
 def import_features(
@@ -22,6 +24,7 @@ def import_features(
     dataset: str,
     note: str = "",
     judged: str | Path | None = None,
+    simat_tables: str | Path | None = None,
     scratch: str | Path,
 ) -> store.Store:
     """Write the feature store at `path` from arrays.
@@ -31,9 +34,10 @@ def import_features(
 
     Args:
         judged: a file of explicit judgements, as `judgements.read_file` takes it.
+        simat_tables: SIMAT's folder simat_db: what is asked of the images, its regions.
 
     Raises:
-        DatasetError: judgements that can't be used.
+        DatasetError: judgements or tables of SIMAT that can't be used.
         FeatureImportError: files, keys or values that can't be used: lengths or widths that differ, NaN, ids given
             twice, a caption of an image that isn't there, class prompts without a class.
     """
@@ -50,6 +54,7 @@ def import_features(
         items = [columns["id"] for name, columns in groups.items() if name.partition("/")[2] not in RESERVED]
         ids = [name for names in items for name in names]
         table = judgements.validate(judgements.read_file(judged), ids, ids)
+    asked = None if simat_tables is None else _asked(Path(simat_tables), groups)
     hashes = {
         file: fingerprint.sha256_of_files([file])
         for file in dict.fromkeys(f for a in assignments for f in a.files)
@@ -59,9 +64,12 @@ def import_features(
         for a in assignments
         for file in a.files
     ]
-    if judged is not None:
-        digest = fingerprint.sha256_of_files([Path(judged)])
-        sources.append({"array": "judgements", "file": Path(judged).name, "key": None, "sha256": digest})
+    whole = [("judgements", Path(judged))] if judged is not None else []
+    if simat_tables is not None:
+        whole += [("transformations", file) for file in simat.sources(Path(simat_tables))]
+    for array, file in whole:
+        digest = fingerprint.sha256_of_files([file])
+        sources.append({"array": array, "file": file.name, "key": None, "sha256": digest})
     provenance: dict[str, Any] = {
         "backbone": backbone,
         "dataset": dataset,
@@ -76,6 +84,8 @@ def import_features(
             writer.add(name, columns, _blocks(arrays))
         if table is not None:
             writer.add_judgements(table)
+        if asked is not None:
+            writer.add_transformations(asked)
     return store.open_store(path)
 
 
@@ -127,6 +137,28 @@ def _complete(name: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray
         if column in out:
             _check_finite(f"{name}:{column}", out[column], out["id"])
     return out
+
+
+def _asked(folder: Path, groups: dict[str, dict[str, np.ndarray]]) -> Transformations:
+    """SIMAT's transformations, of the images that are its regions and the class prompts that are its words."""
+    images = [columns["id"] for name, columns in groups.items() if name.startswith("image/")]
+    prompts = groups.get(f"text/{CLASSES}", {})
+    words = prompts.get(LABEL + simat.LABELLING)
+    if len(images) != 1 or words is None:
+        raise FeatureImportError(
+            "SIMAT needs its regions and its words, encoded bare: give image/test, image/test:id (region_id), "
+            f"text/{CLASSES} and text/{CLASSES}:{LABEL}{simat.LABELLING}, and no other images"
+        )
+    known = simat.regions(folder)
+    if other := sorted(set(images[0]) ^ set(known)):
+        raise FeatureImportError(
+            f"image:id: {len(other)} ids are in one of the features and SIMAT's {simat.TRIPLETS} alone, such as "
+            f"{other[0]!r}: the gallery is all of its {len(known)} regions by their region_id, and nothing else"
+        )
+    texts = dict(zip(words, prompts["id"], strict=True))
+    if len(texts) < len(words):
+        raise FeatureImportError(f"text/{CLASSES}: a word is there twice: give each of SIMAT's words once")
+    return simat.of_items(simat.transformations(folder, known), images[0], texts)
 
 
 def _ranks(name: str, given: np.ndarray, columns: dict[str, np.ndarray]) -> np.ndarray:

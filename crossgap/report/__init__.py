@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from crossgap.report.cell import Cell
+from crossgap.report.idealised import Experiment
 from crossgap.report.page import render
+from crossgap.report.trainings import Training
 
-__all__ = ["Cell", "render"]
+__all__ = ["Cell", "Experiment", "Training", "render"]

@@ -28,6 +28,9 @@ class Cell:
         similarities: of matching and of other pairs: `similarities.COLUMNS`.
         histograms: of these pairs: `similarities.HISTOGRAMS`.
         seeds: mAP by the seed of an inversion: task, relevance, seed, mAP.
+        shifts: tasks with both clouds moved along the gap vector: `shifts.COLUMNS`.
+        spectrum: how the variance of a modality spreads: `shifts.SPECTRUM`.
+        arithmetic: text-driven arithmetic over λ: `arithmetic.COLUMNS`.
         published: the dataset's name in the published figures, where `dataset` isn't it.
         query, gallery: the splits that they come from.
     """
@@ -45,6 +48,9 @@ class Cell:
     similarities: DataFrame | None = None
     histograms: DataFrame | None = None
     seeds: DataFrame | None = None
+    shifts: DataFrame | None = None
+    spectrum: DataFrame | None = None
+    arithmetic: DataFrame | None = None
     published: str | None = None
     query: str | None = None
     gallery: str | None = None

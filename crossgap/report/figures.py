@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from crossgap.report.drawing import INK, LINES, MARKS, check_columns, drawing, plain, svg_of
 from crossgap.report.similarities import Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from pandas import DataFrame
 
-_MARKS = {"image": ("#d9772b", "o"), "text": ("#3b82c4", "^")}
 _OTHER_MARKS = (("#3f9d6b", "s"), ("#a86bc4", "D"))
-_LINES = (("#3f9d6b", "o"), ("#a86bc4", "s"), ("#d0587e", "^"), ("#2a97a8", "D"), ("#a8862a", "v"))
 _COLUMNS = 3  # of small multiples
 _MATCHING, _OTHER = "#3f9d6b", "#a86bc4"
-
-_INK = "#010203"  # stands for the colour of text and axes until it becomes `currentColor`
-_THEME = "<style>svg{color:#444}@media(prefers-color-scheme:dark){svg{color:#ccc}}</style>"
-_STYLE = {
-    "svg.hashsalt": "crossgap",
-    "svg.fonttype": "path",
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-}
 
 
 def clouds(points: DataFrame) -> str:
@@ -51,7 +28,7 @@ def clouds(points: DataFrame) -> str:
     """
     import numpy as np
 
-    _check_columns("clouds", points, ("x", "y", "modality", "id"))
+    check_columns("clouds", points, ("x", "y", "modality", "id"))
     broken = points.loc[~np.isfinite(points[["x", "y"]].astype(float)).all(axis=1), "id"]
     if len(broken):
         raise ValueError(
@@ -59,27 +36,27 @@ def clouds(points: DataFrame) -> str:
             f"{broken.iloc[0]!r}; the features they come from need checking"
         )
 
-    with _drawing() as figure:
+    with drawing() as figure:
         figure.set_size_inches(6.4, 4.2)
         axes = figure.add_subplot()
         modalities = sorted(points["modality"].unique())
-        unknown = [name for name in modalities if name not in _MARKS]
-        marks = _MARKS | {name: _OTHER_MARKS[i % len(_OTHER_MARKS)] for i, name in enumerate(unknown)}
+        unknown = [name for name in modalities if name not in MARKS]
+        marks = MARKS | {name: _OTHER_MARKS[i % len(_OTHER_MARKS)] for i, name in enumerate(unknown)}
         xy = {name: points.loc[points["modality"] == name, ["x", "y"]].to_numpy(float) for name in modalities}
         for name in modalities:
             colour, marker = marks[name]
             # Points as pixels keep a page of hundreds of cells small; the legend's stay vectors.
             look = {"c": colour, "marker": marker, "linewidths": 0}
             axes.scatter(*xy[name].T, s=14, alpha=0.65, rasterized=True, **look)
-            axes.scatter([], [], s=24, label=_plain(f"{name} ({len(xy[name])})"), **look)
-        cross = {"marker": "x", "color": _INK, "markersize": 8, "markeredgewidth": 1.8, "linestyle": "none"}
+            axes.scatter([], [], s=24, label=plain(f"{name} ({len(xy[name])})"), **look)
+        cross = {"marker": "x", "color": INK, "markersize": 8, "markeredgewidth": 1.8, "linestyle": "none"}
         for name in modalities:
             axes.plot(*xy[name].mean(axis=0), **cross)
         axes.plot([], [], **cross, label="mean")
         axes.set(xlabel="first principal component", ylabel="second principal component")
         axes.set_aspect("equal", adjustable="datalim")
         figure.legend(loc="outside upper center", ncols=len(modalities) + 1, handletextpad=0.2)
-        return _svg(figure)
+        return svg_of(figure)
 
 
 def curves(points: DataFrame, length: str = "R", baseline: str = "image-image") -> str:
@@ -95,12 +72,12 @@ def curves(points: DataFrame, length: str = "R", baseline: str = "image-image") 
 
     Raises ValueError if a column is missing.
     """
-    _check_columns("curves", points, ("tokens", "relevance", "step", "loss", "mAP", "baseline"))
+    check_columns("curves", points, ("tokens", "relevance", "step", "loss", "mAP", "baseline"))
     tokens, relevances = sorted(points["tokens"].unique()), list(dict.fromkeys(points["relevance"]))
-    looks = {number: _LINES[i % len(_LINES)] for i, number in enumerate(tokens)}
+    looks = {number: LINES[i % len(LINES)] for i, number in enumerate(tokens)}
     columns = min(len(relevances) + 1, _COLUMNS)
     rows = math.ceil((len(relevances) + 1) / columns)
-    with _drawing() as figure:
+    with drawing() as figure:
         figure.set_size_inches(3 * columns, 2.1 * rows + 0.4)
         for place, relevance in enumerate([*relevances, None], start=1):
             axes = figure.add_subplot(rows, columns, place)
@@ -114,17 +91,17 @@ def curves(points: DataFrame, length: str = "R", baseline: str = "image-image") 
                     ring = {"marker": "o", "markersize": 9, "markerfacecolor": "none"}
                     axes.plot(*peak, color=colour, linestyle="none", **ring)
             if relevance is not None:
-                axes.axhline(100 * of["baseline"].iloc[0], color=_INK, linestyle="--", linewidth=1)
+                axes.axhline(100 * of["baseline"].iloc[0], color=INK, linestyle="--", linewidth=1)
             if place > len(relevances) + 1 - columns:
                 axes.set_xlabel("step")
-            axes.set_title("loss, 1 − cosine" if relevance is None else _plain(f"{relevance}, mAP in %"))
+            axes.set_title("loss, 1 − cosine" if relevance is None else plain(f"{relevance}, mAP in %"))
             _steps_axis(axes, sorted(points["step"].unique()))
         for number, (colour, marker) in looks.items():
             axes.plot([], [], color=colour, marker=marker, markersize=3.5, label=f"{length} = {number}")
-        axes.plot([], [], color=_INK, linestyle="--", linewidth=1, label=_plain(baseline))
+        axes.plot([], [], color=INK, linestyle="--", linewidth=1, label=plain(baseline))
         figure.get_layout_engine().set(h_pad=0.08)
         figure.legend(loc="outside upper left", ncols=len(tokens) + 1)
-        return _svg(figure)
+        return svg_of(figure)
 
 
 def histograms(columns: Mapping[str, Sequence[Panel]], length: str = "R") -> str:
@@ -138,7 +115,7 @@ def histograms(columns: Mapping[str, Sequence[Panel]], length: str = "R") -> str
         length: the letter that stands before a head that isn't empty.
     """
     rows = max(map(len, columns.values()))
-    with _drawing() as figure:
+    with drawing() as figure:
         figure.set_size_inches(max(4.2, 3 * len(columns)), 0.72 * rows + 0.9)
         grid = figure.subplots(rows, len(columns), sharex=True, squeeze=False)
         for axes in grid.flat:
@@ -157,7 +134,7 @@ def histograms(columns: Mapping[str, Sequence[Panel]], length: str = "R") -> str
         axes.plot([], [], color=_OTHER, linewidth=1.4, label="other pairs")
         figure.get_layout_engine().set(h_pad=0.03, w_pad=0.08)
         figure.legend(loc="outside upper left", ncols=2)
-        return _svg(figure)
+        return svg_of(figure)
 
 
 def _pairs_of(axes: Axes, panel: Panel) -> None:
@@ -173,7 +150,7 @@ def _pairs_of(axes: Axes, panel: Panel) -> None:
     axes.set_ylim(0, 1.3 * axes.get_ylim()[1])
     axes.spines["left"].set_visible(False)
     label = {"transform": axes.transAxes, "va": "top", "fontsize": 8}
-    axes.text(0, 1, _plain(panel.name), ha="left", **label)
+    axes.text(0, 1, plain(panel.name), ha="left", **label)
     axes.text(1, 1, f"overlap {panel.overlap}", ha="right", **label)
 
 
@@ -188,35 +165,4 @@ def _steps_axis(axes: Axes, steps: Sequence[int]) -> None:
     ticks = [steps[i] for i in shown]
     axes.set_xticks(ticks, [str(step) for step in ticks])
     axes.set_xticks([], minor=True)
-    axes.grid(axis="y", color=_INK, alpha=0.15, linewidth=0.6)
-
-
-def _check_columns(name: str, table: DataFrame, columns: Sequence[str]) -> None:
-    if missing := [column for column in columns if column not in table]:
-        raise ValueError(f"{name}: no column {', '.join(missing)}; expected {', '.join(columns)}")
-
-
-@contextmanager
-def _drawing() -> Iterator[Figure]:
-    """An empty figure in the report's style, whatever the user's."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # a user's matplotlibrc must not change the bytes
-        matplotlib.rcParams.update(_STYLE)
-        yield Figure(layout="constrained")
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    figure.savefig(buffer, format="svg", dpi=144, transparent=True, metadata=metadata)
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
-    return svg.replace(">", ">" + _THEME, 1)
-
-
-def _plain(text: str) -> str:
-    """Text that matplotlib must not take for mathematics."""
-    return text.replace("$", r"\$")
+    axes.grid(axis="y", color=INK, alpha=0.15, linewidth=0.6)

@@ -9,13 +9,18 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from crossgap.report import methods, pictures, tables
+from crossgap.report.arithmetic import HEADS, arithmetic, published_scores
 from crossgap.report.boards import Section, sections
 from crossgap.report.cell import Cell
+from crossgap.report.idealised import Experiment
+from crossgap.report.idealised import view as experiment_view
 from crossgap.report.published import beside
 from crossgap.report.seeds import spreads
 from crossgap.report.similarities import similarities
 from crossgap.report.sources import cited, corrections
 from crossgap.report.tables import MISSING, under, words
+from crossgap.report.trainings import Training
+from crossgap.report.trainings import view as trainings_view
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -29,7 +34,27 @@ GAP = {
     ),
     "uniformity_image": ("uniformity, images", "0: all at one point; the lower, the more spread out"),
     "uniformity_text": ("uniformity, texts", "0: all at one point; the lower, the more spread out"),
+    "effective_rank_image": (
+        "effective rank, images",
+        "over how many principal components the variance spreads",
+    ),
+    "effective_rank_text": (
+        "effective rank, texts",
+        "over how many principal components the variance spreads",
+    ),
     "alignment": ("alignment", "mean squared distance of matching pairs; 0: they coincide"),
+    "matching_distance": (
+        "matching distance",
+        "mean distance of matching pairs; 0: they coincide; at most 2",
+    ),
+    "cross_uniformity": (
+        "cross uniformity",
+        "pairs that don’t match; 0: all at one point; the lower, the further apart; at least −8",
+    ),
+    "relative_modality_gap": (
+        "relative modality gap",
+        "0: matching pairs coincide; 0.5: as far apart as two of one modality; 1: each modality one point",
+    ),
 }
 METRIC_NAMES = {
     "v_measure": "V-measure",
@@ -38,7 +63,12 @@ METRIC_NAMES = {
 }
 
 
-def render(cells: Sequence[Cell], published: DataFrame | None = None) -> str:
+def render(
+    cells: Sequence[Cell],
+    published: DataFrame | None = None,
+    experiments: Sequence[Experiment] = (),
+    trainings: Sequence[Training] = (),
+) -> str:
     """The report on `cells`, in their order: one HTML file that loads nothing from elsewhere.
 
     Equal cells give equal text. What a cell lacks is left out or shown as "–"; a metric the page has no table for is
@@ -46,6 +76,8 @@ def render(cells: Sequence[Cell], published: DataFrame | None = None) -> str:
 
     Args:
         published: figures to stand beside the measured ones: `published.COLUMNS`.
+        experiments: idealised ones, which are of no cell.
+        trainings: of the backbones that were fine-tuned.
 
     Raises ValueError if there are no cells, two are of the same backbone and dataset, a table lacks a column or names
     a family of comparisons that there isn't, or a point of a cloud has no finite coordinates.
@@ -63,11 +95,19 @@ def render(cells: Sequence[Cell], published: DataFrame | None = None) -> str:
             views.append(_view(cell, anchor, published))
         except ValueError as error:
             raise ValueError(f"cell {cell.name}: {error}") from None
+    idealised = []
+    for experiment in experiments:
+        try:
+            idealised.append(experiment_view(experiment))
+        except ValueError as error:
+            raise ValueError(f"idealised experiment {experiment.name}: {error}") from None
     return (
         _environment()
         .get_template("page.html.j2")
         .render(
             cells=views,
+            experiments=idealised,
+            trainings=trainings_view(trainings, cells, published),
             gap_names={key: name for cell in cells for key, name, _, _ in _gap(cell)},
             summaries=_summaries(views) if len(views) > 1 else [],
             anywhere={name for view in views for name, value in view.items() if value}
@@ -84,7 +124,7 @@ def _environment() -> Environment:
     found = FunctionLoader(lambda name: files("crossgap.report").joinpath(name).read_text("utf-8"))
     options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     environment = Environment(loader=found, autoescape=True, **options)
-    environment.globals |= {"missing": MISSING, "metric_names": METRIC_NAMES}
+    environment.globals |= {"missing": MISSING, "metric_names": METRIC_NAMES, "arithmetic_heads": HEADS}
     environment.filters |= {"cited": cited, "plain": _plain}
     return environment
 
@@ -102,6 +142,8 @@ def _view(cell: Cell, anchor: str, published: DataFrame | None) -> dict[str, Any
         shown |= {key for key in metrics if re.fullmatch("snapshots/.+/best_(step|mAP)", key)}
     if spread:
         shown |= {key for key in metrics if re.fullmatch("seeds/.+/mAP_(mean|std)", key)}
+    asked = arithmetic(cell)
+    shown |= asked.keys if asked else set()
     fitted, not_fitted = corrections(cell)
     return {
         "anchor": anchor,
@@ -118,6 +160,10 @@ def _view(cell: Cell, anchor: str, published: DataFrame | None) -> dict[str, Any
         "spread": spread,
         "gap": _gap(cell) if under(metrics, "gap/") else [],
         "gap_values": {key: value for key, _, value, _ in _gap(cell)},
+        "shift": pictures.shift(cell),
+        "spectrum": pictures.spectrum(cell),
+        "arithmetic": pictures.arithmetic(asked),
+        "published_arithmetic": [] if published is None else published_scores(cell, published),
         "losses": [(_inversion(key), tables.decimal(losses[key], 4)) for key in losses],
         "counts": [(_plain(key), tables.count(value)) for key, value in under(metrics, "items/").items()],
         "truncation_counted": any(key.startswith("items/") and "truncated" in key for key in metrics),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,9 @@ from PIL import Image
 
 from crossgap import classification
 from crossgap.datasets import world
+from crossgap.datasets.hashing import hashed
 from crossgap.retrieval import retrieval_metrics
+from crossgap.training.augment import augmentation, slip_head, two_views
 from crossgap.training.batches import batch
 from crossgap.training.bpe import learn_merges, write_merges
 from crossgap.training.recipe import Recipe
@@ -34,18 +37,30 @@ MEAN = STD = 0.5
 _VOCABULARY_IMAGES = 4000
 
 
-def train(recipe: Recipe, folder: Path, progress: bool = True) -> list[float]:
-    """Train the backbone and write it to a folder in open_clip's local-dir format. Gives the loss of each step.
+def train(
+    recipe: Recipe,
+    folder: Path,
+    checkpoint: Path,
+    *,
+    log: Callable[[dict[str, float]], None] | None = None,
+    save_seconds: float = 60,
+) -> list[float]:
+    """Train the backbone and write it to a folder in open_clip's local-dir format. Gives the curve of the loss.
 
     The global state of torch (generator, threads) is left as it was.
+
+    Args:
+        checkpoint: file that a killed training goes on from, of this recipe alone; removed once the backbone is
+            written.
+        log, save_seconds: as of `trainer.fit`.
     """
     import open_clip
     import torch
     from safetensors.torch import save_file
     from torch.nn.functional import normalize
-    from tqdm import tqdm
 
     from crossgap.backbones.loading import load_tokenizer
+    from crossgap.training.trainer import Learner, fit
 
     contrastive = open_clip.ClipLoss()
 
@@ -56,31 +71,50 @@ def train(recipe: Recipe, folder: Path, progress: bool = True) -> list[float]:
     torch.set_num_threads(recipe.threads)
     try:
         model, heads = _initial(recipe, config)
-        optimizer, schedule = _optimizer(recipe, [*model.parameters(), *heads.parameters()])
-        losses: list[float] = []
-        bar = tqdm(range(recipe.steps), desc="nano", unit="step", disable=not progress)
-        for step in bar:
+
+        def gradients(step: int) -> dict[str, float]:
             pairs = batch(recipe, step)
             images = model.encode_image(to_tensor(pairs.images))
             texts = text_features(model, tokenizer(pairs.texts))
             scale = model.logit_scale.exp()
             loss = contrastive(normalize(images, dim=-1), normalize(texts, dim=-1), scale)
-            losses.append(loss.item())
-            bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
+            values = {"loss": loss.item()}
             if step < recipe.naming_steps:
                 naming = _naming(heads[0](images), pairs.scenes) + _naming(heads[1](texts), pairs.mentions)
                 loss = loss + recipe.naming_weight * (1 - step / recipe.naming_steps) * naming
-            optimizer.zero_grad()
+            if recipe.intra_modal:
+                term = _intra_modal(recipe, model, heads[2], pairs.images, step)
+                loss, values["slip"] = loss + recipe.intra_modal.weight * term, term.item()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_grad_norm)
-            optimizer.step()
-            schedule.step()
-            with torch.no_grad():
-                model.logit_scale.clamp_(0, math.log(recipe.max_logit_scale))
+            return values
+
+        @torch.no_grad()
+        def clamp() -> None:
+            model.logit_scale.clamp_(0, math.log(recipe.max_logit_scale))
+
+        curves = fit(
+            Learner(
+                torch.nn.ModuleDict({"model": model, "heads": heads}),
+                _optimizer(recipe, [*model.parameters(), *heads.parameters()]),
+                gradients,
+                rate=lambda step: min(
+                    (step + 1) / recipe.warmup, 0.5 + 0.5 * math.cos(math.pi * step / recipe.steps)
+                ),
+                clip_grad_norm=recipe.clip_grad_norm,
+                clipped=list(model.parameters()),
+                after=clamp,
+            ),
+            recipe.steps,
+            checkpoint,
+            log=log,
+            save_seconds=save_seconds,
+            label=folder.name,
+        )
     finally:
         torch.set_num_threads(threads)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
-    return losses
+    checkpoint.unlink()
+    return [row["loss"] for row in curves]
 
 
 def _initial(recipe: Recipe, config: dict[str, Any]) -> tuple[open_clip.CLIP, torch.nn.ModuleList]:
@@ -93,9 +127,33 @@ def _initial(recipe: Recipe, config: dict[str, Any]) -> tuple[open_clip.CLIP, to
         model = open_clip.CLIP(**config, init_logit_scale=math.log(recipe.logit_scale))
         names = sum(len(values) for values in world.FACTORS.values())
         heads = torch.nn.ModuleList(torch.nn.Linear(config["embed_dim"], names) for _ in range(2))
+        if recipe.intra_modal:
+            width = config["vision_cfg"]["width"]
+            heads.append(slip_head(width, recipe.intra_modal.hidden, recipe.intra_modal.width))
     with torch.no_grad():
         model.visual.positional_embedding.mul_(recipe.position_gain)
     return model, heads
+
+
+def _intra_modal(
+    recipe: Recipe, model: open_clip.CLIP, head: torch.nn.Module, images: np.ndarray, step: int
+) -> torch.Tensor:
+    """SLIP's term over two views of the first images `(n, 32, 32, 3)` of a batch."""
+    import torch
+    from torch.nn.functional import normalize
+
+    from crossgap import losses
+    from crossgap.backbones.backbone import without_projection
+
+    term = recipe.intra_modal
+    view = augmentation(term.augment, world.SIDE, [MEAN] * 3, [STD] * 3)
+    keys = hashed(recipe.seed, "views", step, np.arange(term.images)).tolist()
+    pixels = torch.from_numpy(np.ascontiguousarray(images[: term.images].transpose(0, 3, 1, 2)))
+    views = [two_views(view, image, key) for image, key in zip(pixels, keys, strict=True)]
+    stacked = torch.cat([torch.stack(side) for side in zip(*views, strict=True)])
+    with without_projection(model.visual, "proj"):
+        features = normalize(head(model.encode_image(stacked)), dim=-1)
+    return losses.slip(*features.chunk(2), term.temperature)
 
 
 def _naming(logits: torch.Tensor, scenes: np.ndarray) -> torch.Tensor:
@@ -152,7 +210,7 @@ def text_features(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
     return x[torch.arange(len(x)), last] @ model.text_projection
 
 
-def _optimizer(recipe: Recipe, parameters: list[torch.nn.Parameter]) -> tuple[Any, Any]:
+def _optimizer(recipe: Recipe, parameters: list[torch.nn.Parameter]) -> torch.optim.AdamW:
     import torch
 
     matrices = [parameter for parameter in parameters if parameter.ndim >= 2]
@@ -161,12 +219,7 @@ def _optimizer(recipe: Recipe, parameters: list[torch.nn.Parameter]) -> tuple[An
         {"params": matrices, "weight_decay": recipe.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=1e-6)
-
-    def rate(step: int) -> float:
-        return min((step + 1) / recipe.warmup, 0.5 + 0.5 * math.cos(math.pi * step / recipe.steps))
-
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    return torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=1e-6)
 
 
 def quality(folder: Path, seed: int, images: int = 400) -> dict[str, float]:

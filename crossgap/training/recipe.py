@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from crossgap.training.augment import Augment
+
 
 class Groups(BaseModel):
     """A part of the batch: groups of scenes that differ in some factors and share the others."""
@@ -18,6 +20,19 @@ class Groups(BaseModel):
     say: bool = Field(
         True, description="captions mention all that varies; else what the grammar has them say"
     )
+
+
+class IntraModal(BaseModel):
+    """SLIP's term (Mu et al. 2022): views of the same image are told from those of others, behind a head of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weight: float = Field(1.0, gt=0)
+    images: int = Field(64, ge=2, description="of each batch")
+    temperature: float = Field(0.1, gt=0)
+    hidden: int = Field(256, ge=1, description="width of the head's two hidden layers")
+    width: int = Field(128, ge=1, description="of the head's output")
+    augment: Augment = Augment()
 
 
 class Recipe(BaseModel):
@@ -40,6 +55,7 @@ class Recipe(BaseModel):
         0, ge=0, description="steps in which the loss of naming the factors fades to none"
     )
     naming_weight: float = Field(3.0, ge=0, description="of that loss at the first step")
+    intra_modal: IntraModal | None = None
     position_gain: float = Field(
         1.0, gt=0, description="on the initial position embedding of the image tower"
     )

@@ -473,7 +473,12 @@ def checked(folder: Path, backbones: dict[str, str], **run: object) -> subproces
     (example,) = list(params["backbones"].values())[:1]
     for name, model in backbones.items():
         params["backbones"][name] = {**example, "weights": {"model": model, "pretrained": "openai"}}
-    params["run"].update(backbones=list(backbones), seeds={"datasets": [], "methods": [], "seeds": []}, **run)
+    none = {"backbones": [], "datasets": []}
+    asked = {name: {"backbones": list(backbones), "datasets": datasets} for name, datasets in run.items()}
+    seeds, sweep = {**none, "methods": [], "seeds": []}, {**none, "tokens": []}
+    params["run"].update(backbones=list(backbones), oti=none, ovi=none, sweep=sweep, seeds=seeds)
+    params["run"].update(asked)
+    params["finetune"] = {}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     (folder / "data").mkdir(exist_ok=True)
     return subprocess.run(
@@ -493,7 +498,7 @@ def test_the_check_refuses_ovi_into_a_convolutional_tower(tmp_path) -> None:
         "check: params.yaml can't be used:",
         *(
             f"  run.ovi: not with the backbone {name!r} (model {model!r}): {towers.no_patches(kind)}; "
-            f"else take {name!r} out of run.backbones or set run.ovi to []"
+            f"else take {name!r} out of run.ovi.backbones"
             for name, model, kind in [("rn", "RN50", "ModifiedResNet"), ("next", "convnext_base", "ConvNeXt")]
         ),
     ]
@@ -507,10 +512,11 @@ def test_the_check_lets_pass_what_asks_for_no_inversion(tmp_path) -> None:
 
 
 def test_every_inversion_that_is_asked_for_is_judged() -> None:
-    asked = [("run.oti", "oti"), ("run.sweep.datasets", "oti"), ("run.ovi", "ovi")]
+    names = ["siglip", "xlm"]
+    asked = [("run.oti", "oti", names), ("run.sweep", "oti", names), ("run.ovi", "ovi", names)]
     with transformers_missing():
         lines = towers.refusals({"siglip": "ViT-B-16-SigLIP", "xlm": "xlm-roberta-base-ViT-B-32"}, asked)
-    assert [line.split(": ")[0] for line in lines] == ["run.oti", "run.sweep.datasets", "run.backbones"]
+    assert [line.split(": ")[0] for line in lines] == ["run.oti", "run.sweep", "run.backbones"]
     assert "'siglip' (model 'ViT-B-16-SigLIP')" in lines[0]
     assert lines[2].startswith(
         "run.backbones: 'xlm' can't be loaded: the text tower of 'xlm-roberta-base-ViT-B-32'"
@@ -520,7 +526,7 @@ def test_every_inversion_that_is_asked_for_is_judged() -> None:
 
 def test_image_only_models_are_left_out_of_inversions_and_not_refused() -> None:
     model = "timm:vit_base_patch14_dinov2.lvd142m"
-    asked = [("run.oti", "oti"), ("run.ovi", "ovi")]
+    asked = [("run.oti", "oti", ["dino"]), ("run.ovi", "ovi", ["dino"])]
     assert towers.refusals({"dino": model}, asked) == []
     assert towers.modalities(model) == ("image",) and towers.modalities("RN50") == ("image", "text")
     assert "'timm:vit_base_patch14_dinov2.lvd142m' is an image-only backbone" in towers.image_only(model)

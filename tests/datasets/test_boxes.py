@@ -111,7 +111,7 @@ def test_a_crop_is_rounded_and_kept_within_the_image(corners, size) -> None:
 @pytest.mark.parametrize(
     ("corners", "problem"),
     [
-        ((-1.1, 0, 5, 5), "box -1.1 0 5 5: not within the image's 40 × 30 pixels: mend it in `boxes`"),
+        ((-1.1, 0, 5, 5), "box -1.1 0 5 5: not within the image's 40 × 30 pixels: mend the box"),
         ((0, 0, 41.5, 5), "not within"),
         ((0, 0, 5, 32), "not within"),
         ((40.2, 0, 41, 5), "holds no whole pixel"),

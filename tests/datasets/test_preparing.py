@@ -126,9 +126,28 @@ def test_subsets_of_what_is_not_there(tmp_path, subsets, message) -> None:
         prepare(embedded(subsets=subsets), tmp_path)
 
 
+def test_arithmetic_is_asked_of_labellings_with_prompts(tmp_path) -> None:
+    arithmetic = {"colour": "shape", "shape": "colour"}
+    assert prepare(embedded(arithmetic=arithmetic), tmp_path).transformations is None  # made at evaluation
+
+
+@pytest.mark.parametrize(
+    ("arithmetic", "message"),
+    [
+        ({"form": "shape"}, "controls.arithmetic.form: no labelling 'form'; labellings: background, colour"),
+        ({"shape": "form"}, "controls.arithmetic.shape: no labelling 'form'; labellings: background, colour"),
+    ],
+)
+def test_arithmetic_of_what_is_not_there(tmp_path, arithmetic, message) -> None:
+    with pytest.raises(DatasetError, match=message):
+        prepare(embedded(arithmetic=arithmetic), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("controls", "message"),
     [
+        ({"arithmetic": {"a": "a"}}, "'a' can't be changed and kept: name another labelling"),
+        ({"arithmetic": {"simat": "a"}}, "'simat' is SIMAT's own arithmetic"),
         ({"subsets": {"two": {}}}, "'two' names the labellings none: give one, with its classes"),
         (
             {"subsets": {"two": {"a": ["x", "y"], "b": ["x", "y"]}}},

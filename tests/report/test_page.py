@@ -27,7 +27,9 @@ def metrics(relevances=("group", "colour")) -> dict[str, float]:
     for task in CLASSIFICATION:
         values[f"classification/{task}/colour/accuracy"] = number = round(number - 0.003017, 6)
     gap = [("centroid_distance", 0.8514), ("linear_separability", 0.9876), ("alignment", 1.3804)]
-    gap += [("uniformity_image", -1.7951), ("uniformity_text", -1.8412)]
+    gap += [("uniformity_image", -1.7951), ("uniformity_text", -1.8412), ("matching_distance", 1.1745)]
+    gap += [("cross_uniformity", -3.3343), ("relative_modality_gap", 0.5915)]
+    gap += [("effective_rank_image", 104.5946), ("effective_rank_text", 96.9295)]
     values |= {f"gap/{name}": value for name, value in gap}
     values |= {"items/images": 1000, "items/texts": 5000, "items/texts_truncated": 7}
     return values | {"inversion/oti/loss": 0.12346, "inversion/ovi/loss": 0.34567}
@@ -123,7 +125,12 @@ def test_classification_gap_items_and_inversion_hold_every_number(parse):
         "linear separability": "0.988",
         "uniformity, images": "−1.795",
         "uniformity, texts": "−1.841",
+        "effective rank, images": "104.595",
+        "effective rank, texts": "96.930",
         "alignment": "1.380",
+        "matching distance": "1.175",
+        "cross uniformity": "−3.334",
+        "relative modality gap": "0.592",
     }
     assert [value for _, value, _ in page.table("Gap measures", 1)] == row[2:]
     assert page.table("Mean final loss") == [["OTI", "0.1235"], ["OVI", "0.3457"]]
@@ -143,7 +150,7 @@ def test_summary_over_several_cells_and_contents(parse):
     assert [row[:2] for row in rows] == [["nano", "world"], ["nano", "flickr8k"], ["ViT-B-32", "world"]]
     assert heading[-1] == "new measure"
     assert [row[-1] for row in rows] == ["–", "–", "0.250"]
-    assert rows[2][2:-1] == ["–"] * 5
+    assert rows[2][2:-1] == ["–"] * 10
     for tasks, name in ((IMAGE_QUERIES, "image"), (TEXT_QUERIES, "text")):
         base, *others = (metrics()[f"retrieval/{task}/group/mAP"] for task in tasks[:-1])
         expected = [percent(base), *(f"{percent(other)} {points(other - base)}" for other in others)]

@@ -37,7 +37,12 @@ SMALL = {
     "oti.snapshots": [1],
     "ovi.snapshots": [],
     "run.sweep.tokens": [2],
-    "run.seeds": {"datasets": ["world"], "methods": ["oti"], "seeds": [1]},
+    "run.backbones": ["nano"],
+    "run.oti.backbones": ["nano"],
+    "run.seeds": {"backbones": ["nano"], "datasets": ["world"], "methods": ["oti"], "seeds": [1]},
+    "finetune": {},
+    "pretrain": {},
+    "idealised": {},
     "evaluate.resamples": 999,
     "evaluate.draws": 2,
     "machine": {
@@ -87,6 +92,13 @@ class Project:
                 at = at[section]
             at[last] = copy.deepcopy(value)
         (self.folder / "params.yaml").write_text(yaml.safe_dump(self.declared, sort_keys=False))
+
+    @staticmethod
+    def run_of(**lists: object) -> dict:
+        """The section `run` with these lists and no inversions."""
+        none = {"backbones": [], "datasets": []}
+        run = {**none, "oti": none, "ovi": none, "sweep": {**none, "tokens": []}, "imports": []}
+        return run | {"seeds": {**none, "methods": [], "seeds": []}} | lists
 
     def command(self, *words: str, ok: bool = True) -> str:
         """What the command printed; it must succeed, or fail where `ok` is False."""

@@ -18,7 +18,7 @@ from crossgap import open_store
 
 EVALUATED = {"evaluate@nano-world", "report"}
 SWEEP, SEED = "sweep@nano-world-2", "seeds@nano-world-oti-1"
-CELL = {"encode@nano-world", "oti@nano-world", "ovi@nano-world", SWEEP, SEED, *EVALUATED}
+CELL = {"weights@nano", "encode@nano-world", "oti@nano-world", "ovi@nano-world", SWEEP, SEED, *EVALUATED}
 
 
 def stages_in(printed: str) -> list[str]:
@@ -155,9 +155,9 @@ def test_two_workers_of_a_ray_cluster_give_the_same_tokens(project):
 
 def test_inversion_left_out_and_taken_up_again_is_evaluated(project):
     """An evaluation depends on what its folder holds, so a store that stays there stays evaluated."""
-    project.edit(**{"run.ovi": [], "evaluate.seed": 2})
+    project.edit(**{"run.ovi.datasets": [], "evaluate.seed": 2})
     project.repro()
-    project.edit(**{"run.ovi": ["world"]})
+    project.edit(**{"run.ovi.datasets": ["world"]})
     project.repro()
     assert "retrieval/ovi-text/group/mAP" in project.metrics("nano/world")
 
@@ -197,7 +197,7 @@ def test_added_datasets_run_only_their_own_cells(project, photos, kinds):
         **{
             "datasets.photos": captions_dataset(on_problem="set_aside"),
             "datasets.kinds": imagefolder_dataset(on_problem="set_aside"),
-            "run.oti": ["world", "kinds"],
+            "run.oti.datasets": ["world", "kinds"],
         }
     )
     assert project.repro() == {
@@ -222,17 +222,16 @@ def test_added_datasets_run_only_their_own_cells(project, photos, kinds):
 
 
 def test_dataset_added_to_ovi_runs_only_its_ovi(project):
-    project.edit(**{"run.ovi": ["world", "photos"]})
+    project.edit(**{"run.ovi.datasets": ["world", "photos"]})
     assert project.repro() == {"check", "ovi@nano-photos", "evaluate@nano-photos", "report"}
     assert "retrieval/ovi-text/group/mAP" in project.metrics("nano/photos")
 
 
 def test_added_backbone_runs_only_its_own_cells(project):
     tiny = {"weights": {"model": "local-dir:tiny"}, "oti": {"tokens": 2}, "ovi": {"patches": 4}}
-    run = {"backbones": ["nano", "tiny"], "datasets": ["kinds"], "oti": [], "ovi": [], "imports": []}
-    run |= {"sweep": {"datasets": [], "tokens": []}, "seeds": {"datasets": [], "methods": [], "seeds": []}}
+    run = project.run_of(backbones=["nano", "tiny"], datasets=["kinds"])
     project.edit(**{"backbones.tiny": tiny, "run": run})
-    assert project.repro() == {"check", "encode@tiny-kinds", "evaluate@tiny-kinds", "report"}
+    assert project.repro() == {"check", "weights@tiny", "encode@tiny-kinds", "evaluate@tiny-kinds", "report"}
     assert "tiny · kinds" in (project / "data/report/index.html").read_text()
 
 
@@ -241,7 +240,7 @@ def test_changed_photo_is_not_taken_for_the_old_one(project, kinds):
     photo(kinds / "fine" / "0.png", 99)
     project.edit(**{"backbones.tiny.weights": {"model": "local-dir:tiny", "precision": "bf16"}})
     said = project.dvc("repro", ok=False)
-    assert stages_in(said) == ["check", "encode@tiny-kinds"]
+    assert stages_in(said) == ["check", "weights@tiny", "encode@tiny-kinds"]
     assert "fine/0.png" in said and "revision" in said and "Traceback" not in said
 
 

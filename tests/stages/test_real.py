@@ -75,10 +75,7 @@ def evaluated(project, real, tmp_path_factory) -> dict[str, dict[str, float]]:
         for name, given in words.items():
             done = CliRunner().invoke(app, ["import", name, *given])
             assert done.exit_code == 0, done.output
-    none = {"backbones": [], "datasets": [], "oti": [], "ovi": []}
-    none |= {"sweep": {"datasets": [], "tokens": []}, "seeds": {"datasets": [], "methods": [], "seeds": []}}
-    run = {**none, "imports": list(declared)}
-    project.edit(imports=declared, run=run)
+    project.edit(imports=declared, run=project.run_of(imports=list(declared)))
     assert project.repro() == {"check", "report", *(f"evaluate-import@{name}" for name in declared)}
     return {name: project.metrics(f"imports/{name}") for name in declared}
 
@@ -169,18 +166,10 @@ def photos(real: Path, **more: object) -> dict:
 
 
 def run_all(project, backbone: str, dataset: str) -> dict[str, float]:
-    project.edit(
-        run={
-            "backbones": [backbone],
-            "datasets": [dataset],
-            "oti": [dataset],
-            "ovi": [dataset],
-            "sweep": {"datasets": [], "tokens": []},
-            "seeds": {"datasets": [], "methods": [], "seeds": []},
-            "imports": [],
-        }
-    )
+    cells = {"backbones": [backbone], "datasets": [dataset]}
+    project.edit(run=project.run_of(**cells, oti=cells, ovi=cells))
     cell = {f"{stage}@{backbone}-{dataset}" for stage in ("encode", "oti", "ovi", "evaluate")}
+    cell.add(f"weights@{backbone}")
     assert project.repro() == {"check", f"prepare@{dataset}", *cell, "report"}
     return project.metrics(f"{backbone}/{dataset}")
 

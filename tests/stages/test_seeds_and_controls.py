@@ -47,7 +47,16 @@ def test_a_seed_is_the_same_recipe_with_other_noise_and_queries_only(project) ->
 
 
 def test_a_change_of_one_method_leaves_the_seeds_of_the_other_alone(project) -> None:
-    project.edit(**{"run.seeds": {"datasets": ["world"], "methods": ["oti", "ovi"], "seeds": [1]}})
+    project.edit(
+        **{
+            "run.seeds": {
+                "backbones": ["nano"],
+                "datasets": ["world"],
+                "methods": ["oti", "ovi"],
+                "seeds": [1],
+            }
+        }
+    )
     both = ["seeds@nano-world-oti-1", "seeds@nano-world-ovi-1"]
     assert stages(project, "seeds") == set(both)
     assert project.repro(*both) == {"check", both[1]}
@@ -60,7 +69,7 @@ def test_a_change_of_one_method_leaves_the_seeds_of_the_other_alone(project) -> 
 
 @pytest.mark.parametrize("empty", ["datasets", "methods", "seeds"])
 def test_an_empty_list_of_the_seeds_asks_for_none(project, empty) -> None:
-    seeds = {"datasets": ["world"], "methods": ["oti"], "seeds": [1], empty: []}
+    seeds = {"backbones": ["nano"], "datasets": ["world"], "methods": ["oti"], "seeds": [1], empty: []}
     project.edit(**{"run.seeds": seeds})
     assert stages(project, "seeds") == set() and stages(project, "oti") == {"oti@nano-world"}
     project.crossgap("check")
@@ -74,7 +83,12 @@ def test_a_control_without_texts_stands_in_every_list(project) -> None:
         **{
             "backbones.control": {"weights": weights, "oti": {"tokens": 1}, "ovi": {"patches": 1}},
             "run.backbones": ["nano", "control"],
-            "run.seeds": {"datasets": ["world"], "methods": ["oti", "ovi"], "seeds": [1]},
+            "run.seeds": {
+                "backbones": ["nano"],
+                "datasets": ["world"],
+                "methods": ["oti", "ovi"],
+                "seeds": [1],
+            },
         }
     )
     inverted = {
@@ -111,7 +125,7 @@ def test_a_control_is_evaluated_by_its_images_alone(project) -> None:
 
 
 def test_a_seed_left_behind_by_another_template_is_not_counted(project) -> None:
-    seeds = {"datasets": ["world"], "methods": ["oti"], "seeds": [2]}
+    seeds = {"backbones": ["nano"], "datasets": ["world"], "methods": ["oti"], "seeds": [2]}
     project.edit(**{"oti.template": "a picture of {}", "run.backbones": ["nano"], "run.seeds": seeds})
     project.repro("evaluate@nano-world", "seeds@nano-world-oti-2")
     project.repro("evaluate@nano-world")

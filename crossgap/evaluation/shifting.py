@@ -1,0 +1,116 @@
+"""The gap-shift curve of a cell: its tasks measured again with both clouds moved along the gap vector.
+
+Source: Mind the Gap (Liang et al., NeurIPS 2022, arXiv 2203.02053, section 4.2); see `crossgap.gap.shift`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from crossgap import retrieval
+from crossgap.arrays import unit_rows
+from crossgap.evaluation.cell import Cell, Items
+from crossgap.evaluation.classifying import class_prompts, correct
+from crossgap.evaluation.measures import sides
+from crossgap.evaluation.tasks import Task, across, comparisons
+from crossgap.gap import centroid_distance, gap_vector, moved
+
+SHIFTS = tuple(
+    float(amount) for amount in np.arange(-4, 9) / 4
+)  # of the gap: 0 as it is, 1 closed, 2 swapped
+TEMPERATURE = 0.01  # CLIP's own at the end of its training
+PAIRS = 2048  # that the loss is taken over, at most
+COLUMNS = ["shift", "distance", "family", "task", "relevance", "metric", "value"]
+
+
+class _Value(NamedTuple):
+    family: str
+    task: str
+    relevance: str
+    metric: str
+    value: float
+
+
+def over_shifts(cell: Cell, device: str = "cpu") -> pd.DataFrame:
+    """`COLUMNS`, a row a shift and number; without rows where the cell has no gap.
+
+    The gap vector is that between the cell's `sides`, and so is `distance`, what the shift leaves of the distance of
+    their means. All images move by one half of the shift, all captions and class prompts by the other. Then are
+    measured: the contrastive loss of matching pairs (of at most `PAIRS`, as one batch), retrieval across the
+    modalities and from image to image, and zero-shot classification.
+    """
+    found = sides(cell)
+    if found is None:
+        return pd.DataFrame(columns=COLUMNS)
+    gap = gap_vector(found.images.features, found.texts.features)
+    rows = []
+    for shift in SHIFTS:
+        at = _Shifted(-shift / 2 * gap, shift / 2 * gap)
+        images, texts = at.images(found.images), at.texts(found.texts)
+        distance = centroid_distance(images.features, texts.features)
+        values = [*_retrievals(cell, at, device), *_classifications(cell, at)]
+        if found.paired:
+            loss = contrastive_loss(images.sample(PAIRS).features, texts.sample(PAIRS).features)
+            values.insert(0, _Value("loss", "image-text", "group", "contrastive", loss))
+        rows += [(shift, distance, *value) for value in values if not np.isnan(value.value)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def contrastive_loss(x: np.ndarray, y: np.ndarray) -> float:
+    """CLIP's loss of the matching rows of `x` and `y`, both `(n, d)`: the mean cross entropy of finding a row's partner
+    among all rows of the other side by cosine / `TEMPERATURE`, over both ways. In float64."""
+    logits = unit_rows(x, "x", np.float64) @ unit_rows(y, "y", np.float64).T / TEMPERATURE
+    matching = logits.diagonal().mean()
+    np.exp(logits, out=logits)  # logits from -100 to 100 neither overflow nor vanish
+    return float(np.mean([np.log(logits.sum(axis=axis)).mean() for axis in (0, 1)]) - matching)
+
+
+class _Shifted(NamedTuple):
+    """By what either modality is moved."""
+
+    images_by: np.ndarray
+    texts_by: np.ndarray
+
+    def images(self, items: Items) -> Items:
+        return items.having(moved(items.features, self.images_by, "images"))
+
+    def texts(self, items: Items) -> Items:
+        return items.having(moved(items.features, self.texts_by, "texts"))
+
+
+def _retrievals(cell: Cell, at: _Shifted, device: str) -> Iterator[_Value]:
+    """recall@1 and mAP across the modalities, mAP from image to image by every relevance."""
+    for task in across(cell):
+        sides = (at.texts, at.images) if task.name == "text-image" else (at.images, at.texts)
+        queries, gallery = (
+            move(items) for move, items in zip(sides, (task.queries, task.gallery), strict=True)
+        )
+        yield from _retrieval(Task(task.name, task.relevance, queries, gallery), ("recall@1", "mAP"), device)
+    for comparison in comparisons(cell):
+        if comparison.modality == "image":
+            queries, gallery = at.images(comparison.queries), at.images(comparison.gallery)
+            for relevance in comparison.relevances:
+                yield from _retrieval(Task(comparison.native, relevance, queries, gallery), ("mAP",), device)
+
+
+def _retrieval(task: Task, metrics: tuple[str, ...], device: str) -> Iterator[_Value]:
+    found = retrieval.summarise(task.table(device)[["ap", "recall@1", "relevant"]])
+    for metric in metrics:
+        yield _Value("retrieval", task.name, task.relevance.name, metric, found[metric])
+
+
+def _classifications(cell: Cell, at: _Shifted) -> Iterator[_Value]:
+    """Zero-shot accuracy by every labelling that has class prompts."""
+    images = cell.invertible(f"image/{cell.query}")
+    if not images:
+        return
+    queries = at.images(images)
+    for labelling in cell.labellings_of(images):
+        prompts = class_prompts(cell, labelling)
+        if prompts is not None:
+            right = correct(queries, images.labels[labelling], at.texts(prompts), labelling)
+            yield _Value("classification", "image-text", labelling, "accuracy", float(right.mean()))

@@ -1,0 +1,49 @@
+"""Clouds moved along the vector that separates them.
+
+Source: Mind the Gap (Liang et al., NeurIPS 2022, arXiv 2203.02053, section 4.2).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossgap.arrays import check_widths, unit_rows
+
+if TYPE_CHECKING:
+    from crossgap.arrays import Features
+
+
+def gap_vector(x: Features, y: Features) -> np.ndarray:
+    """mean x − mean y of the unit rows of `x` `(n, d)` and `y` `(m, d)`, `(d,)`."""
+    x, y = unit_rows(x, "x", np.float64), unit_rows(y, "y", np.float64)
+    check_widths(x, y, ("x", "y"))
+    return x.mean(axis=0) - y.mean(axis=0)
+
+
+def moved(x: Features, by: np.ndarray, name: str = "x") -> np.ndarray:
+    """The unit rows of `x` `(n, d)` moved by a vector `(d,)`, each to unit length again.
+
+    Raises:
+        ValueError: a row ends at the origin, where it has no direction.
+    """
+    return unit_rows(unit_rows(x, name, np.float64) + by, f"{name}, moved,")
+
+
+def shifted(x: Features, y: Features, amount: float) -> tuple[np.ndarray, np.ndarray]:
+    """Both clouds moved along their gap vector Δ: unit rows x − amount/2 · Δ and y + amount/2 · Δ.
+
+    An amount of 0 leaves them, 1 closes the gap (before rows are made unit length again, the means coincide), 2 swaps
+    the sides and -1 doubles the gap. The paper moves by λΔ on either side: its λ is half the amount.
+
+    Args:
+        x: `(n, d)`.
+        y: `(m, d)`.
+        amount: of the gap.
+
+    Raises:
+        TypeError, ValueError: features that cannot be used, or a row that ends at the origin.
+    """
+    half = amount / 2 * gap_vector(x, y)
+    return moved(x, -half, "x"), moved(y, half, "y")

@@ -1,0 +1,73 @@
+"""What every loss asks of its input."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+
+import torch
+from torch import Tensor
+
+TOLERANCE = 1e-2  # of a row's length; bfloat16 has 8 bits
+
+
+def unit_pair(first: Tensor, second: Tensor, names: tuple[str, str] = ("images", "texts")) -> list[Tensor]:
+    """Two matching batches of unit rows `(n, d)`, in float32 at least.
+
+    Raises:
+        TypeError: not floating tensors, or of different precision.
+        ValueError: other shapes, a batch of one, or rows of another length.
+    """
+    rows = [unit_batch(x, name) for x, name in zip((first, second), names, strict=True)]
+    if first.shape != second.shape:
+        raise ValueError(
+            f"{names[0]} has shape {tuple(first.shape)} and {names[1]} {tuple(second.shape)}: row i of both must "
+            "belong together, in one space; give as many rows of one width"
+        )
+    if rows[0].dtype != rows[1].dtype:
+        raise TypeError(
+            f"{names[0]} is {first.dtype} and {names[1]} {second.dtype}: give both in one precision"
+        )
+    return rows
+
+
+def unit_batch(x: Tensor, name: str = "x") -> Tensor:
+    """A batch of unit rows `(n, d)`, in float32 at least; errors as of `unit_pair`."""
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"{name} is {kind}: give a floating torch tensor `(n, d)`")
+    if x.ndim != 2:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}: give one row an item, `(n, d)`")
+    if len(x) < 2:
+        raise ValueError(f"{name}: a loss over a batch of {len(x)} compares nothing; give at least 2 rows")
+    if x.dtype in (torch.float16, torch.bfloat16):
+        x = x.float()
+    off = (torch.linalg.vector_norm(x.detach(), dim=1) - 1).abs().max().item()
+    if off > TOLERANCE:  # NaN passes: a training names the step at which its loss is none
+        raise ValueError(
+            f"{name} has rows whose length differs from 1 by up to {off:.3g}: normalise them first"
+        )
+    return x
+
+
+def positive(value: float | Tensor, name: str) -> float | Tensor:
+    """`value`; ValueError unless it is one positive, finite number."""
+    if not 0 < _number(value, name) < math.inf:
+        raise ValueError(f"{name} is {_number(value, name):g}: give a positive number, such as 0.01")
+    return value
+
+
+def finite(value: float | Tensor, name: str) -> float | Tensor:
+    """`value`; ValueError unless it is one finite number."""
+    if not math.isfinite(_number(value, name)):
+        raise ValueError(f"{name} is {_number(value, name):g}: give a finite number")
+    return value
+
+
+def _number(value: float | Tensor, name: str) -> float:
+    if isinstance(value, Tensor) and value.ndim == 0:
+        return value.item()
+    if not isinstance(value, Real):
+        kind = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"{name} is {kind}: give a number, or a tensor without dimensions")
+    return float(value)

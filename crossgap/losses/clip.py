@@ -1,0 +1,25 @@
+"""CLIP's loss (Radford et al., ICML 2021, figure 3)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from crossgap.losses.checks import positive, unit_pair
+from crossgap.losses.pairs import cross_entropy, sum_over_pairs
+
+
+def clip(images: Tensor, texts: Tensor, temperature: float | Tensor) -> Tensor:
+    """½ the cross-entropy of finding each image's text, and ½ of each text's image, by cosine over temperature.
+
+    Args:
+        images, texts: matching unit rows `(n, d)`.
+        temperature: positive; as a tensor it may learn.
+
+    Raises:
+        TypeError, ValueError: see `checks`.
+    """
+    images, texts = unit_pair(images, texts)
+    scaled = images * (1 / positive(temperature, "temperature"))
+    to_texts = sum_over_pairs(cross_entropy, scaled, texts)
+    to_images = sum_over_pairs(cross_entropy, texts, scaled)
+    return (to_texts + to_images) / (2 * len(images))

@@ -1,0 +1,67 @@
+"""Weighted sums of losses, by their names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from crossgap.losses import TERMS
+from crossgap.losses.alignment import alignment
+from crossgap.losses.clip import clip
+from crossgap.losses.cross_uniformity import cross_uniformity
+from crossgap.losses.cyclip import cyclic_cross_modal, cyclic_in_modal
+from crossgap.losses.siglip import siglip
+from crossgap.losses.slip import slip
+from crossgap.losses.uniformity import uniformity
+
+
+def total(
+    losses: Mapping[str, float],
+    images: Tensor,
+    texts: Tensor,
+    *,
+    temperature: float | Tensor,
+    bias: float | Tensor | None = None,
+    views: tuple[Tensor, Tensor] | None = None,
+    intra_modal_temperature: float | Tensor = 0.1,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Σ weight · term, and each term by itself, without weight and without gradient.
+
+    Args:
+        losses: term of `TERMS` → weight. `uniformity` is ½ (that of the images + that of the texts).
+        images, texts: matching unit rows `(n, d)`.
+        temperature: of `clip` and `siglip`; `bias` is of `siglip` alone.
+        views: two of each image, unit rows `(n, e)`, for `slip`; `intra_modal_temperature` is its own.
+
+    Raises:
+        TypeError, ValueError: an unknown term or none, a weight that isn't positive, something missing that a term
+            needs, or rows that can't be used.
+    """
+    if not losses:
+        raise ValueError(f"losses: names none; give one of {', '.join(TERMS)} with a weight")
+    for name, weight in losses.items():
+        if name not in TERMS:
+            raise ValueError(f"losses: no loss {name!r}; known: {', '.join(TERMS)}")
+        if not (math.isfinite(weight) and weight > 0):
+            raise ValueError(
+                f"losses.{name}: the weight is {weight}; give a positive number, or leave the term out"
+            )
+    if "slip" in losses and views is None:
+        raise ValueError("losses.slip: there are no views; give two of each image")
+    if "siglip" in losses and bias is None:
+        raise ValueError("losses.siglip: there is no bias; give one, such as -10")
+    makers = {
+        "clip": lambda: clip(images, texts, temperature),
+        "uniformity": lambda: (uniformity(images) + uniformity(texts)) / 2,
+        "cross_uniformity": lambda: cross_uniformity(images, texts),
+        "alignment": lambda: alignment(images, texts),
+        "slip": lambda: slip(*views, temperature=intra_modal_temperature),
+        "cyclic_in_modal": lambda: cyclic_in_modal(images, texts),
+        "cyclic_cross_modal": lambda: cyclic_cross_modal(images, texts),
+        "siglip": lambda: siglip(images, texts, temperature, bias),
+    }
+    terms = {name: makers[name]() for name in losses}
+    loss = sum(weight * terms[name] for name, weight in losses.items())
+    return loss, {name: term.detach() for name, term in terms.items()}

@@ -1,0 +1,182 @@
+"""`params.yaml` as a whole: read, validated, and explained when it is wrong.
+
+Only stages and commands read it; the rest of crossgap is given plain values.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from crossgap.backbones import towers
+from crossgap.datasets import Declaration
+from crossgap.params.base import Name, Strict
+from crossgap.params.explain import explain
+from crossgap.params.run import Run
+from crossgap.params.sections import Backbone, Evaluate, Import, Machine, Oti, Ovi
+from crossgap.training.finetune_recipe import Finetune
+from crossgap.training.idealised_recipe import Idealised
+from crossgap.training.recipe import Recipe
+
+TRAINED = "local-dir:data/backbones/{}"  # the model of a backbone that the section `finetune` makes
+_KEPT = {
+    "imports": "features computed elsewhere",
+    "training": "trainings",
+    "idealised": "idealised experiments",
+}
+
+
+class ParamsError(ValueError):
+    """`params.yaml` can't be used; the message lists every field that is wrong."""
+
+
+class Params(Strict):
+    run: Run
+    backbones: dict[Name, Backbone]
+    datasets: dict[Name, Declaration]
+    imports: dict[Name, Import] = Field({})
+    finetune: dict[Name, Finetune] = Field({})
+    idealised: dict[Name, Idealised] = Field({})
+    pretrain: dict[Name, dict[str, Any]] = Field({}, description="fields of `nano` that differ")
+    oti: Oti
+    ovi: Ovi
+    evaluate: Evaluate
+    machine: Machine = Machine()
+    nano: Recipe
+
+    @model_validator(mode="after")
+    def _declared(self) -> Params:
+        wrong = [*self._undeclared(), *self._not_run(), *self._refused(), *self._trainings()]
+        if wrong:
+            raise ValueError("\n  ".join(wrong))
+        return self
+
+    @property
+    def trained(self) -> dict[str, str]:
+        """The backbones that trainings make, and the section that has their recipe."""
+        return dict.fromkeys(self.finetune, "finetune") | dict.fromkeys(self.pretrain, "pretrain")
+
+    def pretrained(self, name: str) -> Recipe:
+        """The recipe of a row of `pretrain`: that of `nano`, but for the fields that the row names."""
+        return Recipe.model_validate({**self.nano.model_dump(), **self.pretrain[name]})
+
+    def _undeclared(self) -> Iterator[str]:
+        run = self.run
+        for field, names, section in [
+            ("run.backbones", run.backbones, "backbones"),
+            ("run.datasets", run.datasets, "datasets"),
+            ("run.imports", run.imports, "imports"),
+            *(
+                (f"{field}.{kind}", getattr(cells, kind), kind)
+                for field, cells in self._inverted()
+                for kind in ("backbones", "datasets")
+            ),
+            *self._trained_on(),
+        ]:
+            declared = getattr(self, section)
+            for name in names:
+                if name not in declared:
+                    known = ", ".join(sorted(declared)) or "none"
+                    yield f"{field}: {name!r} is not declared under {section} (declared: {known})"
+        for name, of in _KEPT.items():
+            if name in self.backbones:
+                yield f"backbones: {name!r} is kept for {of}; name it otherwise"
+
+    def _not_run(self) -> Iterator[str]:
+        run = self.run
+        for kind in ("backbones", "datasets"):
+            fields = defaultdict(list)
+            for field, cells in self._inverted():
+                for name in getattr(cells, kind):
+                    if name in getattr(self, kind) and name not in getattr(run, kind):
+                        fields[name].append(f"{field}.{kind}")
+            for name, places in fields.items():
+                yield f"{', '.join(places)}: {name!r} is not in run.{kind}, so nothing of it is encoded"
+        for field, names, _ in self._trained_on():
+            if field.endswith(".dataset") and names[0] in self.datasets and names[0] not in run.datasets:
+                yield f"{field}: {names[0]!r} is not in run.datasets, so nothing of it is prepared"
+        if not ((run.backbones and run.datasets) or run.imports):
+            yield "run: names nothing to evaluate; give backbones and datasets, or imports"
+
+    def _refused(self) -> Iterator[str]:
+        run = self.run
+        for method in run.seeds.methods:
+            if (seed := getattr(self, method).seed) in run.seeds.seeds:
+                yield f"run.seeds.seeds: {seed} is {method}.seed, with which {method} runs anyway; give others"
+        models = {
+            name: self.backbones[name].weights.model for name in run.backbones if name in self.backbones
+        }
+        asked = [
+            (field, method, cells.backbones) for field, method, cells in run.inversions if cells.datasets
+        ]
+        yield from towers.refusals(models, asked)
+
+    def _trainings(self) -> Iterator[str]:
+        """What is trained is a backbone of the catalogue by its own name, and no other is made of it."""
+        for name, section in self.trained.items():
+            model = TRAINED.format(name)
+            row = self.backbones.get(name)
+            if row is None or row.weights.model != model or row.weights.sha256 is not None:
+                yield (
+                    f"{section}.{name}: what it makes is the backbone {name!r}, which the catalogue must have: "
+                    f"backbones.{name}: {{weights: {{model: '{model}'}}, oti: {{tokens: 1}}, ovi: {{patches: 1}}}}, "
+                    "without sha256"
+                )
+        for name, training in self.finetune.items():
+            if training.backbone in self.finetune:
+                yield (
+                    f"finetune.{name}.backbone: {training.backbone!r} is made by finetune itself; start from one "
+                    "that isn't"
+                )
+            elif (base := self.backbones.get(training.backbone)) and base.weights.precision != "fp32":
+                yield (
+                    f"finetune.{name}.backbone: {training.backbone!r} has precision {base.weights.precision}; "
+                    "parameters that learn are in fp32: name a row with it, and set finetune's own precision"
+                )
+        for name, changes in self.pretrain.items():
+            try:
+                self.pretrained(name)
+            except ValidationError as error:
+                for problem in error.errors():
+                    place = ".".join(map(str, problem["loc"]))
+                    yield f"pretrain.{name}.{place}: {problem['msg']} (got {changes.get(problem['loc'][0])!r})"
+        made = {TRAINED.format(name): name for name in self.trained}
+        for name, row in self.backbones.items():
+            if (maker := made.get(row.weights.model)) and maker != name:
+                yield f"backbones.{name}: {row.weights.model} is made by {self.trained[maker]}.{maker}; use the backbone {maker!r}"
+
+    def _trained_on(self) -> Iterator[tuple[str, list[str], str]]:
+        for name, training in self.finetune.items():
+            yield f"finetune.{name}.backbone", [training.backbone], "backbones"
+        for section in ("finetune", "idealised"):
+            for name, training in getattr(self, section).items():
+                yield f"{section}.{name}.dataset", [training.dataset], "datasets"
+
+    def _inverted(self) -> Iterator[tuple[str, object]]:
+        return iter(dict((field, cells) for field, _, cells in self.run.inversions).items())
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and validate `params.yaml`.
+
+    Raises:
+        ParamsError: naming the file and, a line each, every wrong field, its value and what it should be.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path} not found: run from the project's root") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is not YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise ParamsError(f"{path} can't be used: it needs the sections {', '.join(Params.model_fields)}")
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        lines = [explain(problem) for problem in error.errors()]
+        raise ParamsError("\n  ".join([f"{path} can't be used:", *lines])) from None

@@ -1,0 +1,40 @@
+"""What is said of a field that is wrong: its place, what it should be and what it is."""
+
+from __future__ import annotations
+
+from crossgap.datasets import NAME
+from crossgap.params.sections import ADDRESS, DEVICE, SHA256
+
+_REMEDIES = {
+    "missing": "missing; add it",
+    "extra_forbidden": "unknown key; remove it or mend its spelling",
+    "list_type": "give a list, such as [a, b], or [] for none",
+    "dict_type": "give keys and values, as the other entries have them",
+    "model_type": "give keys and values, as the other entries have them",
+    "union_tag_not_found": "no layout; give world, captions, imagefolder or simat",
+    "union_tag_invalid": "unknown layout; give world, captions, imagefolder or simat",
+}
+_PATTERNS = {
+    NAME: "a name is made of letters, digits, - and _ and starts with a letter or digit",
+    DEVICE: "give auto, cpu, mps, cuda or cuda:N",
+    ADDRESS: "give auto, the host:port of a running Ray cluster, or null to start one",
+    SHA256: "give the 64 hexadecimal digits that sha256sum prints",
+}
+
+
+def explain(problem: dict) -> str:
+    kind, value, message = problem["type"], problem["input"], problem["msg"].removeprefix("Value error, ")
+    place = [str(part) for part in problem["loc"] if part != "[key]"]
+    if place[:1] == ["datasets"]:
+        del place[2:3]  # pydantic names the layout here
+    if not place:
+        return message
+    if kind == "string_pattern_mismatch":
+        message = _PATTERNS.get(problem["ctx"]["pattern"], message)
+    message = _REMEDIES.get(kind, message)
+    if kind.startswith("union_tag") and isinstance(value, dict):
+        value = value.get("layout")
+    said = kind == "value_error" and repr(value) in message
+    if isinstance(value, dict) or kind in ("missing", "union_tag_not_found") or said:
+        return f"{'.'.join(place)}: {message}"
+    return f"{'.'.join(place)}: {message} (got {value!r})"

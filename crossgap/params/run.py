@@ -1,0 +1,57 @@
+"""The section `run` of params.yaml: the cells that `dvc repro` computes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from crossgap.backbones import towers
+from crossgap.params.base import Name, Strict, once
+
+
+class Cells(Strict):
+    """Every one of some backbones on every one of some datasets."""
+
+    backbones: list[Name]
+    datasets: list[Name]
+
+    @field_validator("*")
+    @classmethod
+    def _distinct(cls, names: list) -> list:
+        return once(names)
+
+
+class Sweep(Cells):
+    """The step × token study of OTI: with which R beside the backbone's own."""
+
+    tokens: list[Annotated[int, Field(ge=1)]]
+
+
+class Seeds(Cells):
+    """Inversions again with other seeds than the recipe's: by which methods, with which seeds."""
+
+    methods: list[towers.Method]
+    seeds: list[Annotated[int, Field(ge=0)]]
+
+
+class Run(Cells):
+    """Every backbone on every dataset; which of these cells are inverted; which imports are evaluated."""
+
+    oti: Cells
+    ovi: Cells
+    sweep: Sweep
+    seeds: Seeds
+    imports: list[Name]
+
+    @field_validator("backbones", "datasets", "imports")
+    @classmethod
+    def _distinct(cls, names: list) -> list:
+        return once(names)
+
+    @property
+    def inversions(self) -> list[tuple[str, towers.Method, Cells]]:
+        """What asks for an inversion, by the field's name, which, and of what."""
+        asked = [("oti", "oti", self.oti), ("sweep", "oti", self.sweep), ("ovi", "ovi", self.ovi)]
+        asked += [("seeds", method, self.seeds) for method in self.seeds.methods]
+        return [(f"run.{field}", method, cells) for field, method, cells in asked]

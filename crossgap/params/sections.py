@@ -1,0 +1,165 @@
+"""The sections of params.yaml beside `run`: the catalogue, inversions, evaluation, the machine."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from crossgap.backbones import towers
+from crossgap.datasets import Controls, Retrieval
+from crossgap.inversion.recipes import CHANGEABLE
+from crossgap.inversion.recipes import Recipe as InversionRecipe
+from crossgap.inversion.recipes import recipe as inversion_recipe
+from crossgap.params.base import Strict, once
+
+DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
+SHA256 = r"^[0-9a-f]{64}$"
+ADDRESS = r"^(auto|[^\s:/]+:\d+)$"
+
+
+class Weights(Strict):
+    """What is loaded: open_clip's names, a checkpoint file, `hf-hub:`, `local-dir:`, or `timm:` without texts."""
+
+    model: str
+    pretrained: str | None = None
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    sha256: Annotated[str, Field(pattern=SHA256)] | None = None
+
+    @model_validator(mode="after")
+    def _not_random(self) -> Weights:
+        from_folder = self.model.startswith(("local-dir:", "hf-hub:"))
+        tagged = self.model.startswith(
+            towers.TIMM_PREFIX
+        )  # its name says which weights; a file may replace them
+        if self.pretrained is None and not from_folder and not tagged:
+            raise ValueError(
+                f"model {self.model!r} has no `pretrained`: features of random weights mean nothing; "
+                "name an open_clip tag or a checkpoint file"
+            )
+        if self.pretrained is not None and from_folder:
+            raise ValueError(f"model {self.model!r} brings its own weights: remove `pretrained`")
+        return self
+
+
+class TokenCount(Strict):
+    tokens: int = Field(1, ge=1, description="R, pseudo-tokens in the template")
+
+
+class PatchCount(Strict):
+    patches: int = Field(1, ge=1, description="P, pseudo-patches under the patch grid")
+
+
+class Backbone(Strict):
+    weights: Weights
+    oti: TokenCount
+    ovi: PatchCount
+
+
+class Import(Strict):
+    """A feature store brought by `crossgap import`, and how it is evaluated."""
+
+    backbone: str
+    dataset: str
+    retrieval: Retrieval
+    controls: Controls = Controls()
+
+
+class Inversion(Strict):
+    """A preset of the recipe that OTI and OVI share; its values can be changed one by one, null leaves the preset's."""
+
+    method: ClassVar[str]
+    preset: str = "paper"
+    steps: int | None = None
+    lr: float | None = None
+    weight_decay: float | None = None
+    seed: int = Field(0, ge=0)
+    snapshots: list[int] = Field([], description="steps at which features are kept")
+    snapshot_tokens: bool = False
+    patience: int | None = None
+    tolerance: float | None = None
+    gallery: bool = Field(False, description="invert the gallery too, for OTI-OTI and OVI-OVI")
+    on_problem: Literal["error", "set_aside"] = "error"
+
+    @property
+    def recipe(self) -> InversionRecipe:
+        named = {name: getattr(self, name) for name in CHANGEABLE}
+        return inversion_recipe(self.method, self.preset, **named)
+
+    @model_validator(mode="after")
+    def _in_range(self) -> Inversion:
+        _ = self.recipe
+        return self
+
+
+class Oti(Inversion):
+    method = "oti"
+    template: str = "a photo of {}"
+
+    @field_validator("template")
+    @classmethod
+    def _one_slot(cls, template: str) -> str:
+        if template.count("{}") != 1:
+            raise ValueError(f"{template!r} needs exactly one {{}}, the place of the pseudo-tokens")
+        return template
+
+
+class Ovi(Inversion):
+    method = "ovi"
+
+
+class Evaluate(Strict):
+    seed: int = Field(
+        0, ge=0, description="of resamples, clusters, few-shot draws and the split behind separability"
+    )
+    clouds: int = Field(500, ge=2, description="points a modality in the figure of the two clouds")
+    resamples: int = Field(9999, ge=99, description="of every bootstrap and permutation test")
+    corrections: list[str] | None = Field(None, description="by name; all, if not given")
+    shots: list[Annotated[int, Field(ge=1)]] = Field([1, 2, 4, 8, 16], description="images a class")
+    draws: int = Field(5, ge=1, description="of the few images")
+
+    @field_validator("shots", "corrections")
+    @classmethod
+    def _distinct(cls, names: list | None) -> list | None:
+        return names and once(names)
+
+    @field_validator("corrections")
+    @classmethod
+    def _known(cls, names: list[str] | None) -> list[str] | None:
+        if names:
+            from crossgap import corrections  # numpy and pandas, which a run with all of them needs not
+
+            if unknown := [name for name in names if name not in corrections.known()]:
+                raise ValueError(
+                    f"no correction {', '.join(unknown)}; known: {', '.join(corrections.known())}"
+                )
+        return names
+
+
+class Ray(Strict):
+    """The workers that invert where `engine` is `ray`: of a running cluster, or of one that the stage starts."""
+
+    workers: int = Field(2, ge=1)
+    address: Annotated[str, Field(pattern=ADDRESS)] | None = None
+
+
+class Machine(Strict):
+    """How the work is scheduled; nothing here can change a result beyond rounding, so no stage depends on it."""
+
+    device: Annotated[str, Field(pattern=DEVICE)] = "auto"
+    batch_size: int = Field(256, ge=1)
+    workers: int = Field(2, ge=0)
+    shard_size: int = Field(
+        4096, ge=1, le=1 << 20, description="items encoded between two points to resume from"
+    )
+    inversion_batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        "auto", description="items inverted together, and between two points to resume from"
+    )
+    training_batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="pairs through the towers together, where a whole batch of a training doesn't fit",
+    )
+    checkpoint_seconds: float = Field(60, ge=0, description="between two checkpoints of a training")
+    engine: Literal["local", "ray"] = "local"
+    ray: Ray = Ray()

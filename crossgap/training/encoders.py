@@ -1,0 +1,183 @@
+"""Two encoders of one architecture that see the same images, for the idealised experiment."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+from tqdm import tqdm
+
+from crossgap.encode import Images
+from crossgap.training.idealised_recipe import Settings
+from crossgap.training.trainer import TrainingError
+
+HELD = 2**31  # bytes of transformed images that are kept; more are decoded again for each batch
+FORWARD = 256  # images at once where no gradient is wanted
+MAX_SCALE = 100.0  # 1 / temperature, where it is learned, as in CLIP (Radford et al. 2021, section 2.5)
+BLURS = (1e-1, 1e-2, 1e-3, 1e-5, 1e-9)
+_NO_TEXTS = {"context_length": 2, "vocab_size": 2, "width": 8, "heads": 1, "layers": 1}
+
+
+class Architecture:
+    """A vision tower's configuration and its preprocessing, without its weights.
+
+    Attributes:
+        config: open_clip's `vision_cfg` and `quick_gelu`, and `preprocessing`.
+        transform: PIL image → `(3, h, w)`, that of inference.
+        widest: features that a tower spans at most, where its projection tells.
+
+    Raises:
+        TrainingError: open_clip can't make it.
+    """
+
+    def __init__(self, name: str) -> None:
+        try:
+            document = _document(name)
+            model = document["model_cfg"]
+            self.config = {"vision_cfg": model["vision_cfg"], "quick_gelu": model.get("quick_gelu", False)}
+            tower = self.tower(2, 0)
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+            raise TrainingError(
+                f"architecture: {name!r} can't be made: {error!r}; name a model of open_clip"
+            ) from error
+        preprocessing = PreprocessCfg(**{**document.get("preprocess_cfg", {}), "size": tower.image_size})
+        self.config["preprocessing"] = asdict(preprocessing)
+        self.transform = image_transform_v2(preprocessing, is_train=False)
+        projection = getattr(tower, "proj", None)
+        self.widest = len(projection) if isinstance(projection, nn.Parameter) else math.inf
+
+    def tower(self, width: int, seed: int) -> nn.Module:
+        """A tower `(n, 3, h, w)` → `(n, width)` of random weights.
+
+        In evaluation mode, as all towers that are trained here: a feature depends on its image alone.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            model = open_clip.CLIP(width, self.config["vision_cfg"], _NO_TEXTS, self.config["quick_gelu"])
+        return model.visual.eval()
+
+
+def _document(name: str) -> dict[str, Any]:
+    if name.startswith("local-dir:"):
+        file = Path(name.removeprefix("local-dir:")) / "open_clip_config.json"
+        return json.loads(file.read_text(encoding="utf-8"))
+    config = open_clip.get_model_config(name.replace("/", "-"))
+    if config is None:
+        raise ValueError(f"none of its {len(open_clip.list_models())} models, see open_clip.list_models()")
+    return {"model_cfg": config}
+
+
+class Pixels:
+    """Transformed images by row, `(n, 3, h, w)`; all are kept on the device if they fit into `HELD` bytes."""
+
+    def __init__(self, images: Images, device: torch.device | str) -> None:
+        self.images, self.device, self.held = images, torch.device(device), None
+        if images[0].nbytes * len(images) <= HELD:
+            rows = tqdm(range(len(images)), desc="images", unit="image", delay=2, leave=False, disable=None)
+            self.held = torch.stack([images[row] for row in rows]).to(self.device)
+
+    def __getitem__(self, rows: Sequence[int]) -> Tensor:
+        if self.held is not None:
+            return self.held[list(rows)]
+        return torch.stack([self.images[row] for row in rows]).to(self.device)
+
+
+class Encoders(nn.Module):
+    """Two towers, of which the second's unit features are moved by a fixed vector and made unit again.
+
+    Attributes:
+        translation: `(width,)`.
+        frames: `(frames, 2, images, width)`, features as they were at points in time; part of the state, so that a
+            checkpoint has those of before it.
+    """
+
+    def __init__(self, architecture: Architecture, settings: Settings, frames: int, images: int) -> None:
+        super().__init__()
+        seeds = 2 * settings.seed, 2 * settings.seed + 1
+        self.first, self.second = (architecture.tower(settings.width, seed) for seed in seeds)
+        scale = torch.tensor(-math.log(settings.temperature))
+        self.log_scale = nn.Parameter(scale, requires_grad=settings.learn_temperature)
+        self.register_buffer("translation", torch.zeros(settings.width))
+        self.register_buffer("frames", torch.zeros(frames, 2, images, settings.width))
+
+    @property
+    def temperature(self) -> Tensor:
+        return torch.exp(-self.log_scale)
+
+    @torch.no_grad()
+    def clamp(self) -> None:
+        if self.log_scale.requires_grad:
+            self.log_scale.clamp_(0, math.log(MAX_SCALE))
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Unit features `(n, width)` by each encoder."""
+        first, second = (normalize(tower(pixels), dim=-1) for tower in (self.first, self.second))
+        return first, normalize(second + self.translation, dim=-1)
+
+    @torch.no_grad()
+    def of_all(self, pixels: Pixels, count: int) -> tuple[Tensor, Tensor]:
+        """The features of the first `count` images."""
+        parts = [range(start, min(start + FORWARD, count)) for start in range(0, count, FORWARD)]
+        first, second = zip(*(self(pixels[part]) for part in parts), strict=True)
+        return torch.cat(first), torch.cat(second)
+
+    def overlap(self, pixels: Pixels, count: int) -> None:
+        """Choose the translation with which the two clouds of the first `count` images have one mean."""
+        first, second = (x.cpu().double().numpy() for x in self.of_all(pixels, count))
+        self.translation.copy_(torch.from_numpy(translation(first, second)))
+
+
+def translation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The vector c `(d,)` for which unit(y + c) has the mean of x, both unit rows `(n, d)` in float64.
+
+    c = mean x − mean y would do but for the rows' return to unit length. With it, mean unit(y + c) is the gradient by
+    c of mean ‖y + c‖: c is where the convex function mean ‖y + c‖ − c · mean x is lowest, found from mean x − mean y
+    by Newton's method with halved steps, with lengths √(‖y + c‖² + blur²) whose blur falls to almost none. A row that
+    would have to end at the origin leaves a distance of 1/n at most.
+
+    Raises:
+        TrainingError: the rows of one are one point, which no translation brings to spread as the other's.
+    """
+    mean = x.mean(axis=0)
+    if max(np.linalg.norm(rows.mean(axis=0)) for rows in (x, y)) > 1 - 1e-9:
+        raise TrainingError(
+            "architecture: an encoder gives all images one feature; name another, or more images"
+        )
+
+    c = mean - y.mean(axis=0)
+    for blur in BLURS:
+        c = _lowest(y, mean, c, blur)
+    return c
+
+
+def _lowest(y: np.ndarray, mean: np.ndarray, c: np.ndarray, blur: float) -> np.ndarray:
+    """Where mean √(‖y + c‖² + blur²) − c · mean is lowest, by Newton's method from c."""
+
+    def lengths(c: np.ndarray) -> np.ndarray:
+        return np.sqrt(np.square(y + c).sum(axis=1, keepdims=True) + blur**2)
+
+    def height(c: np.ndarray) -> float:
+        return lengths(c).mean() - c @ mean
+
+    for _ in range(100):
+        length = lengths(c)
+        units = (y + c) / length
+        slope = units.mean(axis=0) - mean
+        if np.linalg.norm(slope) < 1e-9:
+            break
+        curvature = (1 / length).mean() * np.eye(len(c)) - (units / length).T @ units / len(y)
+        step, size = np.linalg.solve(curvature, -slope), 1.0
+        while size > 1e-9 and height(c + size * step) > height(c) + 1e-4 * size * (slope @ step):
+            size /= 2
+        c = c + size * step
+    return c

@@ -1,0 +1,290 @@
+"""Fine-tuning of a backbone on captioned images, by any sum of losses (It's Not a Modality Gap, section 5).
+
+Towers run in evaluation mode, without dropout and with the statistics that their norms have: the features of an item
+then depend on it alone, and a batch can be computed in parts (gradient caching, Gao et al. 2021).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from crossgap import encode, fingerprint
+from crossgap.backbones import Backbone
+from crossgap.losses import total
+from crossgap.manifest import content
+from crossgap.training import pairs as captioned_pairs
+from crossgap.training.augment import augmentation, slip_head
+from crossgap.training.finetune_recipe import Finetune
+from crossgap.training.pairs import Batch, Pairs
+from crossgap.training.trainable import trainable, writer
+from crossgap.training.trainer import Learner, Row, TrainingError, fit
+
+MAX_SCALE = 100.0  # 1 / temperature, where it is learned, as in CLIP (Radford et al. 2021, section 2.5)
+BIAS = -10.0  # of the sigmoid loss at the start (Zhai et al. 2023, section 3.2)
+HEAD_HIDDEN, HEAD_WIDTH = 4096, 256  # SLIP's, at most this wide
+CODE = (*encode.CODE, "crossgap.datasets.hashing", "crossgap.losses", "crossgap.training")
+
+
+def finetune(
+    backbone: Backbone,
+    pairs: Pairs,
+    root: Path,
+    recipe: Finetune,
+    folder: Path,
+    *,
+    scratch: Path,
+    forward_size: int | None = None,
+    workers: int = 0,
+    save_seconds: float = 60,
+    log: Callable[[Row], None] | None = None,
+) -> list[Row]:
+    """Train a backbone and write it to `folder`, as open_clip loads it from a `local-dir:`.
+
+    Args:
+        backbone: in float32; its parameters change.
+        pairs: `captions_of` the dataset; `root` is what their image paths are relative to.
+        scratch: where the checkpoint lies until the training is done.
+        forward_size: pairs that go through the towers together, all of a batch if not given; it changes nothing
+            beyond rounding, and bounds the memory.
+
+    Returns:
+        the curves, as `trainer.fit` gives them: `loss`, every term by its name, `temperature`, and of the batches
+        `centroid_distance` and `matching_cosine`.
+
+    Raises:
+        TrainingError: the backbone and the recipe don't fit each other, or the loss is not finite.
+    """
+    write = writer(backbone, recipe.width)
+    learning = Learning(backbone, recipe)
+    steps = recipe.epochs * (len(pairs) // recipe.batch_size)
+    made_from = {
+        "recipe": recipe.model_dump(),
+        "backbone": backbone.provenance,
+        "images": list(zip(pairs.images["id"], content(pairs.images), strict=True)),
+        "captions": pairs.captions,
+        "code": fingerprint.of_code(*CODE),
+    }
+    checkpoint = scratch / f"{fingerprint.of_json(made_from)}.pt"
+    source = _Source(pairs, steps, recipe, backbone, root, workers)
+    learner = Learner(
+        learning,
+        learning.optimizer(),
+        lambda step: learning.gradients(source.at(step), forward_size),
+        rate=lambda step: rate(recipe, step, steps),
+        clip_grad_norm=recipe.clip_grad_norm,
+        after=learning.clamp,
+    )
+    curves = fit(
+        learner,
+        steps,
+        checkpoint,
+        log=log,
+        save_seconds=save_seconds,
+        label=f"{recipe.backbone} {folder.name}",
+    )
+    learning.keep_temperature()
+    backbone.model.requires_grad_(False)
+    write(folder)
+    checkpoint.unlink()
+    return curves
+
+
+def captions_of(manifest: pd.DataFrame, recipe: Finetune) -> Pairs:
+    """The pairs of a dataset that a recipe names.
+
+    Raises:
+        TrainingError: it has no captions, or fewer captioned images than a batch.
+    """
+    pairs = captioned_pairs.captioned(
+        manifest, recipe.split, captions=recipe.captions, silent_on=recipe.silent_on
+    )
+    if len(pairs) < recipe.batch_size:
+        raise TrainingError(
+            f"batch_size: {recipe.batch_size} is more than the {len(pairs)} captioned images of split "
+            f"{recipe.split!r}; give less"
+        )
+    return pairs
+
+
+def rate(recipe: Finetune, step: int, steps: int) -> float:
+    """The factor on the learning rates at a step."""
+    rising = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
+    falling = 1.0 if recipe.schedule == "constant" else 0.5 + 0.5 * math.cos(math.pi * step / steps)
+    return min(rising, falling)
+
+
+class Learning(nn.Module):
+    """All that a fine-tuning learns: the backbone's towers, the temperature and bias, and a head for views."""
+
+    def __init__(self, backbone: Backbone, recipe: Finetune) -> None:
+        super().__init__()
+        self.backbone, self.recipe = backbone, recipe
+        self.new = trainable(backbone, recipe.width, recipe.seed)
+        self.model = backbone.model
+        scale = torch.tensor(-math.log(recipe.temperature), device=backbone.device)
+        self.log_scale = nn.Parameter(scale, requires_grad=recipe.learn_temperature)
+        self.bias = (
+            nn.Parameter(torch.tensor(BIAS, device=backbone.device)) if "siglip" in recipe.losses else None
+        )
+        self.head = self._head() if "slip" in recipe.losses else None
+
+    def _head(self) -> nn.Module:
+        held = self.backbone.projection("image")
+        if held is None:
+            width = self.backbone.dim
+        else:
+            projection = getattr(*held)
+            width = projection.in_features if isinstance(projection, nn.Linear) else len(projection)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self.recipe.seed)
+            head = slip_head(width, min(HEAD_HIDDEN, 2 * width), min(HEAD_WIDTH, width))
+        return head.to(self.backbone.device)
+
+    @property
+    def temperature(self) -> Tensor:
+        return torch.exp(-self.log_scale)
+
+    def optimizer(self) -> torch.optim.AdamW:
+        """AdamW with a learning rate of its own for new projections and heads."""
+        new = [*self.new, *(self.head.parameters() if self.head else ())]
+        known = {id(parameter) for parameter in new}
+        towers = [p for p in self.parameters() if p.requires_grad and id(p) not in known]
+        groups = [{"params": towers, "lr": self.recipe.lr}]
+        if new:
+            groups.append({"params": new, "lr": self.recipe.projection_lr or self.recipe.lr})
+        return torch.optim.AdamW(groups, betas=self.recipe.betas, weight_decay=self.recipe.weight_decay)
+
+    @torch.no_grad()
+    def clamp(self) -> None:
+        if self.recipe.learn_temperature:
+            self.log_scale.clamp_(0, math.log(MAX_SCALE))
+
+    @torch.no_grad()
+    def keep_temperature(self) -> None:
+        """Write the temperature, and the bias where the model has one, into the model's own parameters."""
+        if isinstance(getattr(self.model, "logit_scale", None), nn.Parameter):
+            self.model.logit_scale.copy_(self.log_scale)
+        if self.bias is not None and isinstance(getattr(self.model, "logit_bias", None), nn.Parameter):
+            self.model.logit_bias.copy_(self.bias)
+
+    def gradients(self, batch: Batch, forward_size: int | None = None) -> dict[str, float]:
+        """Leave the gradients of a batch's loss in the parameters, and give its values.
+
+        With fewer than all pairs at once: features without a graph first, then the gradient of the loss by each
+        feature, then part after part again with a graph (Gao et al. 2021). The loss is of the whole batch either way.
+        """
+        size = forward_size or len(batch.pixels)
+        parts = [slice(start, start + size) for start in range(0, len(batch.pixels), size)]
+        if len(parts) == 1:
+            features = self.features(batch, parts[0])
+            loss, values = self.loss(*features)
+            loss.backward()
+            return values
+        with torch.no_grad():
+            computed = [self.features(batch, part) for part in parts]
+        leaves = [torch.cat(side).requires_grad_() for side in zip(*computed, strict=True)]
+        loss, values = self.loss(*leaves)
+        loss.backward()
+        for part in parts:
+            features = self.features(batch, part)
+            told = [
+                (x, leaf.grad[part])
+                for x, leaf in zip(features, leaves, strict=True)
+                if leaf.grad is not None
+            ]
+            torch.autograd.backward(*zip(*told, strict=True))
+        return values
+
+    def features(self, batch: Batch, part: slice) -> tuple[Tensor, ...]:
+        """Unit features of a part's images and texts, and what the head is given of its views, `(n, d)` each."""
+        gradient = torch.is_grad_enabled()
+        with self._autocast():
+            found = [
+                normalize(
+                    self.backbone.encode_images(batch.pixels[part], gradient=gradient).features, dim=-1
+                ),
+                normalize(self.backbone.encode_texts(batch.ids[part], gradient=gradient).features, dim=-1),
+            ]
+            for view in batch.views or ():
+                encoded = self.backbone.encode_images(view[part], gradient=gradient)
+                found.append(encoded.features if encoded.preprojection is None else encoded.preprojection)
+        return tuple(found)
+
+    def loss(self, images: Tensor, texts: Tensor, *views: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """The weighted sum, and what is logged of it; the head's norms see the views of the whole batch."""
+        if views:
+            views = tuple(normalize(self.head(torch.cat(views)).float(), dim=-1).chunk(2))
+        loss, terms = total(
+            self.recipe.losses,
+            images,
+            texts,
+            temperature=self.temperature,
+            bias=self.bias,
+            views=views or None,
+            intra_modal_temperature=self.recipe.intra_modal_temperature,
+        )
+        with torch.no_grad():
+            measured = {
+                "loss": loss.detach(),
+                **(terms if len(terms) > 1 else {}),
+                "temperature": self.temperature,
+                "centroid_distance": (images.mean(dim=0) - texts.mean(dim=0)).norm(),
+                "matching_cosine": (images * texts).sum(dim=1).mean(),
+            }
+            values = torch.stack([value.float() for value in measured.values()]).tolist()
+        return loss, dict(zip(measured, values, strict=True))
+
+    def _autocast(self):
+        if self.recipe.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.backbone.device.type, torch.bfloat16)
+
+
+class _Source:
+    """The batches of a training, from whichever step it is asked for first."""
+
+    def __init__(
+        self, pairs: Pairs, steps: int, recipe: Finetune, backbone: Backbone, root: Path, workers: int
+    ) -> None:
+        self.pairs, self.steps, self.recipe, self.backbone = pairs, steps, recipe, backbone
+        self.root, self.workers = root, workers
+        self.loaded: Iterator[Batch] | None = None
+
+    def at(self, step: int) -> Batch:
+        if self.loaded is None:
+            self.loaded = self._from(step)
+        return _moved(next(self.loaded), self.backbone.device)
+
+    def _from(self, step: int) -> Iterator[Batch]:
+        recipe, backbone = self.recipe, self.backbone
+        view = None
+        if "slip" in recipe.losses:
+            shape = backbone.provenance["preprocessing"]
+            view = augmentation(recipe.augment, shape["size"], shape["mean"], shape["std"])
+        return captioned_pairs.load(
+            self.pairs,
+            self.pairs.batches(recipe.seed, recipe.batch_size, step, self.steps),
+            self.root,
+            backbone.transform,
+            partial(backbone.tokenizer, context_length=backbone.context_length),
+            seed=recipe.seed,
+            view=view,
+            workers=self.workers,
+            pin_memory=backbone.device.type == "cuda",
+        )
+
+
+def _moved(batch: Batch, device: torch.device) -> Batch:
+    def to(tensor: Tensor) -> Tensor:
+        return tensor.to(device, non_blocking=True)
+
+    return Batch(to(batch.pixels), to(batch.ids), batch.views and tuple(map(to, batch.views)))

@@ -1,0 +1,66 @@
+"""The recipe of a fine-tuning: a row of the section `finetune` of params.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from crossgap import losses as known_losses
+from crossgap.datasets import NAME, Split
+from crossgap.training.augment import Augment
+
+Name = Annotated[str, Field(pattern=NAME)]
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Finetune(BaseModel):
+    """What is trained, on what, and how; what is not given is the paper's (It's Not a Modality Gap, section 5).
+
+    Attributes:
+        backbone: of the catalogue; its weights are where the training starts.
+        losses: term → weight. `cua` is {clip: 1, uniformity: 1, alignment: 1}, `cuaxu` adds {cross_uniformity: 1}.
+        width: of new projections d; null keeps the backbone's.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backbone: Name
+    dataset: Name
+    split: Split = "train"
+    captions: Literal["first", "any"] = Field("first", description="of an image; any: another at each epoch")
+    silent_on: list[str] = Field([], description="labellings: captions that mention one of them are not used")
+    losses: dict[str, Weight] = Field({"clip": 1.0}, min_length=1)
+    temperature: float = Field(0.01, gt=0, allow_inf_nan=False)
+    learn_temperature: bool = False
+    width: int | None = Field(None, ge=1)
+    epochs: int = Field(9, ge=1)
+    batch_size: int = Field(64, ge=2, description="pairs that the losses compare")
+    lr: float = Field(1e-6, gt=0)
+    projection_lr: float | None = Field(
+        None, gt=0, description="of new projections and heads; lr, if not given"
+    )
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = Field(0.1, ge=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: int = Field(0, ge=0, description="steps in which the rates rise")
+    clip_grad_norm: float | None = Field(None, gt=0)
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: mixed, the parameters stay in fp32")
+    seed: int = Field(0, ge=0, description="of new projections, the order of the pairs and the views")
+    intra_modal_temperature: float = Field(0.1, gt=0)
+    augment: Augment = Augment()
+
+    @field_validator("losses")
+    @classmethod
+    def _known(cls, losses: dict[str, float]) -> dict[str, float]:
+        if unknown := [name for name in losses if name not in known_losses.TERMS]:
+            raise ValueError(f"no loss {', '.join(unknown)}; known: {', '.join(known_losses.TERMS)}")
+        return losses
+
+    @model_validator(mode="after")
+    def _views_for_slip(self) -> Finetune:
+        if "slip" not in self.losses and {"augment", "intra_modal_temperature"} & self.model_fields_set:
+            raise ValueError(
+                "augment, intra_modal_temperature: only of the loss `slip`; remove them or add it"
+            )
+        return self

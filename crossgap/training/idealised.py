@@ -1,0 +1,274 @@
+"""The idealised experiment: the gap that the contrastive loss makes between two encoders of the *same* images.
+
+Source: It's Not a Modality Gap (arXiv 2405.18570, section 4). Two image encoders of one architecture that start from
+other random weights; a pair is twice one image, none mismatched, and what is trained on is what is measured. The
+clouds start out overlapping, so neither a second modality nor the cone effect can be what sets them apart.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import open_clip
+import pandas as pd
+import torch
+from torch import Tensor
+
+from crossgap import fingerprint, temporary
+from crossgap.encode import Images
+from crossgap.gap import alignment, centroid_distance, linear_separability, uniformity
+from crossgap.losses import clip
+from crossgap.manifest import content, select
+from crossgap.training.encoders import Architecture, Encoders, Pixels
+from crossgap.training.idealised_recipe import Idealised, Run, Settings
+from crossgap.training.pairs import Pairs, hashed_ids
+from crossgap.training.trainer import Learner, Row, TrainingError, fit
+
+MEASURES = (
+    "loss",
+    "centroid_distance",
+    "linear_separability",
+    "alignment",
+    "uniformity_first",
+    "uniformity_second",
+    "temperature",
+)
+SETTINGS = ("width", "batch_size", "temperature", "seed", "epochs")
+ENCODERS = ("first", "second")
+MEASURED = 16  # points in time spread evenly over the steps, and as many over their logarithm
+DIGITS = 4  # of a coordinate that is drawn
+CODE = (
+    "crossgap.datasets.images",
+    "crossgap.encode",
+    "crossgap.gap.measures",
+    "crossgap.losses.clip",
+    "crossgap.losses.pairs",
+    "crossgap.training.encoders",
+    "crossgap.training.idealised",
+    "crossgap.training.pairs",
+    "crossgap.training.trainer",
+)
+
+
+class Tables(NamedTuple):
+    """All runs of a recipe.
+
+    Attributes:
+        curves: `run`, `step` and `MEASURES`.
+        runs: `run`, its settings, `images` and `steps`, and the first and the last value of each measure.
+        toy: `batch_size`, `step`, `encoder`, `item` and `x`, `y`, `z`, the features of the runs that are drawn.
+        metrics: the last values of the run `base` and of those that are drawn, by `idealised/<run>/<measure>`.
+    """
+
+    curves: pd.DataFrame
+    runs: pd.DataFrame
+    toy: pd.DataFrame
+    metrics: dict[str, float]
+
+
+class Found(NamedTuple):
+    """What a run gives: rows of `step` and `MEASURES`, and where its features were, step → two lists of `(n, d)`."""
+
+    curves: list[Row]
+    frames: dict[int, list]
+
+
+class Progress(NamedTuple):
+    """How a training is shown and kept; nothing here changes a result."""
+
+    label: str = "idealised"
+    save_seconds: float = 60
+    log: Callable[[Row], None] | None = None
+
+
+def idealised(
+    recipe: Idealised,
+    manifest: pd.DataFrame,
+    root: Path,
+    *,
+    scratch: Path,
+    device: torch.device | str = "cpu",
+    name: str = "idealised",
+    save_seconds: float = 60,
+    log: Callable[[Row], None] | None = None,
+) -> dict[str, Found]:
+    """Do every run of a recipe, but for those that `scratch` holds from before.
+
+    Args:
+        root: what the manifest's image paths are relative to.
+        scratch: where checkpoints and finished runs lie; it can be deleted between calls, only work is lost.
+        log: called with every row of the curves of the run `base`.
+
+    Raises:
+        TrainingError: a dataset, an architecture or a width that doesn't fit, or a loss that is not finite.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    images = chosen(manifest, recipe.split, recipe.images)
+    architecture = Architecture(recipe.architecture)
+    widest = max(run.settings.width for run in recipe.runs.values())
+    if widest > architecture.widest:
+        raise TrainingError(
+            f"width: {widest} is more than the {architecture.widest} that the tower of {recipe.architecture!r} gives: "
+            f"the features would span no more; give at most {architecture.widest}"
+        )
+    pixels = Pixels(Images(images, root, architecture.transform), device)
+    done = {}
+    for number, (run_name, run) in enumerate(recipe.runs.items(), start=1):
+        label = f"{name} {run_name} ({number} of {len(recipe.runs)})"
+        progress = Progress(label, save_seconds, log if run_name == "base" else None)
+        done[run_name] = train(run, images.head(run.images), pixels, architecture, scratch, progress)
+    return done
+
+
+def chosen(manifest: pd.DataFrame, split: str, count: int) -> pd.DataFrame:
+    """The first `count` images of a split in the order of their hashed ids.
+
+    Raises:
+        TrainingError: there are fewer.
+    """
+    images = select(manifest, "image", split)
+    if len(images) < count:
+        raise TrainingError(
+            f"images: {count} is more than the {len(images)} images of split {split!r}; give less"
+        )
+    keys = hashed_ids(images["id"])
+    return images.iloc[np.argsort(keys, kind="stable")[:count]].reset_index(drop=True)
+
+
+def train(
+    run: Run,
+    images: pd.DataFrame,
+    pixels: Pixels,
+    architecture: Architecture,
+    scratch: Path,
+    progress: Progress,
+) -> Found:
+    """Train one pair of encoders on `images`, the first rows of `pixels`, or find it done in `scratch`."""
+    settings = run.settings
+    pairs = Pairs(images, [[]] * len(images), hashed_ids(images["id"]))
+    steps = settings.epochs * (len(pairs) // settings.batch_size)
+    drawn = frame_steps(steps, run.frames)
+    made_from = {
+        "settings": settings.model_dump(),
+        "frames": drawn,
+        "images": content(images),
+        "architecture": architecture.config,
+        "by": [torch.__version__, open_clip.__version__, pixels.device.type],
+        "code": fingerprint.of_code(*CODE),
+    }
+    stem = scratch / fingerprint.of_json(made_from)
+    kept, checkpoint = stem.with_suffix(".json"), stem.with_suffix(".pt")
+    if kept.exists():
+        found = json.loads(kept.read_bytes())
+        found = Found(found["curves"], {int(step): clouds for step, clouds in found["frames"].items()})
+        for row in found.curves if progress.log else ():
+            progress.log(row)
+    else:
+        encoders = Encoders(architecture, settings, len(drawn), len(pairs)).to(pixels.device)
+        encoders.overlap(pixels, len(pairs))
+        an_epoch = pairs.batches(settings.seed, settings.batch_size, 0, steps // settings.epochs)
+        batches = list(map(_rows, an_epoch))
+
+        def measure(step: int) -> dict[str, float]:
+            first, second = encoders.of_all(pixels, len(pairs))
+            if step in drawn:
+                encoders.frames[drawn.index(step)] = torch.stack([first, second])
+            return measures(first, second, encoders.temperature.detach(), batches)
+
+        curves = fit(
+            learner(encoders, settings, pairs, pixels, steps),
+            steps,
+            checkpoint,
+            measure=measure,
+            measured_at=drawn or measured_steps(steps),
+            log=progress.log and (lambda row: progress.log(row) if _measured(row) else None),
+            save_seconds=progress.save_seconds,
+            label=progress.label,
+        )
+        clouds = np.round(encoders.frames.cpu().double().numpy(), DIGITS).tolist()
+        found = Found(list(filter(_measured, curves)), dict(zip(drawn, clouds, strict=True)))
+        temporary.write(kept, json.dumps(found._asdict()).encode())
+    checkpoint.unlink(missing_ok=True)
+    return found
+
+
+def tables(recipe: Idealised, done: Mapping[str, Found]) -> Tables:
+    """What `idealised` found, as tables."""
+    curves = [{"run": name, **row} for name, found in done.items() for row in found.curves]
+    runs, toy, metrics = [], [], {}
+    for name, found in done.items():
+        run, first, last = recipe.runs[name], found.curves[0], found.curves[-1]
+        settings = {key: getattr(run.settings, key) for key in SETTINGS}
+        ends = {
+            f"{measure}_{end}": row[measure]
+            for measure in MEASURES
+            for end, row in (("first", first), ("last", last))
+        }
+        runs.append({"run": name, **settings, "images": run.images, "steps": int(last["step"]), **ends})
+        if name == "base" or found.frames:
+            metrics |= {f"idealised/{name}/{measure}": last[measure] for measure in MEASURES}
+        for step, clouds in found.frames.items():
+            for encoder, points in zip(ENCODERS, clouds, strict=True):
+                for item, point in enumerate(points):
+                    toy.append((run.settings.batch_size, step, encoder, item, *point))
+    return Tables(
+        pd.DataFrame(curves, columns=["run", "step", *MEASURES]).astype({"step": int}),
+        pd.DataFrame(runs),
+        pd.DataFrame(toy, columns=["batch_size", "step", "encoder", "item", "x", "y", "z"]),
+        metrics,
+    )
+
+
+def learner(encoders: Encoders, settings: Settings, pairs: Pairs, pixels: Pixels, steps: int) -> Learner:
+    """CLIP's loss on the batches of `pairs`, by AdamW."""
+    batches: list[Iterator] = []
+
+    def gradients(step: int) -> dict[str, float]:
+        if not batches:  # from whichever step is asked for first
+            batches.append(pairs.batches(settings.seed, settings.batch_size, step, steps))
+        loss = clip(*encoders(pixels[_rows(next(batches[0]))]), encoders.temperature)
+        loss.backward()
+        return {"loss": loss.item()}
+
+    parameters = [parameter for parameter in encoders.parameters() if parameter.requires_grad]
+    options = {"lr": settings.lr, "betas": settings.betas, "weight_decay": settings.weight_decay}
+    return Learner(encoders, torch.optim.AdamW(parameters, **options), gradients, after=encoders.clamp)
+
+
+def measures(
+    first: Tensor, second: Tensor, temperature: Tensor, batches: Sequence[list[int]]
+) -> dict[str, float]:
+    """Of the features of all images; the loss is the mean over `batches`, rows each."""
+    losses = [clip(first[rows], second[rows], temperature).item() for rows in batches]
+    return {
+        "loss": sum(losses) / len(losses),
+        "centroid_distance": centroid_distance(first, second),
+        "linear_separability": linear_separability(first, second),
+        "alignment": alignment(first, second),
+        "uniformity_first": uniformity(first),
+        "uniformity_second": uniformity(second),
+        "temperature": temperature.item(),
+    }
+
+
+def measured_steps(steps: int) -> list[int]:
+    """Numbers of steps done, from 0 to all: half of them spread evenly, half over their logarithm."""
+    even, log = np.linspace(0, steps, MEASURED), np.geomspace(1, steps, MEASURED)
+    return sorted({int(step) for step in np.rint([*even, *log])})
+
+
+def frame_steps(steps: int, frames: int) -> list[int]:
+    """At most `frames` numbers of steps done, 0 and those spread over the logarithm of all."""
+    return sorted({0, *(int(step) for step in np.rint(np.geomspace(steps, 1, frames - 1)))}) if frames else []
+
+
+def _rows(batch: list[tuple[int, int]]) -> list[int]:
+    return [row for row, _ in batch]
+
+
+def _measured(row: Row) -> bool:
+    return "centroid_distance" in row

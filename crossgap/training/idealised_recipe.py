@@ -1,0 +1,137 @@
+"""The recipe of an idealised experiment: a row of the section `idealised` of params.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from crossgap.datasets import NAME, Split
+
+Name = Annotated[str, Field(pattern=NAME)]
+Width = Annotated[int, Field(ge=2)]
+BatchSize = Annotated[int, Field(ge=2)]
+Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Settings(_Strict):
+    """Of one training; what is not given is the paper's, but for the epochs, which it doesn't say."""
+
+    width: Width = Field(512, description="d, of the features")
+    batch_size: BatchSize = Field(128, description="pairs that the loss compares")
+    temperature: Temperature = Field(0.07, description="the paper's other version: 0.01")
+    learn_temperature: bool = False
+    lr: float = Field(1e-4, gt=0)
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = Field(0.0, ge=0)
+    epochs: int = Field(100, ge=1)
+    seed: Seed = Field(0, description="of the two encoders and the order of the pairs")
+
+
+class Sweep(_Strict):
+    """Values beside those of `run`, one setting at a time; everything runs with every seed."""
+
+    widths: list[Width] = []
+    batch_sizes: list[BatchSize] = []
+    temperatures: list[Temperature] = []
+    seeds: list[Seed] = []
+
+    @field_validator("*")
+    @classmethod
+    def _distinct(cls, values: list) -> list:
+        if twice := sorted({value for value in values if values.count(value) > 1}):
+            raise ValueError(f"named twice: {', '.join(map(str, twice))}")
+        return values
+
+
+class Toy(_Strict):
+    """Features so narrow that they can be drawn on a sphere; everything else is as in `run`."""
+
+    width: int = Field(3, ge=3, le=3)
+    images: int = Field(256, ge=2)
+    batch_sizes: list[BatchSize] = Field([3, 8, 12], min_length=1)
+    epochs: int = Field(100, ge=1)
+    frames: int = Field(24, ge=2, description="points in time that are drawn, at most")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: its settings, on how many images, and how many frames are kept of it."""
+
+    settings: Settings
+    images: int
+    frames: int = 0
+
+
+class Idealised(_Strict):
+    """Two encoders of one architecture, the same image twice (It's Not a Modality Gap, section 4).
+
+    Attributes:
+        images: the first so many of the split, in the order of their hashed ids.
+        architecture: a model of open_clip, or `local-dir:`; its vision tower's configuration is used, not its weights.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: Name
+    split: Split = "train"
+    images: int = Field(2048, ge=2)
+    architecture: str = "local-dir:data/backbones/nano"
+    run: Settings = Settings()
+    sweep: Sweep = Sweep()
+    toy: Toy | None = None
+
+    @field_validator("architecture")
+    @classmethod
+    def _of_open_clip(cls, name: str) -> str:
+        if name.startswith(("hf-hub:", "timm:")):
+            raise ValueError(f"{name!r} brings weights; name an architecture of open_clip, or a local-dir:")
+        return name
+
+    @model_validator(mode="after")
+    def _fills_a_batch(self) -> Idealised:
+        asked = [("run.batch_size", [self.run.batch_size], self.images)]
+        asked.append(("sweep.batch_sizes", self.sweep.batch_sizes, self.images))
+        if self.toy:
+            asked.append(("toy.batch_sizes", self.toy.batch_sizes, self.toy.images))
+            if self.toy.images > self.images:
+                raise ValueError(
+                    f"toy.images: {self.toy.images} is more than the {self.images} of images; give less"
+                )
+        for field, sizes, images in asked:
+            if sizes and max(sizes) > images:
+                raise ValueError(
+                    f"{field}: {max(sizes)} is more than the {images} images; give less, or more images"
+                )
+        return self
+
+    @property
+    def runs(self) -> dict[str, Run]:
+        """All trainings by name, the first `base`; one that is named twice over is there once."""
+        seeds = dict.fromkeys([self.run.seed, *self.sweep.seeds])
+        runs: dict[str, Run] = {}
+        for name, change in self._changes():
+            for seed in seeds:
+                settings = self.run.model_copy(update={**change, "seed": seed})
+                run = Run(settings, self.images)
+                if run not in runs.values():
+                    runs[name if seed == self.run.seed else f"{name}-seed-{seed}"] = run
+        if self.toy:
+            for size in self.toy.batch_sizes:
+                change = {"width": self.toy.width, "epochs": self.toy.epochs, "batch_size": size}
+                settings = self.run.model_copy(update=change)
+                runs[f"toy-{size}"] = Run(settings, self.toy.images, self.toy.frames)
+        return runs
+
+    def _changes(self) -> Iterator[tuple[str, dict[str, float]]]:
+        yield "base", {}
+        for setting in ("width", "batch_size", "temperature"):
+            for value in getattr(self.sweep, f"{setting}s"):
+                yield f"{setting}-{value:g}", {setting: value}

@@ -1,0 +1,160 @@
+"""Images with their captions, in the order of a training: a function of the seed and of the items' ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from crossgap.arrays import listed
+from crossgap.datasets.hashing import hashed, uniform
+from crossgap.encode import Images
+from crossgap.manifest import LABEL, labellings, select
+from crossgap.training.augment import two_views
+from crossgap.training.trainer import TrainingError
+
+HELD = 2**28  # bytes of decoded images that a process keeps, if all of them fit
+
+
+class Batch(NamedTuple):
+    """Pairs: pixels `(n, 3, h, w)`, token ids `(n, context)` and, where wanted, two views of each image."""
+
+    pixels: Tensor
+    ids: Tensor
+    views: tuple[Tensor, Tensor] | None
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Captioned images: rows of the manifest, each with its captions in their order, and a key of its id."""
+
+    images: pd.DataFrame
+    captions: list[list[str]]
+    keys: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def batches(self, seed: int, size: int, first: int, last: int) -> Iterator[list[tuple[int, int]]]:
+        """Of the steps from `first` to `last`: (row, step) of each pair. Whole batches; an epoch has another order."""
+        a_time = len(self) // size
+        order, epoch = np.array([], int), -1
+        for step in range(first, last):
+            if step // a_time != epoch:
+                epoch = step // a_time
+                order = np.argsort(hashed(seed, "order", epoch, self.keys), kind="stable")
+            at = step % a_time * size
+            yield [(int(row), step) for row in order[at : at + size]]
+
+
+def captioned(
+    manifest: pd.DataFrame, split: str, *, captions: str = "first", silent_on: Sequence[str] = ()
+) -> Pairs:
+    """The images of a split that have a caption, in the order of their ids.
+
+    Args:
+        captions: `first` keeps one of each image, `any` all.
+        silent_on: labellings; a caption with a label of one of them is left out.
+
+    Raises:
+        TrainingError: no such split, no captions, or a labelling that the dataset hasn't got.
+    """
+    images, texts = select(manifest, "image", split), select(manifest, "text", split)
+    if images.empty:
+        held = ", ".join(sorted(manifest.loc[manifest["modality"] == "image", "split"].unique())) or "none"
+        raise TrainingError(f"split: the dataset has no images of split {split!r}; of its splits: {held}")
+    if unknown := [name for name in silent_on if LABEL + name not in manifest]:
+        raise TrainingError(
+            f"silent_on: no labelling {', '.join(unknown)}; labellings: {listed(labellings(manifest)) or 'none'}"
+        )
+    for name in silent_on:
+        texts = texts[texts[LABEL + name].isna()]
+    texts = texts[texts["group"].isin(images["id"])].sort_values(["group", "rank"], kind="stable")
+    if texts.empty:
+        silent = f" without {' or '.join(silent_on)}" if silent_on else ""
+        raise TrainingError(
+            f"dataset: its split {split!r} has {len(images)} images and no captions{silent}: a training needs a "
+            "captioned dataset (layout captions, for one)"
+        )
+    if captions == "first":
+        texts = texts.drop_duplicates("group")
+    of_image = texts.groupby("group", sort=False)["text"].agg(list)
+    images = images[images["id"].isin(of_image.index)].sort_values("id").reset_index(drop=True)
+    return Pairs(images, of_image.loc[images["id"]].tolist(), hashed_ids(images["id"]))
+
+
+def hashed_ids(ids: Sequence[str]) -> np.ndarray:
+    """A 64-bit key `(n,)` of each id."""
+    return pd.util.hash_array(np.asarray(ids, object), categorize=False)
+
+
+def load(
+    pairs: Pairs,
+    batches: Iterator[list[tuple[int, int]]],
+    root: Path,
+    transform: Callable,
+    tokenize: Callable[[list[str]], Tensor],
+    *,
+    seed: int = 0,
+    view: Callable | None = None,
+    workers: int = 0,
+    pin_memory: bool = False,
+) -> Iterator[Batch]:
+    """The batches' pixels, ids and views, decoded ahead by `workers` processes.
+
+    Raises:
+        ChangedItemError, ImageError: an image is not the one of the manifest.
+    """
+    dataset = _Items(pairs, root, transform, seed, view)
+    loader = DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        generator=torch.Generator(),  # the global one stays as it is
+        collate_fn=partial(_collate, tokenize=tokenize),
+    )
+    return iter(loader)
+
+
+class _Items:
+    """A map-style torch dataset by (row, step): pixels, a caption, views."""
+
+    def __init__(
+        self, pairs: Pairs, root: Path, transform: Callable, seed: int, view: Callable | None
+    ) -> None:
+        self.pairs, self.transform, self.seed, self.view = pairs, transform, seed, view
+        self.images = Images(pairs.images, root, transform)
+        self.held: dict[int, object] = {}
+
+    def __getitem__(self, at: tuple[int, int]):
+        row, step = at
+        image = self._image(row)
+        key = hashed(self.seed, step, self.pairs.keys[row])
+        said = self.pairs.captions[row]
+        caption = said[int(uniform(hashed(key, "caption"))[0] * len(said))]
+        views = two_views(self.view, image.convert("RGB"), int(key[0])) if self.view else None
+        return self.transform(image), caption, views
+
+    def _image(self, row: int):
+        if row in self.held:
+            return self.held[row]
+        image = self.images.open(row)
+        if image.width * image.height * len(image.getbands()) * len(self.pairs) <= HELD:
+            image.load()
+            self.held[row] = image
+        return image
+
+
+def _collate(items: list, tokenize: Callable[[list[str]], Tensor]) -> Batch:
+    pixels, captions, views = zip(*items, strict=True)
+    both = None if views[0] is None else tuple(torch.stack(side) for side in zip(*views, strict=True))
+    return Batch(torch.stack(pixels), tokenize(list(captions)), both)

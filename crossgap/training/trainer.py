@@ -1,0 +1,183 @@
+"""The loop that every training shares: checkpoints to go on from, curves, and a stop where a number is none.
+
+A step must be a function of its number and of the parameters alone: a killed run then goes on from its last
+checkpoint and ends with the same bits, on the same kind of machine with as many threads.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from crossgap import temporary
+
+POINTS = 200  # of a curve, about
+
+Row = dict[str, float]  # "step" and what is known at it
+
+
+class TrainingError(ValueError):
+    """A training can't be done as asked, or can't go on; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What is trained, and how one step of it is done.
+
+    Attributes:
+        modules: all that is learned; its state is what a checkpoint holds, beside the optimiser's.
+        gradients: step → values to log, `loss` among them; leaves the gradients of that step, and only of it, in the
+            parameters.
+        rate: step → factor on the learning rates.
+        clip_grad_norm: the largest norm of the gradients of a step, taken over the parameters `clipped`, or over all.
+        after: called after each update, to bring parameters back into their range.
+    """
+
+    modules: nn.Module
+    optimizer: torch.optim.Optimizer
+    gradients: Callable[[int], Mapping[str, float]]
+    rate: Callable[[int], float] | None = None
+    clip_grad_norm: float | None = None
+    clipped: Sequence[nn.Parameter] | None = None
+    after: Callable[[], None] | None = None
+
+
+def fit(
+    learner: Learner,
+    steps: int,
+    checkpoint: Path,
+    *,
+    measure: Callable[[int], Mapping[str, float]] | None = None,
+    measured_at: Iterable[int] = (),
+    log: Callable[[Row], None] | None = None,
+    save_seconds: float = 60,
+    label: str = "training",
+) -> list[Row]:
+    """Train for `steps` steps, from the checkpoint if there is one.
+
+    Args:
+        checkpoint: its file, named after all that the training depends on; it is left there at the end.
+        measure: called after as many steps as `measured_at` names; its values join the curves.
+        log: called with every row of the curves, those of before a resumption too, in order.
+        save_seconds: between two checkpoints; it changes no result.
+
+    Returns:
+        the curves, at most about `POINTS` rows and those measured: `step`, the number of steps done, and values, which
+        are means over the steps since the row before.
+
+    Raises:
+        TrainingError: the loss or a gradient is not finite. The parameters of before that step are in the checkpoint.
+    """
+    history: list[Row] = []
+    sums: dict[str, float] = defaultdict(float)
+    start = since = logged = 0
+    optimizer, wanted = learner.optimizer, set(measured_at)
+    base_rates = [group["lr"] for group in optimizer.param_groups]
+    temporary.remove_leftovers(checkpoint.parent)
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        learner.modules.load_state_dict(state["modules"])
+        optimizer.load_state_dict(state["optimizer"])
+        start, history, since = state["step"], state["history"], state["since"]
+        sums.update(state["sums"])
+
+    def save(step: int) -> None:
+        buffer = io.BytesIO()
+        state = {
+            "modules": learner.modules.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "step": step,
+            "history": history,
+            "sums": dict(sums),
+            "since": since,
+        }
+        torch.save(state, buffer)
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write(checkpoint, buffer.getbuffer())
+
+    def stop(step: int, what: str) -> TrainingError:
+        save(step)
+        return TrainingError(
+            f"{label}: {what} at step {step} of {steps}; the parameters of before it are in {checkpoint}. "
+            "Lower lr, raise the temperature, set clip_grad_norm or warm up for longer"
+        )
+
+    def row(values: Mapping[str, float], step: int) -> None:
+        if not history or history[-1]["step"] != step:
+            history.append({"step": step})
+        history[-1].update(values)
+
+    def emit(before: float) -> None:
+        nonlocal logged
+        while log and logged < len(history) and history[logged]["step"] < before:
+            log(history[logged])
+            logged += 1
+
+    emit(start)
+    every = max(1, steps // POINTS)
+    parameters = learner.clipped or [p for group in optimizer.param_groups for p in group["params"]]
+    saved = time.monotonic()
+    bar = tqdm(
+        range(start, steps), desc=label, unit="step", initial=start, total=steps, mininterval=1, disable=None
+    )
+    with deterministic():
+        for step in bar:
+            if measure and step in wanted:
+                row(measure(step), step)
+            if learner.rate:
+                for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
+                    group["lr"] = rate * learner.rate(step)
+            optimizer.zero_grad(set_to_none=True)
+            values = learner.gradients(step)
+            if not math.isfinite(values["loss"]):
+                raise stop(step, f"the loss is {values['loss']}")
+            limit = learner.clip_grad_norm or math.inf
+            norm = torch.nn.utils.clip_grad_norm_(parameters, limit).item()
+            if not math.isfinite(norm):
+                raise stop(step, f"the gradients' norm is {norm}")
+            optimizer.step()
+            if learner.after:
+                learner.after()
+            since += 1
+            for name, value in values.items():
+                sums[name] += value
+            if (step + 1) % every == 0 or step + 1 == steps:
+                row({name: total / since for name, total in sums.items()}, step + 1)
+                sums.clear()
+                since = 0
+                bar.set_postfix(loss=f"{history[-1]['loss']:.4g}", refresh=False)
+            emit(step + 1)
+            if time.monotonic() - saved >= save_seconds and step + 1 < steps:
+                save(step + 1)
+                saved = time.monotonic()
+        if measure and steps in wanted:
+            row(measure(steps), steps)
+        save(steps)
+    emit(math.inf)
+    return history
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """The same bits from the same input as far as the device's kernels can; what can't warns by name."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])

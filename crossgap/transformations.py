@@ -1,0 +1,139 @@
+"""Transformations asked of a dataset's images by text, and which images answer them (SIMAT, arXiv 2112.03162).
+
+Two tables, by ids. `table`, a row a transformation: `image`, `source` and `target` (texts of the split `classes`: what
+is taken off and what is put in its place), `caption` (what the answer should show), `weight`, and `split`, dev or test.
+`answers`: `caption` and an `image` that shows it. A caption that no image shows has no row there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from crossgap import fingerprint
+from crossgap.arithmetic import weight_by
+from crossgap.datasets import DatasetError
+
+COLUMNS = ("image", "source", "target", "caption", "weight", "split")
+ANSWERS = ("caption", "image")
+SPLITS = ("dev", "test")
+FILES = ("transformations.parquet", "answers.parquet")
+_NAMED = 3
+
+
+class Transformations(NamedTuple):
+    """The tables with the columns `COLUMNS` and `ANSWERS`: str, and `weight` float64."""
+
+    table: pd.DataFrame
+    answers: pd.DataFrame
+
+    def of(self, images: Iterable[str]) -> Transformations:
+        """Those of some images alone, and answered by them alone."""
+        known = pd.Index(list(images))
+        return Transformations(*(held[held["image"].isin(known)].reset_index(drop=True) for held in self))
+
+
+def validate(given: Transformations, images: Iterable[str], texts: Iterable[str]) -> Transformations:
+    """The tables with their columns in order and typed.
+
+    Args:
+        images, texts: ids of the items that may be named.
+
+    Raises:
+        DatasetError: a column is missing, there are no transformations, or rows hold an unknown id, a target that is
+            the source, a weight that is not positive, a split that is neither dev nor test, or an answer given twice.
+    """
+    for held, columns, what in zip(given, (COLUMNS, ANSWERS), ("transformations", "answers"), strict=True):
+        if missing := [name for name in columns if name not in held]:
+            raise DatasetError(f"{what} lack the columns {', '.join(missing)}: give {', '.join(columns)}")
+    images, texts = pd.Index(list(images)), pd.Index(list(texts))
+    table, answers = _words(given.table, COLUMNS), _words(given.answers, ANSWERS)
+    if table.empty:
+        raise DatasetError("transformations: there are none: give a row for each, or leave the tables out")
+    weights = pd.to_numeric(given.table["weight"], errors="coerce").to_numpy(float, na_value=np.nan)
+    no_image = "no image of the query split has the id of the image"
+    broken = _complaints(
+        table,
+        [
+            (~table["image"].isin(images), no_image),
+            (~table["source"].isin(texts), "no text of the split 'classes' has the id of the source"),
+            (~table["target"].isin(texts), "no text of the split 'classes' has the id of the target"),
+            (table["source"] == table["target"], "the target is the source: nothing is asked"),
+            (~(np.isfinite(weights) & (weights > 0)), "a weight is a positive number"),
+            (~table["split"].isin(SPLITS), f"a split is {' or '.join(SPLITS)}"),
+        ],
+    )
+    broken += _complaints(
+        answers,
+        [
+            (~answers["image"].isin(images), no_image),
+            (answers.duplicated(keep=False), "an answer given twice: give it once"),
+        ],
+    )
+    if broken:
+        raise DatasetError(
+            "\n".join(["transformations can't be used; they name items by their ids:", *broken])
+        )
+    return Transformations(table.assign(weight=weights), answers)
+
+
+def by_labels(ids: Sequence[str], changed: Sequence[str], kept: Sequence[str]) -> Transformations:
+    """SIMAT's protocol on images of which two labels are known: red square − red + blue is any blue square.
+
+    Of each image its `changed` label is asked to become every other one that some image bears beside the same `kept`
+    label; the images that do so are the answers. Weights follow the number of transformations with the same source, and
+    half of the images, by a hash of their ids, are dev.
+
+    Args:
+        ids, changed, kept: `(n,)` each; an image without one of the labels ("") takes no part.
+
+    Returns:
+        Tables in which `source` and `target` are the labels.
+    """
+    given = {"image": ids, "source": changed, "kept": kept}
+    held = pd.DataFrame({name: np.asarray(values, object) for name, values in given.items()})
+    held = held[(held["source"] != "") & (held["kept"] != "")]
+    held["caption"] = held.groupby(["source", "kept"]).ngroup().astype(str)
+    others = held[["source", "kept", "caption"]].drop_duplicates().rename(columns={"source": "target"})
+    table = held.drop(columns="caption").merge(others, on="kept")
+    table = table[table["source"] != table["target"]].reset_index(drop=True)
+    split = {name: SPLITS[int(fingerprint.of_content(name.encode()), 16) % 2] for name in set(table["image"])}
+    table = table.assign(weight=weight_by(table["source"]), split=table["image"].map(split))
+    return Transformations(table[list(COLUMNS)], held[list(ANSWERS)].reset_index(drop=True))
+
+
+def write(tables: Transformations, folder: str | Path) -> None:
+    """Write validated tables into the folder, as `FILES`."""
+    for held, name in zip(tables, FILES, strict=True):
+        held.to_parquet(Path(folder) / name, index=False)
+
+
+def read(folder: str | Path) -> Transformations | None:
+    """The folder's tables; None where it has none."""
+    paths = [Path(folder) / name for name in FILES]
+    return Transformations(*map(pd.read_parquet, paths)) if paths[0].is_file() else None
+
+
+def remove(folder: str | Path) -> None:
+    """Take the folder's tables away, if it has any."""
+    for name in FILES:
+        (Path(folder) / name).unlink(missing_ok=True)
+
+
+def _words(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    held = {name: frame[name].astype(object).where(frame[name].notna(), "").astype(str) for name in columns}
+    return pd.DataFrame(held).reset_index(drop=True)
+
+
+def _complaints(frame: pd.DataFrame, rules: Iterable[tuple[object, str]]) -> list[str]:
+    found = []
+    for broken, rule in rules:
+        if (wrong := np.flatnonzero(broken)).size:
+            rows = (f"row {row} ({', '.join(frame.iloc[row])})" for row in wrong[:_NAMED])
+            more = ", …" if wrong.size > _NAMED else ""
+            found.append(f"  {rule} ({wrong.size} rows: {', '.join(rows)}{more})")
+    return found

@@ -1,0 +1,203 @@
+"""Losses pair by pair in Python's own numbers, against open_clip's, and what must hold of any batch."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from open_clip import ClipLoss
+from open_clip.loss import SigLipLoss
+from torch.nn.functional import normalize
+
+from crossgap import gap, losses
+
+T, BIAS = 0.2, -3.0
+ROWS = list[list[float]]
+
+
+def dot(a: list[float], b: list[float]) -> float:
+    return math.fsum(p * q for p, q in zip(a, b, strict=True))
+
+
+def potential(a: list[float], b: list[float]) -> float:
+    return math.exp(-2 * math.dist(a, b) ** 2)
+
+
+def mean(values) -> float:
+    values = list(values)
+    return math.fsum(values) / len(values)
+
+
+def clip(x: ROWS, y: ROWS) -> float:
+    def found(queries, gallery):
+        for j, query in enumerate(queries):
+            everything = math.fsum(math.exp(dot(query, row) / T) for row in gallery)
+            yield -math.log(math.exp(dot(query, gallery[j]) / T) / everything)
+
+    return (mean(found(x, y)) + mean(found(y, x))) / 2
+
+
+def uniformity(x: ROWS) -> float:
+    return math.log(mean(potential(x[j], x[k]) for k in range(len(x)) for j in range(k)))
+
+
+def cross_uniformity(x: ROWS, y: ROWS) -> float:
+    n = len(x)
+    return math.log(mean(potential(x[j], y[k]) for j in range(n) for k in range(n) if j != k))
+
+
+def alignment(x: ROWS, y: ROWS) -> float:
+    return mean(math.dist(a, b) ** 2 for a, b in zip(x, y, strict=True))
+
+
+def slip(x: ROWS, y: ROWS) -> float:
+    views = [(j, view) for rows in (x, y) for j, view in enumerate(rows)]
+
+    def found():
+        for at, (j, view) in enumerate(views):
+            others = [(k, math.exp(dot(view, v) / T)) for to, (k, v) in enumerate(views) if to != at]
+            (partner,) = (value for k, value in others if k == j)
+            yield -math.log(partner / math.fsum(value for _, value in others))
+
+    return mean(found())
+
+
+def cyclic_in_modal(x: ROWS, y: ROWS) -> float:
+    n = len(x)
+    return mean(math.fsum((dot(x[j], x[k]) - dot(y[j], y[k])) ** 2 for k in range(n)) for j in range(n))
+
+
+def cyclic_cross_modal(x: ROWS, y: ROWS) -> float:
+    n = len(x)
+    return mean(math.fsum((dot(x[j], y[k]) - dot(x[k], y[j])) ** 2 for k in range(n)) for j in range(n))
+
+
+def siglip(x: ROWS, y: ROWS) -> float:
+    def unlikely(j, k):
+        z = 1 if j == k else -1
+        return -math.log(1 / (1 + math.exp(-z * (dot(x[j], y[k]) / T + BIAS))))
+
+    return mean(math.fsum(unlikely(j, k) for k in range(len(y))) for j in range(len(x)))
+
+
+EXPLICIT = {
+    "clip": clip,
+    "uniformity": lambda x, y: (uniformity(x) + uniformity(y)) / 2,
+    "cross_uniformity": cross_uniformity,
+    "alignment": alignment,
+    "slip": slip,
+    "cyclic_in_modal": cyclic_in_modal,
+    "cyclic_cross_modal": cyclic_cross_modal,
+    "siglip": siglip,
+}
+
+
+def test_every_term_has_its_loop():
+    assert tuple(EXPLICIT) == losses.TERMS
+    assert all(set(parts) <= set(losses.TERMS) for parts in losses.SUMS.values())
+
+
+@pytest.mark.parametrize("name", losses.TERMS)
+@pytest.mark.parametrize("n", [2, 3, 17])
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
+def test_value_by_a_double_loop(name, n, dtype, within, batch, terms):
+    x, y = batch(n, 5)
+    expected = EXPLICIT[name](x.tolist(), y.tolist())
+    loss = terms[name][0](x.to(dtype), y.to(dtype), T, BIAS)
+    assert loss.dtype == dtype and loss.shape == ()
+    assert loss.item() == pytest.approx(expected, abs=within, rel=within)
+    assert terms[name][1](x, y, T, BIAS).item() == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("temperature", [0.01, 0.07, 1.0])
+def test_clip_and_siglip_as_open_clip_computes_them(temperature, batch):
+    x, y = batch(33, 16)
+    assert losses.clip(x, y, temperature).item() == pytest.approx(
+        ClipLoss()(x, y, 1 / temperature).item(), abs=1e-10
+    )
+    for bias in (-10.0, 0.0, 2.5):
+        assert losses.siglip(x, y, temperature, bias).item() == pytest.approx(
+            SigLipLoss()(x, y, 1 / temperature, bias).item(), rel=1e-10
+        )
+
+
+def test_what_the_gap_measures_is_what_is_trained(batch):
+    x, y = batch(50, 8)
+    assert losses.uniformity(x).item() == pytest.approx(gap.uniformity(x), abs=1e-12)
+    assert losses.cross_uniformity(x, y).item() == pytest.approx(gap.cross_uniformity(x, y), abs=1e-12)
+    assert losses.alignment(x, y).item() == pytest.approx(gap.alignment(x, y), abs=1e-12)
+
+
+def test_known_geometry():
+    axes = torch.eye(6, dtype=torch.float64)
+    point = axes[:1].expand(6, 6)
+    assert losses.clip(point, point, 0.01).item() == pytest.approx(math.log(6))
+    assert losses.clip(axes, axes, 0.01).item() == pytest.approx(0, abs=1e-12)
+    assert losses.clip(axes, axes, 1.0).item() == pytest.approx(math.log(math.e + 5) - 1)
+    assert losses.slip(point, -point, 1.0).item() == pytest.approx(math.log(6 / math.e + 5 * math.e) + 1)
+    assert losses.slip(point, point).item() == pytest.approx(math.log(11))
+    assert losses.uniformity(point).item() == pytest.approx(0, abs=1e-12)
+    assert losses.uniformity(axes).item() == pytest.approx(-4)
+    assert losses.cross_uniformity(point, -point).item() == pytest.approx(-8)
+    assert losses.cross_uniformity(axes, axes).item() == pytest.approx(-4)
+    assert losses.alignment(point, -point).item() == pytest.approx(4)
+    assert losses.alignment(axes, axes).item() == 0
+    assert losses.cyclic_in_modal(axes, point).item() == pytest.approx(5)
+    assert losses.cyclic_cross_modal(axes, axes).item() == 0
+    assert losses.siglip(point, -point, 0.5, 2.0).item() == pytest.approx(6 * math.log(2))
+
+
+@st.composite
+def unit_pairs(draw) -> tuple[torch.Tensor, torch.Tensor]:
+    n, d = draw(st.integers(2, 7)), draw(st.integers(1, 6))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    spread = draw(st.sampled_from([0.0, 0.01, 1.0, 100.0]))  # about one point, up to all directions
+    x, y = (rng.normal(size=d) + spread * rng.normal(size=(n, d)) for _ in range(2))
+    return tuple(normalize(torch.from_numpy(rows), dim=1) for rows in (x, y))
+
+
+def rotation(d: int) -> torch.Tensor:
+    return torch.linalg.qr(
+        torch.randn(d, d, generator=torch.Generator().manual_seed(d), dtype=torch.float64)
+    )[0]
+
+
+@pytest.mark.parametrize("name", losses.TERMS)
+def test_neither_order_nor_modality_nor_a_common_rotation_matters(name, terms):
+    def loss(x, y):
+        return terms[name][0](x, y, T, BIAS)
+
+    @settings(max_examples=40, deadline=None)
+    @given(unit_pairs())
+    def holds(pair):
+        x, y = pair
+        value = loss(x, y).item()
+        close = partial(pytest.approx, abs=1e-9, rel=1e-9)
+        assert loss(y, x).item() == close(value)
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(1))
+        assert loss(x[order], y[order]).item() == close(value)
+        turn = rotation(x.shape[1])
+        assert loss(x @ turn, y @ turn).item() == close(value)
+
+    holds()
+
+
+@settings(max_examples=60, deadline=None)
+@given(unit_pairs())
+def test_bounds(pair):
+    x, y = pair
+    rounding, n = 1e-9, len(x)
+    assert -8 - rounding <= losses.uniformity(x).item() <= rounding
+    assert -8 - rounding <= losses.cross_uniformity(x, y).item() <= rounding
+    assert 0 <= losses.alignment(x, y).item() <= 4 + rounding
+    assert 0 <= losses.cyclic_in_modal(x, y).item() <= 4 * (n - 1) + rounding
+    assert 0 <= losses.cyclic_cross_modal(x, y).item() <= 4 * (n - 1) + rounding
+    assert -rounding <= losses.clip(x, y, T).item() <= 2 / T + math.log(n)
+    assert -rounding <= losses.slip(x, y, T).item() <= 2 / T + math.log(2 * n - 1)
+    assert losses.siglip(x, y, T, BIAS).item() >= 0
+    assert losses.cross_uniformity(x, x).item() == pytest.approx(losses.uniformity(x).item(), abs=1e-12)
