@@ -148,7 +148,10 @@ class Params(Strict):
         made = {TRAINED.format(name): name for name in self.trained}
         for name, row in self.backbones.items():
             if (maker := made.get(row.weights.model)) and maker != name:
-                yield f"backbones.{name}: {row.weights.model} is made by {self.trained[maker]}.{maker}; use the backbone {maker!r}"
+                yield (
+                    f"backbones.{name}: {row.weights.model} is made by {self.trained[maker]}.{maker}; "
+                    f"use the backbone {maker!r}"
+                )
 
     def _trained_on(self) -> Iterator[tuple[str, list[str], str]]:
         for name, training in self.finetune.items():

@@ -59,7 +59,7 @@ class Finetune(BaseModel):
 
     @model_validator(mode="after")
     def _views_for_slip(self) -> Finetune:
-        if "slip" not in self.losses and {"augment", "intra_modal_temperature"} & self.model_fields_set:
+        if "slip" not in self.losses and (self.augment, self.intra_modal_temperature) != (Augment(), 0.1):
             raise ValueError(
                 "augment, intra_modal_temperature: only of the loss `slip`; remove them or add it"
             )

@@ -13,8 +13,11 @@ from safetensors.torch import load_file
 
 from crossgap.backbones.loading import load_tokenizer
 from crossgap.datasets import world
+from crossgap.datasets.hashing import hashed
 from crossgap.training import nano
-from crossgap.training.recipe import Recipe
+from crossgap.training.augment import Augment, augmentation, two_views
+from crossgap.training.batches import batch
+from crossgap.training.recipe import IntraModal, Recipe
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "data" / "backbones" / "nano"
@@ -33,14 +36,16 @@ def recipe() -> Recipe:
 
 def test_training_is_a_function_of_the_recipe_and_lowers_the_loss(recipe, tmp_path) -> None:
     threads = torch.get_num_threads()
-    losses = nano.train(recipe, tmp_path / "one", progress=False)
+    losses = nano.train(recipe, tmp_path / "one", tmp_path / "one.pt")
     torch.manual_seed(99)
-    assert nano.train(recipe, tmp_path / "two", progress=False) == losses
+    assert nano.train(recipe, tmp_path / "two", tmp_path / "two.pt") == losses
     for name in (nano.WEIGHTS, nano.CONFIG, nano.MERGES):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     assert torch.get_num_threads() == threads
     assert np.mean(losses[-3:]) < losses[0] - 0.1
-    other = nano.train(recipe.model_copy(update={"seed": 1, "steps": 1}), tmp_path / "other", progress=False)
+    other = nano.train(
+        recipe.model_copy(update={"seed": 1, "steps": 1}), tmp_path / "other", tmp_path / "other.pt"
+    )
     assert other[0] != losses[0]
 
 
@@ -61,7 +66,7 @@ def test_naming_is_the_mean_over_what_is_said() -> None:
 
 def test_training_leaves_the_generator_alone(recipe, tmp_path) -> None:
     before = torch.random.get_rng_state()
-    nano.train(recipe.model_copy(update={"steps": 1}), tmp_path, progress=False)
+    nano.train(recipe.model_copy(update={"steps": 1}), tmp_path, tmp_path / "c.pt")
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -95,3 +100,76 @@ def test_the_backbone_knows_the_held_out_world() -> None:
     ceiling = figures["text-image/recall@1 ceiling"]
     assert 0.8 * ceiling <= figures["text-image/recall@1"] <= 1.1 * ceiling
     assert figures["centroid distance"] > 0.3
+
+
+def with_views(recipe: Recipe, **given) -> Recipe:
+    term = IntraModal(**{"images": 6, "hidden": 20, "width": 10, **given})
+    return recipe.model_copy(update={"intra_modal": term, "steps": 3})
+
+
+def test_the_term_inside_the_images_is_slips_behind_the_head(recipe, tmp_path) -> None:
+    asked = with_views(recipe, temperature=0.2)
+    model, heads = nano._initial(asked, nano._write_config(asked, tmp_path))
+    images = batch(asked, 0).images
+    found = nano._intra_modal(asked, model, heads[2], images, 5)
+    view = augmentation(Augment(), world.SIDE, [0.5] * 3, [0.5] * 3)
+    keys = hashed(asked.seed, "views", 5, np.arange(6)).tolist()
+    views = [
+        two_views(view, Image.fromarray(image), key) for image, key in zip(images[:6], keys, strict=True)
+    ]
+    visual, given = model.visual, []
+    handle = visual.ln_post.register_forward_hook(lambda _module, _inputs, output: given.append(output))
+    model.encode_image(torch.stack([one for side in zip(*views, strict=True) for one in side]))
+    handle.remove()
+    pooled = given[0] if given[0].ndim == 2 else given[0][:, 0]
+    x = torch.nn.functional.normalize(heads[2](pooled), dim=1).tolist()
+    losses = []
+    for j in range(12):
+        similar = [sum(a * b for a, b in zip(x[j], row, strict=True)) / 0.2 for row in x]
+        others = sum(np.exp(value) for k, value in enumerate(similar) if k != j)
+        losses.append(np.log(others) - similar[(j + 6) % 12])
+    assert found.item() == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_views_change_the_training_and_nothing_before_it(recipe, tmp_path) -> None:
+    plain = nano.train(recipe.model_copy(update={"steps": 3}), tmp_path / "plain", tmp_path / "plain.pt")
+    before = torch.random.get_rng_state()
+    one = nano.train(with_views(recipe), tmp_path / "one", tmp_path / "one.pt")
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.manual_seed(99)
+    assert nano.train(with_views(recipe), tmp_path / "two", tmp_path / "two.pt") == one
+    weights = [(tmp_path / name / nano.WEIGHTS).read_bytes() for name in ("plain", "one", "two")]
+    assert weights[1] == weights[2] != weights[0]
+    # the model starts as it does without; from the first step on the term steers it
+    assert one[0] == plain[0] and one[1] != plain[1]
+    weak = nano.train(with_views(recipe, weight=1e-12), tmp_path / "weak", tmp_path / "weak.pt")
+    assert weak == pytest.approx(plain, rel=1e-5)
+    assert (
+        load_file(tmp_path / "one" / nano.WEIGHTS).keys()
+        == load_file(tmp_path / "plain" / nano.WEIGHTS).keys()
+    )
+
+
+@pytest.mark.parametrize("views", [False, True])
+def test_a_stopped_training_ends_with_the_same_bytes(recipe, tmp_path, monkeypatch, views) -> None:
+    asked = with_views(recipe) if views else recipe
+    asked = asked.model_copy(update={"steps": 6, "naming_steps": 4})
+    expected = nano.train(asked, tmp_path / "whole", tmp_path / "whole.pt")
+    real, steps = nano.batch, []
+
+    def stopping(recipe: Recipe, step: int):
+        steps.append(step)
+        if len(steps) == 4:
+            raise InterruptedError
+        return real(recipe, step)
+
+    monkeypatch.setattr(nano, "batch", stopping)
+    with pytest.raises(InterruptedError):
+        nano.train(asked, tmp_path / "out", tmp_path / "out.pt", save_seconds=0)
+    rows: list[dict] = []
+    assert nano.train(asked, tmp_path / "out", tmp_path / "out.pt", log=rows.append) == expected
+    assert steps == [0, 1, 2, 3, 3, 4, 5]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert all(row.keys() == {"step", "loss", *(["slip"] if views else [])} for row in rows)
+    assert (tmp_path / "out" / nano.WEIGHTS).read_bytes() == (tmp_path / "whole" / nano.WEIGHTS).read_bytes()
+    assert list(tmp_path.glob("*.pt")) == []

@@ -29,11 +29,15 @@ def table(scenes) -> pd.DataFrame:
 def said_of(table: pd.DataFrame, silent_on: tuple[str, ...] = ()) -> dict[str, list[str]]:
     """Image → its captions by rank, by a loop over rows."""
     found: dict[str, list[tuple[int, str]]] = {}
-    images = {row["id"] for row in table.to_dict("records") if row["modality"] == "image" and row["split"] == "train"}
+    images = {
+        row["id"]
+        for row in table.to_dict("records")
+        if row["modality"] == "image" and row["split"] == "train"
+    }
     for row in table.to_dict("records"):
-        if row["modality"] == "text" and row["group"] in images:
-            if all(row[f"label.{name}"] is None for name in silent_on):
-                found.setdefault(row["group"], []).append((row["rank"], row["text"]))
+        silent = all(row[f"label.{name}"] is None for name in silent_on)
+        if row["modality"] == "text" and row["group"] in images and silent:
+            found.setdefault(row["group"], []).append((row["rank"], row["text"]))
     return {image: [text for _, text in sorted(said)] for image, said in sorted(found.items())}
 
 
@@ -59,11 +63,15 @@ def test_what_is_left_out_makes_no_pair(table) -> None:
 
 
 def test_errors_of_captioned(table) -> None:
-    with pytest.raises(TrainingError, match="split: the dataset has no images of split 'val'.*test, train"):
+    with pytest.raises(TrainingError, match=r"split: the dataset has no images of split 'val'.*test, train"):
         captioned(table, "val")
-    with pytest.raises(TrainingError, match="silent_on: no labelling weather, mood; labellings: .*colour.*shape"):
+    with pytest.raises(
+        TrainingError, match=r"silent_on: no labelling weather, mood; labellings: .*colour.*shape"
+    ):
         captioned(table, "train", silent_on=["weather", "texture", "mood"])
-    with pytest.raises(TrainingError, match="dataset: its split 'train' has 20 images and no captions: .*captioned"):
+    with pytest.raises(
+        TrainingError, match=r"dataset: its split 'train' has 20 images and no captions: .*captioned"
+    ):
         captioned(table[table["modality"] == "image"], "train")
     texts = (table["modality"] == "text") & table["label.colour"].isna()
     with pytest.raises(TrainingError, match="no captions without colour"):
@@ -108,9 +116,9 @@ def test_the_order_is_of_the_ids_and_not_of_the_rows(table) -> None:
     assert more[: len(fewer)] == fewer
 
 
-def loaded(scenes, tiny: Backbone, pairs: Pairs, batches: list, **more) -> list[Batch]:
-    tokenize = partial(tiny.tokenizer, context_length=tiny.context_length)
-    return list(load(pairs, iter(batches), scenes[1], tiny.transform, tokenize, **more))
+def loaded(scenes, small: Backbone, pairs: Pairs, batches: list, **more) -> list[Batch]:
+    tokenize = partial(small.tokenizer, context_length=small.context_length)
+    return list(load(pairs, iter(batches), scenes[1], small.transform, tokenize, **more))
 
 
 def view():
@@ -121,57 +129,57 @@ def flat(batch: Batch) -> list[torch.Tensor]:
     return [batch.pixels, batch.ids, *(batch.views or ())]
 
 
-def test_a_batch_holds_the_images_beside_their_captions(scenes, tiny, table) -> None:
+def test_a_batch_holds_the_images_beside_their_captions(scenes, small, table) -> None:
     pairs = captioned(table, "train")
     batches = list(pairs.batches(0, 4, 0, 5))
-    found = loaded(scenes, tiny, pairs, batches)
-    images = Images(pairs.images, scenes[1], tiny.transform)
+    found = loaded(scenes, small, pairs, batches)
+    images = Images(pairs.images, scenes[1], small.transform)
     for batch, rows in zip(found, batches, strict=True):
         assert batch.views is None
         assert torch.equal(batch.pixels, torch.stack([images[row] for row, _ in rows]))
-        assert torch.equal(batch.ids, tiny.tokenize([pairs.captions[row][0] for row, _ in rows])[0])
+        assert torch.equal(batch.ids, small.tokenize([pairs.captions[row][0] for row, _ in rows])[0])
 
 
-def test_workers_and_the_generator_change_nothing(scenes, tiny, table) -> None:
+def test_workers_and_the_generator_change_nothing(scenes, small, table) -> None:
     pairs = captioned(table, "train", captions="any")
     batches = list(pairs.batches(0, 4, 2, 8))
     before = torch.random.get_rng_state()
-    expected = loaded(scenes, tiny, pairs, batches, view=view())
+    expected = loaded(scenes, small, pairs, batches, view=view())
     assert torch.equal(torch.random.get_rng_state(), before)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
-        found = loaded(scenes, tiny, pairs, batches, view=view(), workers=2)
+        found = loaded(scenes, small, pairs, batches, view=view(), workers=2)
     assert len(found) == len(expected) == 6
     for one, other in zip(found, expected, strict=True):
         for x, y in zip(flat(one), flat(other), strict=True):
             assert torch.equal(x, y)
 
 
-def test_views_and_captions_are_of_the_seed_the_step_and_the_id(scenes, tiny, table) -> None:
+def test_views_and_captions_are_of_the_seed_the_step_and_the_id(scenes, small, table) -> None:
     pairs = captioned(table, "train", captions="any")
     fewer = captioned(table[table["id"] != pairs.images["id"][0]], "train", captions="any")
-    (one,) = loaded(scenes, tiny, pairs, [[(5, 3), (9, 3), (1, 3)]], view=view())
-    (other,) = loaded(scenes, tiny, fewer, [[(0, 3), (4, 3)]], view=view())  # a row less comes before them
+    (one,) = loaded(scenes, small, pairs, [[(5, 3), (9, 3), (1, 3)]], view=view())
+    (other,) = loaded(scenes, small, fewer, [[(0, 3), (4, 3)]], view=view())  # a row less comes before them
     for x, y in zip(flat(one), flat(other), strict=True):
         assert torch.equal(x[[2, 0]], y)
-    (next_step,) = loaded(scenes, tiny, pairs, [[(5, 4), (9, 4), (1, 4)]], view=view())
-    (next_seed,) = loaded(scenes, tiny, pairs, [[(5, 3), (9, 3), (1, 3)]], view=view(), seed=1)
+    (next_step,) = loaded(scenes, small, pairs, [[(5, 4), (9, 4), (1, 4)]], view=view())
+    (next_seed,) = loaded(scenes, small, pairs, [[(5, 3), (9, 3), (1, 3)]], view=view(), seed=1)
     for changed in (next_step, next_seed):
         assert torch.equal(changed.pixels, one.pixels)
         assert all(not torch.equal(x, y) for x, y in zip(changed.views, one.views, strict=True))
     assert not torch.equal(*one.views)
 
 
-def test_any_draws_from_all_captions_of_an_image(scenes, tiny, table) -> None:
+def test_any_draws_from_all_captions_of_an_image(scenes, small, table) -> None:
     pairs = captioned(table, "train", captions="any")
-    found = loaded(scenes, tiny, pairs, [[(2, step) for step in range(60)]])[0].ids
-    said = tiny.tokenize(pairs.captions[2])[0]
+    found = loaded(scenes, small, pairs, [[(2, step) for step in range(60)]])[0].ids
+    said = small.tokenize(pairs.captions[2])[0]
     drawn = [int((said == row).all(dim=1).nonzero()[0, 0]) for row in found]
     counts = np.bincount(drawn, minlength=5)
     assert (counts >= 4).all()  # of 60 draws from 5
 
 
-def test_an_image_that_changed_is_an_error(scenes, tiny, table) -> None:
+def test_an_image_that_changed_is_an_error(scenes, small, table) -> None:
     pairs = captioned(table.assign(digest=manifest.text_digest("other")), "train")
     with pytest.raises(ChangedItemError, match="is not the file that the manifest was made from"):
-        loaded(scenes, tiny, pairs, [[(0, 0)]])
+        loaded(scenes, small, pairs, [[(0, 0)]])

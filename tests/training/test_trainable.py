@@ -10,9 +10,8 @@ import open_clip
 import pytest
 import timm
 import torch
-from open_clip import CLIP, CustomTextCLIP
+from open_clip import CustomTextCLIP
 from open_clip.coca_model import CoCa
-from safetensors.torch import save_file
 from torch import nn
 
 from crossgap import load_backbone
@@ -21,27 +20,25 @@ from crossgap.training.trainable import CONFIG, trainable, writer
 from crossgap.training.trainer import TrainingError
 
 VISION = {"image_size": 32, "patch_size": 16, "layers": 1, "width": 40, "head_width": 20}
-TEXT = {"context_length": 12, "vocab_size": 49408, "layers": 1, "width": 32, "heads": 2}
+TEXT = {"context_length": 12, "vocab_size": 100, "layers": 1, "width": 32, "heads": 2}
 
 
-def saved(folder: Path, text: dict | None = None, **more) -> Backbone:
+@pytest.fixture
+def saved(save_model):
     """A model of random weights, saved and loaded."""
-    text = {**TEXT, **(text or {})}
-    config = {"embed_dim": 24, "vision_cfg": VISION, "text_cfg": text, **more}
-    torch.manual_seed(0)
-    arguments = {name: value for name, value in config.items() if name != "custom_text"}
-    model = (CustomTextCLIP if more.get("custom_text") else CLIP)(**arguments)
-    folder.mkdir()
-    preprocessing = {"mean": [0.3, 0.4, 0.5], "std": [0.2, 0.2, 0.3], "interpolation": "bilinear"}
-    document = {"model_cfg": config, "preprocess_cfg": preprocessing}
-    (folder / CONFIG).write_text(json.dumps(document))
-    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
-    return load_backbone(f"local-dir:{folder}")
+
+    def make(folder: Path, **more) -> Backbone:
+        preprocessing = {"mean": [0.3, 0.4, 0.5], "std": [0.2, 0.2, 0.3], "interpolation": "bilinear"}
+        return load_backbone(f"local-dir:{save_model(folder, preprocessing=preprocessing, **more)}")
+
+    return make
 
 
 def built(model: nn.Module, name: str = "built for a test") -> Backbone:
     model.eval().requires_grad_(False)
-    return Backbone(model, lambda x: x, lambda: None, torch.device("cpu"), {"model": name, "preprocessing": {}})
+    return Backbone(
+        model, lambda x: x, lambda: None, torch.device("cpu"), {"model": name, "preprocessing": {}}
+    )
 
 
 def features(backbone: Backbone) -> dict[str, torch.Tensor]:
@@ -52,7 +49,7 @@ def features(backbone: Backbone) -> dict[str, torch.Tensor]:
     }
 
 
-def test_new_projections_have_the_width_and_are_drawn_from_the_seed(tmp_path) -> None:
+def test_new_projections_have_the_width_and_are_drawn_from_the_seed(tmp_path, saved) -> None:
     backbone = saved(tmp_path / "from")
     before = {name: weight.copy() for name, weight in backbone.projections().items()}
     others = {name: p.clone() for name, p in backbone.model.named_parameters() if "proj" not in name[-4:]}
@@ -71,7 +68,7 @@ def test_new_projections_have_the_width_and_are_drawn_from_the_seed(tmp_path) ->
     assert before["image"].shape == (24, 40)
 
 
-def test_new_projections_are_drawn_as_wide_as_the_tower_is(tmp_path) -> None:
+def test_new_projections_are_drawn_as_wide_as_the_tower_is(tmp_path, saved) -> None:
     draws = [trainable(saved(tmp_path / str(seed)), 32, seed) for seed in range(3)]
     for side, inputs in enumerate((40, 32)):
         values = torch.cat([draw[side].detach().flatten() for draw in draws]).double()
@@ -80,7 +77,7 @@ def test_new_projections_are_drawn_as_wide_as_the_tower_is(tmp_path) -> None:
         assert values.std().item() * inputs**0.5 == pytest.approx(1, abs=deviations / 2**0.5)
 
 
-def test_kept_projections_and_what_learns(tmp_path) -> None:
+def test_kept_projections_and_what_learns(tmp_path, saved) -> None:
     backbone = saved(tmp_path / "from", init_logit_bias=-10)
     before = {name: value.clone() for name, value in backbone.model.state_dict().items()}
     assert trainable(backbone, None, 0) == []
@@ -89,9 +86,11 @@ def test_kept_projections_and_what_learns(tmp_path) -> None:
     assert sorted(still) == ["logit_bias", "logit_scale"]
 
 
-def test_a_width_beyond_the_towers(tmp_path) -> None:
+def test_a_width_beyond_the_towers(tmp_path, saved) -> None:
     backbone = saved(tmp_path / "from")
-    with pytest.raises(TrainingError, match="width: 41 is more than the 40 that the image tower gives.*at most 40"):
+    with pytest.raises(
+        TrainingError, match=r"width: 41 is more than the 40 that the image tower gives.*at most 40"
+    ):
         trainable(backbone, 41, 0)
     with pytest.raises(TrainingError, match="width: 33 is more than the 32 that the text tower gives"):
         trainable(backbone, 33, 0)
@@ -110,7 +109,7 @@ def siglip() -> CustomTextCLIP:
 
 
 def coca() -> CoCa:
-    decoder = {"context_length": 12, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    decoder = {"context_length": 12, "vocab_size": 100, "width": 32, "heads": 2, "layers": 1}
     return CoCa(
         24,
         multimodal_cfg={**decoder, "attn_pooler_heads": 2},
@@ -137,7 +136,9 @@ def test_towers_whose_projections_stay(make, said) -> None:
 def test_a_backbone_without_texts() -> None:
     backbone = built(nn.Linear(2, 2), "timm:vit_tiny_patch16_224")
     for ask in (lambda: trainable(backbone, None, 0), lambda: writer(backbone, None)):
-        with pytest.raises(TrainingError, match="backbone: 'timm:vit_tiny_patch16_224' has no text tower; take one"):
+        with pytest.raises(
+            TrainingError, match="backbone: 'timm:vit_tiny_patch16_224' has no text tower; take one"
+        ):
             ask()
 
 
@@ -157,7 +158,7 @@ def test_a_model_without_configuration() -> None:
     ],
     ids=["plain", "quick-gelu", "bias", "linear"],
 )
-def test_what_is_written_loads_with_the_same_features(tmp_path, width, more) -> None:
+def test_what_is_written_loads_with_the_same_features(tmp_path, saved, width, more) -> None:
     backbone = saved(tmp_path / "from", **more)
     (tmp_path / "from" / "words.txt").write_text("beside")
     (tmp_path / "from" / "old.bin").write_bytes(b"weights of before")
@@ -175,7 +176,7 @@ def test_what_is_written_loads_with_the_same_features(tmp_path, width, more) -> 
         assert torch.equal(found, expected[modality])
     assert expected["image"].shape[1] == (width or 24)
     names = {path.name for path in folder.iterdir()}
-    assert names == {CONFIG, "open_clip_model.safetensors", "words.txt"}
+    assert names == {CONFIG, "open_clip_model.safetensors", "bpe.txt.gz", "words.txt"}
     assert again.provenance["quick_gelu"] == more.get("quick_gelu", False)
     assert again.provenance["preprocessing"] == backbone.provenance["preprocessing"]
     first, second = (json.loads((at / CONFIG).read_text())["model_cfg"] for at in (tmp_path / "from", folder))
@@ -191,7 +192,7 @@ def test_a_registered_name_is_written_with_its_configuration(tmp_path) -> None:
     assert written == {**config, "embed_dim": 64}
 
 
-def test_a_linear_projection_starts_without_bias(tmp_path) -> None:
+def test_a_linear_projection_starts_without_bias(tmp_path, saved) -> None:
     backbone = saved(tmp_path / "from", custom_text=True, text={"proj_bias": True})
     before = torch.random.get_rng_state()
     new = trainable(backbone, 16, 0)

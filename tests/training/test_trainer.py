@@ -88,7 +88,9 @@ def test_curves_are_means_between_rows_and_measures_where_asked(tmp_path) -> Non
 def test_a_row_is_logged_when_nothing_joins_it_any_more(tmp_path) -> None:
     seen: list[int] = []
     at_step: dict[int, int] = {}
-    train(tmp_path / "c.pt", at=lambda step: at_step.update({step: len(seen)}), log=lambda row: seen.append(row))
+    train(
+        tmp_path / "c.pt", at=lambda step: at_step.update({step: len(seen)}), log=lambda row: seen.append(row)
+    )
     # in step 8 the row of 8 may have just got its measure; it is out before step 9
     assert at_step[8] in (3, 4) and at_step[9] >= 4 and at_step[19] == 7
 
@@ -163,7 +165,9 @@ def test_what_is_no_number_stops_a_training_before_it_spoils_it(tmp_path, what, 
 
     checkpoint = tmp_path / "c.pt"
     bad = Learner(learner.modules, learner.optimizer, broken, learner.rate, learner.clip_grad_norm)
-    with pytest.raises(TrainingError, match=rf"^tried: .*{what}.* at step 7 of 20; .*{checkpoint.name}.*Lower lr"):
+    with pytest.raises(
+        TrainingError, match=rf"^tried: .*{what}.* at step 7 of 20; .*{checkpoint.name}.*Lower lr"
+    ):
         fit(bad, STEPS, checkpoint, label="tried", save_seconds=1e9)
     state = torch.load(checkpoint, weights_only=True)
     assert state["step"] == 7
@@ -190,7 +194,7 @@ def test_rates_a_limit_on_the_norm_and_what_comes_after(tmp_path) -> None:
     def after() -> None:
         q.clamp_(-11, 11)
 
-    learner = Learner(modules, sgd(), gradients, lambda step: 0.5**step, 1.0, after)
+    learner = Learner(modules, sgd(), gradients, lambda step: 0.5**step, 1.0, after=after)
     fit(learner, 3, tmp_path / "c.pt")
     assert p[0].item() == pytest.approx(-0.6 * (1 + 0.5 + 0.25), rel=1e-5)  # 3/5, and the rates
     assert q.item() == -11  # 10 times 4/5 (1 + 0.5 + 0.25) is 14
