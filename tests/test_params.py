@@ -438,15 +438,15 @@ def test_what_a_training_makes_is_a_backbone_of_its_name(tmp_path):
     raw = trained()
     made = raw["backbones"].pop("tuned")
     with pytest.raises(
-        ParamsError, match="finetune.tuned: what it makes is the backbone 'tuned', which the cata"
+        ParamsError, match=r"finetune.tuned: what it makes is the backbone 'tuned', which the cata"
     ):
         loaded(tmp_path, raw)
     raw["backbones"] |= {"tuned": made, "other": made}
     with pytest.raises(
-        ParamsError, match="backbones.other: .* is made by finetune.tuned; use the backbone 'tuned'"
+        ParamsError, match=r"backbones.other: .* is made by finetune.tuned; use the backbone 'tuned'"
     ):
         loaded(tmp_path, raw)
     raw = trained()
     raw["backbones"]["nano"]["weights"]["precision"] = "bf16"
-    with pytest.raises(ParamsError, match="finetune.tuned.backbone: 'nano' has precision bf16"):
+    with pytest.raises(ParamsError, match=r"finetune.tuned.backbone: 'nano' has precision bf16"):
         loaded(tmp_path, raw)

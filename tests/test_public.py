@@ -33,7 +33,7 @@ def test_importing_crossgap_loads_nothing_heavy() -> None:
     "module",
     [
         "params", "manifest", "store", "shards", "encode", "evaluation", "retrieval", "corrections",
-        "significance", "classification", "clustering", "gap",
+        "significance", "classification", "clustering", "gap", "losses", "arithmetic", "transformations", "presets",
     ],
 )  # fmt: skip
 def test_modules_that_run_no_model_load_neither_torch_nor_open_clip(module) -> None:
@@ -64,6 +64,19 @@ def test_the_promised_arguments_come_first_with_their_defaults(name, promised) -
     assert len(found) >= len(expected)
     for parameter in found[len(expected) :]:
         assert parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty
+
+
+LOSSES = {
+    "clip": "images, texts, temperature",
+    "uniformity": "x",
+    "cross_uniformity": "images, texts",
+    "alignment": "images, texts",
+}
+
+
+@pytest.mark.parametrize(("name", "promised"), LOSSES.items())
+def test_the_losses_take_what_is_promised(name, promised) -> None:
+    assert ", ".join(inspect.signature(getattr(crossgap.losses, name)).parameters) == promised
 
 
 CORRECTIONS = {
