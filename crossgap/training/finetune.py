@@ -154,11 +154,14 @@ class Learning(nn.Module):
         return torch.exp(-self.log_scale)
 
     def optimizer(self) -> torch.optim.AdamW:
-        """AdamW with a learning rate of its own for new projections and heads."""
+        """AdamW; new projections and heads have a learning rate of their own, temperature and bias no decay."""
         new = [*self.new, *(self.head.parameters() if self.head else ())]
-        known = {id(parameter) for parameter in new}
+        known = {id(parameter) for parameter in (*new, self.log_scale, self.bias)}
         towers = [p for p in self.parameters() if p.requires_grad and id(p) not in known]
+        scalars = [p for p in (self.log_scale, self.bias) if p is not None and p.requires_grad]
         groups = [{"params": towers, "lr": self.recipe.lr}]
+        if scalars:
+            groups.append({"params": scalars, "lr": self.recipe.lr, "weight_decay": 0.0})
         if new:
             groups.append({"params": new, "lr": self.recipe.projection_lr or self.recipe.lr})
         return torch.optim.AdamW(groups, betas=self.recipe.betas, weight_decay=self.recipe.weight_decay)

@@ -82,9 +82,10 @@ def test_a_control_without_texts_stands_in_every_list(project) -> None:
     project.edit(
         **{
             "backbones.control": {"weights": weights, "oti": {"tokens": 1}, "ovi": {"patches": 1}},
+            **{f"run.{name}.backbones": ["nano", "control"] for name in ("oti", "ovi", "sweep")},
             "run.backbones": ["nano", "control"],
             "run.seeds": {
-                "backbones": ["nano"],
+                "backbones": ["nano", "control"],
                 "datasets": ["world"],
                 "methods": ["oti", "ovi"],
                 "seeds": [1],
@@ -98,7 +99,7 @@ def test_a_control_without_texts_stands_in_every_list(project) -> None:
         "seeds@control-world-oti-1": "oti-seed-1",
         "seeds@control-world-ovi-1": "ovi-seed-1",
     }
-    assert project.repro(*inverted) == {"check", "encode@control-world", *inverted}
+    assert project.repro(*inverted) == {"check", "weights@control", "encode@control-world", *inverted}
     folder = project / "data/features/control/world"
     native = open_store(folder / "native.zarr.zip")
     assert native.groups == ["image/test", "image/train"]
@@ -125,8 +126,11 @@ def test_a_control_is_evaluated_by_its_images_alone(project) -> None:
 
 
 def test_a_seed_left_behind_by_another_template_is_not_counted(project) -> None:
+    alone = {f"run.{name}.backbones": ["nano"] for name in ("oti", "ovi", "sweep")}
     seeds = {"backbones": ["nano"], "datasets": ["world"], "methods": ["oti"], "seeds": [2]}
-    project.edit(**{"oti.template": "a picture of {}", "run.backbones": ["nano"], "run.seeds": seeds})
+    project.edit(
+        **alone, **{"oti.template": "a picture of {}", "run.backbones": ["nano"], "run.seeds": seeds}
+    )
     project.repro("evaluate@nano-world", "seeds@nano-world-oti-2")
     project.repro("evaluate@nano-world")
     assert (project / f"{CELL}/oti-seed-1.zarr.zip").exists()

@@ -32,6 +32,7 @@ NEEDED = {"backbone": "nano", "dataset": "world"}
         ({"augment": {"flip": 0}}, "augment, intra_modal_temperature: only of the loss `slip`; remove them or add it"),
         ({"intra_modal_temperature": 0.5}, "only of the loss `slip`"),
         ({"losses": {"slip": 1}, "augment": {"turn": 1}}, "augment.turn\n.*not permitted"),
+        ({"projection_lr": 1e-3}, "projection_lr: nothing is new without a width"),
         ({"steps": 5}, "steps\n.*not permitted"),
         ({"backbone": "a/b"}, "backbone\n"),
     ],
