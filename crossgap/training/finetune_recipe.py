@@ -58,9 +58,11 @@ class Finetune(BaseModel):
         return losses
 
     @model_validator(mode="after")
-    def _views_for_slip(self) -> Finetune:
+    def _of_what_is_there(self) -> Finetune:
         if "slip" not in self.losses and (self.augment, self.intra_modal_temperature) != (Augment(), 0.1):
             raise ValueError(
                 "augment, intra_modal_temperature: only of the loss `slip`; remove them or add it"
             )
+        if self.projection_lr is not None and self.width is None and "slip" not in self.losses:
+            raise ValueError("projection_lr: nothing is new without a width or the loss `slip`; remove it")
         return self
