@@ -115,12 +115,12 @@ class Backbone:
         with torch.inference_mode(not gradient):
             return self._encode(encode, self.projection("image"), pixels.to(self.device, self.dtype))
 
-    def encode_texts(self, ids: Tensor, *, gradient: bool = False) -> Encoded:
-        """Encode `(n, context)` token ids; with `gradient`, as part of a graph of autograd."""
+    @torch.inference_mode()
+    def encode_texts(self, ids: Tensor) -> Encoded:
+        """Encode `(n, context)` token ids."""
         self.check_has_texts()
         encode = partial(self.model.encode_text, normalize=False)
-        with torch.inference_mode(not gradient):
-            return self._encode(encode, self.projection("text"), ids.to(self.device))
+        return self._encode(encode, self.projection("text"), ids.to(self.device))
 
     def check_has_texts(self) -> None:
         """BackboneError where the model has no text tower: no texts, and no inversion of or into them."""

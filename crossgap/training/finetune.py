@@ -25,6 +25,7 @@ from crossgap.training import pairs as captioned_pairs
 from crossgap.training.augment import augmentation, slip_head
 from crossgap.training.finetune_recipe import Finetune
 from crossgap.training.pairs import Batch, Pairs
+from crossgap.training.texts import text_features
 from crossgap.training.trainable import trainable, writer
 from crossgap.training.trainer import Learner, Row, TrainingError, fit
 
@@ -215,7 +216,7 @@ class Learning(nn.Module):
                 normalize(
                     self.backbone.encode_images(batch.pixels[part], gradient=gradient).features, dim=-1
                 ),
-                normalize(self.backbone.encode_texts(batch.ids[part], gradient=gradient).features, dim=-1),
+                normalize(text_features(self.model, batch.ids[part]).float(), dim=-1),
             ]
             for view in batch.views or ():
                 encoded = self.backbone.encode_images(view[part], gradient=gradient)

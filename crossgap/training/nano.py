@@ -60,6 +60,7 @@ def train(
     from torch.nn.functional import normalize
 
     from crossgap.backbones.loading import load_tokenizer
+    from crossgap.training.texts import text_features
     from crossgap.training.trainer import Learner, fit
 
     contrastive = open_clip.ClipLoss()
@@ -197,17 +198,6 @@ def to_tensor(images: np.ndarray) -> torch.Tensor:
 
     pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float()
     return pixels.div_(255).sub_(MEAN).div_(STD)
-
-
-def text_features(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
-    """`model.encode_text` of tokens cut to the longest text: exact for a causal tower that reads the EOT."""
-    import torch
-
-    last = tokens.argmax(dim=1)
-    length = int(last.max()) + 1
-    x = model.token_embedding(tokens[:, :length]) + model.positional_embedding[:length]
-    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
-    return x[torch.arange(len(x)), last] @ model.text_projection
 
 
 def _optimizer(recipe: Recipe, parameters: list[torch.nn.Parameter]) -> torch.optim.AdamW:

@@ -76,7 +76,7 @@ def test_cut_texts_have_the_features_of_whole_ones() -> None:
         ["a red circle", "a photo of a small thing on the left, in the snow"]
     )
     with torch.no_grad():
-        torch.testing.assert_close(nano.text_features(model, tokens), model.encode_text(tokens))
+        torch.testing.assert_close(text_features(model, tokens), model.encode_text(tokens))
 
 
 def test_the_backbone_loads_as_any_open_clip_folder(tmp_path, monkeypatch) -> None:

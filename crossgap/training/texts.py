@@ -1,0 +1,33 @@
+"""Texts through a tower that learns, in no more positions than they need."""
+
+from __future__ import annotations
+
+import open_clip
+import torch
+from torch import Tensor, nn
+
+
+def text_features(model: nn.Module, ids: Tensor) -> Tensor:
+    """Features `(n, d)` of token ids `(n, context)`, not normalised, as part of a graph of autograd.
+
+    A causal tower of open_clip's that reads the end token is given the positions up to the last one of the longest
+    text: what stands behind it changes nothing.
+    """
+    if not _ends_early(model):
+        return model.encode_text(ids, normalize=False)
+    last = ids.argmax(dim=1)
+    length = int(last.max()) + 1
+    x = model.token_embedding(ids[:, :length]) + model.positional_embedding[:length]
+    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
+    x = x[torch.arange(len(x), device=x.device), last]
+    projection = model.text_projection
+    return projection(x) if isinstance(projection, nn.Linear) else x @ projection
+
+
+def _ends_early(model: nn.Module) -> bool:
+    return (
+        type(model) is open_clip.CLIP
+        and model.text_pool_type == "argmax"
+        and model.attn_mask is not None
+        and model.text_projection is not None
+    )
