@@ -14,6 +14,7 @@ import pytest
 
 from crossgap import load_backbone, open_store
 
+pytestmark = pytest.mark.slow
 TUNED = {
     "backbone": "nano",
     "dataset": "world",
