@@ -68,6 +68,19 @@ def intra_modal(params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def idealised_sweep(params: dict[str, Any]) -> dict[str, Any]:
+    """Two encoders of the same images over widths, batch sizes, temperatures and seeds (section 4 of the same)."""
+    sweep = {"widths": [8, 128], "batch_sizes": [16, 256], "temperatures": [0.01, 0.5], "seeds": [1]}
+    row = {
+        "dataset": "world",
+        "images": 256,
+        "run": {"width": 64, "batch_size": 64, "temperature": 0.07, "lr": 5e-4, "epochs": 60},
+        "sweep": sweep,
+        "toy": {"images": 256, "batch_sizes": [3, 8, 12], "epochs": 20},
+    }
+    return params | {"idealised": {"world": row}}
+
+
 PRESETS: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "contrastive-gap-world": (
         "CLIP, CUA, CUAXU × 2 widths × 3 seeds on the embedded world",
@@ -76,6 +89,10 @@ PRESETS: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "contrastive-gap-coco": (
         "the same by the paper's recipe: OpenAI ViT-B/32 on COCO, 3 widths × 3 seeds; declare the dataset `coco`",
         contrastive_gap("openai-b32", "coco", (32, 64, 128)),
+    ),
+    "idealised-world": (
+        "two encoders of the same images over widths, batch sizes, temperatures, 2 seeds: dvc repro idealised@world",
+        idealised_sweep,
     ),
     "intra-modal": (
         "the embedded backbone trained with and without SLIP's term, and OTI on both",
