@@ -18,6 +18,13 @@ NO_INVERSIONS = {
 SEEDS = (0, 1, 2)
 
 
+def untrained(params: dict[str, Any]) -> dict[str, Any]:
+    """Params without trainings and the backbones that these make."""
+    made = {*params["finetune"], *params["pretrain"]}
+    catalogue = {name: row for name, row in params["backbones"].items() if name not in made}
+    return params | {"backbones": catalogue, "finetune": {}, "pretrain": {}, "idealised": {}}
+
+
 def contrastive_gap(
     base: str, dataset: str, widths: Iterable[int], **recipe: Any
 ) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -39,11 +46,10 @@ def contrastive_gap(
         }
         settings = {name: params["backbones"][base][name] for name in ("oti", "ovi")}
         made = {name: {"weights": {"model": TRAINED.format(name)}, **settings} for name in rows}
-        catalogue = {name: row for name, row in params["backbones"].items() if name not in params["finetune"]}
-        return params | {
-            "backbones": catalogue | made,
+        alone = untrained(params)
+        return alone | {
+            "backbones": alone["backbones"] | made,
             "finetune": rows,
-            "idealised": {},
             "run": {"backbones": [base, *rows], "datasets": [dataset], **NO_INVERSIONS, "imports": []},
             "evaluate": params["evaluate"] | {"corrections": []},
         }
@@ -57,12 +63,10 @@ def intra_modal(params: dict[str, Any]) -> dict[str, Any]:
     # views that keep what the captions speak of: no mirroring, no change of hue, no grey
     augment = {"crop": 0.5, "flip": 0.0, "hue": 0.0, "grey": 0.0}
     row = {**params["backbones"]["nano"], "weights": {"model": TRAINED.format(name)}}
-    catalogue = {name: of for name, of in params["backbones"].items() if name not in params["finetune"]}
+    alone = untrained(params)
     cells = {"backbones": ["nano", name], "datasets": ["world"]}
-    return params | {
-        "backbones": catalogue | {name: row},
-        "finetune": {},
-        "idealised": {},
+    return alone | {
+        "backbones": alone["backbones"] | {name: row},
         "pretrain": {name: {"intra_modal": {"weight": 1.0, "images": 64, "augment": augment}}},
         "run": {**cells, **NO_INVERSIONS, "oti": cells, "imports": []},
     }

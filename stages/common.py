@@ -11,6 +11,10 @@ from crossgap.params import Params, load
 
 DATA = Path("data")
 SCRATCH = DATA / "scratch"
+# of a cell, by their names in `Evaluation` and in `report.Cell`: what evaluate writes, report reads
+CELL_TABLES = (
+    "comparisons", "corrections", "similarities", "histograms", "seeds", "shifts", "spectrum", "arithmetic",
+)  # fmt: skip
 
 
 def dataset_folder(dataset: str) -> Path:

@@ -3,23 +3,13 @@
 import json
 from pathlib import Path
 
-from common import DATA, features_folder, metrics_folder, run
+from common import CELL_TABLES, DATA, features_folder, metrics_folder, run
 
 from crossgap.evaluation import Cell, evaluate
 from crossgap.params import Params
 from crossgap.store import Store, open_store
 
 PLOTTED = ("clouds", "curves")
-SHORT = (
-    "comparisons",
-    "corrections",
-    "similarities",
-    "histograms",
-    "seeds",
-    "shifts",
-    "spectrum",
-    "arithmetic",
-)
 PER_QUERY = ("queries", "predictions", "steps")
 
 
@@ -32,7 +22,7 @@ def main(params: Params, *names: str) -> None:
     else:
         backbone, dataset = names
         folder, declared = features_folder(backbone, dataset), params.datasets[dataset]
-        oti, ovi = dataset in params.run.oti, dataset in params.run.ovi
+        oti, ovi = (cells.has(backbone, dataset) for cells in (params.run.oti, params.run.ovi))
         out = metrics_folder(backbone, dataset)
     native = open_store(folder / "native.zarr.zip")
     textual = _inversion(folder / "oti.zarr.zip", native, oti)
@@ -66,7 +56,7 @@ def main(params: Params, *names: str) -> None:
     (tables / "provenance.json").write_text(json.dumps(made_by, indent=1) + "\n")
     for name in PLOTTED:
         getattr(found, name).to_csv(out / f"{name}.csv", index=False)
-    for name in SHORT:
+    for name in CELL_TABLES:
         getattr(found, name).to_csv(tables / f"{name}.csv", index=False)
     for name in PER_QUERY:
         getattr(found, name).to_parquet(tables / f"{name}.parquet", index=False)

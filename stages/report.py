@@ -4,22 +4,12 @@ import json
 from pathlib import Path
 
 import pandas as pd
-from common import DATA, metrics_folder, run
+from common import CELL_TABLES, DATA, metrics_folder, run
 
 from crossgap.datasets import Dataset
 from crossgap.params import Import, Params
 from crossgap.report import Cell, Experiment, Training, render
 
-TABLES = (
-    "comparisons",
-    "corrections",
-    "similarities",
-    "histograms",
-    "seeds",
-    "shifts",
-    "spectrum",
-    "arithmetic",
-)
 WORDS = (
     "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "parameters", "reason",
     "modality", "protocol",
@@ -64,7 +54,7 @@ def _cell(
         provenance=provenance,
         not_inverted=pd.DataFrame(not_inverted, columns=["inversion", "group", "id"]),
         curves=_table(folder / "curves.csv"),
-        **{name: _table(tables / f"{name}.csv") for name in TABLES},
+        **{name: _table(tables / f"{name}.csv") for name in CELL_TABLES},
         published=declared.controls.published or known_as,
         query=declared.retrieval.query,
         gallery=declared.retrieval.gallery,

@@ -1,7 +1,7 @@
 """CyCLIP's two terms (Goel et al., NeurIPS 2022): similarities that agree inside and across the modalities.
 
 As in its public code (`get_loss` of goel-shashank/CyCLIP), where the mean over the pairs is multiplied by the batch
-size: sums over all pairs by n. The published weights (0.25 each) are of these.
+size: sums over all pairs by n.
 """
 
 from __future__ import annotations

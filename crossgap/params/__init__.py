@@ -128,9 +128,9 @@ class Params(Strict):
                     "without sha256"
                 )
         for name, training in self.finetune.items():
-            if training.backbone in self.finetune:
+            if maker := self.trained.get(training.backbone):
                 yield (
-                    f"finetune.{name}.backbone: {training.backbone!r} is made by finetune itself; start from one "
+                    f"finetune.{name}.backbone: {training.backbone!r} is made by {maker} itself; start from one "
                     "that isn't"
                 )
             elif (base := self.backbones.get(training.backbone)) and base.weights.precision != "fp32":

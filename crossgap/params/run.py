@@ -16,6 +16,9 @@ class Cells(Strict):
     backbones: list[Name]
     datasets: list[Name]
 
+    def has(self, backbone: str, dataset: str) -> bool:
+        return backbone in self.backbones and dataset in self.datasets
+
     @field_validator("*")
     @classmethod
     def _distinct(cls, names: list) -> list:

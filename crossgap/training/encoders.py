@@ -17,13 +17,15 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
+from crossgap.backbones.towers import LOCAL_DIR_PREFIX
 from crossgap.encode import Images
 from crossgap.training.idealised_recipe import Settings
+from crossgap.training.temperature import WithTemperature
+from crossgap.training.trainable import CONFIG
 from crossgap.training.trainer import TrainingError
 
 HELD = 2**31  # bytes of transformed images that are kept; more are decoded again for each batch
 FORWARD = 256  # images at once where no gradient is wanted
-MAX_SCALE = 100.0  # 1 / temperature, where it is learned, as in CLIP (Radford et al. 2021, section 2.5)
 BLURS = (1e-1, 1e-2, 1e-3, 1e-5, 1e-9)
 _NO_TEXTS = {"context_length": 2, "vocab_size": 2, "width": 8, "heads": 1, "layers": 1}
 
@@ -68,8 +70,8 @@ class Architecture:
 
 
 def _document(name: str) -> dict[str, Any]:
-    if name.startswith("local-dir:"):
-        file = Path(name.removeprefix("local-dir:")) / "open_clip_config.json"
+    if name.startswith(LOCAL_DIR_PREFIX):
+        file = Path(name.removeprefix(LOCAL_DIR_PREFIX)) / CONFIG
         return json.loads(file.read_text(encoding="utf-8"))
     config = open_clip.get_model_config(name.replace("/", "-"))
     if config is None:
@@ -92,7 +94,7 @@ class Pixels:
         return torch.stack([self.images[row] for row in rows]).to(self.device)
 
 
-class Encoders(nn.Module):
+class Encoders(WithTemperature):
     """Two towers, of which the second's unit features are moved by a fixed vector and made unit again.
 
     Attributes:
@@ -102,22 +104,11 @@ class Encoders(nn.Module):
     """
 
     def __init__(self, architecture: Architecture, settings: Settings, frames: int, images: int) -> None:
-        super().__init__()
+        super().__init__(settings.temperature, settings.learn_temperature)
         seeds = 2 * settings.seed, 2 * settings.seed + 1
         self.first, self.second = (architecture.tower(settings.width, seed) for seed in seeds)
-        scale = torch.tensor(-math.log(settings.temperature))
-        self.log_scale = nn.Parameter(scale, requires_grad=settings.learn_temperature)
         self.register_buffer("translation", torch.zeros(settings.width))
         self.register_buffer("frames", torch.zeros(frames, 2, images, settings.width))
-
-    @property
-    def temperature(self) -> Tensor:
-        return torch.exp(-self.log_scale)
-
-    @torch.no_grad()
-    def clamp(self) -> None:
-        if self.log_scale.requires_grad:
-            self.log_scale.clamp_(0, math.log(MAX_SCALE))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Unit features `(n, width)` by each encoder."""

@@ -6,7 +6,6 @@ then depend on it alone, and a batch can be computed in parts (gradient caching,
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -25,11 +24,11 @@ from crossgap.training import pairs as captioned_pairs
 from crossgap.training.augment import augmentation, slip_head
 from crossgap.training.finetune_recipe import Finetune
 from crossgap.training.pairs import Batch, Pairs
+from crossgap.training.temperature import WithTemperature
 from crossgap.training.texts import text_features
-from crossgap.training.trainable import trainable, writer
-from crossgap.training.trainer import Learner, Row, TrainingError, fit
+from crossgap.training.trainable import inputs_of, trainable, writer
+from crossgap.training.trainer import Learner, Row, TrainingError, fit, rate
 
-MAX_SCALE = 100.0  # 1 / temperature, where it is learned, as in CLIP (Radford et al. 2021, section 2.5)
 BIAS = -10.0  # of the sigmoid loss at the start (Zhai et al. 2023, section 3.2)
 HEAD_HIDDEN, HEAD_WIDTH = 4096, 256  # SLIP's, at most this wide
 CODE = (*encode.CODE, "crossgap.datasets.hashing", "crossgap.losses", "crossgap.training")
@@ -80,7 +79,7 @@ def finetune(
         learning,
         learning.optimizer(),
         lambda step: learning.gradients(source.at(step), forward_size),
-        rate=lambda step: rate(recipe, step, steps),
+        rate=lambda step: rate(step, steps, recipe.warmup, recipe.schedule),
         clip_grad_norm=recipe.clip_grad_norm,
         after=learning.clamp,
     )
@@ -116,23 +115,14 @@ def captions_of(manifest: pd.DataFrame, recipe: Finetune) -> Pairs:
     return pairs
 
 
-def rate(recipe: Finetune, step: int, steps: int) -> float:
-    """The factor on the learning rates at a step."""
-    rising = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
-    falling = 1.0 if recipe.schedule == "constant" else 0.5 + 0.5 * math.cos(math.pi * step / steps)
-    return min(rising, falling)
-
-
-class Learning(nn.Module):
+class Learning(WithTemperature):
     """All that a fine-tuning learns: the backbone's towers, the temperature and bias, and a head for views."""
 
     def __init__(self, backbone: Backbone, recipe: Finetune) -> None:
-        super().__init__()
+        super().__init__(recipe.temperature, recipe.learn_temperature, backbone.device)
         self.backbone, self.recipe = backbone, recipe
         self.new = trainable(backbone, recipe.width, recipe.seed)
         self.model = backbone.model
-        scale = torch.tensor(-math.log(recipe.temperature), device=backbone.device)
-        self.log_scale = nn.Parameter(scale, requires_grad=recipe.learn_temperature)
         self.bias = (
             nn.Parameter(torch.tensor(BIAS, device=backbone.device)) if "siglip" in recipe.losses else None
         )
@@ -140,19 +130,11 @@ class Learning(nn.Module):
 
     def _head(self) -> nn.Module:
         held = self.backbone.projection("image")
-        if held is None:
-            width = self.backbone.dim
-        else:
-            projection = getattr(*held)
-            width = projection.in_features if isinstance(projection, nn.Linear) else len(projection)
+        width = self.backbone.dim if held is None else inputs_of(getattr(*held))
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.recipe.seed)
             head = slip_head(width, min(HEAD_HIDDEN, 2 * width), min(HEAD_WIDTH, width))
         return head.to(self.backbone.device)
-
-    @property
-    def temperature(self) -> Tensor:
-        return torch.exp(-self.log_scale)
 
     def optimizer(self) -> torch.optim.AdamW:
         """AdamW; new projections and heads have a learning rate of their own, temperature and bias no decay."""
@@ -166,11 +148,6 @@ class Learning(nn.Module):
         if new:
             groups.append({"params": new, "lr": self.recipe.projection_lr or self.recipe.lr})
         return torch.optim.AdamW(groups, betas=self.recipe.betas, weight_decay=self.recipe.weight_decay)
-
-    @torch.no_grad()
-    def clamp(self) -> None:
-        if self.recipe.learn_temperature:
-            self.log_scale.clamp_(0, math.log(MAX_SCALE))
 
     @torch.no_grad()
     def keep_temperature(self) -> None:

@@ -50,6 +50,7 @@ CODE = (
     "crossgap.training.encoders",
     "crossgap.training.idealised",
     "crossgap.training.pairs",
+    "crossgap.training.temperature",
     "crossgap.training.trainer",
 )
 

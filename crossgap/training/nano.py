@@ -61,7 +61,7 @@ def train(
 
     from crossgap.backbones.loading import load_tokenizer
     from crossgap.training.texts import text_features
-    from crossgap.training.trainer import Learner, fit
+    from crossgap.training.trainer import Learner, fit, rate
 
     contrastive = open_clip.ClipLoss()
 
@@ -98,9 +98,7 @@ def train(
                 torch.nn.ModuleDict({"model": model, "heads": heads}),
                 _optimizer(recipe, [*model.parameters(), *heads.parameters()]),
                 gradients,
-                rate=lambda step: min(
-                    (step + 1) / recipe.warmup, 0.5 + 0.5 * math.cos(math.pi * step / recipe.steps)
-                ),
+                rate=lambda step: rate(step, recipe.steps, recipe.warmup),
                 clip_grad_norm=recipe.clip_grad_norm,
                 clipped=list(model.parameters()),
                 after=clamp,

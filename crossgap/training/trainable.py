@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from crossgap.backbones import Backbone
+from crossgap.backbones.towers import LOCAL_DIR_PREFIX
 from crossgap.training.trainer import TrainingError
 
-LOCAL_DIR = "local-dir:"
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 
 
@@ -55,7 +55,7 @@ def trainable(backbone: Backbone, width: int | None, seed: int) -> list[nn.Param
             )
         owner, name = held
         old = getattr(owner, name)
-        inputs = old.in_features if isinstance(old, nn.Linear) else len(old)
+        inputs = inputs_of(old)
         if width > inputs:
             raise TrainingError(
                 f"width: {width} is more than the {inputs} that the {modality} tower gives: the features would "
@@ -75,6 +75,11 @@ def trainable(backbone: Backbone, width: int | None, seed: int) -> list[nn.Param
             new.append(made)
         setattr(owner, name, made)
     return new
+
+
+def inputs_of(projection: nn.Parameter | nn.Linear) -> int:
+    """Width of what a projection is applied to."""
+    return projection.in_features if isinstance(projection, nn.Linear) else len(projection)
 
 
 def writer(backbone: Backbone, width: int | None) -> Callable[[Path], None]:
@@ -116,8 +121,8 @@ def _check_has_texts(backbone: Backbone) -> None:
 
 def _beside(name: str) -> list[Path]:
     """The other files of a local folder: its tokenizer's."""
-    if not name.startswith(LOCAL_DIR):
+    if not name.startswith(LOCAL_DIR_PREFIX):
         return []
-    files = sorted(path for path in Path(name.removeprefix(LOCAL_DIR)).iterdir() if path.is_file())
+    files = sorted(path for path in Path(name.removeprefix(LOCAL_DIR_PREFIX)).iterdir() if path.is_file())
     weights = (".safetensors", ".bin", ".pt", ".pth")
     return [path for path in files if path.suffix not in weights and path.name != CONFIG]

@@ -136,8 +136,8 @@ def fit(
             if measure and step in wanted:
                 row(measure(step), step)
             if learner.rate:
-                for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
-                    group["lr"] = rate * learner.rate(step)
+                for group, base in zip(optimizer.param_groups, base_rates, strict=True):
+                    group["lr"] = base * learner.rate(step)
             optimizer.zero_grad(set_to_none=True)
             values = learner.gradients(step)
             if not math.isfinite(values["loss"]):
@@ -166,6 +166,13 @@ def fit(
         save(steps)
     emit(math.inf)
     return history
+
+
+def rate(step: int, steps: int, warmup: int = 0, schedule: str = "cosine") -> float:
+    """The factor on learning rates at a step: it rises over `warmup` steps, then stays (`constant`) or falls to 0."""
+    rising = min(1.0, (step + 1) / warmup) if warmup else 1.0
+    falling = 1.0 if schedule == "constant" else 0.5 + 0.5 * math.cos(math.pi * step / steps)
+    return min(rising, falling)
 
 
 @contextmanager

@@ -134,6 +134,16 @@ def test_deleted_output_comes_back_without_computing(project):
     assert [store.read_bytes() for store in stores] == before
 
 
+def test_an_inversion_that_is_asked_for_and_missing_is_an_error(project):
+    """The stage's own command: without DVC, nothing else says that it should be there."""
+    path = project / "data/features/nano/world/oti.zarr.zip"
+    before = path.read_bytes()
+    path.unlink()
+    said = project.command(sys.executable, "stages/evaluate.py", "nano", "world", ok=False)
+    assert "oti.zarr.zip" in said and "Traceback" not in said
+    path.write_bytes(before)
+
+
 def test_two_workers_of_a_ray_cluster_give_the_same_tokens(project):
     """The stage's own command, so that DVC's outputs stay as they are."""
     path = project / "data/features/nano/world/oti.zarr.zip"

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from crossgap.losses import TERMS
 from crossgap.training.augment import Augment
-from crossgap.training.finetune import rate
 from crossgap.training.finetune_recipe import Finetune
+from crossgap.training.trainer import rate
 
 NEEDED = {"backbone": "nano", "dataset": "world"}
 
@@ -53,7 +53,8 @@ def test_what_is_not_given_is_the_papers() -> None:
 
 def test_rates() -> None:
     def rates(**given) -> list[float]:
-        return [rate(Finetune(**NEEDED, **given), step, 8) for step in range(8)]
+        recipe = Finetune(**NEEDED, **given)
+        return [rate(step, 8, recipe.warmup, recipe.schedule) for step in range(8)]
 
     assert rates() == [1] * 8
     assert rates(warmup=4) == [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]
