@@ -259,11 +259,11 @@ WRONG = [
         "val",
         "datasets.world: retrieval.query: 'val' is none of the splits read",
     ),
-    ("datasets/new", {"root": "a"}, "datasets.new: no layout; give world, captions, imagefolder or simat"),
+    ("datasets/new", {"root": "a"}, "datasets.new: no layout; give one of world, captions, imagefolder, simat"),
     (
         "datasets/new",
         {"layout": "caption"},
-        "datasets.new: unknown layout; give world, captions, imagefolder or simat (got 'caption')",
+        "datasets.new: unknown layout; give one of world, captions, imagefolder, simat",
     ),
     (
         "datasets/photos",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from crossgap.datasets import DatasetError
+from crossgap.datasets.declared import DatasetError
 from crossgap.datasets.images import ImageError, crop, open_image
 from crossgap.datasets.text_files import rows
 from crossgap.manifest import corners

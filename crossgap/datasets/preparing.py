@@ -8,17 +8,10 @@ from typing import NamedTuple
 import pandas as pd
 
 from crossgap import judgements, manifest
-from crossgap.datasets import (
-    DatasetError,
-    Declaration,
-    Folder,
-    Simat,
-    World,
-    folders,
-    simat,
-    vocabulary,
-    world,
-)
+from crossgap.datasets import readers, simat, vocabulary, world
+from crossgap.datasets.checking import checked
+from crossgap.datasets.declared import DatasetError, Declaration, OnDisk, Simat, World
+from crossgap.datasets.reading import Problem, Reading
 from crossgap.transformations import Transformations
 
 
@@ -45,14 +38,15 @@ def prepare(declaration: Declaration, folder: Path, workers: int = 8) -> Prepare
     if isinstance(declaration, World):
         names = vocabulary.names(declaration.vocabulary, declaration.seed)
         items = world.write(folder, declaration.seed, declaration.images)
-        problems = pd.DataFrame(columns=folders.Problem._fields)
+        problems = pd.DataFrame(columns=Problem._fields)
     elif isinstance(declaration, Simat):
         names = vocabulary.names(declaration.vocabulary)
         items, problems, asked = _simat(declaration, workers)
     else:
         names = vocabulary.names(declaration.vocabulary)
-        items, problems = folders.prepare(declaration, workers)
-        judged = _judgements(declaration, items, problems)
+        reading = readers.read(declaration, folder)
+        items, problems = checked(declaration, reading, declaration.images_root(folder), workers)
+        judged = _judgements(declaration, reading, items, problems)
     _check_controls(declaration, items, judged)
     return Prepared(manifest.validate(pd.concat([items, vocabulary.rows(names)])), problems, judged, asked)
 
@@ -61,23 +55,28 @@ def _simat(declaration: Simat, workers: int) -> tuple[pd.DataFrame, pd.DataFrame
     """Items, problems, and the transformations of regions that were not set aside."""
     known = simat.regions(declaration.tables)
     asked = simat.transformations(declaration.tables, known)
-    items, problems = folders.checked(declaration, simat.reading(declaration, known, asked), workers)
+    items, problems = checked(
+        declaration, simat.reading(declaration, known, asked), declaration.root, workers
+    )
     texts = {word: simat.word_id(word) for word in simat.words(asked)}
     return items, problems, simat.of_items(asked, manifest.select(items, "image")["id"], texts)
 
 
-def _judgements(declaration: Folder, items: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFrame | None:
-    """Those of items that were not set aside."""
-    if declaration.judgements is None:
+def _judgements(
+    declaration: OnDisk, reading: Reading, items: pd.DataFrame, problems: pd.DataFrame
+) -> pd.DataFrame | None:
+    """Those of items that were not set aside, from the set itself or from the user's file."""
+    file = getattr(declaration, "judgements", None)
+    if reading.judgements is None and file is None:
         return None
-    table = judgements.read_file(declaration.judgements)
+    table = reading.judgements if file is None else judgements.read_file(file)
     gone = set(problems["id"]) - set(items["id"])
     table = table[~table["query"].isin(gone) & ~table["item"].isin(gone)]
     splits = (declaration.retrieval.query, declaration.retrieval.gallery)
     try:
         return judgements.validate(table, *(items.loc[items["split"] == split, "id"] for split in splits))
     except DatasetError as error:
-        raise DatasetError(f"{declaration.judgements}: {error}") from None
+        raise DatasetError(f"{file or declaration.root}: {error}") from None
 
 
 def _check_controls(declaration: Declaration, items: pd.DataFrame, judged: pd.DataFrame | None) -> None:

@@ -25,8 +25,8 @@ import pandas as pd
 
 from crossgap import manifest
 from crossgap.arrays import listed
-from crossgap.datasets import DatasetError, Simat
-from crossgap.datasets.folders import Problem, Reading, image_paths, without_digests
+from crossgap.datasets.declared import DatasetError, Simat
+from crossgap.datasets.reading import Problem, Reading, image_paths, without_digests
 from crossgap.datasets.text_files import rows
 from crossgap.transformations import Transformations, validate
 

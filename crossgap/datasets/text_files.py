@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from crossgap.datasets import DatasetError
+from crossgap.datasets.declared import DatasetError
 
 
 def read_text(file: Path, what: str) -> str:

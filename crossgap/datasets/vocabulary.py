@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from crossgap import manifest
-from crossgap.datasets import DatasetError
+from crossgap.datasets.declared import DatasetError
 from crossgap.datasets.text_files import read_text
 from crossgap.datasets.world import FACTORS, SYNONYMS, combinations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crossgap.datasets import NAME
+from crossgap.datasets import LAYOUTS, NAME
 from crossgap.params.sections import ADDRESS, DEVICE, SHA256
 
 _REMEDIES = {
@@ -11,8 +11,8 @@ _REMEDIES = {
     "list_type": "give a list, such as [a, b], or [] for none",
     "dict_type": "give keys and values, as the other entries have them",
     "model_type": "give keys and values, as the other entries have them",
-    "union_tag_not_found": "no layout; give world, captions, imagefolder or simat",
-    "union_tag_invalid": "unknown layout; give world, captions, imagefolder or simat",
+    "union_tag_not_found": f"no layout; give one of {', '.join(LAYOUTS)}",
+    "union_tag_invalid": f"unknown layout; give one of {', '.join(LAYOUTS)}",
 }
 _PATTERNS = {
     NAME: "a name is made of letters, digits, - and _ and starts with a letter or digit",

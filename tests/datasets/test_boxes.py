@@ -10,12 +10,16 @@ import torch
 from PIL import Image
 
 from crossgap import manifest, open_store
-from crossgap.datasets import DatasetError, ImageFolder
-from crossgap.datasets.folders import prepare
+from crossgap.datasets import DatasetError, ImageFolder, readers
+from crossgap.datasets.checking import checked
 from crossgap.datasets.images import ImageError, crop
 from crossgap.encode import encode
 
 WIDTH, HEIGHT = 40, 30
+
+
+def prepare(declaration, workers=2):
+    return checked(declaration, readers.read(declaration, declaration.root), declaration.root, workers)
 
 
 @pytest.fixture

@@ -14,8 +14,18 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from crossgap import manifest
-from crossgap.datasets import Captions, DatasetError, Declaration, ImageFolder
-from crossgap.datasets.folders import SET_ASIDE_WITH_IMAGE, image_ids, prepare, read
+from crossgap.datasets import Captions, DatasetError, Declaration, ImageFolder, readers
+from crossgap.datasets.checking import checked
+from crossgap.datasets.reading import SET_ASIDE_WITH_IMAGE, image_ids
+
+
+def read(declaration):
+    frame, problems, _ = readers.read(declaration, declaration.root)
+    return frame, problems
+
+
+def prepare(declaration, workers=2):
+    return checked(declaration, readers.read(declaration, declaration.root), declaration.root, workers)
 
 
 def photo(seed: int, kind: str = "JPEG") -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from crossgap.datasets import Captions, DatasetError
+from crossgap.datasets.declared import Captions, DatasetError
 from crossgap.datasets.text_files import records
 
 

@@ -1,0 +1,60 @@
+"""What `params.yaml` says of a dataset, by its layout on disk; nothing here reads any."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from crossgap.datasets.declared.base import (
+    NAME,
+    SIMAT,
+    Classified,
+    Controls,
+    Dataset,
+    DatasetError,
+    Exported,
+    OnDisk,
+    Retrieval,
+    Size,
+    Split,
+)
+from crossgap.datasets.declared.containers import (
+    Cifar,
+    HuggingFace,
+    Revisited,
+    Table,
+    Torchvision,
+    WebDataset,
+)
+from crossgap.datasets.declared.embedded import World
+from crossgap.datasets.declared.folders import Captions, Folder, ImageFolder, Simat
+from crossgap.datasets.declared.images import Aircraft, Coop, Cub, DogsVsCats, ImageNet, Sop
+from crossgap.datasets.declared.pairs import Coco, Flickr, Karpathy
+from crossgap.datasets.declared.texts import Beir, Documents, Texts
+
+LAYOUTS = {
+    declared.model_fields["layout"].annotation.__args__[0]: declared
+    for declared in (
+        World, Captions, ImageFolder, Simat,
+        Coop, Aircraft, ImageNet, Cub, Sop, DogsVsCats,
+        Revisited, Cifar, HuggingFace, Torchvision, Table, WebDataset,
+        Coco, Karpathy, Flickr,
+        Documents, Beir,
+    )
+}  # fmt: skip
+Declaration = Annotated[
+    World | Captions | ImageFolder | Simat
+    | Coop | Aircraft | ImageNet | Cub | Sop | DogsVsCats
+    | Revisited | Cifar | HuggingFace | Torchvision | Table | WebDataset
+    | Coco | Karpathy | Flickr
+    | Documents | Beir,
+    Field(discriminator="layout"),
+]  # fmt: skip
+
+__all__ = [
+    "LAYOUTS", "NAME", "SIMAT", "Aircraft", "Beir", "Captions", "Cifar", "Classified", "Coco", "Controls", "Coop",
+    "Cub", "Dataset", "DatasetError", "Declaration", "Documents", "DogsVsCats", "Exported", "Flickr", "Folder",
+    "HuggingFace", "ImageFolder", "ImageNet", "Karpathy", "OnDisk", "Retrieval", "Revisited", "Simat", "Size", "Sop",
+    "Split", "Table", "Texts", "Torchvision", "WebDataset", "World",
+]  # fmt: skip

@@ -1,0 +1,175 @@
+"""What every declaration of a dataset in `params.yaml` has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+
+from crossgap.datasets import templates as known_templates
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # no dots: DVC takes them for levels of params.yaml
+SIMAT = "simat"
+Split = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+_VOCABULARIES = ("imagenet", "world", "none")
+
+
+def _known_vocabulary(name: str) -> str:
+    if name not in _VOCABULARIES and not name.endswith(".txt"):
+        raise ValueError(
+            f"{name!r} is none of {', '.join(_VOCABULARIES)} and no .txt file with a name a line"
+        )
+    return name
+
+
+Vocabulary = Annotated[str, AfterValidator(_known_vocabulary)]
+
+
+class DatasetError(ValueError):
+    """A dataset can't be used as declared; the message names the items and the remedy."""
+
+
+class Retrieval(BaseModel):
+    """What evaluation asks of a dataset: the splits that queries and gallery come from, and the labellings.
+
+    Where both splits are the same, a query is left out of its own gallery.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    query: Split = "test"
+    gallery: Split = "test"
+    labellings: list[str] | None = Field(None, description="which count as relevance; all, if not given")
+
+
+class Controls(BaseModel):
+    """What else evaluation is told: what classes' means are made from, controls, the protocol, the published name.
+
+    Attributes:
+        support: labelled split that nearest class means and few-shot prototypes are made from; the gallery's, where
+            it isn't the queries', if not given.
+        subsets: name → a labelling and the classes of it that a relevance of this name is confined to.
+        arithmetic: labelling → another: images are asked for by text with a class of the one changed and that of the
+            other kept (see `crossgap.transformations.by_labels`).
+        protocol: how explicit judgements are measured; `revisited` as ROxford and RParis are (Radenovic et al., 2018).
+        published: the dataset's name in published tables, if not its own.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    support: Split | None = None
+    subsets: dict[Annotated[str, Field(pattern=NAME)], dict[str, list[str]]] = {}
+    arithmetic: dict[str, str] = {}
+    protocol: Literal["plain", "revisited"] = "plain"
+    published: str | None = None
+
+    @field_validator("subsets")
+    @classmethod
+    def _one_labelling(cls, subsets: dict[str, dict[str, list[str]]]) -> dict[str, dict[str, list[str]]]:
+        for name, confined in subsets.items():
+            if len(confined) != 1:
+                raise ValueError(
+                    f"{name!r} names the labellings {', '.join(confined) or 'none'}: give one, with its classes"
+                )
+            ((labelling, classes),) = confined.items()
+            if len(classes) < 2 or len(set(classes)) < len(classes):
+                raise ValueError(
+                    f"{name!r} names the classes {', '.join(classes) or 'none'} of {labelling!r}: "
+                    "give two or more, each once"
+                )
+            if name in ("group", labelling):
+                raise ValueError(f"{name!r} is a relevance already: name the subset otherwise")
+        return subsets
+
+    @field_validator("arithmetic")
+    @classmethod
+    def _two_labellings(cls, arithmetic: dict[str, str]) -> dict[str, str]:
+        for changed, kept in arithmetic.items():
+            if changed == kept:
+                raise ValueError(
+                    f"{changed!r} can't be changed and kept: name another labelling that is kept"
+                )
+            if changed == SIMAT:
+                raise ValueError(f"{SIMAT!r} is SIMAT's own arithmetic: name the labelling otherwise")
+        return arithmetic
+
+
+class Dataset(BaseModel):
+    """What every declaration has. `retrieval` is always written out, since DVC watches it by itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    retrieval: Retrieval
+    controls: Controls = Controls()
+
+    @property
+    def splits_used(self) -> dict[str, str]:
+        """Field → the split that it names."""
+        splits = {
+            "retrieval.query": self.retrieval.query,
+            "retrieval.gallery": self.retrieval.gallery,
+            "controls.support": self.controls.support,
+        }
+        return {field: split for field, split in splits.items() if split is not None}
+
+
+class Size(BaseModel):
+    """How much a split holds as published; what is None is not compared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    images: int | None = Field(None, ge=0)
+    texts: int | None = Field(None, ge=0)
+    classes: int | None = Field(None, ge=1)
+
+
+class OnDisk(Dataset):
+    """What the user has on disk, under a folder; its path starts at the project."""
+
+    root: Path
+    sizes: dict[Split, Size] = Field({}, description="split → what it must hold")
+    on_problem: Literal["error", "set_aside"] = Field("error", description="what a bad item leads to")
+    vocabulary: Vocabulary = "imagenet"
+    revision: int = Field(1, ge=0, description="raise it when the files change: DVC does not hash them")
+    modalities: ClassVar[tuple[str, ...]] = ("image", "text")
+
+    def images_root(self, _folder: Path) -> Path:
+        """What the manifest's paths are relative to, given the folder that the dataset was prepared in."""
+        return self.root
+
+
+class Exported(OnDisk):
+    """Images that are no files of their own: `prepare` writes them into its folder, without loss."""
+
+    def images_root(self, folder: Path) -> Path:
+        return folder
+
+
+class Classified(OnDisk):
+    """Labelled images, and the prompts that name their classes."""
+
+    labelling: ClassVar[str] = "class"
+    templates: list[str] = Field(["a photo of a {}."], min_length=1, description="or `coop/<set>`")
+    class_names: dict[str, str] = Field(
+        {}, description="label → how prompts name it, where not as the set does"
+    )
+
+    @field_validator("templates", mode="before")
+    @classmethod
+    def _by_name(cls, templates: object) -> object:
+        return known_templates.named(templates) if isinstance(templates, str) else templates
+
+    @field_validator("templates")
+    @classmethod
+    def _one_slot(cls, templates: list[str]) -> list[str]:
+        for template in templates:
+            if template.count("{}") != 1:
+                raise ValueError(f"{template!r} needs exactly one {{}}, the place of the class name")
+        return templates
+
+
+def check_splits(declaration: Dataset, read: list[str]) -> None:
+    for field, split in declaration.splits_used.items():
+        if split not in read:
+            raise ValueError(f"{field}: {split!r} is none of the splits read ({', '.join(read)})")

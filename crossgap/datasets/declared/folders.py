@@ -1,0 +1,58 @@
+"""Images of one's own, as they lie there, and SIMAT's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from crossgap.datasets.declared.base import Classified, OnDisk, Split, check_splits
+
+
+class Folder(OnDisk):
+    """Any images, as they lie there or as boxes say."""
+
+    max_images: int | None = Field(None, ge=1, description="keep those whose hashed ids come first")
+    judgements: Path | None = Field(None, description="file of relevant items, see `crossgap.judgements`")
+    boxes: Path | None = Field(None, description="CSV of what images are cropped to")
+
+    @model_validator(mode="after")
+    def _all_that_is_judged(self) -> Folder:
+        if self.judgements is not None and self.max_images is not None:
+            raise ValueError("max_images would leave out judged items: remove it, or `judgements`")
+        return self
+
+
+class Captions(Folder):
+    """Images and a CSV of captions, one a row; images of one split unless the CSV has a column for it."""
+
+    layout: Literal["captions"]
+    captions: Path
+    image_column: str = "image"
+    caption_column: str = "caption"
+    split_column: str | None = Field(None, description="`split`, where the CSV has one, if not given")
+
+
+class ImageFolder(Folder, Classified):
+    """Labelled images under the root as `<class>/<image>` or, with splits, `<split>/<class>/<image>`."""
+
+    layout: Literal["imagefolder"]
+    splits: list[Split] | None = Field(None, description="folders to read; the split is `test` if not given")
+
+    @model_validator(mode="after")
+    def _known_splits(self) -> ImageFolder:
+        check_splits(self, self.splits if self.splits is not None else ["test"])
+        return self
+
+
+class Simat(OnDisk):
+    """SIMAT: regions of Visual Genome's images, which lie under the root, and transformations asked of them."""
+
+    layout: Literal["simat"]
+    tables: Path = Field(description="SIMAT's folder simat_db, see `crossgap.datasets.simat`")
+
+    @model_validator(mode="after")
+    def _known_splits(self) -> Simat:
+        check_splits(self, ["test"])
+        return self

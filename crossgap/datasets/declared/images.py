@@ -1,0 +1,86 @@
+"""Published sets of labelled images, as their archives unpack; file names are relative to `root`."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from crossgap.datasets.declared.base import Classified, Split, check_splits
+
+
+class Coop(Classified):
+    """A set with one of CoOp's split files, `split_zhou_<set>.json`: train, val and test (Zhou et al., IJCV 2022)."""
+
+    layout: Literal["coop"]
+    split_file: str
+    images: str = Field(".", description="folder that the split file's paths start at")
+
+    @model_validator(mode="after")
+    def _known_splits(self) -> Coop:
+        check_splits(self, ["train", "val", "test"])
+        return self
+
+
+class Aircraft(Classified):
+    """FGVC-Aircraft, folder `data` of its archive: 100 variants by `images_variant_<split>.txt`."""
+
+    layout: Literal["aircraft"]
+
+    @model_validator(mode="after")
+    def _known_splits(self) -> Aircraft:
+        check_splits(self, ["train", "val", "test"])
+        return self
+
+
+class ImageNet(Classified):
+    """ImageNet and what has its classes: `<folder>/<class>/<image>`; a class is a WordNet id or its number.
+
+    Names are open_clip's (CLIP's own list), unless the root has CoOp's `classnames.txt`.
+    """
+
+    layout: Literal["imagenet"]
+    folders: dict[Split, str] = Field(min_length=1, description="split → folder")
+
+    @model_validator(mode="after")
+    def _known_splits(self) -> ImageNet:
+        check_splits(self, list(self.folders))
+        return self
+
+
+class Cub(Classified):
+    """CUB-200-2011, by its own lists; one split `all`, or `train` and `test`."""
+
+    layout: Literal["cub"]
+    official_split: bool = False
+
+    @model_validator(mode="after")
+    def _known_splits(self) -> Cub:
+        check_splits(self, ["train", "test"] if self.official_split else ["all"])
+        return self
+
+
+class Sop(Classified):
+    """Stanford Online Products, by `Ebay_train.txt` and `Ebay_test.txt`.
+
+    Labelling `product` is the class of the benchmark and has no names; `category` is the twelve kinds.
+    """
+
+    layout: Literal["sop"]
+    labelling: ClassVar[str] = "category"
+
+    @model_validator(mode="after")
+    def _known_splits(self) -> Sop:
+        check_splits(self, ["train", "test"])
+        return self
+
+
+class DogsVsCats(Classified):
+    """Dogs vs Cats of Kaggle, folder `train`: `cat.0.jpg`, `dog.0.jpg` and so on."""
+
+    layout: Literal["dogs-vs-cats"]
+
+    @model_validator(mode="after")
+    def _known_splits(self) -> DogsVsCats:
+        check_splits(self, ["train"])
+        return self

@@ -1,0 +1,47 @@
+"""Published sets of images and captions, as their archives unpack; file names are relative to `root`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from crossgap.datasets.declared.base import OnDisk, Split, check_splits
+
+
+class Coco(OnDisk):
+    """Captions in COCO's JSON, of COCO and of nocaps: a file a split."""
+
+    layout: Literal["coco"]
+    captions: dict[Split, str] = Field(min_length=1, description="split → file")
+    max_captions: int | None = Field(None, ge=1, description="keep an image's first; all, if not given")
+
+    @model_validator(mode="after")
+    def _known_splits(self) -> Coco:
+        check_splits(self, list(self.captions))
+        return self
+
+
+class Karpathy(OnDisk):
+    """Karpathy's splits, `dataset_<set>.json` (Karpathy and Fei-Fei, CVPR 2015); `restval` counts as `train`."""
+
+    layout: Literal["karpathy"]
+    captions: str = Field(description="such as dataset_coco.json")
+
+    @model_validator(mode="after")
+    def _known_splits(self) -> Karpathy:
+        check_splits(self, ["train", "val", "test"])
+        return self
+
+
+class Flickr(OnDisk):
+    """Flickr30k's and Flickr8k's own files: captions, and lists of images for the splits."""
+
+    layout: Literal["flickr"]
+    captions: str = Field(description="results.csv, captions.txt, or a file of tokens: Flickr8k.token.txt")
+    lists: dict[Split, str] = Field({}, description="split → file; all images are `test` if there are none")
+
+    @model_validator(mode="after")
+    def _known_splits(self) -> Flickr:
+        check_splits(self, list(self.lists) or ["test"])
+        return self

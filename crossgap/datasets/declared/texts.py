@@ -1,0 +1,46 @@
+"""Published sets of texts without images; file names are relative to `root`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from crossgap.datasets.declared.base import OnDisk, Split, check_splits
+
+
+class Texts(OnDisk):
+    """What sets of texts have in common.
+
+    Long documents are summarised in Cross the Gap; without summaries a tower sees their heads, and the feature store
+    says which texts were cut.
+    """
+
+    modalities: ClassVar[tuple[str, ...]] = ("text",)
+    summaries: Path | None = Field(None, description="JSON of id → summary, which stands for the document")
+
+
+class Documents(Texts):
+    """Labelled documents, a file each: `<folder>/<class>/<document>`, as 20 Newsgroups and IMDB unpack."""
+
+    layout: Literal["documents"]
+    labelling: ClassVar[str] = "class"
+    folders: dict[str, Split] = Field(min_length=1, description="folder → split")
+    queries: dict[str, str] = Field({}, description="class → the text that asks for it, in the split `query`")
+
+    @model_validator(mode="after")
+    def _known_splits(self) -> Documents:
+        check_splits(self, [*self.folders.values(), *(["query"] if self.queries else [])])
+        return self
+
+
+class Beir(Texts):
+    """Queries, a corpus and judgements, as BEIR and NanoBEIR have them: splits `query` and `gallery`."""
+
+    layout: Literal["beir"]
+
+    @model_validator(mode="after")
+    def _known_splits(self) -> Beir:
+        check_splits(self, ["query", "gallery"])
+        return self

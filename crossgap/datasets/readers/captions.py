@@ -1,0 +1,74 @@
+"""Images and a CSV of captions."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from pathlib import Path
+
+from crossgap import manifest
+from crossgap.datasets.declared import Captions
+from crossgap.datasets.readers import own
+from crossgap.datasets.readers.captions_file import rows
+from crossgap.datasets.reading import (
+    Problem,
+    Reading,
+    by_name,
+    caption_ids,
+    name_of,
+    parts_of,
+    with_image,
+    without_digests,
+)
+
+
+def read(declaration: Captions, _folder: Path) -> Reading:
+    return own.read(declaration, _of)
+
+
+def _of(declaration: Captions, ids: dict[str, str]) -> Reading:
+    """A row an image by path, then a row a caption; the order in the file gives the rank."""
+    whole, endings = by_name(ids), defaultdict(list)
+    for path in ids:
+        parts = parts_of(path)
+        for start in range(1, len(parts)):
+            endings["/".join(parts[start:])].append(path)
+    captions, splits, seen, problems = defaultdict(list), defaultdict(set), set(), []
+    for row in rows(declaration):
+        name = name_of(row.image.removeprefix("./"))
+        paths = whole.get(name) or endings.get(name, [])
+        if row.fields in seen:
+            problem = "duplicate row"
+        elif not paths:
+            problem = "caption for no image: nothing under the root has this name"
+        elif len(paths) > 1:
+            problem = f"caption for an ambiguous image: {paths[0]} or {paths[1]}"
+        elif not row.caption:
+            problem = "empty caption"
+        elif not row.split:
+            problem = "no split"
+        else:
+            problem = None
+            captions[paths[0]].append(row.caption)
+            splits[paths[0]].add(row.split)
+        seen.add(row.fields)
+        if problem:
+            image = ids[paths[0]] if len(paths) == 1 else os.path.splitext(name)[0]
+            item = f"{declaration.captions.name} line {row.line}: {row.image}"
+            problems.append(Problem(manifest.caption_id(image, row.caption), item, problem))
+
+    images, texts = [], []
+    for path, image in ids.items():
+        captioned = list(zip(caption_ids(image, captions[path]), captions[path], strict=True))
+        if not captioned:
+            problems.append(Problem(image, path, "image without caption"))
+        elif len(splits[path]) > 1:
+            problems.append(Problem(image, path, f"in several splits: {', '.join(sorted(splits[path]))}"))
+            problems += [with_image(name, text) for name, text in captioned]
+        else:
+            (split,) = splits[path]
+            images.append((image, "image", split, path, None, image, 0))
+            texts += [
+                (name, "text", split, None, text, image, rank) for rank, (name, text) in enumerate(captioned)
+            ]
+    return Reading(without_digests(images + texts), problems)

@@ -1,0 +1,47 @@
+"""Labelled images in a folder a class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from crossgap import manifest
+from crossgap.datasets.declared import DatasetError, ImageFolder
+from crossgap.datasets.readers import own
+from crossgap.datasets.reading import Problem, Reading, parts_of, prompts, without_digests
+
+
+def read(declaration: ImageFolder, _folder: Path) -> Reading:
+    return own.read(declaration, _of)
+
+
+def _of(declaration: ImageFolder, ids: dict[str, str]) -> Reading:
+    """A row an image by path, then the class prompts by class and template."""
+    splits = declaration.splits
+    layout = "<class>/<image>" if splits is None else "<split>/<class>/<image>"
+    images, labels, problems = [], [], []
+    for path, image in ids.items():
+        parts = parts_of(path)
+        if splits is not None and parts[0] not in splits:
+            continue
+        if len(parts) != layout.count("/") + 1:
+            problem = f"not laid out as {layout}: move it, or mend `root` or `splits`"
+            problems.append(Problem(image, path, problem))
+            continue
+        split = "test" if splits is None else parts[0]
+        images.append((image, "image", split, path, None, image, 0))
+        labels.append(parts[-2])
+
+    classes = sorted(set(labels))
+    unknown = sorted(set(declaration.class_names) - set(classes))
+    empty = sorted(set(splits or []) - {row[2] for row in images})
+    if empty and not problems:
+        raise DatasetError(f"splits: nothing in {', '.join(empty)} under {declaration.root}")
+    if unknown and images:
+        raise DatasetError(f"class_names: no folder {', '.join(unknown)} under {declaration.root}")
+    names = {name: declaration.class_names.get(name, name.replace("_", " ")) for name in classes}
+    frame = without_digests([*images, *prompts(declaration.labelling, names, declaration.templates)])
+    prompted = [name for name in classes for _ in declaration.templates]
+    frame[manifest.LABEL + declaration.labelling] = pd.Series(labels + prompted, dtype=object)
+    return Reading(frame, problems)

@@ -1,0 +1,38 @@
+"""Images of one's own as they lie there: what the layouts `captions` and `imagefolder` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from crossgap import manifest
+from crossgap.datasets.boxes import read_boxes
+from crossgap.datasets.declared import Folder
+from crossgap.datasets.reading import (
+    Problem,
+    Reading,
+    by_name,
+    capped,
+    image_ids,
+    image_paths,
+    is_unicode,
+    name_of,
+)
+
+
+def read(declaration: Folder, reader: Callable[[Folder, dict[str, str]], Reading]) -> Reading:
+    """What a reader makes of the images' ids by path, with their boxes, and no more than `max_images`.
+
+    Raises:
+        DatasetError: the root, captions or boxes are missing or malformed, or don't have the declared layout.
+    """
+    paths = image_paths(declaration.root)
+    readable = [path for path in paths if is_unicode(path)]
+    problems = [
+        Problem(ascii(path), ascii(path), "file name is not UTF-8") for path in paths if not is_unicode(path)
+    ]
+    frame, found, _ = reader(declaration, image_ids(readable))
+    if declaration.boxes is not None:
+        named = by_name(readable)
+        boxes = read_boxes(declaration.boxes, lambda name: named.get(name_of(name.removeprefix("./")), []))
+        frame[manifest.BOX] = frame["path"].map(boxes).astype(object)
+    return Reading(capped(frame, declaration.max_images), problems + found)

@@ -1,0 +1,195 @@
+"""What readers share: what they give, ids of images and captions, rows of a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from crossgap import manifest
+from crossgap.datasets.declared.base import DatasetError
+from crossgap.datasets.images import EXTENSIONS, ImageError, list_images
+
+SET_ASIDE_WITH_IMAGE = "set aside with its image"
+
+
+class Problem(NamedTuple):
+    """What is wrong with one item: `item` is where to find it; `problem` up to a colon is the kind."""
+
+    id: str
+    item: str
+    problem: str
+
+
+class Reading(NamedTuple):
+    """What a reader gives.
+
+    Attributes:
+        frame: a manifest without digests, of the items that no problem sets aside.
+        judgements: a table that `crossgap.judgements.validate` takes, of a set that comes with one.
+    """
+
+    frame: pd.DataFrame
+    problems: list[Problem]
+    judgements: pd.DataFrame | None = None
+
+
+class Listed(NamedTuple):
+    """An image as a set's own lists name it: `path` relative to the root; `label` is None where it has none."""
+
+    path: str
+    split: str
+    label: str | None
+
+
+def labelled(
+    images: Sequence[Listed], labelling: str, names: Mapping[str, str], templates: Sequence[str]
+) -> Reading:
+    """A row an image by path, then the class prompts; images are not yet looked for.
+
+    Args:
+        names: label → what prompts call it; classes of no image have a prompt too.
+    """
+    images = sorted(images)
+    ids = image_ids(image.path for image in images)
+    rows = [(ids[path], "image", split, path, None, ids[path], 0) for path, split, _ in images]
+    frame = without_digests([*rows, *prompts(labelling, names, templates)])
+    prompted = [label for label in sorted(names) for _ in templates]
+    labels = [image.label for image in images] + prompted
+    frame[manifest.LABEL + labelling] = pd.Series(labels, dtype=object)
+    return Reading(frame, [])
+
+
+def prompts(labelling: str, names: Mapping[str, str], templates: Sequence[str]) -> list[tuple]:
+    """The rows of class prompts, by label and template.
+
+    Args:
+        names: label → what prompts call it.
+    """
+    return [
+        (
+            f"{manifest.CLASSES}/{labelling}/{label}#{k}",
+            "text",
+            manifest.CLASSES,
+            None,
+            template.replace("{}", names[label]),
+            None,
+            k,
+        )
+        for label in sorted(names)
+        for k, template in enumerate(templates)
+    ]
+
+
+def captioned(images: Mapping[str, tuple[str, Sequence[str]]]) -> pd.DataFrame:
+    """A row an image by path, then a row a caption, whose order gives the rank.
+
+    Args:
+        images: path → split and captions.
+    """
+    ids = image_ids(sorted(images))
+    rows = [(ids[path], "image", images[path][0], path, None, ids[path], 0) for path in ids]
+    for path, image in ids.items():
+        split, texts = images[path]
+        named = zip(caption_ids(image, texts), texts, strict=True)
+        rows += [(name, "text", split, None, text, image, rank) for rank, (name, text) in enumerate(named)]
+    return without_digests(rows)
+
+
+def image_paths(root: Path) -> list[str]:
+    """`list_images` of a declared root.
+
+    Raises:
+        DatasetError: it does not exist, holds no images, or a tar of it is damaged.
+    """
+    try:
+        paths = list_images(root)
+    except FileNotFoundError:
+        raise DatasetError(f"root {root} does not exist: paths start at the project's root") from None
+    except ImageError as error:
+        raise DatasetError(str(error)) from None
+    if not paths:
+        where = f"folders or uncompressed tars and end in {', '.join(sorted(EXTENSIONS))}"
+        raise DatasetError(f"no images under {root}: they lie in {where}")
+    return paths
+
+
+def image_ids(paths: Iterable[str]) -> dict[str, str]:
+    """Path → id: the path without its extension and with tars as folders; among equals, more of the path."""
+    paths = list(paths)
+    names = {path: (*_names(path), path) for path in paths}
+    level = dict.fromkeys(paths, 0)
+    while True:
+        bearers = defaultdict(list)
+        for path in paths:
+            bearers[names[path][level[path]]].append(path)
+        rivals = [path for equal in bearers.values() if len(equal) > 1 for path in equal if level[path] < 2]
+        if not rivals:
+            return {path: names[path][level[path]] for path in paths}
+        for path in rivals:
+            level[path] += 1
+
+
+def _names(path: str) -> tuple[str, str]:
+    name = name_of(path)
+    return os.path.splitext(name)[0], name
+
+
+def name_of(path: str) -> str:
+    return "/".join(parts_of(path))
+
+
+def by_name(paths: Iterable[str]) -> dict[str, list[str]]:
+    named = defaultdict(list)
+    for path in paths:
+        named[name_of(path)].append(path)
+    return named
+
+
+def parts_of(path: str) -> list[str]:
+    """A path's folders, tars among them, and file name, in Unicode's composed form: macOS decomposes."""
+    *folders, name = unicodedata.normalize("NFC", path).split("/")
+    return [*(part[:-4] if part.lower().endswith(".tar") else part for part in folders), name]
+
+
+def caption_ids(image: str, texts: list[str]) -> list[str]:
+    met = Counter()
+    ids = []
+    for text in texts:
+        met[text] += 1
+        ids.append(manifest.caption_id(image, text, met[text]))
+    return ids
+
+
+def with_image(name: str, text: str) -> Problem:
+    return Problem(name, f"caption: {text}", SET_ASIDE_WITH_IMAGE)
+
+
+def without_digests(rows: list[tuple]) -> pd.DataFrame:
+    """Rows of the manifest's columns but for `digest`."""
+    columns = [name for name in manifest.COLUMNS if name != "digest"]
+    frame = pd.DataFrame(rows, columns=columns, dtype=object)
+    return frame.astype({"rank": "int64"})
+
+
+def capped(frame: pd.DataFrame, count: int | None) -> pd.DataFrame:
+    """At most `count` images, those whose hashed ids come first, with their captions: whatever the order."""
+    images = frame.loc[frame["modality"] == "image", "id"]
+    if count is None or count >= len(images):
+        return frame
+    kept = set(sorted(images, key=lambda name: hashlib.blake2b(name.encode()).digest())[:count])
+    return frame[frame["group"].isna() | frame["group"].isin(kept)].reset_index(drop=True)
+
+
+def is_unicode(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
