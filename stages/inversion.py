@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from common import SCRATCH, features_folder, run
 
+from crossgap import manifest
 from crossgap.backbones import towers
 from crossgap.params import Params
-from crossgap.store import creating, open_store
+from crossgap.store import Store, creating, open_store
 
 if TYPE_CHECKING:
     from crossgap.inversion.methods import Method
@@ -48,25 +49,26 @@ def _invert(
 ) -> None:
     """Write `<name>.zarr.zip` of a cell; with another seed or method, `<name>-…` of its query split only.
 
-    With an image-only backbone there is nothing to invert: the store is empty and says so.
+    With an image-only backbone, or a dataset without the modality, there is nothing to invert: the store is empty and
+    says so.
     """
     folder, scratch = features_folder(backbone, dataset), SCRATCH / name
+    native = open_store(folder / "native.zarr.zip")
+    retrieval = params.datasets[dataset].retrieval
     beside = [str(value) for value in changed.values() if value is not None]
     beside += [] if seed is None else [f"seed-{seed}"]
     path = folder / f"{'-'.join([name, *beside])}.zarr.zip"
     weights = params.backbones[backbone].weights
-    if reason := towers.image_only(weights.model):
+    if reason := towers.image_only(weights.model) or _none_held(native, name, retrieval.query, beside):
         with creating(path, scratch, {"not_applicable": reason}):
             return
 
-    # an image-only backbone need not wait for these
+    # a cell without anything to invert need not wait for these
     from crossgap.backbones import load_backbone
     from crossgap.engines import Local, Ray
     from crossgap.inversion import stores
 
     machine, settings = params.machine, getattr(params, name)
-    retrieval = params.datasets[dataset].retrieval
-    native = open_store(folder / "native.zarr.zip")
     choose = stores.chosen_images if name == "oti" else stores.chosen_texts
     chosen = choose(native, retrieval.query, retrieval.gallery if settings.gallery and not beside else None)
     if beside:
@@ -84,3 +86,12 @@ def _invert(
         engine=Ray(**machine.ray.model_dump()) if on_ray else Local(),
         on_problem=settings.on_problem,
     )
+
+
+def _none_held(native: Store, name: str, query: str, beside: list[str]) -> str | None:
+    """Why a store has nothing to invert, if so: neither queries of the modality nor, for the main OVI, class prompts."""
+    modality = "image" if name == "oti" else "text"
+    splits = [query] if name == "oti" or beside else [query, manifest.CLASSES]
+    if any(f"{modality}/{split}" in native for split in splits):
+        return None
+    return f"the dataset has no {modality}s in the split {query!r}"

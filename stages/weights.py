@@ -13,7 +13,7 @@ from crossgap.params import Params
 
 def main(params: Params, name: str) -> None:
     weights = params.backbones[name].weights
-    identity = {**weights.model_dump(), "files": towers.local_files(weights.model)}
+    identity = {**weights.model_dump(), "files": towers.local_files(weights.model, weights.pretrained)}
     path = DATA / "weights" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")

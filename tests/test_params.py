@@ -450,3 +450,16 @@ def test_what_a_training_makes_is_a_backbone_of_its_name(tmp_path):
     raw["backbones"]["nano"]["weights"]["precision"] = "bf16"
     with pytest.raises(ParamsError, match=r"finetune.tuned.backbone: 'nano' has precision bf16"):
         loaded(tmp_path, raw)
+
+
+def test_nothing_is_trained_on_texts_alone(tmp_path):
+    raw = trained(dataset="reviews")
+    raw["datasets"]["reviews"] = {
+        "layout": "documents",
+        "root": "reviews",
+        "folders": {"test": "test"},
+        "retrieval": {"query": "test"},
+    }
+    raw["run"]["datasets"].append("reviews")
+    with pytest.raises(ParamsError, match="finetune.tuned.dataset: 'reviews' has no images to train on"):
+        loaded(tmp_path, raw)

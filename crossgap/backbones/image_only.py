@@ -94,16 +94,31 @@ def load(
     )
 
 
+def built(model: str) -> ImageTower:
+    """The module of `timm:architecture.tag`, its weights not loaded.
+
+    Raises:
+        BackboneError: an architecture that timm doesn't have.
+    """
+    name = model.removeprefix(towers.TIMM_PREFIX)
+    _check_architecture(model, name)
+    return ImageTower(timm.create_model(name, pretrained=False, num_classes=0))
+
+
 def _rgb(image: Image.Image) -> Image.Image:
     # as open_clip's transform does, and timm's leaves to who loads the image
     return image.convert("RGB")
 
 
-def _check_names(model: str, name: str, pretrained: str | None) -> None:
-    architecture, tag = split_model_name_tag(name)
-    if not timm.is_model(architecture):
+def _check_architecture(model: str, name: str) -> None:
+    if not timm.is_model(split_model_name_tag(name)[0]):
         close = get_close_matches(name, timm.list_models(pretrained=True)) or ["see timm.list_models()"]
         raise BackboneError(f"{model!r} is none of timm's models; close to it: {', '.join(close)}")
+
+
+def _check_names(model: str, name: str, pretrained: str | None) -> None:
+    _check_architecture(model, name)
+    architecture, tag = split_model_name_tag(name)
     tags = [split_model_name_tag(known)[1] for known in list_pretrained(f"{architecture}.*")]
     if tag and tag not in tags:
         raise BackboneError(

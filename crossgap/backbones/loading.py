@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import warnings
-import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -17,8 +19,9 @@ from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX, _find_checkpoint_
 from open_clip.pretrained import _PRETRAINED, download_pretrained_from_hf
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from open_clip.transformer import QuickGELU
+from torch import Tensor
 
-from crossgap.backbones import image_only, towers
+from crossgap.backbones import image_only, openai, slip, towers
 from crossgap.backbones.backbone import Backbone, BackboneError, resolve_device, verified
 
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -36,7 +39,8 @@ def load_backbone(
     """Load a model by open_clip's names, or an image-only one by timm's.
 
     Args:
-        model: a registered name (`ViT-B-32`), `hf-hub:org/repo`, `local-dir:path` or `timm:architecture.tag`.
+        model: a registered name (`ViT-B-32`), `hf-hub:org/repo`, `local-dir:path` or `timm:architecture.tag`; beside
+            open_clip's, `SLIP-ViT-B-16` and `SLIP-ViT-L-16`, for SLIP's checkpoints.
         pretrained: a tag, or the path of a checkpoint; None with `hf-hub:` and `local-dir:`, which bring their
             own weights, and with `timm:`, whose tag is part of the name. None with a registered name gives random
             weights and a warning: for tests only.
@@ -62,26 +66,31 @@ def load_backbone(
                 f"{model!r} brings its own weights, so pretrained={pretrained!r} would be ignored"
             )
     else:
-        _check_names(model, pretrained)
+        check_name(model)
+        _check_tag(model, pretrained)
     weights = _weights_file(model, pretrained, cache_dir)
     found = verified(weights, sha256, called) if weights else None
     if weights and weights.suffix != ".safetensors":
         _check_openai_file(model, weights, found)
 
     try:
-        with warnings.catch_warnings():
+        state = _foreign_state(model, weights)
+        with warnings.catch_warnings(), unasked() if state else nullcontext():
             warnings.filterwarnings("error", message="QuickGELU mismatch")
             module = open_clip.create_model(
                 model,
-                pretrained,
+                pretrained if state is None else None,
                 precision=precision,
                 device=resolve_device(device),
                 cache_dir=cache_dir,
-                require_pretrained=weights is not None,
+                require_pretrained=weights is not None and state is None,
+                force_preprocess_cfg=slip.PREPROCESSING if model.startswith(slip.PREFIX) else None,
             )
+        if state is not None:
+            module.load_state_dict(state, strict=True)
     except Exception as error:
         raise BackboneError(f"{called} can't be loaded: {error}") from error
-    if weights and not _tag(model, pretrained):
+    if weights and state is None and not _tag(model, pretrained):
         _check_positions(module, weights, called)
     if weights is None:
         warnings.warn(f"{model} has random weights (pretrained=None): for tests only", stacklevel=2)
@@ -106,13 +115,36 @@ def load_backbone(
     )
 
 
-def _check_names(model: str, pretrained: str | None) -> None:
+def check_name(model: str) -> None:
+    """BackboneError where open_clip doesn't know a model; those configured beside this module are made known to it."""
+    name = model.replace("/", "-")
+    if (file := towers.OWN_CONFIGS / f"{name}.json").is_file() and name not in open_clip.list_models():
+        open_clip.add_model_config(file)
     registered = open_clip.list_models()
-    if model.replace("/", "-") not in registered:
+    if name not in registered:
         raise BackboneError(
             f"{model!r} is none of open_clip's {len(registered)} models (open_clip.list_models()), "
-            f"nor {LOCAL_DIR_PREFIX}, {HF_HUB_PREFIX} or {towers.TIMM_PREFIX}"
+            f"nor {', '.join(sorted(file.stem for file in towers.OWN_CONFIGS.glob('*.json')))}, "
+            f"{LOCAL_DIR_PREFIX}, {HF_HUB_PREFIX} or {towers.TIMM_PREFIX}"
         )
+
+
+@contextmanager
+def unasked() -> Iterator[None]:
+    """Without open_clip's warning of a model that it was given no weights for: it gets them, or needs none."""
+
+    def other(record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("No pretrained weights loaded")
+
+    root = logging.getLogger()
+    root.addFilter(other)
+    try:
+        yield
+    finally:
+        root.removeFilter(other)
+
+
+def _check_tag(model: str, pretrained: str | None) -> None:
     tag = _tag(model, pretrained)
     if pretrained is not None and not tag and not Path(pretrained).is_file():
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
@@ -150,7 +182,7 @@ def _check_openai_file(model: str, weights: Path, sha256: str | None) -> None:
     published = {
         part for tags in _PRETRAINED.values() for part in tags.get("openai", {}).get("url", "").split("/")
     }
-    if model in open_clip.list_models() and (sha256 in published or _is_jit_archive(weights)):
+    if model in open_clip.list_models() and (sha256 in published or openai.is_archive(weights)):
         _check_activation(model, str(weights), wanted=True)
 
 
@@ -168,11 +200,11 @@ def _check_positions(module: torch.nn.Module, weights: Path, called: str) -> Non
             )
 
 
-def _is_jit_archive(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
+def _foreign_state(model: str, weights: Path | None) -> dict[str, Tensor] | None:
+    """The weights of a file that open_clip doesn't read by itself: SLIP's, and OpenAI's archives."""
+    if weights is None or weights.suffix == ".safetensors":
+        return None
+    return slip.state(weights) if model.startswith(slip.PREFIX) else openai.state(weights)
 
 
 def _weights_file(model: str, pretrained: str | None, cache_dir: str | None) -> Path | None:

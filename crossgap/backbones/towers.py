@@ -16,6 +16,9 @@ from crossgap import fingerprint
 Method = Literal["oti", "ovi"]
 TIMM_PREFIX = "timm:"
 LOCAL_DIR_PREFIX = "local-dir:"
+OWN_CONFIGS = (
+    Path(__file__).parent / "configs"
+)  # of models that open_clip has the parts of, but not the names
 
 # timm's convolutional families that CLIP models use, by the prefix of the name, and the class that timm makes of it
 _CONVOLUTIONAL = {"convnext": "ConvNeXt", "fastvit": "FastVit", "resnet": "ResNet"}
@@ -38,7 +41,7 @@ def refusal(model: str, method: Method) -> str | None:
     """Why a model can't be inverted into, as its configuration and the installed libraries tell.
 
     Args:
-        model: as open_clip names it: registered, or `local-dir:` with its `open_clip_config.json`.
+        model: as `load_backbone` takes it: registered, or `local-dir:` with its `open_clip_config.json`.
         method: `oti` needs a text tower that takes pseudo-tokens, and its tokenizer; `ovi` a vision tower that
             takes pseudo-patches. Both need a model that can be loaded.
 
@@ -47,7 +50,7 @@ def refusal(model: str, method: Method) -> str | None:
         damaged configuration, a family of timm that is not in the list here. None for an image-only model too:
         it is left out of inversions, not refused.
     """
-    config = _config(model)
+    config = configuration(model)
     if config is None:
         return None
     if reason := unloadable(model):
@@ -64,7 +67,7 @@ def unloadable(model: str) -> str | None:
     A text tower from Hugging Face is built by transformers after a configuration that lies on the hub. Where
     transformers is installed, only loading can tell whether that configuration is at hand.
     """
-    config = _config(model)
+    config = configuration(model)
     tower = config and config["text_cfg"].get("hf_model_name")
     if not tower or _installed("transformers"):
         return None
@@ -92,14 +95,15 @@ def refusals(models: Mapping[str, str], asked: Iterable[tuple[str, Method, Colle
     return lines
 
 
-def local_files(model: str) -> dict[str, str]:
-    """SHA-256 of the files of a `local-dir:` model, by name; none of other models, whose weights have names."""
-    if not model.startswith(LOCAL_DIR_PREFIX):
-        return {}
-    folder = Path(model.removeprefix(LOCAL_DIR_PREFIX))
-    return {
-        file.name: fingerprint.sha256_of_files([file]) for file in sorted(folder.iterdir()) if file.is_file()
-    }
+def local_files(model: str, pretrained: str | None = None) -> dict[str, str]:
+    """SHA-256 of the files that a model is read from, by name: of a `local-dir:` folder, or a checkpoint file.
+
+    None of other models, whose weights have names.
+    """
+    files = [Path(pretrained)] if pretrained else []
+    if model.startswith(LOCAL_DIR_PREFIX):
+        files = sorted(Path(model.removeprefix(LOCAL_DIR_PREFIX)).iterdir())
+    return {file.name: fingerprint.sha256_of_files([file]) for file in files if file.is_file()}
 
 
 def no_patches(kind: str) -> str:
@@ -123,7 +127,7 @@ def _convolutional(config: dict[str, Any]) -> str | None:
     return "ModifiedResNet" if isinstance(vision.get("layers"), list) else None
 
 
-def _config(model: str) -> dict[str, Any] | None:
+def configuration(model: str) -> dict[str, Any] | None:
     """open_clip's configuration of a model, read from its file."""
     if model.startswith(("hf-hub:", TIMM_PREFIX)):
         return None
@@ -133,9 +137,11 @@ def _config(model: str) -> dict[str, Any] | None:
             config = json.loads(file.read_text(encoding="utf-8"))["model_cfg"]
         else:
             (package,) = find_spec("open_clip").submodule_search_locations
-            file = Path(package) / "model_configs" / f"{model.replace('/', '-')}.json"
+            name = f"{model.replace('/', '-')}.json"
+            folders = (OWN_CONFIGS, Path(package) / "model_configs")
+            file = next(folder / name for folder in folders if (folder / name).is_file())
             config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):
         return None
     towers = ("vision_cfg", "text_cfg")
     known = isinstance(config, dict) and all(isinstance(config.get(tower), dict) for tower in towers)

@@ -98,8 +98,12 @@ class Params(Strict):
             for name, places in fields.items():
                 yield f"{', '.join(places)}: {name!r} is not in run.{kind}, so nothing of it is encoded"
         for field, names, _ in self._trained_on():
-            if field.endswith(".dataset") and names[0] in self.datasets and names[0] not in run.datasets:
+            if not field.endswith(".dataset") or names[0] not in self.datasets:
+                continue
+            if names[0] not in run.datasets:
                 yield f"{field}: {names[0]!r} is not in run.datasets, so nothing of it is prepared"
+            if "image" not in self.datasets[names[0]].modalities:
+                yield f"{field}: {names[0]!r} has no images to train on; name a dataset with images and captions"
         if not ((run.backbones and run.datasets) or run.imports):
             yield "run: names nothing to evaluate; give backbones and datasets, or imports"
 

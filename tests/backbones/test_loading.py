@@ -136,13 +136,6 @@ def test_a_file_of_openai_in_a_gelu_model_is_refused_with_the_right_name(registe
         load_backbone("ViT-B-32", str(path))
 
 
-@TRACING
-def test_a_torchscript_archive_is_an_error_that_says_so(registered, tmp_path) -> None:
-    path = openai_like(tmp_path / "archive.pt")
-    with pytest.raises(BackboneError, match=r"tiny-test-quickgelu with .*archive\.pt.*TorchScript"):
-        load_backbone(f"{registered}-quickgelu", str(path))
-
-
 def test_an_unknown_model_is_named() -> None:
     with pytest.raises(BackboneError, match=r"'ViT-B-33' is none of open_clip's \d+ models"):
         load_backbone("ViT-B-33", "openai")

@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 from crossgap import open_store
 from crossgap.cli import app
 
+pytestmark = pytest.mark.slow
+
 POINTS = 0.0002  # 0.02 percentage points
 # ../shared/real/README.md: query test, gallery val; and test against itself, the query left out
 PUBLISHED = {"dtd": (0.2897, 0.2781), "oxford_flowers": (0.6252, 0.6264), "fgvc_aircraft": (0.1422, 0.1404)}
@@ -179,7 +181,6 @@ def pixels(real: Path, name: str) -> Image.Image:
         return Image.open(io.BytesIO(archive.extractfile(f"{name}.jpg").read())).convert("RGB")
 
 
-@pytest.mark.slow
 def test_all_photos_through_all_stages(project, real):
     """1000 photos, 5000 captions; and the rows are those of open_clip for the photos they name."""
     import open_clip
@@ -203,7 +204,6 @@ def test_all_photos_through_all_stages(project, real):
         np.testing.assert_allclose(images.features[row], expected, atol=2e-5)
 
 
-@pytest.mark.slow
 def test_true_size_model_from_a_checkpoint_file(project, real, tmp_path):
     """32 photos with two captions each through a ViT-B/32 of random weights, in float32."""
     import open_clip

@@ -13,6 +13,8 @@ import torch
 
 from crossgap import load_backbone, open_store, oti
 
+pytestmark = pytest.mark.slow
+
 CELL = "data/features/nano/world"
 NO_TORCH = """
 import runpy, sys

@@ -102,6 +102,7 @@ class Dataset(BaseModel):
 
     retrieval: Retrieval
     controls: Controls = Controls()
+    modalities: ClassVar[tuple[str, ...]] = ("image", "text")
 
     @property
     def splits_used(self) -> dict[str, str]:
@@ -132,7 +133,6 @@ class OnDisk(Dataset):
     on_problem: Literal["error", "set_aside"] = Field("error", description="what a bad item leads to")
     vocabulary: Vocabulary = "imagenet"
     revision: int = Field(1, ge=0, description="raise it when the files change: DVC does not hash them")
-    modalities: ClassVar[tuple[str, ...]] = ("image", "text")
 
     def images_root(self, _folder: Path) -> Path:
         """What the manifest's paths are relative to, given the folder that the dataset was prepared in."""

@@ -10,11 +10,10 @@ from crossgap.datasets.declared.base import OnDisk, Split, check_splits
 
 
 class Coco(OnDisk):
-    """Captions in COCO's JSON, of COCO and of nocaps: a file a split."""
+    """Captions in COCO's JSON, of COCO and of nocaps: a file a split; images by name, anywhere under the root."""
 
     layout: Literal["coco"]
     captions: dict[Split, str] = Field(min_length=1, description="split → file")
-    max_captions: int | None = Field(None, ge=1, description="keep an image's first; all, if not given")
 
     @model_validator(mode="after")
     def _known_splits(self) -> Coco:
@@ -35,7 +34,10 @@ class Karpathy(OnDisk):
 
 
 class Flickr(OnDisk):
-    """Flickr30k's and Flickr8k's own files: captions, and lists of images for the splits."""
+    """Flickr30k's and Flickr8k's own files: captions, and lists of images for the splits.
+
+    What no list names is left out.
+    """
 
     layout: Literal["flickr"]
     captions: str = Field(description="results.csv, captions.txt, or a file of tokens: Flickr8k.token.txt")

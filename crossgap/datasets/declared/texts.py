@@ -18,7 +18,9 @@ class Texts(OnDisk):
     """
 
     modalities: ClassVar[tuple[str, ...]] = ("text",)
-    summaries: Path | None = Field(None, description="JSON of id → summary, which stands for the document")
+    summaries: Path | None = Field(
+        None, description="JSON, from the project's root: id → summary, which stands for the document"
+    )
 
 
 class Documents(Texts):
@@ -27,10 +29,18 @@ class Documents(Texts):
     layout: Literal["documents"]
     labelling: ClassVar[str] = "class"
     folders: dict[str, Split] = Field(min_length=1, description="folder → split")
-    queries: dict[str, str] = Field({}, description="class → the text that asks for it, in the split `query`")
+    queries: dict[str, str] = Field(
+        {}, description="class → the text that asks for it, in the split `query`; other classes are not read"
+    )
 
     @model_validator(mode="after")
     def _known_splits(self) -> Documents:
+        if self.queries and "query" in self.folders.values():
+            raise ValueError(
+                "folders: the split `query` is kept for `queries`: name the documents' otherwise"
+            )
+        if blank := [label for label, text in self.queries.items() if not text.strip()]:
+            raise ValueError(f"queries: no text for {', '.join(blank)}: write what asks for the class")
         check_splits(self, [*self.folders.values(), *(["query"] if self.queries else [])])
         return self
 

@@ -1,0 +1,1 @@
+"""What is known of the papers' datasets and backbones beside what params.yaml declares."""

@@ -1,0 +1,168 @@
+"""The backbones of params.yaml: what they are, what can be inverted into them, where their weights are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from crossgap.backbones import towers
+
+if TYPE_CHECKING:
+    from crossgap.backbones import Backbone
+
+
+class Cosines(BaseModel):
+    """Known cosines: of the check's image to texts, and of texts `(one, other, cosine)`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    known_from: str
+    image: dict[str, float] = {}
+    texts: list[tuple[str, str, float]] = []
+
+
+class Facts(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    title: str
+    reference: str
+    licence: str
+    source: str | None = None
+    published: dict[str, str] = {}
+    cosines: Cosines | None = None
+
+
+@cache
+def facts() -> dict[str, Facts]:
+    """The facts that `backbones.yaml` has, by the names that params.yaml gives the backbones."""
+    text = Path(__file__).with_name("backbones.yaml").read_text(encoding="utf-8")
+    return TypeAdapter(dict[str, Facts]).validate_python(yaml.safe_load(text))
+
+
+@dataclass(frozen=True)
+class Described:
+    """A model's sizes.
+
+    Attributes:
+        parameters: their number.
+        dim: width of the features.
+        widths: by modality, of what a tower's projection is applied to; a tower whose projection can't be told apart
+            is left out.
+        context: token positions; None of a model without texts.
+        image_size: `(height, width)` in pixels.
+    """
+
+    parameters: int
+    dim: int
+    widths: dict[str, int]
+    context: int | None
+    image_size: tuple[int, int]
+
+
+def described(model: str) -> Described | None:
+    """Sizes of a model, without its weights: built on the meta device, where tensors have shapes and no content.
+
+    None where only loading can tell: an `hf-hub:` model, a folder that isn't there yet.
+
+    Raises:
+        BackboneError: a name that neither open_clip nor timm has, or a model that the libraries at hand can't build.
+    """
+    backbone = _skeleton(model)
+    if backbone is None:
+        return None
+    module = backbone.model
+    found = {modality: backbone.projection(modality) for modality in backbone.modalities}
+    projections = {modality: getattr(*place) for modality, place in found.items() if place}
+    widths = {
+        modality: getattr(held, "in_features", None) or held.shape[0]
+        for modality, held in projections.items()
+    }
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    if "text" not in backbone.modalities:
+        trunk = module.visual
+        return Described(parameters, trunk.num_features, widths, None, trunk.pretrained_cfg["input_size"][1:])
+    config = towers.configuration(model)
+    text = getattr(module, "text", module)
+    context = getattr(text, "context_length", config["text_cfg"].get("context_length", 77))
+    return Described(parameters, config["embed_dim"], widths, context, module.visual.image_size)
+
+
+def _skeleton(model: str) -> Backbone | None:
+    import open_clip
+    import torch
+
+    from crossgap.backbones import Backbone, BackboneError, image_only, loading
+
+    if model.startswith(loading.HF_HUB_PREFIX):
+        return None
+    if model.startswith(towers.LOCAL_DIR_PREFIX) and towers.configuration(model) is None:
+        return None
+    if reason := towers.unloadable(model):
+        raise BackboneError(reason)
+    meta = torch.device("meta")
+    with meta, loading.unasked():
+        if model.startswith(towers.TIMM_PREFIX):
+            module = image_only.built(model)
+        else:
+            if not model.startswith(towers.LOCAL_DIR_PREFIX):
+                loading.check_name(model)
+            module = open_clip.create_model(model, load_weights=False, device=meta, pretrained_text=False)
+    return Backbone(module, None, None, meta, {"model": model})
+
+
+def supported(model: str) -> dict[str, str | None]:
+    """By method, `oti` and `ovi`, why a model can't be inverted into; None where it can, as far as can be told."""
+    return {method: towers.image_only(model) or towers.refusal(model, method) for method in ("oti", "ovi")}
+
+
+def cached(model: str, pretrained: str | None, cache_dir: str | None = None) -> Path | None:
+    """The file that the weights would be read from, if it is on this machine; no network is asked."""
+    from crossgap.backbones import loading
+
+    if model.startswith(towers.LOCAL_DIR_PREFIX):
+        found = loading._find_checkpoint_in_dir(Path(model.removeprefix(towers.LOCAL_DIR_PREFIX)))
+        return Path(found) if found else None
+    if pretrained and Path(pretrained).is_file():
+        return Path(pretrained)
+    repository, names = _on_the_hub(model, pretrained)
+    if repository is None:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    tried = (try_to_load_from_cache(repository, name, cache_dir=cache_dir) for name in names)
+    return next((Path(file) for file in tried if isinstance(file, str)), None)
+
+
+def where(name: str, model: str, pretrained: str | None) -> str:
+    """Where the weights are to be had."""
+    known = facts().get(name)
+    if known and known.source:
+        return f"{known.source} → {pretrained}" if pretrained else known.source
+    repository, _ = _on_the_hub(model, pretrained)
+    if repository:
+        return f"huggingface.co/{repository}, downloaded when first used"
+    if model.startswith(towers.LOCAL_DIR_PREFIX):
+        return "made by dvc repro, if params.yaml has a training of this name; else put it there"
+    return f"put it at {pretrained}"
+
+
+def _on_the_hub(model: str, pretrained: str | None) -> tuple[str | None, list[str]]:
+    """The repository at Hugging Face, if the weights come from one, and the names of files to look for, in order."""
+    import open_clip
+    from open_clip.pretrained import _get_safe_alternatives
+    from timm.models import get_pretrained_cfg
+
+    if model.startswith(towers.TIMM_PREFIX):
+        config = None if pretrained else get_pretrained_cfg(model.removeprefix(towers.TIMM_PREFIX))
+        repository, file = (config.hf_hub_id, config.hf_hub_filename) if config else (None, None)
+        return repository and repository.partition("@")[0], [file or "model.safetensors"]
+    if model.startswith("hf-hub:"):
+        repository, file = model.removeprefix("hf-hub:"), ""
+    else:
+        tag = open_clip.get_pretrained_cfg(model.replace("/", "-"), pretrained) if pretrained else {}
+        repository, _, file = tag.get("hf_hub", "").rpartition("/")
+    file = file or open_clip.pretrained.HF_WEIGHTS_NAME
+    return repository or None, [*_get_safe_alternatives(file), file]

@@ -1,0 +1,98 @@
+"""`crossgap backbones`: the catalogue of params.yaml, and checks of its models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossgap.cli.explained import explained
+
+app = typer.Typer(invoke_without_command=True, help="List the backbones of params.yaml, or check one.")
+Params = Annotated[Path, typer.Option(help="the catalogue")]
+
+
+@app.callback()
+def backbones(context: typer.Context, params: Params = Path("params.yaml")) -> None:
+    """List the backbones of params.yaml: sizes, what can be inverted into them, where their weights are."""
+    if context.invoked_subcommand:
+        return
+    from crossgap.catalogue import backbones as catalogue
+    from crossgap.params import load
+
+    with explained():
+        rows = load(params).backbones
+    head = (
+        "backbone",
+        "parameters",
+        "features",
+        "projected from",
+        "context",
+        "image",
+        "OTI",
+        "OVI",
+        "weights",
+    )
+    lines, notes = [head], []
+    for name, row in rows.items():
+        weights = row.weights
+        cells, said = _sizes(catalogue, weights.model)
+        support = catalogue.supported(weights.model)
+        file = catalogue.cached(weights.model, weights.pretrained)
+        place = str(file) if file else f"not here: {catalogue.where(name, weights.model, weights.pretrained)}"
+        ways = [
+            f"R = {row.oti.tokens}" if support["oti"] is None else "no",
+            f"P = {row.ovi.patches}" if support["ovi"] is None else "no",
+        ]
+        lines.append((name, *cells, *ways, place))
+        known = catalogue.facts().get(name)
+        about = (
+            f"{known.title}; {known.reference}; licence {known.licence}" if known else "not in the catalogue"
+        )
+        notes += [f"{name}: {weights.model}, {about}"]
+        notes += [f"  {reason}" for reason in dict.fromkeys([said, *support.values()]) if reason]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head) - 1)]
+    for line in lines:
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
+        typer.echo("  ".join([*cells, line[-1]]))
+    typer.echo("\n" + "\n".join(notes))
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="of the backbone in params.yaml")],
+    params: Params = Path("params.yaml"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps")] = "auto",
+) -> None:
+    """Load a backbone, verify its weights' hash, encode an image and texts, compare with what is known."""
+    from crossgap.catalogue.backbone_check import CheckError
+    from crossgap.catalogue.backbone_check import check as checked
+    from crossgap.params import load
+
+    with explained():
+        rows = load(params).backbones
+        if name not in rows:
+            raise CheckError(f"{params} has no backbone {name!r}; it has {', '.join(rows)}")
+        weights = rows[name].weights
+        lines = checked(name, weights.model, weights.pretrained, sha256=weights.sha256, device=device)
+        for line in lines:
+            typer.echo(line)
+
+
+def _sizes(catalogue, model: str) -> tuple[tuple[str, ...], str | None]:
+    """Cells of a model's sizes, and why there are none if it can't be built."""
+    try:
+        found = catalogue.described(model)
+    except ValueError as error:
+        return ("?",) * 5, str(error)
+    if found is None:
+        return ("?",) * 5, None
+    height, width = found.image_size
+    return (
+        f"{found.parameters / 1e6:.1f} M",
+        str(found.dim),
+        ", ".join(f"{modality} {size}" for modality, size in found.widths.items()) or "-",
+        str(found.context or "-"),
+        f"{height}" if height == width else f"{height} × {width}",
+    ), None

@@ -1,0 +1,15 @@
+"""Errors of the command line."""
+
+from __future__ import annotations
+
+import sys
+
+
+class explained:
+    """An error in what the user gave is a message, not a traceback."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type | None, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, (ValueError, OSError)):
+            sys.exit(f"crossgap: {error}")

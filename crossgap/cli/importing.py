@@ -1,0 +1,107 @@
+"""`crossgap import`: features computed elsewhere → a store."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crossgap.cli.explained import explained
+
+if TYPE_CHECKING:
+    from crossgap.store import Store
+
+IMPORTS = Path("data/imports")
+
+
+def import_(
+    name: Annotated[str, typer.Argument(help="of the store, under data/imports")],
+    arrays: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="image/SPLIT[:COLUMN]=FILE[:KEY] or text/SPLIT[:COLUMN]=FILE[:KEY], one an array"
+        ),
+    ] = None,
+    clip_retrieval: Annotated[
+        Path | None, typer.Option(help="a folder that `clip-retrieval inference` wrote, instead of arrays")
+    ] = None,
+    split: Annotated[str, typer.Option(help="split of the clip-retrieval folder's items")] = "test",
+    backbone: Annotated[str, typer.Option(help="what encoded the features")] = "unknown",
+    dataset: Annotated[
+        str | None, typer.Option(help="what was encoded; the store's name if not given")
+    ] = None,
+    judgements: Annotated[
+        Path | None,
+        typer.Option(help="CSV or TSV with the header query,item,grade[,setting], or TREC's qrels; by ids"),
+    ] = None,
+    simat: Annotated[
+        Path | None,
+        typer.Option(help="SIMAT's folder simat_db: what is asked of its regions, which the images then are"),
+    ] = None,
+    note: Annotated[str, typer.Option(help="where the features come from")] = "",
+    force: Annotated[bool, typer.Option(help="replace a store of this name")] = False,
+) -> None:
+    """Bring features computed elsewhere into a feature store.
+
+    COLUMN is `features` if not named, or `preprojection`, `id`, `group` (the image a caption belongs to), `rank` or
+    `label.<labelling>`. Class prompts are `text/classes` with a label each; concept names that corrections are
+    fitted on are `text/vocabulary` and, as "a photo of <name>", `text/vocabulary-photo`. For example:
+
+    crossgap import b32-dtd image/test=dtd.npz:test_features image/test:label.class=dtd.npz:test_labels
+    """
+    from crossgap import importing
+    from crossgap.datasets import NAME
+    from crossgap.manifest import RESERVED
+
+    path = IMPORTS / name / "native.zarr.zip"
+    with explained():
+        if not re.fullmatch(NAME, name):
+            raise importing.FeatureImportError(
+                f"{name!r} is no name of a store: use letters, digits, - and _"
+            )
+        if path.exists() and not force:
+            raise importing.FeatureImportError(
+                f"{path} exists: choose another name, or replace it with --force"
+            )
+        if bool(arrays) == bool(clip_retrieval):
+            raise importing.FeatureImportError("give arrays or --clip-retrieval FOLDER, one of the two")
+        if clip_retrieval:
+            assignments = importing.from_clip_retrieval(clip_retrieval, split)
+        else:
+            assignments = [importing.Assignment.parse(text) for text in arrays or ()]
+        store = importing.import_features(
+            assignments,
+            path,
+            backbone=backbone,
+            dataset=dataset or name,
+            note=note,
+            judged=judgements,
+            simat_tables=simat,
+            scratch=Path("data/scratch/import"),
+        )
+    for group in store.groups:
+        typer.echo(f"{group}: {len(store[group])} items, width {store[group].features.shape[1]}")
+    splits = dict.fromkeys(group.partition("/")[2] for group in store.groups)
+    splits = [split for split in splits if split not in RESERVED]
+    if not splits:
+        return
+    query, *_, gallery = (*splits, *splits)
+    if store.judgements is not None:
+        pairs = store.judgements
+        typer.echo(f"judgements: {len(pairs)} of {pairs['query'].nunique()} queries")
+        query, gallery = (_split_of(store, splits, pairs[name][0]) for name in ("query", "item"))
+    if store.transformations is not None:
+        typer.echo(f"transformations: {len(store.transformations.table)}")
+    typer.echo(
+        f"\nTo evaluate it, add to params.yaml and run `dvc repro`:\n\nrun:\n  imports: [{name}]\nimports:\n"
+        f"  {name}: {{backbone: {backbone!r}, dataset: {(dataset or name)!r}, "
+        f"retrieval: {{query: {query}, gallery: {gallery}}}}}"
+    )
+
+
+def _split_of(store: Store, splits: list[str], item: str) -> str:
+    """The split that has an item of this id."""
+    groups = [(split, f"{modality}/{split}") for split in splits for modality in ("image", "text")]
+    return next(split for split, group in groups if group in store and item in store[group].ids)
