@@ -14,7 +14,7 @@ class Coop(Classified):
 
     layout: Literal["coop"]
     split_file: str
-    images: str = Field(".", description="folder that the split file's paths start at")
+    images: str = Field(".", description="folder or tar that the split file's paths start at")
 
     @model_validator(mode="after")
     def _known_splits(self) -> Coop:
@@ -36,7 +36,7 @@ class Aircraft(Classified):
 class ImageNet(Classified):
     """ImageNet and what has its classes: `<folder>/<class>/<image>`; a class is a WordNet id or its number.
 
-    Names are open_clip's (CLIP's own list), unless the root has CoOp's `classnames.txt`.
+    Labels are WordNet ids. Names are open_clip's, unless the root has CoOp's `classnames.txt`.
     """
 
     layout: Literal["imagenet"]
@@ -49,7 +49,7 @@ class ImageNet(Classified):
 
 
 class Cub(Classified):
-    """CUB-200-2011, by its own lists; one split `all`, or `train` and `test`."""
+    """CUB-200-2011, by its own lists: one split `all`, as retrieval has it, or `train` and `test`."""
 
     layout: Literal["cub"]
     official_split: bool = False

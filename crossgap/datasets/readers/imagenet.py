@@ -1,0 +1,69 @@
+"""ImageNet (Russakovsky et al., IJCV 2015) and -V2, -Sketch, -A, -R: a folder a class."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from crossgap.arrays import listed
+from crossgap.datasets.declared import DatasetError, ImageNet
+from crossgap.datasets.readers.lists import reading, require, table
+from crossgap.datasets.reading import Listed, Reading, image_paths, parts_of
+from crossgap.datasets.text_files import read_text
+from crossgap.datasets.vocabulary import imagenet_names
+
+CLASS_NAMES = "classnames.txt"
+
+
+def read(declaration: ImageNet, _folder: Path) -> Reading:
+    """Images of the declared folders, labelled by WordNet ids; only classes that have images have prompts.
+
+    A class's folder is called by its WordNet id or, as in ImageNet-V2, its number among the sorted ids. Names are
+    those of CoOp's `classnames.txt`, if the root has it, or open_clip's.
+
+    Raises:
+        DatasetError: a folder is missing or holds images that lie in no class's folder, names are malformed, or what
+            `crossgap.datasets.readers.lists.reading` raises.
+    """
+    synsets = wordnet_ids()
+    names = _names(declaration.root, synsets)
+    classes = {str(number): synset for number, synset in enumerate(synsets)} | {name: name for name in names}
+    images = [
+        Listed(f"{folder}/{path}", split, classes[parts_of(path)[0]])
+        for split, folder in declaration.folders.items()
+        for path in _paths(declaration.root, split, folder, classes)
+    ]
+    met = {image.label for image in images}
+    return reading(declaration, images, {label: name for label, name in names.items() if label in met})
+
+
+def wordnet_ids() -> list[str]:
+    """The WordNet ids of the 1000 classes in the order of their numbers, as timm lists them, without importing it."""
+    (package,) = find_spec("timm").submodule_search_locations
+    return read_text(Path(package) / "data" / "_info" / "imagenet_synsets.txt", "WordNet ids").split()
+
+
+def _names(root: Path, synsets: list[str]) -> dict[str, str]:
+    """WordNet id → name."""
+    file = root / CLASS_NAMES
+    if not file.is_file():
+        return dict(zip(synsets, imagenet_names(), strict=True))
+    return {synset: name for _, (synset, name) in table(file, "class name")}
+
+
+def _paths(root: Path, split: str, folder: str, classes: dict[str, str]) -> list[str]:
+    """Paths within the folder of a split, each `<class>/<image>`."""
+    paths = image_paths(require(root, folder, f"unpack the archive there, or mend `folders.{split}`"))
+    if loose := [path for path in paths if len(parts_of(path)) != 2]:
+        raise DatasetError(
+            f"folders.{split}: {len(loose)} of {len(paths)} images of {root / folder} are not laid out as "
+            f"<class>/<image> ({listed(loose)}): ImageNet's validation images come unsorted and are to be put into "
+            "folders by their WordNet ids"
+        )
+    if unknown := sorted({parts_of(path)[0] for path in paths} - set(classes)):
+        raise DatasetError(
+            f"folders.{split}: {len(unknown)} folders of {root / folder} are called by no class ({listed(unknown)}): "
+            f"a class is a WordNet id such as n01440764, or its number, 0 to 999; {CLASS_NAMES} of the root, where "
+            "there is one, has all of them"
+        )
+    return paths
