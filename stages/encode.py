@@ -1,5 +1,7 @@
 """Manifest → feature store: python stages/encode.py BACKBONE DATASET"""
 
+import os
+
 import pandas as pd
 from common import SCRATCH, dataset_folder, features_folder, run
 
@@ -11,6 +13,7 @@ from crossgap.params import Params
 def main(params: Params, backbone: str, dataset: str) -> None:
     items = manifest.read(dataset_folder(dataset))
     set_aside = pd.read_csv(dataset_folder(dataset) / "problems.csv", dtype=str).to_dict("records")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads leave the cores to the decoders
     from crossgap.backbones import load_backbone
 
     machine = params.machine

@@ -53,6 +53,8 @@ def main(params: Params, *names: str) -> None:
     (out / "metrics.json").write_text(json.dumps(plain, indent=1) + "\n")
     (tables / "corrected.json").write_text(json.dumps(corrected, indent=1) + "\n")
     made_by = {**native.provenance, "not_inverted": found.set_aside.to_dict("records")}
+    if summaries := getattr(declared, "summaries", None):
+        made_by["summaries"] = str(summaries)
     (tables / "provenance.json").write_text(json.dumps(made_by, indent=1) + "\n")
     for name in PLOTTED:
         getattr(found, name).to_csv(out / f"{name}.csv", index=False)

@@ -89,7 +89,7 @@ def _invert(
 
 
 def _none_held(native: Store, name: str, query: str, beside: list[str]) -> str | None:
-    """Why a store has nothing to invert, if so: neither queries of the modality nor, for the main OVI, class prompts."""
+    """Why there is nothing to invert, if so: neither queries of the modality nor, for the main OVI, class prompts."""
     modality = "image" if name == "oti" else "text"
     splits = [query] if name == "oti" or beside else [query, manifest.CLASSES]
     if any(f"{modality}/{split}" in native for split in splits):

@@ -148,3 +148,41 @@ def test_import_of_class_prompts_alone(crossgap, arrays):
 def test_import_of_what_is_not_there(tmp_path, crossgap, arrays, words, message):
     assert message in crossgap("import", *words, code=1)
     assert not (tmp_path / "data/imports").exists()
+
+
+def test_plan_of_a_file_that_dvc_does_not_read(tmp_path, crossgap):
+    """All cells, numbers of items by declaration; what is not known is said."""
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    raw["datasets"]["mine"] = {
+        "layout": "captions",
+        "root": "x",
+        "captions": "x.csv",
+        "retrieval": {"query": "test", "gallery": "test"},
+    }
+    raw["run"]["datasets"].append("mine")
+    raw["backbones"]["nano"]["weights"]["model"] = f"local-dir:{ROOT / 'data/backbones/nano'}"
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(raw))
+    lines = crossgap("plan", "--params", "other.yaml", "--no-probe").splitlines()
+    assert lines[0].startswith("other.yaml is not what DVC reads here")
+    rows = {line.split()[0]: line.split() for line in lines if line}
+    backbones = len(raw["run"]["backbones"])
+    assert rows["mine"][1:3] == ["?", "?"]
+    assert rows["world"][1] == "1,150"
+    table = [line.split() for line in lines if line.startswith(("encode ", "ovi "))]
+    assert table[0][:3] == ["encode", str(2 * backbones), "0"]
+    # 1,150 images and 7,846 texts a backbone; (d + width) float32 each
+    encoded = table[2]
+    assert encoded[1] == f"{8996 * backbones:,}" and f"without {backbones} cells" in " ".join(encoded)
+    assert float(encoded[2]) == float(f"{8996 * backbones * 256 * 4 / 1e6:.3g}")
+    assert any(line.startswith("Not estimated: check, prepare, ") for line in lines)
+
+
+def test_plan_of_what_is_wrong(tmp_path, crossgap):
+    assert crossgap("plan", code=1) == "crossgap: params.yaml not found: run from the project's root\n"
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys, crossgap.cli; print({'torch', 'pandas', 'dvc', 'pydantic', 'yaml'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

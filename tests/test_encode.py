@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+import json
+import tarfile
+from pathlib import Path
+
 import numpy as np
 import open_clip
 import pandas as pd
 import pytest
 import timm
 import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from crossgap import encode as encoding
 from crossgap import fingerprint, load_backbone, manifest, open_store
+from crossgap.datasets.images import list_images, read_bytes
 from crossgap.encode import ChangedItemError, encode
 
+NANO = Path(__file__).parents[1] / "data/backbones/nano"
 TEXTS = ["a red square", "a blue dog", "a red square", "one word too many " * 8, "ünïcode 🦊", "x"]
 
 
@@ -114,6 +121,41 @@ def test_features_are_open_clips_own_however_the_work_is_cut(
     store = run(batch_size=batch_size, shard_size=shard_size, workers=workers)
     assert store.groups == ["image/test", "image/train", "text/classes", "text/test"]
     check(store, dataset[0], expected(dataset, tiny_folder), **ROUNDING)
+
+
+@pytest.mark.parametrize(
+    ("model", "tag"), [("nano", None), ("ViT-B-32-quickgelu", "openai"), ("ViT-B-16-SigLIP", "webli")]
+)
+def test_an_image_is_transformed_as_by_open_clip_bit_by_bit(dataset, model, tag) -> None:
+    if tag:
+        published = open_clip.get_pretrained_cfg(model, tag)
+        chosen = {name: published[name] for name in ("mean", "std", "resize_mode") if name in published}
+        size = open_clip.get_model_config(model)["vision_cfg"]["image_size"]
+        assert chosen["resize_mode"] == {"openai": "shortest", "webli": "squash"}[tag]
+        transform = image_transform_v2(PreprocessCfg(size, **chosen), is_train=False)
+    else:
+        transform = load_backbone(f"local-dir:{NANO}").transform
+        chosen = json.loads((NANO / "open_clip_config.json").read_text())["preprocess_cfg"]
+        size = chosen.pop("size")
+    frame, root = dataset
+    items = manifest.select(frame, "image")
+    own = image_transform_v2(PreprocessCfg(size, **chosen), is_train=False)
+    images = encoding.Images(items, root, transform)
+    for position, path in enumerate(items["path"]):
+        plain = Image.open(root / path).convert("RGB")
+        assert torch.equal(images[position], own(plain)) and images[position].shape == (3, size, size)
+
+
+def test_real_photos_in_a_tar_are_transformed_bit_by_bit(real, tiny) -> None:
+    root, rows = real / "flickr8k", []
+    for path in list_images(root)[::50]:
+        rows.append({"path": path, "digest": fingerprint.of_content(read_bytes(root, path))})
+    images = encoding.Images(pd.DataFrame(rows), root, tiny.transform)
+    with tarfile.open(root / "images.tar") as tar:
+        for position, row in enumerate(rows):
+            with Image.open(tar.extractfile(row["path"].removeprefix("images.tar/"))) as plain:
+                assert torch.equal(images[position], tiny.transform(plain))
+    assert len(rows) == 20
 
 
 def test_columns_and_provenance_come_along(dataset, run, tiny) -> None:

@@ -72,10 +72,15 @@ def read_bytes(root: str | Path, path: str) -> bytes:
 
 
 def open_image(root: str | Path, path: str) -> Image.Image:
-    """The decoded image, in the mode it is stored in, as open_clip's transforms take it.
+    """The decoded image, in the mode it is stored in: open_clip's transforms resize it so and convert it to RGB after.
 
-    Of an animation it is the first frame. EXIF orientation is not applied: open_clip does not. 16-bit
-    greyscale is brought to 8 bits, since a plain conversion to RGB would clip it to white.
+    - Palette and 1-bit images are therefore resized to the nearest pixel, as open_clip does.
+    - Transparency is dropped, of a palette too; the colour under it shows.
+    - CMYK is converted without its profile; a JPEG of it is taken for inverted, as Adobe writes them.
+    - Of an animation it is the first frame, of a TIFF the first page.
+    - EXIF orientation is not applied: open_clip does not.
+    - 16 bits a channel keep their high byte; open_clip would clip 16-bit greyscale to white.
+    - 32 bits a channel, integers and floats, are refused.
 
     Raises:
         ImageError: the file can't be read, is empty, truncated or no image.

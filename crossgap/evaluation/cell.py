@@ -91,6 +91,8 @@ class Items:
 class Cell:
     """The stores of one backbone on one dataset and the splits that queries and gallery come from.
 
+    A store may have no items at all, of an image-only backbone on a dataset of texts: then there is nothing to measure.
+
     Attributes:
         sweep: inversions of the same images as `oti` by other numbers of pseudo-tokens.
         seeds: inversions like `oti` and `ovi` but for the seed.
@@ -128,7 +130,8 @@ class Cell:
                     )
         splits = {"retrieval.query": self.query, "retrieval.gallery": self.gallery}
         for name, split in (splits | {"controls.support": self.support}).items():
-            if split and f"image/{split}" not in self.native and f"text/{split}" not in self.native:
+            held = not self.native.groups or any(f"{of}/{split}" in self.native for of in INVERSIONS)
+            if split and not held:
                 raise EvaluationError(
                     f"{name}: {self.native.path} has no split {split!r}; "
                     f"it holds {', '.join(self.native.groups)}"

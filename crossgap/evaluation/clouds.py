@@ -12,13 +12,15 @@ from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell
 def clouds(cell: Cell, points: int) -> pd.DataFrame:
     """Unit features on the first two principal components of images and texts: `x`, `y`, `modality`, `id`.
 
-    At most `points` a modality; inverted features lie in the plane of the native ones.
+    At most `points` a modality; inverted features lie in the plane of the native ones. No rows without items.
     """
     texts = f"text/{cell.query}"
     names = {"image": f"image/{cell.query}", "text": texts if texts in cell.native else CLASSES}
     natives = {modality: items for modality, name in names.items() if (items := cell.items(name)) is not None}
     if names["text"] == texts:
         natives["text"] = natives["text"].where(natives["text"].ranks == 0)
+    if not natives:
+        return pd.DataFrame(columns=["x", "y", "modality", "id"])
     natives = {modality: items.sample(points) for modality, items in natives.items()}
     joint = np.concatenate([unit_rows(items.features) for items in natives.values()])
     mean = joint.mean(axis=0)

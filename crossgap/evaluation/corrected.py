@@ -55,12 +55,13 @@ def material(cell: Cell) -> Material:
     """What corrections may be fitted on: never a label, never a pair of the query split.
 
     Images and captions are those of the query split, without their pairing and without those that an inversion set
-    aside (the class prompts where there are no captions); pairs come from the support split, else from the gallery's.
+    aside (the gallery's texts where texts are no captions, the class prompts where there are none); pairs come from the
+    support split, else from the gallery's.
     """
     made_by = cell.native.provenance.get("backbone_provenance", {})
     return Material(
         images=_features(cell, f"image/{cell.query}"),
-        texts=_first(_features(cell, name) for name in (f"text/{cell.query}", CLASSES)),
+        texts=_first(_features(cell, name) for name in (*_texts(cell), CLASSES)),
         vocabulary=_features(cell, "text/vocabulary"),
         vocabulary_photo=_features(cell, "text/vocabulary-photo"),
         pairs=_first(_pairs(cell, split) for split in (cell.support, cell.gallery) if split),
@@ -107,6 +108,13 @@ def _word(value: Any) -> str:
 def _features(cell: Cell, name: str) -> np.ndarray | None:
     items = cell.invertible(name)
     return items.features if items else None
+
+
+def _texts(cell: Cell) -> list[str]:
+    """Groups of texts, the one to fit on first: queries that are no captions may be as few as a text a class."""
+    queries = cell.items(f"text/{cell.query}")
+    captions = queries is None or queries.captions
+    return [f"text/{split}" for split in ([cell.query] if captions else [cell.gallery, cell.query])]
 
 
 def _first(found: Iterable[Any]) -> Any:

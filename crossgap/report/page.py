@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -166,6 +166,8 @@ def _view(cell: Cell, anchor: str, published: DataFrame | None) -> dict[str, Any
         "published_arithmetic": [] if published is None else published_scores(cell, published),
         "losses": [(_inversion(key), tables.decimal(losses[key], 4)) for key in losses],
         "counts": [(_plain(key), tables.count(value)) for key, value in under(metrics, "items/").items()],
+        "cut": _cut(metrics),
+        "summaries": cell.provenance.get("summaries"),
         "truncation_counted": any(key.startswith("items/") and "truncated" in key for key in metrics),
         "aside": [(_inversion(key), tables.count(aside[key])) for key in aside],
         "studies": studies,
@@ -200,6 +202,13 @@ def _gap(cell: Cell) -> list[tuple[str, str, str, str]]:
     values = under(cell.metrics, "gap/")
     names = GAP | {key: (_plain(key), "") for key in values if key not in GAP}
     return [(key, name, tables.decimal(values.get(key)), reading) for key, (name, reading) in names.items()]
+
+
+def _cut(metrics: Mapping[str, float]) -> list[str]:
+    """How many texts of each split the text tower's context was too short for."""
+    counts = under(metrics, "items/text/")
+    cut = {name: n for name in counts if (n := counts.get(f"{name}/truncated"))}
+    return [f"{tables.count(n)} of {tables.count(counts[name])} of {name}" for name, n in cut.items()]
 
 
 def _listed(cell: Cell, name: str, columns: Sequence[str]) -> list[tuple[str, ...]]:

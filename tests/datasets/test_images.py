@@ -3,11 +3,15 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import struct
 import tarfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image, ImageFile
 
 from crossgap.datasets import images
@@ -165,6 +169,9 @@ def saved(image: Image.Image, kind: str, **options) -> bytes:
     return file.getvalue()
 
 
+LATER = [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue")]
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
 FORMATS = {
     "colour.jpg": (encoded(), "RGB"),
     "progressive.jpg": (encoded(progressive=True), "RGB"),
@@ -174,11 +181,13 @@ FORMATS = {
     "one_bit.png": (encoded("PNG", mode="1"), "1"),
     "alpha.png": (encoded("PNG", mode="RGBA"), "RGBA"),
     "grey_alpha.png": (encoded("PNG", mode="LA"), "LA"),
+    "palette_alpha.png": (encoded("PNG", mode="P", transparency=7), "P"),
     "sixteen.png": (saved(Image.fromarray(SIXTEEN), "PNG"), "L"),
-    "moving.gif": (
-        encoded("GIF", save_all=True, append_images=[Image.new("RGB", (40, 30), c) for c in ("red", "blue")]),
-        None,
-    ),
+    "moving.gif": (encoded("GIF", save_all=True, append_images=LATER), None),
+    "moving.png": (encoded("PNG", save_all=True, append_images=LATER), "RGB"),
+    "moving.webp": (encoded("WEBP", save_all=True, append_images=LATER, lossless=True), None),
+    "pages.tiff": (encoded("TIFF", save_all=True, append_images=LATER), "RGB"),
+    "turned.jpg": (encoded(exif=TURNED), "RGB"),
     "lossless.webp": (encoded("WEBP", lossless=True), "RGB"),
     "scan.tiff": (encoded("TIFF", mode="CMYK"), "CMYK"),
     "bitmap.bmp": (encoded("BMP"), "RGB"),
@@ -199,24 +208,96 @@ def test_formats_and_modes_open_as_they_are_stored(tmp_path, name):
         assert np.array_equal(np.asarray(image.convert("RGB")), np.asarray(plain))
 
 
-def test_sixteen_bits_keep_their_high_byte_instead_of_turning_white(tmp_path):
-    (tmp_path / "x.png").write_bytes(FORMATS["sixteen.png"][0])
-    grey = np.asarray(open_image(tmp_path, "x.png").convert("RGB"))
-    assert np.array_equal(grey, np.repeat((SIXTEEN // 256)[..., None], 3, axis=2))
+PREPROCESSING = {
+    "openai": {"size": 224},
+    "siglip": {"size": 256, "mean": (0.5,) * 3, "std": (0.5,) * 3, "resize_mode": "squash"},
+    "nano": {"size": 32, "mean": (0.5,) * 3, "std": (0.5,) * 3},
+}
 
 
-def test_pixels_of_32_bits_are_refused(tmp_path):
-    Image.fromarray(np.linspace(0, 1, 1200, dtype=np.float32).reshape(30, 40)).save(tmp_path / "x.tiff")
+@pytest.mark.parametrize("preprocessing", PREPROCESSING)
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "sixteen.png"])
+def test_open_clip_makes_the_same_of_it_as_of_the_file(tmp_path, name, preprocessing):
+    (tmp_path / name).write_bytes(FORMATS[name][0])
+    transform = image_transform_v2(PreprocessCfg(**PREPROCESSING[preprocessing]), is_train=False)
+    with Image.open(tmp_path / name) as plain:
+        assert torch.equal(transform(open_image(tmp_path, name)), transform(plain))
+
+
+def rgb(folder, name: str, data: bytes) -> np.ndarray:
+    (folder / name).write_bytes(data)
+    return np.asarray(open_image(folder, name).convert("RGB"))
+
+
+@pytest.mark.parametrize("order", ["<u2", ">u2"])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_sixteen_bits_keep_their_high_byte_instead_of_turning_white(tmp_path, kind, order):
+    if kind == "PPM":
+        data = b"P5 40 30 65535\n" + SIXTEEN.astype(">u2").tobytes()
+    elif kind == "PNG":
+        data = FORMATS["sixteen.png"][0]
+    else:
+        data = saved(Image.fromarray(SIXTEEN.astype(order)), kind)
+    assert np.array_equal(rgb(tmp_path, "x", data), np.repeat((SIXTEEN // 256)[..., None], 3, axis=2))
+
+
+def png_of_16_bits(pixels: np.ndarray) -> bytes:
+    """`(h, w, c)` uint16 as PNG, which Pillow does not write: greyscale with alpha, RGB or RGBA."""
+    height, width, channels = pixels.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in pixels)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_sixteen_bits_a_channel_keep_their_high_byte_too(tmp_path, channels):
+    pixels = np.random.default_rng(0).integers(0, 1 << 16, (30, 40, channels), dtype=np.uint16)
+    colours = np.repeat(pixels[..., :1], 3, axis=2) if channels == 2 else pixels[..., :3]
+    assert np.array_equal(rgb(tmp_path, "x.png", png_of_16_bits(pixels)), colours // 256)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_pixels_of_32_bits_are_refused(tmp_path, dtype):
+    Image.fromarray(np.linspace(0, 9, 1200).astype(dtype).reshape(30, 40)).save(tmp_path / "x.tiff")
     assert "32-bit" in check(tmp_path, "x.tiff")[1]
-    with pytest.raises(ImageError, match="32-bit"):
+    with pytest.raises(ImageError, match=r"x\.tiff: 32-bit .* convert it to 8 bits"):
         open_image(tmp_path, "x.tiff")
 
 
 def test_exif_orientation_is_not_applied(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    (tmp_path / "x.jpg").write_bytes(encoded(exif=exif))
-    assert open_image(tmp_path, "x.jpg").size == (40, 30)
+    assert np.array_equal(rgb(tmp_path, "x.jpg", FORMATS["turned.jpg"][0]), rgb(tmp_path, "y.jpg", encoded()))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_the_first_frame_is_taken(tmp_path, kind):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
+    more = {"lossless": True} if kind == "WEBP" else {}
+    data = saved(frames[0], kind, save_all=True, append_images=frames[1:], **more)
+    assert (rgb(tmp_path, "x", data) == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_cmyk_is_no_negative(tmp_path, kind):
+    cyan = rgb(tmp_path, "x", saved(Image.new("CMYK", (8, 8), (255, 0, 0, 0)), kind))
+    half = rgb(tmp_path, "x", saved(Image.new("CMYK", (8, 8), (0, 0, 0, 128)), kind))
+    assert abs(cyan.astype(int) - (0, 255, 255)).max() <= 2 and abs(half.astype(int) - 127).max() <= 2
+    assert kind == "TIFF" or b"Adobe" in (tmp_path / "x").read_bytes()
+
+
+def test_the_colour_under_transparency_shows(tmp_path):
+    palette = Image.new("P", (8, 8), 1)
+    palette.putpalette([0, 0, 0, 10, 20, 30])
+    for data in (
+        saved(palette, "PNG", transparency=1),
+        saved(palette, "GIF", transparency=1),
+        saved(Image.new("RGBA", (8, 8), (10, 20, 30, 0)), "PNG"),
+    ):
+        assert (rgb(tmp_path, "x", data) == (10, 20, 30)).all()
+    assert (rgb(tmp_path, "x", saved(Image.new("LA", (8, 8), (40, 0)), "PNG")) == 40).all()
 
 
 @pytest.mark.parametrize(

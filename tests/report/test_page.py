@@ -359,3 +359,15 @@ def test_refusals_name_the_cell():
         render([cell(not_inverted=pd.DataFrame({"id": ["a"], "inversion": ["oti"]}))])
     with pytest.raises(ValueError, match="nano · world: problems: no column item"):
         render([cell(problems=pd.DataFrame({"id": ["a"], "problem": ["b"]}))])
+
+
+def test_texts_that_are_cut_and_documents_that_are_summarised(parse):
+    counts = {"items/text/test": 7532, "items/text/test/truncated": 1200, "items/text/query": 20}
+    counts |= {"items/text/query/truncated": 0}
+    page = parse(render([Cell("openai", "newsgroups", counts)]))
+    assert "only their heads count: 1,200 of 7,532 of test." in page.text
+    assert "stood for by summaries" not in page.text
+    counts |= {"items/text/test/truncated": 0}
+    page = parse(render([Cell("openai", "newsgroups", counts, provenance={"summaries": "data/s.json"})]))
+    assert "only their heads count" not in page.text
+    assert "stood for by summaries, those in data/s.json." in page.text

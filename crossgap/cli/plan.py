@@ -1,0 +1,177 @@
+"""`crossgap plan`: what `dvc repro` would run."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crossgap.cli.explained import explained
+
+if TYPE_CHECKING:
+    from crossgap.params import Params
+    from crossgap.planning.cells import Cell
+    from crossgap.planning.estimate import Cost
+    from crossgap.planning.items import Items
+    from crossgap.planning.probe import Asked, Speeds
+
+PREPARED = Path("data/datasets")
+_NAMED = 3
+
+
+def plan(
+    params: Annotated[Path, typer.Option(help="what is planned by")] = Path("params.yaml"),
+    probe: Annotated[bool, typer.Option(help="measure speeds, some 20 s a backbone")] = True,
+) -> None:
+    """Say what `dvc repro` would run: cells, items, room, and how long it takes on this machine."""
+    from crossgap.params import load
+    from crossgap.planning.cells import cells
+    from crossgap.planning.estimate import cost
+    from crossgap.planning.items import of_datasets
+
+    with explained():
+        asked = load(params)
+        every = cells(asked)
+        todo = _todo(every, params)
+        items = of_datasets(asked, PREPARED)
+        _show_cells(every, todo)
+        _show_items(items)
+        sizes = _sizes(todo, asked)
+        speeds = _speeds(todo, asked) if probe else None
+        by_stage = defaultdict(list)
+        for cell in todo:
+            by_stage[cell.stage].append(cell)
+        _show_costs({stage: cost(some, asked, items, sizes, speeds) for stage, some in by_stage.items()})
+
+
+def _todo(every: list[Cell], params: Path) -> list[Cell]:
+    """The cells that DVC holds to be out of date; all of them, where it is not DVC's params.yaml that is planned by."""
+    from crossgap.planning.pipeline import outdated
+
+    if params.resolve() != Path("params.yaml").resolve() or not Path("dvc.yaml").is_file():
+        typer.echo(f"{params} is not what DVC reads here: every cell is planned as if nothing were there\n")
+        return every
+    stale = outdated(Path())
+    return [cell for cell in every if cell.name in stale]
+
+
+def _show_cells(every: list[Cell], todo: list[Cell]) -> None:
+    typer.echo("At most these run; where what changed makes no difference, DVC stops there:")
+    rows = [("stage", "cells", "up to date", "to run")]
+    for stage in dict.fromkeys(cell.stage for cell in every):
+        names = [cell.item or "1" for cell in todo if cell.stage == stage]
+        total = sum(cell.stage == stage for cell in every)
+        shown = ", ".join(names[:_NAMED]) + (f", … ({len(names)})" if len(names) > _NAMED else "")
+        rows.append((stage, str(total), str(total - len(names)), shown or "-"))
+    _table(rows)
+
+
+def _show_items(items: dict[str, Items | None]) -> None:
+    rows = [("dataset", "images", "texts", "known by")]
+    for name, held in items.items():
+        if held is None:
+            rows.append((name, "?", "?", "nothing: prepare it, or declare its sizes"))
+        else:
+            rows.append((name, f"{held.total('image'):,}", f"{held.total('text'):,}", f"its {held.known_by}"))
+    typer.echo()
+    _table(rows)
+
+
+def _sizes(todo: list[Cell], params: Params) -> dict:
+    from crossgap.catalogue.backbones import described
+    from crossgap.planning.estimate import ESTIMATED, built_as
+
+    models = {built_as(params, cell.backbone).model for cell in todo if cell.stage in ESTIMATED}
+    found = {}
+    for model in sorted(models):
+        try:
+            found[model] = described(model)
+        except ValueError as error:
+            typer.echo(f"\n{error}")
+            found[model] = None
+    return found
+
+
+def _speeds(todo: list[Cell], params: Params) -> dict[tuple[str, str], Speeds]:
+    from crossgap.planning.estimate import asked
+    from crossgap.planning.probe import ProbeError, probe
+
+    found = {}
+    for wanted in asked(todo, params, _sample(params)):
+        if not found:
+            typer.echo("\nMeasured just now, with this machine as busy as it is:")
+        try:
+            found[wanted.model, wanted.precision] = speeds = probe(wanted)
+        except ProbeError as error:
+            typer.echo(f"{wanted.model}: not measured: {error}")
+        else:
+            typer.echo(f"{wanted.model}: {_said(wanted, speeds)}")
+    return found
+
+
+def _sample(params: Params) -> tuple[str, str] | None:
+    """The manifest and root of a prepared dataset with images."""
+    from crossgap import manifest
+
+    for name in params.run.datasets:
+        folder = PREPARED / name
+        if (folder / manifest.FILE).is_file() and len(manifest.select(manifest.read(folder), "image")):
+            return str(folder), str(params.datasets[name].images_root(folder))
+    return None
+
+
+def _said(wanted: Asked, speeds: Speeds) -> str:
+    said = [f"start {speeds.start:.1f} s"]
+    said += [f"image {speeds.image * 1e3:.2f} ms"] if wanted.images else []
+    said += [f"text {speeds.text * 1e3:.2f} ms"] if wanted.texts else []
+    said += [f"OTI, R = {number}: {took * 1e3:.3f} ms a step" for number, took in speeds.tokens.items()]
+    said += [f"OVI, P = {number}: {took * 1e3:.3f} ms a step" for number, took in speeds.patches.items()]
+    of = ", ".join(f"{what} {number}" for what, number in speeds.measured.items())
+    return f"{'; '.join(said)} (items together: {of})"
+
+
+def _show_costs(costs: dict[str, Cost]) -> None:
+    rows = [("stage", "items", "stores", "time", "")]
+    for stage, held in costs.items():
+        if held.items or held.unknown:
+            beside = f"without {held.unknown} cells that are not known" if held.unknown else ""
+            rows.append((stage, f"{held.items:,}", _bytes(held.bytes), _time(held.seconds), beside))
+    typer.echo()
+    if len(rows) > 1:
+        known = [held.seconds for held in costs.values() if held.seconds is not None]
+        room = sum(held.bytes for held in costs.values())
+        rows.append(("together", "", _bytes(room), _time(sum(known) if known else None), ""))
+        _table(rows)
+    typer.echo(
+        f"Free here: {_bytes(shutil.disk_usage('.').free)}; shards in progress need as much as a store again."
+    )
+    others = [stage for stage, held in costs.items() if not (held.items or held.unknown)]
+    if others:
+        typer.echo(f"Not estimated: {', '.join(others)}.")
+
+
+def _table(rows: Iterable[Sequence[str]]) -> None:
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _bytes(number: int) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:,.3g} TB"
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,147 @@
+"""The room and the time that cells take: numbers of items times what one takes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from crossgap.backbones import towers
+from crossgap.params import Params
+from crossgap.params.sections import Weights
+from crossgap.planning.cells import INVERSIONS, Cell
+from crossgap.planning.items import Items, inverted
+from crossgap.planning.probe import Asked, Speeds
+
+if TYPE_CHECKING:
+    from crossgap.catalogue.backbones import Described
+
+FLOAT = 4  # bytes
+ESTIMATED = ("encode", *INVERSIONS)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What some cells take; cells of which that is not known are counted.
+
+    Attributes:
+        items: encoded or inverted.
+        bytes: of their stores.
+        seconds: None without speeds.
+        unknown: cells that are not in these numbers.
+    """
+
+    items: int = 0
+    bytes: int = 0
+    seconds: float | None = None
+    unknown: int = 0
+
+
+def built_as(params: Params, backbone: str) -> Weights:
+    """The weights of a backbone, or, of one that a training makes, those it starts from: it is as large and as fast."""
+    if backbone in params.finetune:
+        return params.backbones[params.finetune[backbone].backbone].weights
+    if backbone in params.pretrain and "nano" in params.backbones:
+        return params.backbones["nano"].weights
+    return params.backbones[backbone].weights
+
+
+def asked(cells: Iterable[Cell], params: Params, sample: tuple[str, str] | None = None) -> list[Asked]:
+    """What has to be measured for these cells: one for all backbones that are built alike."""
+    tokens, patches, encoded = defaultdict(set), defaultdict(set), set()
+    for cell in cells:
+        if cell.stage not in ESTIMATED:
+            continue
+        weights = built_as(params, cell.backbone)
+        key = (weights.model, weights.precision)
+        tokens[key], patches[key]  # so that every model is there
+        if cell.stage == "encode":
+            encoded.add(key)
+        elif towers.image_only(weights.model):
+            continue
+        elif cell.method == "oti":
+            tokens[key].add(cell.tokens or params.backbones[cell.backbone].oti.tokens)
+        else:
+            patches[key].add(params.backbones[cell.backbone].ovi.patches)
+    machine = params.machine
+    return [
+        Asked(
+            *key,
+            device=machine.device,
+            batch_size=machine.batch_size,
+            workers=machine.workers,
+            inversion_batch_size=None
+            if machine.inversion_batch_size == "auto"
+            else machine.inversion_batch_size,
+            template=params.oti.template,
+            tokens=sorted(tokens[key]),
+            patches=sorted(patches[key]),
+            images=key in encoded,
+            texts=key in encoded and "text" in towers.modalities(key[0]),
+            sample=sample,
+        )
+        for key in tokens
+    ]
+
+
+def cost(
+    cells: Iterable[Cell],
+    params: Params,
+    items: Mapping[str, Items | None],
+    sizes: Mapping[str, Described | None],
+    speeds: Mapping[tuple[str, str], Speeds] | None = None,
+) -> Cost:
+    """Items, bytes of stores and seconds of `encode` and inversion cells; of others, nothing.
+
+    Args:
+        items: by dataset.
+        sizes: by model; None, or none, where not known.
+        speeds: by model and precision.
+    """
+    total, room, seconds, unknown = 0, 0, 0.0, 0
+    for cell in cells:
+        if cell.stage not in ESTIMATED:
+            continue
+        weights = built_as(params, cell.backbone)
+        held, size = items[cell.dataset], sizes.get(weights.model)
+        speed = speeds.get((weights.model, weights.precision)) if speeds is not None else None
+        if held is None or size is None or (speeds is not None and speed is None):
+            unknown += 1
+            continue
+        count = _encoded if cell.stage == "encode" else _inverted
+        some = count(cell, params, held, size, speed)
+        total, room, seconds = total + some[0], room + some[1], seconds + some[2]
+    return Cost(total, room, seconds if speeds is not None else None, unknown)
+
+
+def _encoded(
+    cell: Cell, params: Params, items: Items, size: Described, speed: Speeds | None
+) -> tuple[int, int, float]:
+    total, room, seconds = 0, 0, speed.start if speed else 0.0
+    for modality in towers.modalities(built_as(params, cell.backbone).model):
+        number = items.total(modality)
+        total += number
+        room += number * (size.dim + size.widths.get(modality, 0)) * FLOAT
+        if speed and number:
+            seconds += items.distinct[modality] * getattr(speed, modality)
+    return total, room, seconds
+
+
+def _inverted(
+    cell: Cell, params: Params, items: Items, size: Described, speed: Speeds | None
+) -> tuple[int, int, float]:
+    if towers.image_only(built_as(params, cell.backbone).model):
+        return 0, 0, 0.0  # the store is empty and says why
+    section = getattr(params, cell.method)
+    row = params.backbones[cell.backbone]
+    number = (cell.tokens or row.oti.tokens) if cell.method == "oti" else row.ovi.patches
+    # a pseudo-token is as wide as its tower
+    learned = number * size.widths.get("text" if cell.method == "oti" else "image", size.dim)
+    kept = size.dim + 1 + (learned if section.snapshot_tokens else 0)
+    total = inverted(cell, params, items)
+    room = total * (learned + size.dim + 1 + len(section.recipe.reached) * kept) * FLOAT
+    if speed is None:
+        return total, room, 0.0
+    step = (speed.tokens if cell.method == "oti" else speed.patches)[number]
+    return total, room, speed.start + total * section.recipe.steps * step

@@ -1,0 +1,273 @@
+"""How fast this machine encodes and inverts with a backbone: measured on a few items, by crossgap's own stages' code.
+
+As a process, `python -m crossgap.planning.probe` reads an `Asked` from its input as JSON and writes `Speeds`: what is
+measured is then a process of its own, as a stage is, with what it takes to start one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+_TOGETHER = 1 << 20  # no less than any batch
+_STEPS = 50  # at most, of an inversion
+
+
+class ProbeError(ValueError):
+    """A backbone's speed can't be measured here."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is measured: a model, on a device; its inversions by the numbers of pseudo-tokens and pseudo-patches.
+
+    Attributes:
+        images, texts: whether these are encoded.
+        sample: folder of a manifest and root of images to take; images of noise, if not given.
+        seconds: for all of it beside building the model; kept but where a single item takes longer.
+    """
+
+    model: str
+    precision: str
+    device: str
+    batch_size: int
+    workers: int
+    inversion_batch_size: int | None
+    template: str
+    tokens: list[int] = field(default_factory=list)
+    patches: list[int] = field(default_factory=list)
+    images: bool = True
+    texts: bool = True
+    sample: tuple[str, str] | None = None
+    seconds: float = 20.0
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """Seconds.
+
+    Attributes:
+        start: from the start of a process to a model in its place.
+        image, text: to encode one.
+        tokens, patches: by their number, an item's inversion by one step.
+        measured: by what, on how many items.
+    """
+
+    start: float
+    image: float | None
+    text: float | None
+    tokens: dict[int, float]
+    patches: dict[int, float]
+    measured: dict[str, int]
+
+
+def probe(asked: Asked) -> Speeds:
+    """Measure in a process of its own, which takes some `asked.seconds` beside what a model needs to be built.
+
+    Raises:
+        ProbeError: the model can't be built, or does not fit.
+    """
+    started = time.time()
+    done = subprocess.run(
+        [sys.executable, "-m", __name__],
+        input=json.dumps(asdict(asked)),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CROSSGAP_PROBE_STARTED": str(started)},
+    )
+    if done.returncode:
+        raise ProbeError((done.stderr.strip().splitlines() or ["ended without a word"])[-1])
+    found = json.loads(done.stdout.splitlines()[-1])
+    for name in ("tokens", "patches"):
+        found[name] = {int(number): seconds for number, seconds in found[name].items()}
+    return Speeds(**found)
+
+
+def rate(
+    work: Callable[[int], Any], most: int, seconds: float, each: float | None = None
+) -> tuple[float, int]:
+    """Seconds an item of `work(n)`, less what it costs without items, and the n they were measured with.
+
+    n grows from 1 as far as it seems that there is time for, `most` at most. Where there is none for more than one, it
+    is what one seems to cost.
+
+    Args:
+        each: what one seems to cost; what `work(1)` takes, if not given.
+    """
+
+    def timed(n: int) -> float:
+        start = time.perf_counter()
+        work(n)
+        return time.perf_counter() - start
+
+    first = timed(1)
+    if first > seconds / 4:
+        return each or first, 1
+    one = took = timed(1)  # the first does what is done once
+    each = each or one
+    seconds -= first + one
+    n = 1
+    while (more := min(most, int(n + (seconds - took) / each))) > n:
+        took, n = timed(more), more
+        seconds -= took
+        each = max(took - one, 0) / (n - 1) or took / n
+    return each, n
+
+
+def measure(asked: Asked, started: float) -> Speeds:
+    """Measure in this process, which started at `started` (of `time.time`)."""
+    from crossgap.backbones import load_backbone
+    from crossgap.inversion.methods import Oti, Ovi
+
+    if asked.model.startswith("timm:"):
+        backbone = _image_only(asked)
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # random weights are as fast as any
+            backbone = load_backbone(asked.model, None, asked.device, asked.precision)
+    start = time.time() - started
+    methods = [Oti(asked.template, number) for number in asked.tokens]
+    methods += [Ovi(number) for number in asked.patches]
+    each = asked.seconds / (asked.images + asked.texts + len(methods))
+    measured, encoded = {}, {"image": None, "text": None}
+    for modality, wanted in (("image", asked.images), ("text", asked.texts)):
+        if wanted:
+            least = _forward(backbone) if modality == "image" else None
+            found = rate(_encoding(backbone, modality, asked), asked.batch_size, each, least)
+            encoded[modality], measured[f"{modality}s"] = found
+    steps: dict[str, dict[int, float]] = {"oti": {}, "ovi": {}}
+    for method in methods:
+        number = method.tokens if method.name == "oti" else method.patches
+        seconds, items = _step(backbone, method, asked, each)
+        steps[method.name][number] = seconds
+        measured[f"{method.name} of {number}"] = items
+    return Speeds(start, encoded["image"], encoded["text"], steps["oti"], steps["ovi"], measured)
+
+
+def _image_only(asked: Asked):
+    """A control with random weights; `load_backbone` has none without."""
+    from timm.data import create_transform, resolve_model_data_config
+
+    from crossgap.backbones.backbone import Backbone, resolve_device
+    from crossgap.backbones.image_only import _DTYPES, built
+
+    tower = built(asked.model)
+    transform = create_transform(**resolve_model_data_config(tower.visual), is_training=False)
+    provenance = {"model": asked.model}
+    device = resolve_device(asked.device)
+    return Backbone(tower.eval().to(device, _DTYPES[asked.precision]), transform, None, device, provenance)
+
+
+def _encoding(backbone, modality: str, asked: Asked) -> Callable[[int], None]:
+    """The stage `encode` on so many items of one modality, as a function of their number."""
+    from crossgap.encode import encode
+
+    def work(n: int) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            items, root = (
+                _images(n, Path(folder), asked.sample) if modality == "image" else (_texts(n), folder)
+            )
+            encode(
+                items, root, backbone, Path(folder) / "store.zarr.zip", provenance={}, scratch=Path(folder) / "scratch",
+                batch_size=asked.batch_size, workers=asked.workers, shard_size=asked.batch_size,
+            )  # fmt: skip
+
+    return work
+
+
+def _forward(backbone) -> float:
+    """Seconds to transform and encode one image, without the start of a loader."""
+    from PIL import Image
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        backbone.encode_images(backbone.transform(Image.new("RGB", (500, 375)))[None])
+        return time.perf_counter() - start
+
+    seconds()  # the first does what is done once
+    return seconds()
+
+
+def _images(n: int, folder: Path, sample: tuple[str, str] | None):
+    """So many images: the first of a manifest's, or of noise at the usual size of photos, as JPEG."""
+    import numpy as np
+    import pandas as pd
+    from PIL import Image
+
+    from crossgap import fingerprint, manifest
+
+    if sample:
+        images = manifest.select(manifest.read(sample[0]), "image").drop_duplicates("digest")
+        if len(images) >= n:
+            return images[:n].reset_index(drop=True), Path(sample[1])
+    rows = []
+    for number in range(n):
+        noise = np.random.default_rng(number).integers(0, 256, (47, 63, 3), np.uint8)
+        path = folder / f"{number}.jpg"
+        Image.fromarray(noise).resize((500, 375), Image.Resampling.BICUBIC).save(path, quality=90)
+        rows.append(_row(str(number), "image", path.name, None, fingerprint.of_content(path.read_bytes())))
+    return pd.DataFrame(rows), folder
+
+
+def _texts(n: int):
+    import pandas as pd
+
+    from crossgap import manifest
+
+    texts = [f"a photo of a dog that sits beside the tree with the number {number}" for number in range(n)]
+    rows = [_row(str(k), "text", None, text, manifest.text_digest(text)) for k, text in enumerate(texts)]
+    return pd.DataFrame(rows)
+
+
+def _row(name: str, modality: str, path: str | None, text: str | None, digest: str) -> dict[str, Any]:
+    group = name if modality == "image" else None
+    return {
+        "id": name, "modality": modality, "split": "test", "path": path, "text": text, "group": group, "rank": 0,
+        "digest": digest,
+    }  # fmt: skip
+
+
+def _step(backbone, method, asked: Asked, seconds: float) -> tuple[float, int]:
+    """Seconds an item and step, and how many items there were; as many together as the stage has, if there is time."""
+    import numpy as np
+
+    from crossgap.inversion.batch_size import fitting
+    from crossgap.inversion.invert import Inverter
+    from crossgap.inversion.recipes import Recipe
+
+    inverter = Inverter(backbone, method, Recipe(1), _TOGETHER)
+
+    def steps(n: int, number: int = 1) -> float:
+        features = np.random.default_rng(0).normal(size=(n, backbone.dim)).astype(np.float32)
+        inverter.recipe = Recipe(number)
+        start = time.perf_counter()
+        inverter([str(row) for row in range(n)], features, lambda _: None)
+        return time.perf_counter() - start
+
+    if (first := steps(1)) > seconds / 2:
+        return first, 1
+    if (one := steps(1)) > seconds / 8:  # the first also did what is done once
+        return one, 1
+    batch = asked.inversion_batch_size or fitting(inverter.injection, backbone.device)
+    each, n = rate(steps, batch, seconds / 2)
+    number = min(_STEPS, max(2, int(seconds / 2 / (each * n + 1e-3))))
+    return steps(n, number) / number / n, n
+
+
+def main() -> None:
+    started = float(os.environ["CROSSGAP_PROBE_STARTED"])
+    asked = json.load(sys.stdin)
+    print(json.dumps(asdict(measure(Asked(**asked), started))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""Studies as changes of params.yaml, by name: one for each table of the papers, and those of the embedded world."""
+
+from __future__ import annotations
+
+from crossgap.presets.preset import Params, Preset
+from crossgap.presets.tables import TABLES
+from crossgap.presets.trainings import TRAININGS
+
+PRESETS: dict[str, Preset] = {**TABLES, **TRAININGS}
+
+
+def applied(name: str, params: Params) -> Params:
+    """Params, as read from YAML, with a preset's changes.
+
+    Raises:
+        ValueError: no preset of this name, or params without a backbone or dataset that it needs.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
+    preset = PRESETS[name]
+    if lacking := preset.lacking(params):
+        raise ValueError(f"the preset {name!r} needs rows that are not declared: {lacking}; add them")
+    return preset.change(params)

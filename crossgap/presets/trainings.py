@@ -1,0 +1,160 @@
+"""Studies in which backbones are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from crossgap import losses
+from crossgap.params import TRAINED
+from crossgap.presets.preset import NO_INVERSIONS, PAPER, Params, Preset, cells, untrained
+
+SEEDS = (0, 1, 2)
+
+
+def _finetuned(params: Params, base: str, rows: dict[str, Params]) -> Params:
+    """Params with these rows of `finetune` alone, and with the backbones that they make."""
+    alone = untrained(params)
+    settings = {name: params["backbones"][base][name] for name in ("oti", "ovi")}
+    made = {name: {"weights": {"model": TRAINED.format(name)}, **settings} for name in rows}
+    return alone | {"backbones": alone["backbones"] | made, "finetune": rows}
+
+
+def contrastive_gap(
+    words: str, base: str, dataset: str, widths: Iterable[int], others: Sequence[str] = (), **recipe: Any
+) -> Preset:
+    """CLIP, CUA and CUAXU over widths of the projections and seeds (It's Not a Modality Gap, section 5).
+
+    Args:
+        others: datasets that what is trained is evaluated on beside its own.
+    """
+
+    def change(params: Params) -> Params:
+        rows = {
+            f"{base}-{name}-{width}-{seed}": {
+                "backbone": base,
+                "dataset": dataset,
+                "losses": dict.fromkeys(terms, 1),
+                "width": width,
+                "seed": seed,
+                **recipe,
+            }
+            for name, terms in losses.SUMS.items()
+            for width in widths
+            for seed in SEEDS
+        }
+        return _finetuned(params, base, rows) | {
+            "run": {**cells((base, *rows), (dataset, *others)), **NO_INVERSIONS, "imports": []},
+            "evaluate": params["evaluate"] | {"corrections": []},
+        }
+
+    return Preset(words, change, (base,), (dataset, *others))
+
+
+def gap_experiment(words: str, base: str, dataset: str, images: Sequence[str]) -> Preset:
+    """OTI on a backbone fine-tuned with the gap kept (temperature 0.01) and closed (1) (Cross the Gap, section 6)."""
+
+    def change(params: Params) -> Params:
+        recipe = {"backbone": base, "dataset": dataset, "losses": {"clip": 1}}
+        rows = {
+            f"{base}-gap": {**recipe, "temperature": 0.01},
+            f"{base}-no-gap": {**recipe, "temperature": 1},
+        }
+        run = {**cells((base, *rows), (dataset, *images)), **NO_INVERSIONS, "imports": []}
+        return _finetuned(params, base, rows) | {
+            "run": run | {"oti": cells((base, *rows), images)},
+            "oti": params["oti"] | PAPER,
+            "evaluate": params["evaluate"] | {"corrections": []},
+        }
+
+    return Preset(words, change, (base,), (dataset, *images))
+
+
+def _intra_modal(params: Params) -> Params:
+    """The embedded backbone with and without SLIP's term, and what OTI gains on both (Cross the Gap, section 5)."""
+    name = "nano-slip"
+    # views that keep what the captions speak of: no mirroring, no change of hue, no grey
+    augment = {"crop": 0.5, "flip": 0.0, "hue": 0.0, "grey": 0.0}
+    row = {**params["backbones"]["nano"], "weights": {"model": TRAINED.format(name)}}
+    alone = untrained(params)
+    both = cells(("nano", name), ("world",))
+    return alone | {
+        "backbones": alone["backbones"] | {name: row},
+        "pretrain": {name: {"intra_modal": {"weight": 1.0, "images": 64, "augment": augment}}},
+        "run": {**both, **NO_INVERSIONS, "oti": both, "imports": []},
+    }
+
+
+def _idealised_world(params: Params) -> Params:
+    """Two encoders of the same images over widths, batch sizes, temperatures and seeds (section 4 of the same)."""
+    sweep = {"widths": [8, 128], "batch_sizes": [16, 256], "temperatures": [0.01, 0.5], "seeds": [1]}
+    row = {
+        "dataset": "world",
+        "images": 256,
+        "run": {"width": 64, "batch_size": 64, "temperature": 0.07, "lr": 5e-4, "epochs": 60},
+        "sweep": sweep,
+        "toy": {"images": 256, "batch_sizes": [3, 8, 12], "epochs": 20},
+    }
+    return params | {"idealised": {"world": row}}
+
+
+def _idealised_coco(params: Params) -> Params:
+    """The same at the paper's size, which is what a row doesn't give, with both of its temperatures and batches."""
+    row = {
+        "dataset": "coco-2017",
+        "architecture": "ViT-B-32",
+        "sweep": {"batch_sizes": [64], "temperatures": [0.01]},
+        "toy": {},
+    }
+    run = {**cells(("openai-b32",), ("coco-2017",)), **NO_INVERSIONS, "imports": []}
+    return untrained(params) | {"idealised": {"coco-2017": row}, "run": run}
+
+
+TRAININGS = {
+    "contrastive-gap-world": contrastive_gap(
+        "CLIP, CUA, CUAXU × 2 widths × 3 seeds on the embedded world",
+        "nano",
+        "world",
+        (32, 64),
+        silent_on=["texture"],
+        lr=5e-4,
+        projection_lr=2e-3,
+    ),
+    "contrastive-gap-coco": contrastive_gap(
+        "It's Not a Modality Gap (2405.18570), gap and retrieval: ViT-B/32 on COCO, 3 losses × 3 widths × 3 seeds",
+        "openai-b32",
+        "coco-2017",
+        (32, 64, 128),
+    ),
+    "contrastive-gap-transfer": contrastive_gap(
+        "It's Not a Modality Gap, the same with its zero-shot tables and SIMAT",
+        "openai-b32",
+        "coco-2017",
+        (32, 64, 128),
+        others=("cifar10", "cifar100", "imagenet", "dtd", "caltech101", "simat"),
+    ),
+    "cross-the-gap-temperature": gap_experiment(
+        "Cross the Gap, gap kept or closed by the temperature: ViT-B/32 fine-tuned on COCO, OTI on 5 image sets",
+        "openai-b32",
+        "coco-2017",
+        ("cub", "sop", "roxford5k", "rparis6k", "cars"),
+    ),
+    "idealised-world": Preset(
+        "two encoders of the same images over widths, batch sizes, temperatures, 2 seeds: dvc repro idealised@world",
+        _idealised_world,
+        (),
+        ("world",),
+    ),
+    "idealised-coco": Preset(
+        "It's Not a Modality Gap, section 4, at the paper's size: dvc repro idealised@coco-2017",
+        _idealised_coco,
+        ("openai-b32",),
+        ("coco-2017",),
+    ),
+    "intra-modal": Preset(
+        "the embedded backbone trained with and without SLIP's term, and OTI on both",
+        _intra_modal,
+        ("nano",),
+        ("world",),
+    ),
+}
