@@ -34,6 +34,7 @@ def test_importing_crossgap_loads_nothing_heavy() -> None:
     [
         "params", "manifest", "store", "shards", "encode", "evaluation", "retrieval", "corrections",
         "significance", "classification", "clustering", "gap", "losses", "arithmetic", "transformations", "presets",
+        "planning", "datasets.readers", "datasets.preparing", "catalogue.datasets",
     ],
 )  # fmt: skip
 def test_modules_that_run_no_model_load_neither_torch_nor_open_clip(module) -> None:

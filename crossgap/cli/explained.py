@@ -11,5 +11,5 @@ class explained:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: type | None, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, (ValueError, OSError)):
+        if isinstance(error, (ValueError, OSError)) and not isinstance(error, BrokenPipeError):
             sys.exit(f"crossgap: {error}")

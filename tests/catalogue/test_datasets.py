@@ -44,7 +44,7 @@ def pets(root: Path, images: int) -> ImageFolder:
 
 def told(*words: str) -> tuple[int, str]:
     result = CliRunner().invoke(app, ["datasets", *map(str, words)])
-    text = result.output if result.exception is None or result.exit_code == 1 else repr(result.exception)
+    text = result.stdout if result.exception is None or result.exit_code == 1 else repr(result.exception)
     if isinstance(result.exception, SystemExit) and isinstance(result.exception.code, str):
         text += result.exception.code
     return result.exit_code, text
