@@ -95,10 +95,16 @@ def test_pickles_of_python_2(tmp_path, python2, protocol) -> None:
     """CIFAR's, and ROxford's: keys, names and arrays' content are Python 2's `str`."""
     pixels = np.random.default_rng(0).integers(0, 256, (3, 200), dtype=np.uint8)
     held = {"data": pixels, "labels": [6, 9, 9], "filenames": ["à.png", "b" * 300], "batch_label": "1 of 5"}
-    held |= {"bbx": np.asfortranarray(np.array([[1.5, 2], [3, 4]], ">f8")), "one": np.float64(0.25), "none": []}
+    held |= {
+        "bbx": np.asfortranarray(np.array([[1.5, 2], [3, 4]], ">f8")),
+        "one": np.float64(0.25),
+        "none": [],
+    }
     content = python2(held, protocol)
     assert b"numpy.core.multiarray" in content
-    assert pickle.loads(content, encoding="latin1").keys() == held.keys(), "Python reads the test's own writing"
+    assert pickle.loads(content, encoding="latin1").keys() == held.keys(), (
+        "Python reads the test's own writing"
+    )
     assert_same(load(tmp_path, content), held)
     handmade = b"(dp0\nS'labels'\np1\n(lp2\nI6\naI9\nas."
     assert load(tmp_path, handmade) == {"labels": [6, 9]}
@@ -205,7 +211,7 @@ def test_persistent_ids(tmp_path) -> None:
 def test_a_truncated_file(tmp_path, protocol) -> None:
     whole = pickle.dumps({"data": np.arange(100), "labels": list(range(10))}, protocol)
     for length in range(0, len(whole), 7):
-        with pytest.raises(DatasetError, match="no whole pickle .* download or unpack it again"):
+        with pytest.raises(DatasetError, match=r"no whole pickle .* download or unpack it again"):
             load(tmp_path, whole[:length])
 
 

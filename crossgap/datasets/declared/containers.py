@@ -20,7 +20,8 @@ class Revisited(OnDisk):
     ground_truth: str = Field(description="such as gnd_roxford5k.pkl")
     crop_queries: bool = True
     distractors: str | None = Field(
-        None, description="folder of the million other images, with revisitop1m.txt"
+        None,
+        description="folder in `root` with revisitop1m.txt and its million images, which join the gallery",
     )
 
     @model_validator(mode="after")
@@ -44,19 +45,35 @@ class HuggingFace(Classified, Exported):
     """A data set of Hugging Face's `datasets`, by its id on the hub or a local folder of its files."""
 
     layout: Literal["huggingface"]
-    root: Path = Field(Path("."), description="not used")
     id: str
+    root: Path = Field(description="where it lies, if not where `id` says")
     config: str | None = None
     commit: str | None = Field(None, description="revision on the hub")
     splits: dict[Split, str] = Field(min_length=1, description="split → the name it has there")
-    image_column: str | None = "image"
+    image_column: str | None = Field("image", description="null, where there are only texts")
     label_column: str | None = None
     text_column: str | None = Field(None, description="a string, or a list of captions")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _at_its_id(cls, fields: Any) -> Any:
+        return {"root": fields["id"], **fields} if isinstance(fields, dict) and "id" in fields else fields
+
+    @model_validator(mode="after")
+    def _anything(self) -> HuggingFace:
+        if self.image_column is None and self.text_column is None:
+            raise ValueError("image_column and text_column are both null: name the column of images or texts")
+        return self
 
     @model_validator(mode="after")
     def _known_splits(self) -> HuggingFace:
         check_splits(self, list(self.splits))
         return self
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What there can be of it."""
+        return ("text",) if self.image_column is None else ("image", "text")
 
 
 class Torchvision(Classified, Exported):
@@ -70,6 +87,11 @@ class Torchvision(Classified, Exported):
     @model_validator(mode="after")
     def _known_splits(self) -> Torchvision:
         check_splits(self, list(self.splits))
+        for split, arguments in self.splits.items():
+            if other := [name for name in arguments if name.startswith("target_type")]:
+                raise ValueError(
+                    f"splits.{split}: {other[0]} can't be given: labels are the classes of the set"
+                )
         return self
 
 
@@ -77,7 +99,7 @@ class Table(Classified):
     """A table of one's own, CSV or parquet, a row an item: see `crossgap.datasets.readers.table`."""
 
     layout: Literal["table"]
-    table: Path
+    table: Path = Field(description="file, from `root`")
 
 
 class WebDataset(Classified):
@@ -92,4 +114,6 @@ class WebDataset(Classified):
     @model_validator(mode="after")
     def _known_splits(self) -> WebDataset:
         check_splits(self, list(self.splits))
+        if self.caption.endswith("json"):
+            raise ValueError(f"caption: {self.caption!r} needs the key of captions: {self.caption}:caption")
         return self

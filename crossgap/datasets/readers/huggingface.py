@@ -1,0 +1,163 @@
+"""Data sets of Hugging Face's library `datasets`, from its hub or a local folder; a set's own code never runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from crossgap.arrays import listed
+from crossgap.datasets.declared import DatasetError, HuggingFace
+from crossgap.datasets.exporting import exporting, png
+from crossgap.datasets.images import EXTENSIONS
+from crossgap.datasets.readers.samples import Sample, of_samples
+from crossgap.datasets.reading import Problem, Reading
+
+
+def read(declaration: HuggingFace, folder: Path) -> Reading:
+    """A row an image, its bytes exported as they are, or a text; ids are `<split>/<row>`.
+
+    Raises:
+        DatasetError: the library or the data set can't be had, it has no such split or column, a column is of another
+            kind, or a class has no name.
+    """
+    try:
+        import datasets
+    except ImportError:
+        raise DatasetError(
+            "layout huggingface needs the library `datasets`: pip install 'crossgap[datasets]'"
+        ) from None
+    held = _load(declaration, datasets)
+    if unknown := [name for name in declaration.splits.values() if name not in held]:
+        raise DatasetError(
+            f"splits: {declaration.id} has no split {listed(unknown)}; it has {listed(sorted(held), 20)}"
+        )
+    tables = {split: held[name] for split, name in declaration.splits.items()}
+    for table in tables.values():
+        _check_columns(declaration, datasets, table)
+    problems: list[Problem] = []
+    if declaration.image_column is None:
+        samples = list(_texts(declaration, tables, problems))
+    else:
+        samples = list(_images(declaration, datasets, tables, folder, problems))
+    return of_samples(declaration, samples, _classes(declaration, tables))._replace(problems=problems)
+
+
+def _load(declaration: HuggingFace, datasets: Any) -> dict[str, Any]:
+    """Name of a split there → its table."""
+    folder = Path(declaration.id)
+    try:
+        if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+            held = datasets.load_from_disk(declaration.id)
+        else:
+            held = datasets.load_dataset(declaration.id, declaration.config, revision=declaration.commit)
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        raise DatasetError(
+            f"id: {declaration.id} can't be loaded ({type(error).__name__}: {error}): give an id of the hub, with "
+            "`config` where it has several, or the path of a folder"
+        ) from None
+    return held if isinstance(held, dict) else {str(held.split or "train"): held}
+
+
+def _check_columns(declaration: HuggingFace, datasets: Any, table: Any) -> None:
+    for field in ("image_column", "label_column", "text_column"):
+        column = getattr(declaration, field)
+        if column is not None and column not in table.column_names:
+            raise DatasetError(
+                f"{field}: {declaration.id} has no column {column!r}; it has {listed(table.column_names, 20)}"
+            )
+    column = declaration.image_column
+    if column is not None and not isinstance(table.features[column], datasets.Image):
+        raise DatasetError(
+            f"image_column: {column!r} of {declaration.id} holds {table.features[column]}, not images: name another, "
+            "or null for a set of texts"
+        )
+
+
+def _images(
+    declaration: HuggingFace, datasets: Any, tables: dict[str, Any], folder: Path, problems: list[Problem]
+) -> Iterator[Sample]:
+    column = declaration.image_column
+    with exporting(folder) as add:
+        for split, table in tables.items():
+            table = table.cast_column(column, datasets.Image(decode=False))
+            for number, row in enumerate(table.select_columns(_columns(declaration))):
+                name = f"{split}/{number}"
+                captions = _captions(declaration, name, row)
+                if "" in captions:
+                    problems.append(Problem(f"{name}#", name, "empty caption"))
+                    captions = [caption for caption in captions if caption]
+                if row[column] is None:
+                    problems.append(Problem(name, name, f"no image: {column} is null"))
+                elif declaration.text_column is not None and not captions:
+                    problems.append(Problem(name, name, "image without caption"))
+                else:
+                    suffix, data = _file(datasets, row[column])
+                    path = add(name + suffix, data)
+                    yield Sample(name, split, path, captions, _label(declaration, table, name, row))
+
+
+def _texts(declaration: HuggingFace, tables: dict[str, Any], problems: list[Problem]) -> Iterator[Sample]:
+    for split, table in tables.items():
+        for number, row in enumerate(table.select_columns(_columns(declaration))):
+            name = f"{split}/{number}"
+            texts = _captions(declaration, name, row)
+            if len(texts) > 1:
+                raise DatasetError(
+                    f"text_column: {name} has {len(texts)} texts, but no image: name a column with one text a row"
+                )
+            if texts in ([], [""]):
+                problems.append(Problem(name, name, "empty text"))
+            else:
+                yield Sample(name, split, None, texts, _label(declaration, table, name, row))
+
+
+def _columns(declaration: HuggingFace) -> list[str]:
+    columns = (declaration.image_column, declaration.label_column, declaration.text_column)
+    return list(dict.fromkeys(column for column in columns if column is not None))
+
+
+def _file(datasets: Any, image: dict[str, Any]) -> tuple[str, bytes]:
+    """Suffix and bytes of an image's file; what has no bytes of its own becomes a PNG."""
+    path, data = image["path"], image["bytes"]
+    if data is None and path and Path(path).is_file():
+        data = Path(path).read_bytes()
+    if data is None:
+        return ".png", png(datasets.Image().decode_example(image))
+    suffix = PurePosixPath(path or "").suffix.lower()
+    return suffix if suffix.removeprefix(".") in EXTENSIONS else ".img", data
+
+
+def _captions(declaration: HuggingFace, where: str, row: dict[str, Any]) -> list[str]:
+    if declaration.text_column is None:
+        return []
+    held = row[declaration.text_column]
+    captions = held if isinstance(held, list) else [] if held is None else [held]
+    if strange := [caption for caption in captions if not isinstance(caption, str)]:
+        raise DatasetError(
+            f"text_column: {where} has {strange[0]!r} in {declaration.text_column!r}, not a string or a list of "
+            "strings: name another"
+        )
+    return [caption.strip() for caption in captions]
+
+
+def _label(declaration: HuggingFace, table: Any, where: str, row: dict[str, Any]) -> str | None:
+    if declaration.label_column is None or row[declaration.label_column] is None:
+        return None
+    label = row[declaration.label_column]
+    names = getattr(table.features[declaration.label_column], "names", None)
+    if names is not None:
+        return None if label < 0 else names[label]  # -1 stands for unlabelled
+    if not isinstance(label, str | int) or not str(label).strip():
+        raise DatasetError(
+            f"label_column: {where} has {label!r} in {declaration.label_column!r}: name a column with one class a row"
+        )
+    return str(label)
+
+
+def _classes(declaration: HuggingFace, tables: dict[str, Any]) -> list[str] | None:
+    """The names that the set gives its classes, if it does."""
+    if declaration.label_column is None:
+        return None
+    given = [getattr(table.features[declaration.label_column], "names", None) for table in tables.values()]
+    return list(dict.fromkeys(name for names in given for name in names)) if all(given) else None

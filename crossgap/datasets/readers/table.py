@@ -1,0 +1,235 @@
+"""A table of one's own, a row an item."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from crossgap import manifest
+from crossgap.arrays import listed
+from crossgap.datasets.declared import DatasetError, Table
+from crossgap.datasets.readers.samples import check_class_names, spoken
+from crossgap.datasets.reading import Problem, Reading, image_ids, prompts, without_digests
+from crossgap.datasets.text_files import records
+
+COLUMNS = ("id", "path", "text", "split", "group", "rank", "box")
+LABEL = "label"  # alone, the labelling of the declaration
+
+
+class _Row(NamedTuple):
+    """Where a row stands, and what it has: values by column, labels by labelling."""
+
+    where: str
+    values: Mapping[str, str]
+    labels: Mapping[str, str]
+
+
+def read(declaration: Table, _folder: Path) -> Reading:
+    """Images, then texts, in the table's order; then the class prompts of each labelling of images.
+
+    The table is CSV (UTF-8, with a header), TSV, or parquet, and its columns are any of:
+
+    - `path`, of an image, relative to `root`, or `text`. A row with both is an image and a caption of it; more rows of
+      the same path are more captions.
+    - `id`: unique; if there is none, an image's path without its extension, or a hash of a text.
+    - `split`: `test`, if there is no such column.
+    - `group`, of a text: the id or path of the image that it is a caption of; without, it is a text of no image.
+    - `rank`, of a caption: its place among its image's, 0 first; by the table's order, if not given.
+    - `box`, of an image: what it is cropped to, "left upper right lower" in pixels.
+    - `label.<labelling>`, any number of them, or `label`: the class of the image, or of the text in a row without path.
+
+    Raises:
+        DatasetError: the table or the root is missing, the table is malformed, or a row contradicts another.
+    """
+    rows, problems = [], []
+    for row in _rows(declaration):
+        if problem := _problem(row):
+            problems.append(Problem(row.values.get("id", row.where), row.where, problem))
+        else:
+            rows.append(row)
+    images = _images(rows)
+    if images and not declaration.root.exists():
+        raise DatasetError(f"root {declaration.root} does not exist: paths start at the project's root")
+    ids = image_ids(path for path, row in images.items() if "id" not in row.values)
+    ids = {path: row.values.get("id", ids.get(path)) for path, row in images.items()}
+    items = [
+        (ids[path], "image", row.values["split"], path, None, ids[path], 0) for path, row in images.items()
+    ]
+    labels = [row.labels for row in images.values()]
+    boxes = [row.values.get("box") for row in images.values()]
+    texts, of_texts, lost = _texts(rows, ids)
+    names = {labelling: spoken(declaration, held) for labelling, held in _by_labelling(labels).items()}
+    check_class_names(declaration, names)
+    items, labels = items + texts, labels + of_texts
+    for labelling, held in names.items():
+        called = {label: declaration.class_names.get(label, name) for label, name in held.items()}
+        items += prompts(labelling, called, declaration.templates)
+        labels += [{labelling: label} for label in sorted(called) for _ in declaration.templates]
+    frame = without_digests(items)
+    for labelling in _by_labelling(labels):
+        column = pd.Series([row.get(labelling) for row in labels], dtype=object)
+        frame[manifest.LABEL + labelling] = column
+    if any(boxes):
+        frame[manifest.BOX] = pd.Series(boxes + [None] * (len(items) - len(boxes)), dtype=object)
+    return Reading(frame, problems + lost)
+
+
+def _rows(declaration: Table) -> Iterator[_Row]:
+    file = declaration.root / declaration.table
+    table = _parquet(file) if file.suffix == ".parquet" else _csv(file)
+    _, header = next(table)
+    labellings = {}
+    for name in header:
+        if name == LABEL or (name.startswith(manifest.LABEL) and name != manifest.LABEL):
+            labellings[name] = name.removeprefix(LABEL).removeprefix(".") or declaration.labelling
+        elif name not in COLUMNS:
+            raise DatasetError(
+                f"table {file}: unknown column {name!r}: columns are {', '.join(COLUMNS)}, {LABEL} and "
+                f"{manifest.LABEL}<labelling>; remove it, or name it so"
+            )
+    columns = [labellings.get(name, name) for name in header]
+    if twice := [name for name, count in Counter(columns).items() if count > 1]:
+        raise DatasetError(f"table {file}: more than one column is {listed(twice)}: keep one")
+    if not {"path", "text"} & set(header):
+        raise DatasetError(f"table {file} has neither a column path nor text: it has {', '.join(header)}")
+    unsaid = {} if "split" in header else {"split": "test"}
+    for where, fields in table:
+        held = {
+            name: text for name, value in zip(header, fields, strict=True) if (text := _text(where, value))
+        }
+        values = unsaid | {name: text for name, text in held.items() if name not in labellings}
+        _check(where, values)
+        yield _Row(
+            where, values, {labellings[name]: text for name, text in held.items() if name in labellings}
+        )
+
+
+def _csv(file: Path) -> Iterator[tuple[str, list[Any]]]:
+    table = records(file, "table", "\t" if file.suffix == ".tsv" else ",")
+    line, header = next(table)
+    yield f"{file.name} line {line}", [name.strip() for name in header]
+    for line, fields in table:
+        yield f"{file.name} line {line}", fields
+
+
+def _parquet(file: Path) -> Iterator[tuple[str, list[Any]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(file)
+    except (pa.ArrowException, OSError) as error:
+        raise DatasetError(
+            f"table {file} can't be read: {str(error).splitlines()[0]}: mend `table`"
+        ) from None
+    yield file.name, table.column_names
+    columns = [column.to_pylist() for column in table.columns]
+    for number, fields in enumerate(zip(*columns, strict=True), start=1):
+        yield f"{file.name} row {number}", list(fields)
+
+
+def _text(where: str, value: Any) -> str:
+    """A value as a manifest has it, "" for none; numbers that gaps have made floats are whole again."""
+    if isinstance(value, (list, tuple)):
+        return " ".join(_text(where, part) for part in value)
+    if value is None or value != value:
+        return ""
+    if not isinstance(value, (str, int, float)):
+        raise DatasetError(f"{where}: {type(value).__name__} {value!r}: give text or a number")
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
+
+
+def _check(where: str, values: Mapping[str, str]) -> None:
+    try:
+        if "box" in values:
+            manifest.corners(values["box"])
+    except ValueError as error:
+        raise DatasetError(f"{where}: box: {error}") from None
+    if not values.get("rank", "0").isdecimal():
+        raise DatasetError(f"{where}: rank {values['rank']!r} is no whole number from 0")
+
+
+def _problem(row: _Row) -> str | None:
+    """Why the row is no item."""
+    has = row.values.keys()
+    if not has & {"path", "text"}:
+        return "neither path nor text"
+    if "split" not in has:
+        return "no split"
+    if "path" in has and "group" in has:
+        return "path and group: the group of an image is the image itself"
+    if "box" in has and "path" not in has:
+        return "box of a text: only images are cropped"
+    return None
+
+
+def _images(rows: Sequence[_Row]) -> dict[str, _Row]:
+    """Path → the first of an image's rows."""
+    images: dict[str, _Row] = {}
+    for row in rows:
+        if (path := row.values.get("path")) is None:
+            continue
+        first = images.setdefault(path, row)
+        if row is first:
+            continue
+        own = {**first.values, **first.labels}
+        said = {**row.values, **row.labels}
+        differ = [name for name in said if name not in ("text", "rank") and said[name] != own.get(name)]
+        if differ or "text" not in said:
+            what = (
+                f"another {', '.join(differ)}"
+                if differ
+                else "no text: an image has one row beside its captions'"
+            )
+            raise DatasetError(f"{row.where}: {path} is there already ({first.where}), here with {what}")
+    return images
+
+
+def _texts(
+    rows: Sequence[_Row], ids: Mapping[str, str]
+) -> tuple[list[tuple], list[Mapping[str, str]], list[Problem]]:
+    """Rows of the manifest and labels of texts, and the problems of those that are left out.
+
+    Args:
+        ids: of images by path.
+    """
+    images = {**ids, **{name: name for name in ids.values()}}
+    texts, labels, problems = [], [], []
+    ranks, met = Counter(), Counter()
+    for row in rows:
+        text, path, split = (row.values.get(name) for name in ("text", "path", "split"))
+        if text is None:
+            continue
+        asked = path or row.values.get("group")
+        group = None if asked is None else images.get(asked)
+        if asked is not None and group is None:
+            problem = f"caption for no image: no row has the id or path {asked}"
+            problems.append(Problem(row.values.get("id", row.where), row.where, problem))
+            continue
+        met[group, split, text] += 1
+        made = _text_id(group, split, text, met[group, split, text])
+        rank = int(row.values.get("rank", 0 if group is None else ranks[group]))
+        ranks[group] += 1
+        texts.append(
+            (row.values.get("id", made) if path is None else made, "text", split, None, text, group, rank)
+        )
+        labels.append(row.labels if path is None else {})
+    return texts, labels, problems
+
+
+def _text_id(group: str | None, split: str, text: str, ordinal: int) -> str:
+    if group is not None:
+        return manifest.caption_id(group, text, ordinal)
+    return f"{split}/{manifest.text_digest(text)[:16]}" + (f"-{ordinal}" if ordinal > 1 else "")
+
+
+def _by_labelling(labels: Sequence[Mapping[str, str]]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for row in labels:
+        for labelling, label in row.items():
+            found.setdefault(labelling, set()).add(label)
+    return dict(sorted(found.items()))

@@ -1,0 +1,191 @@
+"""Data sets of the library `datasets`, from local folders: none of this reaches the hub."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crossgap import manifest
+from crossgap.datasets import DatasetError, HuggingFace
+from crossgap.datasets.images import open_image, read_bytes
+from crossgap.datasets.preparing import prepare
+from crossgap.datasets.readers import read
+
+datasets = pytest.importorskip("datasets")
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    datasets.disable_progress_bars()
+
+
+def declared(id: Path | str, **fields) -> HuggingFace:
+    fields = {"splits": {"test": "test"}, "retrieval": {"query": "test", "gallery": "test"}} | fields
+    return HuggingFace(layout="huggingface", id=str(id), vocabulary="none", **fields)
+
+
+def pixels(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
+
+
+def photo(file: Path, seed: int) -> bytes:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels(seed)).save(file)
+    return file.read_bytes()
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    """Saved to disk: JPEG files' bytes, two captions each, classes, of which nobody is a cow."""
+    features = datasets.Features(
+        {
+            "picture": datasets.Image(),
+            "kind": datasets.ClassLabel(names=["cat", "polar_bear", "cow"]),
+            "told": datasets.List(datasets.Value("string")),
+        }
+    )
+    parts = {}
+    for part, (first, kinds) in {"train": (0, [0, 1]), "validation": (2, [1, -1])}.items():
+        files = [tmp_path / f"files/{first + at}.jpg" for at in range(2)]
+        for at, file in enumerate(files):
+            photo(file, first + at)
+        held = {
+            "picture": [{"bytes": file.read_bytes(), "path": file.name} for file in files],
+            "kind": kinds,
+            "told": [[f" One of {file.stem}.", f"Two of {file.stem}."] for file in files],
+        }
+        parts[part] = datasets.Dataset.from_dict(held, features)
+    datasets.DatasetDict(parts).save_to_disk(tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+BOTH = {"splits": {"train": "train", "test": "validation"}, "image_column": "picture"}
+
+
+def test_images_with_classes_and_captions(saved, tmp_path) -> None:
+    items = prepare(declared(saved, **BOTH, label_column="kind", text_column="told"), tmp_path).items
+    images = manifest.select(items, "image")
+    assert images[["id", "path", "split", "label.class"]].to_numpy().tolist() == [
+        ["train/0", "images.tar/train/0.jpg", "train", "cat"],
+        ["train/1", "images.tar/train/1.jpg", "train", "polar_bear"],
+        ["test/0", "images.tar/test/0.jpg", "test", "polar_bear"],
+        ["test/1", "images.tar/test/1.jpg", "test", None],
+    ]
+    for at, path in enumerate(images["path"]):
+        assert read_bytes(tmp_path, path) == (tmp_path / f"files/{at}.jpg").read_bytes()
+    captions = items[items["group"].notna() & (items["modality"] == "text")]
+    assert captions[["group", "rank", "text"]].to_numpy().tolist() == [
+        [image, rank, f"{('One', 'Two')[rank]} of {at}."]
+        for at, image in enumerate(images["id"])
+        for rank in range(2)
+    ]
+    prompts = manifest.select(items, "text", manifest.CLASSES)
+    assert prompts["text"].tolist() == ["a photo of a cat.", "a photo of a cow.", "a photo of a polar bear."]
+
+
+def test_a_folder_of_images(tmp_path) -> None:
+    kept = {
+        name: photo(tmp_path / f"pets/test/{name}", seed) for seed, name in enumerate(("a/0.png", "b/1.png"))
+    }
+    items = prepare(declared(tmp_path / "pets", label_column="label"), tmp_path).items
+    images = manifest.select(items, "image")
+    assert images["label.class"].tolist() == ["a", "b"]
+    assert [read_bytes(tmp_path, path) for path in images["path"]] == list(kept.values())
+
+
+def test_arrays_lose_nothing(tmp_path) -> None:
+    held = {"image": [pixels(seed) for seed in range(2)]}
+    features = datasets.Features({"image": datasets.Image()})
+    datasets.Dataset.from_dict(held, features).save_to_disk(tmp_path / "one")
+    items = prepare(declared(tmp_path / "one", splits={"test": "train"}), tmp_path).items
+    assert len(items) == 2
+    for at, path in enumerate(items["path"]):
+        assert np.array_equal(np.asarray(open_image(tmp_path, path)), pixels(at))
+
+
+def test_texts_alone(tmp_path) -> None:
+    (tmp_path / "news").mkdir()
+    (tmp_path / "news/test.csv").write_text("text,label\nGoal!,3\nRates rise.,4\n")
+    fields = {"image_column": None, "text_column": "text", "label_column": "label"}
+    items = prepare(declared(tmp_path / "news", **fields), tmp_path).items
+    assert items[["id", "modality", "text", "label.class", "group"]].to_numpy().tolist() == [
+        ["test/0", "text", "Goal!", "3", None],
+        ["test/1", "text", "Rates rise.", "4", None],
+    ]
+    (tmp_path / "news/test.csv").write_text('text,label\nGoal!,3\n" ",4\n')
+    with pytest.raises(DatasetError, match="1 × empty text\n  test/1: empty text"):
+        prepare(declared(tmp_path / "news", **fields), tmp_path)
+
+
+def test_empty_captions_and_missing_images_are_problems(tmp_path) -> None:
+    data = photo(tmp_path / "0.png", 0)
+    held = {
+        "image": [{"bytes": data, "path": None}, None, {"bytes": data, "path": None}],
+        "text": ["A.", "B.", ""],
+    }
+    features = datasets.Features({"image": datasets.Image(), "text": datasets.Value("string")})
+    table = datasets.Dataset.from_dict(held, features)
+    datasets.DatasetDict({"test": table}).save_to_disk(tmp_path / "d")
+    declaration = declared(tmp_path / "d", text_column="text", on_problem="set_aside")
+    made = prepare(declaration, tmp_path)
+    assert made.problems[["item", "problem"]].to_numpy().tolist() == [
+        ["test/1", "no image: image is null"],
+        ["test/2", "empty caption"],
+        ["test/2", "image without caption"],
+    ]
+    assert manifest.select(made.items, "image")["id"].tolist() == ["test/0"]
+
+
+def test_numbered_classes_need_names(tmp_path) -> None:
+    held = {"image": [pixels(0), pixels(1)], "label": [7, 8]}
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
+    datasets.DatasetDict({"test": datasets.Dataset.from_dict(held, features)}).save_to_disk(tmp_path / "n")
+    with pytest.raises(DatasetError, match=r"class_names: 2 labels are numbers without a name \(7, 8\)"):
+        read(declared(tmp_path / "n", label_column="label"), tmp_path)
+    named = declared(tmp_path / "n", label_column="label", class_names={"7": "mug", "8": "hat"})
+    prompts = manifest.select(prepare(named, tmp_path).items, "text")
+    assert prompts["text"].tolist() == ["a photo of a mug.", "a photo of a hat."]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"splits": {"test": "dev"}}, "splits: .*saved has no split dev; it has train, validation"),
+        ({"image_column": "image"}, "image_column: .*saved has no column 'image'; it has picture, kind, told"),
+        ({"label_column": "class"}, "label_column: .* no column 'class'"),
+        ({"text_column": "text"}, "text_column: .* no column 'text'"),
+        ({"image_column": "told"}, "image_column: 'told' of .* holds .*, not images: name another, or null"),
+        ({"text_column": "kind"}, "text_column: train/0 has 0 in 'kind', not a string or a list"),
+        ({"label_column": "told"}, "label_column: train/0 has .* in 'told': name a column with one class a row"),
+        ({"image_column": None, "text_column": "told"}, "text_column: train/0 has 2 texts, but no image"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_told(saved, tmp_path, fields, said) -> None:
+    with pytest.raises(DatasetError, match=said):
+        read(declared(saved, **(BOTH | fields)), tmp_path)
+
+
+def test_no_data_no_library_and_no_columns_are_told(tmp_path, monkeypatch) -> None:
+    with pytest.raises(DatasetError, match=r"id: .*nowhere can't be loaded .*: give an id of the hub"):
+        read(declared(tmp_path / "nowhere"), tmp_path)
+    with pytest.raises(ValueError, match="image_column and text_column are both null"):
+        declared("x", image_column=None)
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(
+        DatasetError, match=r"needs the library `datasets`: pip install 'crossgap\[datasets\]'"
+    ):
+        read(declared("x"), tmp_path)
+
+
+def test_code_of_a_data_set_does_not_run(tmp_path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    with pytest.raises(DatasetError, match="can't be loaded"):
+        read(declared(tmp_path / "own"), tmp_path)
+    assert not (tmp_path / "ran").exists()
