@@ -259,7 +259,11 @@ WRONG = [
         "val",
         "datasets.world: retrieval.query: 'val' is none of the splits read",
     ),
-    ("datasets/new", {"root": "a"}, "datasets.new: no layout; give one of world, captions, imagefolder, simat"),
+    (
+        "datasets/new",
+        {"root": "a"},
+        "datasets.new: no layout; give one of world, captions, imagefolder, simat",
+    ),
     (
         "datasets/new",
         {"layout": "caption"},
@@ -461,5 +465,5 @@ def test_nothing_is_trained_on_texts_alone(tmp_path):
         "retrieval": {"query": "test"},
     }
     raw["run"]["datasets"].append("reviews")
-    with pytest.raises(ParamsError, match="finetune.tuned.dataset: 'reviews' has no images to train on"):
+    with pytest.raises(ParamsError, match=r"finetune.tuned.dataset: 'reviews' has no images to train on"):
         loaded(tmp_path, raw)

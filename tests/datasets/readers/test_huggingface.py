@@ -174,7 +174,7 @@ def test_what_does_not_fit_is_told(saved, tmp_path, fields, said) -> None:
 def test_no_data_no_library_and_no_columns_are_told(tmp_path, monkeypatch) -> None:
     with pytest.raises(DatasetError, match=r"id: .*nowhere can't be loaded .*: give an id of the hub"):
         read(declared(tmp_path / "nowhere"), tmp_path)
-    with pytest.raises(ValueError, match="image_column and text_column are both null"):
+    with pytest.raises(ValueError, match=r"image_column and text_column are both null"):
         declared("x", image_column=None)
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(
@@ -186,6 +186,6 @@ def test_no_data_no_library_and_no_columns_are_told(tmp_path, monkeypatch) -> No
 def test_code_of_a_data_set_does_not_run(tmp_path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own/own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
-    with pytest.raises(DatasetError, match="can't be loaded"):
+    with pytest.raises(DatasetError, match=r"can't be loaded"):
         read(declared(tmp_path / "own"), tmp_path)
     assert not (tmp_path / "ran").exists()

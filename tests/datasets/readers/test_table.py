@@ -101,7 +101,7 @@ def test_names_of_numbered_classes(root, tmp_path) -> None:
         ["0", "a photo of a mug."],
         ["1", "a photo of a hat."],
     ]
-    with pytest.raises(DatasetError, match="class_names: no item is labelled 2; labels: 0, 1"):
+    with pytest.raises(DatasetError, match=r"class_names: no item is labelled 2; labels: 0, 1"):
         read(declared(root, class_names={"0": "mug", "1": "hat", "2": "x"}), tmp_path)
 
 
@@ -147,7 +147,7 @@ def test_unreadable_tables_and_unknown_splits_are_told(root, tmp_path) -> None:
         read(declared(root, file="none.parquet"), tmp_path)
     with pytest.raises(DatasetError, match=r"t\.parquet can't be read: .*: mend `table`"):
         read(declared(root, "path\n", "t.parquet"), tmp_path)
-    with pytest.raises(DatasetError, match="nowhere.*can't be read"):
+    with pytest.raises(DatasetError, match=r"nowhere.*can't be read"):
         read(declared(root / "nowhere"), tmp_path)
     asked = declared(root, "path\nimg/a.png\n", retrieval={"query": "val", "gallery": "test"})
     with pytest.raises(DatasetError, match=r"retrieval\.query: split 'val' .*; splits: test"):

@@ -80,7 +80,7 @@ def test_a_miniature_of_the_pets(tmp_path) -> None:
         ["test/1", "Great Pyrenees"],
     ]
     wrong = {"test": {"split": "test", "target_types": "segmentation"}}
-    with pytest.raises(ValueError, match="splits.test: target_types can't be given"):
+    with pytest.raises(ValueError, match=r"splits.test: target_types can't be given"):
         declared(tmp_path / "raw", "OxfordIIITPet", wrong)
 
 
@@ -93,9 +93,9 @@ def test_fake_data_has_numbers_for_classes(tmp_path) -> None:
     assert images["label.class"].tolist() == [str(int(truth[at][1])) for at in range(4)]
     for at, path in enumerate(images["path"]):
         assert np.array_equal(np.asarray(open_image(tmp_path, path)), np.asarray(truth[at][0]))
-    with pytest.raises(DatasetError, match="class_names: .* labels are numbers without a name"):
+    with pytest.raises(DatasetError, match=r"class_names: .* labels are numbers without a name"):
         read(declared(tmp_path, "FakeData", {"test": arguments}), tmp_path)
-    with pytest.raises(DatasetError, match="download: torchvision does not download FakeData"):
+    with pytest.raises(DatasetError, match=r"download: torchvision does not download FakeData"):
         read(declared(tmp_path, "FakeData", {"test": arguments}, download=True), tmp_path)
 
 

@@ -89,7 +89,7 @@ def test_captions_in_json(root, tmp_path) -> None:
         for rank, text in enumerate(("First.", "Second."))
     ]
     with pytest.raises(
-        DatasetError, match="caption: no sample under .* has 'json:title'; endings: cls, jpg, json, txt"
+        DatasetError, match=r"caption: no sample under .* has 'json:title'; endings: cls, jpg, json, txt"
     ):
         read(declared(root, caption="json:title", class_names=NAMES), tmp_path)
 
@@ -146,14 +146,14 @@ def test_bad_json_is_told(tmp_path) -> None:
 
 def test_tars_that_cannot_be_read_are_told(root, tmp_path) -> None:
     with pytest.raises(
-        DatasetError, match="splits.test: no tar under .* fits 'test-{0..1}.tar': give a pattern"
+        DatasetError, match=r"splits.test: no tar under .* fits 'test-{0..1}.tar': give a pattern"
     ):
         read(declared(root, {"test": "test-{0..1}.tar"}), tmp_path)
     with pytest.raises(DatasetError, match=r"splits\.test: no tar under .* fits '/"):
         read(declared(root, {"test": f"{root}/val-0.tar"}), tmp_path)
     with pytest.raises(DatasetError, match=r"splits\.b: val-0\.tar is of split a too"):
         read(declared(root, {"a": "val-*.tar", "b": "*-0.tar"}), tmp_path)
-    with pytest.raises(DatasetError, match="root .*nowhere is no folder"):
+    with pytest.raises(DatasetError, match=r"root .*nowhere is no folder"):
         read(declared(root / "nowhere"), tmp_path)
 
     whole = (root / "val-0.tar").read_bytes()
@@ -168,5 +168,5 @@ def test_tars_that_cannot_be_read_are_told(root, tmp_path) -> None:
     with pytest.raises(DatasetError, match=r"twice\.tar has 0\.jpg twice"):
         read(declared(root, {"test": "twice.tar"}), tmp_path)
     pack(root / "bare.tar", [("0.jpg", jpeg(0))])
-    with pytest.raises(DatasetError, match="no sample under .* has 'txt', nor `cls`; endings: jpg"):
+    with pytest.raises(DatasetError, match=r"no sample under .* has 'txt', nor `cls`; endings: jpg"):
         read(declared(root, {"test": "bare.tar"}), tmp_path)
