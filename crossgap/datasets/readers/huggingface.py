@@ -45,15 +45,15 @@ def read(declaration: HuggingFace, folder: Path) -> Reading:
 
 def _load(declaration: HuggingFace, datasets: Any) -> dict[str, Any]:
     """Name of a split there → its table."""
-    folder = Path(declaration.id)
+    place = declaration.root.as_posix()
     try:
-        if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
-            held = datasets.load_from_disk(declaration.id)
+        if any((declaration.root / name).is_file() for name in ("dataset_dict.json", "state.json")):
+            held = datasets.load_from_disk(place)
         else:
-            held = datasets.load_dataset(declaration.id, declaration.config, revision=declaration.commit)
+            held = datasets.load_dataset(place, declaration.config, revision=declaration.commit)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise DatasetError(
-            f"id: {declaration.id} can't be loaded ({type(error).__name__}: {error}): give an id of the hub, with "
+            f"id: {place} can't be loaded ({type(error).__name__}: {error}): give an id of the hub, with "
             "`config` where it has several, or the path of a folder"
         ) from None
     return held if isinstance(held, dict) else {str(held.split or "train"): held}

@@ -89,6 +89,11 @@ def test_images_with_classes_and_captions(saved, tmp_path) -> None:
     assert prompts["text"].tolist() == ["a photo of a cat.", "a photo of a cow.", "a photo of a polar bear."]
 
 
+def test_another_place_is_read_where_one_is_given(saved, tmp_path) -> None:
+    elsewhere = declared("org/not-here", **BOTH, label_column="kind", root=saved)
+    assert len(manifest.select(prepare(elsewhere, tmp_path).items, "image")) == 4
+
+
 def test_a_folder_of_images(tmp_path) -> None:
     kept = {
         name: photo(tmp_path / f"pets/test/{name}", seed) for seed, name in enumerate(("a/0.png", "b/1.png"))
