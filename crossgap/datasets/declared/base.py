@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from crossgap.datasets import templates as known_templates
 
@@ -103,6 +104,7 @@ class Dataset(BaseModel):
     retrieval: Retrieval
     controls: Controls = Controls()
     modalities: ClassVar[tuple[str, ...]] = ("image", "text")
+    splits_read: ClassVar[Sequence[str] | None] = None  # None: only reading tells
 
     @property
     def splits_used(self) -> dict[str, str]:
@@ -113,6 +115,15 @@ class Dataset(BaseModel):
             "controls.support": self.controls.support,
         }
         return {field: split for field, split in splits.items() if split is not None}
+
+    @model_validator(mode="after")
+    def _known_splits(self) -> Dataset:
+        for field, split in self.splits_used.items():
+            if self.splits_read is not None and split not in self.splits_read:
+                raise ValueError(
+                    f"{field}: {split!r} is none of the splits read ({', '.join(self.splits_read)})"
+                )
+        return self
 
 
 class Size(BaseModel):
@@ -167,9 +178,3 @@ class Classified(OnDisk):
             if template.count("{}") != 1:
                 raise ValueError(f"{template!r} needs exactly one {{}}, the place of the class name")
         return templates
-
-
-def check_splits(declaration: Dataset, read: list[str]) -> None:
-    for field, split in declaration.splits_used.items():
-        if split not in read:
-            raise ValueError(f"{field}: {split!r} is none of the splits read ({', '.join(read)})")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from crossgap.datasets.declared.base import Classified, Exported, OnDisk, Split, check_splits
+from crossgap.datasets.declared.base import Classified, Exported, OnDisk, Split
 
 
 class Revisited(OnDisk):
@@ -23,22 +23,14 @@ class Revisited(OnDisk):
         None,
         description="folder in `root` with revisitop1m.txt and its million images, which join the gallery",
     )
-
-    @model_validator(mode="after")
-    def _known_splits(self) -> Revisited:
-        check_splits(self, ["query", "gallery"])
-        return self
+    splits_read: ClassVar[tuple[str, ...]] = ("query", "gallery")
 
 
 class Cifar(Classified, Exported):
     """CIFAR-10 and CIFAR-100, the version for Python: pickles, which are read without being executed."""
 
     layout: Literal["cifar"]
-
-    @model_validator(mode="after")
-    def _known_splits(self) -> Cifar:
-        check_splits(self, ["train", "test"])
-        return self
+    splits_read: ClassVar[tuple[str, ...]] = ("train", "test")
 
 
 class HuggingFace(Classified, Exported):
@@ -65,10 +57,9 @@ class HuggingFace(Classified, Exported):
             raise ValueError("image_column and text_column are both null: name the column of images or texts")
         return self
 
-    @model_validator(mode="after")
-    def _known_splits(self) -> HuggingFace:
-        check_splits(self, list(self.splits))
-        return self
+    @property
+    def splits_read(self) -> list[str]:
+        return list(self.splits)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -84,9 +75,12 @@ class Torchvision(Classified, Exported):
     splits: dict[Split, dict[str, Any]] = Field(min_length=1, description="split → arguments of the class")
     download: bool = False
 
+    @property
+    def splits_read(self) -> list[str]:
+        return list(self.splits)
+
     @model_validator(mode="after")
-    def _known_splits(self) -> Torchvision:
-        check_splits(self, list(self.splits))
+    def _classes_alone(self) -> Torchvision:
         for split, arguments in self.splits.items():
             if other := [name for name in arguments if name.startswith("target_type")]:
                 raise ValueError(
@@ -111,9 +105,12 @@ class WebDataset(Classified):
     )
     caption: str = Field("txt", description="ending of captions, or a `json` and its key: json:caption")
 
+    @property
+    def splits_read(self) -> list[str]:
+        return list(self.splits)
+
     @model_validator(mode="after")
-    def _known_splits(self) -> WebDataset:
-        check_splits(self, list(self.splits))
+    def _key_named(self) -> WebDataset:
         if self.caption.endswith("json"):
             raise ValueError(f"caption: {self.caption!r} needs the key of captions: {self.caption}:caption")
         return self

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from crossgap.datasets.declared.base import Classified, OnDisk, Split, check_splits
+from crossgap.datasets.declared.base import Classified, OnDisk, Split
 
 
 class Folder(OnDisk):
@@ -40,10 +40,9 @@ class ImageFolder(Folder, Classified):
     layout: Literal["imagefolder"]
     splits: list[Split] | None = Field(None, description="folders to read; the split is `test` if not given")
 
-    @model_validator(mode="after")
-    def _known_splits(self) -> ImageFolder:
-        check_splits(self, self.splits if self.splits is not None else ["test"])
-        return self
+    @property
+    def splits_read(self) -> list[str]:
+        return self.splits if self.splits is not None else ["test"]
 
 
 class Simat(OnDisk):
@@ -51,8 +50,4 @@ class Simat(OnDisk):
 
     layout: Literal["simat"]
     tables: Path = Field(description="SIMAT's folder simat_db, see `crossgap.datasets.simat`")
-
-    @model_validator(mode="after")
-    def _known_splits(self) -> Simat:
-        check_splits(self, ["test"])
-        return self
+    splits_read: ClassVar[tuple[str, ...]] = ("test",)

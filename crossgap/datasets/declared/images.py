@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from crossgap.datasets.declared.base import Classified, Split, check_splits
+from crossgap.datasets.declared.base import Classified, Split
 
 
 class Coop(Classified):
@@ -15,22 +15,14 @@ class Coop(Classified):
     layout: Literal["coop"]
     split_file: str
     images: str = Field(".", description="folder or tar that the split file's paths start at")
-
-    @model_validator(mode="after")
-    def _known_splits(self) -> Coop:
-        check_splits(self, ["train", "val", "test"])
-        return self
+    splits_read: ClassVar[tuple[str, ...]] = ("train", "val", "test")
 
 
 class Aircraft(Classified):
     """FGVC-Aircraft, folder `data` of its archive: 100 variants by `images_variant_<split>.txt`."""
 
     layout: Literal["aircraft"]
-
-    @model_validator(mode="after")
-    def _known_splits(self) -> Aircraft:
-        check_splits(self, ["train", "val", "test"])
-        return self
+    splits_read: ClassVar[tuple[str, ...]] = ("train", "val", "test")
 
 
 class ImageNet(Classified):
@@ -42,10 +34,9 @@ class ImageNet(Classified):
     layout: Literal["imagenet"]
     folders: dict[Split, str] = Field(min_length=1, description="split → folder")
 
-    @model_validator(mode="after")
-    def _known_splits(self) -> ImageNet:
-        check_splits(self, list(self.folders))
-        return self
+    @property
+    def splits_read(self) -> list[str]:
+        return list(self.folders)
 
 
 class Cub(Classified):
@@ -54,10 +45,9 @@ class Cub(Classified):
     layout: Literal["cub"]
     official_split: bool = False
 
-    @model_validator(mode="after")
-    def _known_splits(self) -> Cub:
-        check_splits(self, ["train", "test"] if self.official_split else ["all"])
-        return self
+    @property
+    def splits_read(self) -> list[str]:
+        return ["train", "test"] if self.official_split else ["all"]
 
 
 class Sop(Classified):
@@ -68,19 +58,11 @@ class Sop(Classified):
 
     layout: Literal["sop"]
     labelling: ClassVar[str] = "category"
-
-    @model_validator(mode="after")
-    def _known_splits(self) -> Sop:
-        check_splits(self, ["train", "test"])
-        return self
+    splits_read: ClassVar[tuple[str, ...]] = ("train", "test")
 
 
 class DogsVsCats(Classified):
     """Dogs vs Cats of Kaggle, folder `train`: `cat.0.jpg`, `dog.0.jpg` and so on."""
 
     layout: Literal["dogs-vs-cats"]
-
-    @model_validator(mode="after")
-    def _known_splits(self) -> DogsVsCats:
-        check_splits(self, ["train"])
-        return self
+    splits_read: ClassVar[tuple[str, ...]] = ("train",)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from crossgap.datasets.declared.base import OnDisk, Split, check_splits
+from crossgap.datasets.declared.base import OnDisk, Split
 
 
 class Coco(OnDisk):
@@ -15,10 +15,9 @@ class Coco(OnDisk):
     layout: Literal["coco"]
     captions: dict[Split, str] = Field(min_length=1, description="split → file")
 
-    @model_validator(mode="after")
-    def _known_splits(self) -> Coco:
-        check_splits(self, list(self.captions))
-        return self
+    @property
+    def splits_read(self) -> list[str]:
+        return list(self.captions)
 
 
 class Karpathy(OnDisk):
@@ -26,11 +25,7 @@ class Karpathy(OnDisk):
 
     layout: Literal["karpathy"]
     captions: str = Field(description="such as dataset_coco.json")
-
-    @model_validator(mode="after")
-    def _known_splits(self) -> Karpathy:
-        check_splits(self, ["train", "val", "test"])
-        return self
+    splits_read: ClassVar[tuple[str, ...]] = ("train", "val", "test")
 
 
 class Flickr(OnDisk):
@@ -43,7 +38,6 @@ class Flickr(OnDisk):
     captions: str = Field(description="results.csv, captions.txt, or a file of tokens: Flickr8k.token.txt")
     lists: dict[Split, str] = Field({}, description="split → file; all images are `test` if there are none")
 
-    @model_validator(mode="after")
-    def _known_splits(self) -> Flickr:
-        check_splits(self, list(self.lists) or ["test"])
-        return self
+    @property
+    def splits_read(self) -> list[str]:
+        return list(self.lists) or ["test"]

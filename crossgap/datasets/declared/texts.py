@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from crossgap.datasets.declared.base import OnDisk, Split, check_splits
+from crossgap.datasets.declared.base import OnDisk, Split
 
 
 class Texts(OnDisk):
@@ -33,15 +33,18 @@ class Documents(Texts):
         {}, description="class → the text that asks for it, in the split `query`; other classes are not read"
     )
 
+    @property
+    def splits_read(self) -> list[str]:
+        return [*self.folders.values(), *(["query"] if self.queries else [])]
+
     @model_validator(mode="after")
-    def _known_splits(self) -> Documents:
+    def _queries_apart(self) -> Documents:
         if self.queries and "query" in self.folders.values():
             raise ValueError(
                 "folders: the split `query` is kept for `queries`: name the documents' otherwise"
             )
         if blank := [label for label, text in self.queries.items() if not text.strip()]:
             raise ValueError(f"queries: no text for {', '.join(blank)}: write what asks for the class")
-        check_splits(self, [*self.folders.values(), *(["query"] if self.queries else [])])
         return self
 
 
@@ -49,8 +52,4 @@ class Beir(Texts):
     """Queries, a corpus and judgements, as BEIR and NanoBEIR have them: splits `query` and `gallery`."""
 
     layout: Literal["beir"]
-
-    @model_validator(mode="after")
-    def _known_splits(self) -> Beir:
-        check_splits(self, ["query", "gallery"])
-        return self
+    splits_read: ClassVar[tuple[str, ...]] = ("query", "gallery")
