@@ -141,3 +141,25 @@ def test_what_cannot_be_trained_stops_with_a_message(project):
     project.edit(**{"finetune.nano-tuned.batch_size": 8, "finetune.nano-tuned.lr": 1e30})
     said = project.dvc("repro", "finetune@nano-tuned", ok=False)
     assert "at step" in said and "are in data/scratch/finetune/" in said and "Traceback" not in said
+
+
+def test_a_backbone_trained_from_nothing_with_an_intra_modal_term_goes_the_same_way(project):
+    augment = {"crop": 0.5, "flip": 0.0, "hue": 0.0, "grey": 0.0}
+    recipe = {"steps": 3, "warmup": 1, "intra_modal": {"weight": 1.0, "images": 8, "augment": augment}}
+    cells = {"backbones": ["nano", "nano-slip"], "datasets": ["world"]}
+    project.edit(
+        **{
+            "finetune": {},
+            "backbones.nano-slip": {
+                "weights": {"model": "local-dir:data/backbones/nano-slip"},
+                "oti": {"tokens": 1},
+                "ovi": {"patches": 1},
+            },
+            "pretrain": {"nano-slip": recipe},
+            "run": project.run_of(**cells, oti=cells),
+        }
+    )
+    cell = {f"{stage}@nano-slip-world" for stage in ("encode", "oti", "evaluate")}
+    assert {"pretrain@nano-slip", "weights@nano-slip", *cell} <= project.repro()
+    assert "retrieval/oti-image/shape/mAP" in project.metrics("nano-slip/world")
+    assert project.repro() == set()
