@@ -34,9 +34,19 @@ def run(stage: Callable[..., None]) -> None:
 
     SIGTERM, by which schedulers end a job, becomes an exit that removes what was half written.
     """
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    ended_by = []
+
+    def end(number: int, _frame: object) -> None:
+        ended_by.append(number)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
     try:
         params: Params = load()
         stage(params, *sys.argv[1:])
-    except (ValueError, OSError) as error:
-        sys.exit(f"{Path(sys.argv[0]).stem}: {error}")
+    except Exception as error:
+        if ended_by:  # the exit met a lock or a file half closed, which answers with an error of its own
+            sys.exit(128 + ended_by[0])
+        if isinstance(error, (ValueError, OSError)):
+            sys.exit(f"{Path(sys.argv[0]).stem}: {error}")
+        raise

@@ -286,9 +286,15 @@ import json, os, resource, signal, sys, time
 import numpy as np
 from crossgap import shards, store
 
+ended_by = []
+
+def end(number, _):
+    ended_by.append(number)
+    sys.exit(128 + number)
+
 def job(scratch, path, log, size=6, pause=0.004, file_limit=None, tidy=False):
     if tidy:  # as stages do
-        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+        signal.signal(signal.SIGTERM, end)
     if file_limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, resource.RLIM_INFINITY))
     keys = [f"item-{number:03}" for number in range(60)]
@@ -310,9 +316,13 @@ for line in sys.stdin:
     if not process:
         try:
             job(**json.loads(line))
-        except SystemExit as end:
-            os._exit(end.code)
-        except OSError as error:
+        except SystemExit as exit:
+            os._exit(exit.code)
+        except Exception as error:
+            if ended_by:  # as stages do
+                os._exit(128 + ended_by[0])
+            if not isinstance(error, OSError):
+                raise
             print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
             os._exit(1)
         os._exit(0)
@@ -345,6 +355,11 @@ class Warm:
     def ended(self) -> int:
         """The exit status of the job, a signal's number negated."""
         return int(self.process.stdout.readline())
+
+    def words(self) -> str:
+        """What jobs have said on stderr so far."""
+        self.said.seek(0)
+        return self.said.read()
 
 
 @pytest.fixture(scope="module")
@@ -397,7 +412,7 @@ def test_thirty_kills_at_any_moment_change_no_byte(
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, number)
             ended = warm[0].ended()
-            assert ended in (0, expected, -number)  # the last: before a handler is there
+            assert ended in (0, expected, -number), warm[0].words()  # the last: before a handler is there
             if ended == 0:
                 break
             killed += 1
