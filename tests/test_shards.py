@@ -463,15 +463,13 @@ def test_a_file_that_may_not_grow_is_an_error_that_says_how_much_it_needs(
     whole, _ = undisturbed
     warm[0].start(tmp_path, file_limit=8000)
     assert warm[0].ended() == 1
-    warm[0].said.seek(0)
-    said = warm[0].said.read()
+    said = warm[0].words()
     assert "DiskFullError: no room for" in said and ".safetensors of 9.8" in said, said
     assert "what is whole is kept: make room and run it again" in said
     check_nothing_left(tmp_path)
     warm[0].start(tmp_path, file_limit=len(whole) - 100)
     assert warm[0].ended() == 1
-    warm[0].said.seek(0)
-    assert f"no room for {tmp_path}/store.zip of" in warm[0].said.read()
+    assert f"no room for {tmp_path}/store.zip of" in warm[0].words()
     check_nothing_left(tmp_path)
     assert not (tmp_path / "store.zip").exists()
     computed = (tmp_path / "log").read_text().split()
