@@ -100,9 +100,9 @@ def room_for(path: Path, size: int | None = None, folder: Path | None = None) ->
         if error.errno not in _FULL or isinstance(error, DiskFullError):
             raise
         folder = folder or path.parent
-        needs = "" if size is None else f" of {_bytes(size)}"
+        needs = "" if size is None else f" of {readable(size)}"
         raise DiskFullError(
-            f"no room for {path}{needs}: {error.strerror}, with {_bytes(shutil.disk_usage(folder).free)} free "
+            f"no room for {path}{needs}: {error.strerror}, with {readable(shutil.disk_usage(folder).free)} free "
             f"under {folder}; what is whole is kept: make room and run it again"
         ) from error
 
@@ -118,7 +118,8 @@ def _remove(path: Path) -> None:
         time.sleep(0.05)
 
 
-def _bytes(size: int) -> str:
+def readable(size: int) -> str:
+    """A number of bytes to three digits."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.3g} {unit}"

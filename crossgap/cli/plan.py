@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crossgap.cli.explained import explained
+from crossgap.temporary import readable
 
 if TYPE_CHECKING:
     from crossgap.params import Params
@@ -139,15 +140,15 @@ def _show_costs(costs: dict[str, Cost]) -> None:
     for stage, held in costs.items():
         if held.items or held.unknown:
             beside = f"without {held.unknown} cells that are not known" if held.unknown else ""
-            rows.append((stage, f"{held.items:,}", _bytes(held.bytes), _time(held.seconds), beside))
+            rows.append((stage, f"{held.items:,}", readable(held.bytes), _time(held.seconds), beside))
     typer.echo()
     if len(rows) > 1:
         known = [held.seconds for held in costs.values() if held.seconds is not None]
         room = sum(held.bytes for held in costs.values())
-        rows.append(("together", "", _bytes(room), _time(sum(known) if known else None), ""))
+        rows.append(("together", "", readable(room), _time(sum(known) if known else None), ""))
         _table(rows)
     typer.echo(
-        f"Free here: {_bytes(shutil.disk_usage('.').free)}; shards in progress need as much as a store again."
+        f"Free here: {readable(shutil.disk_usage('.').free)}; shards in progress need as much as a store again."
     )
     others = [stage for stage, held in costs.items() if not (held.items or held.unknown)]
     if others:
@@ -159,14 +160,6 @@ def _table(rows: Iterable[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _bytes(number: int) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.3g} {unit}"
-        number /= 1000
-    return f"{number:,.3g} TB"
 
 
 def _time(seconds: float | None) -> str:
