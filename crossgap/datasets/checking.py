@@ -55,17 +55,21 @@ def checked(
     return manifest.validate(frame), pd.DataFrame(problems, columns=Problem._fields, dtype=object)
 
 
+def counts(items: pd.DataFrame) -> dict[str, int]:
+    """How much a split's items are, by the names of `Size`; classes are those of the labelling with the most."""
+    return {
+        "images": int((items["modality"] == "image").sum()),
+        "texts": int((items["modality"] == "text").sum()),
+        "classes": max(
+            (items[name].nunique() for name in items if name.startswith(manifest.LABEL)), default=0
+        ),
+    }
+
+
 def _other_sizes(declaration: OnDisk, frame: pd.DataFrame) -> Iterator[Problem]:
     """A problem for each count that isn't the one declared."""
     for split, declared in declaration.sizes.items():
-        items = frame[frame["split"] == split]
-        held = {
-            "images": int((items["modality"] == "image").sum()),
-            "texts": int((items["modality"] == "text").sum()),
-            "classes": max(
-                (items[name].nunique() for name in items if name.startswith(manifest.LABEL)), default=0
-            ),
-        }
+        held = counts(frame[frame["split"] == split])
         for what, expected in declared.model_dump(exclude_none=True).items():
             if held[what] != expected:
                 problem = (

@@ -10,6 +10,7 @@ import pandas as pd
 
 from crossgap import manifest
 from crossgap.datasets import Declaration, OnDisk
+from crossgap.datasets.checking import counts
 from crossgap.datasets.preparing import prepare
 
 
@@ -52,13 +53,7 @@ def _counts(declaration: Declaration, items: pd.DataFrame) -> pd.DataFrame:
     rows = []
     sizes = getattr(declaration, "sizes", {})
     for split, held in items[~items["split"].isin(manifest.RESERVED)].groupby("split", sort=True):
-        found = {
-            "images": int((held["modality"] == "image").sum()),
-            "texts": int((held["modality"] == "text").sum()),
-            "classes": max(
-                (held[name].nunique() for name in held if name.startswith(manifest.LABEL)), default=0
-            ),
-        }
+        found = counts(held)
         declared = sizes[split].model_dump() if split in sizes else dict.fromkeys(found)
         rows.append({"split": split, **found, **{f"declared_{name}": n for name, n in declared.items()}})
     return pd.DataFrame(rows).astype(object)

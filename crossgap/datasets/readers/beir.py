@@ -11,6 +11,7 @@ import pandas as pd
 
 from crossgap import judgements
 from crossgap.datasets.declared import Beir, DatasetError
+from crossgap.datasets.readers.parquet import read_parquet
 from crossgap.datasets.reading import Problem, Reading, without_digests
 from crossgap.datasets.summaries import summarised
 from crossgap.datasets.text_files import read_text, rows
@@ -83,19 +84,11 @@ def _records(root: Path, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _parquet(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     files = sorted(folder.glob("*.parquet"))
     if not files:
         raise DatasetError(f"{folder} has no parquet files: download it again")
     for file in files:
-        try:
-            table = pq.read_table(file)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DatasetError(
-                f"{file} can't be read: {str(error).splitlines()[0]}: download it again"
-            ) from None
+        table = read_parquet(file, "", "download it again")
         for number, row in enumerate(table.to_pylist(), start=1):
             yield f"{file} row {number}", row
 

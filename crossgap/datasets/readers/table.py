@@ -12,6 +12,7 @@ import pandas as pd
 from crossgap import manifest
 from crossgap.arrays import listed
 from crossgap.datasets.declared import DatasetError, Table
+from crossgap.datasets.readers.parquet import read_parquet
 from crossgap.datasets.readers.samples import check_class_names, spoken
 from crossgap.datasets.reading import Problem, Reading, image_ids, prompts, without_digests
 from crossgap.datasets.text_files import records
@@ -117,15 +118,7 @@ def _csv(file: Path) -> Iterator[tuple[str, list[Any]]]:
 
 
 def _parquet(file: Path) -> Iterator[tuple[str, list[Any]]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(file)
-    except (pa.ArrowException, OSError) as error:
-        raise DatasetError(
-            f"table {file} can't be read: {str(error).splitlines()[0]}: mend `table`"
-        ) from None
+    table = read_parquet(file, "table ", "mend `table`")
     yield file.name, table.column_names
     columns = [column.to_pylist() for column in table.columns]
     for number, fields in enumerate(zip(*columns, strict=True), start=1):
