@@ -61,12 +61,12 @@ def test_a_change_of_one_method_leaves_the_seeds_of_the_other_alone(project) -> 
     )
     both = ["seeds@nano-world-oti-1", "seeds@nano-world-ovi-1"]
     assert stages(project, "seeds") == set(both)
-    assert project.repro(*both) == {"check", both[1]}
+    assert project.repro(*both) == {"resolve", both[1]}
     found = open_store(project / f"{CELL}/ovi-seed-1.zarr.zip")
     assert found.provenance["recipe"]["seed"] == 1
     assert found.groups == ["text/test"] and len(found["text/test"]) == 8, "queries, and no class prompts"
     project.edit(**{"ovi.steps": 3})
-    assert project.repro(*both) == {"check", both[1]}
+    assert project.repro(*both) == {"resolve", both[1]}
 
 
 @pytest.mark.parametrize("empty", ["datasets", "methods", "seeds"])
@@ -101,7 +101,7 @@ def test_a_control_without_texts_stands_in_every_list(project) -> None:
         "seeds@control-world-oti-1": "oti-seed-1",
         "seeds@control-world-ovi-1": "ovi-seed-1",
     }
-    assert project.repro(*inverted) == {"check", "weights@control", "encode@control-world", *inverted}
+    assert project.repro(*inverted) == {"resolve", "weights", "encode@control-world", *inverted}
     folder = project / "data/features/control/world"
     native = open_store(folder / "native.zarr.zip")
     assert native.groups == ["image/test", "image/train"]
