@@ -29,6 +29,7 @@ CARRIERS = {
     "crossgap": 1,
     "crossgap.closure": 1,
     "crossgap.engines": 1,
+    "crossgap.errors": 1,
     "crossgap.fingerprint": 1,
     "crossgap.inversion.batch_size": 1,
     "crossgap.judgements": 1,

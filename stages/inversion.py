@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stages.common import SCRATCH, features_folder, machine, weights
-
 from crossgap import manifest
 from crossgap.backbones import towers
 from crossgap.store import Store, creating, open_store
+from stages.common import SCRATCH, features_folder, machine, weights
 
 
 def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> None:

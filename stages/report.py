@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from stages.common import CELL_TABLES, DATA, metrics_folder, run
 
 from crossgap.report import Cell, Experiment, Training, render
+from stages.common import CELL_TABLES, DATA, metrics_folder, run
 
 WORDS = (
     "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "parameters", "reason",

@@ -5,10 +5,9 @@ Validates params.yaml as a whole before anything else runs, and clears away outp
 
 import shutil
 
-from stages.common import DATA, RESOLVED, dataset_folder, guarded
-
 from crossgap import resolve
 from crossgap.params import load
+from stages.common import DATA, RESOLVED, dataset_folder, guarded
 
 
 def main() -> None:

@@ -6,9 +6,8 @@ Later stages depend on these small files alone, so a training that ends with the
 from collections.abc import Mapping
 from typing import Any
 
-from stages.common import run, weights_file, write_json
-
 from crossgap.backbones import towers
+from stages.common import run, weights_file, write_json
 
 
 def main(cell: Mapping[str, Any]) -> None:

@@ -10,9 +10,8 @@ import pandas as pd
 
 from crossgap import arithmetic, significance
 from crossgap.classification import class_prototypes
-from crossgap.datasets import SIMAT
 from crossgap.evaluation.cell import CLASSES, Cell, Items
-from crossgap.transformations import SPLITS, Transformations, by_labels
+from crossgap.transformations import SIMAT, SPLITS, Transformations
 
 COLUMNS = ["protocol", "split", "scale", "score", "low", "high", "transformations", "images"]
 SHOWN = 1.0  # the λ of SIMAT's published scores
@@ -70,7 +69,7 @@ def protocols(cell: Cell) -> Iterator[Protocol]:
     for changed, kept in cell.arithmetic.items():
         named = prompts.where(prompts.labels[changed].astype(bool))
         texts, classes = class_prototypes(named.features, named.labels[changed])
-        asked = by_labels(images.ids, images.labels[changed], images.labels[kept])
+        asked = arithmetic.by_labels(images.ids, images.labels[changed], images.labels[kept])
         yield Protocol(changed, texts, np.array(classes, object), asked)
 
 

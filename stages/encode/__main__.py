@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-from stages.common import SCRATCH, dataset_folder, features_folder, images_root, machine, run, weights
 
 from crossgap import judgements, manifest, transformations
 from crossgap.encode import encode
+from stages.common import SCRATCH, dataset_folder, features_folder, images_root, machine, run, weights
 
 
 def main(cell: Mapping[str, Any], backbone: str, dataset: str) -> None:

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stages.common import CELL_TABLES, DATA, features_folder, machine, metrics_folder, run, write_json
-
 from crossgap.evaluation import Cell, evaluate
 from crossgap.store import Store, open_store
+from stages.common import CELL_TABLES, DATA, features_folder, machine, metrics_folder, run, write_json
 
 PLOTTED = ("clouds", "curves")
 PER_QUERY = ("queries", "predictions", "steps")

@@ -4,10 +4,9 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from stages.common import SCRATCH, dataset_folder, images_root, machine, metrics_folder, run, write_json
-
 from crossgap import manifest
 from crossgap.training.idealised_recipe import Idealised
+from stages.common import SCRATCH, dataset_folder, images_root, machine, metrics_folder, run, write_json
 
 
 def main(cell: Mapping[str, Any], name: str) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import TypeAdapter
-from stages.common import dataset_folder, machine, run
 
 from crossgap import judgements, manifest, transformations
 from crossgap.datasets.declared import Declaration
 from crossgap.datasets.preparing import prepare
+from stages.common import dataset_folder, machine, run
 
 
 def main(cell: Mapping[str, Any], name: str) -> None:

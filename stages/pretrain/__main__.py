@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from stages.common import DATA, SCRATCH, machine, run, write_json
-
 from crossgap import fingerprint
 from crossgap.training.nano import WEIGHTS, quality, train
 from crossgap.training.recipe import Recipe
+from stages.common import DATA, SCRATCH, machine, run, write_json
 
 
 def main(cell: Mapping[str, Any], name: str) -> None:

@@ -54,17 +54,6 @@ SMALL = {
 }
 
 
-def address(cell: str) -> str:
-    """A cell's name as DVC wants it, with the file that its stage is in."""
-    stage = cell.partition("@")[0]
-    folder = {"nano": "pretrain", "evaluate-import": "evaluate"}.get(stage, stage)
-    return f"stages/{folder}/dvc.yaml:{cell}"
-
-
-def shortened(printed: str) -> str:
-    return re.sub(r"stages/[a-z]+/dvc\.yaml:", "", printed)
-
-
 class Project:
     """A copy of the project in `folder`."""
 
@@ -125,8 +114,16 @@ class Project:
 
     def dvc(self, *words: str, ok: bool = True) -> str:
         """What DVC printed; `stage@item` stands for a cell's whole name, in what it is told and in what it says."""
-        told = [address(word) if re.match(r"[a-z-]+@", word) else word for word in words]
-        return shortened(self.command(sys.executable, "-m", "dvc", *told, ok=ok))
+        told = [self.address(word) if re.match(r"[a-z-]+@", word) else word for word in words]
+        printed = self.command(sys.executable, "-m", "dvc", *told, ok=ok)
+        return re.sub(r"stages/[a-z]+/dvc\.yaml:", "", printed)
+
+    @staticmethod
+    def address(cell: str) -> str:
+        """A cell's whole name, with the file that its stage is in."""
+        stage = cell.partition("@")[0]
+        folder = {"nano": "pretrain", "evaluate-import": "evaluate"}.get(stage, stage)
+        return f"stages/{folder}/dvc.yaml:{cell}"
 
     def stage(self, *words: str, ok: bool = True) -> str:
         """A stage's own command, without DVC."""

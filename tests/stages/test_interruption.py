@@ -56,7 +56,7 @@ def shards_of(project, name: str) -> dict[Path, int]:
 def start(project, name: str) -> subprocess.Popen:
     """`dvc repro` of a stage, in a process group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", address(STAGE[name])],
+        [sys.executable, "-m", "dvc", "repro", project.address(STAGE[name])],
         cwd=project.folder,
         env=project.environment,
         stdout=subprocess.PIPE,

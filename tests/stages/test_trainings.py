@@ -32,7 +32,7 @@ IDEALISED = {
     "toy": {"images": 8, "batch_sizes": [4], "epochs": 2, "frames": 2},
 }
 CELL = {f"{stage}@nano-tuned-world" for stage in ("encode", "oti", "evaluate")}
-WEIGHTS = {"weights", "weights"}
+WEIGHTS = {"weights"}
 
 
 @pytest.fixture(scope="module")
