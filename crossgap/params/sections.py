@@ -52,8 +52,8 @@ class PatchCount(Strict):
 
 class Backbone(Strict):
     weights: Weights
-    oti: TokenCount
-    ovi: PatchCount
+    oti: TokenCount = TokenCount()
+    ovi: PatchCount = PatchCount()
 
 
 class Import(Strict):
