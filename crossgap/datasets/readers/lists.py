@@ -21,7 +21,8 @@ def require(root: Path, name: str, remedy: str = "unpack the archive again, or m
     if not root.is_dir():
         raise DatasetError(f"root {root} is no folder: paths start at the project's root; mend `root`")
     if not (root / name).exists():
-        raise DatasetError(f"{root} has no {name}: {remedy}")
+        deeper = next((path for path in sorted(root.glob("*")) if (path / name).exists()), None)
+        raise DatasetError(f"{root} has no {name}: {remedy}" + (f" ({deeper} has one)" if deeper else ""))
     return root / name
 
 

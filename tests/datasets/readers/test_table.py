@@ -131,7 +131,7 @@ def test_missing_images_are_problems(root, tmp_path) -> None:
         ("path,text,group\nimg/a.png,,\n,B,img/c\n", "line 3: caption for no image: .*img/c"),
         ("path,group\nimg/a.png,img/b\n", "line 2: path and group"),
         ("path,text,rank\nimg/a.png,A,first\n", "line 2: rank 'first' is no whole number"),
-        ("path,text,rank\nimg/a.png,A,1\nimg/a.png,B,1\n", "ranks must be 0 or more, and differ"),
+        ("path,text,rank\nimg/a.png,A,1\nimg/a.png,B,1\n", "a rank given twice"),
         ("path,box\nimg/a.png,1 2 1 3\n", "line 2: box: .*is empty"),
     ],
 )
