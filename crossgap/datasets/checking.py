@@ -12,10 +12,9 @@ from crossgap import manifest
 from crossgap.datasets.boxes import box_problem
 from crossgap.datasets.declared import DatasetError, OnDisk
 from crossgap.datasets.images import check_all
-from crossgap.datasets.reading import SET_ASIDE_WITH_IMAGE, Problem, Reading, with_image
+from crossgap.datasets.reading import SET_ASIDE_WITH_IMAGE, Problem, Reading, require_flat, with_image
 
 _LISTED = 20
-_TRIED = 3  # of a folder's images
 
 
 def checked(
@@ -33,7 +32,7 @@ def checked(
             evaluated is left.
         ManifestError: the items make no valid manifest, for the name of a split, say.
     """
-    _require_flat(declaration, root, reading.frame)
+    require_flat(root, reading.frame.loc[reading.frame["modality"] == "image", "path"])
     frame, problems = reading.frame, [*reading.problems, *_other_sizes(declaration, reading.frame)]
     images = frame["modality"] == "image"
     opened = check_all(root, frame.loc[images, "path"], workers)
@@ -55,34 +54,6 @@ def checked(
     frame = frame[~lost]
     _require_splits(declaration, frame)
     return manifest.validate(frame), pd.DataFrame(problems, columns=Problem._fields, dtype=object)
-
-
-def _require_flat(declaration: OnDisk, root: Path, frame: pd.DataFrame) -> None:
-    """Raises DatasetError where the images of a folder lie in another of its name within, as archives unpack that hold
-    a folder into one that was made for them."""
-    paths = frame.loc[frame["modality"] == "image", "path"]
-    folders: dict[str, list[str]] = {}
-    for path in paths:
-        folder, _, name = path.rpartition("/")
-        if folder and len(folders.setdefault(folder, [])) < _TRIED:
-            folders[folder].append(name)
-    for folder, names in folders.items():
-        for outer in _outer(folder):
-            inner = f"{outer}/{outer.rpartition('/')[2]}"
-            rest = folder[len(outer) :]
-            if any((root / folder / name).exists() for name in names) or not (root / inner).is_dir():
-                continue
-            if any((root / f"{inner}{rest}" / name).exists() for name in names):
-                count = sum(path.startswith(f"{outer}/") for path in paths)
-                raise DatasetError(
-                    f"{declaration.root}: {count} images are listed in {outer}, and lie one folder deeper, in {inner}: "
-                    f"move what is in {root / inner} up into {root / outer}"
-                )
-
-
-def _outer(folder: str) -> Iterator[str]:
-    parts = folder.split("/")
-    return ("/".join(parts[:end]) for end in range(1, len(parts) + 1))
 
 
 def counts(items: pd.DataFrame) -> dict[str, int]:

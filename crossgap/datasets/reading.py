@@ -19,6 +19,7 @@ from crossgap.datasets.declared.base import DatasetError
 from crossgap.datasets.images import EXTENSIONS, ImageError, list_images
 
 SET_ASIDE_WITH_IMAGE = "set aside with its image"
+_TRIED = 3  # of a folder's images, when they are looked for elsewhere
 
 
 class Problem(NamedTuple):
@@ -233,6 +234,33 @@ def without_digests(rows: list[tuple]) -> pd.DataFrame:
     columns = [name for name in manifest.COLUMNS if name != "digest"]
     frame = pd.DataFrame(rows, columns=columns, dtype=object)
     return frame.astype({"rank": "int64"})
+
+
+def require_flat(root: Path, paths: Iterable[str]) -> None:
+    """Raises DatasetError where the images of a folder lie in another of its name within.
+
+    So they do once an archive that holds a folder is unpacked into one that was made for it.
+    """
+    folders: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        folders[folder].append(name)
+    for folder, names in folders.items():
+        tried = names[:_TRIED]
+        parts = folder.split("/") if folder else []
+        for end in range(1, len(parts) + 1):
+            outer, rest = "/".join(parts[:end]), "/".join(parts[end:])
+            inner = f"{outer}/{parts[end - 1]}"
+            if not (root / inner).is_dir() or any((root / folder / name).exists() for name in tried):
+                continue
+            if any((root / inner / rest / name).exists() for name in tried):
+                count = sum(
+                    len(held) for under, held in folders.items() if f"{under}/".startswith(f"{outer}/")
+                )
+                raise DatasetError(
+                    f"{count} images are listed in {outer} and lie one folder deeper, in {inner}: move what is in "
+                    f"{root / inner} up into {root / outer}"
+                )
 
 
 def without_images(root: Path, folders: Iterable[str], paths: Iterable[str]) -> tuple[str, ...]:

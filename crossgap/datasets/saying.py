@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 def summary(prepared: Prepared) -> str:
     """A line of counts, images, texts, class prompts, vocabulary and what was set aside; then a line a note."""
     items = prepared.items
-    vocabulary = items["split"] == manifest.VOCABULARY
+    names = items["split"] == manifest.VOCABULARY
     prompts = items["split"] == manifest.CLASSES
     images = items["modality"] == "image"
     texts = ~images & ~items["split"].isin(manifest.RESERVED)
     said = [f"{images.sum()} images", f"{texts.sum()} texts"]
     if prompts.any():
         said.append(f"{prompts.sum()} class prompts")
-    if vocabulary.any():
+    if names.any():
+        vocabulary = items["split"].isin(manifest.VOCABULARIES).sum()
         said.append(
-            f"{vocabulary.sum()} names of the vocabulary in {len(manifest.VOCABULARIES)} wordings, which corrections "
-            "are fitted on (`vocabulary: none` leaves them out)"
+            f"{vocabulary} texts of the vocabulary ({names.sum()} names, bare and as photos), which corrections are "
+            "fitted on"
         )
     if len(prepared.problems):
         kinds = Counter(problem.split(":")[0] for problem in prepared.problems["problem"])

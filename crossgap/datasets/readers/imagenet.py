@@ -57,6 +57,12 @@ def _names(root: Path, synsets: list[str]) -> dict[str, str]:
 def _paths(root: Path, split: str, folder: str, classes: dict[str, str]) -> list[str]:
     """Paths within the folder of a split, each `<class>/<image>`."""
     paths = image_paths(require(root, folder, f"unpack the archive there, or mend `folders.{split}`"))
+    firsts = {parts_of(path)[0] for path in paths if len(parts_of(path)) == 3}
+    if len(firsts) == 1 and all(len(parts_of(path)) == 3 for path in paths):
+        (inner,) = firsts
+        raise DatasetError(
+            f"folders.{split}: the classes of {root / folder} lie one folder deeper, in {inner}: give {folder}/{inner}"
+        )
     if loose := [path for path in paths if len(parts_of(path)) != 2]:
         raise DatasetError(
             f"folders.{split}: {len(loose)} of {len(paths)} images of {root / folder} are not laid out as "
