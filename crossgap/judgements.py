@@ -49,7 +49,8 @@ def read_file(path: str | Path) -> pd.DataFrame:
 
 def unknown(table: pd.DataFrame, queries: Iterable[str], gallery: Iterable[str]) -> np.ndarray:
     """Which rows name a query or an item that there is not, as `validate` refuses them: `(rows,)` of bool."""
-    return ~(table["query"].isin(list(queries)) & table["item"].isin(list(gallery))).to_numpy(bool)
+    named = table["query"].astype(str).isin(list(queries)) & table["item"].astype(str).isin(list(gallery))
+    return ~named.to_numpy(bool)
 
 
 def validate(table: pd.DataFrame, queries: Iterable[str], gallery: Iterable[str]) -> pd.DataFrame:

@@ -592,3 +592,12 @@ def test_the_id_of_an_image_is_no_other_images_path(tmp_path):
         "1.jpg.png": "1.jpg.png",
         "2.jpg.png": "2.jpg",
     }
+
+
+def test_images_by_their_paths_from_the_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "data/set", {"a/1.jpg": photo(0), "2.jpg": photo(1)})
+    rows = [("data/set/a/1.jpg", "One."), ("./data/set/2.jpg", "Two.")]
+    declared = captioned(Path("data/set"), captions_file(tmp_path / "c.csv", rows))
+    frame, problems = read(declared)
+    assert problems == [] and frame["path"].dropna().tolist() == ["2.jpg", "a/1.jpg"]

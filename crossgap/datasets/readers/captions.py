@@ -42,7 +42,9 @@ def _of(declaration: Captions, ids: dict[str, str]) -> Reading:
     named: set[str] = set()
     for row in rows(declaration):
         name = name_of(plain(row.image, declaration.root))
-        paths = one_file(declaration.root, whole.get(name) or endings.get(name, []))
+        inside = name.removeprefix(f"{declaration.root.as_posix()}/")  # a path from the project
+        paths = whole.get(name) or endings.get(name) or whole.get(inside, [])
+        paths = one_file(declaration.root, paths)
         if row.fields in seen:
             problem = "duplicate row"
         elif not paths:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
@@ -27,6 +28,7 @@ from crossgap.datasets.text_files import records
 
 COLUMNS = ("id", "path", "text", "split", "group", "rank", "box")
 LABEL = "label"  # alone, the labelling of the declaration
+_WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 
 
 class _Row(NamedTuple):
@@ -157,8 +159,8 @@ def _check(where: str, values: Mapping[str, str]) -> None:
             manifest.corners(values["box"])
     except ValueError as error:
         raise DatasetError(f"{where}: box: {error}") from None
-    if not values.get("rank", "0").isdecimal():
-        raise DatasetError(f"{where}: rank {values['rank']!r} is no whole number from 0")
+    if not _WHOLE.fullmatch(values.get("rank", "0")):
+        raise DatasetError(f"{where}: rank {values['rank']!r} is no whole number")
 
 
 def _problem(row: _Row) -> str | None:
@@ -264,7 +266,7 @@ def _ranks(texts: Sequence[tuple[_Row, str | None]]) -> tuple[dict[int, int], di
     ranks: dict[int, int] = {}
     problems: dict[int, str] = {}
     for group, held in captions.items():
-        asked = {place: int(rank) for place, rank in held if rank is not None}
+        asked = {place: int(rank.partition(".")[0]) for place, rank in held if rank is not None}
         met: set[int] = set()
         for place, _ in held if asked else ():
             if place not in asked:
@@ -273,7 +275,7 @@ def _ranks(texts: Sequence[tuple[_Row, str | None]]) -> tuple[dict[int, int], di
                 problems[place] = (
                     f"a rank given twice: {asked[place]} among {group}'s captions: give each its own"
                 )
-            met.add(asked.get(place, -1))
+            met |= {asked[place]} if place in asked else set()
         order = sorted((place for place, _ in held), key=lambda place: asked.get(place, 0))
         kept = (place for place in order if place not in problems)
         ranks |= {place: rank for rank, place in enumerate(kept)}

@@ -179,12 +179,12 @@ def test_a_group_that_is_an_id_and_another_path_is_told(root, tmp_path) -> None:
         items_of(declared(root, text), tmp_path)
 
 
-@pytest.mark.parametrize("ranks", [(1, 2), (7, 3), (0, 5)])
+@pytest.mark.parametrize("ranks", [(1, 2), (7, 3), (0, 5), (-1, 0), (9, 10), ("1.0", "2.0")])
 def test_ranks_count_by_their_order(root, tmp_path, ranks) -> None:
     rows = [f"img/{name}.png,{name} {k},{rank}" for name in "ab" for k, rank in enumerate(ranks)]
     items = items_of(declared(root, "\n".join(["path,text,rank", *rows, ",A text of no image.,4"])), tmp_path)
     texts = items[items["group"].notna() & (items["modality"] == "text")]
-    order = [0, 1] if ranks[0] < ranks[1] else [1, 0]
+    order = [0, 1] if float(ranks[0]) < float(ranks[1]) else [1, 0]
     assert texts["rank"].tolist() == order * 2
 
 
