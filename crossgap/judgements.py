@@ -7,6 +7,7 @@ the ranking, as ROxford and RParis do with junk). An item without a judgement is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -27,7 +28,8 @@ _NAMED = 3
 def read_file(path: str | Path) -> pd.DataFrame:
     """The table in a user's file, to be validated; its index, `line`, says where a row stands.
 
-    The file is CSV or TSV with the header `query,item,grade[,setting]`, or TREC's: lines `query 0 item grade`.
+    The file is CSV, of commas, tabs or semicolons, with the header `query,item,grade[,setting]`, or TREC's: lines
+    `query 0 item grade`.
 
     Raises:
         DatasetError: the file can't be read or is malformed; names the line.
@@ -36,13 +38,19 @@ def read_file(path: str | Path) -> pd.DataFrame:
     text = read_text(path, "judgements")
     first = next((line for line in text.splitlines() if line.strip()), "")
     *others, last = first.split() or [""]
-    if len(others) == 3 and last.lstrip("-").isdigit():
+    if len(others) == 3 and re.fullmatch(r"-?\d+(\.0*)?", last):
         found = list(_trec(path, text))
     else:
-        found = list(rows(path, "judgements", _GIVEN, {"setting": SETTING}, "\t" if "\t" in first else ","))
+        found = list(rows(path, "judgements", _GIVEN, {"setting": SETTING}))
     lines = pd.Index([line for line, _ in found], name="line")
     columns = [*_GIVEN, "setting"]
     return pd.DataFrame([values for _, values in found], columns=columns, index=lines, dtype=object)
+
+
+def unknown(table: pd.DataFrame, queries: Iterable[str], gallery: Iterable[str]) -> np.ndarray:
+    """Which rows name a query or an item that there is not, as `validate` refuses them: `(rows,)` of bool."""
+    named = table["query"].astype(str).isin(list(queries)) & table["item"].astype(str).isin(list(gallery))
+    return ~named.to_numpy(bool)
 
 
 def validate(table: pd.DataFrame, queries: Iterable[str], gallery: Iterable[str]) -> pd.DataFrame:
