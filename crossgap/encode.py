@@ -24,14 +24,20 @@ COLUMNS = ("id", "group", "rank", BOX)
 CODE = (
     "crossgap.encode",
     "crossgap.backbones.backbone",
+    "crossgap.backbones.checkpoints",
     "crossgap.backbones.image_only",
     "crossgap.backbones.loading",
+    "crossgap.backbones.preprocessing",
     "crossgap.datasets.images",
 )
 
 
 class ChangedItemError(ValueError):
     """A file is not the one that the manifest was made from."""
+
+
+class NotFiniteError(ValueError):
+    """A tower's features of an item are NaN or infinite."""
 
 
 def encode(
@@ -63,6 +69,7 @@ def encode(
     Raises:
         ChangedItemError: an image changed since the manifest was made.
         ImageError: an image's box leaves it.
+        NotFiniteError: features that are NaN or infinite, before the shard with them is written.
     """
     manifest = manifest.assign(content=content(manifest))
     work = {
@@ -117,6 +124,26 @@ def _arrays(parts: list[Encoded]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([getattr(part, name).cpu().numpy() for part in parts]) for name in names}
 
 
+def _check_finite(encoded: Encoded, ids: list[str], backbone: Backbone) -> None:
+    """NotFiniteError, by items' ids, where a feature or what a projection is applied to isn't finite."""
+    broken = ~encoded.features.isfinite().all(dim=1)
+    if encoded.preprojection is not None:
+        broken |= ~encoded.preprojection.isfinite().all(dim=1)
+    if not bool(broken.any()):
+        return
+    named = [ids[position] for position in broken.nonzero().flatten().tolist()]
+    precision = backbone.provenance.get("precision", "fp32")
+    raise NotFiniteError(
+        f"features of {len(named)} of {len(ids)} items are NaN or infinite in {backbone.provenance['model']} "
+        f"({precision}): {', '.join(named[:3])}{', …' if len(named) > 3 else ''}; "
+        + (
+            "its weights are damaged or of a training that diverged: get them again, or an earlier checkpoint"
+            if precision == "fp32"
+            else "the precision is too narrow for the model: give its weights `precision: fp32` in params.yaml"
+        )
+    )
+
+
 def _texts(backbone: Backbone, items: pd.DataFrame, batch_size: int) -> shards.Work:
     def work(cuts: list[list[int]], advance: Callable[[int], None]) -> Iterator[shards.Arrays]:
         for cut in cuts:
@@ -125,6 +152,7 @@ def _texts(backbone: Backbone, items: pd.DataFrame, batch_size: int) -> shards.W
                 texts = items["text"].iloc[cut[start : start + batch_size]].tolist()
                 ids, cut_short = backbone.tokenize(texts)
                 parts.append(backbone.encode_texts(ids))
+                _check_finite(parts[-1], items["id"].iloc[cut[start : start + batch_size]].tolist(), backbone)
                 truncated.append(cut_short.numpy())
                 advance(len(texts))
             yield {**_arrays(parts), "truncated": np.concatenate(truncated)}
@@ -152,7 +180,9 @@ def _images(
             parts = []
             for start in range(0, len(cut), batch_size):
                 parts.append(backbone.encode_images(next(loader)))
-                advance(len(cut[start : start + batch_size]))
+                batch = cut[start : start + batch_size]
+                _check_finite(parts[-1], items["id"].iloc[batch].tolist(), backbone)
+                advance(len(batch))
             yield _arrays(parts)
 
     return work

@@ -7,7 +7,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -15,16 +15,21 @@ from typing import Any
 
 import open_clip
 import torch
-from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX, _find_checkpoint_in_dir, load_state_dict
+from open_clip.convert import convert_state_dict
+from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX, _find_checkpoint_in_dir
+from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed, resize_text_pos_embed
 from open_clip.pretrained import _PRETRAINED, download_pretrained_from_hf
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from open_clip.transformer import QuickGELU
-from torch import Tensor
+from torch import Tensor, nn
 
-from crossgap.backbones import image_only, openai, slip, towers
-from crossgap.backbones.backbone import Backbone, BackboneError, resolve_device, verified
+from crossgap.backbones import checkpoints, image_only, preprocessing, slip, towers
+from crossgap.backbones.backbone import Backbone, BackboneError, check_finite, resolve_device, verified
 
 PRECISIONS = ("fp32", "bf16", "fp16")
+CONFIG = "open_clip_config.json"
+POSITION_IDS = "text.transformer.embeddings.position_ids"  # a buffer that transformers had once
+BIG_VISION = (".npz", ".npy")  # weights by the names of big_vision, which open_clip converts as it loads them
 
 
 def load_backbone(
@@ -34,30 +39,39 @@ def load_backbone(
     precision: str = "fp32",
     *,
     sha256: str | None = None,
+    preprocess: preprocessing.Asked = None,
     cache_dir: str | None = None,
 ) -> Backbone:
     """Load a model by open_clip's names, or an image-only one by timm's.
 
     Args:
-        model: a registered name (`ViT-B-32`), `hf-hub:org/repo`, `local-dir:path` or `timm:architecture.tag`; beside
-            open_clip's, `SLIP-ViT-B-16` and `SLIP-ViT-L-16`, for SLIP's checkpoints.
+        model: a registered name (`ViT-B-32`, or `ViT-B/32`), `hf-hub:org/repo`, `local-dir:path` or
+            `timm:architecture.tag`; beside open_clip's, `SLIP-ViT-B-16` and `SLIP-ViT-L-16`, for SLIP's checkpoints.
+            A checkpoint that doesn't tell its activation is computed with the name's: GELU, or QuickGELU of a name
+            that ends in `-quickgelu`.
         pretrained: a tag, or the path of a checkpoint; None with `hf-hub:` and `local-dir:`, which bring their
             own weights, and with `timm:`, whose tag is part of the name. None with a registered name gives random
             weights and a warning: for tests only.
         device: `cpu`, `cuda`, `cuda:1`, `mps` or `auto`.
         precision: `fp32`, `bf16` or `fp16`; features are always handed out as float32.
         sha256: what the weights' file must hash to, if given.
+        preprocess: of weights that bring none, a checkpoint file's for one: the name of a tag of the model, or `mean`,
+            `std`, `interpolation` and `resize_mode`. A file is taken for one with the preprocessing of all published
+            tags of the model if None; where they differ, it must be given.
         cache_dir: where downloads are kept.
 
     Raises:
-        BackboneError: unknown model or tag, a missing or unfit checkpoint, another hash, a QuickGELU mismatch.
+        BackboneError: unknown model or tag, a missing or unfit checkpoint, another hash, weights that aren't finite,
+            a QuickGELU mismatch, a preprocessing that can't be told.
     """
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    called = model if pretrained is None else f"{model} with {pretrained!r}"
+    model = towers.canonical(model)
     if precision not in PRECISIONS:
         raise BackboneError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     if model.startswith(towers.TIMM_PREFIX):
-        return image_only.load(model, pretrained, device, precision, sha256=sha256, cache_dir=cache_dir)
+        return image_only.load(
+            model, pretrained, device, precision, sha256=sha256, preprocess=preprocess, cache_dir=cache_dir
+        )
     if reason := towers.unloadable(model):
         raise BackboneError(reason)
     if model.startswith((LOCAL_DIR_PREFIX, HF_HUB_PREFIX)):
@@ -68,37 +82,48 @@ def load_backbone(
     else:
         check_name(model)
         _check_tag(model, pretrained)
+    tag = _tag(model, pretrained)
+    if tag:
+        pretrained = open_clip.pretrained._clean_tag(pretrained)  # one name of one tag
+    called = model if pretrained is None else f"{model} with {pretrained!r}"
     weights = _weights_file(model, pretrained, cache_dir)
     found = verified(weights, sha256, called) if weights else None
-    if weights and weights.suffix != ".safetensors":
-        _check_openai_file(model, weights, found)
 
+    # what open_clip reads by itself: random weights need none, and big_vision's are in a form of their own
+    by_open_clip = weights is None or weights.suffix in BIG_VISION
     try:
-        state = _foreign_state(model, weights)
-        with warnings.catch_warnings(), unasked() if state else nullcontext():
+        document = _document(model, cache_dir)
+        shown, shown_by = _preprocessing(model, pretrained, tag, document, preprocess)
+        held = {} if by_open_clip else checkpoints.read(weights)
+        activation_from = _activation_from(model, pretrained, tag, document, weights, held, found)
+        with warnings.catch_warnings(), unasked():
             warnings.filterwarnings("error", message="QuickGELU mismatch")
             module = open_clip.create_model(
                 model,
-                pretrained if state is None else None,
+                pretrained if tag or (weights is not None and by_open_clip) else None,
+                load_weights=by_open_clip,
                 precision=precision,
                 device=resolve_device(device),
                 cache_dir=cache_dir,
-                require_pretrained=weights is not None and state is None,
-                force_preprocess_cfg=slip.PREPROCESSING if model.startswith(slip.PREFIX) else None,
+                require_pretrained=weights is not None and by_open_clip,
+                force_preprocess_cfg=shown,
+                pretrained_text=False,
             )
-        if state is not None:
-            module.load_state_dict(state, strict=True)
+        if not by_open_clip:
+            held = slip.renamed(held) if model.startswith(slip.PREFIX) else held
+            _fill(module, checkpoints.named_as(module, held, weights), weights, called, resize=bool(tag))
+    except BackboneError:
+        raise
     except Exception as error:
         raise BackboneError(f"{called} can't be loaded: {error}") from error
-    if weights and state is None and not _tag(model, pretrained):
-        _check_positions(module, weights, called)
     if weights is None:
         warnings.warn(f"{model} has random weights (pretrained=None): for tests only", stacklevel=2)
+    check_finite(module, weights, called)
     module.eval().requires_grad_(False)
-    preprocessing = open_clip.get_model_preprocess_cfg(module)
+    processing = open_clip.get_model_preprocess_cfg(module)
     return Backbone(
         model=module,
-        transform=image_transform_v2(PreprocessCfg(**preprocessing), is_train=False),
+        transform=image_transform_v2(PreprocessCfg(**processing), is_train=False),
         load_tokenizer=partial(load_tokenizer, model, cache_dir),
         device=resolve_device(device),
         provenance={
@@ -107,7 +132,9 @@ def load_backbone(
             "weights_sha256": found,
             "precision": precision,
             "quick_gelu": any(isinstance(part, QuickGELU) for part in module.modules()),
-            "preprocessing": json.loads(json.dumps(preprocessing)),
+            "quick_gelu_from": activation_from,
+            "preprocessing": json.loads(json.dumps(processing)),
+            "preprocessing_from": shown_by,
             "versions": {
                 name: version(name) for name in ("open_clip_torch", "torch", "torchvision", "timm", "pillow")
             },
@@ -117,7 +144,7 @@ def load_backbone(
 
 def check_name(model: str) -> None:
     """BackboneError where open_clip doesn't know a model; those configured beside this module are made known to it."""
-    name = model.replace("/", "-")
+    name = towers.canonical(model)
     if (file := towers.OWN_CONFIGS / f"{name}.json").is_file() and name not in open_clip.list_models():
         open_clip.add_model_config(file)
     registered = open_clip.list_models()
@@ -156,15 +183,94 @@ def _check_tag(model: str, pretrained: str | None) -> None:
 
 
 def _tag(model: str, pretrained: str | None) -> dict[str, Any]:
-    return open_clip.get_pretrained_cfg(model.replace("/", "-"), pretrained) if pretrained else {}
+    return open_clip.get_pretrained_cfg(model, pretrained) if pretrained else {}
+
+
+def _document(model: str, cache_dir: str | None) -> dict[str, Any]:
+    """The `open_clip_config.json` of a folder or repository; of a registered name, open_clip's configuration in it."""
+    if model.startswith(LOCAL_DIR_PREFIX):
+        file = Path(model.removeprefix(LOCAL_DIR_PREFIX)) / CONFIG
+    elif model.startswith(HF_HUB_PREFIX):
+        file = download_pretrained_from_hf(
+            model.removeprefix(HF_HUB_PREFIX), filename=CONFIG, cache_dir=cache_dir
+        )
+    else:
+        return {"model_cfg": open_clip.get_model_config(model)}
+    document = json.loads(Path(file).read_text(encoding="utf-8"))
+    if not isinstance(document, dict) or not isinstance(document.get("model_cfg"), dict):
+        raise ValueError(f"{file} has no `model_cfg`")
+    return document
+
+
+def _preprocessing(
+    model: str, pretrained: str | None, tag: dict, document: dict, asked: preprocessing.Asked
+) -> tuple[dict[str, Any], str]:
+    """What is forced on open_clip's preprocessing, and where the whole of it is from."""
+    try:
+        if tag:
+            return {}, preprocessing.of_tag(pretrained, asked)
+        if model.startswith((LOCAL_DIR_PREFIX, HF_HUB_PREFIX)):
+            return preprocessing.of_folder(model, document, asked)
+        if pretrained is None and asked is None:
+            return {}, "open_clip's default, for random weights"
+        return preprocessing.of_file(model, asked)
+    except preprocessing.PreprocessingError as error:
+        raise BackboneError(f"{model}: {error}") from error
+
+
+def _activation_from(
+    model: str,
+    pretrained: str | None,
+    tag: dict,
+    document: dict,
+    weights: Path | None,
+    held: dict[str, Tensor],
+    sha256: str | None,
+) -> str:
+    """What says with which activation a model is computed; BackboneError where the weights say another."""
+    if tag:
+        return f"tag {pretrained}"
+    folder = model.startswith((LOCAL_DIR_PREFIX, HF_HUB_PREFIX))
+    published = {
+        part for tags in _PRETRAINED.values() for part in tags.get("openai", {}).get("url", "").split("/")
+    }
+    if weights and (sha256 in published or (held and checkpoints.is_of_openai(held, weights))):
+        if not folder:
+            _check_activation(model, pretrained, wanted=True)
+        elif "quick_gelu" not in document["model_cfg"]:
+            raise BackboneError(
+                f"QuickGELU mismatch: the weights of {model!r} are OpenAI's, trained with QuickGELU, and its {CONFIG} "
+                'says nothing of it: add "quick_gelu": true to its model_cfg, or false if they are not'
+            )
+        return (
+            f"{CONFIG}, which says so of weights of OpenAI's form"
+            if folder
+            else "the weights, of OpenAI's form"
+        )
+    if folder:
+        return CONFIG
+    tags = [
+        open_clip.get_pretrained_cfg(model, name) for name in open_clip.list_pretrained_tags_by_model(model)
+    ]
+    if weights and tags and all(tag.get("quick_gelu", False) for tag in tags) and not _computes_quick(model):
+        warnings.warn(
+            f"{model} with {pretrained!r} is computed with GELU, as the model's name says, and all published weights "
+            f"of {model} were trained with QuickGELU: if these are made from them, use model '{model}-quickgelu'",
+            stacklevel=3,
+        )
+    return "the model's name"
+
+
+def _computes_quick(model: str) -> bool:
+    return open_clip.get_model_config(model).get("quick_gelu", False)
 
 
 def _check_activation(model: str, pretrained: str, wanted: bool) -> None:
     """Error where the model's activation is not the one its weights were trained with."""
-    uses = open_clip.get_model_config(model.replace("/", "-")).get("quick_gelu", False)
+    uses = _computes_quick(model)
     if uses == wanted:
         return
-    plain = model.replace("/", "-").removesuffix("-quickgelu")
+    plain = model.removesuffix("-quickgelu")
     right = f"{plain}-quickgelu" if wanted else plain
     raise BackboneError(
         f"QuickGELU mismatch: the weights {pretrained!r} were trained with {'QuickGELU' if wanted else 'GELU'}, "
@@ -177,42 +283,50 @@ def _check_activation(model: str, pretrained: str, wanted: bool) -> None:
     )
 
 
-def _check_openai_file(model: str, weights: Path, sha256: str | None) -> None:
-    """A checkpoint file that is one of OpenAI's, by its published hash or by being a JIT archive of theirs."""
-    published = {
-        part for tags in _PRETRAINED.values() for part in tags.get("openai", {}).get("url", "").split("/")
-    }
-    if model in open_clip.list_models() and (sha256 in published or openai.is_archive(weights)):
-        _check_activation(model, str(weights), wanted=True)
+def _fill(module: nn.Module, state: dict[str, Tensor], weights: Path, called: str, *, resize: bool) -> None:
+    """Load weights, every one and no other, as open_clip's `load_checkpoint` does with a file.
 
+    Args:
+        state: by the module's names, or by those that open_clip converts.
+        resize: whether positions are resized to the module's, as of some tags; else that is an error.
 
-def _check_positions(module: torch.nn.Module, weights: Path, called: str) -> None:
-    """Error where a checkpoint is of another image size or context: open_clip resizes what doesn't fit, silently."""
-    if weights.suffix in (".npz", ".npy"):
-        return
-    state = load_state_dict(weights)
+    Raises:
+        BackboneError: positions for another image size or context.
+        RuntimeError: other names or shapes.
+    """
+    state = convert_state_dict(module, state)
+    if "positional_embedding" in state and not hasattr(module, "positional_embedding"):
+        state = convert_to_custom_text_state_dict(state)
+    # no feature depends on the scale and the bias of the logits
+    for name in ("logit_scale", "logit_bias"):
+        ours = getattr(module, name, None)
+        if ours is None:
+            state.pop(name, None)
+        elif name in state and state[name].numel() == 1:
+            state[name] = state[name].reshape(ours.shape)
+        elif name == "logit_bias":
+            state[name] = torch.zeros_like(ours)
+    if POSITION_IDS not in module.state_dict():
+        state.pop(POSITION_IDS, None)
+    if resize:
+        resize_pos_embed(state, module)
+        resize_text_pos_embed(state, module)
     for name, ours in module.named_parameters():
-        theirs = state.get(name, state.get(name.removeprefix("text.")))
-        if name.endswith("positional_embedding") and theirs is not None and theirs.shape != ours.shape:
+        theirs = state.get(name, ours)
+        if name.rpartition(".")[2] in ("positional_embedding", "pos_embed") and theirs.shape != ours.shape:
             raise BackboneError(
                 f"{called}: {weights} has {name} {tuple(theirs.shape)}, the model {tuple(ours.shape)}: they are "
                 "weights for another image size or context length; name the model they belong to"
             )
-
-
-def _foreign_state(model: str, weights: Path | None) -> dict[str, Tensor] | None:
-    """The weights of a file that open_clip doesn't read by itself: SLIP's, and OpenAI's archives."""
-    if weights is None or weights.suffix == ".safetensors":
-        return None
-    return slip.state(weights) if model.startswith(slip.PREFIX) else openai.state(weights)
+    module.load_state_dict(state, strict=True)
 
 
 def _weights_file(model: str, pretrained: str | None, cache_dir: str | None) -> Path | None:
     """The file the weights come from, downloaded if need be."""
     if model.startswith(LOCAL_DIR_PREFIX):
         folder = Path(model.removeprefix(LOCAL_DIR_PREFIX))
-        if not (folder / "open_clip_config.json").is_file():
-            raise BackboneError(f"{model!r}: {folder} holds no open_clip_config.json")
+        if not (folder / CONFIG).is_file():
+            raise BackboneError(f"{model!r}: {folder} holds no {CONFIG}")
         found = _find_checkpoint_in_dir(folder)
         if found is None:
             raise BackboneError(f"{model!r}: {folder} holds no weights (.safetensors, .bin or .pth)")
@@ -239,13 +353,13 @@ def load_tokenizer(model: str, cache_dir: str | None = None) -> Any:
     options = {}
     if model.startswith(LOCAL_DIR_PREFIX):
         folder = Path(model.removeprefix(LOCAL_DIR_PREFIX))
-        config = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]["text_cfg"]
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"]["text_cfg"]
         merges = config.get("tokenizer_kwargs", {}).get("bpe_path")
         if merges:
             # open_clip would look in the working directory
             options["bpe_path"] = str(folder / merges)
     try:
-        return open_clip.get_tokenizer(model, cache_dir=cache_dir, **options)
+        return open_clip.get_tokenizer(towers.canonical(model), cache_dir=cache_dir, **options)
     except ImportError as error:
         raise BackboneError(
             f"the tokenizer of {model!r} is from Hugging Face: pip install 'crossgap[hub]' ({error})"

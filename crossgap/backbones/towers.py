@@ -25,6 +25,11 @@ _CONVOLUTIONAL = {"convnext": "ConvNeXt", "fastvit": "FastVit", "resnet": "ResNe
 _HUB = "pip install 'crossgap[hub]', with a network or a filled cache of Hugging Face"
 
 
+def canonical(model: str) -> str:
+    """The one name of a model: open_clip takes `ViT-B/32` for `ViT-B-32`; a path or repository stays as it is."""
+    return model if ":" in model else model.replace("/", "-")
+
+
 def modalities(model: str) -> tuple[str, ...]:
     """What a model has towers for: ("image", "text"), or ("image",) of timm's."""
     return ("image",) if image_only(model) else ("image", "text")
@@ -137,7 +142,7 @@ def configuration(model: str) -> dict[str, Any] | None:
             config = json.loads(file.read_text(encoding="utf-8"))["model_cfg"]
         else:
             (package,) = find_spec("open_clip").submodule_search_locations
-            name = f"{model.replace('/', '-')}.json"
+            name = f"{canonical(model)}.json"
             folders = (OWN_CONFIGS, Path(package) / "model_configs")
             file = next(folder / name for folder in folders if (folder / name).is_file())
             config = json.loads(file.read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from crossgap.backbones import towers
+from crossgap.backbones.preprocessing import Preprocess
 from crossgap.datasets import Controls, Retrieval
 from crossgap.inversion.recipes import CHANGEABLE
 from crossgap.inversion.recipes import Recipe as InversionRecipe
@@ -25,6 +26,14 @@ class Weights(Strict):
     pretrained: str | None = None
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     sha256: Annotated[str, Field(pattern=SHA256)] | None = None
+    preprocess: str | Preprocess | None = Field(
+        None, description="of a checkpoint file whose model's tags differ in it: a tag, or its values"
+    )
+
+    @field_validator("model")
+    @classmethod
+    def _one_name(cls, model: str) -> str:
+        return towers.canonical(model)
 
     @model_validator(mode="after")
     def _not_random(self) -> Weights:
@@ -39,6 +48,8 @@ class Weights(Strict):
             )
         if self.pretrained is not None and from_folder:
             raise ValueError(f"model {self.model!r} brings its own weights: remove `pretrained`")
+        if self.preprocess is not None and tagged and self.pretrained is None:
+            raise ValueError(f"model {self.model!r} brings its own preprocessing: remove `preprocess`")
         return self
 
 
