@@ -23,6 +23,7 @@ COLUMNS = ("id", "group", "rank", BOX)
 # what an item's features depend on: when one of these changes, shards in progress are not taken up again
 CODE = (
     "crossgap.encode",
+    "crossgap.backbones.activations",
     "crossgap.backbones.backbone",
     "crossgap.backbones.checkpoints",
     "crossgap.backbones.image_only",

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from open_clip.convert import convert_state_dict
+from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed, resize_text_pos_embed
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -22,6 +24,7 @@ from crossgap.backbones import openai
 TRAINED = ("state_dict", "model_state_dict", "model", "module")
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 COMPILED = "_orig_mod."  # what torch.compile puts before the names of what it compiled
+POSITION_IDS = "text.transformer.embeddings.position_ids"  # a buffer that transformers had once
 DEEPEST = 4  # parts of a prefix that wrappers put before the names
 
 
@@ -88,7 +91,7 @@ def named_as(module: torch.nn.Module, held: Mapping[str, Tensor], weights: Path)
                 wanted.get(name.removeprefix(prefix)) == tuple(tensor.shape)
             )
     most = max(matches.values())
-    best = sorted((prefix for prefix, count in matches.items() if count == most), key=len)
+    best = sorted((prefix for prefix, count in matches.items() if count == most), key=lambda p: (len(p), p))
     if len(best) > 1 and most > len(ours) / 2:
         raise CheckpointError(
             f"{weights} holds the model {len(best)} times, under {', '.join(map(repr, best))}: "
@@ -96,6 +99,46 @@ def named_as(module: torch.nn.Module, held: Mapping[str, Tensor], weights: Path)
         )
     prefix = best[0] if most else "module." if all(name.startswith("module.") for name in held) else ""
     return {name.removeprefix(prefix): tensor for name, tensor in held.items() if name.startswith(prefix)}
+
+
+def fill(module: torch.nn.Module, state: dict[str, Tensor], weights: Path, *, resize: bool) -> None:
+    """Load weights, every one and no other, as open_clip's `load_checkpoint` does with a file.
+
+    Args:
+        module: a model of open_clip's.
+        state: by the module's names, or by those that open_clip converts.
+        weights: the file they are from, for what is said.
+        resize: whether positions are resized to the module's, as of some tags; else that is an error.
+
+    Raises:
+        CheckpointError: positions for another image size or context.
+        RuntimeError: other names or shapes.
+    """
+    state = convert_state_dict(module, state)
+    if "positional_embedding" in state and not hasattr(module, "positional_embedding"):
+        state = convert_to_custom_text_state_dict(state)
+    # no feature depends on the scale and the bias of the logits
+    for name in ("logit_scale", "logit_bias"):
+        ours = getattr(module, name, None)
+        if ours is None:
+            state.pop(name, None)
+        elif name in state and state[name].numel() == 1:
+            state[name] = state[name].reshape(ours.shape)
+        elif name == "logit_bias":
+            state[name] = torch.zeros_like(ours)
+    if POSITION_IDS not in module.state_dict():
+        state.pop(POSITION_IDS, None)
+    if resize:
+        resize_pos_embed(state, module)
+        resize_text_pos_embed(state, module)
+    for name, ours in module.named_parameters():
+        theirs = state.get(name, ours)
+        if name.rpartition(".")[2] in ("positional_embedding", "pos_embed") and theirs.shape != ours.shape:
+            raise CheckpointError(
+                f"{weights} has {name} {tuple(theirs.shape)}, the model {tuple(ours.shape)}: they are "
+                "weights for another image size or context length; name the model they belong to"
+            )
+    module.load_state_dict(state, strict=True)
 
 
 def _uncompiled(held: Mapping[str, Tensor]) -> dict[str, Tensor]:

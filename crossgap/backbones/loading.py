@@ -7,28 +7,24 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import open_clip
-import torch
-from open_clip.convert import convert_state_dict
 from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX, _find_checkpoint_in_dir
-from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed, resize_text_pos_embed
-from open_clip.pretrained import _PRETRAINED, download_pretrained_from_hf
+from open_clip.pretrained import download_pretrained_from_hf
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from open_clip.transformer import QuickGELU
-from torch import Tensor, nn
+from torch import nn
 
-from crossgap.backbones import checkpoints, image_only, preprocessing, slip, towers
+from crossgap.backbones import activations, checkpoints, image_only, preprocessing, slip, towers
 from crossgap.backbones.backbone import Backbone, BackboneError, check_finite, resolve_device, verified
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 CONFIG = "open_clip_config.json"
-POSITION_IDS = "text.transformer.embeddings.position_ids"  # a buffer that transformers had once
 BIG_VISION = (".npz", ".npy")  # weights by the names of big_vision, which open_clip converts as it loads them
 
 
@@ -74,44 +70,48 @@ def load_backbone(
         )
     if reason := towers.unloadable(model):
         raise BackboneError(reason)
-    if model.startswith((LOCAL_DIR_PREFIX, HF_HUB_PREFIX)):
-        if pretrained:
-            raise BackboneError(
-                f"{model!r} brings its own weights, so pretrained={pretrained!r} would be ignored"
-            )
-    else:
+    folder = model.startswith((LOCAL_DIR_PREFIX, HF_HUB_PREFIX))
+    if folder and pretrained:
+        raise BackboneError(
+            f"{model!r} brings its own weights, so pretrained={pretrained!r} would be ignored"
+        )
+    if not folder:
         check_name(model)
         _check_tag(model, pretrained)
-    tag = _tag(model, pretrained)
+    tag = bool(_tag(model, pretrained))
     if tag:
         pretrained = open_clip.pretrained._clean_tag(pretrained)  # one name of one tag
     called = model if pretrained is None else f"{model} with {pretrained!r}"
+    shown, shown_by, activation_from, document = {}, "open_clip's default, for random weights", None, {}
+    try:  # before anything is downloaded or read
+        if tag:
+            shown_by = preprocessing.of_tag(pretrained, preprocess)
+            activation_from = activations.of_tag(model, pretrained)
+        elif not folder and (pretrained or preprocess):
+            shown, shown_by = preprocessing.of_file(model, preprocess)
+    except (preprocessing.PreprocessingError, activations.ActivationError) as error:
+        raise BackboneError(f"{model}: {error}") from error
     weights = _weights_file(model, pretrained, cache_dir)
     found = verified(weights, sha256, called) if weights else None
 
-    # what open_clip reads by itself: random weights need none, and big_vision's are in a form of their own
-    by_open_clip = weights is None or weights.suffix in BIG_VISION
     try:
-        document = _document(model, cache_dir)
-        shown, shown_by = _preprocessing(model, pretrained, tag, document, preprocess)
-        held = {} if by_open_clip else checkpoints.read(weights)
-        activation_from = _activation_from(model, pretrained, tag, document, weights, held, found)
-        with warnings.catch_warnings(), unasked():
-            warnings.filterwarnings("error", message="QuickGELU mismatch")
-            module = open_clip.create_model(
-                model,
-                pretrained if tag or (weights is not None and by_open_clip) else None,
-                load_weights=by_open_clip,
-                precision=precision,
-                device=resolve_device(device),
-                cache_dir=cache_dir,
-                require_pretrained=weights is not None and by_open_clip,
-                force_preprocess_cfg=shown,
-                pretrained_text=False,
-            )
-        if not by_open_clip:
-            held = slip.renamed(held) if model.startswith(slip.PREFIX) else held
-            _fill(module, checkpoints.named_as(module, held, weights), weights, called, resize=bool(tag))
+        if folder:
+            document = _document(model, cache_dir)
+            shown, shown_by = preprocessing.of_folder(model, document, preprocess)
+        held = checkpoints.read(weights) if weights and weights.suffix not in BIG_VISION else {}
+        if not tag:
+            activation_from = _activation_from(model, pretrained, document, weights, held, found)
+        module = _module(
+            model,
+            pretrained,
+            weights,
+            held,
+            tag=tag,
+            precision=precision,
+            device=resolve_device(device),
+            cache_dir=cache_dir,
+            force_preprocess_cfg=shown,
+        )
     except BackboneError:
         raise
     except Exception as error:
@@ -140,6 +140,28 @@ def load_backbone(
             },
         },
     )
+
+
+def _module(
+    model: str, pretrained: str | None, weights: Path | None, held: dict, *, tag: bool, **options: Any
+) -> nn.Module:
+    """open_clip's model with the weights held; without any, open_clip reads the file, or draws random ones."""
+    by_open_clip = not held
+    with warnings.catch_warnings(), unasked() if held else nullcontext():
+        warnings.filterwarnings("error", message="QuickGELU mismatch")
+        module = open_clip.create_model(
+            model,
+            # a tag says the preprocessing, whoever loads the weights
+            pretrained if tag or by_open_clip else None,
+            load_weights=by_open_clip,
+            require_pretrained=weights is not None and by_open_clip,
+            pretrained_text=False,
+            **options,
+        )
+    if held:
+        held = slip.renamed(held) if model.startswith(slip.PREFIX) else held
+        checkpoints.fill(module, checkpoints.named_as(module, held, weights), weights, resize=tag)
+    return module
 
 
 def check_name(model: str) -> None:
@@ -172,14 +194,11 @@ def unasked() -> Iterator[None]:
 
 
 def _check_tag(model: str, pretrained: str | None) -> None:
-    tag = _tag(model, pretrained)
-    if pretrained is not None and not tag and not Path(pretrained).is_file():
+    if pretrained is not None and not _tag(model, pretrained) and not Path(pretrained).is_file():
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
         raise BackboneError(
             f"pretrained {pretrained!r} is neither a file nor a tag of {model} (its tags: {tags})"
         )
-    if tag:
-        _check_activation(model, pretrained, tag.get("quick_gelu", False))
 
 
 def _tag(model: str, pretrained: str | None) -> dict[str, Any]:
@@ -187,138 +206,33 @@ def _tag(model: str, pretrained: str | None) -> dict[str, Any]:
 
 
 def _document(model: str, cache_dir: str | None) -> dict[str, Any]:
-    """The `open_clip_config.json` of a folder or repository; of a registered name, open_clip's configuration in it."""
+    """The `open_clip_config.json` of a folder or repository."""
     if model.startswith(LOCAL_DIR_PREFIX):
         file = Path(model.removeprefix(LOCAL_DIR_PREFIX)) / CONFIG
-    elif model.startswith(HF_HUB_PREFIX):
+    else:
         file = download_pretrained_from_hf(
             model.removeprefix(HF_HUB_PREFIX), filename=CONFIG, cache_dir=cache_dir
         )
-    else:
-        return {"model_cfg": open_clip.get_model_config(model)}
     document = json.loads(Path(file).read_text(encoding="utf-8"))
     if not isinstance(document, dict) or not isinstance(document.get("model_cfg"), dict):
         raise ValueError(f"{file} has no `model_cfg`")
     return document
 
 
-def _preprocessing(
-    model: str, pretrained: str | None, tag: dict, document: dict, asked: preprocessing.Asked
-) -> tuple[dict[str, Any], str]:
-    """What is forced on open_clip's preprocessing, and where the whole of it is from."""
-    try:
-        if tag:
-            return {}, preprocessing.of_tag(pretrained, asked)
-        if model.startswith((LOCAL_DIR_PREFIX, HF_HUB_PREFIX)):
-            return preprocessing.of_folder(model, document, asked)
-        if pretrained is None and asked is None:
-            return {}, "open_clip's default, for random weights"
-        return preprocessing.of_file(model, asked)
-    except preprocessing.PreprocessingError as error:
-        raise BackboneError(f"{model}: {error}") from error
-
-
 def _activation_from(
-    model: str,
-    pretrained: str | None,
-    tag: dict,
-    document: dict,
-    weights: Path | None,
-    held: dict[str, Tensor],
-    sha256: str | None,
+    model: str, pretrained: str | None, document: dict, weights: Path | None, held: dict, sha256: str | None
 ) -> str:
     """What says with which activation a model is computed; BackboneError where the weights say another."""
-    if tag:
-        return f"tag {pretrained}"
-    folder = model.startswith((LOCAL_DIR_PREFIX, HF_HUB_PREFIX))
-    published = {
-        part for tags in _PRETRAINED.values() for part in tags.get("openai", {}).get("url", "").split("/")
-    }
-    if weights and (sha256 in published or (held and checkpoints.is_of_openai(held, weights))):
-        if not folder:
-            _check_activation(model, pretrained, wanted=True)
-        elif "quick_gelu" not in document["model_cfg"]:
-            raise BackboneError(
-                f"QuickGELU mismatch: the weights of {model!r} are OpenAI's, trained with QuickGELU, and its {CONFIG} "
-                'says nothing of it: add "quick_gelu": true to its model_cfg, or false if they are not'
-            )
-        return (
-            f"{CONFIG}, which says so of weights of OpenAI's form"
-            if folder
-            else "the weights, of OpenAI's form"
-        )
-    if folder:
-        return CONFIG
-    tags = [
-        open_clip.get_pretrained_cfg(model, name) for name in open_clip.list_pretrained_tags_by_model(model)
-    ]
-    if weights and tags and all(tag.get("quick_gelu", False) for tag in tags) and not _computes_quick(model):
-        warnings.warn(
-            f"{model} with {pretrained!r} is computed with GELU, as the model's name says, and all published weights "
-            f"of {model} were trained with QuickGELU: if these are made from them, use model '{model}-quickgelu'",
-            stacklevel=3,
-        )
-    return "the model's name"
-
-
-def _computes_quick(model: str) -> bool:
-    return open_clip.get_model_config(model).get("quick_gelu", False)
-
-
-def _check_activation(model: str, pretrained: str, wanted: bool) -> None:
-    """Error where the model's activation is not the one its weights were trained with."""
-    uses = _computes_quick(model)
-    if uses == wanted:
-        return
-    plain = model.removesuffix("-quickgelu")
-    right = f"{plain}-quickgelu" if wanted else plain
-    raise BackboneError(
-        f"QuickGELU mismatch: the weights {pretrained!r} were trained with {'QuickGELU' if wanted else 'GELU'}, "
-        f"model {model!r} computes {'QuickGELU' if uses else 'GELU'}; "
-        + (
-            f"use model {right!r}"
-            if right in open_clip.list_models()
-            else f"open_clip has no model {right!r}"
-        )
-    )
-
-
-def _fill(module: nn.Module, state: dict[str, Tensor], weights: Path, called: str, *, resize: bool) -> None:
-    """Load weights, every one and no other, as open_clip's `load_checkpoint` does with a file.
-
-    Args:
-        state: by the module's names, or by those that open_clip converts.
-        resize: whether positions are resized to the module's, as of some tags; else that is an error.
-
-    Raises:
-        BackboneError: positions for another image size or context.
-        RuntimeError: other names or shapes.
-    """
-    state = convert_state_dict(module, state)
-    if "positional_embedding" in state and not hasattr(module, "positional_embedding"):
-        state = convert_to_custom_text_state_dict(state)
-    # no feature depends on the scale and the bias of the logits
-    for name in ("logit_scale", "logit_bias"):
-        ours = getattr(module, name, None)
-        if ours is None:
-            state.pop(name, None)
-        elif name in state and state[name].numel() == 1:
-            state[name] = state[name].reshape(ours.shape)
-        elif name == "logit_bias":
-            state[name] = torch.zeros_like(ours)
-    if POSITION_IDS not in module.state_dict():
-        state.pop(POSITION_IDS, None)
-    if resize:
-        resize_pos_embed(state, module)
-        resize_text_pos_embed(state, module)
-    for name, ours in module.named_parameters():
-        theirs = state.get(name, ours)
-        if name.rpartition(".")[2] in ("positional_embedding", "pos_embed") and theirs.shape != ours.shape:
-            raise BackboneError(
-                f"{called}: {weights} has {name} {tuple(theirs.shape)}, the model {tuple(ours.shape)}: they are "
-                "weights for another image size or context length; name the model they belong to"
-            )
-    module.load_state_dict(state, strict=True)
+    if weights is None:
+        return "the model's name"
+    published = activations.is_published_by_openai(sha256)
+    openai = published or (bool(held) and checkpoints.is_of_openai(held, weights))
+    try:
+        if document:
+            return activations.of_folder(model, document["model_cfg"], openai=openai, published=published)
+        return activations.of_file(model, pretrained, openai=openai)
+    except activations.ActivationError as error:
+        raise BackboneError(str(error)) from error
 
 
 def _weights_file(model: str, pretrained: str | None, cache_dir: str | None) -> Path | None:
