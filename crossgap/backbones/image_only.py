@@ -25,7 +25,7 @@ from timm.models import (
 from torch import Tensor, nn
 from torchvision.transforms import Compose
 
-from crossgap.backbones import checkpoints, preprocessing, towers
+from crossgap.backbones import checkpoints, hub, preprocessing, towers
 from crossgap.backbones.backbone import Backbone, BackboneError, check_finite, resolve_device, verified
 
 # what timm's transform for inference follows from a tag
@@ -191,10 +191,11 @@ def _downloaded(model: str, config: PretrainedCfg, cache_dir: str | None) -> Pat
     repository, _, revision = config.hf_hub_id.partition("@")
     file = config.hf_hub_filename or "model.safetensors"
     try:
-        return Path(download_pretrained_from_hf(repository, file, revision or None, cache_dir))
+        with hub.asked_if_reachable():
+            return Path(download_pretrained_from_hf(repository, file, revision or None, cache_dir))
     except Exception as error:
         raise BackboneError(
-            f"the weights of {model!r} can't be had: {error}; where there is no network, "
+            f"the weights of {model!r} can't be had: {hub.unreachable() or error}; where there is no network, "
             "put them into the cache beforehand or name a checkpoint file as `pretrained`"
         ) from error
 

@@ -20,7 +20,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from open_clip.transformer import QuickGELU
 from torch import nn
 
-from crossgap.backbones import activations, checkpoints, image_only, preprocessing, slip, towers
+from crossgap.backbones import activations, checkpoints, hub, image_only, preprocessing, slip, towers
 from crossgap.backbones.backbone import Backbone, BackboneError, check_finite, resolve_device, verified
 
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -147,7 +147,11 @@ def _module(
 ) -> nn.Module:
     """open_clip's model with the weights held; without any, open_clip reads the file, or draws random ones."""
     by_open_clip = not held
-    with warnings.catch_warnings(), unasked() if held else nullcontext():
+    with (
+        hub.asked_if_reachable() if tag or towers.asks_hub(model) else nullcontext(),
+        unasked() if held else nullcontext(),
+        warnings.catch_warnings(),
+    ):
         warnings.filterwarnings("error", message="QuickGELU mismatch")
         module = open_clip.create_model(
             model,
@@ -210,9 +214,10 @@ def _document(model: str, cache_dir: str | None) -> dict[str, Any]:
     if model.startswith(LOCAL_DIR_PREFIX):
         file = Path(model.removeprefix(LOCAL_DIR_PREFIX)) / CONFIG
     else:
-        file = download_pretrained_from_hf(
-            model.removeprefix(HF_HUB_PREFIX), filename=CONFIG, cache_dir=cache_dir
-        )
+        with hub.asked_if_reachable():
+            file = download_pretrained_from_hf(
+                model.removeprefix(HF_HUB_PREFIX), filename=CONFIG, cache_dir=cache_dir
+            )
     document = json.loads(Path(file).read_text(encoding="utf-8"))
     if not isinstance(document, dict) or not isinstance(document.get("model_cfg"), dict):
         raise ValueError(f"{file} has no `model_cfg`")
@@ -245,17 +250,19 @@ def _weights_file(model: str, pretrained: str | None, cache_dir: str | None) -> 
         if found is None:
             raise BackboneError(f"{model!r}: {folder} holds no weights (.safetensors, .bin or .pth)")
         return Path(found)
+    tag = _tag(model, pretrained)
+    if not tag and not model.startswith(HF_HUB_PREFIX):
+        return Path(pretrained) if pretrained else None
     try:
-        if model.startswith(HF_HUB_PREFIX):
+        with hub.asked_if_reachable():
+            if tag:
+                return Path(open_clip.download_pretrained(tag, cache_dir=cache_dir))
             return Path(download_pretrained_from_hf(model.removeprefix(HF_HUB_PREFIX), cache_dir=cache_dir))
-        if tag := _tag(model, pretrained):
-            return Path(open_clip.download_pretrained(tag, cache_dir=cache_dir))
     except Exception as error:
         raise BackboneError(
-            f"the weights of {model!r} ({pretrained}) can't be had: {error}; where there is no network, "
-            "put them into the cache beforehand or name a checkpoint file"
+            f"the weights of {model!r} ({pretrained}) can't be had: {hub.unreachable() or error}; where there is no "
+            "network, put them into the cache beforehand or name a checkpoint file"
         ) from error
-    return Path(pretrained) if pretrained else None
 
 
 def load_tokenizer(model: str, cache_dir: str | None = None) -> Any:
@@ -272,11 +279,14 @@ def load_tokenizer(model: str, cache_dir: str | None = None) -> Any:
         if merges:
             # open_clip would look in the working directory
             options["bpe_path"] = str(folder / merges)
+    asks = towers.asks_hub(towers.canonical(model))
     try:
-        return open_clip.get_tokenizer(towers.canonical(model), cache_dir=cache_dir, **options)
+        with hub.asked_if_reachable() if asks else nullcontext():
+            return open_clip.get_tokenizer(towers.canonical(model), cache_dir=cache_dir, **options)
     except ImportError as error:
         raise BackboneError(
             f"the tokenizer of {model!r} is from Hugging Face: pip install 'crossgap[hub]' ({error})"
         ) from error
     except Exception as error:
-        raise BackboneError(f"the tokenizer of {model!r} can't be had: {error}") from error
+        reason = (asks and hub.unreachable()) or error
+        raise BackboneError(f"the tokenizer of {model!r} can't be had: {reason}") from error

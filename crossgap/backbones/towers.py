@@ -79,6 +79,15 @@ def unloadable(model: str) -> str | None:
     return f"the text tower of {model!r} is {tower!r}, built after a configuration from Hugging Face: {_HUB}"
 
 
+def asks_hub(model: str) -> bool:
+    """Whether more than weights comes from Hugging Face: a configuration, or a tokenizer."""
+    if model.startswith("hf-hub:"):
+        return True
+    text = (configuration(model) or {}).get("text_cfg", {})
+    own = model.startswith(LOCAL_DIR_PREFIX)  # a folder has its tokenizer in it
+    return bool(text.get("hf_model_name") or (text.get("hf_tokenizer_name") and not own))
+
+
 def refusals(models: Mapping[str, str], asked: Iterable[tuple[str, Method, Collection[str]]]) -> list[str]:
     """A line for every model that can't be had, or can't do what is asked of it.
 
