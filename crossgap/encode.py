@@ -37,8 +37,8 @@ class ChangedItemError(ValueError):
     """A file is not the one that the manifest was made from."""
 
 
-class NotFiniteError(ValueError):
-    """A tower's features of an item are NaN or infinite."""
+class NoFeaturesError(ValueError):
+    """A tower's features of an item are NaN, infinite or all zero: no cosine can be taken of them."""
 
 
 def encode(
@@ -70,7 +70,7 @@ def encode(
     Raises:
         ChangedItemError: an image changed since the manifest was made.
         ImageError: an image's box leaves it.
-        NotFiniteError: features that are NaN or infinite, before the shard with them is written.
+        NoFeaturesError: features that are NaN, infinite or all zero, before the shard with them is written.
     """
     manifest = manifest.assign(content=content(manifest))
     work = {
@@ -125,17 +125,17 @@ def _arrays(parts: list[Encoded]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([getattr(part, name).cpu().numpy() for part in parts]) for name in names}
 
 
-def _check_finite(encoded: Encoded, ids: list[str], backbone: Backbone) -> None:
-    """NotFiniteError, by items' ids, where a feature or what a projection is applied to isn't finite."""
-    broken = ~encoded.features.isfinite().all(dim=1)
+def _check_features(encoded: Encoded, ids: list[str], backbone: Backbone) -> None:
+    """NoFeaturesError, by items' ids, where a feature, or what its projection is applied to, is of no use."""
+    broken = ~encoded.features.isfinite().all(dim=1) | ~encoded.features.any(dim=1)
     if encoded.preprojection is not None:
         broken |= ~encoded.preprojection.isfinite().all(dim=1)
     if not bool(broken.any()):
         return
     named = [ids[position] for position in broken.nonzero().flatten().tolist()]
     precision = backbone.provenance.get("precision", "fp32")
-    raise NotFiniteError(
-        f"features of {len(named)} of {len(ids)} items are NaN or infinite in {backbone.provenance['model']} "
+    raise NoFeaturesError(
+        f"features of {len(named)} of {len(ids)} items are NaN, infinite or all zero in {backbone.provenance['model']} "
         f"({precision}): {', '.join(named[:3])}{', …' if len(named) > 3 else ''}; "
         + (
             "its weights are damaged or of a training that diverged: get them again, or an earlier checkpoint"
@@ -153,7 +153,9 @@ def _texts(backbone: Backbone, items: pd.DataFrame, batch_size: int) -> shards.W
                 texts = items["text"].iloc[cut[start : start + batch_size]].tolist()
                 ids, cut_short = backbone.tokenize(texts)
                 parts.append(backbone.encode_texts(ids))
-                _check_finite(parts[-1], items["id"].iloc[cut[start : start + batch_size]].tolist(), backbone)
+                _check_features(
+                    parts[-1], items["id"].iloc[cut[start : start + batch_size]].tolist(), backbone
+                )
                 truncated.append(cut_short.numpy())
                 advance(len(texts))
             yield {**_arrays(parts), "truncated": np.concatenate(truncated)}
@@ -182,7 +184,7 @@ def _images(
             for start in range(0, len(cut), batch_size):
                 parts.append(backbone.encode_images(next(loader)))
                 batch = cut[start : start + batch_size]
-                _check_finite(parts[-1], items["id"].iloc[batch].tolist(), backbone)
+                _check_features(parts[-1], items["id"].iloc[batch].tolist(), backbone)
                 advance(len(batch))
             yield _arrays(parts)
 

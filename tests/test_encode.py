@@ -16,7 +16,7 @@ from PIL import Image
 from crossgap import encode as encoding
 from crossgap import fingerprint, load_backbone, manifest, open_store
 from crossgap.datasets.images import list_images, read_bytes
-from crossgap.encode import ChangedItemError, NotFiniteError, encode
+from crossgap.encode import ChangedItemError, NoFeaturesError, encode
 
 NANO = Path(__file__).parents[1] / "data/backbones/nano"
 TEXTS = ["a red square", "a blue dog", "a red square", "one word too many " * 8, "ünïcode 🦊", "x"]
@@ -311,19 +311,18 @@ def test_features_of_another_precision_are_close_and_never_mixed_in(dataset, run
             assert 1 - cosine < 0.01 and not np.array_equal(found, exact)
 
 
-@pytest.mark.parametrize("part", ["visual.proj", "visual.conv1", "text_projection"])
-def test_features_that_are_not_finite_are_named_and_not_written(run, tiny_folder, tmp_path, part) -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0])
+@pytest.mark.parametrize(
+    ("part", "named"), [("visual.proj", r"0\.jpg, ü1\.png, "), ("text_projection", "caption 0, ")]
+)
+def test_features_without_a_direction_are_named_and_not_written(
+    run, tiny_folder, tmp_path, part, named, value
+) -> None:
     backbone = load_backbone(f"local-dir:{tiny_folder}")
-    backbone.model.get_parameter(part if "conv1" not in part else f"{part}.weight").data[0, 0] = (
-        np.nan
-    )
-    named = (
-        r"classes/class/cat#0, classes/class/dog#0|caption 0, caption 1"
-        if "text" in part
-        else r"0\.jpg, ü1\.png"
-    )
+    backbone.model.get_parameter(part).data[:] = value
     with pytest.raises(
-        NotFiniteError, match=rf"NaN or infinite in local-dir:.* \(fp32\): ({named}).*get them again"
+        NoFeaturesError,
+        match=rf"NaN, infinite or all zero in local-dir:.* \(fp32\): .*{named}.*get them again",
     ):
         run(backbone)
     assert not (tmp_path / "native.zarr.zip").exists()
@@ -342,7 +341,7 @@ def test_the_one_item_whose_features_are_not_finite_is_named_with_the_remedy(
     ]
     backbone.model.token_embedding.weight.data[token] = torch.inf
     with pytest.raises(
-        NotFiniteError,
+        NoFeaturesError,
         match=r"features of 1 of \d+ items are .* \(bf16\): caption 1; the precision .* `precision: fp32` in params",
     ):
         run(backbone, manifest.validate(frame))

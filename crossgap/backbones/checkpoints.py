@@ -25,6 +25,7 @@ TRAINED = ("state_dict", "model_state_dict", "model", "module")
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 COMPILED = "_orig_mod."  # what torch.compile puts before the names of what it compiled
 POSITION_IDS = "text.transformer.embeddings.position_ids"  # a buffer that transformers had once
+LONGEST = 300  # characters of a list of names in a message
 DEEPEST = 4  # parts of a prefix that wrappers put before the names
 
 
@@ -111,8 +112,7 @@ def fill(module: torch.nn.Module, state: dict[str, Tensor], weights: Path, *, re
         resize: whether positions are resized to the module's, as of some tags; else that is an error.
 
     Raises:
-        CheckpointError: positions for another image size or context.
-        RuntimeError: other names or shapes.
+        CheckpointError: other names or shapes, positions for another image size or context.
     """
     state = convert_state_dict(module, state)
     if "positional_embedding" in state and not hasattr(module, "positional_embedding"):
@@ -138,7 +138,28 @@ def fill(module: torch.nn.Module, state: dict[str, Tensor], weights: Path, *, re
                 f"{weights} has {name} {tuple(theirs.shape)}, the model {tuple(ours.shape)}: they are "
                 "weights for another image size or context length; name the model they belong to"
             )
-    module.load_state_dict(state, strict=True)
+    load_strictly(module, state, weights)
+
+
+def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], weights: Path) -> None:
+    """Every weight of a module from a state dict that has no other.
+
+    Raises:
+        CheckpointError: what is missing, strange or of another shape, a few names of each.
+    """
+    if any(name.startswith("vision_model.") for name in state):
+        raise CheckpointError(
+            f"{weights} has the names that transformers gives a model's weights, not open_clip's: take the files "
+            "of the same model for open_clip, or convert them"
+        )
+    try:
+        module.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
+        said = "; ".join(line if len(line) <= LONGEST else f"{line[:LONGEST]} …" for line in lines[:6])
+        raise CheckpointError(
+            f"{weights} has weights of another model: {said}{' …' if len(lines) > 6 else ''}"
+        ) from error
 
 
 def _uncompiled(held: Mapping[str, Tensor]) -> dict[str, Tensor]:

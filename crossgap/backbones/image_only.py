@@ -213,7 +213,7 @@ def _load_weights(tower: nn.Module, weights: Path) -> dict[str, tuple[int, ...]]
     held = checkpoints.read(weights, (*checkpoints.AVERAGED, *checkpoints.TRAINED))
     held = checkpoints.named_as(tower, held, weights)
     state = {name: tensor for name, tensor in held.items() if name not in left_out}
-    tower.load_state_dict(convert(state, tower) if convert else state, strict=True)
+    checkpoints.load_strictly(tower, convert(state, tower) if convert else state, weights)
     return {name: tuple(tensor.shape) for name, tensor in held.items()}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from crossgap.backbones import towers
 from crossgap.backbones.preprocessing import Preprocess
@@ -19,6 +19,13 @@ SHA256 = r"^[0-9a-f]{64}$"
 ADDRESS = r"^(auto|[^\s:/]+:\d+)$"
 
 
+# the tag of what may be wrong in it is one that `explain` leaves out of the place
+TagOrValues = Annotated[
+    Annotated[str, Tag("tag")] | Annotated[Preprocess, Tag("[key]")],
+    Discriminator(lambda given: "tag" if isinstance(given, str) else "[key]"),
+]
+
+
 class Weights(Strict):
     """What is loaded: open_clip's names, a checkpoint file, `hf-hub:`, `local-dir:`, or `timm:` without texts."""
 
@@ -26,7 +33,7 @@ class Weights(Strict):
     pretrained: str | None = None
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     sha256: Annotated[str, Field(pattern=SHA256)] | None = None
-    preprocess: str | Preprocess | None = Field(
+    preprocess: TagOrValues | None = Field(
         None, description="of a checkpoint file whose model's tags differ in it: a tag, or its values"
     )
 

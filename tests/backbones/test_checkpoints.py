@@ -224,6 +224,16 @@ def test_a_file_without_a_state_dict_is_named(tmp_path, held) -> None:
         load_backbone(MODEL, str(tmp_path / "other.pt"))
 
 
+def test_what_another_model_lacks_and_has_is_said_in_a_line(state, tmp_path) -> None:
+    """A ViT of more layers, and transformers' names."""
+    more = {n.replace("resblocks.1", "resblocks.7"): t for n, t in state.items() if "resblocks.1" in n}
+    for held in ({**state, **more}, more, {"vision_model.embeddings.class_embedding": torch.zeros(48)}):
+        torch.save(held, tmp_path / "other.pt")
+        with pytest.raises(BackboneError, match=r"Unexpected key|names that transformers gives") as raised:
+            load_backbone(MODEL, str(tmp_path / "other.pt"))
+        assert "\n" not in str(raised.value) and len(str(raised.value)) < 1200
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_refused_by_name(state, tmp_path, value) -> None:
     state["visual.proj"][3, 2] = value
