@@ -74,8 +74,8 @@ def check(
         rows = load(params).backbones
         if name not in rows:
             raise CheckError(f"{params} has no backbone {name!r}; it has {', '.join(rows)}")
-        weights = rows[name].weights
-        lines = checked(name, weights.model, weights.pretrained, sha256=weights.sha256, device=device)
+        weights = rows[name].weights.model_dump(exclude={"precision"})
+        lines = checked(name, **weights, device=device)
         for line in lines:
             typer.echo(line)
 
