@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap.arrays import check_widths, exact_rows, listed
+from crossgap.unavailable import Unavailable
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features
@@ -52,7 +53,7 @@ def nearest(
     gallery, texts = exact_rows(images, "images"), exact_rows(texts, "texts")
     check_widths(gallery, texts, ("images", "texts"))
     if len(gallery) < 2:
-        raise ValueError("images holds one row, which has no other to be compared with: give two or more")
+        raise Unavailable("images holds one row, which has no other to be compared with: give two or more")
     sizes = {"image": len(gallery), "source": len(texts), "target": len(texts)}
     image, source, target = (_rows(transformations, name, sizes[name]) for name in ROWS)
     scales = np.asarray(scales, np.float64)
