@@ -223,7 +223,7 @@ def test_classification_by_prompts_means_and_few_images(parse):
 def test_clusters_with_and_without_corrections(parse):
     values, number = {}, 0.1
     for what in ("image", "oti", "image+centering", "joint", "joint+centering"):
-        for measure in ("v_measure", "ari", "nmi"):
+        for measure in ("ami", "ari", "nmi", "v_measure"):
             values[f"clustering/{what}/shape/{measure}"] = number = round(number + 0.05, 2)
     page = parse(render([cell(metrics=values, comparisons=None)]))
     assert page.table("V-measure of k-means") == [
