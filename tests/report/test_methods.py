@@ -226,7 +226,7 @@ def test_clusters_with_and_without_corrections(parse):
         for measure in ("ami", "ari", "nmi", "v_measure"):
             values[f"clustering/{what}/shape/{measure}"] = number = round(number + 0.05, 2)
     page = parse(render([cell(metrics=values, comparisons=None)]))
-    assert page.table("V-measure of k-means") == [
+    assert page.table("Adjusted mutual information of k-means") == [
         ["clustered", "method", "shape"],
         ["images", "native features", "15.00"],
         ["images", "OTI", "30.00 +15.00"],
