@@ -10,7 +10,7 @@ import pandas as pd
 
 from crossgap import fingerprint
 from crossgap.arrays import check_widths, exact_rows, label_array, label_codes, listed, unit_rows
-from crossgap.unavailable import Unavailable
+from crossgap.errors import Unavailable
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features

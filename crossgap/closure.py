@@ -8,12 +8,12 @@ and the provenance of stores and tables all use it.
 Every module stands on one of two sides:
 
 - Most decide values: decoding, transforms, towers, injection, the optimiser, noise, measures. Their source counts.
-- `CARRIERS` only bring values from one place to another. They count by the version of their format, and what they import
-  isn't followed, so that mending one costs nobody a computation. `tests/test_formats.py` holds their bytes fast: when
-  these change, the version must.
+- `CARRIERS` only bring values from one place to another. They count by the version of their format, and what they
+  import isn't followed, so that mending one costs nobody a computation. `tests/test_formats.py` holds their bytes
+  fast: when these change, the version must.
 
-Modules of a *plugin package* are picked by name when the program runs. Who asks for a closure names those that are
-picked (`chosen`); without any, all of the package count. A package's files that are no Python count with the package.
+Modules of a *plugin package* are picked by name when the program runs. Who asks for a closure may name those that are
+picked (`chosen`); else all of the package count. A package's files that are no Python count with the package.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ CARRIERS = {
     "crossgap": 1,
     "crossgap.closure": 1,
     "crossgap.engines": 1,
+    "crossgap.errors": 1,
     "crossgap.fingerprint": 1,
     "crossgap.inversion.batch_size": 1,
     "crossgap.judgements": 1,
@@ -51,16 +52,16 @@ class ClosureError(ValueError):
     """A module that is asked for isn't there."""
 
 
-def digest(*modules: str, chosen: Iterable[str] = ()) -> str:
+def digest(*modules: str, chosen: Iterable[str] | None = None) -> str:
     """One name for all that `digests` finds."""
     return fingerprint.of_json(digests(*modules, chosen=chosen))
 
 
-def digests(*modules: str, chosen: Iterable[str] = ()) -> dict[str, str]:
+def digests(*modules: str, chosen: Iterable[str] | None = None) -> dict[str, str]:
     """Module → a name of what it does, for the import closure of `modules`; carriers by their format.
 
     Args:
-        chosen: modules of plugin packages that are picked.
+        chosen: modules of plugin packages that are picked; all, if not given.
 
     Raises:
         ClosureError: no such module.
@@ -71,14 +72,14 @@ def digests(*modules: str, chosen: Iterable[str] = ()) -> dict[str, str]:
     }
 
 
-def closure(*modules: str, chosen: Iterable[str] = ()) -> set[str]:
+def closure(*modules: str, chosen: Iterable[str] | None = None) -> set[str]:
     """Names of the modules that `modules` depend on, themselves among them; as `digests`."""
-    chosen = tuple(chosen)
-    for module in (*modules, *chosen):
+    picked = tuple(chosen or ())
+    for module in (*modules, *picked):
         if _source(module) is None:
             raise ClosureError(f"no module {module!r}: looked for {_place(module)}.py")
     met: set[str] = set()
-    ahead = [*modules, *chosen]
+    ahead = [*modules, *picked]
     while ahead:
         name = ahead.pop()
         if name in met:
@@ -89,7 +90,7 @@ def closure(*modules: str, chosen: Iterable[str] = ()) -> set[str]:
         if name in CARRIERS:
             continue
         ahead += _imported(name)
-        if name in PLUGINS and not any(module.startswith(f"{name}.") for module in chosen):
+        if name in PLUGINS and chosen is None:
             ahead += members(name)
     return met
 

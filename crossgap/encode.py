@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from crossgap import fingerprint, shards, store
+from crossgap import closure, fingerprint, shards, store
 from crossgap.datasets.images import crop, decode, read_bytes
 from crossgap.manifest import BOX, content, corners
 
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
     from crossgap.transformations import Transformations
 
 COLUMNS = ("id", "group", "rank", BOX)
-# what an item's features depend on: when one of these changes, shards in progress are not taken up again
-CODE = (
-    "crossgap.encode",
-    "crossgap.backbones.backbone",
-    "crossgap.backbones.image_only",
-    "crossgap.backbones.loading",
-    "crossgap.datasets.images",
-)
 
 
 class ChangedItemError(ValueError):
@@ -42,6 +34,7 @@ def encode(
     *,
     provenance: dict,
     scratch: str | Path,
+    code: str | None = None,
     judgements: pd.DataFrame | None = None,
     transformations: Transformations | None = None,
     batch_size: int = 256,
@@ -57,6 +50,8 @@ def encode(
         root: folder that the manifest's image paths are relative to.
         provenance: attributes of the store beside the backbone's.
         scratch: where done shards lie until they are no longer wanted.
+        code: a name of what encodes, as of `closure.digest`: shards of other code aren't taken up, and the store says
+            it; that of this module and of loading backbones, if not given.
         judgements, transformations: validated; the store takes them along.
         batch_size, workers, shard_size: scheduling; they change nothing beyond rounding.
 
@@ -64,6 +59,7 @@ def encode(
         ChangedItemError: an image changed since the manifest was made.
         ImageError: an image's box leaves it.
     """
+    code = code or closure.digest("crossgap.encode", "crossgap.backbones.loading")
     manifest = manifest.assign(content=content(manifest))
     work = {
         "image": lambda items: _images(backbone, items, Path(root), batch_size, workers),
@@ -78,7 +74,7 @@ def encode(
             list(items["content"]),
             work[modality](items.reset_index(drop=True)),
             scratch,
-            {"modality": modality, "backbone": backbone.provenance, "code": fingerprint.of_code(*CODE)},
+            {"modality": modality, "backbone": backbone.provenance, "code": code},
             size=shard_size,
             label=f"{modality}s",
         )
@@ -86,8 +82,9 @@ def encode(
         **provenance,
         **left_out,
         "backbone_provenance": backbone.provenance,
+        "code": code,
         "fingerprint": fingerprint.of_json(
-            [backbone.provenance, manifest["id"].tolist(), manifest["content"].tolist()]
+            [backbone.provenance, code, manifest["id"].tolist(), manifest["content"].tolist()]
         ),
     }
     biases = backbone.biases()

@@ -17,7 +17,7 @@ import numpy as np
 
 from crossgap.corrections.correction import Correction
 from crossgap.corrections.material import Material
-from crossgap.unavailable import Unavailable
+from crossgap.errors import Unavailable
 
 _RIVALS = {
     name: import_module(f"{__name__}.{name}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from crossgap.corrections.correction import Affine, Correction, weight_matrix
 from crossgap.corrections.material import Material
-from crossgap.unavailable import Unavailable
+from crossgap.errors import Unavailable
 
 TITLE = "IsoCLIP"
 SOURCE = "IsoCLIP (arXiv 2603.19862, CVPR 2026)"

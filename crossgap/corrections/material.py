@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from crossgap.unavailable import Unavailable
+from crossgap.errors import Unavailable
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from crossgap.corrections.correction import (
     tried,
 )
 from crossgap.corrections.material import Material
-from crossgap.unavailable import Unavailable
+from crossgap.errors import Unavailable
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features

@@ -10,7 +10,7 @@ import numpy as np
 from crossgap.arrays import check_widths, unit_rows
 from crossgap.corrections.correction import Affine, Correction
 from crossgap.corrections.material import Material
-from crossgap.unavailable import Unavailable
+from crossgap.errors import Unavailable
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features

@@ -10,7 +10,7 @@ import numpy as np
 
 from crossgap.corrections.correction import Affine, Correction, each_side, fitted_each, principal_directions
 from crossgap.corrections.material import Material
-from crossgap.unavailable import Unavailable
+from crossgap.errors import Unavailable
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features

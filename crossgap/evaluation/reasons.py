@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import pandas as pd
 
-from crossgap.unavailable import Unavailable
+from crossgap.errors import Unavailable
 
 COLUMNS = ["family", "name", "reason"]
 # Raised where the code notices what the items don't allow, or by a decomposition that doesn't converge on them. All

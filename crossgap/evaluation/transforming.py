@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,21 +10,19 @@ import pandas as pd
 
 from crossgap import arithmetic, significance
 from crossgap.classification import class_prototypes
-from crossgap.datasets import SIMAT
 from crossgap.evaluation.cell import CLASSES, Cell, Items
 from crossgap.evaluation.work import Work
-from crossgap.transformations import SPLITS, Transformations, by_labels
+from crossgap.transformations import SIMAT, SPLITS, Transformations
 
 COLUMNS = ["protocol", "split", "scale", "score", "low", "high", "transformations", "images"]
 SHOWN = 1.0  # the λ of SIMAT's published scores
 
 
 class Protocol(NamedTuple):
-    """Transformations of the query images, which are the gallery too, by the features of named texts `(m, d)`."""
+    """Transformations of the query images, which are the gallery too, by the features `(m, d)` of named texts."""
 
     name: str
-    texts: np.ndarray
-    names: np.ndarray
+    texts: Callable[[], tuple[np.ndarray, Sequence[str]]]  # and their names; read when they are needed
     asked: Transformations
 
 
@@ -87,21 +85,25 @@ def protocols(cell: Cell) -> Iterator[Protocol]:
     if images is None or prompts is None:
         return
     if (asked := cell.native.transformations) is not None:
-        yield Protocol(SIMAT, prompts.features, prompts.ids, asked)
+        yield Protocol(SIMAT, lambda: (prompts.features, prompts.ids), asked)
     for changed, kept in cell.arithmetic.items():
         named = prompts.where(prompts.labels[changed].astype(bool))
-        texts, classes = class_prototypes(named.features, named.labels[changed])
-        asked = by_labels(images.ids, images.labels[changed], images.labels[kept])
-        yield Protocol(changed, texts, np.array(classes, object), asked)
+        asked = arithmetic.by_labels(images.ids, images.labels[changed], images.labels[kept])
+        yield Protocol(
+            changed,
+            lambda named=named, changed=changed: class_prototypes(named.features, named.labels[changed]),
+            asked,
+        )
 
 
 def _answered(images: Items, protocol: Protocol) -> pd.DataFrame:
     """The transformations, with a column for each λ: whether the answer is right."""
     table, answers = protocol.asked.of(images.ids)
-    places, named = pd.Index(images.ids), pd.Index(protocol.names)
+    texts, names = protocol.texts()
+    places, named = pd.Index(images.ids), pd.Index(names)
     rows = {"image": places.get_indexer(table["image"])}
     rows |= {name: named.get_indexer(table[name]) for name in ("source", "target")}
-    found = arithmetic.nearest(images.features, protocol.texts, pd.DataFrame(rows))
+    found = arithmetic.nearest(images.features, texts, pd.DataFrame(rows))
     shown = answers["caption"], places.get_indexer(answers["image"])
     right = arithmetic.right(found, table["caption"], *shown)
     columns = {str(scale): right[:, number] for number, scale in enumerate(arithmetic.SCALES)}

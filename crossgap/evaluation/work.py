@@ -16,8 +16,6 @@ from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.reasons import Reasons
 from crossgap.store import Store
 
-_NO_RIVAL = "material"  # a module of `crossgap.corrections` that is none
-
 
 @dataclass
 class Work:
@@ -58,7 +56,7 @@ class Work:
         def depends() -> dict[str, Any]:
             return {
                 "cell": self.cell.said,
-                "code": _code(by, rival or _NO_RIVAL),
+                "code": _code(by, rival),
                 "inversions": [_content(store) for store in inversions],
                 "settings": settings,
             }
@@ -67,8 +65,10 @@ class Work:
 
 
 @cache
-def _code(by: str, rival: str) -> str:
-    return closure.digest(f"crossgap.evaluation.{by}", chosen=(f"crossgap.corrections.{rival}",))
+def _code(by: str, rival: str | None) -> str:
+    return closure.digest(
+        f"crossgap.evaluation.{by}", chosen=(f"crossgap.corrections.{rival}",) if rival else ()
+    )
 
 
 def _content(store: Store) -> list[Any]:

@@ -14,8 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from crossgap.arrays import check_widths, unit_rows
+from crossgap.errors import Unavailable
 from crossgap.gap.spectrum import ONE_POINT, effective_rank
-from crossgap.unavailable import Unavailable
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features

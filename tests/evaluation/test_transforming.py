@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from crossgap import open_store, store
-from crossgap.arithmetic import SCALES
+from crossgap.arithmetic import SCALES, by_labels
 from crossgap.evaluation import Cell, EvaluationError, evaluate
 from crossgap.evaluation.transforming import COLUMNS, metrics, over_scales
 from crossgap.evaluation.work import Work
-from crossgap.transformations import by_labels
 
 COLOURS, SHAPES, COPIES = ("red", "blue", "green"), ("square", "star", "ring"), 4
 AXES = dict(zip((*COLOURS, *SHAPES), np.eye(6), strict=True))

@@ -17,7 +17,6 @@ import yaml
 ROOT = Path(__file__).parents[2]
 COPIED = (
     "dvc.yaml",
-    "dvc.lock",
     "data/backbones/nano",
     "data/reference",
     "params.yaml",
@@ -114,7 +113,21 @@ class Project:
         return done.stdout
 
     def dvc(self, *words: str, ok: bool = True) -> str:
-        return self.command(sys.executable, "-m", "dvc", *words, ok=ok)
+        """What DVC printed; `stage@item` stands for a cell's whole name, in what it is told and in what it says."""
+        told = [self.address(word) if re.match(r"[a-z-]+@", word) else word for word in words]
+        printed = self.command(sys.executable, "-m", "dvc", *told, ok=ok)
+        return re.sub(r"stages/[a-z]+/dvc\.yaml:", "", printed)
+
+    @staticmethod
+    def address(cell: str) -> str:
+        """A cell's whole name, with the file that its stage is in."""
+        stage = cell.partition("@")[0]
+        folder = {"nano": "pretrain", "evaluate-import": "evaluate"}.get(stage, stage)
+        return f"stages/{folder}/dvc.yaml:{cell}"
+
+    def stage(self, *words: str, ok: bool = True) -> str:
+        """A stage's own command, without DVC."""
+        return self.command(sys.executable, "-m", f"stages.{words[0]}", *words[1:], ok=ok)
 
     def crossgap(self, *words: str, ok: bool = True) -> str:
         return self.command(str(Path(sys.executable).parent / "crossgap"), *words, ok=ok)

@@ -1,16 +1,21 @@
-"""Declaration → manifest: python stages/prepare.py DATASET"""
+"""Declaration → manifest: python -m stages.prepare DATASET"""
 
-from common import dataset_folder, run
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from crossgap import judgements, manifest, transformations
+from crossgap.datasets.declared import Declaration
 from crossgap.datasets.preparing import prepare
-from crossgap.params import Params
+from stages.common import dataset_folder, machine, run
 
 
-def main(params: Params, name: str) -> None:
+def main(cell: Mapping[str, Any], name: str) -> None:
     folder = dataset_folder(name)
     folder.mkdir(parents=True, exist_ok=True)
-    made = prepare(params.datasets[name], folder, workers=params.machine.workers)
+    declared = TypeAdapter(Declaration).validate_python(cell["declared"])
+    made = prepare(declared, folder, workers=machine()["workers"])
     manifest.write(made.items, folder)
     made.problems.to_csv(folder / "problems.csv", index=False)
     (folder / judgements.FILE).unlink(missing_ok=True)

@@ -1,6 +1,8 @@
-"""What can't be had of what there is."""
+"""Errors that several parts of crossgap share."""
 
-from __future__ import annotations
+
+class DatasetError(ValueError):
+    """A dataset can't be used as declared; the message names the items and the remedy."""
 
 
 class Unavailable(ValueError):
