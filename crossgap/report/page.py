@@ -57,6 +57,7 @@ GAP = {
     ),
 }
 METRIC_NAMES = {
+    "ami": "adjusted mutual information",
     "v_measure": "V-measure",
     "ari": "adjusted Rand index",
     "nmi": "normalised mutual information",
