@@ -34,6 +34,7 @@ CARRIERS = {
     "crossgap.inversion.batch_size": 1,
     "crossgap.judgements": 1,
     "crossgap.manifest": 1,
+    "crossgap.problems": 1,
     "crossgap.shards": 1,
     "crossgap.store": 1,
     "crossgap.temporary": 1,

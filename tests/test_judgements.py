@@ -6,7 +6,8 @@ import pytest
 
 from crossgap import judgements, open_store, store
 from crossgap.datasets import DatasetError
-from crossgap.judgements import read_file, validate
+from crossgap.datasets.judgement_files import read_file
+from crossgap.judgements import validate
 
 QUERIES, GALLERY = ["q1", "q2"], ["d1", "d2", "d/3 ü"]
 ROWS = [("q1", "d1", 2), ("q1", "d2", 0), ("q2", "d1", -1), ("q2", "d2", 1)]

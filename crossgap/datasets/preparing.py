@@ -11,6 +11,7 @@ from crossgap import judgements, manifest
 from crossgap.datasets import readers, simat, vocabulary, world
 from crossgap.datasets.checking import checked
 from crossgap.datasets.declared import DatasetError, Declaration, OnDisk, Simat, World
+from crossgap.datasets.judgement_files import read_file
 from crossgap.datasets.reading import Problem, Reading
 from crossgap.datasets.saying import doubts
 from crossgap.transformations import Transformations
@@ -80,7 +81,7 @@ def _judgements(
     file = getattr(declaration, "judgements", None)
     if reading.judgements is None and file is None:
         return None, problems
-    table = reading.judgements if file is None else judgements.read_file(file)
+    table = reading.judgements if file is None else read_file(file)
     gone = set(problems["id"]) - set(items["id"])
     table = table[~table["query"].isin(gone) & ~table["item"].isin(gone)]
     splits = (declaration.retrieval.query, declaration.retrieval.gallery)

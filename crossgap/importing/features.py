@@ -11,6 +11,7 @@ import pandas as pd
 
 from crossgap import fingerprint, judgements, store
 from crossgap.datasets import simat
+from crossgap.datasets.judgement_files import read_file
 from crossgap.datasets.reading import label_of
 from crossgap.importing.files import ARRAYS, Assignment, FeatureImportError
 from crossgap.manifest import CLASSES, LABEL, RESERVED, VOCABULARIES
@@ -34,7 +35,7 @@ def import_features(
     of their ranks, wherever these start, or as they are given. A label that is blank or -1 is none.
 
     Args:
-        judged: a file of explicit judgements, as `judgements.read_file` takes it.
+        judged: a file of explicit judgements, as `datasets.judgement_files.read_file` takes it.
         simat_tables: SIMAT's folder simat_db: what is asked of the images, its regions.
 
     Raises:
@@ -54,7 +55,7 @@ def import_features(
     if judged is not None:
         items = [columns["id"] for name, columns in groups.items() if name.partition("/")[2] not in RESERVED]
         ids = [name for names in items for name in names]
-        table = judgements.validate(judgements.read_file(judged), ids, ids)
+        table = judgements.validate(read_file(judged), ids, ids)
     asked = None if simat_tables is None else _asked(Path(simat_tables), groups)
     hashes = {
         file: fingerprint.sha256_of_files([file])

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from crossgap.datasets.reading import Problem
-from crossgap.datasets.text_files import rows
+from crossgap.errors import DatasetError
 
 FILE = "problems.csv"
+COLUMNS = ("id", "item", "problem")
 
 
 def write(problems: pd.DataFrame, folder: str | Path) -> Path:
-    """Write a table of `id`, `item`, `problem` into the folder; equal tables give equal bytes."""
+    """Write a table of `COLUMNS` into the folder; equal tables give equal bytes."""
     path = Path(folder) / FILE
     with open(path, "w", encoding="utf-8", newline="") as file:
-        file.write(",".join(Problem._fields) + "\n")
-        table = problems[list(Problem._fields)].itertuples(index=False)
+        file.write(",".join(COLUMNS) + "\n")
+        table = problems[list(COLUMNS)].itertuples(index=False)
         csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(table)
     return path
 
@@ -29,5 +29,11 @@ def read(folder: str | Path) -> list[dict[str, str]]:
     Raises:
         DatasetError: it can't be read.
     """
-    found = rows(Path(folder) / FILE, "problems", Problem._fields, as_they_stand=True)
-    return [dict(zip(Problem._fields, values, strict=True)) for _, values in found]
+    path = Path(folder) / FILE
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(
+            f"problems {path} can't be read: {error}; the `prepare` stage of this dataset writes it"
+        ) from None

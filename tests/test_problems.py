@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossgap.datasets import DatasetError, Table, problems
+from crossgap import problems
+from crossgap.datasets import DatasetError, Table
 from crossgap.datasets.preparing import prepare
 
 values = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9)
