@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from crossgap.manifest import LABEL
+from crossgap.manifest import LABEL, wrong_labelling
 
 ARRAYS = ("features", "preprojection")
 COLUMNS = ("id", "group", "rank")
@@ -52,6 +52,8 @@ class Assignment:
             raise FeatureImportError(
                 f"{text!r}: unknown column {column!r}; it may be {', '.join((*ARRAYS, *COLUMNS))} or {LABEL}<labelling>"
             )
+        if column.startswith(LABEL) and (why := wrong_labelling(column.removeprefix(LABEL))):
+            raise FeatureImportError(f"{text!r}: the labelling {column.removeprefix(LABEL)!r} {why}")
         if modality == "image" and column == "group":
             raise FeatureImportError(
                 f"{text!r}: `group` is of texts, the image that each belongs to; images have `id`"
