@@ -33,19 +33,28 @@ CSV = (
 PARQUET = ("queries", "predictions", "steps")
 
 
-@pytest.fixture
-def cell(tmp_path):
-    native = write(tmp_path / "native.zip", groups())
-    oti, seed = inverted(tmp_path / "oti.zip"), inverted(tmp_path / "oti-seed-1.zip", 1)
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cell")
+    native = write(folder / "native.zip", groups())
+    oti, seed = inverted(folder / "oti.zip"), inverted(folder / "oti-seed-1.zip", 1)
     subsets, asked = {"warm": {"colour": ["red", "green"]}}, {"colour": "shape"}
     return Cell(
         native, oti, None, "test", "test", seeds=[seed], support="train", subsets=subsets, arithmetic=asked
     )
 
 
+@pytest.fixture(scope="module")
+def first(cell, tmp_path_factory) -> tuple[Path, Evaluation]:
+    """Where the first evaluation kept its parts, and what it found."""
+    folder = tmp_path_factory.mktemp("first") / "parts"
+    return folder, evaluate(cell, **SETTINGS, scratch=folder)
+
+
 @pytest.fixture
-def scratch(tmp_path):
-    return tmp_path / "parts"
+def scratch(first, tmp_path) -> Path:
+    """A folder that holds the parts of the first evaluation."""
+    return shutil.copytree(first[0], tmp_path / "parts")
 
 
 def written(found: Evaluation) -> dict[str, bytes]:
@@ -70,9 +79,9 @@ def anew(cell: Cell, scratch: Path, **changed) -> tuple[set[str], Evaluation]:
     return {name.rpartition("-")[0] for name in names(scratch) - before}, found
 
 
-def test_results_have_the_same_bytes_kept_taken_back_or_neither(cell, scratch, monkeypatch) -> None:
+def test_results_have_the_same_bytes_kept_taken_back_or_neither(cell, first, scratch, monkeypatch) -> None:
     expected = written(evaluate(cell, **SETTINGS))
-    assert written(evaluate(cell, **SETTINGS, scratch=scratch)) == expected
+    assert written(first[1]) == expected
     held = names(scratch)
 
     def refuse(*_, **__):
@@ -100,7 +109,6 @@ def test_results_have_the_same_bytes_kept_taken_back_or_neither(cell, scratch, m
 
 
 def test_no_features_are_read_where_all_parts_are_kept(cell, scratch, monkeypatch) -> None:
-    evaluate(cell, **SETTINGS, scratch=scratch)
     again = Cell(crossgap.open_store(cell.native.path), None, None, "test", "test", support="train")
     evaluate(again, **SETTINGS, scratch=scratch)
     read = store.Group.__getitem__
@@ -129,7 +137,6 @@ def test_no_features_are_read_where_all_parts_are_kept(cell, scratch, monkeypatc
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_a_setting_computes_the_parts_that_use_it(cell, scratch, changed, families) -> None:
-    evaluate(cell, **SETTINGS, scratch=scratch)
     made, found = anew(cell, scratch, **changed)
     assert {name.partition("-")[0] for name in made} == families
     assert written(found) == written(evaluate(cell, **(SETTINGS | changed)))
@@ -148,7 +155,6 @@ def test_a_setting_computes_the_parts_that_use_it(cell, scratch, changed, famili
 
 
 def test_a_list_of_corrections_takes_from_those_kept(cell, scratch) -> None:
-    evaluate(cell, **SETTINGS, scratch=scratch)
     made, found = anew(cell, scratch, corrections=["centering"])
     # tests are corrected for their number and share resamples: they alone depend on which there are
     assert {name.partition("-")[0] for name in made} == {"comparisons"}
@@ -159,7 +165,6 @@ def test_a_list_of_corrections_takes_from_those_kept(cell, scratch) -> None:
 
 def test_other_items_labels_or_inversions_are_other_parts(cell, scratch, tmp_path) -> None:
     """Stores say the same fingerprint; what they hold counts."""
-    evaluate(cell, **SETTINGS, scratch=scratch)
     relabelled = groups()
     relabelled["image/test"] = relabelled["image/test"] | {
         "label.shape": relabelled["image/test"]["label.shape"][::-1]
@@ -213,7 +218,8 @@ def run(folder: Path, scratch: Path, code: Path) -> None:
     )
 
 
-def test_one_corrections_code_computes_its_own_parts_and_a_comment_none(cell, scratch, tmp_path) -> None:
+def test_one_corrections_code_computes_its_own_parts_and_a_comment_none(cell, tmp_path) -> None:
+    scratch = tmp_path / "parts"
     copied = tmp_path / "code" / "crossgap"
     shutil.copytree(Path(crossgap.__file__).parent, copied, ignore=shutil.ignore_patterns("__pycache__"))
     folder, code = cell.native.path.parent, copied.parent
@@ -235,7 +241,8 @@ def test_one_corrections_code_computes_its_own_parts_and_a_comment_none(cell, sc
     assert {name.partition("-")[0] for name in names(scratch) - held} == {"clustering"}
 
 
-def test_killed_in_the_middle_it_goes_on(cell, scratch) -> None:
+def test_killed_in_the_middle_it_goes_on(cell, tmp_path) -> None:
+    scratch = tmp_path / "parts"
     folder = cell.native.path.parent
     child = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(folder), str(scratch)],
@@ -259,15 +266,15 @@ def test_killed_in_the_middle_it_goes_on(cell, scratch) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty"])
-def test_a_damaged_part_is_computed_again_with_a_warning(cell, scratch, damage) -> None:
-    expected = written(evaluate(cell, **(SETTINGS | {"corrections": []}), scratch=scratch))
+def test_a_damaged_part_is_computed_again_with_a_warning(cell, first, scratch, damage) -> None:
+    expected = written(first[1])
     for path in sorted(scratch.glob("*.part"))[::7]:
         content = path.read_bytes()
         place = len(content) // 2
         flipped = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
         path.write_bytes({"cut": content[:-9], "changed": flipped, "empty": b""}[damage])
     with pytest.warns(UserWarning, match=r"\.part is damaged .*computed again"):
-        found = evaluate(cell, **(SETTINGS | {"corrections": []}), scratch=scratch)
+        found = evaluate(cell, **SETTINGS, scratch=scratch)
     assert written(found) == expected
 
 
@@ -334,7 +341,9 @@ def test_what_cannot_be_had_is_kept_with_its_reason_and_a_mistake_is_not(tmp_pat
         Parts(tmp_path).of("gap", "mistaken", dict, mistaken, Reasons())
 
 
-def test_parts_cost_little(cell, scratch) -> None:
+def test_parts_cost_little(cell, tmp_path) -> None:
+    scratch = tmp_path / "parts"
+
     def spent() -> float:
         start = time.process_time()
         evaluate(cell, resamples=4999, scratch=scratch)
