@@ -68,6 +68,8 @@ def _sets(work: Work, rivals: Rivals, labelling: str, variant: str | None) -> It
     every, captions = cell.items(name), cell.items(f"text/{cell.query}")
     texts = captions if captions and labelling in captions.labels else None
     images = drawn(labelling, every)[0]
+    if not len(images):
+        return
     both = drawn(labelling, every, texts) if texts else ()
     if variant is None:
         yield "image", lambda: (images.features, images.labels[labelling])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 import pandas as pd
@@ -56,7 +57,7 @@ class Work:
         def depends() -> dict[str, Any]:
             return {
                 "cell": self.cell.said,
-                "code": _code(by, rival),
+                "code": [_code(by, rival), _libraries()],
                 "inversions": [_content(store) for store in inversions],
                 "settings": settings,
             }
@@ -69,6 +70,12 @@ def _code(by: str, rival: str | None) -> str:
     return closure.digest(
         f"crossgap.evaluation.{by}", chosen=(f"crossgap.corrections.{rival}",) if rival else ()
     )
+
+
+@cache
+def _libraries() -> list[str]:
+    """Versions of those that numbers come from."""
+    return [f"{name} {version(name)}" for name in ("numpy", "scikit-learn")]
 
 
 def _content(store: Store) -> list[Any]:

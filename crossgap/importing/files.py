@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from crossgap.arrays import listed
 from crossgap.datasets.text_files import records
-from crossgap.manifest import LABEL
+from crossgap.manifest import LABEL, wrong_labelling
 
 ARRAYS = ("features", "preprojection")
 COLUMNS = ("id", "group", "rank")
@@ -57,6 +57,8 @@ class Assignment:
             raise FeatureImportError(
                 f"{text!r}: unknown column {column!r}; it may be {', '.join((*ARRAYS, *COLUMNS))} or {LABEL}<labelling>"
             )
+        if column.startswith(LABEL) and (why := wrong_labelling(column.removeprefix(LABEL))):
+            raise FeatureImportError(f"{text!r}: the labelling {column.removeprefix(LABEL)!r} {why}")
         if modality == "image" and column == "group":
             raise FeatureImportError(
                 f"{text!r}: `group` is of texts, the image that each belongs to; images have `id`"

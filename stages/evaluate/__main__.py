@@ -45,7 +45,7 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
         ),
         **cell["settings"],
         device=_device(),
-        scratch=SCRATCH / "evaluate",
+        scratch=SCRATCH.joinpath("evaluate", *names),
     )
     tables = out / "tables"
     tables.mkdir(parents=True, exist_ok=True)

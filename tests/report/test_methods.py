@@ -235,9 +235,33 @@ def test_clusters_with_and_without_corrections(parse):
         ["images and captions", "Modality centring", "95.00 +20.00"],
     ]
     heading, first, *rest = page.table("Clusters: all metrics")
-    assert heading[3:] == ["adjusted mutual information", "adjusted Rand index", "normalised mutual information", "V-measure"]
+    assert heading[3:] == [
+        "adjusted mutual information",
+        "adjusted Rand index",
+        "normalised mutual information",
+        "V-measure",
+    ]
     assert first == ["shape", "images", "native features", "15.00", "20.00", "25.00", "30.00"]
     assert len(rest) == 4 and "not tested" in page.text
+
+
+def test_what_is_not_available_stands_with_its_reason(parse):
+    rows = [("retrieval", f"oti-image/l{n}", "queries holds NaN") for n in range(7)]
+    rows.append(("gap", "linear_separability", "1 and 9 rows: give at least 2 on each side"))
+    unavailable = pd.DataFrame(rows, columns=["family", "name", "reason"])
+    page = parse(render([cell(unavailable=unavailable)]))
+    assert page.table("Not available") == [
+        ["family", "what", "because"],
+        [
+            "retrieval",
+            "oti-image/l0, oti-image/l1, oti-image/l2, oti-image/l3, oti-image/l4 and 2 more",
+            "queries holds NaN",
+        ],
+        ["gap", "linear_separability", "1 and 9 rows: give at least 2 on each side"],
+    ]
+    assert not [
+        caption for caption, _ in parse(render([cell()])).tables if caption.startswith("Not available")
+    ]
 
 
 def test_new_metrics_and_counts_have_their_columns(parse):
