@@ -18,7 +18,7 @@ DATA, RESOLVED, SCRATCH = Path("data"), Path("data/resolved"), Path("data/scratc
 
 
 def status() -> None:
-    """Say what is cached under data: each store, its size, what made it, whether it is up to date; and what is waste."""
+    """Say what is cached under data: each store, its size, what made it, its state; and what nothing names."""
     from crossgap.params import load
     from crossgap.planning import cached
     from crossgap.planning.pipeline import outdated

@@ -137,6 +137,7 @@ def _made_by(path: Path) -> str:
     words += [f"weights {made['weights_sha256'][:8]}"] if made.get("weights_sha256") else []
     if "method" in said:
         settings = ", ".join(f"{name} {value}" for name, value in said["method"].items() if name != "name")
-        words += [f"{said['method']['name']}, {settings}, {said['recipe']['steps']} steps, seed {said['recipe']['seed']}"]
+        steps, seed = said["recipe"]["steps"], said["recipe"]["seed"]
+        words += [f"{said['method']['name']}, {settings}, {steps} steps, seed {seed}"]
     words += [f"code {said[CODE][:8]}"] if said.get(CODE) else []
     return "; ".join(filter(None, words)) or str(said.get("source", "unknown"))
