@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from crossgap import losses
-from crossgap.presets.preset import NO_INVERSIONS, PAPER, Params, Preset, cells, untrained
+from crossgap.presets.preset import NO_INVERSIONS, Params, Preset, by_the_papers_recipe, cells, untrained
 
 SEEDS = (0, 1, 2)
 
@@ -56,7 +56,7 @@ def gap_experiment(words: str, base: str, dataset: str, images: Sequence[str]) -
         return untrained(params) | {
             "finetune": rows,
             "run": run | {"oti": cells((base, *rows), images)},
-            "oti": params["oti"] | PAPER,
+            "oti": by_the_papers_recipe(params["oti"]),
             "evaluate": params["evaluate"] | {"corrections": []},
         }
 
