@@ -202,7 +202,8 @@ def _downloaded(model: str, config: PretrainedCfg, cache_dir: str | None) -> Pat
 
 def _load_weights(tower: nn.Module, weights: Path) -> dict[str, tuple[int, ...]]:
     """Load a file's weights, of the same names and no others but the classifier's; the shapes that it holds."""
-    if weights.suffix in (".npz", ".npy"):
+    if weights.suffix in checkpoints.NUMPY:
+        checkpoints.check_is_one(weights)
         load_checkpoint(tower, str(weights))  # by the names of another library, which the architecture knows
         return {}
     classifiers = tower.pretrained_cfg.get("classifier") or ()

@@ -25,7 +25,6 @@ from crossgap.backbones.backbone import Backbone, BackboneError, check_finite, r
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 CONFIG = "open_clip_config.json"
-BIG_VISION = (".npz", ".npy")  # weights by the names of big_vision, which open_clip converts as it loads them
 
 
 def load_backbone(
@@ -98,7 +97,10 @@ def load_backbone(
         if folder:
             document = _document(model, cache_dir)
             shown, shown_by = preprocessing.of_folder(model, document, preprocess)
-        held = checkpoints.read(weights) if weights and weights.suffix not in BIG_VISION else {}
+        held = {}
+        if weights:
+            checkpoints.check_is_one(weights)
+            held = {} if weights.suffix in checkpoints.NUMPY else checkpoints.read(weights)
         if not tag:
             activation_from = _activation_from(model, pretrained, document, weights, held, found)
         module = _module(
@@ -202,6 +204,11 @@ def _check_tag(model: str, pretrained: str | None) -> None:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
         raise BackboneError(
             f"pretrained {pretrained!r} is neither a file nor a tag of {model} (its tags: {tags})"
+            + (
+                f"; it is a folder: give it as the model, {LOCAL_DIR_PREFIX}{pretrained}, or name the file in it"
+                if pretrained and Path(pretrained).is_dir()
+                else ""
+            )
         )
 
 
