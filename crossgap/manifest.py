@@ -84,7 +84,7 @@ def labellings(frame: pd.DataFrame) -> list[str]:
 
 
 def wrong_labelling(name: str) -> str | None:
-    """What is wrong with a labelling's name, if anything: it becomes an array's name and a part of metrics' keys."""
+    """What is wrong with the name of a labelling, if anything: arrays and metrics are named after it."""
     if "/" in name:
         return "holds a '/', which parts the keys of metrics: name it otherwise"
     if name == "group":

@@ -8,6 +8,7 @@ import yaml
 
 from crossgap.inversion.recipes import PRESETS, Recipe
 from crossgap.params import ParamsError, load
+from crossgap.params.sections import Weights
 
 OURS = Path(__file__).parents[1] / "params.yaml"
 
@@ -41,7 +42,9 @@ def good() -> dict:
         "oti": {"template": "a photo of {}", "steps": None},
         "ovi": {"preset": "paper", "snapshots": [5]},
         "evaluate": {"seed": 0},
-        "nano": yaml.safe_load(OURS.read_text())["nano"],
+        "finetune": {},
+        "pretrain": {},
+        "idealised": {},
     }
 
 
@@ -77,8 +80,6 @@ def test_the_projects_own_are_valid():
     assert params.run.backbones == ["nano", *params.finetune]
     assert params.oti.recipe.steps == 150 and params.ovi.recipe.steps == 1000
     assert params.run.oti.datasets == params.run.ovi.datasets == ["world"]
-    controls = yaml.safe_load(OURS.read_text())["datasets"]["world"]["controls"]
-    assert list(controls) == list(type(params.datasets["world"].controls).model_fields), "DVC watches them"
 
 
 def test_defaults(tmp_path):
@@ -116,12 +117,12 @@ WRONG = [
     (
         "run",
         run_of(backbones=["nanoo"], datasets=["world"]),
-        "run.backbones: 'nanoo' is not declared under backbones (declared: nano)",
+        "run.backbones: 'nanoo' is not declared under backbones, nor in the catalogue; did you mean 'nano'? (",
     ),
     (
         "run/datasets",
         ["world", "flickr"],
-        "run.datasets: 'flickr' is not declared under datasets (declared: kinds,",
+        "run.datasets: 'flickr' is not declared under datasets, nor in the catalogue; did you mean 'flickr8k'? (",
     ),
     ("run/oti/datasets", ["flickr"], "run.oti.datasets: 'flickr' is not declared under datasets"),
     (
@@ -129,7 +130,7 @@ WRONG = [
         ["photos"],
         "run.ovi.datasets: 'photos' is not in run.datasets, so nothing of it is encoded",
     ),
-    ("run/imports", ["b16"], "run.imports: 'b16' is not declared under imports (declared: b32)"),
+    ("run/imports", ["b16"], "run.imports: 'b16' is not declared under imports (known: b32)"),
     ("run/oti/datasets", ["world", "world"], "run.oti.datasets: named twice: world"),
     ("run/sweep/datasets", ["photos"], "run.sweep.datasets: 'photos' is not in run.datasets"),
     ("run/sweep/tokens", [2, 2], "run.sweep.tokens: named twice: 2"),
@@ -149,9 +150,13 @@ WRONG = [
     (
         "run/ovi/backbones",
         ["b16"],
-        "run.ovi.backbones: 'b16' is not declared under backbones (declared: nano)",
+        "run.ovi.backbones: 'b16' is not declared under backbones, nor in the catalogue (known: ",
     ),
-    ("run/datasets", [3], "run.datasets.0: Input should be a valid string (got 3)"),
+    (
+        "run/datasets",
+        [3],
+        "run.datasets.0: YAML reads a number here: put it in quotes, or name it otherwise (got 3)",
+    ),
     ("run", None, "run: give keys and values"),
     (
         "oti/steps",
@@ -336,9 +341,9 @@ def test_seeds_are_asked_of_towers_that_can_be_inverted_into(tmp_path):
         "run/seeds",
         "run/seeds/methods",
         "evaluate",
-        "nano",
-        "backbones/nano/oti",
-        "backbones/nano/ovi",
+        "finetune",
+        "pretrain",
+        "idealised",
     ],
 )
 def test_what_dvc_would_miss_later_is_missed_at_once(tmp_path, place):
@@ -368,8 +373,8 @@ def test_every_wrong_field_has_its_line(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "it needs the sections run, backbones"),
-        ("- a", "it needs the sections run, backbones"),
+        ("", "it needs sections, such as run"),
+        ("- a", "it needs sections, such as run"),
         ("a: [", "is not YAML"),
         (b"a: \xff", "is not YAML"),
     ],
@@ -388,8 +393,7 @@ def test_file_that_is_not_there(tmp_path):
 
 
 def test_inversions_of_a_backbone_that_does_not_run_are_named_together(tmp_path):
-    raw = edited("backbones/b16", backbone(model="ViT-B-16", pretrained="openai"))
-    raw["run"]["backbones"] = ["b16"]
+    raw = edited("run/backbones", ["openai-b16"])
     with pytest.raises(ParamsError) as error:
         loaded(tmp_path, raw)
     (line,) = str(error.value).splitlines()[1:]
@@ -402,9 +406,8 @@ def training(**more: object) -> dict:
 
 
 def trained(name: str = "tuned", **more: object) -> dict:
-    """Params with a training and its row in the catalogue."""
-    raw = edited(f"backbones/{name}", backbone(model=f"local-dir:data/backbones/{name}"))
-    return raw | {"finetune": {name: training(**more)}}
+    """Params with a training."""
+    return good() | {"finetune": {name: training(**more)}}
 
 
 def test_a_training_is_the_papers_but_for_what_is_given(tmp_path):
@@ -439,17 +442,38 @@ def test_what_is_wrong_of_a_training_is_one_clear_message(tmp_path, more, messag
 
 
 def test_what_a_training_makes_is_a_backbone_of_its_name(tmp_path):
+    raw = trained() | {"pretrain": {"another": {"steps": 5}}}
+    raw["backbones"]["nano"] |= {"oti": {"tokens": 3}, "ovi": {"patches": 4}}
+    found = loaded(tmp_path, raw)
+    for name in ("tuned", "another"):
+        row = found.backbones[name]
+        assert row.weights == Weights(model=f"local-dir:data/backbones/{name}")
+        assert (row.oti.tokens, row.ovi.patches) == (3, 4)
+    assert found.trained == {"tuned": "finetune", "another": "pretrain"}
+    assert found.pretrained("another") == found.nano.model_copy(update={"steps": 5})
+
+
+def test_rows_of_what_a_training_makes_are_refused(tmp_path):
+    made = backbone(model="local-dir:data/backbones/tuned")
     raw = trained()
-    made = raw["backbones"].pop("tuned")
+    raw["backbones"]["tuned"] = made
     with pytest.raises(
-        ParamsError, match=r"finetune.tuned: what it makes is the backbone 'tuned', which the cata"
+        ParamsError, match=r"backbones.tuned: finetune.tuned is this backbone; remove the row"
     ):
         loaded(tmp_path, raw)
-    raw["backbones"] |= {"tuned": made, "other": made}
+    raw["backbones"] |= {"other": raw["backbones"].pop("tuned")}
     with pytest.raises(
         ParamsError, match=r"backbones.other: .* is made by finetune.tuned; use the backbone 'tuned'"
     ):
         loaded(tmp_path, raw)
+    with pytest.raises(
+        ParamsError, match=r"finetune.openai-b32: the catalogue has a backbone 'openai-b32'; name"
+    ):
+        loaded(tmp_path, trained("openai-b32"))
+    with pytest.raises(
+        ParamsError, match=r"pretrain.tuned: finetune makes a backbone of this name; name one"
+    ):
+        loaded(tmp_path, trained() | {"pretrain": {"tuned": {}}})
     raw = trained()
     raw["backbones"]["nano"]["weights"]["precision"] = "bf16"
     with pytest.raises(ParamsError, match=r"finetune.tuned.backbone: 'nano' has precision bf16"):

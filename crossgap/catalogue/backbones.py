@@ -1,4 +1,4 @@
-"""The backbones of params.yaml: what they are, what can be inverted into them, where their weights are."""
+"""Backbones: what they are, what can be inverted into them, where their weights are."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from crossgap.backbones import towers
+from crossgap.catalogue import entries
 
 if TYPE_CHECKING:
     from crossgap.backbones import Backbone
@@ -37,9 +37,8 @@ class Facts(BaseModel):
 
 @cache
 def facts() -> dict[str, Facts]:
-    """The facts that `backbones.yaml` has, by the names that params.yaml gives the backbones."""
-    text = Path(__file__).with_name("backbones.yaml").read_text(encoding="utf-8")
-    return TypeAdapter(dict[str, Facts]).validate_python(yaml.safe_load(text))
+    """The facts that the catalogue has, by the names of its rows."""
+    return TypeAdapter(dict[str, Facts]).validate_python(entries.facts("backbones"))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`crossgap backbones`: the catalogue of params.yaml, and checks of its models."""
+"""`crossgap backbones`: the catalogue's and those of params.yaml, and checks of their models."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import typer
 
 from crossgap.cli.explained import explained
 
-app = typer.Typer(invoke_without_command=True, help="List the backbones of params.yaml, or check one.")
-Params = Annotated[Path, typer.Option(help="the catalogue")]
+app = typer.Typer(invoke_without_command=True, help="List the backbones, show a row to copy, or check one.")
+Params = Annotated[Path, typer.Option(help="rows beside the catalogue's, or in their place")]
+
+Name = Annotated[str, typer.Argument(help="of the backbone, in the catalogue or params.yaml")]
 
 
 @app.callback()
 def backbones(context: typer.Context, params: Params = Path("params.yaml")) -> None:
-    """List the backbones of params.yaml: sizes, what can be inverted into them, where their weights are."""
+    """List the backbones of the catalogue and of params.yaml: sizes, what OTI and OVI take, where weights are."""
     if context.invoked_subcommand:
         return
     from crossgap.catalogue import backbones as catalogue
@@ -60,8 +62,23 @@ def backbones(context: typer.Context, params: Params = Path("params.yaml")) -> N
 
 
 @app.command()
+def show(name: Name, params: Params = Path("params.yaml")) -> None:
+    """A backbone's row, to be copied into params.yaml."""
+    from crossgap.catalogue.backbones import facts
+    from crossgap.cli.rows import shown
+
+    with explained():
+        about = []
+        if name in facts():
+            known = facts()[name]
+            about = [known.title, f"{known.reference}; licence: {known.licence}"]
+            about += [f"from {known.source}"] if known.source else []
+        typer.echo(shown("backbones", name, params, about))
+
+
+@app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="of the backbone in params.yaml")],
+    name: Name,
     params: Params = Path("params.yaml"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps")] = "auto",
 ) -> None:
@@ -73,9 +90,11 @@ def check(
     with explained():
         rows = load(params).backbones
         if name not in rows:
-            raise CheckError(f"{params} has no backbone {name!r}; it has {', '.join(rows)}")
-        weights = rows[name].weights
-        lines = checked(name, weights.model, weights.pretrained, sha256=weights.sha256, device=device)
+            raise CheckError(
+                f"there is no backbone {name!r}, in the catalogue or {params}; there are {', '.join(rows)}"
+            )
+        weights = rows[name].weights.model_dump(exclude={"precision"})
+        lines = checked(name, **weights, device=device)
         for line in lines:
             typer.echo(line)
 

@@ -105,7 +105,8 @@ def evaluate(
         ValueError: an unknown correction.
         StoreError: a store is damaged.
     """
-    work = Work(cell, Parts(scratch), device=device)
+    parts = Parts(scratch)
+    work = Work(cell, parts, device=device)
     work.reasons.add(("inversion", name, why) for name, why in cell.left_out.items())
     work.reasons.add(incomplete(cell))
     rivals = Rivals(work, corrections)
@@ -124,7 +125,7 @@ def evaluate(
     scores = transforming.over_scales(work, seed, resamples)
     metrics |= transforming.metrics(scores) | measures.ceiling(work) | measures.counts(cell)
     queries = pd.concat(retrieved.values(), ignore_index=True) if retrieved else pd.DataFrame()
-    return Evaluation(
+    found = Evaluation(
         metrics={name: round(value, DIGITS) for name, value in metrics.items() if not np.isnan(value)},
         queries=queries.reindex(columns=["task", "relevance", "query", *PER_QUERY, "relevant"]),
         predictions=_predictions(classes),
@@ -142,6 +143,8 @@ def evaluate(
         unavailable=work.reasons.table(),
         set_aside=measures.set_aside(cell),
     )
+    parts.say_used()
+    return found
 
 
 def _retrieval(retrieved: Tables) -> dict[str, float]:

@@ -25,6 +25,7 @@ from crossgap.evaluation.reasons import Reasons
 
 FORMAT = 1
 Part = TypeVar("Part", pd.DataFrame, dict[str, float])
+USED = "used.json"  # in the folder: the files that the last evaluation took, by name; others may go
 _DIGEST = 32
 _WORDS = ("object", "str")
 
@@ -34,6 +35,7 @@ class Parts:
 
     def __init__(self, folder: str | Path | None = None) -> None:
         self.folder = None if folder is None else Path(folder)
+        self.used: set[str] = set()
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             temporary.remove_leftovers(self.folder)
@@ -59,6 +61,7 @@ class Parts:
         if self.folder is not None:
             key = fingerprint.of_json([FORMAT, family, name, dict(depends())])
             path = self.folder / f"{_plain(f'{family}-{name}')}-{key}.part"
+            self.used.add(path.name)
             if path.exists():
                 try:
                     found, rows = _unpacked(path.read_bytes())
@@ -74,6 +77,11 @@ class Parts:
             _write(path, _packed(found, own))
         reasons.add(own.rows)
         return found
+
+    def say_used(self) -> None:
+        """Write which parts this evaluation took, now that it is done: `crossgap clean` removes the others."""
+        if self.folder is not None:
+            _write(self.folder / USED, json.dumps(sorted(self.used), indent=1).encode())
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""`params.yaml` as a whole: read, validated, and explained when it is wrong.
+"""`params.yaml` as a whole: read, joined with the catalogue, validated, and explained when it is wrong.
 
 Only stages and commands read it; the rest of crossgap is given plain values.
 """
@@ -7,23 +7,39 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from crossgap.backbones import towers
+from crossgap.catalogue import entries
 from crossgap.datasets import Declaration
 from crossgap.params.base import Name, Strict
 from crossgap.params.explain import explain
+from crossgap.params.moved import TRAININGS, moved
+from crossgap.params.names import collisions
+from crossgap.params.reading import ParamsError, parsed, refused, text_of
 from crossgap.params.run import Run
-from crossgap.params.sections import Backbone, Evaluate, Import, Machine, Oti, Ovi
+from crossgap.params.sections import (
+    Backbone,
+    Evaluate,
+    Import,
+    Machine,
+    Oti,
+    Ovi,
+    PatchCount,
+    TokenCount,
+    Weights,
+)
 from crossgap.training.finetune_recipe import Finetune
 from crossgap.training.idealised_recipe import Idealised
 from crossgap.training.recipe import Recipe
 
-TRAINED = "local-dir:data/backbones/{}"  # the model of a backbone that the section `finetune` makes
+__all__ = ["TRAINED", "Import", "Params", "ParamsError", "load"]
+
+TRAINED = "local-dir:data/backbones/{}"  # the model of a backbone that a training makes
 _KEPT = {
     "imports": "features computed elsewhere",
     "training": "trainings",
@@ -31,39 +47,77 @@ _KEPT = {
 }
 
 
-class ParamsError(ValueError):
-    """`params.yaml` can't be used; the message lists every field that is wrong."""
-
-
 class Params(Strict):
+    """The sections of params.yaml.
+
+    Attributes:
+        backbones: rows by name: the catalogue's, those of params.yaml in the place of any of the same name, and what
+            the trainings make.
+        datasets: the catalogue's, and those of params.yaml in the place of any of the same name.
+    """
+
     run: Run
-    backbones: dict[Name, Backbone]
-    datasets: dict[Name, Declaration]
     imports: dict[Name, Import] = Field({})
-    finetune: dict[Name, Finetune] = Field({})
-    idealised: dict[Name, Idealised] = Field({})
-    pretrain: dict[Name, dict[str, Any]] = Field({}, description="fields of `nano` that differ")
+    finetune: dict[Name, Finetune]
+    pretrain: dict[Name, dict[str, Any]] = Field(
+        description="fields of the embedded backbone's recipe that differ"
+    )
+    idealised: dict[Name, Idealised]
     oti: Oti
     ovi: Ovi
     evaluate: Evaluate
     machine: Machine = Machine()
-    nano: Recipe
+    backbones: dict[Name, Backbone]
+    datasets: dict[Name, Declaration]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _joined(cls, raw: Any) -> Any:
+        """With the catalogue's rows; a section that is no mapping stays, to be refused."""
+        if not isinstance(raw, dict):
+            return raw
+        own = {section: raw.get(section, {}) for section in ("backbones", "datasets")}
+        return raw | {
+            section: entries.rows(section) | rows for section, rows in own.items() if isinstance(rows, dict)
+        }
 
     @model_validator(mode="after")
     def _declared(self) -> Params:
-        wrong = [*self._undeclared(), *self._not_run(), *self._refused(), *self._trainings()]
+        self.backbones.update(self._made())
+        wrong = [
+            *self._undeclared(), *self._not_run(), *self._refused(), *self._trainings(), *collisions(self.run)
+        ]  # fmt: skip
         if wrong:
             raise ValueError("\n  ".join(wrong))
         return self
 
+    def _made(self) -> dict[str, Backbone]:
+        """The rows of what trainings make: inverted into as what they start from is."""
+        bases = {name: training.backbone for name, training in self.finetune.items()}
+        bases |= dict.fromkeys(self.pretrain, "nano")
+        rows = {}
+        for name, base in bases.items():
+            counts = self.backbones.get(base)
+            rows[name] = Backbone(
+                weights=Weights(model=TRAINED.format(name)),
+                oti=counts.oti if counts else TokenCount(),
+                ovi=counts.ovi if counts else PatchCount(),
+            )
+        return rows
+
+    @property
+    def nano(self) -> Recipe:
+        """The recipe of the embedded backbone."""
+        return Recipe.model_validate(entries.nano())
+
     @property
     def trained(self) -> dict[str, str]:
         """The backbones that trainings make, and the section that has their recipe."""
-        return dict.fromkeys(self.finetune, "finetune") | dict.fromkeys(self.pretrain, "pretrain")
+        return {name: section for section in TRAININGS for name in getattr(self, section)}
 
     def pretrained(self, name: str) -> Recipe:
-        """The recipe of a row of `pretrain`: that of `nano`, but for the fields that the row names."""
-        return Recipe.model_validate({**self.nano.model_dump(), **self.pretrain[name]})
+        """The recipe of a row of `pretrain`: the embedded backbone's, but for the fields that the row names."""
+        return Recipe.model_validate({**entries.nano(), **self.pretrain[name]})
 
     def _undeclared(self) -> Iterator[str]:
         run = self.run
@@ -81,8 +135,12 @@ class Params(Strict):
             declared = getattr(self, section)
             for name in names:
                 if name not in declared:
+                    beside = "" if section == "imports" else ", nor in the catalogue"
+                    close = "".join(
+                        f"; did you mean {like!r}?" for like in get_close_matches(name, declared, 1)
+                    )
                     known = ", ".join(sorted(declared)) or "none"
-                    yield f"{field}: {name!r} is not declared under {section} (declared: {known})"
+                    yield f"{field}: {name!r} is not declared under {section}{beside}{close} (known: {known})"
         for name, of in _KEPT.items():
             if name in self.backbones:
                 yield f"backbones: {name!r} is kept for {of}; name it otherwise"
@@ -121,16 +179,13 @@ class Params(Strict):
         yield from towers.refusals(models, asked)
 
     def _trainings(self) -> Iterator[str]:
-        """What is trained is a backbone of the catalogue by its own name, and no other is made of it."""
+        """What is trained is a backbone of its own name, and no other is made of it."""
         for name, section in self.trained.items():
-            model = TRAINED.format(name)
-            row = self.backbones.get(name)
-            if row is None or row.weights.model != model or row.weights.sha256 is not None:
-                yield (
-                    f"{section}.{name}: what it makes is the backbone {name!r}, which the catalogue must have: "
-                    f"backbones.{name}: {{weights: {{model: '{model}'}}, oti: {{tokens: 1}}, ovi: {{patches: 1}}}}, "
-                    "without sha256"
-                )
+            if name in entries.rows("backbones"):
+                yield f"{section}.{name}: the catalogue has a backbone {name!r}; name what is trained otherwise"
+        for name in self.pretrain:
+            if name in self.finetune:
+                yield f"pretrain.{name}: finetune makes a backbone of this name; name one of them otherwise"
         for name, training in self.finetune.items():
             if maker := self.trained.get(training.backbone):
                 yield (
@@ -169,21 +224,20 @@ class Params(Strict):
 
 
 def load(path: str | Path = "params.yaml") -> Params:
-    """Read and validate `params.yaml`.
+    """Read params.yaml as DVC does, join it with the catalogue and validate it.
 
     Raises:
         ParamsError: naming the file and, a line each, every wrong field, its value and what it should be.
     """
-    try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ParamsError(f"{path} not found: run from the project's root") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} is not YAML: {error}") from None
-    if not isinstance(raw, dict):
-        raise ParamsError(f"{path} can't be used: it needs the sections {', '.join(Params.model_fields)}")
+    return load_text(text_of(path), path)
+
+
+def load_text(text: str, path: str | Path) -> Params:
+    """As `load`, of the text of a params.yaml; the path is for messages."""
+    raw = parsed(text, path)
+    if lines := moved(raw):
+        raise refused(path, lines)
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        lines = [explain(problem) for problem in error.errors()]
-        raise ParamsError("\n  ".join([f"{path} can't be used:", *lines])) from None
+        raise refused(path, [explain(problem) for problem in error.errors()]) from None

@@ -14,6 +14,14 @@ _REMEDIES = {
     "union_tag_not_found": f"no layout; give one of {', '.join(LAYOUTS)}",
     "union_tag_invalid": f"unknown layout; give one of {', '.join(LAYOUTS)}",
 }
+_READ_AS = {
+    "bool": "a truth value",
+    "int": "a number",
+    "float": "a number",
+    "date": "a date",
+    "datetime": "a date",
+    "TimeStamp": "a date",
+}
 _PATTERNS = {
     NAME: "a name is made of letters, digits, - and _ and starts with a letter or digit",
     DEVICE: "give auto, cpu, mps, cuda or cuda:N",
@@ -32,6 +40,8 @@ def explain(problem: dict) -> str:
     if kind == "string_pattern_mismatch":
         message = _PATTERNS.get(problem["ctx"]["pattern"], message)
     message = _REMEDIES.get(kind, message)
+    if kind == "string_type" and (read := _READ_AS.get(type(value).__name__)):
+        message = f"YAML reads {read} here: put it in quotes, or name it otherwise"
     if kind.startswith("union_tag") and isinstance(value, dict):
         value = value.get("layout")
     said = kind == "value_error" and repr(value) in message

@@ -14,12 +14,6 @@ NO_INVERSIONS = {
     "sweep": {**NONE, "tokens": []},
     "seeds": {**NONE, "methods": [], "seeds": []},
 }
-# Cross the Gap, section 4: what users may have set beside the preset gives way, and queries alone are inverted
-PAPER = {
-    **dict.fromkeys(("steps", "lr", "weight_decay", "patience", "tolerance")),
-    "preset": "paper",
-    "gallery": False,
-}
 
 
 class Preset(NamedTuple):
@@ -28,7 +22,7 @@ class Preset(NamedTuple):
     Attributes:
         words: what it is, in a line.
         change: params → params of the study.
-        backbones, datasets: rows that params must have.
+        backbones, datasets: rows of the catalogue that it is about.
     """
 
     words: str
@@ -36,20 +30,19 @@ class Preset(NamedTuple):
     backbones: Sequence[str]
     datasets: Sequence[str]
 
-    def lacking(self, params: Params) -> str:
-        """The rows that params lack, by section; "" where there are none."""
-        lacking = {
-            section: [name for name in getattr(self, section) if name not in params[section]]
-            for section in ("backbones", "datasets")
-        }
-        return "; ".join(f"{section}: {', '.join(names)}" for section, names in lacking.items() if names)
-
 
 def untrained(params: Params) -> Params:
-    """Params without trainings and the backbones that these make."""
-    made = {*params.get("finetune", {}), *params.get("pretrain", {})}
-    catalogue = {name: row for name, row in params["backbones"].items() if name not in made}
-    return params | {"backbones": catalogue, "finetune": {}, "pretrain": {}, "idealised": {}}
+    """Params without trainings."""
+    return params | {"finetune": {}, "pretrain": {}, "idealised": {}}
+
+
+def by_the_papers_recipe(inversion: Params) -> Params:
+    """A section `oti` or `ovi` with the recipe of Cross the Gap, section 4.
+
+    What is set beside the preset gives way, and queries alone are inverted.
+    """
+    set_beside = {"steps", "lr", "weight_decay", "patience", "tolerance"} & set(inversion)
+    return inversion | dict.fromkeys(sorted(set_beside)) | {"preset": "paper", "gallery": False}
 
 
 def cells(backbones: Sequence[str], datasets: Sequence[str]) -> dict[str, list[str]]:

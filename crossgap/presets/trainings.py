@@ -6,18 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from crossgap import losses
-from crossgap.params import TRAINED
-from crossgap.presets.preset import NO_INVERSIONS, PAPER, Params, Preset, cells, untrained
+from crossgap.presets.preset import NO_INVERSIONS, Params, Preset, by_the_papers_recipe, cells, untrained
 
 SEEDS = (0, 1, 2)
-
-
-def _finetuned(params: Params, base: str, rows: dict[str, Params]) -> Params:
-    """Params with these rows of `finetune` alone, and with the backbones that they make."""
-    alone = untrained(params)
-    settings = {name: params["backbones"][base][name] for name in ("oti", "ovi")}
-    made = {name: {"weights": {"model": TRAINED.format(name)}, **settings} for name in rows}
-    return alone | {"backbones": alone["backbones"] | made, "finetune": rows}
 
 
 def contrastive_gap(
@@ -43,7 +34,8 @@ def contrastive_gap(
             for width in widths
             for seed in SEEDS
         }
-        return _finetuned(params, base, rows) | {
+        return untrained(params) | {
+            "finetune": rows,
             "run": {**cells((base, *rows), (dataset, *others)), **NO_INVERSIONS, "imports": []},
             "evaluate": params["evaluate"] | {"corrections": []},
         }
@@ -61,9 +53,10 @@ def gap_experiment(words: str, base: str, dataset: str, images: Sequence[str]) -
             f"{base}-no-gap": {**recipe, "temperature": 1},
         }
         run = {**cells((base, *rows), (dataset, *images)), **NO_INVERSIONS, "imports": []}
-        return _finetuned(params, base, rows) | {
+        return untrained(params) | {
+            "finetune": rows,
             "run": run | {"oti": cells((base, *rows), images)},
-            "oti": params["oti"] | PAPER,
+            "oti": by_the_papers_recipe(params["oti"]),
             "evaluate": params["evaluate"] | {"corrections": []},
         }
 
@@ -75,11 +68,8 @@ def _intra_modal(params: Params) -> Params:
     name = "nano-slip"
     # views that keep what the captions speak of: no mirroring, no change of hue, no grey
     augment = {"crop": 0.5, "flip": 0.0, "hue": 0.0, "grey": 0.0}
-    row = {**params["backbones"]["nano"], "weights": {"model": TRAINED.format(name)}}
-    alone = untrained(params)
     both = cells(("nano", name), ("world",))
-    return alone | {
-        "backbones": alone["backbones"] | {name: row},
+    return untrained(params) | {
         "pretrain": {name: {"intra_modal": {"weight": 1.0, "images": 64, "augment": augment}}},
         "run": {**both, **NO_INVERSIONS, "oti": both, "imports": []},
     }
@@ -140,13 +130,13 @@ TRAININGS = {
         ("cub", "sop", "roxford5k", "rparis6k", "cars"),
     ),
     "idealised-world": Preset(
-        "two encoders of the same images over widths, batch sizes, temperatures, 2 seeds: dvc repro idealised@world",
+        "two encoders of the same images over widths, batch sizes, temperatures, 2 seeds: `dvc repro -R stages/idealised`",
         _idealised_world,
         (),
         ("world",),
     ),
     "idealised-coco": Preset(
-        "It's Not a Modality Gap, section 4, at the paper's size: dvc repro idealised@coco-2017",
+        "It's Not a Modality Gap, section 4, at the paper's size: `dvc repro -R stages/idealised`",
         _idealised_coco,
         ("openai-b32",),
         ("coco-2017",),

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from crossgap.catalogue import entries
+from crossgap.catalogue.datasets import known, names, plain
 from crossgap.report.boards import titles
 from crossgap.report.cell import Cell
 from crossgap.report.tables import absent, group, in_order, percent, title, words
@@ -25,46 +27,6 @@ _WITHOUT_MEANING = {
     "clip",
     "openclip",
 }  # in a model's name; a wrong activation is refused elsewhere
-_ALIASES = {
-    "cub200": "cub",
-    "cub2002011": "cub",
-    "stanfordonlineproducts": "sop",
-    "oxford5k": "roxford",
-    "roxford5k": "roxford",
-    "revisitedoxford": "roxford",
-    "paris6k": "rparis",
-    "rparis6k": "rparis",
-    "revisitedparis": "rparis",
-    "stanfordcars": "cars",
-    "oxfordpets": "pets",
-    "oxfordpet": "pets",
-    "oxfordiiitpet": "pets",
-    "oxfordiiitpets": "pets",
-    "flowers102": "flowers",
-    "oxfordflowers": "flowers",
-    "oxfordflowers102": "flowers",
-    "fgvcaircraft": "aircraft",
-    "describabletextures": "dtd",
-    "describabletexturesdataset": "dtd",
-    "food": "food101",
-    "sun": "sun397",
-    "caltech": "caltech101",
-    "ucf": "ucf101",
-    "imagenet1k": "imagenet",
-    "ilsvrc2012": "imagenet",
-}
-_SPLITS = {  # query and gallery of published retrieval (Cross the Gap, section 5)
-    "cub": ("all", "all"),
-    "sop": ("test", "test"),
-    **dict.fromkeys(
-        (
-            "cars", "pets", "flowers", "aircraft", "dtd", "eurosat", "food101", "sun397", "caltech101", "ucf101",
-            "imagenet",
-        ),
-        ("test", "train"),
-    ),
-}  # fmt: skip
-_OWN = ("roxford", "rparis")
 
 
 class Row(NamedTuple):
@@ -86,9 +48,8 @@ def model_key(name: str) -> frozenset[str]:
 
 
 def dataset_key(name: str) -> str:
-    """A dataset, however it is written: `oxford_flowers` is `Flowers`."""
-    plain = re.sub(r"[^a-z0-9]", "", name.lower())
-    return _ALIASES.get(plain, plain)
+    """A dataset, however it is written: `oxford_flowers` is `Flowers`; the catalogue's name, where it has one."""
+    return names().get(plain(name), plain(name))
 
 
 def beside(cell: Cell, published: DataFrame) -> list[Row]:
@@ -122,8 +83,8 @@ def _model(cell: Cell) -> str:
 
 
 def _rows(cell: Cell, figure: Mapping[str, Any], dataset: str) -> Iterable[Row]:
-    family, plain = _TASKS[figure["task"]]
-    task = figure["method"] if "-" in figure["method"] else f"{plain}+{figure['method']}"
+    family, uncorrected = _TASKS[figure["task"]]
+    task = figure["method"] if "-" in figure["method"] else f"{uncorrected}+{figure['method']}"
     values, metric = group(cell.metrics, family), figure["metric"]
     relevances = in_order(of for at, of, name in values if (at, name) == (task, metric))
     for relevance in _judged_by(task, relevances):
@@ -154,13 +115,14 @@ def _judged_by(task: str, relevances: Sequence[str]) -> Sequence[str]:
 
 def _protocol(cell: Cell, family: str, dataset: str) -> str:
     """Whether the splits are those published, and which they are where not."""
-    names = ("query", "gallery") if family == "retrieval" else ("query",)
-    if dataset in _OWN:
-        return "published: the dataset's own queries and gallery"
-    if dataset not in _SPLITS:
+    fields = ("query", "gallery") if family == "retrieval" else ("query",)
+    if dataset not in known() or known()[dataset].protocol is None:
         return "published splits not known here"
-    pairs = dict(zip(names, _SPLITS[dataset], strict=False))
-    here = {name: getattr(cell, name) for name in names}
+    row = entries.rows("datasets")[dataset]
+    if row.get("controls", {}).get("protocol") == "revisited":
+        return "published: the dataset's own queries and gallery"
+    pairs = {field: row["retrieval"][field] for field in fields}
+    here = {field: getattr(cell, field) for field in fields}
     if None in here.values():
         return f"published: {_said(pairs)}; here: not recorded"
     return "same splits" if here == pairs else f"published: {_said(pairs)}; here: {_said(here)}"

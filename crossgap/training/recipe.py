@@ -1,4 +1,4 @@
-"""The recipe of the embedded backbone: the section `nano` of params.yaml."""
+"""The recipe of the embedded backbone, and of another like it: a row of the section `pretrain` of params.yaml."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class IntraModal(BaseModel):
 
 
 class Recipe(BaseModel):
-    """The section `nano` of params.yaml; every number of the training but what is standard in CLIP."""
+    """Every number of the training but what is standard in CLIP."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 

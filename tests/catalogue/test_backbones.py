@@ -19,14 +19,15 @@ from typer.testing import CliRunner
 
 from crossgap import load_backbone, manifest, open_store
 from crossgap.backbones import BackboneError, image_only, loading, towers
-from crossgap.catalogue import backbone_check
+from crossgap.catalogue import backbone_check, entries
 from crossgap.catalogue import backbones as catalogue
 from crossgap.cli.backbones import app
 from crossgap.corrections.isoclip import PUBLISHED
 from crossgap.encode import encode
+from crossgap.params.sections import Backbone
 
 ROOT = Path(__file__).parents[2]
-ROWS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["backbones"]
+ROWS = entries.rows("backbones")
 NANO = ROOT / "data" / "backbones" / "nano"
 
 
@@ -54,8 +55,9 @@ def test_every_row_names_a_model_and_a_tag_that_the_libraries_have(name) -> None
     assert towers.modalities(model) == (("image",) if model.startswith("timm:") else ("image", "text"))
 
 
-@pytest.mark.parametrize("name", [name for name in ROWS if not name.startswith("nano-")])
-def test_every_row_has_its_facts(name) -> None:
+@pytest.mark.parametrize("name", ROWS)
+def test_every_row_is_valid_and_has_its_facts(name) -> None:
+    Backbone.model_validate(ROWS[name])
     known = catalogue.facts()[name]
     assert (
         known.title
@@ -213,14 +215,10 @@ def test_a_file_that_is_not_the_one_the_hub_states_is_an_error(tmp_path) -> None
 
 
 def params(folder: Path, **rows: dict) -> str:
-    """The project's params.yaml with some backbones beside its own."""
+    """The project's params.yaml with some backbones of one's own."""
     held = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    kept = {name: row for name, row in held["backbones"].items() if name.startswith("nano")}
-    given = {
-        name: {"weights": weights, "oti": {"tokens": 1}, "ovi": {"patches": 4}}
-        for name, weights in rows.items()
-    }
-    (folder / "params.yaml").write_text(yaml.safe_dump({**held, "backbones": kept | given}))
+    given = {name: {"weights": weights, "ovi": {"patches": 4}} for name, weights in rows.items()}
+    (folder / "params.yaml").write_text(yaml.safe_dump({**held, "backbones": given}))
     return str(folder / "params.yaml")
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torchvision
 import yaml
 from PIL import Image
+from pydantic import TypeAdapter
 from typer.testing import CliRunner
 
-from crossgap.catalogue.datasets import facts_of, how_to_get, known
+from crossgap.catalogue import entries
+from crossgap.catalogue.datasets import facts_of, how_to_get, known, names, plain
 from crossgap.catalogue.datasets.comparing import compare
 from crossgap.catalogue.datasets.fetching import fetch
 from crossgap.cli import app
-from crossgap.datasets import DatasetError, ImageFolder
+from crossgap.datasets import DatasetError, Declaration, ImageFolder
 from crossgap.params import load
+from crossgap.presets.tables import FIFTEEN
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 DECLARED = load(PARAMS).datasets
@@ -61,16 +65,43 @@ def params(tmp_path) -> Path:
     return file
 
 
-def test_every_published_set_of_params_has_its_facts_and_the_reverse() -> None:
-    assert set(known()) == set(DECLARED) - {"world"}
+@pytest.mark.parametrize("name", entries.rows("datasets"))
+def test_every_row_is_valid(name) -> None:
+    found = TypeAdapter(Declaration).validate_python(entries.rows("datasets")[name])
+    for split in getattr(found, "sizes", {}):
+        assert split in found.splits_read
+
+
+def test_every_entry_stands_in_one_file_and_goes_by_names_of_its_own() -> None:
+    files = [yaml.safe_load(file.read_text()) for file in (entries.FOLDER / "datasets").glob("*.yaml")]
+    assert sorted(name for file in files for name in file) == sorted(known())
+    for name, facts in known().items():
+        published = entries.rows("datasets")[name].get("controls", {}).get("published")
+        for called in (name, facts.title, *facts.also, published or name):
+            assert names()[plain(called)] == name
+
+
+def test_published_tables_name_datasets_of_the_catalogue() -> None:
+    table = pd.read_csv(PARAMS.parent / "data" / "reference" / "published.csv")
+    named = {plain(name) for name in table["dataset"] if not name.startswith("average")}
+    assert named <= set(names())
+
+
+def test_what_is_published_of_retrieval_is_by_the_rows_own_splits() -> None:
+    published = {name for name, facts in known().items() if facts.protocol}
+    assert published == {*FIFTEEN}
+    for name in published - {"roxford5k", "rparis6k", "cub", "sop"}:
+        assert (DECLARED[name].retrieval.query, DECLARED[name].retrieval.gallery) == ("test", "train")
+    assert all(DECLARED[name].controls.protocol == "revisited" for name in ("roxford5k", "rparis6k"))
 
 
 @pytest.mark.parametrize("name", sorted(known()))
 def test_facts_say_where_a_set_comes_from_and_what_lies_under_its_root(name) -> None:
     facts = facts_of(name)
-    assert re.fullmatch(r"https?://\S+", facts.url)
     assert facts.title and facts.reference and facts.licence
-    assert len(facts.tree.strip().splitlines()) >= 1
+    if name != "world":
+        assert re.fullmatch(r"https?://\S+", facts.url)
+        assert len(facts.tree.strip().splitlines()) >= 1
     for made_by in facts.torchvision:
         assert hasattr(torchvision.datasets, made_by)
     assert facts.tree.rstrip() in how_to_get(name)

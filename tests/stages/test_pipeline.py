@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from crossgap import open_store
+from crossgap import closure, open_store
 
 EVALUATED = {"evaluate@nano-world", "report"}
 SWEEP, SEED = "sweep@nano-world-2", "seeds@nano-world-oti-1"
@@ -76,6 +76,21 @@ def test_first_run_makes_everything(project):
     queries = pd.read_parquet(project / "data/metrics/nano/world/tables/queries.parquet")
     of_task = queries[(queries["task"] == "oti-image") & (queries["relevance"] == "colour")]
     assert found["retrieval/oti-image/colour/mAP"] == pytest.approx(of_task["ap"].mean(), abs=1e-6)
+
+
+def test_no_stage_loads_a_module_that_its_closure_lacks(project, monkeypatch):
+    """Of what the first run loaded; carriers import carriers alone, which another test sees to."""
+    monkeypatch.chdir(project.folder)
+    held = project.loaded()
+    kinds = {"prepare", "encode", "oti", "ovi", "sweep", "seeds", "evaluate"}
+    scripts = {f"stages.{kind}.__main__" for kind in kinds} | {"stages.weights", "stages.report", "stages.resolve"}
+    assert {one["ran"] for one in held} == scripts
+    for one in held:
+        if one["ran"] != "stages.resolve":
+            picked = () if one["ran"] == "stages.prepare.__main__" else None  # the embedded set has no reader
+            packages = {"stages", *(f"stages.{kind}" for kind in kinds)}  # without a file, so nothing to change
+            lacking = set(one["loaded"]) - closure.closure(one["ran"], chosen=picked) - packages
+            assert lacking <= set(closure.CARRIERS), one["ran"]
 
 
 def test_second_run_does_nothing(project):

@@ -1,13 +1,13 @@
-"""Facts of published datasets, by the names they have in params.yaml: what no stage depends on."""
+"""Facts of published datasets, by the names of their rows: where they are had, and what they are called elsewhere."""
 
 from __future__ import annotations
 
+import re
 from functools import cache
-from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
+from crossgap.catalogue import entries
 from crossgap.datasets import DatasetError
 
 
@@ -17,7 +17,9 @@ class Facts(BaseModel):
     Attributes:
         reference: the paper.
         licence: as its page says.
+        also: other names that it goes by.
         url: its page.
+        protocol: who publishes retrieval with the row's queries and gallery.
         get: how it is had, beyond what the page says.
         tree: what lies under `root`.
         torchvision: class, and arguments beside `root` and `download`, that fetch it.
@@ -28,11 +30,13 @@ class Facts(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     title: str
+    also: list[str] = []
     reference: str
     licence: str
-    url: str
+    url: str | None = None
+    protocol: str | None = None
     get: str | None = None
-    tree: str
+    tree: str = ""
     torchvision: dict[str, dict[str, str]] = {}
     huggingface: str | None = None
     folder: str | None = None
@@ -41,10 +45,23 @@ class Facts(BaseModel):
 @cache
 def known() -> dict[str, Facts]:
     """Every dataset that there are facts of, by name."""
-    found = {}
-    for file in sorted(Path(__file__).parent.glob("*.yaml")):
-        found |= yaml.safe_load(file.read_text(encoding="utf-8"))
-    return {name: Facts(**facts) for name, facts in found.items()}
+    return {name: Facts(**facts) for name, facts in entries.facts("datasets").items()}
+
+
+def plain(name: str) -> str:
+    """Letters and digits of a name: `oxford_flowers` and `Oxford Flowers` are the same."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+@cache
+def names() -> dict[str, str]:
+    """Plain names that datasets go by: of the row, its title, in published tables, and others; → the row's name."""
+    rows = entries.rows("datasets")
+    return {
+        plain(name): of
+        for of, facts in known().items()
+        for name in (of, facts.title, *facts.also, rows[of].get("controls", {}).get("published") or of)
+    }
 
 
 def facts_of(name: str) -> Facts:
@@ -61,7 +78,8 @@ def facts_of(name: str) -> Facts:
 def how_to_get(name: str) -> str:
     """What to do to have the dataset, and what should lie there then."""
     facts = facts_of(name)
-    lines = [f"{facts.title}: {facts.url}"]
+    lines = [f"{facts.title}: {facts.url}" if facts.url else facts.title]
     lines += [facts.get] if facts.get else []
     lines += [f"`crossgap datasets get {name}` fetches it"] if facts.torchvision or facts.huggingface else []
-    return "\n".join([*lines, "Under `root` there should be:", facts.tree.rstrip()])
+    lines += ["Under `root` there should be:", facts.tree.rstrip()] if facts.tree else []
+    return "\n".join(lines)

@@ -10,9 +10,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from crossgap.datasets import templates as known_templates
 from crossgap.errors import DatasetError as DatasetError
-from crossgap.transformations import SIMAT
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # no dots: DVC takes them for levels of params.yaml
+SIMAT = "simat"  # `transformations.SIMAT`, whose module costs pandas
 Split = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 _VOCABULARIES = ("imagenet", "world", "none")
 

@@ -1,0 +1,40 @@
+"""Cells whose names DVC can't tell apart: it joins the values of a matrix with «-»."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import product
+
+from crossgap.params.run import Run
+
+
+def collisions(run: Run) -> Iterator[str]:
+    """A line for every two cells of one stage that DVC would give one name, of which it keeps one."""
+    fields = defaultdict(list)
+    for field, values in _matrices(run):
+        called: dict[str, tuple] = {}
+        for cell in product(*values):
+            name = "-".join(map(str, cell))
+            if (other := called.setdefault(name, cell)) != cell:
+                fields[name, other, cell].append(field)
+    for (name, one, other), places in fields.items():
+        yield (
+            f"{', '.join(places)}: DVC calls both {_said(one)} and {_said(other)} «{name}» and keeps one of them; "
+            "rename a backbone or a dataset of theirs"
+        )
+
+
+def _matrices(run: Run) -> list[tuple[str, tuple[list, ...]]]:
+    sweep, seeds = run.sweep, run.seeds
+    return [
+        ("run", (run.backbones, run.datasets)),
+        ("run.oti", (run.oti.backbones, run.oti.datasets)),
+        ("run.ovi", (run.ovi.backbones, run.ovi.datasets)),
+        ("run.sweep", (sweep.backbones, sweep.datasets, sweep.tokens)),
+        ("run.seeds", (seeds.backbones, seeds.datasets, seeds.methods, seeds.seeds)),
+    ]
+
+
+def _said(cell: tuple) -> str:
+    return " × ".join(map(str, cell))
