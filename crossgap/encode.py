@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap import closure, fingerprint, shards, store
+from crossgap.batches import filled, rows_at_once
 from crossgap.datasets.images import crop, decode, read_bytes
 from crossgap.manifest import BOX, content, corners
 
@@ -53,7 +54,8 @@ def encode(
         code: a name of what encodes, as of `closure.digest`: shards of other code aren't taken up, and the store says
             it; that of this module and of loading backbones, if not given.
         judgements, transformations: validated; the store takes them along.
-        batch_size, workers, shard_size: scheduling; they change nothing beyond rounding.
+        batch_size: items encoded at once; fewer on a CPU (`batches.rows_at_once`). Changes nothing beyond rounding.
+        workers, shard_size: scheduling; like the items already in `scratch`, they change no bit on one machine.
 
     Raises:
         ChangedItemError: an image changed since the manifest was made.
@@ -61,6 +63,7 @@ def encode(
     """
     code = code or closure.digest("crossgap.encode", "crossgap.backbones.loading")
     manifest = manifest.assign(content=content(manifest))
+    batch_size = rows_at_once(batch_size, backbone.device)
     work = {
         "image": lambda items: _images(backbone, items, Path(root), batch_size, workers),
         "text": lambda items: _texts(backbone, items, batch_size),
@@ -109,9 +112,12 @@ def _columns(items: pd.DataFrame) -> dict[str, np.ndarray]:
     }
 
 
-def _arrays(parts: list[Encoded]) -> dict[str, np.ndarray]:
+def _arrays(parts: list[Encoded], count: int) -> dict[str, np.ndarray]:
+    """The first `count` rows of whole batches: what comes after them only filled the last one up."""
     names = [name for name in ("features", "preprojection") if getattr(parts[0], name) is not None]
-    return {name: np.concatenate([getattr(part, name).cpu().numpy() for part in parts]) for name in names}
+    return {
+        name: np.concatenate([getattr(part, name).cpu().numpy() for part in parts])[:count] for name in names
+    }
 
 
 def _texts(backbone: Backbone, items: pd.DataFrame, batch_size: int) -> shards.Work:
@@ -121,10 +127,10 @@ def _texts(backbone: Backbone, items: pd.DataFrame, batch_size: int) -> shards.W
             for start in range(0, len(cut), batch_size):
                 texts = items["text"].iloc[cut[start : start + batch_size]].tolist()
                 ids, cut_short = backbone.tokenize(texts)
-                parts.append(backbone.encode_texts(ids))
+                parts.append(backbone.encode_texts(filled(ids, batch_size)))
                 truncated.append(cut_short.numpy())
                 advance(len(texts))
-            yield {**_arrays(parts), "truncated": np.concatenate(truncated)}
+            yield {**_arrays(parts, len(cut)), "truncated": np.concatenate(truncated)}
 
     return work
 
@@ -148,9 +154,9 @@ def _images(
         for cut in cuts:
             parts = []
             for start in range(0, len(cut), batch_size):
-                parts.append(backbone.encode_images(next(loader)))
+                parts.append(backbone.encode_images(filled(next(loader), batch_size)))
                 advance(len(cut[start : start + batch_size]))
-            yield _arrays(parts)
+            yield _arrays(parts, len(cut))
 
     return work
 
