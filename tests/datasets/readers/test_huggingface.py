@@ -257,3 +257,21 @@ def test_texts_of_several_lines(tmp_path, asked, count) -> None:
     declaration = declaration.model_copy(update={"text_column": "told", "caption_lines": asked})
     texts = manifest.select(prepare(declaration, tmp_path).items, "text", "test")
     assert texts["rank"].tolist() == ([0, 1] * 2 if count == 4 else [0, 0])
+
+
+def test_paths_without_bytes_are_from_the_folder_of_the_set(tmp_path) -> None:
+    (tmp_path / "set").mkdir()
+    data = photo(tmp_path / "set/images/0.png", 0)
+    rows = [{"bytes": None, "path": "images/0.png"}, {"bytes": None, "path": "images/gone.png"}]
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    column = pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    pq.write_table(pa.table({"image": column}), tmp_path / "set/test-0.parquet")
+    with pytest.raises(
+        DatasetError, match=r"1 × no image\n  test/1: no image: images/gone\.png can't be read"
+    ):
+        prepare(declared(tmp_path / "set"), tmp_path)
+    made = prepare(declared(tmp_path / "set", on_problem="set_aside"), tmp_path)
+    (path,) = manifest.select(made.items, "image")["path"]
+    assert read_bytes(tmp_path, path) == data
