@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from crossgap import fingerprint
 from crossgap.arrays import check_widths, exact_rows, listed
+from crossgap.errors import Unavailable
+from crossgap.transformations import ANSWERS, COLUMNS, SPLITS, Transformations
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features
@@ -52,7 +55,7 @@ def nearest(
     gallery, texts = exact_rows(images, "images"), exact_rows(texts, "texts")
     check_widths(gallery, texts, ("images", "texts"))
     if len(gallery) < 2:
-        raise ValueError("images holds one row, which has no other to be compared with: give two or more")
+        raise Unavailable("images holds one row, which has no other to be compared with: give two or more")
     sizes = {"image": len(gallery), "source": len(texts), "target": len(texts)}
     image, source, target = (_rows(transformations, name, sizes[name]) for name in ROWS)
     scales = np.asarray(scales, np.float64)
@@ -139,3 +142,28 @@ def _similarities(features: np.ndarray, rows: np.ndarray, gallery: np.ndarray) -
     """Of these rows of features and the gallery, `(rows, gallery)`; a row that comes again is computed once."""
     unique, back = np.unique(rows, return_inverse=True)
     return (features[unique] @ gallery.T)[back]
+
+
+def by_labels(ids: Sequence[str], changed: Sequence[str], kept: Sequence[str]) -> Transformations:
+    """SIMAT's protocol on images of which two labels are known: red square − red + blue is any blue square.
+
+    Of each image its `changed` label is asked to become every other one that some image bears beside the same `kept`
+    label; the images that do so are the answers. Weights follow the number of transformations with the same source, and
+    half of the images, by a hash of their ids, are dev.
+
+    Args:
+        ids, changed, kept: `(n,)` each; an image without one of the labels ("") takes no part.
+
+    Returns:
+        Tables in which `source` and `target` are the labels.
+    """
+    given = {"image": ids, "source": changed, "kept": kept}
+    held = pd.DataFrame({name: np.asarray(values, object) for name, values in given.items()})
+    held = held[(held["source"] != "") & (held["kept"] != "")]
+    held["caption"] = held.groupby(["source", "kept"]).ngroup().astype(str)
+    others = held[["source", "kept", "caption"]].drop_duplicates().rename(columns={"source": "target"})
+    table = held.drop(columns="caption").merge(others, on="kept")
+    table = table[table["source"] != table["target"]].reset_index(drop=True)
+    split = {name: SPLITS[int(fingerprint.of_content(name.encode()), 16) % 2] for name in set(table["image"])}
+    table = table.assign(weight=weight_by(table["source"]), split=table["image"].map(split))
+    return Transformations(table[list(COLUMNS)], held[list(ANSWERS)].reset_index(drop=True))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from crossgap import fingerprint, shards, store
+from crossgap import closure, fingerprint, shards, store
 from crossgap.datasets.images import crop, decode, read_bytes
 from crossgap.manifest import BOX, content, corners
 
@@ -20,18 +20,14 @@ if TYPE_CHECKING:
     from crossgap.transformations import Transformations
 
 COLUMNS = ("id", "group", "rank", BOX)
-# what an item's features depend on: when one of these changes, shards in progress are not taken up again
-CODE = (
-    "crossgap.encode",
-    "crossgap.backbones.backbone",
-    "crossgap.backbones.image_only",
-    "crossgap.backbones.loading",
-    "crossgap.datasets.images",
-)
 
 
 class ChangedItemError(ValueError):
     """A file is not the one that the manifest was made from."""
+
+
+class NoFeaturesError(ValueError):
+    """A tower's features of an item are NaN, infinite or all zero: no cosine can be taken of them."""
 
 
 def encode(
@@ -42,6 +38,7 @@ def encode(
     *,
     provenance: dict,
     scratch: str | Path,
+    code: str | None = None,
     judgements: pd.DataFrame | None = None,
     transformations: Transformations | None = None,
     batch_size: int = 256,
@@ -57,13 +54,17 @@ def encode(
         root: folder that the manifest's image paths are relative to.
         provenance: attributes of the store beside the backbone's.
         scratch: where done shards lie until they are no longer wanted.
+        code: a name of what encodes, as of `closure.digest`: shards of other code aren't taken up, and the store says
+            it; that of this module and of loading backbones, if not given.
         judgements, transformations: validated; the store takes them along.
         batch_size, workers, shard_size: scheduling; they change nothing beyond rounding.
 
     Raises:
         ChangedItemError: an image changed since the manifest was made.
         ImageError: an image's box leaves it.
+        NoFeaturesError: features that are NaN, infinite or all zero, before the shard with them is written.
     """
+    code = code or closure.digest("crossgap.encode", "crossgap.backbones.loading")
     manifest = manifest.assign(content=content(manifest))
     work = {
         "image": lambda items: _images(backbone, items, Path(root), batch_size, workers),
@@ -78,7 +79,7 @@ def encode(
             list(items["content"]),
             work[modality](items.reset_index(drop=True)),
             scratch,
-            {"modality": modality, "backbone": backbone.provenance, "code": fingerprint.of_code(*CODE)},
+            {"modality": modality, "backbone": backbone.provenance, "code": code},
             size=shard_size,
             label=f"{modality}s",
         )
@@ -86,8 +87,9 @@ def encode(
         **provenance,
         **left_out,
         "backbone_provenance": backbone.provenance,
+        "code": code,
         "fingerprint": fingerprint.of_json(
-            [backbone.provenance, manifest["id"].tolist(), manifest["content"].tolist()]
+            [backbone.provenance, code, manifest["id"].tolist(), manifest["content"].tolist()]
         ),
     }
     biases = backbone.biases()
@@ -117,6 +119,26 @@ def _arrays(parts: list[Encoded]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([getattr(part, name).cpu().numpy() for part in parts]) for name in names}
 
 
+def _check_features(encoded: Encoded, ids: list[str], backbone: Backbone) -> None:
+    """NoFeaturesError, by items' ids, where a feature, or what its projection is applied to, is of no use."""
+    broken = ~encoded.features.isfinite().all(dim=1) | ~encoded.features.any(dim=1)
+    if encoded.preprojection is not None:
+        broken |= ~encoded.preprojection.isfinite().all(dim=1)
+    if not bool(broken.any()):
+        return
+    named = [ids[position] for position in broken.nonzero().flatten().tolist()]
+    precision = backbone.provenance.get("precision", "fp32")
+    raise NoFeaturesError(
+        f"features of {len(named)} of {len(ids)} items are NaN, infinite or all zero in {backbone.provenance['model']} "
+        f"({precision}): {', '.join(named[:3])}{', …' if len(named) > 3 else ''}; "
+        + (
+            "its weights are damaged or of a training that diverged: get them again, or an earlier checkpoint"
+            if precision == "fp32"
+            else "the precision is too narrow for the model: give its weights `precision: fp32` in params.yaml"
+        )
+    )
+
+
 def _texts(backbone: Backbone, items: pd.DataFrame, batch_size: int) -> shards.Work:
     def work(cuts: list[list[int]], advance: Callable[[int], None]) -> Iterator[shards.Arrays]:
         for cut in cuts:
@@ -125,6 +147,9 @@ def _texts(backbone: Backbone, items: pd.DataFrame, batch_size: int) -> shards.W
                 texts = items["text"].iloc[cut[start : start + batch_size]].tolist()
                 ids, cut_short = backbone.tokenize(texts)
                 parts.append(backbone.encode_texts(ids))
+                _check_features(
+                    parts[-1], items["id"].iloc[cut[start : start + batch_size]].tolist(), backbone
+                )
                 truncated.append(cut_short.numpy())
                 advance(len(texts))
             yield {**_arrays(parts), "truncated": np.concatenate(truncated)}
@@ -152,7 +177,9 @@ def _images(
             parts = []
             for start in range(0, len(cut), batch_size):
                 parts.append(backbone.encode_images(next(loader)))
-                advance(len(cut[start : start + batch_size]))
+                batch = cut[start : start + batch_size]
+                _check_features(parts[-1], items["id"].iloc[batch].tolist(), backbone)
+                advance(len(batch))
             yield _arrays(parts)
 
     return work

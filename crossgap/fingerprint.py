@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -29,29 +27,6 @@ def of_content(content: bytes) -> str:
 def of_json(value: Any) -> str:
     """Fingerprint of a JSON-able value, whatever the order of its keys."""
     return of_bytes(json.dumps(value, sort_keys=True, ensure_ascii=False).encode())
-
-
-def of_code(*modules: str) -> str:
-    """Fingerprint of what modules do: their source without comments, docstrings and layout.
-
-    A package stands for all of its modules.
-    """
-    sources: list[Path] = []
-    for module in modules:
-        origin = Path(importlib.util.find_spec(module).origin)
-        sources += sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
-    return of_bytes(*(_without_docstrings(source.read_text(encoding="utf-8")).encode() for source in sources))
-
-
-def _without_docstrings(source: str) -> str:
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
-            and ast.get_docstring(node) is not None
-        ):
-            node.body = node.body[1:]
-    return ast.dump(tree)
 
 
 def of_rows(array: np.ndarray) -> list[str]:

@@ -7,17 +7,16 @@ is taken off and what is put in its place), `caption` (what the answer should sh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from crossgap import fingerprint
-from crossgap.arithmetic import weight_by
-from crossgap.datasets import DatasetError
+from crossgap.errors import DatasetError
 
+SIMAT = "simat"  # the protocol, and the layout of its files
 COLUMNS = ("image", "source", "target", "caption", "weight", "split")
 ANSWERS = ("caption", "image")
 SPLITS = ("dev", "test")
@@ -79,31 +78,6 @@ def validate(given: Transformations, images: Iterable[str], texts: Iterable[str]
             "\n".join(["transformations can't be used; they name items by their ids:", *broken])
         )
     return Transformations(table.assign(weight=weights), answers)
-
-
-def by_labels(ids: Sequence[str], changed: Sequence[str], kept: Sequence[str]) -> Transformations:
-    """SIMAT's protocol on images of which two labels are known: red square − red + blue is any blue square.
-
-    Of each image its `changed` label is asked to become every other one that some image bears beside the same `kept`
-    label; the images that do so are the answers. Weights follow the number of transformations with the same source, and
-    half of the images, by a hash of their ids, are dev.
-
-    Args:
-        ids, changed, kept: `(n,)` each; an image without one of the labels ("") takes no part.
-
-    Returns:
-        Tables in which `source` and `target` are the labels.
-    """
-    given = {"image": ids, "source": changed, "kept": kept}
-    held = pd.DataFrame({name: np.asarray(values, object) for name, values in given.items()})
-    held = held[(held["source"] != "") & (held["kept"] != "")]
-    held["caption"] = held.groupby(["source", "kept"]).ngroup().astype(str)
-    others = held[["source", "kept", "caption"]].drop_duplicates().rename(columns={"source": "target"})
-    table = held.drop(columns="caption").merge(others, on="kept")
-    table = table[table["source"] != table["target"]].reset_index(drop=True)
-    split = {name: SPLITS[int(fingerprint.of_content(name.encode()), 16) % 2] for name in set(table["image"])}
-    table = table.assign(weight=weight_by(table["source"]), split=table["image"].map(split))
-    return Transformations(table[list(COLUMNS)], held[list(ANSWERS)].reset_index(drop=True))
 
 
 def write(tables: Transformations, folder: str | Path) -> None:

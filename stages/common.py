@@ -1,19 +1,24 @@
-"""What every stage script shares: its arguments, the validated params, where things lie."""
+"""What every stage script shares: its arguments, what was resolved of its cell, where things lie.
+
+Nothing here reads params.yaml: `resolve` has, and wrote what a cell depends on and how the work is scheduled.
+"""
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-
-from crossgap.params import Params, load
+from typing import Any
 
 DATA = Path("data")
 SCRATCH = DATA / "scratch"
+RESOLVED = DATA / "resolved"
 # of a cell, by their names in `Evaluation` and in `report.Cell`: what evaluate writes, report reads
 CELL_TABLES = (
     "comparisons", "corrections", "similarities", "histograms", "seeds", "shifts", "spectrum", "arithmetic",
+    "unavailable",
 )  # fmt: skip
 
 
@@ -25,15 +30,50 @@ def features_folder(backbone: str, dataset: str) -> Path:
     return DATA / "features" / backbone / dataset
 
 
-def metrics_folder(backbone: str, dataset: str) -> Path:
-    return DATA / "metrics" / backbone / dataset
+def metrics_folder(*cell: str) -> Path:
+    return DATA / "metrics" / Path(*cell)
+
+
+def machine() -> dict[str, Any]:
+    """How the work is scheduled: the section `machine` of params.yaml; no result depends on it."""
+    return _read(RESOLVED / "machine.json")
+
+
+def images_root(dataset: str) -> Path:
+    """What the paths of a manifest are relative to. No result depends on it: a manifest knows what files hold."""
+    return Path(machine()["roots"][dataset])
+
+
+def weights_file(backbone: str) -> Path:
+    return DATA / "weights" / f"{backbone}.json"
+
+
+def weights(backbone: str) -> dict[str, Any]:
+    """What `load_backbone` loads of a backbone, as the stage `weights` found it."""
+    found = _read(weights_file(backbone))
+    del found["files"]
+    return found
+
+
+def write_json(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def run(stage: Callable[..., None]) -> None:
-    """Call `stage(params, *arguments)`; an error in what the user gave is a message, not a traceback.
+    """Call `stage(cell, *words)`, `cell` being what was resolved of these words: python -m stages.STAGE WORDS
 
-    SIGTERM, by which schedulers end a job, becomes an exit that removes what was half written.
+    An error in what the user gave is a message, not a traceback. SIGTERM, by which schedulers end a job, becomes an
+    exit that removes what was half written.
     """
+    words = sys.argv[1:]
+    name = Path(sys.argv[0])
+    name = name.parent.name if name.stem == "__main__" else name.stem
+    guarded(name, lambda: stage(_resolved(name, words), *words))
+
+
+def guarded(name: str, work: Callable[[], None]) -> None:
+    """The work of a stage, of whose errors and end `run` tells."""
     ended_by = []
 
     def end(number: int, _frame: object) -> None:
@@ -42,11 +82,25 @@ def run(stage: Callable[..., None]) -> None:
 
     signal.signal(signal.SIGTERM, end)
     try:
-        params: Params = load()
-        stage(params, *sys.argv[1:])
+        work()
     except Exception as error:
         if ended_by:  # the exit met a lock or a file half closed, which answers with an error of its own
             sys.exit(128 + ended_by[0])
         if isinstance(error, (ValueError, OSError)):
-            sys.exit(f"{Path(sys.argv[0]).stem}: {error}")
+            sys.exit(f"{name}: {error}")
         raise
+
+
+def _resolved(stage: str, words: list[str]) -> Mapping[str, Any]:
+    path = RESOLVED.joinpath(stage, *words)
+    path = path.with_name(f"{path.name}.json")
+    if not path.is_file():
+        raise ValueError(
+            f"{' '.join([stage, *words])} is no cell of this run: {path} is not there. Name it in params.yaml under "
+            "run, and let `dvc repro`, or `python -m stages.resolve`, write the file"
+        )
+    return _read(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,97 +1,61 @@
-"""What the stages oti and ovi share: one cell's store inverted."""
+"""What the stages oti, ovi, sweep and seeds share: one cell's store inverted."""
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
-from common import SCRATCH, features_folder, run
+from collections.abc import Mapping
+from typing import Any
 
 from crossgap import manifest
 from crossgap.backbones import towers
-from crossgap.params import Params
 from crossgap.store import Store, creating, open_store
-
-if TYPE_CHECKING:
-    from crossgap.inversion.methods import Method
+from stages.common import SCRATCH, features_folder, machine, weights
 
 
-def stage(name: str, make: Callable[..., Method], *changeable: str) -> None:
-    """Run an inversion's stage: STAGE BACKBONE DATASET [--seed N], and what else of the method is `changeable`.
-
-    Args:
-        make: `make(params, backbone, **changed)` gives the method.
-    """
-
-    def main(params: Params, *words: str) -> None:
-        parser = ArgumentParser()
-        parser.add_argument("backbone")
-        parser.add_argument("dataset")
-        for option in ("seed", *changeable):
-            parser.add_argument(f"--{option}", type=int)
-        given = vars(parser.parse_args(words))
-        backbone, dataset = given.pop("backbone"), given.pop("dataset")
-        _invert(params, backbone, dataset, name, make, **given)
-
-    run(main)
-
-
-def _invert(
-    params: Params,
-    backbone: str,
-    dataset: str,
-    name: str,
-    make: Callable[..., Method],
-    seed: int | None,
-    **changed: int | None,
-) -> None:
-    """Write `<name>.zarr.zip` of a cell; with another seed or method, `<name>-…` of its query split only.
+def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> None:
+    """Write an inversion of the features of a backbone on a dataset.
 
     With an image-only backbone, or a dataset without the modality, there is nothing to invert: the store is empty and
     says so.
     """
+    name, query = cell["method"]["name"], cell["query"]
     folder, scratch = features_folder(backbone, dataset), SCRATCH / name
-    native = open_store(folder / "native.zarr.zip")
-    retrieval = params.datasets[dataset].retrieval
-    beside = [str(value) for value in changed.values() if value is not None]
-    beside += [] if seed is None else [f"seed-{seed}"]
-    path = folder / f"{'-'.join([name, *beside])}.zarr.zip"
-    weights = params.backbones[backbone].weights
-    if reason := towers.image_only(weights.model) or _none_held(native, name, retrieval.query, beside):
-        with creating(path, scratch, {"not_applicable": reason}):
+    native, path = open_store(folder / "native.zarr.zip"), folder / cell["store"]
+    loaded, scheduled = weights(backbone), machine()
+    if reason := towers.image_only(loaded["model"]) or _none_held(native, name, query, cell["queries_only"]):
+        with creating(path, scratch, {"not_applicable": reason, "code": cell["code"]}):
             return
 
     # a cell without anything to invert need not wait for these
     from crossgap.backbones import load_backbone
     from crossgap.engines import Local, Ray
     from crossgap.inversion import stores
+    from crossgap.inversion.methods import METHODS
+    from crossgap.inversion.recipes import Recipe
 
-    machine, settings = params.machine, getattr(params, name)
     choose = stores.chosen_images if name == "oti" else stores.chosen_texts
-    chosen = choose(native, retrieval.query, retrieval.gallery if settings.gallery and not beside else None)
-    if beside:
-        chosen = {group: rows for group, rows in chosen.items() if group.endswith(f"/{retrieval.query}")}
-    on_ray = machine.engine == "ray"
+    chosen = choose(native, query, cell["gallery"])
+    if cell["queries_only"]:
+        chosen = {group: rows for group, rows in chosen.items() if group.endswith(f"/{query}")}
+    size, on_ray = scheduled["inversion_batch_size"], scheduled["engine"] == "ray"
     stores.invert_store(
         native,
         chosen,
-        load_backbone(**weights.model_dump(), device="cpu" if on_ray else machine.device),
-        make(params, backbone, **changed),
-        settings.recipe if seed is None else replace(settings.recipe, seed=seed),
+        load_backbone(**loaded, device="cpu" if on_ray else scheduled["device"]),
+        METHODS[name](**{field: value for field, value in cell["method"].items() if field != "name"}),
+        Recipe(**cell["recipe"]),
         path,
+        code=cell["code"],
         scratch=scratch,
-        batch_size=None if machine.inversion_batch_size == "auto" else machine.inversion_batch_size,
-        engine=Ray(**machine.ray.model_dump()) if on_ray else Local(),
-        on_problem=settings.on_problem,
+        batch_size=None if size == "auto" else size,
+        engine=Ray(**scheduled["ray"]) if on_ray else Local(),
+        on_problem=cell["on_problem"],
     )
 
 
-def _none_held(native: Store, name: str, query: str, beside: list[str]) -> str | None:
+def _none_held(native: Store, name: str, query: str, queries_only: bool) -> str | None:
     """Why there is nothing to invert, if so: neither queries of the modality nor, for the main OVI, class prompts."""
     modality = "image" if name == "oti" else "text"
-    splits = [query] if name == "oti" or beside else [query, manifest.CLASSES]
+    splits = [query] if name == "oti" or queries_only else [query, manifest.CLASSES]
     if any(f"{modality}/{split}" in native for split in splits):
         return None
     return f"the dataset has no {modality}s in the split {query!r}"

@@ -1,14 +1,14 @@
-"""Metrics of all cells → one page: python stages/report.py"""
+"""Metrics of all cells → one page: python -m stages.report"""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-from common import CELL_TABLES, DATA, metrics_folder, run
 
-from crossgap.datasets import Dataset
-from crossgap.params import Import, Params
 from crossgap.report import Cell, Experiment, Training, render
+from stages.common import CELL_TABLES, DATA, metrics_folder, run
 
 WORDS = (
     "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "parameters", "reason",
@@ -16,31 +16,24 @@ WORDS = (
 )  # fmt: skip
 
 
-def report(params: Params) -> None:
-    cells = [
-        _cell(backbone, dataset, metrics_folder(backbone, dataset), params.datasets[dataset])
-        for backbone in params.run.backbones
-        for dataset in params.run.datasets
-    ]
-    for name in params.run.imports:
-        declared = params.imports[name]
-        heading, folder = f"{declared.dataset} (import {name})", metrics_folder("imports", name)
-        cells.append(_cell(declared.backbone, heading, folder, declared, declared.dataset))
+def report(run_of: Mapping[str, Any]) -> None:
+    cells = [_cell(**cell) for cell in run_of["cells"]]
     page = DATA / "report" / "index.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     published = pd.read_csv(DATA / "reference" / "published.csv")
     experiments = [
-        _experiment(name, DATA / "metrics" / "idealised" / name / "tables") for name in params.idealised
+        _experiment(name, metrics_folder("idealised", name) / "tables") for name in run_of["idealised"]
     ]
-    trained = (_training(name, DATA / "metrics" / "training" / name) for name in params.finetune)
+    trained = (_training(name, metrics_folder("training", name)) for name in run_of["trainings"])
     trainings = [training for training in trained if training]
     page.write_text(render(cells, published, experiments, trainings), encoding="utf-8")
     print(f"the report is at {page}")
 
 
 def _cell(
-    backbone: str, dataset: str, folder: Path, declared: Dataset | Import, known_as: str | None = None
+    backbone: str, dataset: str, folder: Sequence[str], published: str | None, query: str, gallery: str
 ) -> Cell:
+    folder = metrics_folder(*folder)
     tables = folder / "tables"
     provenance = json.loads((tables / "provenance.json").read_text(encoding="utf-8"))
     not_inverted = provenance.pop("not_inverted")
@@ -55,9 +48,9 @@ def _cell(
         not_inverted=pd.DataFrame(not_inverted, columns=["inversion", "group", "id"]),
         curves=_table(folder / "curves.csv"),
         **{name: _table(tables / f"{name}.csv") for name in CELL_TABLES},
-        published=declared.controls.published or known_as,
-        query=declared.retrieval.query,
-        gallery=declared.retrieval.gallery,
+        published=published,
+        query=query,
+        gallery=gallery,
     )
 
 

@@ -1,22 +1,19 @@
-"""What a backbone's weights are: python stages/weights.py BACKBONE
+"""What the weights of all backbones of a run are: python -m stages.weights
 
-Later stages depend on this file alone, so a training that ends with the same weights runs nothing again.
+Later stages depend on these small files alone, so a training that ends with the same weights runs nothing again.
 """
 
-import json
-
-from common import DATA, run
+from collections.abc import Mapping
+from typing import Any
 
 from crossgap.backbones import towers
-from crossgap.params import Params
+from stages.common import run, weights_file, write_json
 
 
-def main(params: Params, name: str) -> None:
-    weights = params.backbones[name].weights
-    identity = {**weights.model_dump(), "files": towers.local_files(weights.model, weights.pretrained)}
-    path = DATA / "weights" / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
+def main(cell: Mapping[str, Any]) -> None:
+    for name, row in cell["backbones"].items():
+        files = towers.local_files(row["model"], row["pretrained"])
+        write_json(weights_file(name), {**row, "files": files})
 
 
 run(main)

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from crossgap import open_store, store
+from crossgap.arithmetic import by_labels
 from crossgap.datasets import DatasetError
 from crossgap.transformations import (
     ANSWERS,
     COLUMNS,
     Transformations,
-    by_labels,
     read,
     remove,
     validate,

@@ -10,11 +10,14 @@ import typer
 from crossgap.cli import backbones, datasets
 from crossgap.cli.explained import explained
 from crossgap.cli.importing import import_
+from crossgap.cli.keeping import clean, status
 from crossgap.cli.plan import plan
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command("import")(import_)
 app.command()(plan)
+app.command()(status)
+app.command()(clean)
 app.add_typer(backbones.app, name="backbones")
 app.add_typer(datasets.app, name="datasets")
 

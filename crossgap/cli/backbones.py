@@ -90,7 +90,6 @@ def check(
     """Load a backbone, verify its weights' hash, encode an image and texts, compare with what is known."""
     from crossgap.catalogue.backbone_check import CheckError
     from crossgap.catalogue.backbone_check import check as checked
-    from crossgap.cli.network import without_a_network
     from crossgap.params import load
 
     with explained():
@@ -99,10 +98,8 @@ def check(
             raise CheckError(
                 f"there is no backbone {name!r}, in the catalogue or {params}; there are {', '.join(rows)}"
             )
-        if not rows[name].weights.model.startswith("local-dir:"):
-            without_a_network(typer.echo)
-        weights = rows[name].weights
-        lines = checked(name, weights.model, weights.pretrained, sha256=weights.sha256, device=device)
+        weights = rows[name].weights.model_dump(exclude={"precision"})
+        lines = checked(name, **weights, device=device)
         for line in lines:
             typer.echo(line)
 

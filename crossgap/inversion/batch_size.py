@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from crossgap.backbones.injection import Injection
+if TYPE_CHECKING:
+    from crossgap.backbones.injection import Injection
 
 # beyond these a batch is no faster and more is lost with it; a CPU is served best by what its caches half hold
 MOST = {"cuda": 1024, "cpu": 128}

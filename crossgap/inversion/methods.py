@@ -49,3 +49,4 @@ class Ovi:
 
 
 Method = Oti | Ovi
+METHODS: dict[str, type[Method]] = {method.name: method for method in (Oti, Ovi)}

@@ -8,19 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from crossgap import engines, fingerprint, shards, store
+from crossgap import closure, engines, fingerprint, shards, store
 from crossgap.backbones import Backbone, BackboneError
 from crossgap.inversion.invert import Inversion, Inverter, check_targets
 from crossgap.inversion.methods import Method
 from crossgap.inversion.recipes import Recipe
 
-# what an item's inversion depends on: when one of these changes, shards in progress are not taken up again
-CODE = (
-    "crossgap.inversion",
-    "crossgap.backbones.blocks",
-    "crossgap.backbones.injection",
-    "crossgap.backbones.products",
-)
 ERROR, SET_ASIDE = "error", "set_aside"
 
 
@@ -37,6 +30,7 @@ def invert_store(
     path: str | Path,
     *,
     scratch: str | Path,
+    code: str | None = None,
     batch_size: int | None = None,
     engine: engines.Local | engines.Ray | None = None,
     on_problem: str = ERROR,
@@ -48,6 +42,8 @@ def invert_store(
     Args:
         native: the features to invert.
         chosen: per group of `native`, the positions of the items to invert.
+        code: a name of what inverts, as of `closure.digest`: shards of other code aren't taken up, and the store says
+            it; that of this module and of loading backbones, if not given.
         batch_size: items optimised together, which is also the shard; as many as fit if not given. Scheduling, as
             `engine` is (this process if not given): they change nothing beyond rounding.
         on_problem: `set_aside` leaves items out whose loss is not finite and names them in the store's attributes.
@@ -60,7 +56,12 @@ def invert_store(
     check_same_backbone(native, backbone)
     inverter = Inverter(backbone, method, recipe, batch_size)
     size = inverter.items_a_batch
-    made_by = {"method": method.as_dict(), "recipe": recipe.as_dict(), "backbone": backbone.provenance}
+    made_by = {
+        "method": method.as_dict(),
+        "recipe": recipe.as_dict(),
+        "backbone": backbone.provenance,
+        "code": code or closure.digest("crossgap.inversion.stores", "crossgap.backbones.loading"),
+    }
     items = {name: Items(native[name], rows) for name, rows in chosen.items()}
     keys = {name: list(held.keys(backbone)) for name, held in items.items()}
     done = {
@@ -68,7 +69,7 @@ def invert_store(
             keys[name],
             (engine or engines.Local()).work(held.read, _Shard(inverter)),
             scratch,
-            {**made_by, "code": fingerprint.of_code(*CODE)},
+            made_by,
             size=size,
             label=f"{method.name} {name}",
         )

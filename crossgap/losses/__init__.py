@@ -24,9 +24,16 @@ SUMS = {
     "cua": ("clip", "uniformity", "alignment"),
     "cuaxu": ("clip", "uniformity", "alignment", "cross_uniformity"),
 }
-_PUBLIC = {name: name for name in (*TERMS, "total")} | {
-    "cyclic_in_modal": "cyclip",
-    "cyclic_cross_modal": "cyclip",
+_PUBLIC = {
+    "clip": "crossgap.losses.clip",
+    "uniformity": "crossgap.losses.uniformity",
+    "cross_uniformity": "crossgap.losses.cross_uniformity",
+    "alignment": "crossgap.losses.alignment",
+    "slip": "crossgap.losses.slip",
+    "cyclic_in_modal": "crossgap.losses.cyclip",
+    "cyclic_cross_modal": "crossgap.losses.cyclip",
+    "siglip": "crossgap.losses.siglip",
+    "total": "crossgap.losses.total",
 }
 __all__ = ["SUMS", "TERMS", *_PUBLIC]
 
@@ -34,7 +41,7 @@ __all__ = ["SUMS", "TERMS", *_PUBLIC]
 def __getattr__(name: str):
     # imported when first used: the names above cost no torch
     if name in _PUBLIC:
-        return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+        return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -9,6 +9,8 @@ from itertools import product
 from crossgap.params import Params
 
 INVERSIONS = ("oti", "ovi", "sweep", "seeds")
+ALONE = ("resolve", "weights", "report")  # stages of one cell, in the dvc.yaml at the root
+FOLDERS = {"evaluate-import": "evaluate"}  # stages that share the folder of another
 
 
 @dataclass(frozen=True)
@@ -17,38 +19,64 @@ class Cell:
 
     Attributes:
         stage: as in dvc.yaml.
-        item: what DVC puts behind the @; "" of a stage that is one.
+        words: the arguments of its command; none of a stage that is one.
         method: "oti" or "ovi", of an inversion.
         tokens: R, of the sweep.
+        seed: of the inversions with other seeds.
     """
 
     stage: str
-    item: str = ""
+    words: tuple[str, ...] = ()
     backbone: str | None = None
     dataset: str | None = None
     method: str | None = None
     tokens: int | None = None
+    seed: int | None = None
+
+    @property
+    def item(self) -> str:
+        """What DVC puts behind the @: it joins the values of a matrix."""
+        return "-".join(self.words)
+
+    @property
+    def folder(self) -> str:
+        """Of the stage's script, below `stages`."""
+        return FOLDERS.get(self.stage, self.stage)
 
     @property
     def name(self) -> str:
-        """DVC's."""
-        return f"{self.stage}@{self.item}" if self.item else self.stage
+        """DVC's, as `dvc repro` takes it."""
+        if self.stage in ALONE:
+            return self.stage
+        return f"stages/{self.folder}/dvc.yaml:{self.stage}@{self.item}"
+
+    @property
+    def resolved(self) -> str:
+        """Where what it depends on is written, below the folder of what is resolved."""
+        return "/".join((self.folder, *self.words)) + ".json"
 
     @property
     def queries_only(self) -> bool:
         """Whether neither the gallery nor class prompts are inverted."""
         return self.stage in ("sweep", "seeds")
 
+    @property
+    def store(self) -> str:
+        """The file of an inversion, in the folder of the backbone and dataset."""
+        beside = [] if self.tokens is None else [str(self.tokens)]
+        beside += [] if self.seed is None else [f"seed-{self.seed}"]
+        return "-".join([self.method, *beside]) + ".zarr.zip"
+
 
 def cells(params: Params) -> list[Cell]:
-    """All cells, in the order of dvc.yaml; without the frozen stage `nano`, which never runs by itself."""
+    """All cells, in the order of a run; without the frozen stage `nano`, which never runs by itself."""
     run = params.run
-    found = [Cell("check")]
-    found += [Cell("pretrain", name) for name in params.pretrain]
-    found += [Cell("prepare", name, dataset=name) for name in run.datasets]
-    found += [Cell("finetune", name, dataset=row.dataset) for name, row in params.finetune.items()]
-    found += [Cell("idealised", name, dataset=row.dataset) for name, row in params.idealised.items()]
-    found += [Cell("weights", name, name) for name in run.backbones]
+    found = [Cell("resolve")]
+    found += [Cell("pretrain", (name,)) for name in params.pretrain]
+    found += [Cell("prepare", (name,), dataset=name) for name in run.datasets]
+    found += [Cell("finetune", (name,), dataset=row.dataset) for name, row in params.finetune.items()]
+    found += [Cell("idealised", (name,), dataset=row.dataset) for name, row in params.idealised.items()]
+    found += [Cell("weights")]
     found += _matrix("encode", run.backbones, run.datasets)
     found += _matrix("oti", run.oti.backbones, run.oti.datasets, method="oti")
     found += _matrix("ovi", run.ovi.backbones, run.ovi.datasets, method="ovi")
@@ -57,9 +85,11 @@ def cells(params: Params) -> list[Cell]:
             "sweep", run.sweep.backbones, run.sweep.datasets, tokens, method="oti", tokens=tokens
         )
     for method, seed in product(run.seeds.methods, run.seeds.seeds):
-        found += _matrix("seeds", run.seeds.backbones, run.seeds.datasets, method, seed, method=method)
+        found += _matrix(
+            "seeds", run.seeds.backbones, run.seeds.datasets, method, seed, method=method, seed=seed
+        )
     found += _matrix("evaluate", run.backbones, run.datasets)
-    found += [Cell("evaluate-import", name) for name in run.imports]
+    found += [Cell("evaluate-import", (name,)) for name in run.imports]
     return [*found, Cell("report")]
 
 
@@ -67,4 +97,4 @@ def _matrix(
     stage: str, backbones: list[str], datasets: list[str], *beside: object, **of: object
 ) -> Iterator[Cell]:
     for backbone, dataset in product(backbones, datasets):
-        yield Cell(stage, "-".join(map(str, (backbone, dataset, *beside))), backbone, dataset, **of)
+        yield Cell(stage, (backbone, dataset, *map(str, beside)), backbone, dataset, **of)

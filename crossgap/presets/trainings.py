@@ -130,13 +130,13 @@ TRAININGS = {
         ("cub", "sop", "roxford5k", "rparis6k", "cars"),
     ),
     "idealised-world": Preset(
-        "two encoders of the same images over widths, batch sizes, temperatures, 2 seeds: dvc repro idealised@world",
+        "two encoders of the same images over widths, batch sizes, temperatures, 2 seeds: `dvc repro -R stages/idealised`",
         _idealised_world,
         (),
         ("world",),
     ),
     "idealised-coco": Preset(
-        "It's Not a Modality Gap, section 4, at the paper's size: dvc repro idealised@coco-2017",
+        "It's Not a Modality Gap, section 4, at the paper's size: `dvc repro -R stages/idealised`",
         _idealised_coco,
         ("openai-b32",),
         ("coco-2017",),

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from crossgap import encode, fingerprint
+from crossgap import closure, fingerprint
 from crossgap.backbones import Backbone
 from crossgap.losses import total
 from crossgap.manifest import content
@@ -31,7 +31,6 @@ from crossgap.training.trainer import Learner, Row, TrainingError, fit, rate
 
 BIAS = -10.0  # of the sigmoid loss at the start (Zhai et al. 2023, section 3.2)
 HEAD_HIDDEN, HEAD_WIDTH = 4096, 256  # SLIP's, at most this wide
-CODE = (*encode.CODE, "crossgap.datasets.hashing", "crossgap.losses", "crossgap.training")
 
 
 def finetune(
@@ -42,6 +41,7 @@ def finetune(
     folder: Path,
     *,
     scratch: Path,
+    code: str | None = None,
     forward_size: int | None = None,
     workers: int = 0,
     save_seconds: float = 60,
@@ -53,6 +53,8 @@ def finetune(
         backbone: in float32; its parameters change.
         pairs: `captions_of` the dataset; `root` is what their image paths are relative to.
         scratch: where the checkpoint lies until the training is done.
+        code: a name of what trains, as of `closure.digest`: a checkpoint of other code isn't taken up; that of this
+            module and of loading backbones, if not given.
         forward_size: pairs that go through the towers together, all of a batch if not given; it changes nothing
             beyond rounding, and bounds the memory.
 
@@ -71,7 +73,7 @@ def finetune(
         "backbone": backbone.provenance,
         "images": list(zip(pairs.images["id"], content(pairs.images), strict=True)),
         "captions": pairs.captions,
-        "code": fingerprint.of_code(*CODE),
+        "code": code or closure.digest("crossgap.training.finetune", "crossgap.backbones.loading"),
     }
     checkpoint = scratch / f"{fingerprint.of_json(made_from)}.pt"
     source = _Source(pairs, steps, recipe, backbone, root, workers)

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from crossgap import fingerprint, temporary
+from crossgap import closure, fingerprint, temporary
 from crossgap.encode import Images
 from crossgap.gap import alignment, centroid_distance, linear_separability, uniformity
 from crossgap.losses import clip
@@ -41,18 +41,6 @@ SETTINGS = ("width", "batch_size", "temperature", "seed", "epochs")
 ENCODERS = ("first", "second")
 MEASURED = 16  # points in time spread evenly over the steps, and as many over their logarithm
 DIGITS = 4  # of a coordinate that is drawn
-CODE = (
-    "crossgap.datasets.images",
-    "crossgap.encode",
-    "crossgap.gap.measures",
-    "crossgap.losses.clip",
-    "crossgap.losses.pairs",
-    "crossgap.training.encoders",
-    "crossgap.training.idealised",
-    "crossgap.training.pairs",
-    "crossgap.training.temperature",
-    "crossgap.training.trainer",
-)
 
 
 class Tables(NamedTuple):
@@ -92,6 +80,7 @@ def idealised(
     root: Path,
     *,
     scratch: Path,
+    code: str | None = None,
     device: torch.device | str = "cpu",
     name: str = "idealised",
     save_seconds: float = 60,
@@ -102,12 +91,15 @@ def idealised(
     Args:
         root: what the manifest's image paths are relative to.
         scratch: where checkpoints and finished runs lie; it can be deleted between calls, only work is lost.
+        code: a name of what trains, as of `closure.digest`: runs of other code aren't taken up; that of this module,
+            if not given.
         log: called with every row of the curves of the run `base`.
 
     Raises:
         TrainingError: a dataset, an architecture or a width that doesn't fit, or a loss that is not finite.
     """
     scratch.mkdir(parents=True, exist_ok=True)
+    code = code or closure.digest("crossgap.training.idealised")
     images = chosen(manifest, recipe.split, recipe.images)
     architecture = Architecture(recipe.architecture)
     widest = max(run.settings.width for run in recipe.runs.values())
@@ -121,7 +113,7 @@ def idealised(
     for number, (run_name, run) in enumerate(recipe.runs.items(), start=1):
         label = f"{name} {run_name} ({number} of {len(recipe.runs)})"
         progress = Progress(label, save_seconds, log if run_name == "base" else None)
-        done[run_name] = train(run, images.head(run.images), pixels, architecture, scratch, progress)
+        done[run_name] = train(run, images.head(run.images), pixels, architecture, scratch, code, progress)
     return done
 
 
@@ -146,6 +138,7 @@ def train(
     pixels: Pixels,
     architecture: Architecture,
     scratch: Path,
+    code: str,
     progress: Progress,
 ) -> Found:
     """Train one pair of encoders on `images`, the first rows of `pixels`, or find it done in `scratch`."""
@@ -159,7 +152,7 @@ def train(
         "images": content(images),
         "architecture": architecture.config,
         "by": [torch.__version__, open_clip.__version__, pixels.device.type],
-        "code": fingerprint.of_code(*CODE),
+        "code": code,
     }
     stem = scratch / fingerprint.of_json(made_from)
     kept, checkpoint = stem.with_suffix(".json"), stem.with_suffix(".pt")

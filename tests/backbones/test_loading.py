@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from crossgap.backbones import BackboneError, load_backbone
+from crossgap.backbones.loading import load_tokenizer
 from crossgap.training.bpe import learn_merges, write_merges
 
 ROOT = Path(__file__).parents[2]
@@ -144,6 +145,33 @@ def test_an_unknown_model_is_named() -> None:
 def test_an_unknown_tag_is_named_beside_the_known_ones() -> None:
     with pytest.raises(BackboneError, match=r"'openia' is neither a file nor a tag of ViT-B-32 .*openai"):
         load_backbone("ViT-B-32", "openia")
+
+
+def test_a_name_with_a_slash_is_the_one_with_a_hyphen(registered, weights, tmp_path) -> None:
+    """In the provenance, which published cut-offs are looked up by, and for the tokenizer's context."""
+    path = str(save(weights, tmp_path / "own.pt"))
+    backbone = load_backbone("tiny/test", path)
+    assert backbone.provenance == load_backbone(registered, path).provenance
+    assert backbone.provenance["model"] == "tiny-test"
+    assert backbone.tokenizer.context_length == 24
+    assert load_tokenizer("tiny/test").context_length == 24
+
+
+def test_a_tag_in_another_spelling_is_the_same_tag(monkeypatch, tiny_folder) -> None:
+    """open_clip takes `WebLI` and hyphens for underscores."""
+    tags = {
+        "own_tag": {"file": str(tiny_folder / "open_clip_model.safetensors"), "interpolation": "bilinear"}
+    }
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "ViT-S-16", tags)
+    config = json.loads((tiny_folder / "open_clip_config.json").read_text())["model_cfg"]
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-S-16", config)
+    one, other = (load_backbone("ViT-S/16", tag).provenance for tag in ("own_tag", "Own-Tag"))
+    assert (
+        one == other
+        and one["pretrained"] == "own_tag"
+        and one["preprocessing"]["interpolation"] == "bilinear"
+    )
+    assert one["preprocessing_from"] == one["quick_gelu_from"] == "tag own_tag"
 
 
 def test_a_missing_checkpoint_is_named(registered, tmp_path) -> None:

@@ -1,6 +1,6 @@
 """Every model that open_clip registers, shrunk in depth and with random weights: what can be inverted into it.
 
-Pseudo-tokens that are the native embeddings must give the native features. The README's table is made of these very
+Pseudo-tokens that are the native embeddings must give the native features. The table in data/reference/towers.md is made of these very
 outcomes; after a change, `python tests/backbones/test_towers.py --write` puts it there.
 """
 
@@ -552,7 +552,7 @@ def rows(found: dict[str, Found]) -> tuple[list[str], list[str]]:
 
 
 def section(outcomes: dict[str, tuple[Found, Found]]) -> str:
-    """The README's section."""
+    """The section of the table."""
     text = {name: textual for name, (textual, _) in outcomes.items()}
     vision = {name: visual for name, (_, visual) in outcomes.items()}
     patches = [found for found in vision.values() if found.kind not in CONVOLUTIONAL]
@@ -592,22 +592,22 @@ def section(outcomes: dict[str, tuple[Found, Found]]) -> str:
     )
 
 
-def parts_of_readme() -> tuple[str, str, str]:
+def parts_of_the_table() -> tuple[str, str, str]:
     """What comes before the section, the section, and what comes after it."""
-    before, start, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition(MARKS[0])
+    before, start, rest = (ROOT / "data/reference/towers.md").read_text(encoding="utf-8").partition(MARKS[0])
     written, end, after = rest.partition(MARKS[1])
-    assert start and end, f"README.md lacks the marks {MARKS}"
+    assert start and end, f"towers.md lacks the marks {MARKS}"
     return before + start, written, end + after
 
 
 @pytest.mark.slow
-def test_the_readme_says_what_came_out() -> None:
+def test_the_table_says_what_came_out() -> None:
     if len(OUTCOMES) < len(NAMES):
         pytest.skip("compares the outcomes of all models: run the whole module")
-    _, written, _ = parts_of_readme()
+    _, written, _ = parts_of_the_table()
     if f"open_clip {open_clip.__version__} " not in " ".join(written.split()):
-        pytest.skip(f"README.md tells of another version of open_clip than {open_clip.__version__}")
-    assert written == section(OUTCOMES), f"README.md tells something else; {WRITE} puts it right"
+        pytest.skip(f"towers.md tells of another version of open_clip than {open_clip.__version__}")
+    assert written == section(OUTCOMES), f"towers.md tells something else; {WRITE} puts it right"
 
 
 def main() -> None:
@@ -616,8 +616,8 @@ def main() -> None:
         OUTCOMES[name] = outcome(name)
         print(name, *OUTCOMES[name], sep="\n    ")
     if "--write" in sys.argv:
-        before, _, after = parts_of_readme()
-        (ROOT / "README.md").write_text(before + section(OUTCOMES) + after, encoding="utf-8")
+        before, _, after = parts_of_the_table()
+        (ROOT / "data/reference/towers.md").write_text(before + section(OUTCOMES) + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +25,6 @@ from crossgap.backbones import BackboneError, image_only, loading, towers
 from crossgap.catalogue import backbone_check, entries
 from crossgap.catalogue import backbones as catalogue
 from crossgap.cli.backbones import app
-from crossgap.cli.network import without_a_network
 from crossgap.corrections.isoclip import PUBLISHED
 from crossgap.encode import encode
 from crossgap.params.sections import Backbone
@@ -281,32 +277,6 @@ def test_the_catalogue_is_listed_without_torch() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert ran.stdout == "set()\n", ran.stderr
-
-
-def test_where_no_network_is_that_is_said_once_and_the_hubs_client_asks_none(monkeypatch) -> None:
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    said: list[str] = []
-
-    class Refusing(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.send_error(403)
-
-        def log_message(self, *_: object) -> None: ...
-
-    with HTTPServer(("127.0.0.1", 0), Refusing) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-        without_a_network(said.append)
-        assert said == [] and "HF_HUB_OFFLINE" not in os.environ
-        server.shutdown()
-    without_a_network(said.append)
-    assert said == [
-        f"no network: {os.environ['HF_ENDPOINT']} is not reached, so only what is on this machine is used"
-    ]
-    assert os.environ["HF_HUB_OFFLINE"] == "1"
-    without_a_network(said.append)
-    assert len(said) == 1
-    monkeypatch.delenv("HF_HUB_OFFLINE")
 
 
 def test_the_command_checks_one(nano, tmp_path) -> None:

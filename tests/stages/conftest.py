@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import json
 import os
 import re
@@ -55,14 +56,33 @@ SMALL = {
 }
 
 
+# At the exit of every python, which of our modules it had loaded, by the module that it ran.
+WATCH = """
+import atexit, json, sys, uuid
+from pathlib import Path
+
+@atexit.register
+def tell():
+    ran = getattr(getattr(sys.modules["__main__"], "__spec__", None), "name", None)
+    ours = [name for name in sys.modules if name.partition(".")[0] in ("crossgap", "stages")]
+    if ran and ran.startswith("stages."):
+        told = json.dumps({"ran": ran, "words": sys.argv[1:], "loaded": sorted({*ours, ran})})
+        Path(__file__).with_name(f"{uuid.uuid4().hex}.json").write_text(told)
+"""
+
+
 class Project:
     """A copy of the project in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.watching = folder.with_name(f"{folder.name}-watching")
+        self.watching.mkdir()
+        (self.watching / "sitecustomize.py").write_text(WATCH)
         self.environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(self.watching),
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
             "DVC_NO_ANALYTICS": "1",
@@ -114,7 +134,21 @@ class Project:
         return done.stdout
 
     def dvc(self, *words: str, ok: bool = True) -> str:
-        return self.command(sys.executable, "-m", "dvc", *words, ok=ok)
+        """What DVC printed; `stage@item` stands for a cell's whole name, in what it is told and in what it says."""
+        told = [self.address(word) if re.match(r"[a-z-]+@", word) else word for word in words]
+        printed = self.command(sys.executable, "-m", "dvc", *told, ok=ok)
+        return re.sub(r"stages/[a-z]+/dvc\.yaml:", "", printed)
+
+    @staticmethod
+    def address(cell: str) -> str:
+        """A cell's whole name, with the file that its stage is in."""
+        stage = cell.partition("@")[0]
+        folder = {"evaluate-import": "evaluate"}.get(stage, stage)
+        return f"stages/{folder}/dvc.yaml:{cell}"
+
+    def stage(self, *words: str, ok: bool = True) -> str:
+        """A stage's own command, without DVC."""
+        return self.command(sys.executable, "-m", f"stages.{words[0]}", *words[1:], ok=ok)
 
     def crossgap(self, *words: str, ok: bool = True) -> str:
         return self.command(str(Path(sys.executable).parent / "crossgap"), *words, ok=ok)
@@ -122,6 +156,10 @@ class Project:
     def repro(self, *words: str) -> set[str]:
         """Run `dvc repro`; the stages whose command ran."""
         return set(re.findall(r"^Running stage '(.+)':", self.dvc("repro", *words), re.MULTILINE))
+
+    def loaded(self) -> list[dict]:
+        """Of every stage that ran, its module (`ran`), its `words`, and which of our modules it had `loaded`."""
+        return [json.loads(path.read_text()) for path in sorted(self.watching.glob("*.json"))]
 
     def metrics(self, cell: str) -> dict[str, float]:
         """Of a cell, those with a correction among them."""
@@ -142,3 +180,70 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Proj
     made = Project(tmp_path_factory.mktemp("project"))
     shutil.copytree(tiny_folder, made / "tiny")
     return made
+
+
+class Stubbed:
+    """A copy of the project whose stages but the first only write their outputs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        spec = importlib.util.spec_from_file_location("pipeline", ROOT / "tests/benchmarks/pipeline.py")
+        pipeline = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(pipeline)
+        self.environment = {
+            **pipeline.project(folder, ROOT, None, []),
+            **{
+                f"GIT_{who}_{what}": "test@example.org"
+                for who in ("AUTHOR", "COMMITTER")
+                for what in ("NAME", "EMAIL")
+            },
+        }
+        for name in (".gitignore", ".dvc/config"):
+            shutil.copy(ROOT / name, folder / name)
+
+    def __truediv__(self, path: str) -> Path:
+        return self.folder / path
+
+    def command(self, *words: str, ok: bool = True) -> str:
+        done = subprocess.run(
+            words, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert (done.returncode == 0) == ok, done.stdout
+        return done.stdout
+
+    def cloned(self, folder: Path) -> Stubbed:
+        """Another clone of the repository, with a DVC cache of its own."""
+        self.command("git", "clone", "-q", str(self.folder), str(folder))
+        there = Stubbed.__new__(Stubbed)
+        there.folder, there.environment = folder, {**self.environment, "PYTHONPATH": str(folder)}
+        return there
+
+    def commit(self, message: str = "state") -> None:
+        self.command("git", "add", "--all")
+        self.command("git", "commit", "-q", "--allow-empty", "-m", message)
+
+    def repro(self, *words: str) -> set[str]:
+        """The stages whose command ran, without what stands before the last colon."""
+        printed = self.command("dvc", "repro", *words)
+        found = re.findall(r"^Running stage '(.+)':", printed, re.MULTILINE)
+        return {name.rpartition(":")[2] for name in found}
+
+    def edit(self, place: str, value: object) -> None:
+        params = yaml.safe_load((self / "params.yaml").read_text())
+        *sections, last = place.split(".")
+        at = params
+        for section in sections:
+            at = at[section]
+        at[last] = value
+        (self / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+    def of(self, *kinds: str) -> set[str]:
+        """All cells of these stages."""
+        listed = self.command("dvc", "stage", "list", "--all", "--name-only").split()
+        names = {line.rpartition(":")[2] for line in listed}
+        return {name for name in names if name.partition("@")[0] in kinds}
+
+
+@pytest.fixture(scope="session")
+def stubbed() -> type[Stubbed]:
+    return Stubbed

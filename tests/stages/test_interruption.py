@@ -41,10 +41,11 @@ def forget(project, name: str) -> None:
     """Nothing is left of a stage: no store, no shards, no memory of a run."""
     project.command("rm", "-rf", f"data/scratch/{name}", f"data/features/nano/world/{name}.zarr.zip")
     project.command("rm", "-rf", ".dvc/cache/runs")
-    lock = (project / "dvc.lock").read_text()
+    path = project / f"stages/{name}/dvc.lock"
+    lock = path.read_text()
     start = lock.index(f"  {STAGE[name]}:\n")
     end = re.compile(r"^  \S", re.MULTILINE).search(lock, start + 2)
-    (project / "dvc.lock").write_text(lock[:start] + (lock[end.start() :] if end else ""))
+    path.write_text(lock[:start] + (lock[end.start() :] if end else ""))
 
 
 def shards_of(project, name: str) -> dict[Path, int]:
@@ -55,7 +56,7 @@ def shards_of(project, name: str) -> dict[Path, int]:
 def start(project, name: str) -> subprocess.Popen:
     """`dvc repro` of a stage, in a process group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", STAGE[name]],
+        [sys.executable, "-m", "dvc", "repro", project.address(STAGE[name])],
         cwd=project.folder,
         env=project.environment,
         stdout=subprocess.PIPE,
@@ -77,7 +78,7 @@ def process_of(script: str, folder: Path) -> int:
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            if words[1:2] == [script.encode()] and (entry / "cwd").resolve() == folder.resolve():
+            if words[1:3] == [b"-m", script.encode()] and (entry / "cwd").resolve() == folder.resolve():
                 return int(entry.name)
         except OSError:
             continue
@@ -99,7 +100,7 @@ def test_killed_with_dvc_alone_and_damaged_the_stage_goes_on(project, undisturbe
     killed_together(project, "oti", signal.SIGKILL, random.Random(0).uniform(0, 0.3))
     run = start(project, "oti")
     until_a_shard_is_new(project, "oti", run)
-    os.kill(process_of("stages/oti.py", project.folder), signal.SIGKILL)
+    os.kill(process_of("stages.oti", project.folder), signal.SIGKILL)
     assert re.search(r"exited with (-9|137)", run.communicate(timeout=60)[0])
     whole = shards_of(project, "oti")
     first, second = sorted(whole)[:2]
@@ -124,7 +125,7 @@ def test_ended_by_a_scheduler_and_orphaned_the_stage_goes_on(project, undisturbe
     run.communicate(timeout=60)
     run = start(project, "ovi")
     until_a_shard_is_new(project, "ovi", run)
-    os.kill(process_of("stages/ovi.py", project.folder), signal.SIGTERM)
+    os.kill(process_of("stages.ovi", project.folder), signal.SIGTERM)
     printed = run.communicate(timeout=60)[0]
     assert "143" in printed and "Traceback" not in printed and run.returncode
     assert not list((project / "data").rglob("*.tmp"))

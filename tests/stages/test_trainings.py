@@ -32,7 +32,7 @@ IDEALISED = {
     "toy": {"images": 8, "batch_sizes": [4], "epochs": 2, "frames": 2},
 }
 CELL = {f"{stage}@nano-tuned-world" for stage in ("encode", "oti", "evaluate")}
-WEIGHTS = {"weights@nano", "weights@nano-tuned"}
+WEIGHTS = {"weights"}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_a_training_makes_a_backbone_that_goes_through_every_stage(project):
     ran = project.repro()
     native = {f"{stage}@nano-world" for stage in ("encode", "oti", "evaluate")}
     assert ran == {
-        "check", "prepare@world", "finetune@nano-tuned", "idealised@world", *WEIGHTS, *CELL, *native, "report",
+        "resolve", "prepare@world", "finetune@nano-tuned", "idealised@world", *WEIGHTS, *CELL, *native, "report",
     }  # fmt: skip
     store = open_store(project / "data/features/nano-tuned/world/native.zarr.zip")
     assert store["image/test"].features.shape == (8, 16), "the new projections' width"
@@ -91,19 +91,19 @@ def test_nothing_runs_again(project):
 
 def test_another_recipe_runs_only_what_it_makes(project):
     project.edit(**{"finetune.nano-tuned.lr": 0.0002})
-    assert project.repro() == {"check", "finetune@nano-tuned", *WEIGHTS, *CELL, "report"}
+    assert project.repro() == {"resolve", "finetune@nano-tuned", *WEIGHTS, *CELL, "report"}
 
 
 def test_the_idealised_experiment_stands_by_itself(project):
     project.edit(**{"idealised.world.run.lr": 0.002})
-    assert project.repro() == {"check", "idealised@world", "report"}
+    assert project.repro() == {"resolve", "idealised@world", "report"}
 
 
 def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(project):
     """The stage's own command, killed after its first checkpoint."""
     weights = project / "data/backbones/nano-tuned/open_clip_model.safetensors"
     project.edit(**{"finetune.nano-tuned.epochs": 40, "machine.checkpoint_seconds": 0})
-    words = (sys.executable, "stages/finetune.py", "nano-tuned")
+    words = (sys.executable, "-m", "stages.finetune", "nano-tuned")
     project.command(*words)
     whole, curves = weights.read_bytes(), curve(project)
     weights.unlink()
@@ -160,6 +160,6 @@ def test_a_backbone_trained_from_nothing_with_an_intra_modal_term_goes_the_same_
         }
     )
     cell = {f"{stage}@nano-slip-world" for stage in ("encode", "oti", "evaluate")}
-    assert {"pretrain@nano-slip", "weights@nano-slip", *cell} <= project.repro()
+    assert {"pretrain@nano-slip", "weights", *cell} <= project.repro()
     assert "retrieval/oti-image/shape/mAP" in project.metrics("nano-slip/world")
     assert project.repro() == set()

@@ -9,9 +9,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from crossgap.datasets import templates as known_templates
+from crossgap.errors import DatasetError as DatasetError
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # no dots: DVC takes them for levels of params.yaml
-SIMAT = "simat"
+SIMAT = "simat"  # `transformations.SIMAT`, whose module costs pandas
 Split = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 _VOCABULARIES = ("imagenet", "world", "none")
 
@@ -25,10 +26,6 @@ def _known_vocabulary(name: str) -> str:
 
 
 Vocabulary = Annotated[str, AfterValidator(_known_vocabulary)]
-
-
-class DatasetError(ValueError):
-    """A dataset can't be used as declared; the message names the items and the remedy."""
 
 
 class Retrieval(BaseModel):
@@ -52,7 +49,7 @@ class Controls(BaseModel):
             it isn't the queries', if not given.
         subsets: name → a labelling and the classes of it that a relevance of this name is confined to.
         arithmetic: labelling → another: images are asked for by text with a class of the one changed and that of the
-            other kept (see `crossgap.transformations.by_labels`).
+            other kept (see `crossgap.arithmetic.by_labels`).
         protocol: how explicit judgements are measured; `revisited` as ROxford and RParis are (Radenovic et al., 2018).
         published: the dataset's name in published tables, if not its own.
     """

@@ -1,0 +1,232 @@
+"""What code a result depends on: derived from imports, never listed by hand.
+
+The *import closure* of a module is the module, what it imports, what that imports, and so on, as far as it is ours
+(crossgap and the stages). `digests` names what each of these modules does: its syntax tree without comments, docstrings
+and layout, the same on every version of Python. DVC's dependencies (through `crossgap.resolve`), the shards in scratch
+and the provenance of stores and tables all use it.
+
+Every module stands on one of two sides:
+
+- Most decide values: decoding, transforms, towers, injection, the optimiser, noise, measures. Their source counts.
+- `CARRIERS` only bring values from one place to another. They count by the version of their format, and what they
+  import isn't followed, so that mending one costs nobody a computation. `tests/test_formats.py` holds their bytes
+  fast: when these change, the version must.
+
+Modules of a *plugin package* are picked by name when the program runs. Who asks for a closure may name those that are
+picked (`chosen`); else all of the package count. A package's files that are no Python count with the package.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+from crossgap import fingerprint
+
+CARRIERS = {
+    "crossgap": 1,
+    "crossgap.closure": 1,
+    "crossgap.engines": 1,
+    "crossgap.errors": 1,
+    "crossgap.fingerprint": 1,
+    "crossgap.inversion.batch_size": 1,
+    "crossgap.judgements": 1,
+    "crossgap.manifest": 1,
+    "crossgap.problems": 1,
+    "crossgap.shards": 1,
+    "crossgap.store": 1,
+    "crossgap.temporary": 1,
+    "crossgap.training.live": 1,
+    "crossgap.transformations": 1,
+    "crossgap.zipped": 1,
+    "stages.common": 1,
+}
+PLUGINS = ("crossgap.corrections", "crossgap.datasets.readers")
+_OURS = ("crossgap", "stages")
+_LAZY = "_PUBLIC"  # in a package's `__init__`: name → the module that has it, imported when first used
+_SILENT = ("ctx", "kind", "type_comment")  # fields of syntax trees that say nothing of their own
+
+
+class ClosureError(ValueError):
+    """A module that is asked for isn't there."""
+
+
+def digest(*modules: str, chosen: Iterable[str] | None = None) -> str:
+    """One name for all that `digests` finds."""
+    return fingerprint.of_json(digests(*modules, chosen=chosen))
+
+
+def digests(*modules: str, chosen: Iterable[str] | None = None) -> dict[str, str]:
+    """Module → a name of what it does, for the import closure of `modules`; carriers by their format.
+
+    Args:
+        chosen: modules of plugin packages that are picked; all, if not given.
+
+    Raises:
+        ClosureError: no such module.
+    """
+    return {
+        name: f"format {CARRIERS[name]}" if name in CARRIERS else _digest(_source(name))
+        for name in sorted(closure(*modules, chosen=chosen))
+    }
+
+
+def closure(*modules: str, chosen: Iterable[str] | None = None) -> set[str]:
+    """Names of the modules that `modules` depend on, themselves among them; as `digests`."""
+    picked = tuple(chosen or ())
+    for module in (*modules, *picked):
+        if _source(module) is None:
+            raise ClosureError(f"no module {module!r}: looked for {_place(module)}.py")
+    met: set[str] = set()
+    ahead = [*modules, *picked]
+    while ahead:
+        name = ahead.pop()
+        if name in met:
+            continue
+        met.add(name)
+        if (parent := name.rpartition(".")[0]) and _source(parent):
+            ahead.append(parent)
+        if name in CARRIERS:
+            continue
+        ahead += _imported(name)
+        if name in PLUGINS and chosen is None:
+            ahead += members(name)
+    return met
+
+
+def members(package: str) -> list[str]:
+    """The modules of a plugin package that can be picked."""
+    folder = _place(package)
+    return sorted(f"{package}.{file.stem}" for file in folder.glob("*.py") if not file.stem.startswith("_"))
+
+
+def modules(top: str = "crossgap") -> list[str]:
+    """Every module of a top package."""
+    found = []
+    for file in sorted(_place(top).rglob("*.py")):
+        parts = (top, *file.relative_to(_place(top)).with_suffix("").parts)
+        found.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+    return found
+
+
+def _place(module: str) -> Path:
+    """Where a module's file or folder lies, without its suffix; the stages lie in the working directory."""
+    top, *rest = module.split(".")
+    return (Path(__file__).parent if top == "crossgap" else Path(top)).joinpath(*rest)
+
+
+@cache
+def _source(module: str) -> Path | None:
+    place = _place(module)
+    file = place.parent / f"{place.name}.py"
+    return file if file.is_file() else _package(place)
+
+
+def _package(place: Path) -> Path | None:
+    file = place / "__init__.py"
+    return file if file.is_file() else None
+
+
+@cache
+def _tree(source: Path) -> ast.Module:
+    return ast.parse(source.read_text(encoding="utf-8"), source.name)
+
+
+@cache
+def _imported(name: str) -> tuple[str, ...]:
+    """Our modules that a module imports, wherever in it, but for what only type checkers read."""
+    source = _source(name)
+    package = name if source.name == "__init__.py" else name.rpartition(".")[0]
+    found = set()
+    for node in _imports(_tree(source)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                found |= _of_import(alias.name, ())
+        else:
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            found |= _of_import(
+                ".".join([*above, *filter(None, [node.module])]), [alias.name for alias in node.names]
+            )
+    return tuple(sorted(found - {name}))
+
+
+def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """The imports below a node, but for those in the body of `if TYPE_CHECKING`."""
+    ahead = [node]
+    while ahead:
+        one = ahead.pop()
+        if isinstance(one, ast.Import | ast.ImportFrom):
+            yield one
+        elif isinstance(one, ast.If) and isinstance(one.test, ast.Name) and one.test.id == "TYPE_CHECKING":
+            ahead += one.orelse
+        elif isinstance(one, ast.mod | ast.stmt | ast.ExceptHandler | ast.match_case):  # no expression holds one
+            ahead += ast.iter_child_nodes(one)
+
+
+def _of_import(module: str, names: Iterable[str]) -> set[str]:
+    """Our modules that `import module`, or `from module import names`, runs."""
+    if module.partition(".")[0] not in _OURS:
+        return set()
+    found = {module} if _source(module) else set()
+    lazy = _lazy(module)
+    for name in names:
+        if _source(f"{module}.{name}") is not None and name not in lazy:
+            found.add(f"{module}.{name}")
+        elif name in lazy:
+            found.add(lazy[name])
+    return found
+
+
+@cache
+def _lazy(package: str) -> dict[str, str]:
+    """Name → module of what a package imports when it is first used."""
+    source = _source(package)
+    if source is None or source.name != "__init__.py":
+        return {}
+    for node in _tree(source).body:
+        if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == [_LAZY]:
+            return ast.literal_eval(node.value)
+    return {}
+
+
+@cache
+def _digest(source: Path) -> str:
+    parts = ["".join(_said(_tree(source), [])).encode()]
+    if source.name == "__init__.py":
+        parts += [part for file in _beside(source.parent) for part in (file.name.encode(), file.read_bytes())]
+    return fingerprint.of_bytes(*parts)
+
+
+def _beside(folder: Path) -> list[Path]:
+    """A package's files that are no Python, also in folders that are no packages."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and path.name != "__pycache__" and _package(path) is None:
+            found += _beside(path)
+        elif path.is_file() and path.suffix not in (".py", ".pyc"):
+            found.append(path)
+    return found
+
+
+def _said(node: object, out: list[str]) -> list[str]:
+    """A syntax tree as text that no version of Python writes otherwise, without docstrings, behind what `out` holds."""
+    if isinstance(node, ast.AST):
+        out.append(f"{type(node).__name__}(")
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if value is not None and value != [] and name not in _SILENT:
+                out.append(f"{name}=")
+                _said(value, out)
+        out.append(")")
+    elif isinstance(node, list):
+        out.append("[")
+        for value in node:
+            if not (isinstance(value, ast.Expr) and isinstance(getattr(value.value, "value", None), str)):
+                _said(value, out)
+                out.append(",")
+        out.append("]")
+    else:
+        out.append(ascii(node))
+    return out

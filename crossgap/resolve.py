@@ -1,0 +1,218 @@
+"""What each cell of a run depends on beside the stores that it reads: params.yaml, the catalogue and the code, joined.
+
+`resolved` gives a small JSON a cell. A cell's stage reads this file and no params, and DVC compares this file alone: a
+comment, a new row of the catalogue or another cell's setting runs nothing, and whatever changes what a cell does runs
+that cell.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from crossgap import closure
+from crossgap.params import Params
+from crossgap.planning.cells import ALONE, INVERSIONS, Cell, cells
+
+Resolved = dict[str, dict[str, Any]]  # path below the folder of what is resolved → content
+MACHINE = "machine.json"
+CODE = "code"
+MADE_BY = "made_by.json"  # in the folder of a trained backbone: which section's row
+CORRECTIONS, READERS = closure.PLUGINS
+_UNSEEN = {"published": True, "protocol": True, "support": True}  # controls that preparing a dataset never reads
+
+
+def resolved(params: Params, roots: dict[str, str]) -> Resolved:
+    """All files of a run.
+
+    Args:
+        params: validated.
+        roots: dataset → what its manifest's paths are relative to. It lies in `MACHINE`, beside how the work is
+            scheduled, which no cell depends on.
+    """
+    files: Resolved = {MACHINE: {**params.machine.model_dump(mode="json"), "roots": roots}}
+    inverted = _inversions(params)
+    for cell in cells(params):
+        if cell.stage not in ("resolve", "weights"):
+            files[cell.resolved] = {CODE: _code(cell, params), **_settings(cell, params, inverted)}
+    files["weights.json"] = {
+        CODE: closure.digest("stages.weights"),
+        "backbones": {name: _weights(params, name) for name in params.run.backbones},
+    }
+    files["pretrain/nano.json"] = {CODE: _of_stage("pretrain"), "recipe": params.nano.model_dump(mode="json")}
+    # for people: which module a changed name of the code is of
+    files |= {f"{CODE}/{stage}.json": closure.digests(_script(stage)) for stage in _folders(params)}
+    return files
+
+
+def write(files: Resolved, folder: Path) -> None:
+    """Write what changed, and remove what is no longer there: unchanged files keep their times."""
+    for name, content in files.items():
+        path = folder / name
+        text = json.dumps(content, indent=1, sort_keys=True) + "\n"
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_file() and path.relative_to(folder).as_posix() not in files:
+            path.unlink()
+        elif path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+
+
+def leftovers(params: Params, data: Path) -> list[Path]:
+    """Outputs of earlier runs that no cell of this one makes, where a cell of this one would read them.
+
+    What is evaluated depends on the stores of a backbone and dataset, the report on all metrics, and what weights are
+    on all trained backbones. DVC's cache still has what is removed.
+    """
+    every = cells(params)
+    named = {(cell.backbone, cell.dataset, cell.store) for cell in every if cell.stage in INVERSIONS}
+    found = []
+    for cell in every:
+        if cell.stage == "encode":
+            folder = data / "features" / cell.backbone / cell.dataset
+            stores = {store for *of, store in named if of == [cell.backbone, cell.dataset]} | {"native.zarr.zip"}
+            found += [path for path in folder.glob("*.zarr.zip") if path.name not in stores]
+    metrics = {
+        **{(cell.backbone, cell.dataset): cell for cell in every if cell.stage == "evaluate"},
+        **{("imports", *cell.words): cell for cell in every if cell.stage == "evaluate-import"},
+        **{("training", *cell.words): cell for cell in every if cell.stage == "finetune"},
+        **{("idealised", *cell.words): cell for cell in every if cell.stage == "idealised"},
+    }
+    for folder in (data / "metrics").glob("*/*"):
+        if folder.relative_to(data / "metrics").parts not in metrics:
+            found.append(folder)
+    made = {*params.finetune, *params.pretrain}
+    for mark in (data / "backbones").glob(f"*/{MADE_BY}"):
+        if mark.parent.name not in made:
+            found.append(mark.parent)
+    return sorted(found)
+
+
+def _settings(cell: Cell, params: Params, inverted: dict[tuple, list[Cell]]) -> dict[str, Any]:
+    """What a cell does, but for its code."""
+    stage = cell.stage
+    if stage == "prepare":
+        return {"declared": params.datasets[cell.dataset].model_dump(mode="json", exclude={"controls": _UNSEEN})}
+    if stage == "pretrain":
+        return {"recipe": params.pretrained(*cell.words).model_dump(mode="json")}
+    if stage in ("finetune", "idealised"):
+        recipe = getattr(params, stage)[cell.words[0]]
+        found = {"recipe": recipe.model_dump(mode="json")}
+        if stage == "finetune":
+            found["weights"] = _weights(params, recipe.backbone)
+        return found
+    if stage == "encode":
+        return {}
+    if stage in INVERSIONS:
+        return _inversion(cell, params)
+    if stage == "evaluate":
+        declared = params.datasets[cell.dataset]
+        of_cell = inverted.get((cell.backbone, cell.dataset), [])
+        summaries = getattr(declared, "summaries", None)
+        return {
+            **_evaluated(params, declared),
+            "summaries": summaries and str(summaries),
+            "inversions": {
+                name: sorted(other.store for other in of_cell if other.stage == name) for name in INVERSIONS
+            },
+        }
+    if stage == "evaluate-import":
+        nothing = {name: [] for name in INVERSIONS}
+        return {**_evaluated(params, params.imports[cell.words[0]]), "summaries": None, "inversions": nothing}
+    if stage == "report":
+        return _reported(params)
+    raise AssertionError(f"stage {stage} has no settings")
+
+
+def _inversion(cell: Cell, params: Params) -> dict[str, Any]:
+    section, row = getattr(params, cell.method), params.backbones[cell.backbone]
+    retrieval = params.datasets[cell.dataset].retrieval
+    recipe = section.recipe if cell.seed is None else replace(section.recipe, seed=cell.seed)
+    if cell.method == "oti":
+        method = {"template": section.template, "tokens": cell.tokens or row.oti.tokens}
+    else:
+        method = {"patches": row.ovi.patches}
+    return {
+        "method": {"name": cell.method, **method},
+        "recipe": asdict(recipe),
+        "query": retrieval.query,
+        "gallery": retrieval.gallery if section.gallery and not cell.queries_only else None,
+        "queries_only": cell.queries_only,
+        "on_problem": section.on_problem,
+        "store": cell.store,
+    }
+
+
+def _evaluated(params: Params, declared: Any) -> dict[str, Any]:
+    return {
+        "settings": params.evaluate.model_dump(mode="json"),
+        "retrieval": declared.retrieval.model_dump(mode="json"),
+        "controls": declared.controls.model_dump(mode="json", exclude={"published"}),
+    }
+
+
+def _reported(params: Params) -> dict[str, Any]:
+    """Each cell's heading, folder below the metrics, and what the page says of its dataset."""
+
+    def shown(declared: Any, **of: Any) -> dict[str, Any]:
+        asked = {"query": declared.retrieval.query, "gallery": declared.retrieval.gallery}
+        return {**of, **asked, "published": declared.controls.published or of["published"]}
+
+    run = params.run
+    found = [
+        shown(params.datasets[dataset], backbone=backbone, dataset=dataset, folder=[backbone, dataset], published=None)
+        for backbone in run.backbones
+        for dataset in run.datasets
+    ]
+    for name in run.imports:
+        declared = params.imports[name]
+        found.append(
+            shown(
+                declared,
+                backbone=declared.backbone,
+                dataset=f"{declared.dataset} (import {name})",
+                folder=["imports", name],
+                published=declared.dataset,
+            )
+        )
+    return {"cells": found, "idealised": list(params.idealised), "trainings": list(params.finetune)}
+
+
+def _inversions(params: Params) -> dict[tuple, list[Cell]]:
+    found: dict[tuple, list[Cell]] = {}
+    for cell in cells(params):
+        if cell.stage in INVERSIONS:
+            found.setdefault((cell.backbone, cell.dataset), []).append(cell)
+    return found
+
+
+def _weights(params: Params, backbone: str) -> dict[str, Any]:
+    return params.backbones[backbone].weights.model_dump(mode="json")
+
+
+def _code(cell: Cell, params: Params) -> str:
+    """A name of the code that a cell runs: of plugins, what it picks."""
+    if cell.stage == "prepare":
+        reader = f"{READERS}.{params.datasets[cell.dataset].layout.replace('-', '_')}"
+        return _of_stage("prepare", (reader,) if reader in closure.members(READERS) else ())
+    if cell.folder == "evaluate" and params.evaluate.corrections is not None:
+        return _of_stage("evaluate", tuple(f"{CORRECTIONS}.{name}" for name in params.evaluate.corrections))
+    return _of_stage(cell.folder)
+
+
+@cache
+def _of_stage(stage: str, chosen: tuple[str, ...] | None = None) -> str:
+    return closure.digest(_script(stage), chosen=chosen)
+
+
+def _folders(params: Params) -> set[str]:
+    return {cell.folder for cell in cells(params)} - {"resolve"}
+
+
+def _script(stage: str) -> str:
+    return f"stages.{stage}" if stage in ALONE else f"stages.{stage}.__main__"

@@ -1,0 +1,34 @@
+"""Manifest → feature store: python -m stages.encode BACKBONE DATASET"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from crossgap import judgements, manifest, problems, transformations
+from crossgap.encode import encode
+from stages.common import SCRATCH, dataset_folder, features_folder, images_root, machine, run, weights
+
+
+def main(cell: Mapping[str, Any], backbone: str, dataset: str) -> None:
+    folder, scheduled = dataset_folder(dataset), machine()
+    items = manifest.read(folder)
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads leave the cores to the decoders
+    from crossgap.backbones import load_backbone
+
+    encode(
+        items,
+        images_root(dataset),
+        load_backbone(**weights(backbone), device=scheduled["device"]),
+        features_folder(backbone, dataset) / "native.zarr.zip",
+        code=cell["code"],
+        provenance={"backbone": backbone, "dataset": dataset, "set_aside": problems.read(folder)},
+        scratch=SCRATCH / "encode",
+        judgements=judgements.read(folder),
+        transformations=transformations.read(folder),
+        batch_size=scheduled["batch_size"],
+        workers=scheduled["workers"],
+        shard_size=scheduled["shard_size"],
+    )
+
+
+run(main)

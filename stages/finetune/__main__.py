@@ -1,0 +1,41 @@
+"""Backbone and captioned dataset → another backbone: python -m stages.finetune NAME, a row of `finetune`"""
+
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from crossgap import manifest
+from crossgap.training.finetune_recipe import Finetune
+from stages.common import DATA, SCRATCH, dataset_folder, images_root, machine, metrics_folder, run, write_json
+
+
+def main(cell: Mapping[str, Any], name: str) -> None:
+    recipe, scheduled = Finetune.model_validate(cell["recipe"]), machine()
+    items = manifest.read(dataset_folder(recipe.dataset))
+    # pairs are looked at before a model is loaded
+    from crossgap.backbones import load_backbone
+    from crossgap.training.finetune import captions_of, finetune
+    from crossgap.training.live import live
+
+    pairs = captions_of(items, recipe)
+    made, out = DATA / "backbones" / name, metrics_folder("training", name)
+    shutil.rmtree(out, ignore_errors=True)
+    with live(out) as log:
+        finetune(
+            load_backbone(**cell["weights"], device=scheduled["device"]),
+            pairs,
+            images_root(recipe.dataset),
+            recipe,
+            made,
+            code=cell["code"],
+            scratch=SCRATCH / "finetune",
+            forward_size=scheduled["training_batch_size"],
+            workers=scheduled["workers"],
+            save_seconds=scheduled["checkpoint_seconds"],
+            log=log,
+        )
+    write_json(made / "made_by.json", {"section": "finetune", "row": name})
+    write_json(out / "recipe.json", recipe.model_dump())
+
+
+run(main)

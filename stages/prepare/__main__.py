@@ -1,0 +1,31 @@
+"""Declaration → manifest: python -m stages.prepare DATASET"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from crossgap import judgements, manifest, problems, transformations
+from crossgap.datasets.declared import Declaration
+from crossgap.datasets.preparing import prepare
+from crossgap.datasets.saying import summary
+from stages.common import dataset_folder, machine, run
+
+
+def main(cell: Mapping[str, Any], name: str) -> None:
+    folder = dataset_folder(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    declared = TypeAdapter(Declaration).validate_python(cell["declared"])
+    made = prepare(declared, folder, workers=machine()["workers"])
+    manifest.write(made.items, folder)
+    problems.write(made.problems, folder)
+    (folder / judgements.FILE).unlink(missing_ok=True)
+    if made.judgements is not None:
+        judgements.write(made.judgements, folder)
+    transformations.remove(folder)
+    if made.transformations is not None:
+        transformations.write(made.transformations, folder)
+    print(f"{name}: {summary(made)}")
+
+
+run(main)

@@ -1,0 +1,89 @@
+"""Which stages a change runs, on the real DVC and the real resolving, with the work of all other stages replaced.
+
+The tests run in order on one project, and what one has changed stays changed.
+"""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+PHOTOS = {"layout": "imagefolder", "root": "kinds", "retrieval": {"query": "test"}}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, stubbed):
+    """The default run, with a folder of images beside the embedded set, done once."""
+    made = stubbed(tmp_path_factory.mktemp("stubbed") / "project")
+    made.edit("datasets", {**(yaml.safe_load((made / "params.yaml").read_text())["datasets"] or {}), "kinds": PHOTOS})
+    made.edit("run.datasets", ["world", "kinds"])
+    made.edit("run.backbones", ["nano", "nano-cua"])
+    made.edit("run.oti.backbones", ["nano", "nano-cua"])
+    rows = yaml.safe_load((made / "params.yaml").read_text())["finetune"]
+    made.edit("finetune", {"nano-cua": rows["nano-cua"]})
+    first = made.repro()
+    assert {"resolve", "prepare@kinds", "encode@nano-world", "oti@nano-world", "evaluate@nano-kinds"} <= first
+    assert made.repro() == set()
+    return made
+
+
+INVERSIONS = ("oti", "ovi", "sweep", "seeds")
+CHANGES = {
+    "decoding": ("crossgap/datasets/images.py", ("prepare", "finetune", "idealised", "encode")),
+    "a tower": ("crossgap/backbones/backbone.py", ("pretrain", "finetune", "idealised", "encode", *INVERSIONS)),
+    "injection": ("crossgap/backbones/injection.py", INVERSIONS),
+    "the optimiser": ("crossgap/inversion/optimise.py", INVERSIONS),
+    "another reader": ("crossgap/datasets/readers/coop.py", ()),
+    "a loss": ("crossgap/losses/uniformity.py", ("finetune",)),
+    "the defaults of fine-tuning": ("crossgap/training/finetune_recipe.py", ("finetune",)),
+    "a correction": ("crossgap/corrections/centering.py", ("evaluate",)),
+    "ranking": ("crossgap/retrieval/ranking.py", ("evaluate",)),
+    "the page": ("crossgap/report/page.py", ("report",)),
+    "a stage's script": ("stages/encode/__main__.py", ("encode",)),
+    "params' own checks": ("crossgap/params/explain.py", ()),
+    "the store": ("crossgap/store.py", ()),
+    "shards": ("crossgap/shards.py", ()),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_change_of_behaviour_runs_what_it_touches(run, what):
+    """A carrier's runs nothing: `tests/test_formats.py` holds its bytes."""
+    path, kinds = CHANGES[what]
+    (run / path).write_text((run / path).read_text() + "\nADDED = 1\n")
+    assert run.repro() == {"resolve", *run.of(*kinds)}
+
+
+def test_a_reader_that_a_dataset_has_runs_the_preparing_of_that_dataset(run):
+    path = run / "crossgap/datasets/readers/imagefolder.py"
+    path.write_text(path.read_text() + "\nADDED = 1\n")
+    assert run.repro() == {"resolve", "prepare@kinds"}
+
+
+def test_comments_run_nothing(run):
+    for name in ("crossgap/encode.py", "crossgap/datasets/images.py", "stages/encode/__main__.py"):
+        said = (run / name).read_text().replace('"""', '"""Said otherwise. ', 1)
+        (run / name).write_text(said + "\n# a remark\n")
+    assert run.repro() == {"resolve"}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "cells"),
+    [
+        ("oti.steps", 7, ("oti", "sweep", "seeds")),
+        ("ovi.snapshots", [10], ("ovi",)),
+        ("evaluate.clouds", 77, ("evaluate",)),
+        ("machine.batch_size", 77, ()),
+        ("machine.inversion_batch_size", 7, ()),
+        ("finetune.nano-cua.lr", 0.001, ("finetune@nano-cua",)),
+    ],
+)
+def test_a_setting_runs_what_it_touches(run, place, value, cells):
+    run.edit(place, value)
+    expected = {cell for cell in cells if "@" in cell} | run.of(*(cell for cell in cells if "@" not in cell))
+    assert run.repro() == {"resolve", *expected}
+
+
+def test_what_the_page_says_of_a_dataset_runs_the_page(run):
+    run.edit("datasets.kinds.controls", {"published": "CUB"})
+    assert run.repro() == {"resolve", "report"}
