@@ -82,6 +82,14 @@ def test_names_of_every_format(tmp_path, bring, features, suffix):
     assert list(store["image/test"].labels["class"]) == names
 
 
+@pytest.mark.parametrize("labelling", ["kind/sub", "group"])
+def test_a_labelling_that_cannot_name_metrics_is_refused(tmp_path, bring, features, labelling):
+    np.save(tmp_path / "f.npy", features)
+    np.save(tmp_path / "y.npy", np.arange(4))
+    with pytest.raises(FeatureImportError, match=f"labelling '{labelling}'.*name it otherwise"):
+        bring("image/test=f.npy", f"image/test:label.{labelling}=y.npy")
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

@@ -49,18 +49,14 @@ def gap(work: Work, seed: int) -> dict[str, float]:
     found = sides(work.cell)
     if found is None:
         return {}
-    unit = cache(
-        lambda: tuple(
-            unit_rows(items.features, f"{modality}_features", np.float64)
-            for modality, items in zip(INVERSIONS, found[:2], strict=True)
-        )
-    )
+    held = dict(zip(INVERSIONS, found[:2], strict=True))
+    unit = cache(lambda side: unit_rows(held[side].features, f"{side}_features", np.float64))
     metrics = {}
-    for name, measure in gap_measures(found.paired, seed).items():
+    for name, (modalities, measure) in gap_measures(found.paired, seed).items():
         value = work.part(
             "gap",
             name,
-            lambda _, name=name, measure=measure: {f"gap/{name}": measure(*unit())},
+            lambda _, name=name, of=modalities, measure=measure: {f"gap/{name}": measure(*map(unit, of))},
             by="measures",
             **({"seed": seed} if name == "linear_separability" else {}),
         )

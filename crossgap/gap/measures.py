@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,21 +47,28 @@ def gap_metrics(
     images, texts = _unit_pair(image_features, text_features, ("image_features", "text_features"))
     if paired:
         _check_paired(images, texts, ("image_features", "text_features"))
-    return {name: measure(images, texts) for name, measure in gap_measures(paired, seed).items()}
-
-
-def gap_measures(paired: bool = True, seed: int = 0) -> dict[str, Callable[[Features, Features], float]]:
-    """Name → measure of images `(n, d)` and texts `(m, d)`, all that `gap_metrics` takes."""
-    found = {
-        "centroid_distance": centroid_distance,
-        "linear_separability": lambda images, texts: linear_separability(images, texts, seed),
-        "uniformity_image": lambda images, texts: uniformity(images),
-        "uniformity_text": lambda images, texts: uniformity(texts),
-        "effective_rank_image": lambda images, texts: effective_rank(images),
-        "effective_rank_text": lambda images, texts: effective_rank(texts),
+    rows = {"image": images, "text": texts}
+    return {
+        name: measure(*(rows[side] for side in sides))
+        for name, (sides, measure) in gap_measures(paired, seed).items()
     }
-    of_pairs = (alignment, matching_distance, cross_uniformity, relative_modality_gap)
-    return found | ({measure.__name__: measure for measure in of_pairs} if paired else {})
+
+
+def gap_measures(
+    paired: bool = True, seed: int = 0
+) -> dict[str, tuple[tuple[str, ...], Callable[..., float]]]:
+    """All that `gap_metrics` takes: name → the modalities whose features the measure is given, and the measure."""
+    both = ("image", "text")
+    found = {
+        "centroid_distance": (both, centroid_distance),
+        "linear_separability": (both, partial(linear_separability, seed=seed)),
+        "uniformity_image": (("image",), uniformity),
+        "uniformity_text": (("text",), uniformity),
+        "effective_rank_image": (("image",), effective_rank),
+        "effective_rank_text": (("text",), effective_rank),
+    }
+    of_pairs = (alignment, matching_distance, cross_uniformity, relative_modality_gap) if paired else ()
+    return found | {measure.__name__: (both, measure) for measure in of_pairs}
 
 
 def centroid_distance(x: Features, y: Features) -> float:
