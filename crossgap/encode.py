@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap import closure, fingerprint, shards, store
+from crossgap.batches import filled, rows_at_once
 from crossgap.datasets.images import crop, decode, read_bytes
 from crossgap.manifest import BOX, content, corners
 
@@ -57,7 +58,8 @@ def encode(
         code: a name of what encodes, as of `closure.digest`: shards of other code aren't taken up, and the store says
             it; that of this module and of loading backbones, if not given.
         judgements, transformations: validated; the store takes them along.
-        batch_size, workers, shard_size: scheduling; they change nothing beyond rounding.
+        batch_size: items encoded at once; fewer on a CPU (`batches.rows_at_once`). Changes nothing beyond rounding.
+        workers, shard_size: scheduling; like the items already in `scratch`, they change no bit on one machine.
 
     Raises:
         ChangedItemError: an image changed since the manifest was made.
@@ -66,6 +68,7 @@ def encode(
     """
     code = code or closure.digest("crossgap.encode", "crossgap.backbones.loading")
     manifest = manifest.assign(content=content(manifest))
+    batch_size = rows_at_once(batch_size, backbone.device)
     work = {
         "image": lambda items: _images(backbone, items, Path(root), batch_size, workers),
         "text": lambda items: _texts(backbone, items, batch_size),
@@ -114,16 +117,23 @@ def _columns(items: pd.DataFrame) -> dict[str, np.ndarray]:
     }
 
 
-def _arrays(parts: list[Encoded]) -> dict[str, np.ndarray]:
+def _arrays(parts: list[Encoded], count: int) -> dict[str, np.ndarray]:
+    """The first `count` rows of whole batches: what comes after them only filled the last one up."""
     names = [name for name in ("features", "preprojection") if getattr(parts[0], name) is not None]
-    return {name: np.concatenate([getattr(part, name).cpu().numpy() for part in parts]) for name in names}
+    return {
+        name: np.concatenate([getattr(part, name).cpu().numpy() for part in parts])[:count] for name in names
+    }
 
 
 def _check_features(encoded: Encoded, ids: list[str], backbone: Backbone) -> None:
-    """NoFeaturesError, by items' ids, where a feature, or what its projection is applied to, is of no use."""
+    """NoFeaturesError, by items' ids, where a feature, or what its projection is applied to, is of no use.
+
+    Rows beyond those of `ids` only filled the batch up.
+    """
     broken = ~encoded.features.isfinite().all(dim=1) | ~encoded.features.any(dim=1)
     if encoded.preprojection is not None:
         broken |= ~encoded.preprojection.isfinite().all(dim=1)
+    broken = broken[: len(ids)]
     if not bool(broken.any()):
         return
     named = [ids[position] for position in broken.nonzero().flatten().tolist()]
@@ -146,13 +156,12 @@ def _texts(backbone: Backbone, items: pd.DataFrame, batch_size: int) -> shards.W
             for start in range(0, len(cut), batch_size):
                 texts = items["text"].iloc[cut[start : start + batch_size]].tolist()
                 ids, cut_short = backbone.tokenize(texts)
-                parts.append(backbone.encode_texts(ids))
-                _check_features(
-                    parts[-1], items["id"].iloc[cut[start : start + batch_size]].tolist(), backbone
-                )
+                parts.append(backbone.encode_texts(filled(ids, batch_size)))
+                batch = cut[start : start + batch_size]
+                _check_features(parts[-1], items["id"].iloc[batch].tolist(), backbone)
                 truncated.append(cut_short.numpy())
                 advance(len(texts))
-            yield {**_arrays(parts), "truncated": np.concatenate(truncated)}
+            yield {**_arrays(parts, len(cut)), "truncated": np.concatenate(truncated)}
 
     return work
 
@@ -176,11 +185,11 @@ def _images(
         for cut in cuts:
             parts = []
             for start in range(0, len(cut), batch_size):
-                parts.append(backbone.encode_images(next(loader)))
+                parts.append(backbone.encode_images(filled(next(loader), batch_size)))
                 batch = cut[start : start + batch_size]
                 _check_features(parts[-1], items["id"].iloc[batch].tolist(), backbone)
                 advance(len(batch))
-            yield _arrays(parts)
+            yield _arrays(parts, len(cut))
 
     return work
 

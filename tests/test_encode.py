@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import tarfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import open_clip
@@ -10,11 +11,14 @@ import pandas as pd
 import pytest
 import timm
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from crossgap import encode as encoding
 from crossgap import fingerprint, load_backbone, manifest, open_store
+from crossgap.batches import filled, rows_at_once
 from crossgap.datasets.images import list_images, read_bytes
 from crossgap.encode import ChangedItemError, NoFeaturesError, encode
 
@@ -183,7 +187,7 @@ def test_equal_content_is_encoded_once(run, tiny, monkeypatch) -> None:
         method = getattr(type(tiny), f"encode_{name}")
 
         def counting(self, batch, name=name, method=method):
-            seen[name] += len(batch)
+            seen[name] += len(batch.unique(dim=0))  # a batch is filled up with its first row
             return method(self, batch)
 
         monkeypatch.setattr(type(tiny), f"encode_{name}", counting)
@@ -211,7 +215,7 @@ def test_a_grown_and_reordered_dataset_encodes_its_new_items_only(dataset, run, 
     fresh = run(frame=reordered, scratch="elsewhere")
     for name in fresh.groups:
         assert grown[name].ids.tolist() == fresh[name].ids.tolist()
-        np.testing.assert_allclose(grown[name].features, fresh[name].features, **ROUNDING)
+        assert np.array_equal(grown[name].features, fresh[name].features)
 
 
 def test_the_projections_lie_beside_the_features(run, tiny_folder) -> None:
@@ -345,3 +349,98 @@ def test_the_one_item_whose_features_are_not_finite_is_named_with_the_remedy(
         match=r"features of 1 of \d+ items are .* \(bf16\): caption 1; the precision .* `precision: fp32` in params",
     ):
         run(backbone, manifest.validate(frame))
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory) -> tuple[pd.DataFrame, Path]:
+    """A hundred small images and as many texts of one to nine words."""
+    root, rows = tmp_path_factory.mktemp("many"), []
+    rng = np.random.default_rng(0)
+    for number in range(100):
+        name, text = f"{number}.png", " ".join(["word"] * (number % 9)) + f" {number}"
+        Image.fromarray(rng.integers(0, 256, (20, 20 + number % 5, 3), np.uint8)).save(root / name)
+        common = {"split": "test", "group": name, "rank": 0}
+        digest = fingerprint.of_content((root / name).read_bytes())
+        rows.append({"id": name, "modality": "image", "path": name, "text": None, "digest": digest} | common)
+        digest = manifest.text_digest(text)
+        rows.append({"id": text, "modality": "text", "path": None, "text": text, "digest": digest} | common)
+    return manifest.validate(pd.DataFrame(rows)), root
+
+
+def features_of(store) -> dict[str, np.ndarray]:
+    """Both kinds of features by id."""
+    groups = [store[name] for name in store.groups]
+    return {
+        name: np.concatenate([group.features[row], group.preprojection[row]])
+        for group in groups
+        for row, name in enumerate(group.ids)
+    }
+
+
+@pytest.fixture(scope="module", params=["tiny", "nano", "nano in bf16"])
+def whole(request, many, tiny, tmp_path_factory):
+    """A backbone, and all items' features from one run at a batch of 128."""
+    backbone, folder = tiny, tmp_path_factory.mktemp("whole")
+    if request.param != "tiny":
+        precision = "bf16" if "bf16" in request.param else "fp32"
+        backbone = load_backbone(f"local-dir:{NANO}", precision=precision)
+    frame, root = many
+    encode(frame, root, backbone, folder / "w.zip", provenance={}, scratch=folder / "s", batch_size=128)
+    return backbone, features_of(open_store(folder / "w.zip"))
+
+
+# a split of the work: what was encoded in earlier runs (an item's number, and the run that it was in), and the shards
+RUNS = st.tuples(
+    st.lists(st.lists(st.integers(0, 99), min_size=1, max_size=9, unique=True), max_size=3),
+    st.permutations(range(100)),
+    st.integers(1, 100),
+    st.sampled_from([1024, 33, 7, 1]),
+    st.sampled_from([32, 128, 1000]),
+)
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(RUNS)
+def test_no_bit_depends_on_the_company_that_an_item_is_encoded_in(many, whole, split) -> None:
+    earlier, order, count, shard_size, batch_size = split
+    (frame, root), (backbone, wanted) = many, whole
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        for numbers in [*earlier, order[:count]]:
+            rows = [2 * number + kind for number in numbers for kind in (0, 1)]
+            part = frame.iloc[rows].reset_index(drop=True)
+            where = {"scratch": folder / "scratch", "provenance": {}}
+            encode(
+                part, root, backbone, folder / "n.zip", **where, batch_size=batch_size, shard_size=shard_size
+            )
+        found = features_of(open_store(folder / "n.zip"))
+    assert len(found) == 2 * count
+    assert all(np.array_equal(features, wanted[name]) for name, features in found.items())
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 32])
+def test_a_set_that_lost_and_gained_items_is_the_bytes_of_one_made_from_nothing(
+    many, tiny, tmp_path, batch_size
+) -> None:
+    frame, root = many
+
+    def run(rows, scratch):
+        part = frame.iloc[rows].reset_index(drop=True)
+        where = {"scratch": tmp_path / scratch, "provenance": {}, "batch_size": batch_size}
+        encode(part, root, tiny, tmp_path / "n.zip", **where)
+        return (tmp_path / "n.zip").read_bytes()
+
+    before = run(range(192), "old")
+    grown = run(range(5, 200), "old")
+    assert grown == run(range(5, 200), "new") != before
+
+
+def test_a_batch_is_filled_up_with_its_first_row_and_a_cpu_takes_few_at_once(monkeypatch) -> None:
+    rows = torch.arange(6).reshape(3, 2)
+    assert filled(rows, 5).tolist() == [[0, 1], [2, 3], [4, 5], [0, 1], [0, 1]]
+    assert filled(rows, 3) is rows
+    for threads, most in ((1, 32), (2, 32), (3, 33), (12, 36), (48, 48)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert rows_at_once(1000, torch.device("cpu")) == most
+        assert rows_at_once(8, torch.device("cpu")) == 8
+        assert rows_at_once(1000, torch.device("cuda")) == 1000

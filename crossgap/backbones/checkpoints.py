@@ -23,6 +23,10 @@ from crossgap.backbones import openai
 # where a training keeps the weights among other things; with both there, the trained ones and not their average
 TRAINED = ("state_dict", "model_state_dict", "model", "module")
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
+NUMPY = (
+    ".npz",
+    ".npy",
+)  # weights by the names of big_vision or timm's sources, whose readers are the libraries'
 COMPILED = "_orig_mod."  # what torch.compile puts before the names of what it compiled
 POSITION_IDS = "text.transformer.embeddings.position_ids"  # a buffer that transformers had once
 LONGEST = 300  # characters of a list of names in a message
@@ -52,7 +56,7 @@ def read(weights: Path, wrappers: Iterable[str] = (*TRAINED, *AVERAGED)) -> dict
     Raises:
         CheckpointError: the file is something else, cut short, holds no state dict, or has code in it.
     """
-    _check_is_one(weights)
+    check_is_one(weights)
     try:
         if _is_safetensors(weights):
             return _uncompiled(load_file(weights))
@@ -166,7 +170,7 @@ def _uncompiled(held: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.replace(COMPILED, ""): tensor for name, tensor in held.items()}
 
 
-def _check_is_one(weights: Path) -> None:
+def check_is_one(weights: Path) -> None:
     """CheckpointError where a file is what a failed download or checkout leaves in the place of weights."""
     size = weights.stat().st_size
     with weights.open("rb") as file:
@@ -181,6 +185,8 @@ def _check_is_one(weights: Path) -> None:
         raise CheckpointError(
             f"{weights} is a web page, not weights: what answered the download was an error or a sign-in; get it again"
         )
+    if weights.suffix in NUMPY and not start.startswith((b"PK\x03\x04", b"\x93NUMPY")):
+        raise CheckpointError(f"{weights} is not what numpy writes: get it again")
     if start.startswith(b"PK\x03\x04") and not zipfile.is_zipfile(weights):
         raise CheckpointError(f"{weights} is cut short after {size} bytes: get it again")
 
@@ -216,9 +222,11 @@ def _is_function(name: str) -> bool:
 
 
 def _state_dict(held: Any, weights: Path, wrappers: tuple[str, ...]) -> dict[str, Tensor]:
-    while isinstance(held, Mapping) and (
-        key := next((key for key in wrappers if isinstance(held.get(key), Mapping)), None)
-    ):
+    if isinstance(held, _Unread):
+        raise CheckpointError(
+            f"{weights} is a whole module or another object, whose code is not run: save its state_dict() instead"
+        )
+    while (key := _under(held, wrappers)) is not None:
         held = held[key]
     tensors = {}
     if isinstance(held, Mapping):
@@ -230,3 +238,19 @@ def _state_dict(held: Any, weights: Path, wrappers: tuple[str, ...]) -> dict[str
             f"what it holds: {holds or 'nothing'}"
         )
     return tensors
+
+
+def _under(held: Any, wrappers: tuple[str, ...]) -> str | None:
+    """The key that a state dict lies under: one of those known, else the only one with tensors; None if on top."""
+    if not isinstance(held, Mapping):
+        return None
+    if key := next((key for key in wrappers if isinstance(held.get(key), Mapping)), None):
+        return key
+    if _has_tensors(held):
+        return None
+    inner = [key for key, value in held.items() if isinstance(value, Mapping) and _has_tensors(value)]
+    return inner[0] if len(inner) == 1 else None
+
+
+def _has_tensors(held: Mapping) -> bool:
+    return any(isinstance(value, Tensor) for value in held.values())

@@ -73,8 +73,7 @@ def load(
     """
     name = model.removeprefix(towers.TIMM_PREFIX)
     called = model if pretrained is None else f"{model} with {pretrained!r}"
-    _check_names(model, name, pretrained)
-    shown_by = _preprocessing_from(model, name, pretrained, preprocess)
+    shown_by = check_declared(model, pretrained, preprocess)
     config = get_pretrained_cfg(name)
     weights = Path(pretrained) if pretrained else _downloaded(model, config, cache_dir)
     found = verified(weights, sha256, called)
@@ -110,6 +109,13 @@ def load(
             "versions": {name: version(name) for name in ("timm", "torch", "torchvision", "pillow")},
         },
     )
+
+
+def check_declared(model: str, pretrained: str | None = None, preprocess: preprocessing.Asked = None) -> str:
+    """Check what can be checked without the weights; what says the transform. Arguments and errors as for `load`."""
+    name = model.removeprefix(towers.TIMM_PREFIX)
+    _check_names(model, name, pretrained)
+    return _preprocessing_from(model, name, pretrained, preprocess)
 
 
 def built(model: str) -> ImageTower:
@@ -202,7 +208,8 @@ def _downloaded(model: str, config: PretrainedCfg, cache_dir: str | None) -> Pat
 
 def _load_weights(tower: nn.Module, weights: Path) -> dict[str, tuple[int, ...]]:
     """Load a file's weights, of the same names and no others but the classifier's; the shapes that it holds."""
-    if weights.suffix in (".npz", ".npy"):
+    if weights.suffix in checkpoints.NUMPY:
+        checkpoints.check_is_one(weights)
         load_checkpoint(tower, str(weights))  # by the names of another library, which the architecture knows
         return {}
     classifiers = tower.pretrained_cfg.get("classifier") or ()

@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +26,6 @@ from crossgap.backbones.backbone import Backbone, BackboneError, check_finite, r
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 CONFIG = "open_clip_config.json"
-BIG_VISION = (".npz", ".npy")  # weights by the names of big_vision, which open_clip converts as it loads them
 
 
 def load_backbone(
@@ -61,44 +61,28 @@ def load_backbone(
             a QuickGELU mismatch, a preprocessing that can't be told.
     """
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    model = towers.canonical(model)
     if precision not in PRECISIONS:
         raise BackboneError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     if model.startswith(towers.TIMM_PREFIX):
         return image_only.load(
             model, pretrained, device, precision, sha256=sha256, preprocess=preprocess, cache_dir=cache_dir
         )
-    if reason := towers.unloadable(model):
-        raise BackboneError(reason)
-    folder = model.startswith((LOCAL_DIR_PREFIX, HF_HUB_PREFIX))
-    if folder and pretrained:
-        raise BackboneError(
-            f"{model!r} brings its own weights, so pretrained={pretrained!r} would be ignored"
-        )
-    if not folder:
-        check_name(model)
-        _check_tag(model, pretrained)
-    tag = bool(_tag(model, pretrained))
-    if tag:
-        pretrained = open_clip.pretrained._clean_tag(pretrained)  # one name of one tag
+    known = declared(model, pretrained, preprocess)
+    model, pretrained, tag = known.model, known.pretrained, known.tag
+    shown, shown_by, activation_from = known.shown, known.shown_by, known.activation_from
     called = model if pretrained is None else f"{model} with {pretrained!r}"
-    shown, shown_by, activation_from, document = {}, "open_clip's default, for random weights", None, {}
-    try:  # before anything is downloaded or read
-        if tag:
-            shown_by = preprocessing.of_tag(pretrained, preprocess)
-            activation_from = activations.of_tag(model, pretrained)
-        elif not folder and (pretrained or preprocess):
-            shown, shown_by = preprocessing.of_file(model, preprocess)
-    except (preprocessing.PreprocessingError, activations.ActivationError) as error:
-        raise BackboneError(f"{model}: {error}") from error
+    document = {}
     weights = _weights_file(model, pretrained, cache_dir)
     found = verified(weights, sha256, called) if weights else None
 
     try:
-        if folder:
+        if model.startswith((LOCAL_DIR_PREFIX, HF_HUB_PREFIX)):
             document = _document(model, cache_dir)
             shown, shown_by = preprocessing.of_folder(model, document, preprocess)
-        held = checkpoints.read(weights) if weights and weights.suffix not in BIG_VISION else {}
+        held = {}
+        if weights:
+            checkpoints.check_is_one(weights)
+            held = {} if weights.suffix in checkpoints.NUMPY else checkpoints.read(weights)
         if not tag:
             activation_from = _activation_from(model, pretrained, document, weights, held, found)
         module = _module(
@@ -140,6 +124,59 @@ def load_backbone(
             },
         },
     )
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What is known of weights before anything is downloaded or read.
+
+    Attributes:
+        model, pretrained: in the one spelling that they have.
+        tag: whether `pretrained` is one.
+        shown: what is forced on open_clip's preprocessing.
+        shown_by, activation_from: what says the preprocessing and the activation; None where the weights' folder or
+            file may.
+    """
+
+    model: str
+    pretrained: str | None
+    tag: bool = False
+    shown: dict[str, Any] = field(default_factory=dict)
+    shown_by: str | None = None
+    activation_from: str | None = None
+
+
+def declared(model: str, pretrained: str | None = None, preprocess: preprocessing.Asked = None) -> Declared:
+    """Check what can be checked of a row of params.yaml without its weights; arguments as for `load_backbone`.
+
+    Raises:
+        BackboneError: unknown model or tag, a file that isn't there, a library that is missing, a QuickGELU mismatch
+            of a tag, a preprocessing that can't be told.
+    """
+    model = towers.canonical(model)
+    if model.startswith(towers.TIMM_PREFIX):
+        image_only.check_declared(model, pretrained, preprocess)
+        return Declared(model, pretrained)
+    if reason := towers.unloadable(model):
+        raise BackboneError(reason)
+    if model.startswith((LOCAL_DIR_PREFIX, HF_HUB_PREFIX)):
+        if pretrained:
+            raise BackboneError(
+                f"{model!r} brings its own weights, so pretrained={pretrained!r} would be ignored"
+            )
+        return Declared(model, None)
+    check_name(model)
+    _check_tag(model, pretrained)
+    try:
+        if _tag(model, pretrained):
+            pretrained = open_clip.pretrained._clean_tag(pretrained)
+            shown_by = preprocessing.of_tag(pretrained, preprocess)
+            return Declared(model, pretrained, True, {}, shown_by, activations.of_tag(model, pretrained))
+        if pretrained is None and preprocess is None:
+            return Declared(model, None, shown_by="open_clip's default, for random weights")
+        return Declared(model, pretrained, False, *preprocessing.of_file(model, preprocess))
+    except (preprocessing.PreprocessingError, activations.ActivationError) as error:
+        raise BackboneError(f"{model}: {error}") from error
 
 
 def _module(
@@ -202,6 +239,11 @@ def _check_tag(model: str, pretrained: str | None) -> None:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
         raise BackboneError(
             f"pretrained {pretrained!r} is neither a file nor a tag of {model} (its tags: {tags})"
+            + (
+                f"; it is a folder: give it as the model, {LOCAL_DIR_PREFIX}{pretrained}, or name the file in it"
+                if pretrained and Path(pretrained).is_dir()
+                else ""
+            )
         )
 
 

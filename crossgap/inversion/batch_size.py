@@ -19,11 +19,18 @@ SHARE = 0.6
 
 
 def fitting(injection: Injection, device: torch.device) -> int:
-    """Items whose activations fit the device: its free memory on CUDA, half a gigabyte elsewhere; at least 1."""
+    """Items whose activations fit the device: its free memory on CUDA, half a gigabyte elsewhere; at least 1.
+
+    Another size may give other bits. So on CUDA it is a power of two, which a little more or less free memory leaves
+    as it is, and on a CPU a multiple of the threads (`crossgap.batches`).
+    """
     room = SHARE * torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else CPU_BYTES
-    return max(
-        1, min(MOST.get(device.type, MOST["cpu"]), math.floor(room / bytes_an_item(injection, device)))
-    )
+    most = MOST.get(device.type, MOST["cpu"])
+    size = max(1, min(most, math.floor(room / bytes_an_item(injection, device))))
+    if device.type == "cuda":
+        return 1 << (size.bit_length() - 1)
+    threads = torch.get_num_threads()
+    return size // threads * threads or size
 
 
 def bytes_an_item(injection: Injection, device: torch.device) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from crossgap.backbones.backbone import Backbone, BackboneError
 from crossgap.backbones.injection import Injection
+from crossgap.batches import filled
 from crossgap.inversion.batch_size import fitting
 from crossgap.inversion.methods import Method, Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
@@ -118,12 +119,20 @@ def ovi(
 
 @dataclass
 class Inverter:
-    """Inverts items, batch by batch: what an engine calls, here or on another machine."""
+    """Inverts items, batch by batch: what an engine calls, here or on another machine.
+
+    A batch that is not full is filled up: an item's bits don't depend on its company.
+
+    Attributes:
+        batch_size: items a batch; as many as fit the device if not given.
+        most: what is inverted at once has no more items, so that a larger batch would be filled up in vain.
+    """
 
     backbone: Backbone
     method: Method
     recipe: Recipe
     batch_size: int | None = None
+    most: int | None = None
 
     @cached_property
     def injection(self) -> Injection:
@@ -131,15 +140,16 @@ class Inverter:
 
     @cached_property
     def items_a_batch(self) -> int:
-        return self.batch_size or fitting(self.injection, self.backbone.device)
+        size = self.batch_size or fitting(self.injection, self.backbone.device)
+        return min(size, self.most or size)
 
     def __reduce__(self) -> tuple:
         # what is prepared for this machine stays here
-        return Inverter, (self.backbone, self.method, self.recipe, self.batch_size)
+        return Inverter, (self.backbone, self.method, self.recipe, self.batch_size, self.most)
 
     def to(self, device: str) -> Inverter:
         """The same on another device."""
-        return Inverter(self.backbone.to(device), self.method, self.recipe, self.batch_size)
+        return replace(self, backbone=self.backbone.to(device))
 
     def __call__(self, ids: Sequence[str], features: np.ndarray, advance: Callable[[int], None]) -> Inversion:
         """Invert `(n, d)` features; `advance` is told how many items each batch finished."""
@@ -152,10 +162,11 @@ class Inverter:
 
     def _batch(self, ids: Sequence[str], features: np.ndarray) -> Inversion:
         device = self.backbone.device
-        targets = torch.from_numpy(np.ascontiguousarray(features, np.float32)).to(device)
-        initial = torch.from_numpy(initial_tokens(ids, self.recipe.seed, self.injection.shape)).to(device)
-        found = optimise(self.injection, targets, initial, self.recipe)
-        return Inversion(**{name: held.cpu().numpy() for name, held in vars(found).items()})
+        targets = torch.from_numpy(np.ascontiguousarray(features, np.float32))
+        initial = torch.from_numpy(initial_tokens(ids, self.recipe.seed, self.injection.shape))
+        whole = (filled(rows, self.items_a_batch).to(device) for rows in (targets, initial))
+        found = optimise(self.injection, *whole, self.recipe)
+        return Inversion(**{name: held[: len(ids)].cpu().numpy() for name, held in vars(found).items()})
 
 
 def _invert(

@@ -41,7 +41,8 @@ def optimise(
     """Move pseudo-tokens until their features point where the targets do.
 
     The loss is a sum over items and AdamW works element by element, so that no item depends on the others of its
-    batch: not even on one whose loss is not finite.
+    batch: not even on one whose loss is not finite. The batch keeps its shape until its last item has stopped, since
+    a smaller one may be computed in other bits.
 
     Args:
         encode: `(n, t, width)` pseudo-tokens → `(n, d)` features; differentiable.
@@ -49,6 +50,7 @@ def optimise(
         initial: `(n, t, width)`.
     """
     rows = torch.arange(len(targets), device=targets.device)
+    going = torch.ones_like(rows, dtype=torch.bool)
     tokens = initial.clone().requires_grad_()
     optimiser = torch.optim.AdamW([tokens], lr=recipe.lr, weight_decay=recipe.weight_decay)
     best, since = torch.full_like(targets[:, 0], torch.inf), torch.zeros_like(rows)
@@ -57,27 +59,28 @@ def optimise(
         features = encode(tokens).float()
         losses = 1 - cosine_similarity(features, targets)
         (gradient,) = torch.autograd.grad(losses.sum(), tokens)
-        trace.at(step, rows, tokens, features, losses)
+        trace.at(step, going, rows, tokens, features, losses)
         if recipe.patience is not None:
             fell = losses < best - recipe.tolerance
             best, since = torch.where(fell, losses.detach(), best), torch.where(fell, step, since)
-            going = step - since < recipe.patience
-            if not going.all():
-                trace.end(step, *(held[~going] for held in (rows, tokens, features, losses)))
-                rows, targets, best, since = (held[going] for held in (rows, targets, best, since))
-                tokens, gradient = _only(going, tokens, optimiser), gradient[going]
-                if not len(rows):
+            stops = going & (step - since >= recipe.patience)
+            going = going & ~stops
+            if stops.any():
+                trace.end(step, *(held[stops] for held in (rows, tokens, features, losses)))
+                if not going.any():
                     break
         tokens.grad = gradient
         optimiser.step()
-    with torch.no_grad():
-        features = encode(tokens).float()
-        trace.end(recipe.steps, rows, tokens, features, 1 - cosine_similarity(features, targets))
+    if going.any():
+        with torch.no_grad():
+            features = encode(tokens).float()
+            losses = 1 - cosine_similarity(features, targets)
+            trace.end(recipe.steps, *(held[going] for held in (rows, tokens, features, losses)))
     return trace.optimised
 
 
 class _Trace:
-    """Fills in what becomes of each item while the batch shrinks to those that go on."""
+    """Fills in what becomes of each item of a batch, of whose items some stop before others."""
 
     def __init__(self, targets: Tensor, initial: Tensor, recipe: Recipe) -> None:
         n, snapshots = len(targets), len(recipe.reached)
@@ -94,10 +97,10 @@ class _Trace:
         )
 
     @torch.no_grad()
-    def at(self, step: int, rows: Tensor, tokens: Tensor, features: Tensor, losses: Tensor) -> None:
-        """Keep a snapshot of these items, if one is due."""
+    def at(self, step: int, going: Tensor, *all_items: Tensor) -> None:
+        """Keep a snapshot of the items that go on, if one is due; of all items: rows, tokens, features, losses."""
         if step in self.reached:
-            self._keep(self.reached.index(step), rows, tokens, features, losses)
+            self._keep(self.reached.index(step), *(held[going] for held in all_items))
 
     @torch.no_grad()
     def end(self, step: int, rows: Tensor, tokens: Tensor, features: Tensor, losses: Tensor) -> None:
@@ -113,12 +116,3 @@ class _Trace:
         self.optimised.snapshot_losses[rows, number] = losses
         if self.keeps_tokens:
             self.optimised.snapshot_tokens[rows, number] = tokens
-
-
-def _only(going: Tensor, tokens: Tensor, optimiser: torch.optim.Optimizer) -> Tensor:
-    """The tokens that go on, their share of the optimiser's state with them."""
-    left = tokens.detach()[going].requires_grad_()
-    state = optimiser.state.pop(tokens, {})
-    optimiser.state[left] = {name: held[going] if held.ndim else held for name, held in state.items()}
-    optimiser.param_groups[0]["params"] = [left]
-    return left

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +67,7 @@ def invert_store(
     done = {
         name: shards.compute(
             keys[name],
-            (engine or engines.Local()).work(held.read, _Shard(inverter)),
+            (engine or engines.Local()).work(held.read, _Shard(replace(inverter, most=size))),
             scratch,
             made_by,
             size=size,

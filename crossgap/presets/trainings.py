@@ -130,7 +130,7 @@ TRAININGS = {
         ("cub", "sop", "roxford5k", "rparis6k", "cars"),
     ),
     "idealised-world": Preset(
-        "two encoders of the same images over widths, batch sizes, temperatures, 2 seeds: `dvc repro -R stages/idealised`",
+        "two encoders of the same images over widths, batches, temperatures, 2 seeds: `dvc repro -R stages/idealised`",
         _idealised_world,
         (),
         ("world",),

@@ -1,7 +1,7 @@
 """Every model that open_clip registers, shrunk in depth and with random weights: what can be inverted into it.
 
-Pseudo-tokens that are the native embeddings must give the native features. The table in data/reference/towers.md is made of these very
-outcomes; after a change, `python tests/backbones/test_towers.py --write` puts it there.
+Pseudo-tokens that are the native embeddings must give the native features. The table in data/reference/towers.md is
+made of these very outcomes; after a change, `python tests/backbones/test_towers.py --write` puts it there.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -83,6 +83,11 @@ def by_hand(folder: str, above: list[str]) -> list[str]:
 
 
 @few
+@example(
+    {("test", "cat", "1.jpg"): PHOTOS[3], ("test", "cat", "1.jpg.png"): PHOTOS[4]},
+    [("train", "linked", "test/cat")],
+)
+@example({("test", "-1", "1.jpg"): PHOTOS[3]}, [("test", "loop", ""), ("train", "linked", "test")])
 @given(trees, links)
 def test_folders_of_classes(tree, links):
     with scratch() as (root, folder):

@@ -40,3 +40,14 @@ def test_towers_are_measured_without_changing_them(tiny) -> None:
     assert batch_size.bytes_an_item(PseudoPatches(tiny, 1), CPU) > batch_size.bytes_an_item(
         PseudoText(tiny, "a photo of {}", 1), CPU
     )
+
+
+def test_a_little_more_or_less_memory_or_other_threads_leave_the_shape_as_it_is(monkeypatch) -> None:
+    monkeypatch.setattr(batch_size, "bytes_an_item", lambda injection, device: 1000)
+    for free, size in ((500_000, 256), (600_000, 256), (900_000, 512), (10**9, 1024), (1000, 1)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 10**9))
+        assert batch_size.fitting(Deep(10), torch.device("cuda")) == size
+    monkeypatch.setattr(batch_size, "CPU_BYTES", 30_500)
+    for threads, size in ((1, 30), (2, 30), (4, 28), (64, 30)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert batch_size.fitting(Deep(10), CPU) == size

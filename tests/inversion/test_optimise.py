@@ -107,8 +107,8 @@ def test_when_all_have_stopped_nothing_more_is_computed() -> None:
         return encode(tokens)
 
     found = optimise(counting, targets, initial, Recipe(500, patience=2, tolerance=0.5))
-    assert (found.steps < 20).all() and sum(map(bool, calls)) == found.steps.max() + 1
-    assert calls == sorted(calls, reverse=True)
+    # the batch keeps its shape, and with it every item its bits, until the last item has stopped
+    assert (found.steps < 20).all() and calls == [8] * (int(found.steps.max()) + 1)
 
 
 @pytest.mark.parametrize("patience", [None, 5])

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from crossgap import fingerprint, load_backbone, open_store, oti, ovi, store
 from crossgap.backbones import BackboneError
+from crossgap.inversion.invert import Inverter
 from crossgap.inversion.methods import Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
 from crossgap.inversion.recipes import Recipe
@@ -304,3 +308,78 @@ def test_what_is_inverted_follows_the_protocol(native) -> None:
         "text/test": ["a#0", "a#1", "b#0", "b#1"],
         "text/classes": ["x", "y"],
     }
+
+
+NANO = Path(__file__).parents[2] / "data/backbones/nano"
+
+
+@pytest.fixture(scope="module", params=["tiny", "nano"])
+def grown(request, tiny, tmp_path_factory):
+    """A backbone, and stores of 140 items and of what became of them: the first 2 lost, 4 gained."""
+    backbone = tiny if request.param == "tiny" else load_backbone(f"local-dir:{NANO}")
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("grown")
+    features = rng.standard_normal((144, backbone.dim), np.float32)
+
+    def written(name: str, rows: range) -> store.Store:
+        made_by = {"backbone_provenance": backbone.provenance, "fingerprint": name}
+        with store.creating(folder / name, folder / "scratch", made_by) as writer:
+            held = columns([f"item {row}" for row in rows], rank=[0] * len(rows))
+            for group in ("image/test", "text/test"):
+                writer.add(group, held, [{"features": features[list(rows)]}])
+        return open_store(folder / name)
+
+    return backbone, written("before.zip", range(140)), written("after.zip", range(2, 144))
+
+
+@pytest.mark.parametrize("patience", [None, 2])
+@pytest.mark.parametrize("batch_size", [None, 5])
+@pytest.mark.parametrize("method", [OTI, OVI])
+def test_a_grown_sets_inversion_is_the_bytes_of_one_made_from_nothing(
+    grown, run, tmp_path, method, batch_size, patience
+) -> None:
+    backbone, before, after = grown
+    recipe = Recipe(4, patience=patience, tolerance=0.02, snapshots=(2,))
+    chosen = {f"{'image' if method is OTI else 'text'}/test": np.arange(140)}
+    grew = {name: np.arange(142) for name in chosen}
+    options = {"backbone": backbone, "method": method, "recipe": recipe, "batch_size": batch_size}
+    run(before, chosen=chosen, **options)
+    path = tmp_path / f"{method.name}.zarr.zip"
+    old = path.read_bytes()
+    run(after, chosen=grew, **options)
+    found = path.read_bytes()
+    run(after, chosen=grew, scratch="elsewhere", **options)
+    assert found == path.read_bytes() != old
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(st.integers(0, 139), min_size=1, max_size=20, unique=True), min_size=1, max_size=3))
+def test_no_bit_depends_on_the_company_that_an_item_is_inverted_in(grown, parts) -> None:
+    backbone, before, _ = grown
+    group = before["image/test"]
+    for method in (OTI, OVI):
+        inverter = Inverter(backbone, method, Recipe(3), 32)
+        if (key := (id(backbone), method.name)) not in _WHOLE:
+            _WHOLE[key] = inverter(group.ids, group.features, lambda items: None)
+        for rows in parts:
+            found = inverter(group.ids[rows], group.features[rows], lambda items: None)
+            for name in ("tokens", "features", "losses"):
+                assert np.array_equal(getattr(found, name), getattr(_WHOLE[key], name)[rows])
+
+
+_WHOLE: dict = {}
+
+
+def test_a_workers_batch_is_no_larger_than_what_it_is_sent(tiny, features) -> None:
+    """The cuts are sized where DVC runs; a worker with more room would fill them up in vain."""
+    sizes = []
+
+    class Counting(Oti):
+        def inject(self, backbone):
+            injection = super().inject(backbone)
+            encode = lambda tokens: (sizes.append(len(tokens)), injection(tokens))[1]  # noqa: E731
+            encode.shape = injection.shape
+            return encode
+
+    inverter = Inverter(tiny, Counting(), Recipe(1), None, most=4).to("cpu")
+    found = inverter([*"abc"], features["image"][:3], lambda items: None)
+    assert inverter.items_a_batch == 4 and len(found.features) == 3 and set(sizes[-2:]) == {4}

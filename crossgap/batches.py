@@ -1,0 +1,30 @@
+"""Batches of one shape: an item's bits depend neither on how many share its batch nor on its place there.
+
+The kernels of a product are chosen by its size: one row is multiplied otherwise than two, and five of a short text
+otherwise than six. So a batch that is not full is filled up with its first row, whose results are dropped. Threads
+cut elementwise work into equal runs, and the last few elements of a run are computed one by one, in other bits; with
+as many items a thread, a run ends where an item does, and has none.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+CPU_ROWS = 32  # of an encoder; more are hardly faster, and one item costs as much as they do
+
+
+def rows_at_once(batch_size: int, device: torch.device) -> int:
+    """Items that a tower encodes at once: on a CPU a few, whatever batch is asked for that has room for them."""
+    if device.type != "cpu":
+        return batch_size
+    threads = torch.get_num_threads()
+    return min(batch_size, math.ceil(CPU_ROWS / threads) * threads)
+
+
+def filled(rows: Tensor, size: int) -> Tensor:
+    """`(n, …)`, n from 1 to `size`, as `(size, …)`: the first row again and again after the last."""
+    missing = size - len(rows)
+    return torch.cat([rows, rows[:1].expand(missing, *rows.shape[1:])]) if missing else rows
