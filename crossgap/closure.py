@@ -34,6 +34,7 @@ CARRIERS = {
     "crossgap.inversion.batch_size": 1,
     "crossgap.judgements": 1,
     "crossgap.manifest": 1,
+    "crossgap.problems": 1,
     "crossgap.shards": 1,
     "crossgap.store": 1,
     "crossgap.temporary": 1,
@@ -139,11 +140,11 @@ def _imported(name: str) -> tuple[str, ...]:
     source = _source(name)
     package = name if source.name == "__init__.py" else name.rpartition(".")[0]
     found = set()
-    for node in _run(_tree(source)):
+    for node in _imports(_tree(source)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 found |= _of_import(alias.name, ())
-        elif isinstance(node, ast.ImportFrom):
+        else:
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             found |= _of_import(
                 ".".join([*above, *filter(None, [node.module])]), [alias.name for alias in node.names]
@@ -151,16 +152,17 @@ def _imported(name: str) -> tuple[str, ...]:
     return tuple(sorted(found - {name}))
 
 
-def _run(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes below one, without the bodies of `if TYPE_CHECKING`."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
-            for other in child.orelse:
-                yield other
-                yield from _run(other)
-            continue
-        yield child
-        yield from _run(child)
+def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """The imports below a node, but for those in the body of `if TYPE_CHECKING`."""
+    ahead = [node]
+    while ahead:
+        one = ahead.pop()
+        if isinstance(one, ast.Import | ast.ImportFrom):
+            yield one
+        elif isinstance(one, ast.If) and isinstance(one.test, ast.Name) and one.test.id == "TYPE_CHECKING":
+            ahead += one.orelse
+        elif isinstance(one, ast.mod | ast.stmt | ast.ExceptHandler | ast.match_case):  # no expression holds one
+            ahead += ast.iter_child_nodes(one)
 
 
 def _of_import(module: str, names: Iterable[str]) -> set[str]:
@@ -191,7 +193,7 @@ def _lazy(package: str) -> dict[str, str]:
 
 @cache
 def _digest(source: Path) -> str:
-    parts = ["".join(_said(_tree(source))).encode()]
+    parts = ["".join(_said(_tree(source), [])).encode()]
     if source.name == "__init__.py":
         parts += [part for file in _beside(source.parent) for part in (file.name.encode(), file.read_bytes())]
     return fingerprint.of_bytes(*parts)
@@ -208,23 +210,23 @@ def _beside(folder: Path) -> list[Path]:
     return found
 
 
-def _said(node: object) -> Iterator[str]:
-    """A syntax tree as text that no version of Python writes otherwise, without docstrings."""
+def _said(node: object, out: list[str]) -> list[str]:
+    """A syntax tree as text that no version of Python writes otherwise, without docstrings, behind what `out` holds."""
     if isinstance(node, ast.AST):
-        yield type(node).__name__
-        yield "("
+        out.append(f"{type(node).__name__}(")
         for name in node._fields:
             value = getattr(node, name, None)
             if value is not None and value != [] and name not in _SILENT:
-                yield f"{name}="
-                yield from _said(value)
-        yield ")"
+                out.append(f"{name}=")
+                _said(value, out)
+        out.append(")")
     elif isinstance(node, list):
-        yield "["
+        out.append("[")
         for value in node:
             if not (isinstance(value, ast.Expr) and isinstance(getattr(value.value, "value", None), str)):
-                yield from _said(value)
-                yield ","
-        yield "]"
+                _said(value, out)
+                out.append(",")
+        out.append("]")
     else:
-        yield ascii(node)
+        out.append(ascii(node))
+    return out

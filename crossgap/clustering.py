@@ -13,7 +13,7 @@ from crossgap.arrays import label_array, unit_rows
 if TYPE_CHECKING:
     from crossgap.arrays import Features
 
-MEASURES = ("v_measure", "ari", "nmi")
+MEASURES = ("v_measure", "ami", "ari", "nmi")
 
 
 def clustering_metrics(
@@ -28,9 +28,11 @@ def clustering_metrics(
         restarts: the best of so many runs of k-means counts.
 
     Returns:
-        `v_measure`, `ari` (adjusted Rand index) and `nmi` (mutual information, normalised by the geometric mean of the
-        entropies): 1 where clusters and classes are the same partition. NaN with fewer than two classes, or with one
-        item in each.
+        `v_measure`, `ami` (adjusted mutual information), `ari` (adjusted Rand index) and `nmi` (mutual information,
+        normalised by the geometric mean of the entropies): 1 where clusters and classes are the same partition. `ami`
+        and `ari` are 0 in the mean where the clusters know nothing of the classes. `v_measure` and `nmi` are not: with
+        few items a class, chance alone brings them near 1 (Vinh, Epps and Bailey, JMLR 2010). NaN with fewer than two
+        classes, or with one item in each.
 
     Raises:
         TypeError, ValueError: features or labels that cannot be used.
@@ -47,6 +49,7 @@ def clustering_metrics(
     found = KMeans(len(classes), n_init=restarts, random_state=seed).fit_predict(rows)
     values = (
         metrics.v_measure_score(codes, found),
+        metrics.adjusted_mutual_info_score(codes, found),
         metrics.adjusted_rand_score(codes, found),
         metrics.normalized_mutual_info_score(codes, found, average_method="geometric"),
     )

@@ -27,6 +27,10 @@ class ChangedItemError(ValueError):
     """A file is not the one that the manifest was made from."""
 
 
+class NoFeaturesError(ValueError):
+    """A tower's features of an item are NaN, infinite or all zero: no cosine can be taken of them."""
+
+
 def encode(
     manifest: pd.DataFrame,
     root: str | Path,
@@ -60,6 +64,7 @@ def encode(
     Raises:
         ChangedItemError: an image changed since the manifest was made.
         ImageError: an image's box leaves it.
+        NoFeaturesError: features that are NaN, infinite or all zero, before the shard with them is written.
     """
     code = code or closure.digest("crossgap.encode", "crossgap.backbones.loading")
     manifest = manifest.assign(content=content(manifest))
@@ -120,6 +125,30 @@ def _arrays(parts: list[Encoded], count: int) -> dict[str, np.ndarray]:
     }
 
 
+def _check_features(encoded: Encoded, ids: list[str], backbone: Backbone) -> None:
+    """NoFeaturesError, by items' ids, where a feature, or what its projection is applied to, is of no use.
+
+    Rows beyond those of `ids` only filled the batch up.
+    """
+    broken = ~encoded.features.isfinite().all(dim=1) | ~encoded.features.any(dim=1)
+    if encoded.preprojection is not None:
+        broken |= ~encoded.preprojection.isfinite().all(dim=1)
+    broken = broken[: len(ids)]
+    if not bool(broken.any()):
+        return
+    named = [ids[position] for position in broken.nonzero().flatten().tolist()]
+    precision = backbone.provenance.get("precision", "fp32")
+    raise NoFeaturesError(
+        f"features of {len(named)} of {len(ids)} items are NaN, infinite or all zero in {backbone.provenance['model']} "
+        f"({precision}): {', '.join(named[:3])}{', …' if len(named) > 3 else ''}; "
+        + (
+            "its weights are damaged or of a training that diverged: get them again, or an earlier checkpoint"
+            if precision == "fp32"
+            else "the precision is too narrow for the model: give its weights `precision: fp32` in params.yaml"
+        )
+    )
+
+
 def _texts(backbone: Backbone, items: pd.DataFrame, batch_size: int) -> shards.Work:
     def work(cuts: list[list[int]], advance: Callable[[int], None]) -> Iterator[shards.Arrays]:
         for cut in cuts:
@@ -128,6 +157,8 @@ def _texts(backbone: Backbone, items: pd.DataFrame, batch_size: int) -> shards.W
                 texts = items["text"].iloc[cut[start : start + batch_size]].tolist()
                 ids, cut_short = backbone.tokenize(texts)
                 parts.append(backbone.encode_texts(filled(ids, batch_size)))
+                batch = cut[start : start + batch_size]
+                _check_features(parts[-1], items["id"].iloc[batch].tolist(), backbone)
                 truncated.append(cut_short.numpy())
                 advance(len(texts))
             yield {**_arrays(parts, len(cut)), "truncated": np.concatenate(truncated)}
@@ -155,7 +186,9 @@ def _images(
             parts = []
             for start in range(0, len(cut), batch_size):
                 parts.append(backbone.encode_images(filled(next(loader), batch_size)))
-                advance(len(cut[start : start + batch_size]))
+                batch = cut[start : start + batch_size]
+                _check_features(parts[-1], items["id"].iloc[batch].tolist(), backbone)
+                advance(len(batch))
             yield _arrays(parts, len(cut))
 
     return work

@@ -7,42 +7,26 @@ the ranking, as ROxford and RParis do with junk). An item without a judgement is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from crossgap.datasets import DatasetError
-from crossgap.datasets.text_files import read_text, rows
+from crossgap.errors import DatasetError
 
 FILE = "judgements.parquet"
 COLUMNS = ("setting", "query", "item", "grade")
 SETTING = "judged"
 IGNORED = -1
-_GIVEN = ("query", "item", "grade")
+GIVEN = ("query", "item", "grade")
 _NAMED = 3
 
 
-def read_file(path: str | Path) -> pd.DataFrame:
-    """The table in a user's file, to be validated; its index, `line`, says where a row stands.
-
-    The file is CSV or TSV with the header `query,item,grade[,setting]`, or TREC's: lines `query 0 item grade`.
-
-    Raises:
-        DatasetError: the file can't be read or is malformed; names the line.
-    """
-    path = Path(path)
-    text = read_text(path, "judgements")
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    *others, last = first.split() or [""]
-    if len(others) == 3 and last.lstrip("-").isdigit():
-        found = list(_trec(path, text))
-    else:
-        found = list(rows(path, "judgements", _GIVEN, {"setting": SETTING}, "\t" if "\t" in first else ","))
-    lines = pd.Index([line for line, _ in found], name="line")
-    columns = [*_GIVEN, "setting"]
-    return pd.DataFrame([values for _, values in found], columns=columns, index=lines, dtype=object)
+def unknown(table: pd.DataFrame, queries: Iterable[str], gallery: Iterable[str]) -> np.ndarray:
+    """Which rows name a query or an item that there is not, as `validate` refuses them: `(rows,)` of bool."""
+    named = table["query"].astype(str).isin(list(queries)) & table["item"].astype(str).isin(list(gallery))
+    return ~named.to_numpy(bool)
 
 
 def validate(table: pd.DataFrame, queries: Iterable[str], gallery: Iterable[str]) -> pd.DataFrame:
@@ -56,12 +40,12 @@ def validate(table: pd.DataFrame, queries: Iterable[str], gallery: Iterable[str]
         DatasetError: a column is missing, there are no rows, or rows hold an unknown id, a pair judged twice in a
             setting, a grade that is no whole number from -1, or a setting that can't name metrics.
     """
-    if missing := [name for name in _GIVEN if name not in table]:
-        raise DatasetError(f"judgements lack the columns {', '.join(missing)}: give {', '.join(_GIVEN)}")
+    if missing := [name for name in GIVEN if name not in table]:
+        raise DatasetError(f"judgements lack the columns {', '.join(missing)}: give {', '.join(GIVEN)}")
     if table.empty:
         raise DatasetError("judgements: there are none: give a row for each judged pair, or leave them out")
     grades = pd.to_numeric(table["grade"], errors="coerce").to_numpy(float, na_value=np.nan)
-    frame = pd.DataFrame({"setting": table.get("setting", SETTING), **{c: table[c] for c in _GIVEN}})
+    frame = pd.DataFrame({"setting": table.get("setting", SETTING), **{c: table[c] for c in GIVEN}})
     for name in ("setting", "query", "item"):
         frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype(str)
     rules = [
@@ -97,18 +81,6 @@ def read(folder: str | Path) -> pd.DataFrame | None:
     """The folder's table; None where it has none."""
     path = Path(folder) / FILE
     return pd.read_parquet(path) if path.is_file() else None
-
-
-def _trec(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    for line, row in enumerate(text.splitlines(), start=1):
-        fields = row.split()
-        if fields and len(fields) != 4:
-            raise DatasetError(
-                f"{path} line {line}: fields: {len(fields)}: TREC's are four, query 0 item grade"
-            )
-        if fields:
-            query, _, item, grade = fields
-            yield line, [query, item, grade, SETTING]
 
 
 def _complaint(frame: pd.DataFrame, wrong: np.ndarray, rule: str) -> str:

@@ -83,6 +83,15 @@ def labellings(frame: pd.DataFrame) -> list[str]:
     return sorted(name.removeprefix(LABEL) for name in frame if name.startswith(LABEL))
 
 
+def wrong_labelling(name: str) -> str | None:
+    """What is wrong with the name of a labelling, if anything: arrays and metrics are named after it."""
+    if "/" in name:
+        return "holds a '/', which parts the keys of metrics: name it otherwise"
+    if name == "group":
+        return "has the name of the relevance by image: name it otherwise"
+    return None
+
+
 def select(frame: pd.DataFrame, modality: str, split: str | None = None) -> pd.DataFrame:
     """The rows of a modality, and of a split if one is named, in the manifest's order and numbered from 0."""
     rows = frame["modality"] == modality
@@ -135,6 +144,9 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     unknown = [name for name in extra if name != BOX and (not name.startswith(LABEL) or name == LABEL)]
     if unknown:
         raise ManifestError(f"unknown columns {', '.join(unknown)}: a labelling's is `{LABEL}<labelling>`")
+    for labelling in labellings(frame):
+        if why := wrong_labelling(labelling):
+            raise ManifestError(f"the labelling {labelling!r} {why}")
     columns = {}
     for name in (*COLUMNS, *extra):
         values = frame[name]
@@ -161,6 +173,7 @@ def _rules(frame: pd.DataFrame) -> Iterator[tuple[pd.Series, str]]:
     yield ~(image | text), "unknown modality: use 'image' or 'text'"
     yield _blank(frame["split"]), "no split: name one, such as 'test'"
     yield frame["split"].fillna("").str.contains("/"), "a split's name may not hold a '/': rename it"
+    yield frame["split"].fillna("").str.fullmatch(r"\.+"), "a split's name needs more than dots: rename it"
     yield image & _blank(frame["path"]), "image without path: give its path relative to the dataset's root"
     yield text & _blank(frame["text"]), "text without text: write one, or leave the row out"
     yield image & (frame["group"] != frame["id"]), "the group of an image must be its own id"

@@ -18,6 +18,7 @@ RESOLVED = DATA / "resolved"
 # of a cell, by their names in `Evaluation` and in `report.Cell`: what evaluate writes, report reads
 CELL_TABLES = (
     "comparisons", "corrections", "similarities", "histograms", "seeds", "shifts", "spectrum", "arithmetic",
+    "unavailable",
 )  # fmt: skip
 
 

@@ -7,11 +7,13 @@ import shutil
 
 from crossgap import resolve
 from crossgap.params import load
+from crossgap.params.available import require
 from stages.common import DATA, RESOLVED, dataset_folder, guarded
 
 
 def main() -> None:
     params = load()
+    require(params)
     roots = {
         name: str(params.datasets[name].images_root(dataset_folder(name))) for name in params.run.datasets
     }

@@ -13,6 +13,7 @@ import yaml
 from typer.testing import CliRunner
 
 from crossgap import open_store
+from crossgap.catalogue import entries
 from crossgap.cli import app
 from crossgap.params import load
 
@@ -44,8 +45,9 @@ def arrays(tmp_path) -> Path:
 
 
 def test_check(tmp_path, crossgap):
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    raw = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    raw["backbones"]["nano"]["weights"]["model"] = f"local-dir:{ROOT / 'data/backbones/nano'}"
+    raw["idealised"] = {}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
     assert crossgap("check") == "params.yaml is valid\n"
     raw["oti"]["stepz"] = 3
@@ -179,6 +181,35 @@ def test_plan_of_a_file_that_dvc_does_not_read(tmp_path, crossgap):
 
 def test_plan_of_what_is_wrong(tmp_path, crossgap):
     assert crossgap("plan", code=1) == "crossgap: params.yaml not found: run from the project's root\n"
+
+
+@pytest.mark.parametrize("section", ["backbones", "datasets"])
+def test_every_row_is_shown_as_it_is_pasted(tmp_path, crossgap, section):
+    """What is printed goes below the section's line, and loads to the row that it is of."""
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text)
+    rows = [name for name in entries.rows(section) if f"\n  {name}:" not in text[text.index(f"\n{section}:") :]]
+    assert len(rows) == len(entries.rows(section)) - 1
+    shown = [crossgap(section, "show", name) for name in rows]
+    assert all(line.startswith("  ") for printed in shown for line in printed.splitlines())
+    pasted = text.replace(f"\n{section}:\n", f"\n{section}:\n{''.join(shown)}")
+    (tmp_path / "params.yaml").write_text(pasted)
+    assert set(yaml.safe_load(pasted)[section]) == {*rows, *yaml.safe_load(text)[section]}
+    assert load(tmp_path / "params.yaml") == load(ROOT / "params.yaml")
+
+
+def test_a_row_is_shown_with_its_facts_and_whose_it_is(tmp_path, crossgap):
+    said = crossgap("datasets", "show", "cub")  # needs no params.yaml
+    assert "  # under `datasets:` in params.yaml; as the catalogue has it" in said
+    assert "# CUB-200-2011: https://www.vision.caltech.edu/" in said and "licence: non-commercial" in said
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    said = crossgap("datasets", "show", "world")
+    assert "as params.yaml has it, in the place of the catalogue's" in said and "arithmetic: {colour: shape" in said
+    assert "what finetune.nano-clip of params.yaml makes: it has no row" in crossgap(
+        "backbones", "show", "nano-clip", code=1
+    )
+    said = crossgap("backbones", "show", "nana", code=1)
+    assert "there is no 'nana' in the catalogue, nor under backbones in params.yaml; there are coca-b32, " in said
 
 
 def test_help_loads_nothing_heavy():

@@ -31,10 +31,18 @@ def slow(labels: list, clusters: list) -> dict[str, float]:
     entropy = [-sum(c / n * math.log(c / n) for c in side.values()) for side in (rows, columns)]
     pairs = sum(math.comb(c, 2) for c in cells.values())
     sides = [sum(math.comb(c, 2) for c in side.values()) for side in (rows, columns)]
-    chance = sides[0] * sides[1] / math.comb(n, 2)
+    by_chance = sides[0] * sides[1] / math.comb(n, 2)
+    # the mean of the mutual information over all tables with these margins (Vinh, Epps and Bailey 2010, eq. 24)
+    expected = 0.0
+    for a in rows.values():
+        for b in columns.values():
+            for c in range(max(1, a + b - n), min(a, b) + 1):
+                chance = math.comb(b, c) * math.comb(n - b, a - c) / math.comb(n, a)
+                expected += c / n * math.log(n * c / (a * b)) * chance
     return {
         "v_measure": 2 * mutual / sum(entropy),
-        "ari": (pairs - chance) / (sum(sides) / 2 - chance),
+        "ami": (mutual - expected) / (sum(entropy) / 2 - expected),
+        "ari": (pairs - by_chance) / (sum(sides) / 2 - by_chance),
         "nmi": mutual / math.sqrt(entropy[0] * entropy[1]),
     }
 

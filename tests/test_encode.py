@@ -20,7 +20,7 @@ from crossgap import encode as encoding
 from crossgap import fingerprint, load_backbone, manifest, open_store
 from crossgap.batches import filled, rows_at_once
 from crossgap.datasets.images import list_images, read_bytes
-from crossgap.encode import ChangedItemError, encode
+from crossgap.encode import ChangedItemError, NoFeaturesError, encode
 
 NANO = Path(__file__).parents[1] / "data/backbones/nano"
 TEXTS = ["a red square", "a blue dog", "a red square", "one word too many " * 8, "ünïcode 🦊", "x"]
@@ -313,6 +313,42 @@ def test_features_of_another_precision_are_close_and_never_mixed_in(dataset, run
             found, exact = group.features[row], wanted[item][0]
             cosine = found @ exact / np.linalg.norm(found) / np.linalg.norm(exact)
             assert 1 - cosine < 0.01 and not np.array_equal(found, exact)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0])
+@pytest.mark.parametrize(
+    ("part", "named"), [("visual.proj", r"0\.jpg, ü1\.png, "), ("text_projection", "caption 0, ")]
+)
+def test_features_without_a_direction_are_named_and_not_written(
+    run, tiny_folder, tmp_path, part, named, value
+) -> None:
+    backbone = load_backbone(f"local-dir:{tiny_folder}")
+    backbone.model.get_parameter(part).data[:] = value
+    with pytest.raises(
+        NoFeaturesError,
+        match=rf"NaN, infinite or all zero in local-dir:.* \(fp32\): .*{named}.*get them again",
+    ):
+        run(backbone)
+    assert not (tmp_path / "native.zarr.zip").exists()
+
+
+def test_the_one_item_whose_features_are_not_finite_is_named_with_the_remedy(
+    run, dataset, tiny_folder
+) -> None:
+    """The token of one word is infinite in half precision alone: the text with it is named, no other."""
+    backbone = load_backbone(f"local-dir:{tiny_folder}", precision="bf16")
+    (token,) = backbone.tokenizer.encode("fox")
+    frame = dataset[0].copy()
+    frame.loc[frame["id"] == "caption 1", "text"] = "a fox"
+    frame["digest"] = [
+        manifest.text_digest(row.text) if row.modality == "text" else row.digest for row in frame.itertuples()
+    ]
+    backbone.model.token_embedding.weight.data[token] = torch.inf
+    with pytest.raises(
+        NoFeaturesError,
+        match=r"features of 1 of \d+ items are .* \(bf16\): caption 1; the precision .* `precision: fp32` in params",
+    ):
+        run(backbone, manifest.validate(frame))
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,14 @@ def test_names_of_every_format(tmp_path, bring, features, suffix):
     assert list(store["image/test"].labels["class"]) == names
 
 
+@pytest.mark.parametrize("labelling", ["kind/sub", "group"])
+def test_a_labelling_that_cannot_name_metrics_is_refused(tmp_path, bring, features, labelling):
+    np.save(tmp_path / "f.npy", features)
+    np.save(tmp_path / "y.npy", np.arange(4))
+    with pytest.raises(FeatureImportError, match=f"labelling '{labelling}'.*name it otherwise"):
+        bring("image/test=f.npy", f"image/test:label.{labelling}=y.npy")
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -137,6 +146,58 @@ def test_ranks_and_preprojection_are_taken_as_given(tmp_path, bring, features):
     )
     assert list(store["text/test"]["rank"]) == [1, 0, 0, 1]
     np.testing.assert_array_equal(store["text/test"].preprojection, wide)
+
+
+@pytest.mark.parametrize("ranks", [[2, 1, 1, 9], [0, -3, 5, 6], ["2", "1", "07", "8"], [2.0, 1.0, 1.0, 2.0]])
+def test_ranks_count_by_their_order_wherever_they_start(tmp_path, bring, features, ranks):
+    np.savez(tmp_path / "all.npz", t=features, group=list("abab"), rank=ranks)
+    words = ("text/test=all.npz:t", "text/test:group=all.npz:group", "text/test:rank=all.npz:rank")
+    held = list(zip("abab", [float(rank) for rank in ranks], strict=True))
+    slow = [sum(other < rank for name, other in held if name == group) for group, rank in held]
+    assert list(bring(*words)["text/test"]["rank"]) == slow
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([1, -1, 0, -1]),
+        np.array([1.0, -1.0, 0.0, np.nan]),
+        np.array(["1", "-1", "0", " "]),
+        np.array(["1", "-1.0", "0", "-1"]),
+    ],
+    ids=["int", "float", "text", "text of floats"],
+)
+def test_minus_one_stands_for_unlabelled(tmp_path, bring, features, values):
+    np.savez(tmp_path / "all.npz", x=features, y=values)
+    pd.DataFrame({"y": values}).to_csv(tmp_path / "y.csv", index=False)
+    for source in ("all.npz:y", "y.csv"):
+        labels = bring("image/test=all.npz:x", f"image/test:label.class={source}")["image/test"].labels
+        assert [label.removesuffix(".0") for label in labels["class"]] == ["1", "", "0", ""]
+
+
+def test_a_prompt_of_minus_one_is_refused(tmp_path, bring, features):
+    np.savez(tmp_path / "all.npz", x=features, y=[0, 1, -1, 2])
+    words = ("image/test=all.npz:x", "text/classes=all.npz:x", "text/classes:label.class=all.npz:y")
+    assert "every class prompt needs one class" in refused(tmp_path, bring, *words)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float16"])
+def test_safetensors_of_numbers_that_numpy_lacks(tmp_path, bring, features, dtype):
+    import torch
+    from safetensors.torch import save_file
+
+    narrow = torch.from_numpy(features).to(getattr(torch, dtype))
+    save_file({"x": narrow}, tmp_path / "f.safetensors")
+    held = bring("image/test=f.safetensors")["image/test"].features
+    np.testing.assert_array_equal(held, narrow.to(torch.float32).numpy())
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_table_of_names_may_be_of_any_delimiter(tmp_path, bring, features, delimiter):
+    np.save(tmp_path / "f.npy", features)
+    names = ["NA", "null", "a,b;c", "007"]
+    pd.DataFrame({"name": names, "n": range(4)}).to_csv(tmp_path / "n.csv", sep=delimiter, index=False)
+    assert list(bring("image/test=f.npy", "image/test:id=n.csv:name")["image/test"].ids) == names
 
 
 def test_provenance_says_which_files(tmp_path, bring, features):
@@ -207,7 +268,8 @@ def archive(tmp_path, features) -> Path:
         same=np.array(list("aabb")),
         y=np.arange(4),
         y3=np.arange(3),
-        late=np.array([1, 2, 0, 1]),
+        again=np.array([1, 2, 3, 3]),
+        halves=np.array([0, 0.5, 0, 1]),
         empty=features[:0],
         square=np.ones((4, 2)),
     )
@@ -269,9 +331,13 @@ CASES = {
         ["text/test=a.npz:x", "text/test:group=a.npz:same", "text/test:rank=a.npz:words"],
         ["text/test:rank", "whole numbers"],
     ),
-    "ranks without a first": (
-        ["text/test=a.npz:x", "text/test:group=a.npz:same", "text/test:rank=a.npz:late"],
-        ["text/test:rank: the captions of 'a' are not ranked 0, 1, 2"],
+    "ranks given twice": (
+        ["text/test=a.npz:x", "text/test:group=a.npz:same", "text/test:rank=a.npz:again"],
+        ["text/test:rank: two captions of 'b' are ranked 3: give each its own"],
+    ),
+    "ranks that are fractions": (
+        ["text/test=a.npz:x", "text/test:group=a.npz:same", "text/test:rank=a.npz:halves"],
+        ["text/test:rank: ", "0.5", "(row 1): give whole numbers"],
     ),
     "several arrays and no key": (
         ["image/test=a.npz"],
@@ -407,18 +473,34 @@ def test_clip_retrieval_folder_that_lacks_something(tmp_path, clip_retrieval):
         table.unlink()
     with pytest.raises(FeatureImportError, match=r"no metadata/metadata_0.parquet"):
         from_clip_retrieval(clip_retrieval, "test")
-    pd.DataFrame({"caption": ["a"]}).to_parquet(clip_retrieval / "metadata" / "metadata_0.parquet")
+    for part in range(12):
+        pd.DataFrame({"caption": ["a"]}).to_parquet(clip_retrieval / "metadata" / f"metadata_{part}.parquet")
     with pytest.raises(FeatureImportError, match="none of the columns image_path, key, url"):
         from_clip_retrieval(clip_retrieval, "test")
 
 
-def test_clip_retrieval_folder_with_a_part_missing(tmp_path, clip_retrieval):
+def test_parts_of_clip_retrieval_are_paired_by_number(clip_retrieval):
+    """As many parts each, but another one is missing: by their order, features would get other images' names."""
+    (clip_retrieval / "img_emb" / "img_emb_3.npy").unlink()
     (clip_retrieval / "text_emb" / "text_emb_3.npy").unlink()
-    with pytest.raises(FeatureImportError, match=r"text/test:group has 12 rows, its features 11"):
-        import_features(
-            from_clip_retrieval(clip_retrieval, "test"),
-            tmp_path / "s.zip",
-            backbone="b",
-            dataset="d",
-            scratch=tmp_path / "scratch",
-        )
+    (clip_retrieval / "metadata" / "metadata_10.parquet").unlink()
+    with pytest.raises(FeatureImportError) as error:
+        from_clip_retrieval(clip_retrieval, "test")
+    said = str(error.value)
+    assert "img_emb lacks 1 of 12 parts (3); text_emb lacks 1 of 12 parts (3); metadata lacks 1 of 12" in said
+    assert "parts (10)" in said
+
+
+def test_parts_of_clip_retrieval_have_as_many_rows(clip_retrieval):
+    """Two parts of other lengths, as many rows in all."""
+    for part, rows in ((4, 2), (5, 0)):
+        np.save(clip_retrieval / "img_emb" / f"img_emb_{part}.npy", np.ones((rows, WIDTH), np.float16))
+    message = r"part 4 differs in rows: img_emb_4.npy has 2, text_emb_4.npy has 1, metadata_4.parquet has 1"
+    with pytest.raises(FeatureImportError, match=message):
+        from_clip_retrieval(clip_retrieval, "test")
+
+
+def test_a_part_of_clip_retrieval_that_is_there_twice(clip_retrieval):
+    shutil.copy(clip_retrieval / "img_emb/img_emb_1.npy", clip_retrieval / "img_emb/img_emb_01.npy")
+    with pytest.raises(FeatureImportError, match=r"img_emb_01\.npy and .*img_emb_1\.npy are both part 1"):
+        from_clip_retrieval(clip_retrieval, "test")

@@ -6,7 +6,8 @@ import pytest
 
 from crossgap import judgements, open_store, store
 from crossgap.datasets import DatasetError
-from crossgap.judgements import read_file, validate
+from crossgap.datasets.judgement_files import read_file
+from crossgap.judgements import validate
 
 QUERIES, GALLERY = ["q1", "q2"], ["d1", "d2", "d/3 ü"]
 ROWS = [("q1", "d1", 2), ("q1", "d2", 0), ("q2", "d1", -1), ("q2", "d2", 1)]
@@ -31,8 +32,10 @@ JUDGED = [("judged", *row) for row in ROWS]
         "query\titem\tgrade\nq1\td1\t2\nq1\td2\t0\nq2\td1\t-1\nq2\td2\t1\n",
         "item\tquery\tgrade\tsetting\nd1\tq1\t2\tjudged\nd2\tq1\t0\tjudged\nd1\tq2\t-1\tjudged\nd2\tq2\t1\tjudged\n",
         "q1 0 d1 2\nq1\t0\td2 0\n\nq2 Q0 d1  -1\nq2 0 d2 1",
+        "query;item;grade\nq1;d1;2.0\nq1;d2;0\nq2;d1;-1.0\nq2;d2;1\n",
+        "q1 0 d1 2.0\nq1 0 d2 0\nq2 0 d1 -1.0\nq2 0 d2 1",
     ],
-    ids=["csv", "csv of other order", "tsv", "tsv with settings", "trec"],
+    ids=["csv", "csv of other order", "tsv", "tsv with settings", "trec", "semicolons", "trec of floats"],
 )
 def test_every_format_gives_the_same_table(tmp_path, text) -> None:
     (tmp_path / "qrels").write_bytes(text.encode())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +13,8 @@ from crossgap.backbones import towers
 from crossgap.catalogue import entries
 from crossgap.cli import app
 from crossgap.params import load
+from crossgap.params.editing import as_dvc_writes, comments, edited
+from crossgap.params.reading import parsed
 from crossgap.presets import PRESETS, applied
 
 OURS = Path(__file__).parents[1] / "params.yaml"
@@ -152,19 +156,78 @@ def test_nothing_is_lost_of_what_the_user_set():
         assert all(changed[section] == params[section] for section in ("machine", "datasets", "backbones"))
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_comments_and_what_a_study_does_not_change_stay_to_the_letter(name):
+    """Only the lines of what differs are other ones, and they are as DVC writes them."""
+    text = OURS.read_text()
+    wanted = applied(name, parsed(text, OURS))
+    found = edited(text, wanted)
+    assert parsed(found, OURS) == wanted
+    assert [found[start:end] for start, end in comments(found)] == [
+        text[start:end] for start, end in comments(text)
+    ]
+    assert as_dvc_writes(found) == found
+    for section in ("machine", "backbones", "datasets"):
+        block = text[text.index(f"\n{section}:") :].partition("\n\n")[0]
+        assert block in found
+
+
+def in_git(folder: Path, *words: str) -> None:
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
+
+
 def test_the_command_lists_prints_and_writes(tmp_path):
     run = CliRunner().invoke
     listed = run(app, ["preset"])
-    assert listed.exit_code == 0 and [line.partition(":")[0] for line in listed.output.splitlines()] == list(
-        PRESETS
-    )
-    path = written(ours(), tmp_path)
+    assert listed.exit_code == 0
+    assert [line.partition(":")[0] for line in listed.output.splitlines()] == list(PRESETS)
+    path = tmp_path / "params.yaml"
+    path.write_text(OURS.read_text() + "# mine\n")
     printed = run(app, ["preset", "intra-modal", "--params", str(path)])
-    assert printed.exit_code == 0 and "&id" not in printed.output
-    assert run(app, ["preset", "intra-modal", "--params", str(path), "--output", str(path)]).exit_code == 0
-    assert path.read_text() == printed.output
-    assert load(path).pretrained("nano-slip").intra_modal.images == 64
+    assert printed.exit_code == 0 and printed.output.endswith("# mine\n")
+    other = tmp_path / "other.yaml"
+    assert run(app, ["preset", "intra-modal", "--params", str(path), "--output", str(other)]).exit_code == 0
+    assert other.read_text() == printed.output and path.read_text() == OURS.read_text() + "# mine\n"
+    assert load(other).pretrained("nano-slip").intra_modal.images == 64
     unknown = run(app, ["preset", "table-1"])
     assert unknown.exit_code != 0 and "no preset 'table-1'; there are cross-the-gap-table1, " in str(
         unknown.exception
     )
+
+
+def test_nothing_is_overwritten_that_git_does_not_have(tmp_path):
+    path = tmp_path / "params.yaml"
+    shutil.copy(OURS, path)
+    words = ["preset", "intra-modal", "--params", str(path), "--output", str(path)]
+
+    def refused() -> str:
+        before = path.read_text()
+        ran = CliRunner().invoke(app, words)
+        assert ran.exit_code != 0 and path.read_text() == before
+        return str(ran.exception or ran.output)
+
+    assert "git doesn't have it: name another, or overwrite it with --force" in refused()
+    in_git(tmp_path, "init", "-q")
+    assert "git doesn't have it" in refused()
+    in_git(tmp_path, "add", "params.yaml")
+    assert "changes that are not committed" in refused()
+    in_git(tmp_path, "commit", "-qm", "state")
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert load(path).run.backbones == ["nano", "nano-slip"]
+    assert "changes that are not committed: commit them, or overwrite them with --force" in refused()
+    assert CliRunner().invoke(app, [*words, "--force"]).exit_code == 0
+
+
+def test_what_is_wrong_of_the_file_is_said_first(tmp_path):
+    path = tmp_path / "params.yaml"
+    for text, said in [
+        (
+            OURS.read_text().replace("preset: paper", "preset: papers", 1),
+            "oti: preset 'papers' is none of oti's",
+        ),
+        ("oti: {}\n", "run: missing; add it"),
+    ]:
+        path.write_text(text)
+        ran = CliRunner().invoke(app, ["preset", "intra-modal", "--params", str(path)])
+        assert ran.exit_code != 0 and said in str(ran.exception or ran.output)

@@ -41,6 +41,17 @@ def verified(weights: Path, sha256: str | None, called: str) -> str:
     return found
 
 
+def check_finite(module: nn.Module, weights: Path | None, called: str) -> None:
+    """BackboneError where a weight is NaN or infinite: so is every feature then, or most."""
+    broken = [name for name, held in module.named_parameters() if not bool(held.isfinite().all())]
+    if broken:
+        raise BackboneError(
+            f"{called}: {weights} has values that are NaN or infinite in {len(broken)} of its tensors "
+            f"({', '.join(broken[:3])}{', …' if len(broken) > 3 else ''}): the training diverged, the file is damaged, "
+            "or the precision is too narrow for it; take a checkpoint from before, get it again, or use fp32"
+        )
+
+
 @dataclass(frozen=True)
 class Encoded:
     """Features of a batch.

@@ -12,6 +12,7 @@ from pathlib import Path
 import timm
 import torch
 from open_clip.pretrained import download_pretrained_from_hf
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
 from timm.models import (
@@ -24,9 +25,11 @@ from timm.models import (
 from torch import Tensor, nn
 from torchvision.transforms import Compose
 
-from crossgap.backbones import towers
-from crossgap.backbones.backbone import Backbone, BackboneError, resolve_device, verified
+from crossgap.backbones import checkpoints, hub, preprocessing, towers
+from crossgap.backbones.backbone import Backbone, BackboneError, check_finite, resolve_device, verified
 
+# what timm's transform for inference follows from a tag
+KEYS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -50,6 +53,7 @@ def load(
     precision: str = "fp32",
     *,
     sha256: str | None = None,
+    preprocess: preprocessing.Asked = None,
     cache_dir: str | None = None,
 ) -> Backbone:
     """Load a model of timm's, with no classifier and timm's own transform for inference.
@@ -57,15 +61,19 @@ def load(
     Args:
         model: `timm:architecture.tag`; without a tag, timm's default one.
         pretrained: the path of a checkpoint, in timm's format or one that timm converts; the tag's own weights,
-            downloaded or from the cache, if None. What it says of the transform, the tag says in either case.
+            downloaded or from the cache, if None. What the tag says of the transform holds in either case; of a file
+            without a tag in the name, what all tags of the architecture say.
+        preprocess: of a checkpoint file, `mean`, `std`, `interpolation` and `resize_mode` in place of the tag's
+            transform.
         device, precision, sha256, cache_dir: as for `load_backbone`.
 
     Raises:
-        BackboneError: unknown model or tag, no weights, weights of another model or image size, another hash.
+        BackboneError: unknown model or tag, no weights, weights of another model or image size, another hash, a file
+            without a tag where the architecture's tags differ in their transform.
     """
     name = model.removeprefix(towers.TIMM_PREFIX)
     called = model if pretrained is None else f"{model} with {pretrained!r}"
-    _check_names(model, name, pretrained)
+    shown_by = check_declared(model, pretrained, preprocess)
     config = get_pretrained_cfg(name)
     weights = Path(pretrained) if pretrained else _downloaded(model, config, cache_dir)
     found = verified(weights, sha256, called)
@@ -76,11 +84,19 @@ def load(
         raise BackboneError(f"{called} can't be loaded: {error}") from error
     if pretrained:
         _check_sizes(tower, shapes, weights, called)
-    preprocessing = resolve_model_data_config(tower)
+    check_finite(tower, weights, called)
+    processing = resolve_model_data_config(tower)
+    transform = create_transform(**processing, is_training=False)
+    if preprocess is not None:
+        given = preprocessing.described(preprocess)
+        processing = {"input_size": processing["input_size"], **given}
+        transform = image_transform_v2(
+            PreprocessCfg(size=processing["input_size"][1:], **given), is_train=False
+        )
     module = ImageTower(tower).to(resolve_device(device), _DTYPES[precision])
     return Backbone(
         model=module.eval().requires_grad_(False),
-        transform=Compose([_rgb, create_transform(**preprocessing, is_training=False)]),
+        transform=Compose([_rgb, transform]),
         load_tokenizer=None,
         device=resolve_device(device),
         provenance={
@@ -88,10 +104,18 @@ def load(
             "pretrained": pretrained or config.tag,
             "weights_sha256": found,
             "precision": precision,
-            "preprocessing": json.loads(json.dumps(preprocessing)),
+            "preprocessing": json.loads(json.dumps(processing)),
+            "preprocessing_from": shown_by,
             "versions": {name: version(name) for name in ("timm", "torch", "torchvision", "pillow")},
         },
     )
+
+
+def check_declared(model: str, pretrained: str | None = None, preprocess: preprocessing.Asked = None) -> str:
+    """Check what can be checked without the weights; what says the transform. Arguments and errors as for `load`."""
+    name = model.removeprefix(towers.TIMM_PREFIX)
+    _check_names(model, name, pretrained)
+    return _preprocessing_from(model, name, pretrained, preprocess)
 
 
 def built(model: str) -> ImageTower:
@@ -136,6 +160,34 @@ def _check_names(model: str, name: str, pretrained: str | None) -> None:
         )
 
 
+def _preprocessing_from(model: str, name: str, pretrained: str | None, asked: preprocessing.Asked) -> str:
+    """Where the transform of weights is from; BackboneError where it can't be told, or what is asked for can't be."""
+    architecture, tag = split_model_name_tag(name)
+    tags = list_pretrained(f"{architecture}.*")
+    if asked is not None:
+        if isinstance(asked, str) or not pretrained:
+            raise BackboneError(
+                f"{model!r}: a transform of timm's is named by the tag in the model's name "
+                f"({towers.TIMM_PREFIX}{architecture}.tag): remove `preprocess`"
+                + ("" if not pretrained else f", or give {', '.join(preprocessing.KEYS)} there")
+            )
+        try:
+            preprocessing.described(asked)
+        except preprocessing.PreprocessingError as error:
+            raise BackboneError(f"{model}: {error}") from error
+        return "given by `preprocess`"
+    if tag or not pretrained:
+        return f"timm's tag {tag or get_pretrained_cfg(name).tag}"
+    said = {known: tuple(getattr(get_pretrained_cfg(known), key) for key in KEYS) for known in tags}
+    if len(set(said.values())) > 1:
+        raise BackboneError(
+            f"the published weights of {architecture} differ in their transform, and a file doesn't say which it "
+            f"needs: name the tag that it goes by in the model's name, one of {', '.join(tags)}, or give `preprocess` "
+            f"with {', '.join(preprocessing.KEYS)}"
+        )
+    return f"all tags of timm's {architecture}" if tags else f"timm's default of {architecture}"
+
+
 def _downloaded(model: str, config: PretrainedCfg, cache_dir: str | None) -> Path:
     """The file that a tag stands for, from timm's place on the hub or from the cache."""
     if not config.hf_hub_id:
@@ -145,29 +197,31 @@ def _downloaded(model: str, config: PretrainedCfg, cache_dir: str | None) -> Pat
     repository, _, revision = config.hf_hub_id.partition("@")
     file = config.hf_hub_filename or "model.safetensors"
     try:
-        return Path(download_pretrained_from_hf(repository, file, revision or None, cache_dir))
+        with hub.asked_if_reachable():
+            return Path(download_pretrained_from_hf(repository, file, revision or None, cache_dir))
     except Exception as error:
         raise BackboneError(
-            f"the weights of {model!r} can't be had: {error}; where there is no network, "
+            f"the weights of {model!r} can't be had: {hub.unreachable() or error}; where there is no network, "
             "put them into the cache beforehand or name a checkpoint file as `pretrained`"
         ) from error
 
 
 def _load_weights(tower: nn.Module, weights: Path) -> dict[str, tuple[int, ...]]:
     """Load a file's weights, of the same names and no others but the classifier's; the shapes that it holds."""
+    if weights.suffix in checkpoints.NUMPY:
+        checkpoints.check_is_one(weights)
+        load_checkpoint(tower, str(weights))  # by the names of another library, which the architecture knows
+        return {}
     classifiers = tower.pretrained_cfg.get("classifier") or ()
     classifiers = (classifiers,) if isinstance(classifiers, str) else classifiers
+    left_out = {f"{classifier}.{part}" for classifier in classifiers for part in ("weight", "bias")}
     convert = getattr(sys.modules[type(tower).__module__], "checkpoint_filter_fn", None)
-    shapes = {}
-
-    def fit(state: dict[str, Tensor], tower: nn.Module) -> dict[str, Tensor]:
-        shapes.update((name, tuple(tensor.shape)) for name, tensor in state.items())
-        left_out = {f"{classifier}.{part}" for classifier in classifiers for part in ("weight", "bias")}
-        state = {name: tensor for name, tensor in state.items() if name not in left_out}
-        return convert(state, tower) if convert else state
-
-    load_checkpoint(tower, str(weights), strict=True, filter_fn=fit, weights_only=True)
-    return shapes
+    # where a training kept an average too, timm takes that
+    held = checkpoints.read(weights, (*checkpoints.AVERAGED, *checkpoints.TRAINED))
+    held = checkpoints.named_as(tower, held, weights)
+    state = {name: tensor for name, tensor in held.items() if name not in left_out}
+    checkpoints.load_strictly(tower, convert(state, tower) if convert else state, weights)
+    return {name: tuple(tensor.shape) for name, tensor in held.items()}
 
 
 def _check_sizes(tower: nn.Module, shapes: dict[str, tuple[int, ...]], weights: Path, called: str) -> None:

@@ -1,4 +1,4 @@
-"""OpenAI's released checkpoints, TorchScript archives, and state dicts made of them.
+"""OpenAI's released checkpoints, TorchScript archives.
 
 An archive is code and an object tree; the tensors are taken from the tree, and nothing in it is run.
 """
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 # numbers that the archive holds as tensors, which belong to no layer
-_NUMBERS = ("input_resolution", "context_length", "vocab_size")
+NUMBERS = ("input_resolution", "context_length", "vocab_size")
 _DTYPES = {
     "FloatStorage": torch.float32,
     "HalfStorage": torch.float16,
@@ -35,24 +35,11 @@ def is_archive(path: Path) -> bool:
         return any("/code/" in name for name in archive.namelist())
 
 
-def state(weights: Path) -> dict[str, Tensor] | None:
-    """The weights of one of OpenAI's archives, or of a state dict with the archive's numbers in it.
-
-    Returns:
-        By open_clip's names, which are OpenAI's; None where the file is of another form.
-
-    Raises:
-        pickle.UnpicklingError: an archive that holds something other than modules and tensors.
-    """
-    if is_archive(weights):
-        found = tensors(weights)
-    elif zipfile.is_zipfile(weights):
-        found = torch.load(weights, map_location="cpu", weights_only=True, mmap=True)
-        if not isinstance(found, dict) or not any(name in found for name in _NUMBERS):
-            return None
-    else:
-        return None
-    return {name: tensor for name, tensor in found.items() if name not in _NUMBERS}
+def calls_gelu(path: Path) -> bool:
+    """Whether the code of an archive, read as text, computes GELU: it is another's, OpenAI's computes QuickGELU."""
+    with zipfile.ZipFile(path) as archive:
+        code = (name for name in archive.namelist() if "/code/" in name and name.endswith(".py"))
+        return any(b"torch.gelu(" in archive.read(name) for name in code)
 
 
 def tensors(path: Path) -> dict[str, Tensor]:

@@ -7,10 +7,10 @@ CLIP's, with QuickGELU. `configs/` says so to open_clip under the names `SLIP-Vi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PREFIX = "SLIP-"
 # what the release evaluates with: torchvision's default of resizing, ImageNet's mean and deviation
@@ -21,46 +21,18 @@ PREPROCESSING = {
     "resize_mode": "shortest",
 }
 _LEFT_OUT = "image_mlp."  # the head of the self-supervised loss: no feature passes through it
-# beside the weights: arguments, a path among them, and the optimiser, its rates numpy's scalars
-_UNREAD = (
-    "argparse.Namespace",
-    "pathlib.PosixPath",
-    "numpy.dtype",
-    "numpy.core.multiarray.scalar",
-    "numpy._core.multiarray.scalar",
-)
-
-
-class _Unread:
-    """Stands where a checkpoint has an object that isn't a tensor: takes what it is given, and does nothing."""
-
-    def __new__(cls, *_arguments: object) -> _Unread:
-        return super().__new__(cls)
-
-    def __setstate__(self, _state: object) -> None: ...
-
-
-def state(weights: Path) -> dict[str, Tensor]:
-    """The weights of a checkpoint of SLIP's release, under open_clip's names.
-
-    Nothing in the file is run: of other than tensors only the types that the release has are let in, unread.
-
-    Raises:
-        ValueError: not a checkpoint of SLIP's form.
-        pickle.UnpicklingError: something else is in it.
-    """
-    with torch.serialization.safe_globals([(_Unread, name) for name in _UNREAD]):
-        held = torch.load(weights, map_location="cpu", weights_only=True, mmap=True)
-    held = held.get("state_dict") if isinstance(held, dict) else None
-    if not isinstance(held, dict) or not all(isinstance(tensor, Tensor) for tensor in held.values()):
-        raise ValueError(f"{weights} has no `state_dict` of tensors, as SLIP's checkpoints have")
-    return renamed({name.removeprefix("module."): tensor for name, tensor in held.items()})
 
 
 def renamed(held: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """SLIP's names to open_clip's; names that neither knows stay, for a strict load to refuse."""
+    """SLIP's names to open_clip's; names that neither knows stay, for a strict load to refuse.
+
+    A file that open_clip's names are in already is given back as it is.
+    """
+    if not any(name.endswith("image_projection") for name in held):
+        return dict(held)
     found = {}
     for name, tensor in held.items():
+        name = name.removeprefix("module.")
         if name == "image_projection":  # (width, d), applied from the right
             found["visual.head.proj.weight"] = tensor.T
         elif name.startswith("visual."):

@@ -25,6 +25,11 @@ _CONVOLUTIONAL = {"convnext": "ConvNeXt", "fastvit": "FastVit", "resnet": "ResNe
 _HUB = "pip install 'crossgap[hub]', with a network or a filled cache of Hugging Face"
 
 
+def canonical(model: str) -> str:
+    """The one name of a model: open_clip takes `ViT-B/32` for `ViT-B-32`; a path or repository stays as it is."""
+    return model if ":" in model else model.replace("/", "-")
+
+
 def modalities(model: str) -> tuple[str, ...]:
     """What a model has towers for: ("image", "text"), or ("image",) of timm's."""
     return ("image",) if image_only(model) else ("image", "text")
@@ -72,6 +77,15 @@ def unloadable(model: str) -> str | None:
     if not tower or _installed("transformers"):
         return None
     return f"the text tower of {model!r} is {tower!r}, built after a configuration from Hugging Face: {_HUB}"
+
+
+def asks_hub(model: str) -> bool:
+    """Whether more than weights comes from Hugging Face: a configuration, or a tokenizer."""
+    if model.startswith("hf-hub:"):
+        return True
+    text = (configuration(model) or {}).get("text_cfg", {})
+    own = model.startswith(LOCAL_DIR_PREFIX)  # a folder has its tokenizer in it
+    return bool(text.get("hf_model_name") or (text.get("hf_tokenizer_name") and not own))
 
 
 def refusals(models: Mapping[str, str], asked: Iterable[tuple[str, Method, Collection[str]]]) -> list[str]:
@@ -137,7 +151,7 @@ def configuration(model: str) -> dict[str, Any] | None:
             config = json.loads(file.read_text(encoding="utf-8"))["model_cfg"]
         else:
             (package,) = find_spec("open_clip").submodule_search_locations
-            name = f"{model.replace('/', '-')}.json"
+            name = f"{canonical(model)}.json"
             folders = (OWN_CONFIGS, Path(package) / "model_configs")
             file = next(folder / name for folder in folders if (folder / name).is_file())
             config = json.loads(file.read_text(encoding="utf-8"))

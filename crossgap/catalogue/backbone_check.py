@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,7 @@ def check(
     pretrained: str | None = None,
     *,
     sha256: str | None = None,
+    preprocess: str | Mapping[str, object] | None = None,
     device: str = "cpu",
     cache_dir: str | None = None,
 ) -> Iterator[str]:
@@ -48,7 +49,7 @@ def check(
 
     Args:
         name: in params.yaml and the catalogue.
-        model, pretrained, sha256, device, cache_dir: as for `load_backbone`.
+        model, pretrained, sha256, preprocess, device, cache_dir: as for `load_backbone`.
 
     Yields:
         Lines that say what was found.
@@ -59,14 +60,15 @@ def check(
             ones, half precision that strays.
     """
     known = facts().get(name)
-    exact, seconds = _timed(_load, model, pretrained, device, "fp32", sha256, cache_dir)
+    exact, seconds = _timed(_load, model, pretrained, device, "fp32", sha256, preprocess, cache_dir)
     found = exact.provenance["weights_sha256"]
     yield f"{name}: {known.title + ', ' if known else ''}{model}, loaded in {seconds:.1f} s"
+    yield f"preprocessing: from {exact.provenance['preprocessing_from']}"
     yield f"weights: SHA-256 {found}, {_verified(name, cached(model, pretrained, cache_dir), found, sha256)}"
     yield from _features(exact)
     yield from _known(name, exact)
     for precision, least in AGREEMENT.items():
-        half = _load(model, pretrained, device, precision, None, cache_dir)
+        half = _load(model, pretrained, device, precision, None, preprocess, cache_dir)
         worst = min(
             float((_unit(one) * _unit(other)).sum(-1).min())
             for one, other in zip(_encoded(exact).values(), _encoded(half).values(), strict=True)
@@ -79,10 +81,12 @@ def check(
         yield f"precision: {precision} agrees with fp32, cosine {worst:.5f} or more"
 
 
-def _load(model, pretrained, device, precision, sha256, cache_dir) -> Backbone:
+def _load(model, pretrained, device, precision, sha256, preprocess, cache_dir) -> Backbone:
     from crossgap.backbones import load_backbone
 
-    return load_backbone(model, pretrained, device, precision, sha256=sha256, cache_dir=cache_dir)
+    return load_backbone(
+        model, pretrained, device, precision, sha256=sha256, preprocess=preprocess, cache_dir=cache_dir
+    )
 
 
 def _verified(name: str, file: Path | None, found: str, declared: str | None) -> str:

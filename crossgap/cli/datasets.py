@@ -1,4 +1,4 @@
-"""crossgap datasets: what is known of the datasets in params.yaml, and whether they are what they should be."""
+"""crossgap datasets: the catalogue's and those of params.yaml, and whether they are what they should be."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(invoke_without_command=True)
 Params = Annotated[Path, typer.Option(help="the file that declares them")]
-Name = Annotated[str, typer.Argument(help="of the dataset, in params.yaml")]
+Name = Annotated[str, typer.Argument(help="of the dataset, in the catalogue or params.yaml")]
 _LISTED = 20
 
 
 @app.callback()
 def list_(context: typer.Context, params: Params = Path("params.yaml")) -> None:
-    """Datasets in params.yaml: their size, licence, and whether they are there."""
+    """Datasets of the catalogue and of params.yaml: their size, licence, and whether they are there."""
     if context.invoked_subcommand:
         return
     from crossgap.catalogue.datasets import known
@@ -33,20 +33,24 @@ def list_(context: typer.Context, params: Params = Path("params.yaml")) -> None:
             for line in _details(declaration):
                 typer.echo(f"  {line}")
             if facts:
-                typer.echo(f"  {facts.reference}; licence: {facts.licence}; {facts.url}")
-    typer.echo("\nHow to get one and what it should look like: crossgap datasets show NAME")
+                typer.echo(
+                    f"  {facts.reference}; licence: {facts.licence}" + (f"; {facts.url}" if facts.url else "")
+                )
+    typer.echo("\nIts row, how to get it and what it should look like: crossgap datasets show NAME")
 
 
 @app.command()
 def show(name: Name, params: Params = Path("params.yaml")) -> None:
-    """How to get a dataset, and what should lie under its root."""
-    from crossgap.catalogue.datasets import how_to_get
+    """A dataset's row, to be copied into params.yaml; how to get it, and what should lie under its root."""
+    from crossgap.catalogue.datasets import how_to_get, known
+    from crossgap.cli.rows import shown
 
     with explained():
-        typer.echo(how_to_get(name))
-        declared = _declared(params)
-    if name in declared:
-        typer.echo("\n".join(["", *_details(declared[name])]))
+        about = []
+        if name in known():
+            facts = known()[name]
+            about = [how_to_get(name), f"{facts.reference}; licence: {facts.licence}"]
+        typer.echo(shown("datasets", name, params, about))
 
 
 @app.command()
@@ -54,13 +58,18 @@ def get(
     name: Name, folder: Annotated[Path, typer.Argument(help="to download into")] = Path("data/raw")
 ) -> None:
     """Download a dataset by torchvision or Hugging Face, or say what else to do."""
+    from crossgap.catalogue import entries
     from crossgap.catalogue.datasets import facts_of, how_to_get
     from crossgap.catalogue.datasets.fetching import fetch
 
     with explained():
         facts = facts_of(name)
         root = fetch(name, folder / name if facts.huggingface else folder)
-    typer.echo(f"{name} lies in {root}; declare it in params.yaml: datasets.{name}.root: {root}")
+    typer.echo(f"{name} lies in {root}")
+    if root != Path(entries.rows("datasets")[name]["root"]):
+        typer.echo(
+            f"say so in params.yaml, with the row that `crossgap datasets show {name}` prints: root: {root}"
+        )
     typer.echo(how_to_get(name))
 
 

@@ -13,8 +13,11 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import NamedTuple
 
+import numpy as np
+
 from crossgap.corrections.correction import Correction
-from crossgap.corrections.material import Material, Unavailable
+from crossgap.corrections.material import Material
+from crossgap.errors import Unavailable
 
 _RIVALS = {
     name: import_module(f"{__name__}.{name}")
@@ -23,7 +26,17 @@ _RIVALS = {
 }
 # A module gives way to the function of its name.
 globals().update({name: getattr(module, name) for name, module in _RIVALS.items()})
-__all__ = ["Correction", "Material", "Rival", "Unavailable", "fitted", "known", "rival_of", *_RIVALS]
+__all__ = [
+    "Correction",
+    "Material",
+    "Rival",
+    "Unavailable",
+    "chosen",
+    "fitted",
+    "known",
+    "rival_of",
+    *_RIVALS,
+]
 
 
 class Rival(NamedTuple):
@@ -47,6 +60,20 @@ def rival_of(variant: str) -> str:
     return max(names, key=len)
 
 
+def chosen(names: Iterable[str] | None = None) -> list[str]:
+    """The rivals of these names, as they are given; all, if None.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    names = list(_RIVALS if names is None else names)
+    if unknown := [name for name in names if name not in _RIVALS]:
+        raise ValueError(
+            f"no correction {', '.join(map(repr, unknown))}: the known ones are {', '.join(_RIVALS)}"
+        )
+    return names
+
+
 def fitted(
     material: Material, names: Iterable[str] | None = None
 ) -> tuple[dict[str, Correction], dict[str, str]]:
@@ -57,13 +84,9 @@ def fitted(
         names: of rivals; None for all.
 
     Raises:
-        ValueError: an unknown name, or material that holds what cannot be used.
+        ValueError: an unknown name.
     """
-    names = list(_RIVALS if names is None else names)
-    if unknown := [name for name in names if name not in _RIVALS]:
-        raise ValueError(
-            f"no correction {', '.join(map(repr, unknown))}: the known ones are {', '.join(_RIVALS)}"
-        )
+    names = chosen(names)
     corrections: dict[str, Correction] = {}
     reasons: dict[str, str] = {}
     for name in names:
@@ -73,6 +96,6 @@ def fitted(
                     reasons[variant] = str(found)
                 else:
                     corrections[variant] = found
-        except Unavailable as reason:
+        except (Unavailable, np.linalg.LinAlgError) as reason:
             reasons[name] = str(reason)
     return corrections, reasons

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crossgap.corrections.correction import Affine, Correction, fitted_each
+from crossgap.corrections.correction import Affine, Correction, each_side, fitted_each
 from crossgap.corrections.material import Material
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def centering(image_features: Features | None, text_features: Features | None = 
 
 
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
-    yield "centering", centering(*material.calibration())
+    yield "centering", each_side(centering, *material.calibration())
 
 
 def _fit(rows: np.ndarray) -> tuple[Affine, dict[str, Any]]:

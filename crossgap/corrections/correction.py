@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from crossgap.arrays import check_widths, unit_rows
+from crossgap.errors import Unavailable
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features
@@ -104,7 +105,8 @@ def fitted_each(
         text_features: `(m, d)`; None leaves texts without a map.
 
     Raises:
-        TypeError, ValueError: features that cannot be used, fewer than 2 rows, two widths, or none at all.
+        TypeError, ValueError: features that cannot be used, two widths, or none at all; `Unavailable` for fewer than 2
+            rows.
     """
     given = {"image": image_features, "text": text_features}
     rows = {
@@ -116,7 +118,7 @@ def fitted_each(
         raise ValueError("neither image_features nor text_features: give at least one to fit on")
     for modality, features in rows.items():
         if len(features) < 2:
-            raise ValueError(f"{modality}_features holds 1 row: give at least 2 to fit on")
+            raise Unavailable(f"{modality}_features holds 1 row: give at least 2 to fit on")
     if len(rows) == 2:
         check_widths(rows["image"], rows["text"], ("image_features", "text_features"))
     maps, parameters = {}, {}
@@ -124,6 +126,42 @@ def fitted_each(
         maps[modality], chosen = fit(features)
         parameters[modality] = {"items": len(features)} | chosen
     return Correction(maps, parameters)
+
+
+def each_side(
+    fit: Callable[[Features | None, Features | None], Correction],
+    image_features: Features | None,
+    text_features: Features | None,
+) -> Correction:
+    """`fit` on each modality by itself: one that doesn't allow it has no map, and its parameters say why.
+
+    Raises:
+        Unavailable: neither does.
+    """
+    given = {"image": (image_features, None), "text": (None, text_features)}
+    maps, parameters, reasons = {}, {}, []
+    for modality, features in given.items():
+        if all(side is None for side in features):
+            continue
+        try:
+            found = fit(*features)
+        except Unavailable as reason:
+            reasons.append(str(reason))
+            parameters[modality] = {"not fitted:": str(reason)}
+        else:
+            maps |= found.maps
+            parameters |= found.parameters
+    if not maps:
+        raise Unavailable("; ".join(reasons))
+    return Correction(maps, parameters)
+
+
+def tried(fit: Callable[[Features], Correction], features: Features) -> Correction | Unavailable:
+    """`fit(features)`, or why they don't allow it."""
+    try:
+        return fit(features)
+    except Unavailable as reason:
+        return reason
 
 
 def principal_directions(rows: np.ndarray, centred: bool) -> tuple[np.ndarray, np.ndarray, int]:
@@ -145,7 +183,7 @@ def principal_directions(rows: np.ndarray, centred: bool) -> tuple[np.ndarray, n
 def directions_to_keep(keep: int | None, rank: int, default: int) -> int:
     """`keep` checked against what the texts span; `default`, or all of fewer, where it is None."""
     if rank == 0:
-        raise ValueError("text_features are all the same: give texts that differ")
+        raise Unavailable("text_features are all the same: give texts that differ")
     if keep is None:
         return max(1, min(default, rank))
     if not 1 <= keep <= rank:
@@ -169,5 +207,5 @@ def weight_matrix(weight: np.ndarray, name: str) -> np.ndarray:
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise ValueError(f"{name} has shape {matrix.shape}: give the projection's weight, output × input")
     if not np.isfinite(matrix).all():
-        raise ValueError(f"{name} holds NaN or infinity: load the weights again")
+        raise Unavailable(f"{name} holds NaN or infinity: load the weights again")
     return matrix

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from crossgap.corrections.correction import Affine, Correction, weight_matrix
-from crossgap.corrections.material import Material, Unavailable
+from crossgap.corrections.material import Material
+from crossgap.errors import Unavailable
 
 TITLE = "IsoCLIP"
 SOURCE = "IsoCLIP (arXiv 2603.19862, CVPR 2026)"
@@ -48,7 +49,8 @@ def isoclip(
     that the choice has no parameter and needs no data. Directions whose singular value is rounding go with the bottom.
 
     Raises:
-        ValueError: weights that cannot be used or have unequal outputs, or cut-offs that leave no direction.
+        ValueError: weights that cannot be used or have unequal outputs; `Unavailable` for weights that are not finite,
+            or cut-offs that leave no direction.
     """
     weights = {
         "image": weight_matrix(image_weight, "image_weight"),
@@ -64,7 +66,7 @@ def isoclip(
     for (modality, weight), basis, given in zip(weights.items(), bases, (images, texts), strict=True):
         top, bottom = given or knees(values)
         if min(top, bottom) < 0 or top + bottom >= len(values):
-            raise ValueError(
+            raise Unavailable(
                 f"{modality}s lose {top} top and {bottom} bottom of {len(values)} directions: leave at least one"
             )
         kept = basis[:, top : len(values) - bottom]

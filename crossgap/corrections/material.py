@@ -1,4 +1,4 @@
-"""What a correction may be fitted on, and how a rival says that it can't be."""
+"""What a correction may be fitted on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-
-class Unavailable(Exception):
-    """A correction can't be fitted on what there is; the message says what is missing."""
+from crossgap.errors import Unavailable
 
 
 @dataclass(frozen=True, eq=False)

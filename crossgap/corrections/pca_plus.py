@@ -11,8 +11,10 @@ from crossgap.corrections.correction import (
     directions_to_keep,
     principal_directions,
     stored_rows,
+    tried,
 )
-from crossgap.corrections.material import Material, Unavailable
+from crossgap.corrections.material import Material
+from crossgap.errors import Unavailable
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features
@@ -44,4 +46,4 @@ def pca_plus(text_features: Features, keep: int | None = None) -> Correction:
 
 def fits(material: Material) -> Iterator[tuple[str, Correction | Unavailable]]:
     for suffix, texts in material.vocabularies().items():
-        yield f"pca_plus{suffix}", texts if isinstance(texts, Unavailable) else pca_plus(texts)
+        yield f"pca_plus{suffix}", texts if isinstance(texts, Unavailable) else tried(pca_plus, texts)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from crossgap.corrections.correction import Affine, Correction, weight_matrix
-from crossgap.corrections.material import Material, Unavailable
+from crossgap.corrections.material import Material
+from crossgap.errors import Unavailable
 
 TITLE = "Closed-form inversion"
 SOURCE = "SeMoBridge (ICLR 2026)"
@@ -29,13 +30,14 @@ def pseudo_inverse(text_weight: np.ndarray, tolerance: float = 0.3) -> Correctio
         tolerance: singular values above it are inverted.
 
     Raises:
-        ValueError: a weight that cannot be used, or no singular value above the tolerance.
+        ValueError: a weight that cannot be used; `Unavailable` for one that is not finite, or has no singular value
+            above the tolerance, which is absolute.
     """
     weight = weight_matrix(text_weight, "text_weight")
     directions, values, _ = np.linalg.svd(weight, full_matrices=False)
     kept = directions[:, values > tolerance]
     if not kept.shape[1]:
-        raise ValueError(
+        raise Unavailable(
             f"tolerance is {tolerance} and the largest singular value of text_weight {values[0]:.3g}: give a lower one"
         )
     parameters = {"tolerance": tolerance, "kept": kept.shape[1], "directions": len(values)}
@@ -45,7 +47,4 @@ def pseudo_inverse(text_weight: np.ndarray, tolerance: float = 0.3) -> Correctio
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     if "text" not in material.weights:
         raise Unavailable("the text tower has no last projection that stands apart, or it isn't stored")
-    try:
-        yield "pseudo_inverse", pseudo_inverse(material.weights["text"])
-    except ValueError as error:  # weights too small for the tolerance, which is absolute
-        raise Unavailable(str(error)) from None
+    yield "pseudo_inverse", pseudo_inverse(material.weights["text"])

@@ -9,7 +9,8 @@ import numpy as np
 
 from crossgap.arrays import check_widths, unit_rows
 from crossgap.corrections.correction import Affine, Correction
-from crossgap.corrections.material import Material, Unavailable
+from crossgap.corrections.material import Material
+from crossgap.errors import Unavailable
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features
@@ -19,6 +20,7 @@ SOURCE = "ridge regression (Hoerl and Kennard 1970)"
 REFERENCE = "the query as a ridge regression on unlabelled image-text pairs foresees its partner"
 
 FEWEST = 3
+ROUNDING = 1e-28  # a mean square distance of unit rows to their mean below this is none
 PENALTIES = np.logspace(-6, 3, 10)
 
 
@@ -32,18 +34,20 @@ def ridge(image_features: Features, text_features: Features, penalty: float | No
             at a time (in closed form, without labels), of 10 from 10⁻⁶ to 10³ times the mean eigenvalue of XᵀX.
 
     Raises:
-        TypeError, ValueError: features that cannot be used, unequal row counts, or fewer than 3 pairs.
+        TypeError, ValueError: features that cannot be used, or unequal row counts; `Unavailable` for fewer than 3
+            pairs, or a side that is all the same.
     """
     names = ("image_features", "text_features")
     images, texts = (
         unit_rows(x, name, np.float64) for x, name in zip((image_features, text_features), names, strict=True)
     )
     check_widths(images, texts, names)
-    if len(images) != len(texts) or len(images) < FEWEST:
+    if len(images) != len(texts):
         raise ValueError(
-            f"image_features has {len(images)} rows and text_features {len(texts)}: "
-            f"give at least {FEWEST} pairs, row i of both belonging together"
+            f"image_features has {len(images)} rows and text_features {len(texts)}: row i of both belong together"
         )
+    if len(images) < FEWEST:
+        raise Unavailable(f"image_features has {len(images)} rows: give at least {FEWEST} pairs")
     if penalty is not None and not penalty > 0:
         raise ValueError(f"penalty is {penalty}: give a number above 0, or None")
     to_texts, image_penalty = _regression(images, texts, penalty)
@@ -64,7 +68,7 @@ def _regression(x: np.ndarray, y: np.ndarray, penalty: float | None) -> tuple[Af
     centre, shift = x.mean(axis=0), y.mean(axis=0)
     x, y = x - centre, y - shift
     scale = np.square(x).sum() / x.shape[1]
-    if scale == 0:
-        raise ValueError("pairs of which one side is all the same have no map: give pairs that differ")
+    if np.square(x).sum() <= len(x) * ROUNDING:
+        raise Unavailable("pairs of which one side is all the same have no map: give pairs that differ")
     model = RidgeCV(alphas=scale * PENALTIES if penalty is None else [penalty]).fit(x, y)
     return Affine(model.coef_.T, centre, shift), float(model.alpha_)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crossgap.corrections.correction import Affine, Correction, fitted_each
+from crossgap.corrections.correction import Affine, Correction, each_side, fitted_each
 from crossgap.corrections.material import Material
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def standardisation(image_features: Features | None, text_features: Features | N
 
 
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
-    yield "standardisation", standardisation(*material.calibration())
+    yield "standardisation", each_side(standardisation, *material.calibration())
 
 
 def _fit(rows: np.ndarray) -> tuple[Affine, dict[str, Any]]:

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossgap.arrays import unit_rows
-from crossgap.corrections.correction import Affine, Correction, directions_to_keep, principal_directions
-from crossgap.corrections.material import Material, Unavailable
+from crossgap.corrections.correction import (
+    Affine,
+    Correction,
+    directions_to_keep,
+    principal_directions,
+    tried,
+)
+from crossgap.corrections.material import Material
+from crossgap.errors import Unavailable
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features
@@ -42,4 +49,4 @@ def text_span(text_features: Features, keep: int | None = None) -> Correction:
 
 def fits(material: Material) -> Iterator[tuple[str, Correction | Unavailable]]:
     for suffix, texts in material.vocabularies().items():
-        yield f"text_span{suffix}", texts if isinstance(texts, Unavailable) else text_span(texts)
+        yield f"text_span{suffix}", texts if isinstance(texts, Unavailable) else tried(text_span, texts)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crossgap.corrections.correction import Affine, Correction, fitted_each, principal_directions
+from crossgap.corrections.correction import Affine, Correction, each_side, fitted_each, principal_directions
 from crossgap.corrections.material import Material
+from crossgap.errors import Unavailable
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features
@@ -19,6 +20,9 @@ SOURCE = "Jégou and Chum (ECCV 2012); shrinkage by Ledoit and Wolf (2004)"
 REFERENCE = (
     "unit features less their modality's mean, on its principal directions over their standard deviations"
 )
+
+
+ROUNDING = 1e-12  # a shrinkage below this is 0: rows on either side of their mean, as two rows always are
 
 
 def whitening(
@@ -39,7 +43,8 @@ def whitening(
             the rows span are kept, with more all d. None: 0 for more items than dimensions, else Ledoit and Wolf's.
 
     Raises:
-        TypeError, ValueError: features that cannot be used, none, or rows that are all the same.
+        TypeError, ValueError: features that cannot be used, or none; `Unavailable` for rows that are all the same, or
+            no more than dimensions and all at two points.
     """
     if shrinkage is not None and not 0 <= shrinkage <= 1:
         raise ValueError(f"shrinkage is {shrinkage}: give 0 to 1, or None")
@@ -47,13 +52,13 @@ def whitening(
 
 
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
-    yield "whitening", whitening(*material.calibration())
+    yield "whitening", each_side(whitening, *material.calibration())
 
 
 def _fit(rows: np.ndarray, shrinkage: float | None) -> tuple[Affine, dict[str, Any]]:
     variances, directions, rank = principal_directions(rows, centred=True)
     if rank == 0:
-        raise ValueError(
+        raise Unavailable(
             "features that are all the same can't be whitened: give a calibration set that varies"
         )
     if shrinkage is None:
@@ -68,4 +73,10 @@ def _fit(rows: np.ndarray, shrinkage: float | None) -> tuple[Affine, dict[str, A
 def _ledoit_wolf(rows: np.ndarray) -> float:
     from sklearn.covariance import ledoit_wolf_shrinkage
 
-    return float(ledoit_wolf_shrinkage(rows))
+    found = float(ledoit_wolf_shrinkage(rows))
+    if found <= ROUNDING:
+        raise Unavailable(
+            f"{len(rows)} features at two points leave nothing to estimate the shrinkage from: give a third, or more "
+            "than there are dimensions"
+        )
+    return found

@@ -13,7 +13,7 @@ _PUBLIC = {
     "NAME": "crossgap.datasets.declared.base",
     "OnDisk": "crossgap.datasets.declared.base",
     "Retrieval": "crossgap.datasets.declared.base",
-    "SIMAT": "crossgap.transformations",
+    "SIMAT": "crossgap.datasets.declared.base",
     "Size": "crossgap.datasets.declared.base",
     "Split": "crossgap.datasets.declared.base",
     "Cifar": "crossgap.datasets.declared.containers",

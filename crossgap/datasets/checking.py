@@ -12,7 +12,7 @@ from crossgap import manifest
 from crossgap.datasets.boxes import box_problem
 from crossgap.datasets.declared import DatasetError, OnDisk
 from crossgap.datasets.images import check_all
-from crossgap.datasets.reading import SET_ASIDE_WITH_IMAGE, Problem, Reading, with_image
+from crossgap.datasets.reading import SET_ASIDE_WITH_IMAGE, Problem, Reading, require_flat, with_image
 
 _LISTED = 20
 
@@ -32,6 +32,7 @@ def checked(
             evaluated is left.
         ManifestError: the items make no valid manifest, for the name of a split, say.
     """
+    require_flat(root, reading.frame.loc[reading.frame["modality"] == "image", "path"])
     frame, problems = reading.frame, [*reading.problems, *_other_sizes(declaration, reading.frame)]
     images = frame["modality"] == "image"
     opened = check_all(root, frame.loc[images, "path"], workers)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import posixpath
 import tarfile
 import threading
 import weakref
@@ -58,7 +59,7 @@ def read_bytes(root: str | Path, path: str) -> bytes:
     """The bytes of the file at a manifest's path.
 
     Raises:
-        ImageError: the path leaves the root, names nothing or a link inside a tar, or may not be read.
+        ImageError: the path leaves the root, names nothing or a link out of a tar, or may not be read.
     """
     if path.startswith("/") or "\0" in path or {"", ".", ".."} & set(path.split("/")):
         raise ImageError(path, "not a plain path inside the dataset's root")
@@ -184,25 +185,42 @@ def _files(root: Path) -> Iterator[str]:
     if root.is_file():
         yield from _tar(root).members
         return
-    seen = set()
-    for folder, folders, files in os.walk(root, followlinks=True, onerror=_raise):
-        if (real := os.path.realpath(folder)) in seen:
-            folders.clear()
+    for path in walk(root):
+        if path.lower().endswith(".tar"):
+            yield from (f"{path}/{member}" for member in _tar(root / path).members)
+        else:
+            yield path
+
+
+def walk(root: Path) -> Iterator[str]:
+    """Paths from a folder of the files under it that are not hidden, nor in hidden folders.
+
+    A folder that links to another counts under both names; a link to a folder that it lies in is not followed.
+    """
+    yield from _walk(str(root), "", frozenset())
+
+
+def _walk(folder: str, inside: str, above: frozenset[str]) -> Iterator[str]:
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    with os.scandir(folder) as held:
+        entries = sorted(held, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.name.startswith("."):
             continue
-        seen.add(real)
-        inside = Path(folder).relative_to(root)
-        for name in files:
-            path = (inside / name).as_posix()
-            if name.startswith("."):
-                continue
-            if name.lower().endswith(".tar"):
-                yield from (f"{path}/{member}" for member in _tar(Path(folder) / name).members)
-            else:
-                yield path
+        path = f"{inside}{entry.name}"
+        if _is_folder(entry):
+            yield from _walk(entry.path, f"{path}/", above | {real})
+        else:
+            yield path
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _through_tar(root: Path, path: str) -> tuple[Path | None, str]:
@@ -216,31 +234,82 @@ def _through_tar(root: Path, path: str) -> tuple[Path | None, str]:
     return None, path
 
 
+def members(file: Path) -> Iterator[str]:
+    """Names of a tar's files and links, in its order, as often as they are there.
+
+    Raises:
+        OSError, tarfile.TarError: it can't be read, is compressed or damaged.
+    """
+    return (name for name, place, target in _scan(file) if place or target)
+
+
+def _scan(file: Path) -> Iterator[tuple[str, tuple[int, int] | None, str | None]]:
+    """Name, (offset, bytes) of what is a regular file, and what a link names, from the tar's root."""
+    with tarfile.open(file, "r:") as tar:
+        while (member := tar.next()) is not None:
+            tar.members = []  # else tarfile keeps an object for each of maybe a million members
+            if member.isdir():
+                continue
+            name = member.name.removeprefix("./")
+            plain = member.isreg() and not member.issparse()
+            target = posixpath.normpath(member.linkname) if member.islnk() else None
+            if member.issym():
+                target = posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname))
+            yield name, (member.offset_data, member.size) if plain else None, target
+
+
 class _Tar:
-    """Where the members of a tar lie: name → (offset, bytes), or None for what is not a regular file."""
+    """Where the members of a tar lie: name → (offset, bytes), or None for what is neither a file nor a link to one.
+
+    A link to a folder of the tar stands for all that lies in it.
+    """
 
     def __init__(self, file: Path):
         self.members: dict[str, tuple[int, int] | None] = {}
+        links: dict[str, str] = {}
         try:
-            with tarfile.open(file, "r:") as tar:
-                while (member := tar.next()) is not None:
-                    tar.members = []  # else tarfile keeps an object for each of maybe a million members
-                    plain = member.isreg() and not member.issparse()
-                    if not member.isdir():
-                        name = member.name.removeprefix("./")
-                        self.members[name] = (member.offset_data, member.size) if plain else None
+            for name, place, target in _scan(file):
+                self.members[name] = place
+                links.pop(name, None)
+                if target is not None:
+                    links[name] = target
         except tarfile.TarError as error:
             problem = f"not a whole uncompressed tar ({error}): unpack it, or pack it again"
             raise ImageError(str(file), problem) from None
+        for name in links:
+            self.members[name] = self._linked(name, links)
+        self._open_folders({name: links[name] for name in links if self.members[name] is None})
         self.descriptor = os.open(file, os.O_RDONLY)
         weakref.finalize(self, os.close, self.descriptor)
+
+    def _linked(self, name: str, links: dict[str, str]) -> tuple[int, int] | None:
+        met = set()
+        while name in links and name not in met:
+            met.add(name)
+            name = links[name]
+        return None if name in met else self.members.get(name)
+
+    def _open_folders(self, links: dict[str, str]) -> None:
+        if not links:
+            return
+        held = list(self.members.items())
+        for name, folder in links.items():
+            inside = {
+                name + member[len(folder) :]: place
+                for member, place in held
+                if place is not None and member.startswith(f"{folder}/") and not name.startswith(f"{folder}/")
+            }
+            if inside:
+                del self.members[name]
+                self.members |= inside
 
     def read(self, path: str, member: str) -> bytes:
         if member not in self.members:
             raise FileNotFoundError
         place = self.members[member]
         if place is None:
-            raise ImageError(path, "a link or special member of the tar: pack it with `tar --dereference`")
+            problem = "a link or special member of the tar, and no file: pack it itself, `tar --dereference`"
+            raise ImageError(path, problem)
         offset, size = place
         data = os.pread(self.descriptor, size, offset)
         if len(data) < size:

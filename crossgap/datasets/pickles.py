@@ -38,6 +38,18 @@ def read_pickle(file: Path, what: str) -> Any:
         ) from None
 
 
+def as_text(held: Any) -> Any:
+    """What a pickle holds, with text for bytes in its dicts and lists: Python 3 keeps bytes that Python 2 called text.
+
+    So have it sets that were read with `encoding="bytes"` and written again.
+    """
+    if isinstance(held, bytes):
+        return held.decode("latin1")
+    if isinstance(held, dict):
+        return {as_text(key): as_text(value) for key, value in held.items()}
+    return [as_text(value) for value in held] if isinstance(held, list) else held
+
+
 class _Unpickler(pickle.Unpickler):
     def __init__(self, file: Path, content: bytes):
         super().__init__(io.BytesIO(content), encoding="latin1")

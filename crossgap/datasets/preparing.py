@@ -11,17 +11,25 @@ from crossgap import judgements, manifest
 from crossgap.datasets import readers, simat, vocabulary, world
 from crossgap.datasets.checking import checked
 from crossgap.datasets.declared import DatasetError, Declaration, OnDisk, Simat, World
+from crossgap.datasets.judgement_files import read_file
 from crossgap.datasets.reading import Problem, Reading
+from crossgap.datasets.saying import doubts
 from crossgap.transformations import Transformations
+
+_LOST = "judgement of an item that there is not: it is no query or not in the gallery"
 
 
 class Prepared(NamedTuple):
-    """A validated manifest, what was set aside (`id`, `item`, `problem`), and what else there is, validated too."""
+    """A validated manifest, what was set aside (`id`, `item`, `problem`), and what else there is, validated too.
+
+    `notes` are sentences on what was left alone, decided without being asked, or may not be as it is meant.
+    """
 
     items: pd.DataFrame
     problems: pd.DataFrame
     judgements: pd.DataFrame | None
     transformations: Transformations | None
+    notes: tuple[str, ...] = ()
 
 
 def prepare(declaration: Declaration, folder: Path, workers: int = 8) -> Prepared:
@@ -35,6 +43,7 @@ def prepare(declaration: Declaration, folder: Path, workers: int = 8) -> Prepare
         ManifestError: its items make no valid manifest.
     """
     judged = asked = None
+    notes: tuple[str, ...] = ()
     if isinstance(declaration, World):
         names = vocabulary.names(declaration.vocabulary, declaration.seed)
         items = world.write(folder, declaration.seed, declaration.images)
@@ -46,9 +55,11 @@ def prepare(declaration: Declaration, folder: Path, workers: int = 8) -> Prepare
         names = vocabulary.names(declaration.vocabulary)
         reading = readers.read(declaration, folder)
         items, problems = checked(declaration, reading, declaration.images_root(folder), workers)
-        judged = _judgements(declaration, reading, items, problems)
+        judged, problems = _judgements(declaration, reading, items, problems)
+        notes = (*reading.notes, *doubts(declaration, items))
     _check_controls(declaration, items, judged)
-    return Prepared(manifest.validate(pd.concat([items, vocabulary.rows(names)])), problems, judged, asked)
+    whole = manifest.validate(pd.concat([items, vocabulary.rows(names)]))
+    return Prepared(whole, problems, judged, asked, notes)
 
 
 def _simat(declaration: Simat, workers: int) -> tuple[pd.DataFrame, pd.DataFrame, Transformations]:
@@ -64,19 +75,36 @@ def _simat(declaration: Simat, workers: int) -> tuple[pd.DataFrame, pd.DataFrame
 
 def _judgements(
     declaration: OnDisk, reading: Reading, items: pd.DataFrame, problems: pd.DataFrame
-) -> pd.DataFrame | None:
-    """Those of items that were not set aside, from the set itself or from the user's file."""
+) -> tuple[pd.DataFrame | None, pd.DataFrame]:
+    """Those of items that were not set aside, from the set itself or from the user's file; and the problems, with
+    judgements of items that there are not, where problems are set aside."""
     file = getattr(declaration, "judgements", None)
     if reading.judgements is None and file is None:
-        return None
-    table = reading.judgements if file is None else judgements.read_file(file)
+        return None, problems
+    table = reading.judgements if file is None else read_file(file)
     gone = set(problems["id"]) - set(items["id"])
     table = table[~table["query"].isin(gone) & ~table["item"].isin(gone)]
     splits = (declaration.retrieval.query, declaration.retrieval.gallery)
+    queries, gallery = (items.loc[items["split"] == split, "id"] for split in splits)
+    if declaration.on_problem == "set_aside":
+        lost = judgements.unknown(table, queries, gallery)
+        found = [
+            Problem(f"{row.query} {row.item}", f"judgement {row.query}, {row.item}", _LOST)
+            for row in table[lost].itertuples()
+        ]
+        more = pd.DataFrame(found, columns=Problem._fields, dtype=object)
+        problems = pd.concat([problems, more], ignore_index=True) if found else problems
+        table = table[~lost]
     try:
-        return judgements.validate(table, *(items.loc[items["split"] == split, "id"] for split in splits))
+        return judgements.validate(table, queries, gallery), problems
     except DatasetError as error:
-        raise DatasetError(f"{file or declaration.root}: {error}") from None
+        lost = not table.empty and judgements.unknown(table, queries, gallery).any()
+        remedy = (
+            "\nMend them, or declare `on_problem: set_aside` to go on without those of no item."
+            if lost
+            else ""
+        )
+        raise DatasetError(f"{file or declaration.root}: {error}{remedy}") from None
 
 
 def _check_controls(declaration: Declaration, items: pd.DataFrame, judged: pd.DataFrame | None) -> None:

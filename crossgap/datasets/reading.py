@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Container, Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import pandas as pd
 
 from crossgap import manifest
+from crossgap.arrays import listed
 from crossgap.datasets.declared.base import DatasetError
 from crossgap.datasets.images import EXTENSIONS, ImageError, list_images
 
 SET_ASIDE_WITH_IMAGE = "set aside with its image"
+_TRIED = 3  # of a folder's images, when they are looked for elsewhere
 
 
 class Problem(NamedTuple):
@@ -32,12 +35,15 @@ class Reading(NamedTuple):
 
     Attributes:
         frame: a manifest without digests, of the items that no problem sets aside.
-        judgements: a table that `crossgap.judgements.validate` takes, of a set that comes with one.
+        judgements: a table that `crossgap.judgements.validate` takes, of a set that comes with one; what names items
+            that there are not is set aside later.
+        notes: sentences on what was left alone or decided without being asked.
     """
 
     frame: pd.DataFrame
     problems: list[Problem]
     judgements: pd.DataFrame | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Listed(NamedTuple):
@@ -121,10 +127,12 @@ def image_paths(root: Path) -> list[str]:
 
 
 def image_ids(paths: Iterable[str]) -> dict[str, str]:
-    """Path → id: the path without its extension and with tars as folders; among equals, more of the path."""
+    """Path → id: the path without its extension and with tars as folders; more of the path among equals, and where the
+    short one is another image's path, as `1.jpg` is beside `1.jpg.png`."""
     paths = list(paths)
     names = {path: (*_names(path), path) for path in paths}
-    level = dict.fromkeys(paths, 0)
+    whole = {name for path in paths for name in names[path][1:]}
+    level = {path: int(names[path][0] != names[path][1] and names[path][0] in whole) for path in paths}
     while True:
         bearers = defaultdict(list)
         for path in paths:
@@ -134,6 +142,51 @@ def image_ids(paths: Iterable[str]) -> dict[str, str]:
             return {path: names[path][level[path]] for path in paths}
         for path in rivals:
             level[path] += 1
+
+
+def plain(path: str, root: Path) -> str:
+    """A path as a manifest has it, of one as people write it: `./a//1.jpg`, or from `/` to a file under the root."""
+    if path.startswith("/"):
+        try:
+            path = PurePosixPath(path).relative_to(root.absolute().as_posix()).as_posix()
+        except ValueError:
+            return path
+    return "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def one_file(root: Path, paths: Sequence[str]) -> list[str]:
+    """The paths, one of those that are one file by links: that which no link leads to, if there is one."""
+    if len(paths) < 2:
+        return list(paths)
+    files: dict[str, str] = {}
+    base = os.path.realpath(root)
+    for path in paths:
+        real = os.path.realpath(root / path)
+        if real not in files or real == os.path.join(base, path):
+            files[real] = path
+    return list(files.values())
+
+
+UNLABELLED = re.compile(r"-1(\.0*)?")
+
+
+def label_of(value: object, named: Container[str] = ()) -> str | None:
+    """A label as text, None for a blank one and for -1, which stands for unlabelled; 3.0 is 3.
+
+    Args:
+        named: labels that the declaration names, by `class_names`: a -1 among them is a class.
+
+    Raises:
+        ValueError: it is neither text nor a whole number.
+    """
+    if value is None or value != value:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, str | int):
+        raise ValueError(f"{value!r} is no class: a class is text or a whole number")
+    text = str(value).strip()
+    return None if not text or (UNLABELLED.fullmatch(text) and text not in named) else text
 
 
 def _names(path: str) -> tuple[str, str]:
@@ -167,6 +220,11 @@ def caption_ids(image: str, texts: list[str]) -> list[str]:
     return ids
 
 
+def lines(text: str) -> list[str]:
+    """The lines of a text that aren't blank, stripped."""
+    return [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
+
+
 def with_image(name: str, text: str) -> Problem:
     return Problem(name, f"caption: {text}", SET_ASIDE_WITH_IMAGE)
 
@@ -176,6 +234,49 @@ def without_digests(rows: list[tuple]) -> pd.DataFrame:
     columns = [name for name in manifest.COLUMNS if name != "digest"]
     frame = pd.DataFrame(rows, columns=columns, dtype=object)
     return frame.astype({"rank": "int64"})
+
+
+def require_flat(root: Path, paths: Iterable[str]) -> None:
+    """Raises DatasetError where the images of a folder lie in another of its name within.
+
+    So they do once an archive that holds a folder is unpacked into one that was made for it.
+    """
+    folders: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        folders[folder].append(name)
+    for folder, names in folders.items():
+        tried = names[:_TRIED]
+        parts = folder.split("/") if folder else []
+        for end in range(1, len(parts) + 1):
+            outer, rest = "/".join(parts[:end]), "/".join(parts[end:])
+            inner = f"{outer}/{parts[end - 1]}"
+            if not (root / inner).is_dir() or any((root / folder / name).exists() for name in tried):
+                continue
+            if any((root / inner / rest / name).exists() for name in tried):
+                count = sum(
+                    len(held) for under, held in folders.items() if f"{under}/".startswith(f"{outer}/")
+                )
+                raise DatasetError(
+                    f"{count} images are listed in {outer} and lie one folder deeper, in {inner}: move what is in "
+                    f"{root / inner} up into {root / outer}"
+                )
+
+
+def without_images(root: Path, folders: Iterable[str], paths: Iterable[str]) -> tuple[str, ...]:
+    """A note on folders of classes that are there and hold none of the images.
+
+    Args:
+        folders: paths from the root that classes may have.
+    """
+    inner = {path.rpartition("/")[0] for path in paths}
+    held = {"/".join(folder.split("/")[:end]) for folder in inner for end in range(1, folder.count("/") + 2)}
+    bare = [folder for folder in folders if folder not in held and (root / folder).is_dir()]
+    return (
+        (f"{len(bare)} folders of classes hold no image ({listed(bare)}): they are no classes",)
+        if bare
+        else ()
+    )
 
 
 def capped(frame: pd.DataFrame, count: int | None) -> pd.DataFrame:

@@ -148,7 +148,7 @@ def reading(declaration: Simat, known: list[str], asked: Transformations) -> Rea
         DatasetError: the root holds no images, or `retrieval_db.tsv` is malformed or lacks a region.
     """
     file, places = declaration.tables / REGIONS, {}
-    for line, (region, image, box) in rows(file, "tables", ("region_id", "image_id", "bbox"), delimiter="\t"):
+    for line, (region, image, box) in rows(file, "tables", ("region_id", "image_id", "bbox")):
         try:
             places[region] = image, " ".join(map(repr, manifest.corners(box.replace(",", " "))))
         except ValueError as error:

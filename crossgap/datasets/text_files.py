@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -25,14 +26,27 @@ def read_text(file: Path, what: str) -> str:
         raise DatasetError(f"{file} line {line}: not UTF-8: save the file as UTF-8") from None
 
 
-def records(file: Path, what: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
+DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon"}
+
+
+def delimiter_of(header: str) -> str:
+    """What stands most often between the names of a table's header; a comma, where nothing does."""
+    bare = re.sub(r'"[^"]*"', "", header)
+    return max(DELIMITERS, key=bare.count)
+
+
+def records(file: Path, what: str) -> Iterator[tuple[int, list[str]]]:
     """Line, counted from 1, and fields of the header and of every row; blank lines are skipped.
+
+    The header shows whether commas, tabs or semicolons stand between columns.
 
     Raises:
         DatasetError: as `read_text`; the file is empty, its quotes are wrong, or a row has not as many fields as
             the header.
     """
-    reader = csv.reader(io.StringIO(read_text(file, what), newline=""), delimiter=delimiter, strict=True)
+    text = read_text(file, what)
+    delimiter = delimiter_of(next((line for line in text.splitlines() if line.strip()), ""))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns = None
     while True:
         line = reader.line_num + 1
@@ -46,7 +60,7 @@ def records(file: Path, what: str, delimiter: str = ",") -> Iterator[tuple[int, 
             continue
         columns = columns or len(fields)
         if len(fields) != columns:
-            name = "tab" if delimiter == "\t" else "comma"
+            name = DELIMITERS[delimiter]
             raise DatasetError(
                 f"{file} line {line}: columns: {len(fields)}, in the header: {columns}; put one {name} "
                 f"between columns, and quote a value that holds a {name}"
@@ -61,29 +75,28 @@ def rows(
     what: str,
     columns: Sequence[str],
     defaults: Mapping[str, str] | None = None,
-    delimiter: str = ",",
+    as_they_stand: bool = False,
 ) -> Iterator[tuple[int, list[str]]]:
-    """Line and stripped values, in the order of `columns`, of every row of a table.
+    """Line and values, in the order of `columns`, of every row of a table.
 
     Args:
         defaults: columns that the table may lack, after the others, and what stands for them.
+        as_they_stand: blanks at the ends of values are part of them; they are stripped otherwise.
 
     Raises:
         DatasetError: as `records`; or the header lacks a column or has it twice.
     """
     defaults = defaults or {}
-    table = records(file, what, delimiter)
+    table = records(file, what)
     _, header = next(table)
     header = [name.strip() for name in header]
     for name in (*columns, *defaults):
         if header.count(name) != 1 and (name in header or name not in defaults):
             raise DatasetError(
-                f"{file} line 1: the header {delimiter.join(header)!r} has {header.count(name)} columns {name!r}: "
+                f"{file} line 1: the header {','.join(header)!r} has {header.count(name)} columns {name!r}: "
                 f"it needs {', '.join(columns)}" + "".join(f", and may have {name}" for name in defaults)
             )
     at = {name: header.index(name) for name in (*columns, *defaults) if name in header}
     for line, fields in table:
-        yield (
-            line,
-            [fields[at[name]].strip() if name in at else defaults[name] for name in (*columns, *defaults)],
-        )
+        held = {name: fields[place] if as_they_stand else fields[place].strip() for name, place in at.items()}
+        yield line, [held.get(name, defaults.get(name, "")) for name in (*columns, *defaults)]

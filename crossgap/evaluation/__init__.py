@@ -3,7 +3,23 @@
 Which tasks a cell has follows from what its stores hold: images, captions, class prompts, labellings, inversions.
 """
 
-from crossgap.evaluation.cell import Cell, EvaluationError
-from crossgap.evaluation.evaluating import Evaluation, evaluate
+from importlib import import_module
 
-__all__ = ["Cell", "Evaluation", "EvaluationError", "evaluate"]
+# a module of a task doesn't load the others: what a part of an evaluation depends on is its own module's imports
+_PUBLIC = {
+    "Cell": "crossgap.evaluation.cell",
+    "EvaluationError": "crossgap.evaluation.cell",
+    "Evaluation": "crossgap.evaluation.evaluating",
+    "evaluate": "crossgap.evaluation.evaluating",
+}
+__all__ = [*_PUBLIC]
+
+
+def __getattr__(name: str):
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

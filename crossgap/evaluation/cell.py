@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from crossgap.evaluation.alike import alike, content, name_of
 from crossgap.store import Group, Store
 
 CLASSES = "text/classes"
 INVERSIONS = {"image": "oti", "text": "ovi"}
+GROUP = "group"  # the relevance by image
 
 
 class EvaluationError(ValueError):
@@ -20,33 +23,48 @@ class EvaluationError(ValueError):
 
 
 class Origin(NamedTuple):
-    """Where native features come from: a group of a store, and rows of it `(n,)`."""
+    """Where features come from: a group of a store, rows of it `(n,)` or None for all, and maybe one of its steps."""
 
     group: Group
-    rows: np.ndarray
+    rows: np.ndarray | None = None
+    step: int | None = None  # the place of a snapshot
+
+    def where(self, rows: np.ndarray) -> Origin:
+        """Some of the rows, by a boolean mask or by positions."""
+        every = np.arange(len(self.group)) if self.rows is None else self.rows
+        return self._replace(rows=every[rows])
+
+    def features(self) -> np.ndarray:
+        """`(n, d)`."""
+        held = self.group.features if self.step is None else self.group.snapshot(self.step)
+        return held if self.rows is None else held[self.rows]
 
 
 @dataclass(frozen=True)
 class Items:
-    """Items of one modality and split: features `(n, d)`, native or made from them, with what is known of each."""
+    """Items of one modality and split, with what is known of each. Features are read when first asked for."""
 
-    features: np.ndarray
     ids: np.ndarray
     groups: np.ndarray
     ranks: np.ndarray
     labels: dict[str, np.ndarray] = field(default_factory=dict)
-    origin: Origin | None = None  # of native features
+    origin: Origin | None = None  # of features that a store holds
+    made: np.ndarray | None = None  # features made from such
 
     @classmethod
     def of(cls, group: Group) -> Items:
         """The items of a store's group; without a `group` column, texts belong to no image."""
         groups = group["group"] if "group" in group else np.full(len(group), "", object)
         ranks = group["rank"] if "rank" in group else np.zeros(len(group), np.int64)
-        origin = Origin(group, np.arange(len(group)))
-        return cls(group.features, group.ids, groups, ranks, group.labels, origin)
+        return cls(group.ids, groups, ranks, group.labels, Origin(group))
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """`(n, d)`, not normalised."""
+        return self.origin.features() if self.made is None else self.made
 
     @property
     def captions(self) -> bool:
@@ -55,9 +73,14 @@ class Items:
 
     def where(self, rows: np.ndarray) -> Items:
         """The items of a boolean mask or of positions."""
-        labels = {name: values[rows] for name, values in self.labels.items()}
-        origin = self.origin and Origin(self.origin.group, self.origin.rows[rows])
-        return Items(self.features[rows], self.ids[rows], self.groups[rows], self.ranks[rows], labels, origin)
+        return Items(
+            self.ids[rows],
+            self.groups[rows],
+            self.ranks[rows],
+            {name: values[rows] for name, values in self.labels.items()},
+            self.origin and self.origin.where(rows),
+            None if self.made is None else self.made[rows],
+        )
 
     def without(self, ids: Iterable[str]) -> Items:
         """The items but for those of the given ids."""
@@ -80,11 +103,17 @@ class Items:
         """`(n, width)`, what the tower's projection was applied to; None where the store doesn't hold it."""
         if self.origin is None or "preprojection" not in self.origin.group:
             return None
+        if self.origin.rows is None:
+            return self.origin.group.preprojection
         return self.origin.group.rows("preprojection", self.origin.rows)
 
     def having(self, features: np.ndarray) -> Items:
         """The same items with other features `(n, d)`."""
-        return replace(self, features=features, origin=None)
+        return replace(self, origin=None, made=features)
+
+    def read_from(self, group: Group, rows: np.ndarray, step: int | None = None) -> Items:
+        """The same items with the features of rows `(n,)` of another group."""
+        return replace(self, origin=Origin(group, rows, step), made=None)
 
 
 @dataclass(frozen=True)
@@ -95,7 +124,9 @@ class Cell:
 
     Attributes:
         sweep: inversions of the same images as `oti` by other numbers of pseudo-tokens.
-        seeds: inversions like `oti` and `ovi` but for the seed.
+        seeds: inversions like `oti` and `ovi` but for the seed. Of both, those count alone that were made by the same
+            code and the same recipe as the main inversion, or without one as the first of them by name; `left_out` has
+            the others.
         support: the split that classes' means are taken over; the gallery's, where it isn't the queries', if not given.
         subsets: named controls, each a labelling with the classes that it is confined to.
         arithmetic: labelling → another: images are asked for with a class of the one changed, that of the other kept.
@@ -122,8 +153,8 @@ class Cell:
     def __post_init__(self) -> None:
         stages = {"oti": [self.oti], "ovi": [self.ovi], "sweep": self.sweep, "seeds": self.seeds}
         for stage, stores in stages.items():
-            for store in stores:
-                if store and store.provenance.get("inverts") != self.native.provenance["fingerprint"]:
+            for store in filter(_applies, stores):
+                if store.provenance.get("inverts") != self.native.provenance["fingerprint"]:
                     raise EvaluationError(
                         f"{store.path} inverts other features than {self.native.path} holds; "
                         f"run the {stage} stage of this cell again"
@@ -146,6 +177,7 @@ class Cell:
                         f"{', '.join(sorted(known)) or 'no such labelling'}"
                     )
 
+        self._check_names()
         images = self.items(f"image/{self.query}")
         labels = images.labels if images else {}
         for changed, kept in self.arithmetic.items():
@@ -162,6 +194,21 @@ class Cell:
                     f"{', '.join(silent)}, whose text is to be added or taken off"
                 )
 
+    def _check_names(self) -> None:
+        """Every relevance needs a name of its own: two of one name would be one in every table."""
+        labellings = dict.fromkeys(name for group in self.native.groups for name in self.native[group].labels)
+        judged = self.native.judgements
+        settings = [] if judged is None else sorted(set(judged["setting"]))
+        taken = {GROUP: "the relevance by image"}
+        for kind, names in (("labelling", labellings), ("subset", self.subsets), ("setting", settings)):
+            for name in names:
+                if name in taken or "/" in name:
+                    why = f"is {taken[name]} already" if name in taken else "may not hold a '/'"
+                    raise EvaluationError(
+                        f"{self.native.path}: a {kind} is called {name!r}, which {why}: rename it"
+                    )
+            taken |= dict.fromkeys(names, f"a {kind}")
+
     def _classes(self, labelling: str) -> set[str]:
         """Classes of the queries by a labelling."""
         names = (f"{modality}/{self.query}" for modality in INVERSIONS)
@@ -172,23 +219,59 @@ class Cell:
 
     def main(self, modality: str) -> Store | None:
         """The inversion that a modality's tasks are measured with."""
-        return self.oti if modality == "image" else self.ovi
+        store = self.oti if modality == "image" else self.ovi
+        return store if _applies(store) else None
 
     def inversions(self, modality: str) -> list[Store]:
         """Every inversion of a modality's features, the main one first."""
-        method = INVERSIONS[modality]
-        stores = [self.oti, *self.sweep] if modality == "image" else [self.ovi]
-        return [store for store in stores if store] + self.of_seeds(method)
+        main = self.main(modality)
+        sweep = self._beside[0] if modality == "image" else []
+        return [*([main] if main else []), *sweep, *self.of_seeds(INVERSIONS[modality])]
 
     def of_seeds(self, method: str) -> list[Store]:
         """The inversions of `seeds` by one method, in the order of their seeds."""
-        stores = [store for store in self.seeds if store.provenance["method"]["name"] == method]
-        return sorted(stores, key=lambda store: store.provenance["recipe"]["seed"])
+        return sorted(self._beside[1][method], key=lambda store: store.provenance["recipe"]["seed"])
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """By the name of an inversion that doesn't count: why."""
+        return self._beside[2]
+
+    @cached_property
+    def _beside(self) -> tuple[list[Store], dict[str, list[Store]], dict[str, str]]:
+        """The sweep, the seeds by method, and what is left out."""
+        every = [self.oti, self.ovi, *self.sweep, *self.seeds]
+        silent = [store for store in every if store and not _applies(store)]
+        left_out = {name_of(store): store.provenance["not_applicable"] for store in silent}
+        sweep, others = alike(list(filter(_applies, self.sweep)), self.main("image"), but="tokens")
+        left_out |= others
+        seeds = {}
+        for modality, method in INVERSIONS.items():
+            made = [store for store in filter(_applies, self.seeds) if _method(store) == method]
+            seeds[method], others = alike(made, self.main(modality), but="seed")
+            left_out |= others
+        return sweep, seeds, left_out
 
     def set_aside(self, name: str) -> list[str]:
         """Ids of a group's items that one of its inversions set aside, since their loss was not finite."""
         stores = self.inversions(name.partition("/")[0])
-        return sorted({i for store in stores for i in store.provenance.get("set_aside", {}).get(name, [])})
+        return sorted({item for store in stores for item in _aside(store, name)})
+
+    def unpaired(self, name: str) -> list[str]:
+        """Those of `set_aside` that comparisons do without; not of an inversion that has no item left to compare."""
+        stores = self.inversions(name.partition("/")[0])
+        return sorted({item for store in stores if not _empty(store, name) for item in _aside(store, name)})
+
+    @cached_property
+    def said(self) -> dict[str, Any]:
+        """What every number of the cell may depend on, inversions apart: JSON-able."""
+        return {
+            "native": content(self.native),
+            "query": self.query,
+            "gallery": self.gallery,
+            "support": self.support,
+            "unpaired": {name: ids for name in self.native.groups if (ids := self.unpaired(name))},
+        }
 
     def items(self, name: str) -> Items | None:
         """Native features of a group, if the store has it."""
@@ -201,7 +284,7 @@ class Cell:
     def invertible(self, name: str) -> Items | None:
         """`items` without those set aside: what is compared with an inversion, so that comparisons are paired."""
         items = self.items(name)
-        return None if items is None else items.without(self.set_aside(name))
+        return None if items is None else items.without(self.unpaired(name))
 
     def inverted(self, items: Items | None, name: str, store: Store | None = None) -> Items | None:
         """`items` with the features of an inversion, the main one if none is named, if all of them were inverted."""
@@ -209,8 +292,40 @@ class Cell:
         if items is None or store is None or name not in store:
             return None
         at = items.places(store[name].ids)
-        return None if at is None else items.having(store[name].features[at])
+        return None if at is None else items.read_from(store[name], at)
+
+    def unknown(self) -> Iterator[tuple[str, str, str]]:
+        """Rows of `reasons.COLUMNS`: labellings that are to be measured and that no query has."""
+        names = (f"{modality}/{self.query}" for modality in INVERSIONS)
+        held = sorted({name for items in map(self.items, names) if items for name in items.labels})
+        for name in self.labellings or ():
+            if name not in held:
+                yield (
+                    "labelling",
+                    name,
+                    f"the queries have no such labelling; they have {', '.join(held) or 'none'}",
+                )
 
     def labellings_of(self, items: Items) -> list[str]:
         """The labellings of items that are to be measured."""
         return [name for name in items.labels if self.labellings is None or name in self.labellings]
+
+
+def _applies(store: Store | None) -> bool:
+    """Whether there is an inversion: a stage that has nothing to invert leaves a store that says so."""
+    return store is not None and "not_applicable" not in store.provenance
+
+
+def _method(store: Store) -> str:
+    return store.provenance["method"]["name"]
+
+
+def _aside(store: Store, name: str) -> list[str]:
+    return store.provenance.get("set_aside", {}).get(name, [])
+
+
+def _empty(store: Store, name: str) -> bool:
+    """Whether an inversion of a group set everything aside."""
+    return bool(_aside(store, name)) and (
+        name not in store or set(store[name].ids.tolist()) <= set(_aside(store, name))
+    )

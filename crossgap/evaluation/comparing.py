@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from crossgap import significance
+from crossgap import fingerprint, significance
+from crossgap.evaluation.work import Work
 
 # by family, task and relevance: a value a query, by its id
 Outcomes = Mapping[tuple[str, str, str], pd.Series]
@@ -29,7 +30,7 @@ def baseline_of(family: str, task: str) -> str | None:
     return plain if plus else _INTRA[family].get(task)
 
 
-def compared(outcomes: Outcomes, *, seed: int, resamples: int) -> pd.DataFrame:
+def compared(work: Work, outcomes: Outcomes, *, seed: int, resamples: int) -> pd.DataFrame:
     """Every task of `outcomes` against its baseline, over the queries that both have a value for.
 
     Returns:
@@ -44,11 +45,35 @@ def compared(outcomes: Outcomes, *, seed: int, resamples: int) -> pd.DataFrame:
             native = outcomes.get((family, baseline, relevance))
             if native is not None:
                 against = {task: outcomes[family, task, of] for _, task, of in rivals if of == relevance}
-                table += _one_relevance(native, against, seed, resamples, relevance)
+                found_here = work.part(
+                    "comparisons",
+                    f"{family}/{baseline}/{relevance}",
+                    lambda _, native=native, against=against, relevance=relevance: pd.DataFrame(
+                        _one_relevance(native, against, seed, resamples, relevance)
+                    ),
+                    by="comparing",
+                    seed=seed,
+                    resamples=resamples,
+                    values=_said(native, against) if work.parts.folder else None,
+                )
+                table += [] if found_here is None else found_here.to_dict("records")
         p = significance.holm([row["p"] for row in table])
         made_of = {"family": family, "baseline": baseline, "metric": METRIC[family]}
         found += [row | made_of | {"p_adjusted": value} for row, value in zip(table, p, strict=True)]
     return pd.DataFrame(found, columns=COLUMNS)
+
+
+def _said(native: pd.Series, against: Mapping[str, pd.Series]) -> list:
+    """What is compared, by its content."""
+    return [
+        [
+            task,
+            fingerprint.of_bytes(
+                "\0".join(map(str, values.index)).encode(), values.to_numpy(float).tobytes()
+            ),
+        ]
+        for task, values in [("", native), *against.items()]
+    ]
 
 
 def _one_relevance(

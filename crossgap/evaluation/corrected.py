@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,43 +12,92 @@ import pandas as pd
 from crossgap import corrections
 from crossgap.corrections import Correction, Material
 from crossgap.evaluation.cell import CLASSES, Cell, Items
+from crossgap.evaluation.work import Work
 
 ROWS = 2**16  # corrected at a time, in float64
+COLUMNS = ["name", "title", "source", "how", "parameters", "reason"]
 
 
-@dataclass(frozen=True)
 class Rivals:
-    """The corrections of a cell.
+    """The corrections of a cell: fitted when one is first applied, so not at all where all its tasks are kept.
 
-    Attributes:
-        fitted: by name.
-        reasons: why the others could not be fitted, by name.
+    Raises:
+        ValueError: an unknown name.
     """
 
-    fitted: dict[str, Correction]
-    reasons: dict[str, str]
+    def __init__(self, work: Work, names: Sequence[str] | None = None) -> None:
+        self.work = work
+        self.names = corrections.chosen(names)
+        self._fits: dict[str, dict[str, Correction]] = {}
+        self._last: tuple[Any, tuple[Items, Items] | None] = (None, None)
 
-    def pairs(self, task: str, queries: Items, gallery: Items) -> Iterator[tuple[str, Items, Items]]:
-        """Name, queries and gallery of every correction that can be applied to a task, named by its modalities."""
-        modalities = task.split("-")
-        for name, correction in self.fitted.items():
-            both = [apply(correction, queries, modalities[0])]
-            untouched = correction.sides == "query"
-            both.append(gallery if untouched else apply(correction, gallery, modalities[1]))
-            if both[0] is not None and both[1] is not None:
-                yield name, *both
+    @cached_property
+    def fitted_on(self) -> dict[str, Any]:
+        """What a fit depends on beside the cell's native store and splits."""
+        made_by = self.work.cell.native.provenance.get("backbone_provenance", {})
+        return {name: made_by.get(name) for name in ("model", "pretrained")}
+
+    @cached_property
+    def described(self) -> pd.DataFrame:
+        """`name`, `parameters` and `reason` (why it is absent, or empty), a row a correction."""
+        columns = ["name", "parameters", "reason"]
+
+        def compute(rival: str) -> pd.DataFrame:
+            found, reasons = corrections.fitted(self._material, [rival])
+            self._fits[rival] = found
+            rows = [(name, _words(held.parameters), "") for name, held in found.items()]
+            return pd.DataFrame(rows + [(name, "", why) for name, why in reasons.items()], columns=columns)
+
+        parts = [
+            self.work.part(
+                "corrections", rival, lambda _, rival=rival: compute(rival),
+                by="corrected", rival=rival, fit=self.fitted_on,
+            )
+            for rival in self.names
+        ]  # fmt: skip
+        frames = [frame for frame in parts if frame is not None]
+        whole = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+        return whole.sort_values("reason", key=lambda reason: reason != "", kind="stable", ignore_index=True)
+
+    @property
+    def variants(self) -> list[str]:
+        """Names of those that could be fitted."""
+        return self.described.loc[self.described["reason"] == "", "name"].tolist()
+
+    def rival(self, variant: str) -> str:
+        return corrections.rival_of(variant)
+
+    def correction(self, variant: str) -> Correction:
+        rival = self.rival(variant)
+        if rival not in self._fits:
+            self._fits[rival], _ = corrections.fitted(self._material, [rival])
+        return self._fits[rival][variant]
+
+    def pair(self, variant: str, task: str, queries: Items, gallery: Items) -> tuple[Items, Items] | None:
+        """Queries and gallery as a task takes them, which is named by its modalities; None where it can't be applied.
+
+        The last pair is held: several relevances ask for it.
+        """
+        held, _ = self._last
+        if held is None or held[:2] != (variant, task) or held[2] is not queries or held[3] is not gallery:
+            asked = (variant, task, queries, gallery)
+            self._last = (asked, self._pair(*asked))
+        return self._last[1]
+
+    def _pair(self, variant: str, task: str, queries: Items, gallery: Items) -> tuple[Items, Items] | None:
+        correction, modalities = self.correction(variant), task.split("-")
+        corrected = apply(correction, queries, modalities[0])
+        against = gallery if correction.sides == "query" else apply(correction, gallery, modalities[1])
+        return None if corrected is None or against is None else (corrected, against)
+
+    @cached_property
+    def _material(self) -> Material:
+        return material(self.work.cell)
 
     def table(self) -> pd.DataFrame:
         """`name`, `title`, `source`, `how`, `parameters`, `reason` (why it is absent, or empty), a row a correction."""
-        columns = ["name", "title", "source", "how", "parameters", "reason"]
-        fitted = [(*_named(name), _words(held.parameters), "") for name, held in self.fitted.items()]
-        absent = [(*_named(name), "", reason) for name, reason in self.reasons.items()]
-        return pd.DataFrame(fitted + absent, columns=columns)
-
-
-def rivals(cell: Cell, names: Sequence[str] | None = None) -> Rivals:
-    """All corrections, or those named, fitted on the cell's material."""
-    return Rivals(*corrections.fitted(material(cell), names))
+        rows = [(*_named(row.name), row.parameters, row.reason) for row in self.described.itertuples(False)]
+        return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def material(cell: Cell) -> Material:

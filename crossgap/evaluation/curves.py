@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 
 from crossgap import retrieval
+from crossgap.evaluation.alike import name_of
 from crossgap.evaluation.cell import INVERSIONS, Cell, Items
+from crossgap.evaluation.reasons import Reasons
 from crossgap.evaluation.tasks import Comparison, Task, comparisons
+from crossgap.evaluation.work import Work
 from crossgap.store import Store
 
 POINT = ["task", "tokens", "relevance", "step"]
@@ -28,10 +31,15 @@ class Point(NamedTuple):
     loss: float
     queries: Items
     main: bool  # the last step of the main inversion, which the cell's tasks are measured with
+    store: Store
+
+    def words(self, task: str) -> str:
+        """A task at this point, for a file's name and a reason."""
+        return f"{task} of {name_of(self.store)} at step {self.step}"
 
 
 def over_steps(
-    cell: Cell, tables: Mapping[tuple[str, str], pd.DataFrame], device: str = "cpu"
+    work: Work, tables: Mapping[tuple[str, str], pd.DataFrame]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Retrieval with inverted queries at every snapshot and at the last step, of every inversion of the cell.
 
@@ -46,21 +54,52 @@ def over_steps(
         `step`, with the mean `loss` 1 − cosine of the queries at that step, and `baseline`, the mAP of the native
         queries. Rows are in the order of these four columns.
     """
-    steps, curves = [], []
+    cell, steps, curves = work.cell, [], []
     for comparison in comparisons(cell):
         for point in points(cell, comparison):
+            found = tables if point.main else _measured(work, comparison, point)
             for relevance in comparison.relevances:
-                task = Task(comparison.inverted, relevance, point.queries, comparison.gallery)
-                table = tables[task.name, relevance.name] if point.main else task.table(device)
-                at = dict(zip(POINT, (task.name, point.tokens, relevance.name, point.step), strict=True))
-                found = retrieval.summarise(table[["ap", "recall@1", "relevant"]])
+                name = comparison.inverted
+                if (name, relevance.name) not in found or (comparison.native, relevance.name) not in tables:
+                    continue  # `reasons` says why
+                table = found[name, relevance.name]
+                at = dict(zip(POINT, (name, point.tokens, relevance.name, point.step), strict=True))
+                mean = retrieval.summarise(table[["ap", "recall@1", "relevant"]])
                 native = retrieval.summarise(tables[comparison.native, relevance.name][["ap", "relevant"]])
-                means = {"loss": point.loss, "mAP": found["mAP"], "recall@1": found["recall@1"]}
+                means = {"loss": point.loss, "mAP": mean["mAP"], "recall@1": mean["recall@1"]}
                 means["baseline"] = native["mAP"]
                 curves.append(at | {name: round(value, DIGITS) for name, value in means.items()})
                 steps.append(table.assign(**at)[STEPS])
     whole = pd.concat(steps) if steps else pd.DataFrame()
     return _sorted(whole, STEPS), _sorted(pd.DataFrame(curves), CURVES)
+
+
+def _measured(work: Work, comparison: Comparison, point: Point) -> dict[tuple[str, str], pd.DataFrame]:
+    """By task and relevance, a row a query: all relevances at one point."""
+    name = comparison.inverted
+    kept = ["task", "relevance", "query", "ap", "recall@1", "relevant"]
+
+    def compute(reasons: Reasons) -> pd.DataFrame:
+        found = []
+        for relevance in comparison.relevances:
+            task = Task(name, relevance, point.queries, comparison.gallery)
+            with reasons.of("snapshots", f"{point.words(name)}/{relevance.name}"):
+                found.append(task.table(work.device)[kept])
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=kept)
+
+    table = work.part(
+        "snapshots",
+        point.words(name),
+        compute,
+        by="curves",
+        inversions=[point.store],
+        at=[point.tokens, point.step],
+        relevances=[relevance.said for relevance in comparison.relevances],
+    )
+    if table is None:
+        return {}
+    parts = table.groupby("relevance", sort=False)
+    return {(name, relevance): part.reset_index(drop=True) for relevance, part in parts}
 
 
 def best(cell: Cell, curves: pd.DataFrame) -> dict[str, float]:
@@ -93,10 +132,10 @@ def points(cell: Cell, comparison: Comparison) -> Iterator[Point]:
         for number, step in enumerate(group.steps if "step" in group else ()):
             if step != last:
                 loss = group.snapshot_losses[rows, number]
-                queries = comparison.queries.having(group.snapshot(number)[rows])
-                yield Point(tokens, int(step), _mean(loss), queries, False)
-        queries = comparison.queries.having(group.features[rows])
-        yield Point(tokens, last, _mean(group.losses[rows]), queries, store is main)
+                queries = comparison.queries.read_from(group, rows, number)
+                yield Point(tokens, int(step), _mean(loss), queries, False, store)
+        queries = comparison.queries.read_from(group, rows)
+        yield Point(tokens, last, _mean(group.losses[rows]), queries, store is main, store)
 
 
 def tokens_of(store: Store) -> int:

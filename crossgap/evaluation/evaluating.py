@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,19 +16,20 @@ from crossgap.evaluation.classifying import Classified, classified
 from crossgap.evaluation.clouds import clouds as cloud_points
 from crossgap.evaluation.clustered import clusterings
 from crossgap.evaluation.comparing import compared
-from crossgap.evaluation.corrected import rivals
+from crossgap.evaluation.corrected import Rivals
 from crossgap.evaluation.curves import DIGITS, best, over_steps, tokens_of
+from crossgap.evaluation.parts import Parts
+from crossgap.evaluation.seeds import over_seeds, spread
 from crossgap.evaluation.shifting import over_shifts
 from crossgap.evaluation.similar import similar
-from crossgap.evaluation.tasks import PER_QUERY, Task, comparisons, tasks
+from crossgap.evaluation.tasks import PER_QUERY, Tables, incomplete, tables
+from crossgap.evaluation.work import Work
 
 _SHOWN = (
     "mAP", "mAP@R", "R-precision", "recall@1", "recall@5", "recall@10", "precision@1", "precision@5", "precision@10",
     "nDCG@10",
 )  # fmt: skip
 _CORRECTED = ("mAP", "recall@1")  # of tasks with a correction; the table of queries has them all
-SEEDS = ["task", "relevance", "seed", "mAP"]
-Tables = Mapping[tuple[str, str], pd.DataFrame]  # by task and relevance, a row a query
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Evaluation:
         shifts: tasks with both clouds moved along the gap vector, as of `shifting.over_shifts`.
         spectrum: how the variance of either modality spreads, as of `measures.spectrum`.
         arithmetic: scores of text-driven arithmetic over λ, as of `transforming.over_scales`.
+        unavailable: what can't be had and why, as of `reasons.COLUMNS`: `family`, `name`, `reason`. Corrections that
+            could not be fitted are in `corrections`.
         set_aside: the items whose loss was not finite, by `inversion`, `group` and `id`. They are left out of every
             task that is compared with that inversion, of the native baseline too.
     """
@@ -67,6 +71,7 @@ class Evaluation:
     shifts: pd.DataFrame
     spectrum: pd.DataFrame
     arithmetic: pd.DataFrame
+    unavailable: pd.DataFrame
     set_aside: pd.DataFrame
 
 
@@ -80,8 +85,11 @@ def evaluate(
     shots: Sequence[int] = (1, 2, 4, 8, 16),
     draws: int = 5,
     device: str = "cpu",
+    scratch: str | Path | None = None,
 ) -> Evaluation:
     """Every measure that a cell's stores allow.
+
+    What one of them can't have of these items (`reasons.EXPECTED`) is a row of `unavailable`, and ends nothing else.
 
     Args:
         seed: of resamples, clusters, few-shot draws and the split behind linear separability.
@@ -90,70 +98,59 @@ def evaluate(
         corrections: their names; all, if not given.
         shots, draws: of few-shot classification.
         device: that rankings are computed on; it changes no result.
+        scratch: folder in which parts are kept, by all that they depend on. An evaluation that was ended goes on where
+            it was, and with another setting or correction that part alone is computed. It changes no result.
 
     Raises:
-        ValueError: an unknown correction, or features that cannot be used.
+        ValueError: an unknown correction.
+        StoreError: a store is damaged.
     """
-    fitted = rivals(cell, corrections)
-    tables = {(task.name, task.relevance.name): task.table(device) for task in tasks(cell, fitted)}
-    classes = list(classified(cell, fitted, shots, draws, seed))
+    parts = Parts(scratch)
+    work = Work(cell, parts, device=device)
+    work.reasons.add(("inversion", name, why) for name, why in cell.left_out.items())
+    work.reasons.add(incomplete(cell))
+    work.reasons.add(cell.unknown())
+    rivals = Rivals(work, corrections)
+    retrieved = tables(work, rivals)
+    classes = list(classified(work, rivals, shots, draws, seed))
     outcomes = {
         ("retrieval", task, relevance): table.set_index("query")["ap"]
-        for (task, relevance), table in tables.items()
+        for (task, relevance), table in retrieved.items()
     }
     outcomes |= {("classification", found.task, found.labelling): found.correct for found in classes}
-    steps, curves = over_steps(cell, tables, device)
-    measured, histograms = similar(cell)
-    seeds = over_seeds(cell, tables, device)
-    metrics = _retrieval(tables) | _classification(classes) | best(cell, curves) | measures.gap(cell, seed)
-    metrics |= clusterings(cell, fitted, seed) | _similarity(cell, measured) | _spread(seeds)
-    scores = transforming.over_scales(cell, seed, resamples)
-    metrics |= transforming.metrics(scores) | measures.ceiling(cell) | measures.counts(cell)
-    queries = pd.concat(tables.values(), ignore_index=True) if tables else pd.DataFrame()
-    return Evaluation(
+    steps, curves = over_steps(work, retrieved)
+    measured, histograms = similar(work)
+    seeds = over_seeds(work, retrieved)
+    metrics = _retrieval(retrieved) | _classification(classes) | best(cell, curves) | measures.gap(work, seed)
+    metrics |= clusterings(work, rivals, seed) | _similarity(cell, measured) | spread(seeds)
+    scores = transforming.over_scales(work, seed, resamples)
+    metrics |= transforming.metrics(scores) | measures.ceiling(work) | measures.counts(cell)
+    queries = pd.concat(retrieved.values(), ignore_index=True) if retrieved else pd.DataFrame()
+    found = Evaluation(
         metrics={name: round(value, DIGITS) for name, value in metrics.items() if not np.isnan(value)},
         queries=queries.reindex(columns=["task", "relevance", "query", *PER_QUERY, "relevant"]),
         predictions=_predictions(classes),
-        comparisons=compared(outcomes, seed=seed, resamples=resamples).round(8),
-        corrections=fitted.table(),
-        clouds=cloud_points(cell, clouds),
+        comparisons=compared(work, outcomes, seed=seed, resamples=resamples).round(8),
+        corrections=rivals.table(),
+        clouds=cloud_points(work, clouds),
         steps=steps,
         curves=curves,
         similarities=measured.round(DIGITS),
         histograms=histograms.round(DIGITS),
         seeds=seeds.round(DIGITS),
-        shifts=over_shifts(cell, device).round(DIGITS),
-        spectrum=measures.spectrum(cell).round(DIGITS),
+        shifts=over_shifts(work).round(DIGITS),
+        spectrum=measures.spectrum(work).round(DIGITS),
         arithmetic=scores.round(DIGITS),
+        unavailable=work.reasons.table(),
         set_aside=measures.set_aside(cell),
     )
+    parts.say_used()
+    return found
 
 
-def over_seeds(cell: Cell, tables: Tables, device: str = "cpu") -> pd.DataFrame:
-    """`SEEDS`: retrieval with queries inverted by every seed, the main inversion's among them."""
-    rows = []
-    for comparison in comparisons(cell):
-        stores = cell.of_seeds(INVERSIONS[comparison.modality])
-        if not stores:
-            continue
-        for relevance in comparison.relevances:
-            found = {}
-            if (main := cell.main(comparison.modality)) and (comparison.inverted, relevance.name) in tables:
-                found[main.provenance["recipe"]["seed"]] = tables[comparison.inverted, relevance.name]
-            for store in stores:
-                queries = cell.inverted(comparison.queries, comparison.queries_of, store)
-                if queries is not None:
-                    task = Task(comparison.inverted, relevance, queries, comparison.gallery)
-                    found[store.provenance["recipe"]["seed"]] = task.table(device)
-            for seed, table in found.items():
-                mean = retrieval.summarise(table[["ap", "relevant"]])["mAP"]
-                rows.append((comparison.inverted, relevance.name, seed, mean))
-    return pd.DataFrame(rows, columns=SEEDS)
-
-
-def _retrieval(tables: Tables) -> dict[str, float]:
+def _retrieval(retrieved: Tables) -> dict[str, float]:
     metrics = {}
-    for (task, relevance), table in tables.items():
+    for (task, relevance), table in retrieved.items():
         for metric, value in retrieval.summarise(table[[*PER_QUERY, "relevant"]]).items():
             if metric in (_CORRECTED if "+" in task else _SHOWN) or (
                 metric == "queries_without_relevant" and value
@@ -180,15 +177,6 @@ def _similarity(cell: Cell, measured: pd.DataFrame) -> dict[str, float]:
     for row in shown.drop_duplicates(["pair", "relevance"], keep="last").to_dict("records"):
         for name in ("matching", "other", "overlap", "share"):
             metrics[f"similarity/{row['pair']}/{row['relevance']}/{name}"] = row[name]
-    return metrics
-
-
-def _spread(seeds: pd.DataFrame) -> dict[str, float]:
-    """Mean and standard deviation (n - 1) of mAP over the seeds."""
-    metrics = {}
-    for (task, relevance), found in seeds.groupby(["task", "relevance"], sort=False)["mAP"]:
-        metrics[f"seeds/{task}/{relevance}/mAP_mean"] = float(found.mean())
-        metrics[f"seeds/{task}/{relevance}/mAP_std"] = float(found.std())
     return metrics
 
 

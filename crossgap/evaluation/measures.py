@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from crossgap.arrays import unit_rows
 from crossgap.datasets.world_captions import UNSAID, recall_ceiling
 from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell, Items
-from crossgap.gap import explained_variance, gap_metrics
+from crossgap.evaluation.work import Work
+from crossgap.gap import explained_variance
+from crossgap.gap.measures import gap_measures
 
+SPECTRUM = ["modality", "component", "explained"]
 COMPONENTS = 256  # of the spectrum, at most
 
 
@@ -39,31 +44,53 @@ def sides(cell: Cell) -> Sides | None:
     return Sides(images, texts, paired)
 
 
-def gap(cell: Cell, seed: int) -> dict[str, float]:
+def gap(work: Work, seed: int) -> dict[str, float]:
     """Every measure of the gap between the cell's `sides`."""
-    found = sides(cell)
+    found = sides(work.cell)
     if found is None:
         return {}
-    images, texts, paired = found
-    measures = gap_metrics(images.features, texts.features, paired=paired, seed=seed)
-    return {f"gap/{name}": value for name, value in measures.items()}
+    held = dict(zip(INVERSIONS, found[:2], strict=True))
+    unit = cache(lambda side: unit_rows(held[side].features, f"{side}_features", np.float64))
+    metrics = {}
+    for name, (modalities, measure) in gap_measures(found.paired, seed).items():
+        value = work.part(
+            "gap",
+            name,
+            lambda _, name=name, of=modalities, measure=measure: {f"gap/{name}": measure(*map(unit, of))},
+            by="measures",
+            **({"seed": seed} if name == "linear_separability" else {}),
+        )
+        metrics |= value or {}
+    return metrics
 
 
-def spectrum(cell: Cell) -> pd.DataFrame:
+def spectrum(work: Work) -> pd.DataFrame:
     """How the variance of the cell's `sides` spreads: `modality`, `component`, from 1, `explained`, the share of the
     variance that the components up to this one have. No rows for features that are one point."""
-    found = sides(cell)
-    frames = [pd.DataFrame(columns=["modality", "component", "explained"])]
+    found = sides(work.cell)
+    frames = []
     for modality, items in zip(INVERSIONS, found[:2] if found else (), strict=False):
-        shares = explained_variance(items.features)[:COMPONENTS]
-        if not np.isnan(shares).any():
-            columns = {"component": np.arange(1, len(shares) + 1), "explained": shares.cumsum()}
-            frames.append(pd.DataFrame({"modality": modality, **columns}))
-    return pd.concat(frames[1:] or frames, ignore_index=True)
+        frames.append(
+            work.part("spectrum", modality, lambda _, of=(modality, items): _spectrum(*of), by="measures")
+        )
+    frames = [frame for frame in frames if frame is not None and len(frame)]
+    return pd.concat(frames or [pd.DataFrame(columns=SPECTRUM)], ignore_index=True)
 
 
-def ceiling(cell: Cell) -> dict[str, float]:
+def _spectrum(modality: str, items: Items) -> pd.DataFrame:
+    shares = explained_variance(items.features)[:COMPONENTS]
+    if np.isnan(shares).any():
+        return pd.DataFrame(columns=SPECTRUM)
+    columns = {"component": np.arange(1, len(shares) + 1), "explained": shares.cumsum()}
+    return pd.DataFrame({"modality": modality, **columns})
+
+
+def ceiling(work: Work) -> dict[str, float]:
     """The best text-to-image recall@1 to expect where captions say which of their image's labels they mention."""
+    return work.part("ceiling", "text-image", lambda _: _ceiling(work.cell), by="measures") or {}
+
+
+def _ceiling(cell: Cell) -> dict[str, float]:
     images, captions = cell.items(f"image/{cell.query}"), cell.items(f"text/{cell.query}")
     if images is None or captions is None:
         return {}
@@ -91,9 +118,10 @@ def counts(cell: Cell) -> dict[str, float]:
             found[f"items/{name}/truncated"] = int(group["truncated"].sum())
     for modality, method in INVERSIONS.items():
         if (store := cell.main(modality)) is not None:
-            losses = np.concatenate([store[name].losses for name in store.groups])
-            found[f"inversion/{method}/items"] = len(losses)
-            found[f"inversion/{method}/loss"] = float(losses.mean())
+            held = [store[name].losses for name in store.groups if len(store[name])]
+            found[f"inversion/{method}/items"] = sum(map(len, held))
+            if held:
+                found[f"inversion/{method}/loss"] = float(np.concatenate(held).mean())
         if cell.inversions(modality):
             found[f"inversion/{method}/set_aside"] = int(aside.get(method, 0))
     return found

@@ -10,9 +10,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap import retrieval
-from crossgap.evaluation.cell import Cell, Items
-
-GROUP = "group"
+from crossgap.evaluation.cell import GROUP, Cell, Items
 
 
 class Relevance(Protocol):
@@ -29,6 +27,11 @@ class Relevance(Protocol):
         """The retrieval's metrics, a row a query."""
         ...
 
+    @property
+    def said(self) -> list:
+        """What its judgements depend on beside the store: JSON-able."""
+        ...
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -40,6 +43,10 @@ class Labelled:
     name: str
     labelling: str
     classes: tuple[str, ...] | None = None
+
+    @property
+    def said(self) -> list:
+        return ["labelled", self.name, self.labelling, self.classes]
 
     def labels(self, items: Items) -> np.ndarray:
         """`(n,)` of str; an empty one is relevant to nothing."""
@@ -66,6 +73,10 @@ class Judged:
     name: str
     judgements: pd.DataFrame
     protocol: str
+
+    @property
+    def said(self) -> list:
+        return ["judged", self.name, self.protocol]
 
     def concerns(self, items: Items) -> Items:
         return items

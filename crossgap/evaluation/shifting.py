@@ -5,7 +5,8 @@ Source: Mind the Gap (Liang et al., NeurIPS 2022, arXiv 2203.02053, section 4.2)
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +16,10 @@ from crossgap import retrieval
 from crossgap.arrays import unit_rows
 from crossgap.evaluation.cell import Cell, Items
 from crossgap.evaluation.classifying import class_prompts, correct
-from crossgap.evaluation.measures import sides
+from crossgap.evaluation.measures import Sides, sides
+from crossgap.evaluation.reasons import Reasons
 from crossgap.evaluation.tasks import Task, across, comparisons
+from crossgap.evaluation.work import Work
 from crossgap.gap import centroid_distance, gap_vector, moved
 
 SHIFTS = tuple(
@@ -35,7 +38,7 @@ class _Value(NamedTuple):
     value: float
 
 
-def over_shifts(cell: Cell, device: str = "cpu") -> pd.DataFrame:
+def over_shifts(work: Work) -> pd.DataFrame:
     """`COLUMNS`, a row a shift and number; without rows where the cell has no gap.
 
     The gap vector is that between the cell's `sides`, and so is `distance`, what the shift leaves of the distance of
@@ -43,21 +46,66 @@ def over_shifts(cell: Cell, device: str = "cpu") -> pd.DataFrame:
     measured: the contrastive loss of matching pairs (of at most `PAIRS`, as one batch), retrieval across the
     modalities and from image to image, and zero-shot classification.
     """
+    cell = work.cell
     found = sides(cell)
     if found is None:
         return pd.DataFrame(columns=COLUMNS)
-    gap = gap_vector(found.images.features, found.texts.features)
-    rows = []
-    for shift in SHIFTS:
-        at = _Shifted(-shift / 2 * gap, shift / 2 * gap)
-        images, texts = at.images(found.images), at.texts(found.texts)
-        distance = centroid_distance(images.features, texts.features)
-        values = [*_retrievals(cell, at, device), *_classifications(cell, at)]
-        if found.paired:
-            loss = contrastive_loss(images.sample(PAIRS).features, texts.sample(PAIRS).features)
-            values.insert(0, _Value("loss", "image-text", "group", "contrastive", loss))
-        rows += [(shift, distance, *value) for value in values if not np.isnan(value.value)]
+    gap = cache(lambda: gap_vector(found.images.features, found.texts.features))
+    said = {
+        "relevances": [[by.said for by in comparison.relevances] for comparison in comparisons(cell)],
+        "labellings": cell.labellings,
+    }
+    tables = [
+        work.part(
+            "shift",
+            f"{shift:+.2f}",
+            lambda reasons, shift=shift: _at(work, found, shift, gap(), reasons),
+            by="shifting",
+            shift=shift,
+            **said,
+        )
+        for shift in SHIFTS
+    ]
+    tables = [table for table in tables if table is not None and len(table)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+
+
+def _at(work: Work, found: Sides, shift: float, gap: np.ndarray, reasons: Reasons) -> pd.DataFrame:
+    at = _Shifted(-shift / 2 * gap, shift / 2 * gap)
+    images, texts = at.images(found.images), at.texts(found.texts)
+    distance = centroid_distance(images.features, texts.features)
+    values = []
+    if found.paired:
+        loss = contrastive_loss(images.sample(PAIRS).features, texts.sample(PAIRS).features)
+        values.append(_Value("loss", "image-text", "group", "contrastive", loss))
+    for name, measure in _measures(work.cell, at, work.device):
+        with reasons.of("shift", f"{name} at {shift:+.2f}"):
+            values += measure()
+    rows = [(shift, distance, *value) for value in values if not np.isnan(value.value)]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _measures(cell: Cell, at: _Shifted, device: str) -> Iterator[tuple[str, Callable[[], list[_Value]]]]:
+    """The names of what is measured at a shift, and how; moved features are made when they are asked for."""
+    for task, metrics, movers in _retrievals(cell, at):
+
+        def retrieved(task=task, metrics=metrics, movers=movers) -> list[_Value]:
+            queries, gallery = (
+                move(items) for move, items in zip(movers, (task.queries, task.gallery), strict=True)
+            )
+            return list(_retrieval(Task(task.name, task.relevance, queries, gallery), metrics, device))
+
+        yield task.words, retrieved
+    images = cell.invertible(f"image/{cell.query}")
+    for labelling in cell.labellings_of(images) if images else ():
+        prompts = class_prompts(cell, labelling)
+        if prompts is not None:
+
+            def classified(labelling=labelling, prompts=prompts) -> list[_Value]:
+                right = correct(at.images(images), images.labels[labelling], at.texts(prompts), labelling)
+                return [_Value("classification", "image-text", labelling, "accuracy", float(right.mean()))]
+
+            yield f"image-text/{labelling}", classified
 
 
 def contrastive_loss(x: np.ndarray, y: np.ndarray) -> float:
@@ -82,35 +130,21 @@ class _Shifted(NamedTuple):
         return items.having(moved(items.features, self.texts_by, "texts"))
 
 
-def _retrievals(cell: Cell, at: _Shifted, device: str) -> Iterator[_Value]:
-    """recall@1 and mAP across the modalities, mAP from image to image by every relevance."""
+def _retrievals(
+    cell: Cell, at: _Shifted
+) -> Iterator[tuple[Task, tuple[str, ...], tuple[Callable, Callable]]]:
+    """recall@1 and mAP across the modalities, mAP from image to image by every relevance; and what moves each side."""
     for task in across(cell):
         sides = (at.texts, at.images) if task.name == "text-image" else (at.images, at.texts)
-        queries, gallery = (
-            move(items) for move, items in zip(sides, (task.queries, task.gallery), strict=True)
-        )
-        yield from _retrieval(Task(task.name, task.relevance, queries, gallery), ("recall@1", "mAP"), device)
+        yield task, ("recall@1", "mAP"), sides
     for comparison in comparisons(cell):
         if comparison.modality == "image":
-            queries, gallery = at.images(comparison.queries), at.images(comparison.gallery)
             for relevance in comparison.relevances:
-                yield from _retrieval(Task(comparison.native, relevance, queries, gallery), ("mAP",), device)
+                task = Task(comparison.native, relevance, comparison.queries, comparison.gallery)
+                yield task, ("mAP",), (at.images, at.images)
 
 
 def _retrieval(task: Task, metrics: tuple[str, ...], device: str) -> Iterator[_Value]:
     found = retrieval.summarise(task.table(device)[["ap", "recall@1", "relevant"]])
     for metric in metrics:
         yield _Value("retrieval", task.name, task.relevance.name, metric, found[metric])
-
-
-def _classifications(cell: Cell, at: _Shifted) -> Iterator[_Value]:
-    """Zero-shot accuracy by every labelling that has class prompts."""
-    images = cell.invertible(f"image/{cell.query}")
-    if not images:
-        return
-    queries = at.images(images)
-    for labelling in cell.labellings_of(images):
-        prompts = class_prompts(cell, labelling)
-        if prompts is not None:
-            right = correct(queries, images.labels[labelling], at.texts(prompts), labelling)
-            yield _Value("classification", "image-text", labelling, "accuracy", float(right.mean()))

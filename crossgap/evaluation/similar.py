@@ -7,6 +7,7 @@ step x token study).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from crossgap.evaluation.cell import CLASSES, Cell, Items
 from crossgap.evaluation.curves import points
 from crossgap.evaluation.relevance import BY_GROUP, Labelled
 from crossgap.evaluation.tasks import Comparison, comparisons
+from crossgap.evaluation.work import Work
 from crossgap.gap.similarities import BINS, Similarities, share_of_the_way, similarities
 
 AT = ["pair", "relevance", "tokens", "step"]
@@ -23,57 +25,90 @@ HISTOGRAMS = [*AT, "matching", "left", "right", "density"]
 QUERIES, GALLERY = 2000, 20_000  # at most, evenly spread: enough for a mean and a histogram
 
 
-def similar(cell: Cell) -> tuple[pd.DataFrame, pd.DataFrame]:
+def similar(work: Work) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`MEASURED`, a row a pair of features, relevance and step, and their `HISTOGRAMS`.
 
     `share` is how far inverted features have gone, in the mean over all pairs, from the similarities of captions and
     images (of class prompts and images, where there are no captions) to those of the native features.
     `tokens` and `step` are those of an inversion, NA for native features.
     """
+    cell, seen = work.cell, set()
+    tables: list[list[pd.DataFrame]] = [[], []]
+    for comparison in comparisons(cell):
+        for relevance in comparison.relevances:
+            if not isinstance(relevance, Labelled):
+                continue
+            anew = relevance.name not in seen  # across the modalities it is the same from either side
+            both = cache(
+                lambda comparison=comparison, relevance=relevance, anew=anew: _tables(
+                    list(_found(cell, comparison, relevance, anew))
+                )
+            )
+            for number, (kind, held) in enumerate(zip(("means", "histograms"), tables, strict=True)):
+                table = work.part(
+                    "similarity",
+                    f"{comparison.native}/{relevance.name}" + (f" {kind}" if number else ""),
+                    lambda _, both=both, number=number: both()[number],
+                    by="similar",
+                    inversions=cell.inversions(comparison.modality),
+                    relevance=relevance.said,
+                    anew=anew,
+                )
+                if table is None:
+                    break  # neither has the other
+                if len(table):
+                    held.append(table)
+                    if not number and "text-image" in set(table["pair"]):
+                        seen.add(relevance.name)
+    return tuple(
+        pd.concat(held, ignore_index=True) if held else empty
+        for held, empty in zip(tables, _tables([]), strict=True)
+    )
+
+
+def _tables(found: list[tuple[dict[str, object], Similarities, float]]) -> tuple[pd.DataFrame, pd.DataFrame]:
     measured, histograms = [], []
-    for at, found, share in _found(cell):
-        numbers = {"matching": found.matching_mean, "other": found.other_mean, "mean": found.mean}
-        measured.append(at | numbers | {"overlap": found.overlap, "share": share})
-        histograms.append(_densities(found).assign(**at))
+    for at, one, share in found:
+        numbers = {"matching": one.matching_mean, "other": one.other_mean, "mean": one.mean}
+        measured.append(at | numbers | {"overlap": one.overlap, "share": share})
+        histograms.append(_densities(one).assign(**at))
     whole = pd.concat(histograms) if histograms else pd.DataFrame()
     tables = pd.DataFrame(measured).reindex(columns=MEASURED), whole.reindex(columns=HISTOGRAMS)
     integers = {"tokens": "Int64", "step": "Int64"}
     return tuple(table.astype(integers).reset_index(drop=True) for table in tables)
 
 
-def _found(cell: Cell) -> Iterator[tuple[dict[str, object], Similarities, float]]:
-    across_seen = set()
+def _found(
+    cell: Cell, comparison: Comparison, relevance: Labelled, anew: bool
+) -> Iterator[tuple[dict[str, object], Similarities, float]]:
+    native = _between(relevance, comparison.queries, comparison.gallery, within=True)
+    if native is None:
+        return
     images, captions = cell.items(f"image/{cell.query}"), cell.items(f"text/{cell.query}")
     pairs = images and captions and captions.captions
     captioned = _between(BY_GROUP, captions, images, within=False) if pairs else None
-    for comparison in comparisons(cell):
-        for relevance in comparison.relevances:
-            if not isinstance(relevance, Labelled):
-                continue
-            native = _between(relevance, comparison.queries, comparison.gallery, within=True)
-            if native is None:
-                continue
-            across = _across(cell, comparison, relevance)
-            start = captioned.mean if captioned else across.mean if across else float("nan")
-            at = {"relevance": relevance.name, "tokens": pd.NA, "step": pd.NA}
-            yield {"pair": comparison.native, **at}, native, float("nan")
-            if across and relevance.name not in across_seen:
-                across_seen.add(relevance.name)
-                yield {"pair": "text-image", **at}, across, float("nan")
-            for point in points(cell, comparison):
-                found = _between(relevance, point.queries, comparison.gallery, within=True)
-                share = share_of_the_way(found.mean, start, native.mean)
-                at = {"relevance": relevance.name, "tokens": point.tokens, "step": point.step}
-                yield {"pair": comparison.inverted, **at}, found, share
+    across = _across(cell, comparison, relevance)
+    start = captioned.mean if captioned else across.mean if across else float("nan")
+    at = {"relevance": relevance.name, "tokens": pd.NA, "step": pd.NA}
+    yield {"pair": comparison.native, **at}, native, float("nan")
+    if across and anew:
+        yield {"pair": "text-image", **at}, across, float("nan")
+    for point in points(cell, comparison):
+        found = _between(relevance, point.queries, comparison.gallery, within=True)
+        share = share_of_the_way(found.mean, start, native.mean)
+        at = {"relevance": relevance.name, "tokens": point.tokens, "step": point.step}
+        yield {"pair": comparison.inverted, **at}, found, share
 
 
 def _across(cell: Cell, comparison: Comparison, relevance: Labelled) -> Similarities | None:
     """Between texts and the images that they match: captions by their group, class prompts by a labelling."""
     images = comparison.gallery if comparison.modality == "image" else cell.items(f"image/{cell.query}")
     texts = cell.items(CLASSES) if relevance.labelling != BY_GROUP.labelling else comparison.queries
-    if not images or not texts or not (relevance is BY_GROUP or relevance.labelling in texts.labels):
+    if not images or not texts:
         return None
     if relevance is not BY_GROUP:
+        if not all(relevance.labelling in items.labels for items in (images, texts)):
+            return None
         texts = texts.where(relevance.labels(texts).astype(bool))
     return _between(relevance, texts, images, within=False)
 

@@ -15,12 +15,14 @@ import pandas as pd
 from crossgap.evaluation.cell import INVERSIONS, Cell, Items
 from crossgap.evaluation.corrected import Rivals
 from crossgap.evaluation.relevance import BY_GROUP, Relevance, relevances
+from crossgap.evaluation.work import Work
 
 PER_QUERY = [
     "ap", "ap_at_r", "r_precision", "recall@1", "recall@5", "recall@10", "precision@1", "precision@5", "precision@10",
     "ndcg@10",
 ]  # fmt: skip
 _ACROSS = ("text-image", "image-text")
+Tables = dict[tuple[str, str], pd.DataFrame]  # by task and relevance, a row a query
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ class Task:
     queries: Items
     gallery: Items
 
+    @property
+    def words(self) -> str:
+        """As its metrics are called."""
+        return f"{self.name}/{self.relevance.name}"
+
     def table(self, device: str = "cpu") -> pd.DataFrame:
         """The retrieval's metrics, a row a query, with the columns `task`, `relevance` and `query` (its id)."""
         queries, gallery = self.relevance.concerns(self.queries), self.relevance.concerns(self.gallery)
@@ -75,16 +82,35 @@ class Task:
         return found.assign(**names)
 
 
-def tasks(cell: Cell, rivals: Rivals) -> Iterator[Task]:
-    """Every retrieval that the cell's stores allow, at the inversions' last step, and with every correction."""
+def tables(work: Work, rivals: Rivals) -> Tables:
+    """Of every retrieval that the cell's stores allow, at the inversions' last step, and with every correction."""
+    cell, found = work.cell, {}
     for comparison in comparisons(cell):
-        yield from _compared(cell, comparison)
-        yield from _corrected(
-            rivals, comparison.native, comparison.relevances, comparison.queries, comparison.gallery
+        main = cell.main(comparison.modality)
+        for task in _compared(cell, comparison):
+            inversions = [] if task.name == comparison.native else [main]
+            table = work.part(
+                "retrieval",
+                task.words,
+                lambda _, task=task: task.table(work.device),
+                by="tasks",
+                inversions=inversions,
+                relevance=task.relevance.said,
+            )
+            _take(found, task, table)
+        found |= _corrected(
+            work,
+            rivals,
+            [
+                Task(comparison.native, by, comparison.queries, comparison.gallery)
+                for by in comparison.relevances
+            ],
         )
     for task in across(cell):
-        yield task
-        yield from _corrected(rivals, task.name, [BY_GROUP], task.queries, task.gallery)
+        table = work.part("retrieval", task.words, lambda _, task=task: task.table(work.device), by="tasks")
+        _take(found, task, table)
+        found |= _corrected(work, rivals, [task])
+    return found
 
 
 def across(cell: Cell) -> Iterator[Task]:
@@ -108,6 +134,23 @@ def comparisons(cell: Cell) -> Iterator[Comparison]:
             yield Comparison(modality, relevances(cell, queries, gallery), queries, gallery, *names)
 
 
+def incomplete(cell: Cell) -> Iterator[tuple[str, str, str]]:
+    """Rows of `reasons.COLUMNS`: inversions that lack queries, so that nothing is measured with them."""
+    for comparison in comparisons(cell):
+        name = comparison.queries_of
+        for store in cell.inversions(comparison.modality):
+            held = store[name].ids.tolist() if name in store else []
+            if lacking := len(set(comparison.queries.ids) - set(held)):
+                aside = len(store.provenance.get("set_aside", {}).get(name, []))
+                why = f"; it set {aside} aside, whose loss was not finite" if aside else ""
+                total = len(comparison.queries)
+                yield (
+                    "inversion",
+                    f"{store.path.name.partition('.')[0]} {name}",
+                    (f"it holds {total - lacking} of {total} queries, and needs them all{why}"),
+                )
+
+
 def _compared(cell: Cell, comparison: Comparison) -> Iterator[Task]:
     """Native queries, inverted queries, and both sides inverted, as far as they were."""
     queries = cell.inverted(comparison.queries, comparison.queries_of)
@@ -121,12 +164,26 @@ def _compared(cell: Cell, comparison: Comparison) -> Iterator[Task]:
                 yield Task(f"{inversion}-{inversion}", relevance, queries, gallery)
 
 
-def _corrected(
-    rivals: Rivals, name: str, judged_by: Sequence[Relevance], queries: Items, gallery: Items
-) -> Iterator[Task]:
-    """The task by features that each correction has changed."""
-    if not judged_by:
-        return
-    for correction, corrected, against in rivals.pairs(name, queries, gallery):
-        for relevance in judged_by:
-            yield Task(f"{name}+{correction}", relevance, corrected, against)
+def _corrected(work: Work, rivals: Rivals, tasks: Sequence[Task]) -> Tables:
+    """Tasks on the same items by the features that each correction has changed."""
+    found: Tables = {}
+    for variant in rivals.variants:
+        for task in tasks:
+            named = Task(f"{task.name}+{variant}", task.relevance, task.queries, task.gallery)
+
+            def compute(_, task=task, variant=variant, named=named) -> pd.DataFrame | dict:
+                both = rivals.pair(variant, task.name, task.queries, task.gallery)
+                return {} if both is None else Task(named.name, named.relevance, *both).table(work.device)
+
+            table = work.part(
+                "retrieval", named.words, compute, by="tasks", rival=rivals.rival(variant),
+                fit=rivals.fitted_on, relevance=task.relevance.said,
+            )  # fmt: skip
+            _take(found, named, table)
+    return found
+
+
+def _take(found: Tables, task: Task, table: pd.DataFrame | dict | None) -> None:
+    """None where the table can't be had, no table (numbers of none) where a correction has no map for the task."""
+    if isinstance(table, pd.DataFrame):
+        found[task.name, task.relevance.name] = table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from crossgap import arithmetic, significance
 from crossgap.classification import class_prototypes
 from crossgap.evaluation.cell import CLASSES, Cell, Items
+from crossgap.evaluation.work import Work
 from crossgap.transformations import SIMAT, SPLITS, Transformations
 
 COLUMNS = ["protocol", "split", "scale", "score", "low", "high", "transformations", "images"]
@@ -18,31 +19,50 @@ SHOWN = 1.0  # the λ of SIMAT's published scores
 
 
 class Protocol(NamedTuple):
-    """Transformations of the query images, which are the gallery too, by the features of named texts `(m, d)`."""
+    """Transformations of the query images, which are the gallery too, by the features `(m, d)` of named texts."""
 
     name: str
-    texts: np.ndarray
-    names: np.ndarray
+    texts: Callable[[], tuple[np.ndarray, Sequence[str]]]  # and their names; read when they are needed
     asked: Transformations
 
 
-def over_scales(cell: Cell, seed: int = 0, resamples: int = significance.RESAMPLES) -> pd.DataFrame:
+def over_scales(work: Work, seed: int = 0, resamples: int = significance.RESAMPLES) -> pd.DataFrame:
     """`COLUMNS`, a row a protocol, split and λ, with the `score` at that λ; λ = 0 is the control without a text.
 
     `low` and `high` are the ends of its 95 % bootstrap interval over the `images` that something is asked of, each with
     all of its transformations (of the weighted mean linearised, which needs many images).
     """
+    cell = work.cell
     images = cell.items(f"image/{cell.query}")
-    rows = []
+    scores = []
     for protocol in protocols(cell):
         if protocol.asked.table.empty:
             continue
-        table, right = _answered(images, protocol)
+        table = work.part(
+            "arithmetic",
+            protocol.name,
+            lambda _, protocol=protocol: _answered(images, protocol),
+            by="transforming",
+            arithmetic=dict(cell.arithmetic),
+        )
+        if table is None:
+            continue
         for split in SPLITS:
-            at = (table["split"] == split).to_numpy()
-            if at.any():
-                rows += _rows(protocol.name, split, table[at], right[at], seed, resamples)
-    return pd.DataFrame(rows, columns=COLUMNS)
+            part = table[table["split"] == split].reset_index(drop=True)
+            if len(part):
+                scores.append(
+                    work.part(
+                        "arithmetic",
+                        f"{protocol.name} on {split}",
+                        lambda _, of=(protocol.name, split, part): _scores(*of, seed, resamples),
+                        by="transforming",
+                        arithmetic=dict(cell.arithmetic),
+                        seed=seed,
+                        resamples=resamples,
+                    )
+                )
+    scores = [part for part in scores if part is not None]
+    return pd.concat(scores, ignore_index=True) if scores else pd.DataFrame(columns=COLUMNS)
 
 
 def metrics(scores: pd.DataFrame) -> dict[str, float]:
@@ -65,23 +85,34 @@ def protocols(cell: Cell) -> Iterator[Protocol]:
     if images is None or prompts is None:
         return
     if (asked := cell.native.transformations) is not None:
-        yield Protocol(SIMAT, prompts.features, prompts.ids, asked)
+        yield Protocol(SIMAT, lambda: (prompts.features, prompts.ids), asked)
     for changed, kept in cell.arithmetic.items():
         named = prompts.where(prompts.labels[changed].astype(bool))
-        texts, classes = class_prototypes(named.features, named.labels[changed])
         asked = arithmetic.by_labels(images.ids, images.labels[changed], images.labels[kept])
-        yield Protocol(changed, texts, np.array(classes, object), asked)
+        yield Protocol(
+            changed,
+            lambda named=named, changed=changed: class_prototypes(named.features, named.labels[changed]),
+            asked,
+        )
 
 
-def _answered(images: Items, protocol: Protocol) -> tuple[pd.DataFrame, np.ndarray]:
-    """The transformations, and whether the answer to each is right at each λ `(t, s)`."""
+def _answered(images: Items, protocol: Protocol) -> pd.DataFrame:
+    """The transformations, with a column for each λ: whether the answer is right."""
     table, answers = protocol.asked.of(images.ids)
-    places, named = pd.Index(images.ids), pd.Index(protocol.names)
+    texts, names = protocol.texts()
+    places, named = pd.Index(images.ids), pd.Index(names)
     rows = {"image": places.get_indexer(table["image"])}
     rows |= {name: named.get_indexer(table[name]) for name in ("source", "target")}
-    found = arithmetic.nearest(images.features, protocol.texts, pd.DataFrame(rows))
+    found = arithmetic.nearest(images.features, texts, pd.DataFrame(rows))
     shown = answers["caption"], places.get_indexer(answers["image"])
-    return table, arithmetic.right(found, table["caption"], *shown)
+    right = arithmetic.right(found, table["caption"], *shown)
+    columns = {str(scale): right[:, number] for number, scale in enumerate(arithmetic.SCALES)}
+    return table.assign(**columns).reset_index(drop=True)
+
+
+def _scores(name: str, split: str, table: pd.DataFrame, seed: int, resamples: int) -> pd.DataFrame:
+    right = table[[str(scale) for scale in arithmetic.SCALES]].to_numpy(bool)
+    return pd.DataFrame(_rows(name, split, table, right, seed, resamples), columns=COLUMNS)
 
 
 def _rows(

@@ -7,13 +7,15 @@ go back to Wang and Isola (ICML 2020). Rows are normalised here and all sums are
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
 from crossgap.arrays import check_widths, unit_rows
+from crossgap.errors import Unavailable
 from crossgap.gap.spectrum import ONE_POINT, effective_rank
 
 if TYPE_CHECKING:
@@ -39,23 +41,34 @@ def gap_metrics(
         `cross_uniformity` and `relative_modality_gap`.
 
     Raises:
-        TypeError, ValueError: features that cannot be used, or `paired` with different row counts.
+        TypeError, ValueError: features that cannot be used, `paired` with different row counts, or `Unavailable` for
+            fewer items than a measure needs.
     """
     images, texts = _unit_pair(image_features, text_features, ("image_features", "text_features"))
     if paired:
         _check_paired(images, texts, ("image_features", "text_features"))
-    metrics = {
-        "centroid_distance": centroid_distance(images, texts),
-        "linear_separability": linear_separability(images, texts, seed),
-        "uniformity_image": uniformity(images),
-        "uniformity_text": uniformity(texts),
-        "effective_rank_image": effective_rank(images),
-        "effective_rank_text": effective_rank(texts),
+    rows = {"image": images, "text": texts}
+    return {
+        name: measure(*(rows[side] for side in sides))
+        for name, (sides, measure) in gap_measures(paired, seed).items()
     }
-    if paired:
-        of_pairs = (alignment, matching_distance, cross_uniformity, relative_modality_gap)
-        metrics |= {measure.__name__: measure(images, texts) for measure in of_pairs}
-    return metrics
+
+
+def gap_measures(
+    paired: bool = True, seed: int = 0
+) -> dict[str, tuple[tuple[str, ...], Callable[..., float]]]:
+    """All that `gap_metrics` takes: name → the modalities whose features the measure is given, and the measure."""
+    both = ("image", "text")
+    found = {
+        "centroid_distance": (both, centroid_distance),
+        "linear_separability": (both, partial(linear_separability, seed=seed)),
+        "uniformity_image": (("image",), uniformity),
+        "uniformity_text": (("text",), uniformity),
+        "effective_rank_image": (("image",), effective_rank),
+        "effective_rank_text": (("text",), effective_rank),
+    }
+    of_pairs = (alignment, matching_distance, cross_uniformity, relative_modality_gap) if paired else ()
+    return found | {measure.__name__: (both, measure) for measure in of_pairs}
 
 
 def centroid_distance(x: Features, y: Features) -> float:
@@ -74,7 +87,7 @@ def uniformity(x: Features) -> float:
     """
     x = unit_rows(x, "x", np.float64)
     if len(x) < 2:
-        raise ValueError("uniformity of 1 row: it is a mean over pairs, give at least 2")
+        raise Unavailable("uniformity of 1 row: it is a mean over pairs, give at least 2")
     total = 0.0
     for start in _blocks(len(x), "uniformity"):
         block = x[start : start + BLOCK]
@@ -92,7 +105,7 @@ def cross_uniformity(x: Features, y: Features) -> float:
     x, y = _unit_pair(x, y)
     _check_paired(x, y, ("x", "y"))
     if len(x) < 2:
-        raise ValueError(
+        raise Unavailable(
             "cross uniformity of 1 pair: it is a mean over rows that don't match, give at least 2"
         )
     total = 0.0
@@ -135,7 +148,7 @@ def relative_modality_gap(x: Features, y: Features) -> float:
     x, y = _unit_pair(x, y)
     _check_paired(x, y, ("x", "y"))
     if len(x) < 2:
-        raise ValueError(
+        raise Unavailable(
             "relative modality gap of 1 pair: it needs pairs inside a modality, give at least 2 rows"
         )
     matching = np.square(x - y).sum(axis=1).mean() / 4  # ‖a − b‖² = 2 − 2a·b for unit rows
@@ -160,7 +173,7 @@ def linear_separability(x: Features, y: Features, seed: int = 0) -> float:
     x, y = _unit_pair(x, y)
     count = min(len(x), len(y))
     if count < 2:
-        raise ValueError(f"linear separability of {len(x)} and {len(y)} rows: give at least 2 on each side")
+        raise Unavailable(f"linear separability of {len(x)} and {len(y)} rows: give at least 2 on each side")
     rng = np.random.default_rng(seed)
     x, y = (rows[np.sort(rng.choice(len(rows), count, replace=False))] for rows in (x, y))
     sides = np.repeat([0, 1], count)

@@ -11,6 +11,8 @@ import pandas as pd
 
 from crossgap import fingerprint, judgements, store
 from crossgap.datasets import simat
+from crossgap.datasets.judgement_files import read_file
+from crossgap.datasets.reading import label_of
 from crossgap.importing.files import ARRAYS, Assignment, FeatureImportError
 from crossgap.manifest import CLASSES, LABEL, RESERVED, VOCABULARIES
 from crossgap.transformations import Transformations
@@ -29,11 +31,11 @@ def import_features(
 ) -> store.Store:
     """Write the feature store at `path` from arrays.
 
-    A group without ids gets `<modality>/<split>/<row>`; captions without ranks are ranked within their image in
-    the order given.
+    A group without ids gets `<modality>/<split>/<row>`. Captions are ranked 0, 1, 2, … within their image by the order
+    of their ranks, wherever these start, or as they are given. A label that is blank or -1 is none.
 
     Args:
-        judged: a file of explicit judgements, as `judgements.read_file` takes it.
+        judged: a file of explicit judgements, as `datasets.judgement_files.read_file` takes it.
         simat_tables: SIMAT's folder simat_db: what is asked of the images, its regions.
 
     Raises:
@@ -53,7 +55,7 @@ def import_features(
     if judged is not None:
         items = [columns["id"] for name, columns in groups.items() if name.partition("/")[2] not in RESERVED]
         ids = [name for names in items for name in names]
-        table = judgements.validate(judgements.read_file(judged), ids, ids)
+        table = judgements.validate(read_file(judged), ids, ids)
     asked = None if simat_tables is None else _asked(Path(simat_tables), groups)
     hashes = {
         file: fingerprint.sha256_of_files([file])
@@ -115,6 +117,7 @@ def _complete(name: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray
         elif values.ndim != 1:
             raise FeatureImportError(f"{name}:{column} has shape {values.shape}: give one value an item")
     out = {column: values if column in ARRAYS else _strings(values) for column, values in columns.items()}
+    out |= {column: _labels(values) for column, values in out.items() if column.startswith(LABEL)}
     out.setdefault("id", np.array([f"{name}/{row}" for row in range(rows)], dtype=object))
     repeated = pd.Series(out["id"])[pd.Series(out["id"]).duplicated()].unique()
     if len(repeated):
@@ -162,21 +165,30 @@ def _asked(folder: Path, groups: dict[str, dict[str, np.ndarray]]) -> Transforma
 
 
 def _ranks(name: str, given: np.ndarray, columns: dict[str, np.ndarray]) -> np.ndarray:
-    try:
-        ranks = given.astype(np.int64)
-    except (TypeError, ValueError) as error:
+    numbers = pd.to_numeric(pd.Series(given), errors="coerce").to_numpy(float, na_value=np.nan)
+    wrong = np.flatnonzero(~np.isfinite(numbers) | (numbers != np.rint(numbers)))
+    if len(wrong):
         raise FeatureImportError(
-            f"{name}:rank: {error}: give whole numbers, 0 for an image's first caption"
-        ) from None
-    if "group" in columns:
-        table = pd.DataFrame({"group": columns["group"], "rank": ranks}).sort_values("rank", kind="stable")
-        wrong = table[table["rank"] != table.groupby("group").cumcount()]
-        if len(wrong):
-            raise FeatureImportError(
-                f"{name}:rank: the captions of {wrong['group'].iloc[0]!r} are not ranked 0, 1, 2, …: "
-                "mend it, or leave rank out to take the order given"
-            )
-    return ranks
+            f"{name}:rank: {given[wrong[0]]!r} (row {wrong[0]}): give whole numbers, the lowest for an image's first "
+            "caption"
+        )
+    ranks = numbers.astype(np.int64)
+    if "group" not in columns:
+        return ranks
+    table = pd.DataFrame({"group": columns["group"], "rank": ranks})
+    again = table.duplicated() & (table["group"] != "")
+    if again.any():
+        group, rank = table[again].iloc[0]
+        raise FeatureImportError(
+            f"{name}:rank: two captions of {group!r} are ranked {rank}: give each its own, or leave rank out to take "
+            "the order given"
+        )
+    return table.groupby("group")["rank"].rank(method="first").to_numpy().astype(np.int64) - 1
+
+
+def _labels(values: np.ndarray) -> np.ndarray:
+    """Labels, an empty string for -1, which stands for unlabelled."""
+    return np.array([label_of(value) or "" for value in values], dtype=object)
 
 
 def _strings(values: np.ndarray) -> np.ndarray:

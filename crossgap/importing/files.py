@@ -8,13 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
-from crossgap.manifest import LABEL
+from crossgap.arrays import listed
+from crossgap.datasets.text_files import records
+from crossgap.manifest import LABEL, wrong_labelling
 
 ARRAYS = ("features", "preprojection")
 COLUMNS = ("id", "group", "rank")
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 SINGLE = (".npy", ".txt")
+_NOT_NUMPYS = ("BF16", "F8_E4M3", "F8_E5M2")
+_CLIP_RETRIEVAL = {"img_emb": ".npy", "text_emb": ".npy", "metadata": ".parquet"}
 
 
 class FeatureImportError(ValueError):
@@ -52,6 +57,8 @@ class Assignment:
             raise FeatureImportError(
                 f"{text!r}: unknown column {column!r}; it may be {', '.join((*ARRAYS, *COLUMNS))} or {LABEL}<labelling>"
             )
+        if column.startswith(LABEL) and (why := wrong_labelling(column.removeprefix(LABEL))):
+            raise FeatureImportError(f"{text!r}: the labelling {column.removeprefix(LABEL)!r} {why}")
         if modality == "image" and column == "group":
             raise FeatureImportError(
                 f"{text!r}: `group` is of texts, the image that each belongs to; images have `id`"
@@ -99,18 +106,24 @@ def from_clip_retrieval(folder: str | Path, split: str) -> list[Assignment]:
 
     The folder holds `img_emb/img_emb_<part>.npy`, `text_emb/text_emb_<part>.npy` and
     `metadata/metadata_<part>.parquet`, row by row the same items.
+
+    Raises:
+        FeatureImportError: a file of a part is missing, or has not as many rows as the part's others; names it.
     """
     folder = Path(folder)
-    found = []
-    for modality, name in (("image", "img_emb"), ("text", "text_emb")):
-        parts = _parts(folder / name, name, ".npy")
-        if parts:
-            found.append(_Joined(f"{modality}/{split}", "features", folder / name, None, tuple(parts)))
-    if not found:
+    held = {name: _parts(folder / name, name, suffix) for name, suffix in _CLIP_RETRIEVAL.items()}
+    if not held["img_emb"] and not held["text_emb"]:
         raise FeatureImportError(f"{folder} holds neither img_emb/img_emb_0.npy nor text_emb/text_emb_0.npy")
-    tables = _parts(folder / "metadata", "metadata", ".parquet")
-    if not tables:
+    if not held["metadata"]:
         raise FeatureImportError(f"{folder} holds no metadata/metadata_0.parquet, which names the items")
+    held = {name: parts for name, parts in held.items() if parts}
+    _check_parts(folder, held)
+    found = [
+        _Joined(f"{modality}/{split}", "features", folder / name, None, tuple(held[name].values()))
+        for modality, name in (("image", "img_emb"), ("text", "text_emb"))
+        if name in held
+    ]
+    tables = list(held["metadata"].values())
     columns = set(pd.read_parquet(tables[0]).columns)
     identity = next((name for name in ("image_path", "key", "url") if name in columns), None)
     if identity is None:
@@ -139,13 +152,48 @@ class _Joined(Assignment):
         )
 
 
-def _parts(folder: Path, stem: str, suffix: str) -> list[Path]:
-    def number(path: Path) -> int:
-        return int(path.stem.rpartition("_")[2])
+def _parts(folder: Path, stem: str, suffix: str) -> dict[int, Path]:
+    """Number → file of a part, in the order of the numbers."""
+    parts: dict[int, Path] = {}
+    for path in sorted(folder.glob(f"{stem}_*{suffix}")):
+        ending = path.stem.removeprefix(f"{stem}_")
+        if not (ending.isascii() and ending.isdigit()):
+            continue
+        if (first := parts.setdefault(int(ending), path)) is not path:
+            raise FeatureImportError(f"{first} and {path} are both part {int(ending)}: remove one of them")
+    return dict(sorted(parts.items()))
 
-    return sorted(
-        (p for p in folder.glob(f"{stem}_*{suffix}") if p.stem.rpartition("_")[2].isdigit()), key=number
-    )
+
+def _check_parts(folder: Path, held: dict[str, dict[int, Path]]) -> None:
+    """Raises FeatureImportError unless every array has the same parts, of as many rows."""
+    numbers = sorted(set().union(*held.values()))
+    lacking = {name: [number for number in numbers if number not in parts] for name, parts in held.items()}
+    lacking = {name: missing for name, missing in lacking.items() if missing}
+    if lacking:
+        said = "; ".join(
+            f"{name} lacks {len(missing)} of {len(numbers)} parts ({listed(missing)})"
+            for name, missing in lacking.items()
+        )
+        raise FeatureImportError(
+            f"{folder}: {said}: parts are paired by their numbers; compute the missing ones, or move the others of "
+            "these numbers out of the folder"
+        )
+    for number in numbers:
+        rows = {parts[number]: _rows(parts[number]) for parts in held.values()}
+        if len(set(rows.values())) > 1:
+            said = ", ".join(f"{file.name} has {count}" for file, count in rows.items())
+            raise FeatureImportError(
+                f"{folder}: part {number} differs in rows: {said}: compute the part again, or move it out of the folder"
+            )
+
+
+def _rows(file: Path) -> int:
+    try:
+        if file.suffix == ".parquet":
+            return pq.ParquetFile(file).metadata.num_rows
+        return len(np.load(file, mmap_mode="r", allow_pickle=False))
+    except Exception as error:  # each library has its own for a damaged file
+        raise FeatureImportError(f"{file}: can't be read: {error}") from None
 
 
 def _npz(file: Path, key: str | None) -> np.ndarray:
@@ -157,7 +205,17 @@ def _safetensors(file: Path, key: str | None) -> np.ndarray:
     from safetensors import safe_open
 
     with safe_open(file, framework="numpy") as archive:
-        return archive.get_tensor(_only(list(archive.keys()), key))
+        key = _only(list(archive.keys()), key)
+        if archive.get_slice(key).get_dtype() not in _NOT_NUMPYS:
+            return archive.get_tensor(key)
+    with safe_open(file, framework="pt") as archive:  # which needs torch
+        return archive.get_tensor(key).float().numpy()
+
+
+def _csv(file: Path) -> pd.DataFrame:
+    """Every value as it stands: `NA` is a name."""
+    (_, header), *table = records(file, "table")
+    return pd.DataFrame([fields for _, fields in table], columns=header, dtype=object)
 
 
 def _table(frame: pd.DataFrame, key: str | None) -> np.ndarray:
@@ -170,7 +228,7 @@ _LOADERS = {
     ".npz": _npz,
     ".safetensors": _safetensors,
     ".parquet": lambda file, key: _table(pd.read_parquet(file), key),
-    ".csv": lambda file, key: _table(pd.read_csv(file, dtype=str, keep_default_na=False), key),
+    ".csv": lambda file, key: _table(_csv(file), key),
     ".txt": lambda file, _key: np.array(file.read_text(encoding="utf-8").splitlines(), dtype=object),
 }
 

@@ -18,9 +18,9 @@ from crossgap.catalogue import entries
 from crossgap.datasets import Declaration
 from crossgap.params.base import Name, Strict
 from crossgap.params.explain import explain
-from crossgap.params.moved import moved
+from crossgap.params.moved import TRAININGS, moved
 from crossgap.params.names import collisions
-from crossgap.params.reading import ParamsError, read, refused
+from crossgap.params.reading import ParamsError, parsed, refused, text_of
 from crossgap.params.run import Run
 from crossgap.params.sections import (
     Backbone,
@@ -40,7 +40,6 @@ from crossgap.training.recipe import Recipe
 __all__ = ["TRAINED", "Import", "Params", "ParamsError", "load"]
 
 TRAINED = "local-dir:data/backbones/{}"  # the model of a backbone that a training makes
-TRAININGS = ("finetune", "pretrain")
 _KEPT = {
     "imports": "features computed elsewhere",
     "training": "trainings",
@@ -230,7 +229,12 @@ def load(path: str | Path = "params.yaml") -> Params:
     Raises:
         ParamsError: naming the file and, a line each, every wrong field, its value and what it should be.
     """
-    raw = read(path)
+    return load_text(text_of(path), path)
+
+
+def load_text(text: str, path: str | Path) -> Params:
+    """As `load`, of the text of a params.yaml; the path is for messages."""
+    raw = parsed(text, path)
     if lines := moved(raw):
         raise refused(path, lines)
     try:

@@ -22,13 +22,21 @@ def read(path: str | Path) -> dict[str, Any]:
     Raises:
         ParamsError: no such file, not YAML, no sections, or a key that stands twice, with its lines.
     """
+    return parsed(text_of(path), path)
+
+
+def text_of(path: str | Path) -> str:
+    """The text of a params.yaml.
+
+    Raises:
+        ParamsError: there is none.
+    """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ParamsError(f"{path} not found: run from the project's root") from None
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path} is not YAML: {error}") from None
-    return parsed(text, path)
 
 
 def parsed(text: str, path: str | Path) -> dict[str, Any]:
@@ -54,7 +62,10 @@ def refused(path: str | Path, lines: list[str]) -> ParamsError:
 
 def duplicates(text: str) -> list[tuple[str, int, int]]:
     """Keys that stand twice in one mapping: the place, and the lines of both."""
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:  # it reads YAML 1.1, to the letter a little less than 1.2
+        return []
     return list(_duplicates(root, ())) if root else []
 
 

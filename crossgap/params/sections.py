@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from crossgap.backbones import towers
+from crossgap.backbones.preprocessing import Preprocess
 from crossgap.datasets import Controls, Retrieval
 from crossgap.inversion.recipes import CHANGEABLE
 from crossgap.inversion.recipes import Recipe as InversionRecipe
@@ -18,6 +19,13 @@ SHA256 = r"^[0-9a-f]{64}$"
 ADDRESS = r"^(auto|[^\s:/]+:\d+)$"
 
 
+# the tag of what may be wrong in it is one that `explain` leaves out of the place
+TagOrValues = Annotated[
+    Annotated[str, Tag("tag")] | Annotated[Preprocess, Tag("[key]")],
+    Discriminator(lambda given: "tag" if isinstance(given, str) else "[key]"),
+]
+
+
 class Weights(Strict):
     """What is loaded: open_clip's names, a checkpoint file, `hf-hub:`, `local-dir:`, or `timm:` without texts."""
 
@@ -25,6 +33,14 @@ class Weights(Strict):
     pretrained: str | None = None
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     sha256: Annotated[str, Field(pattern=SHA256)] | None = None
+    preprocess: TagOrValues | None = Field(
+        None, description="of a checkpoint file whose model's tags differ in it: a tag, or its values"
+    )
+
+    @field_validator("model")
+    @classmethod
+    def _one_name(cls, model: str) -> str:
+        return towers.canonical(model)
 
     @model_validator(mode="after")
     def _not_random(self) -> Weights:
@@ -39,6 +55,8 @@ class Weights(Strict):
             )
         if self.pretrained is not None and from_folder:
             raise ValueError(f"model {self.model!r} brings its own weights: remove `pretrained`")
+        if self.preprocess is not None and tagged and self.pretrained is None:
+            raise ValueError(f"model {self.model!r} brings its own preprocessing: remove `preprocess`")
         return self
 
 

@@ -14,12 +14,6 @@ NO_INVERSIONS = {
     "sweep": {**NONE, "tokens": []},
     "seeds": {**NONE, "methods": [], "seeds": []},
 }
-# Cross the Gap, section 4: what users may have set beside the preset gives way, and queries alone are inverted
-PAPER = {
-    **dict.fromkeys(("steps", "lr", "weight_decay", "patience", "tolerance")),
-    "preset": "paper",
-    "gallery": False,
-}
 
 
 class Preset(NamedTuple):
@@ -40,6 +34,15 @@ class Preset(NamedTuple):
 def untrained(params: Params) -> Params:
     """Params without trainings."""
     return params | {"finetune": {}, "pretrain": {}, "idealised": {}}
+
+
+def by_the_papers_recipe(inversion: Params) -> Params:
+    """A section `oti` or `ovi` with the recipe of Cross the Gap, section 4.
+
+    What is set beside the preset gives way, and queries alone are inverted.
+    """
+    set_beside = {"steps", "lr", "weight_decay", "patience", "tolerance"} & set(inversion)
+    return inversion | dict.fromkeys(sorted(set_beside)) | {"preset": "paper", "gallery": False}
 
 
 def cells(backbones: Sequence[str], datasets: Sequence[str]) -> dict[str, list[str]]:

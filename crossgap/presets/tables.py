@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from crossgap.presets.preset import NO_INVERSIONS, PAPER, Params, Preset, cells, untrained
+from crossgap.presets.preset import NO_INVERSIONS, Params, Preset, by_the_papers_recipe, cells, untrained
 
 COOP = (
     "imagenet", "caltech101", "pets", "cars", "flowers", "food101", "aircraft", "sun397", "dtd", "eurosat", "ucf101",
@@ -45,8 +45,8 @@ def table(
             run["sweep"] = {**chosen, "tokens": list(tokens)}
         return untrained(params) | {
             "run": run,
-            "oti": params["oti"] | PAPER | (oti or {}),
-            "ovi": params["ovi"] | PAPER,
+            "oti": by_the_papers_recipe(params["oti"]) | (oti or {}),
+            "ovi": by_the_papers_recipe(params["ovi"]),
             "evaluate": params["evaluate"] | {"corrections": list(corrections)},
         }
 

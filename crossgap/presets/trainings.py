@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from crossgap import losses
-from crossgap.presets.preset import NO_INVERSIONS, PAPER, Params, Preset, cells, untrained
+from crossgap.presets.preset import NO_INVERSIONS, Params, Preset, by_the_papers_recipe, cells, untrained
 
 SEEDS = (0, 1, 2)
 
@@ -56,7 +56,7 @@ def gap_experiment(words: str, base: str, dataset: str, images: Sequence[str]) -
         return untrained(params) | {
             "finetune": rows,
             "run": run | {"oti": cells((base, *rows), images)},
-            "oti": params["oti"] | PAPER,
+            "oti": by_the_papers_recipe(params["oti"]),
             "evaluate": params["evaluate"] | {"corrections": []},
         }
 
@@ -130,13 +130,13 @@ TRAININGS = {
         ("cub", "sop", "roxford5k", "rparis6k", "cars"),
     ),
     "idealised-world": Preset(
-        "two encoders of the same images over widths, batch sizes, temperatures, 2 seeds: dvc repro idealised@world",
+        "two encoders of the same images over widths, batches, temperatures, 2 seeds: `dvc repro -R stages/idealised`",
         _idealised_world,
         (),
         ("world",),
     ),
     "idealised-coco": Preset(
-        "It's Not a Modality Gap, section 4, at the paper's size: dvc repro idealised@coco-2017",
+        "It's Not a Modality Gap, section 4, at the paper's size: `dvc repro -R stages/idealised`",
         _idealised_coco,
         ("openai-b32",),
         ("coco-2017",),

@@ -12,7 +12,7 @@ from crossgap.report.methods import COLUMNS, Board, Line, board, compared
 from crossgap.report.tables import Grouped, group, in_order, title
 
 CORRECTIONS = ("name", "title", "source", "how", "parameters", "reason")
-_METRICS = {"retrieval": "mAP", "classification": "accuracy", "clustering": "v_measure"}  # by family
+_METRICS = {"retrieval": "mAP", "classification": "accuracy", "clustering": "ami"}  # by family
 _IMAGE = ("image-image", "oti-image", "oti-oti")
 _TEXT = ("text-text", "ovi-text", "ovi-ovi")
 _ACROSS = ("text-image", "image-text")
@@ -123,7 +123,7 @@ def sections(cell: Cell) -> list[Section]:
             numbers.of("classification", {(task,): {task: _NATIVE} for task in numbers.shots()}), folded=True,
         ),
         Section(
-            "clusters", "Clusters", "V-measure of k-means against each labelling, in percent",
+            "clusters", "Clusters", "Adjusted mutual information of k-means with each labelling, in percent",
             _NATIVE, ("clustered", "method"), "labelling",
             numbers.of("clustering", {
                 ("images",): {"image": _NATIVE, "oti": "OTI"}, ("images and captions",): {"joint": _NATIVE},

@@ -31,6 +31,7 @@ class Cell:
         shifts: tasks with both clouds moved along the gap vector: `shifts.COLUMNS`.
         spectrum: how the variance of a modality spreads: `shifts.SPECTRUM`.
         arithmetic: text-driven arithmetic over λ: `arithmetic.COLUMNS`.
+        unavailable: what could not be measured: family, name, reason.
         published: the dataset's name in the published figures, where `dataset` isn't it.
         query, gallery: the splits that they come from.
     """
@@ -51,6 +52,7 @@ class Cell:
     shifts: DataFrame | None = None
     spectrum: DataFrame | None = None
     arithmetic: DataFrame | None = None
+    unavailable: DataFrame | None = None
     published: str | None = None
     query: str | None = None
     gallery: str | None = None

@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from crossgap.arrays import listed
 from crossgap.report import methods, pictures, tables
 from crossgap.report.arithmetic import HEADS, arithmetic, published_scores
 from crossgap.report.boards import Section, sections
@@ -57,6 +58,7 @@ GAP = {
     ),
 }
 METRIC_NAMES = {
+    "ami": "adjusted mutual information",
     "v_measure": "V-measure",
     "ari": "adjusted Rand index",
     "nmi": "normalised mutual information",
@@ -153,6 +155,7 @@ def _view(cell: Cell, anchor: str, published: DataFrame | None) -> dict[str, Any
         "sections": boards,
         "corrections": fitted,
         "not_fitted": not_fitted,
+        "unavailable": _unavailable(cell),
         "published": [] if published is None else beside(cell, published),
         "similarities": similar if similar.rows else None,
         "similarity_figures": list(map(pictures.similarities, similar.studies)),
@@ -209,6 +212,14 @@ def _cut(metrics: Mapping[str, float]) -> list[str]:
     counts = under(metrics, "items/text/")
     cut = {name: n for name in counts if (n := counts.get(f"{name}/truncated"))}
     return [f"{tables.count(n)} of {tables.count(counts[name])} of {name}" for name, n in cut.items()]
+
+
+def _unavailable(cell: Cell) -> list[tuple[str, str, str]]:
+    """Family, names and reason of what could not be measured, a row a reason."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in cell.rows("unavailable", ("family", "name", "reason")):
+        found.setdefault((row["family"], row["reason"]), []).append(row["name"])
+    return [(family, listed(names), reason) for (family, reason), names in found.items()]
 
 
 def _listed(cell: Cell, name: str, columns: Sequence[str]) -> list[tuple[str, ...]]:

@@ -4,9 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
-from crossgap import judgements, manifest, transformations
+from crossgap import judgements, manifest, problems, transformations
 from crossgap.encode import encode
 from stages.common import SCRATCH, dataset_folder, features_folder, images_root, machine, run, weights
 
@@ -14,7 +12,6 @@ from stages.common import SCRATCH, dataset_folder, features_folder, images_root,
 def main(cell: Mapping[str, Any], backbone: str, dataset: str) -> None:
     folder, scheduled = dataset_folder(dataset), machine()
     items = manifest.read(folder)
-    set_aside = pd.read_csv(folder / "problems.csv", dtype=str).to_dict("records")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads leave the cores to the decoders
     from crossgap.backbones import load_backbone
 
@@ -24,7 +21,7 @@ def main(cell: Mapping[str, Any], backbone: str, dataset: str) -> None:
         load_backbone(**weights(backbone), device=scheduled["device"]),
         features_folder(backbone, dataset) / "native.zarr.zip",
         code=cell["code"],
-        provenance={"backbone": backbone, "dataset": dataset, "set_aside": set_aside},
+        provenance={"backbone": backbone, "dataset": dataset, "set_aside": problems.read(folder)},
         scratch=SCRATCH / "encode",
         judgements=judgements.read(folder),
         transformations=transformations.read(folder),

@@ -6,7 +6,16 @@ from typing import Any
 
 from crossgap.evaluation import Cell, evaluate
 from crossgap.store import Store, open_store
-from stages.common import CELL_TABLES, DATA, features_folder, machine, metrics_folder, run, write_json
+from stages.common import (
+    CELL_TABLES,
+    DATA,
+    SCRATCH,
+    features_folder,
+    machine,
+    metrics_folder,
+    run,
+    write_json,
+)
 
 PLOTTED = ("clouds", "curves")
 PER_QUERY = ("queries", "predictions", "steps")
@@ -36,6 +45,7 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
         ),
         **cell["settings"],
         device=_device(),
+        scratch=SCRATCH.joinpath("evaluate", *names),
     )
     tables = out / "tables"
     tables.mkdir(parents=True, exist_ok=True)

@@ -5,9 +5,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from crossgap import judgements, manifest, transformations
+from crossgap import judgements, manifest, problems, transformations
 from crossgap.datasets.declared import Declaration
 from crossgap.datasets.preparing import prepare
+from crossgap.datasets.saying import summary
 from stages.common import dataset_folder, machine, run
 
 
@@ -17,14 +18,14 @@ def main(cell: Mapping[str, Any], name: str) -> None:
     declared = TypeAdapter(Declaration).validate_python(cell["declared"])
     made = prepare(declared, folder, workers=machine()["workers"])
     manifest.write(made.items, folder)
-    made.problems.to_csv(folder / "problems.csv", index=False)
+    problems.write(made.problems, folder)
     (folder / judgements.FILE).unlink(missing_ok=True)
     if made.judgements is not None:
         judgements.write(made.judgements, folder)
     transformations.remove(folder)
     if made.transformations is not None:
         transformations.write(made.transformations, folder)
-    print(f"{name}: {len(made.items)} items, {len(made.problems)} set aside")
+    print(f"{name}: {summary(made)}")
 
 
 run(main)

@@ -8,12 +8,15 @@ import warnings
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import open_clip
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from crossgap.backbones import BackboneError, load_backbone
+from crossgap.backbones.loading import declared, load_tokenizer
+from crossgap.corrections.isoclip import PUBLISHED
 from crossgap.training.bpe import learn_merges, write_merges
 
 ROOT = Path(__file__).parents[2]
@@ -144,6 +147,115 @@ def test_an_unknown_model_is_named() -> None:
 def test_an_unknown_tag_is_named_beside_the_known_ones() -> None:
     with pytest.raises(BackboneError, match=r"'openia' is neither a file nor a tag of ViT-B-32 .*openai"):
         load_backbone("ViT-B-32", "openia")
+
+
+def test_a_name_with_a_slash_is_the_one_with_a_hyphen(registered, weights, tmp_path) -> None:
+    """In the provenance, which published cut-offs are looked up by, and for the tokenizer's context."""
+    path = str(save(weights, tmp_path / "own.pt"))
+    backbone = load_backbone("tiny/test", path)
+    assert backbone.provenance == load_backbone(registered, path).provenance
+    assert backbone.provenance["model"] == "tiny-test"
+    assert backbone.tokenizer.context_length == 24
+    assert load_tokenizer("tiny/test").context_length == 24
+
+
+def test_a_tag_in_another_spelling_is_the_same_tag(monkeypatch, tiny_folder) -> None:
+    """open_clip takes `WebLI` and hyphens for underscores."""
+    tags = {
+        "own_tag": {"file": str(tiny_folder / "open_clip_model.safetensors"), "interpolation": "bilinear"}
+    }
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "ViT-S-16", tags)
+    config = json.loads((tiny_folder / "open_clip_config.json").read_text())["model_cfg"]
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-S-16", config)
+    one, other = (load_backbone("ViT-S/16", tag).provenance for tag in ("own_tag", "Own-Tag"))
+    assert (
+        one == other
+        and one["pretrained"] == "own_tag"
+        and one["preprocessing"]["interpolation"] == "bilinear"
+    )
+    assert one["preprocessing_from"] == one["quick_gelu_from"] == "tag own_tag"
+
+
+@pytest.fixture
+def tagged(monkeypatch, tiny_folder, tmp_path):
+    """Weights under a tag of open_clip's, their file here: the true names, of few and narrow layers."""
+
+    def tagged(model: str, tag: str, state: dict, **config) -> None:
+        known = json.loads((tiny_folder / "open_clip_config.json").read_text())["model_cfg"]
+        monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, model, {**known, **config})
+        published = {
+            **open_clip.get_pretrained_cfg(model, tag),
+            "file": str(save(state, tmp_path / "tag.pt")),
+        }
+        monkeypatch.setitem(open_clip.pretrained._PRETRAINED[model], tag, published)
+
+    return tagged
+
+
+@pytest.mark.parametrize(
+    ("model", "tag", "spelled"),
+    [
+        ("ViT-B-32", "datacomp_xl_s13b_b90k", ("ViT-B/32", "DataComp_XL_s13B-b90K")),
+        ("ViT-B-16-SigLIP2", "webli", ("ViT-B/16-SigLIP2", "WebLI")),
+    ],
+)
+def test_published_cut_offs_are_found_however_a_backbone_is_spelled(
+    tagged, weights, model, tag, spelled
+) -> None:
+    tagged(model, tag, weights)
+    provenance = load_backbone(*spelled).provenance
+    assert (provenance["model"], provenance["pretrained"]) == (model, tag) and (model, tag) in PUBLISHED
+    assert provenance["preprocessing_from"] == provenance["quick_gelu_from"] == f"tag {tag}"
+
+
+@pytest.mark.parametrize("custom", [False, True])
+def test_a_tags_weights_are_loaded_as_open_clip_loads_them(tagged, weights, custom) -> None:
+    """With positions of another image size and context, which open_clip resizes; of a file that is an error."""
+    weights["visual.positional_embedding"] = torch.randn(5 * 5 + 1, 48)
+    weights["positional_embedding"] = torch.randn(20, 32)
+    weights["logit_scale"] = weights["logit_scale"].reshape(1)
+    tagged("ViT-B-16", "laion2b_s34b_b88k", weights, custom_text=custom)
+    right = open_clip.create_model("ViT-B-16", "laion2b_s34b_b88k").state_dict()
+    found = load_backbone("ViT-B-16", "laion2b_s34b_b88k").model.state_dict()
+    assert set(found) == set(right) and all(torch.equal(found[name], right[name]) for name in right)
+
+
+def test_numpys_files_are_left_to_open_clips_own_reader(tagged, weights, tmp_path, monkeypatch) -> None:
+    tagged("ViT-B-16-SigLIP", "webli", weights, custom_text=True)
+    np.savez(tmp_path / "own.npz", scale=np.float32(1.25))
+
+    def own(model, path) -> None:
+        model.logit_scale.data.fill_(float(np.load(path)["scale"]))
+
+    monkeypatch.setattr(open_clip.convert, "load_big_vision_weights", own)
+    backbone = load_backbone("ViT-B-16-SigLIP", str(tmp_path / "own.npz"))
+    assert float(backbone.model.logit_scale) == 1.25
+    assert backbone.provenance["preprocessing"]["resize_mode"] == "squash"
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (("ViT-B-32-quickgel", "openai"), "is none of open_clip's"),
+        (("ViT-B-32", "openia"), "is neither a file nor a tag"),
+        (("ViT-B/32", "openai"), "QuickGELU mismatch"),
+        (("ViT-B-32", "/gone.pt"), "is neither a file nor a tag"),
+        (("local-dir:/gone", "openai"), "brings its own weights"),
+        (("timm:vit_small_patch14_dinov2.lvd143m",), "is no tag of"),
+        (("timm:vit_small_patch14_dinov2", "/gone.pt"), "is no file"),
+        (("ViT-B-16-SigLIP", "webli", "webli"), "brings its own preprocessing"),
+    ],
+)
+def test_what_is_wrong_in_a_row_is_found_without_its_weights(row, said) -> None:
+    for find in (lambda: declared(*row), lambda: load_backbone(*row[:2], preprocess=(*row, None, None)[2])):
+        with pytest.raises(BackboneError, match=said):
+            find()
+
+
+def test_a_row_that_is_right_needs_no_weights() -> None:
+    assert declared("ViT-B/32-quickgelu", "OpenAI").pretrained == "openai"
+    assert declared("local-dir:/made/later").model == "local-dir:/made/later"
+    assert declared("timm:vit_small_patch14_dinov2.lvd142m").pretrained is None
 
 
 def test_a_missing_checkpoint_is_named(registered, tmp_path) -> None:

@@ -129,8 +129,83 @@ def test_a_variant_of_nothing_is_refused():
         rival_of("pca_plusses")
 
 
-def test_material_that_cannot_be_used_is_an_error_and_no_reason():
+def test_features_that_are_not_finite_are_a_reason_and_the_other_modality_is_fitted_all_the_same():
     images = cloud(0)
     images[3, 1] = np.nan
-    with pytest.raises(ValueError, match=r"image_features holds NaN or infinity in 1 of 12 rows \(3\)"):
-        fitted(Material(images=images), ["centering"])
+    found, reasons = fitted(Material(images=images), ["centering"])
+    assert not found
+    assert "image_features holds NaN or infinity in 1 of 12 rows (3)" in reasons["centering"]
+    found, reasons = fitted(Material(images=images, texts=cloud(1)), ["centering", "whitening"])
+    assert not reasons
+    for correction in found.values():
+        assert correction.handles("text") and not correction.handles("image")
+        assert "holds NaN" in correction.parameters["image"]["not fitted:"]
+
+
+def test_an_error_of_ours_is_no_reason(monkeypatch):
+    def fits(material):
+        raise ValueError("a mistake in the code")
+
+    monkeypatch.setattr(corrections._RIVALS["centering"], "fits", fits)
+    with pytest.raises(ValueError, match="a mistake"):
+        fitted(Material(images=cloud(0)))
+
+
+def test_material_of_another_shape_is_an_error():
+    with pytest.raises(ValueError, match="one row an item"):
+        fitted(Material(images=np.ones(4)), ["centering"])
+
+
+def sets(d: int) -> dict[str, np.ndarray]:
+    """Few vectors, and vectors that vary little: what real sets of two classes and one template have."""
+    rng = np.random.default_rng(d)
+    some = rng.standard_normal((7, d)).astype(np.float32)
+    constant = some.copy()
+    constant[:, : d // 2] = 0.5
+    return {
+        **{f"{n} rows": some[:n] for n in (1, 2, 3, 5, 7)},
+        "one point": np.repeat(some[:1], 5, axis=0),
+        "one direction": some[:1] * rng.uniform(1, 2, (5, 1)),
+        "two points": np.repeat(some[:2], 2, axis=0),
+        "two points, unequally often": np.concatenate([some[:2], some[:1]]),
+        "opposite": np.concatenate([some[:3], -some[:3]]),
+        "constant columns": constant,
+        "a zero vector": np.concatenate([some, np.zeros((1, d), np.float32)]),
+        "two points and rounding": np.concatenate([some[:2], some[:2] * np.float32(1 + 2e-7)]),
+    }
+
+
+@pytest.mark.parametrize("d", [1, 2, 4, 16])
+@pytest.mark.parametrize("other", ["7 rows", "2 rows", "one point", "constant columns"])
+def test_small_and_degenerate_material_gives_finite_features_or_a_reason(d, other):
+    for kind, vectors in sets(d).items():
+        against = sets(d)[other]
+        pairs = min(len(vectors), len(against))
+        material = Material(
+            images=against,
+            texts=vectors,
+            vocabulary=vectors,
+            vocabulary_photo=against,
+            pairs=(vectors[:pairs], against[:pairs]),
+            weights={"image": against.T, "text": vectors.T},
+        )
+        found, reasons = fitted(material)
+        assert sorted([*found, *reasons]) == VARIANTS, kind
+        assert all(reasons.values()), kind
+        for name, correction in found.items():
+            for modality, rows in (("image", against), ("text", sets(d)["7 rows"])):
+                if correction.handles(modality) and rows.any(axis=1).all():
+                    width = len(correction.maps[modality].matrix)
+                    seen = np.resize(rows, (len(rows), width)) + 0.1
+                    assert np.isfinite(correction.apply(seen, modality)).all(), (kind, name, modality)
+
+
+def test_two_prompts_leave_texts_unwhitened_and_say_why():
+    # every set of two classes with one template
+    found, reasons = fitted(Material(images=cloud(0), texts=cloud(1)[:2]), ["whitening"])
+    assert not reasons and not found["whitening"].handles("text")
+    assert "two points" in found["whitening"].parameters["text"]["not fitted:"]
+    images = corrections.whitening(cloud(0), None)
+    np.testing.assert_array_equal(
+        found["whitening"].apply(cloud(2), "image"), images.apply(cloud(2), "image")
+    )

@@ -20,7 +20,7 @@ from crossgap.datasets.reading import SET_ASIDE_WITH_IMAGE, image_ids
 
 
 def read(declaration):
-    frame, problems, _ = readers.read(declaration, declaration.root)
+    frame, problems, *_ = readers.read(declaration, declaration.root)
     return frame, problems
 
 
@@ -198,14 +198,13 @@ def test_all_problems_are_told_with_counts_and_the_remedy(damaged):
     with pytest.raises(DatasetError) as error:
         prepare(damaged)
     message = str(error.value)
-    assert "9 bad items" in message and "set_aside" in message and SET_ASIDE_WITH_IMAGE not in message
+    assert "8 bad items" in message and "set_aside" in message and SET_ASIDE_WITH_IMAGE not in message
     for line in [
         "c.csv line 2: a.jpg: empty caption",
         "c.csv line 4: a.jpg: duplicate row",
         "c.csv line 9: gone.jpg: caption for no image",
         "c.csv line 12: a.jpg: no split",
         "both.jpg: in several splits: test, train",
-        "lonely.jpg: image without caption",
         "b.jpg: truncated or damaged: ",
         "c.jpg: empty file (0 bytes)",
         "d.jpg: not an image",
@@ -226,7 +225,6 @@ def test_problems_are_set_aside_and_listed(damaged):
         ("both", "both.jpg"): "in several splits",
         (manifest.caption_id("both", "first"), "caption: first"): SET_ASIDE_WITH_IMAGE,
         (manifest.caption_id("both", "second"), "caption: second"): SET_ASIDE_WITH_IMAGE,
-        ("lonely", "lonely.jpg"): "image without caption",
         ("b", "b.jpg"): "truncated or damaged",
         ("c", "c.jpg"): "empty file (0 bytes)",
         ("d", "d.jpg"): "not an image that Pillow can read",
@@ -261,7 +259,7 @@ def test_nothing_left_is_an_error_even_when_set_aside(tmp_path):
             b"file,caption\na.jpg,x\n",
             r"line 1: the header 'file,caption' has 0 columns 'image'.*`image_column`",
         ),
-        (b"image\tcaption\na.jpg\tx\n", r"line 1: the header .* has 0 columns 'image'"),
+        (b"image|caption\na.jpg|x\n", r"line 1: the header .* has 0 columns 'image'"),
         (b"image,caption,image\na.jpg,x,a.jpg\n", "line 1: .* has 2 columns 'image'"),
         (b"image,caption\na.jpg,x\n\nb.jpg;y\n", "line 4: columns: 1, in the header: 2"),
         (b"image,caption\na.jpg,one, two\n", "line 2: columns: 3, in the header: 2; .* quote"),
@@ -389,7 +387,13 @@ def test_splits_are_the_folders_named_whether_folders_or_tars(tmp_path):
 
 def test_a_wrong_layout_is_told(tmp_path):
     root = put(tmp_path / "root", {f"train/{name}": data for name, data in TREE.items()})
-    with pytest.raises(DatasetError, match="4 × not laid out as <class>/<image>") as error:
+    for on_problem in ("error", "set_aside"):
+        with pytest.raises(
+            DatasetError, match=r"all images lie one folder deeper, in train: .* `splits: \[train\]`"
+        ):
+            prepare(ImageFolder(layout="imagefolder", root=root, retrieval=SAME, on_problem=on_problem))
+    put(root, {"more/dog/0.jpg": photo(0)})
+    with pytest.raises(DatasetError, match="5 × not laid out as <class>/<image>") as error:
         prepare(ImageFolder(layout="imagefolder", root=root, retrieval=SAME))
     assert "  train/dog/0.jpg: not laid out" in str(error.value) and "`splits`" in str(error.value)
     with pytest.raises(DatasetError, match=r"query: split 'test' .* no images"):
@@ -497,3 +501,126 @@ def test_flickr8k_is_whole(real, root):
     first = texts[texts["rank"] == 0].iloc[0]
     assert first["text"] == "A child in a pink dress is climbing up a set of stairs in an entry way ."
     assert first["group"] == ("images/" if root == "." else "") + "1000268201_693b08cb0e"
+
+
+def test_a_class_or_split_that_links_to_another_is_read_by_both_names(tmp_path):
+    root = put(
+        tmp_path / "root", {f"full/{name}/{k}.jpg": photo(k) for name in ("cat", "cow") for k in (0, 1)}
+    )
+    (root / "small").mkdir()
+    (root / "small" / "cat").symlink_to(root / "full" / "cat")
+    (root / "test").symlink_to("full")
+    declared = ImageFolder(
+        layout="imagefolder",
+        root=root,
+        splits=["full", "small", "test"],
+        retrieval={"query": "small", "gallery": "full"},
+    )
+    frame, problems = read(declared)
+    images = frame[frame["modality"] == "image"]
+    assert images.groupby("split")["label.class"].agg(list).to_dict() == {
+        "full": ["cat", "cat", "cow", "cow"],
+        "small": ["cat", "cat"],
+        "test": ["cat", "cat", "cow", "cow"],
+    }
+    assert problems == [] and images["id"].is_unique
+
+
+def test_one_file_under_two_names_is_one_image_of_a_captions_file(tmp_path):
+    root = put(tmp_path / "root", {"a/1.jpg": photo(0), "z/2.jpg": photo(1)})
+    (root / "b").symlink_to("a")
+    (root / "0").symlink_to("z")
+    frame, problems = read(
+        captioned(root, captions_file(tmp_path / "c.csv", [("1.jpg", "One."), ("2.jpg", "Two.")]))
+    )
+    assert problems == [] and frame["path"].dropna().tolist() == ["a/1.jpg", "z/2.jpg"]
+    (root / "b").unlink()
+    put(root, {"b/1.jpg": photo(2)})
+    _, problems = read(
+        captioned(root, captions_file(tmp_path / "c.csv", [("1.jpg", "One."), ("2.jpg", "Two.")]))
+    )
+    assert [problem.problem for problem in problems] == ["caption for an ambiguous image: a/1.jpg or b/1.jpg"]
+
+
+@pytest.mark.parametrize("class_names", [{}, {"-1": "nothing"}])
+def test_a_folder_minus_one_has_no_class_unless_it_is_named(tmp_path, class_names):
+    root = put(tmp_path / "root", {"cat/1.jpg": photo(0), "-1/2.jpg": photo(1)})
+    declared = ImageFolder(layout="imagefolder", root=root, retrieval={}, class_names=class_names)
+    frame, _ = read(declared)
+    named = ["-1"] if class_names else [None]
+    assert frame[frame["modality"] == "image"]["label.class"].tolist() == [*named, "cat"]
+    assert ("a photo of a nothing." in set(frame["text"])) == bool(class_names)
+    assert "a photo of a -1." not in set(frame["text"])
+
+
+def test_what_a_captions_file_does_not_name_is_left_alone_and_counted(tmp_path):
+    root = put(tmp_path / "root", {f"{number}.jpg": photo(number % 3) for number in range(9)})
+    put(root, {"bad.jpg": b"not named, not opened"})
+    rows = [(f"{number}.jpg", f"Number {number}.") for number in range(4)]
+    declared = captioned(root, captions_file(tmp_path / "c.csv", rows))
+    reading = readers.read(declared, root)
+    assert reading.problems == [] and len(reading.frame) == 8
+    assert reading.notes == (f"6 images under {root} are not named by c.csv: they are left alone",)
+    frame, problems = prepare(declared)
+    assert len(frame) == 8 and problems.empty
+
+
+@pytest.mark.parametrize("delimiter", ["\t", ";", ","])
+def test_captions_files_of_other_delimiters(tmp_path, delimiter):
+    """open_clip's own training CSV has tabs and other names."""
+    root = put(tmp_path / "root", {"1.jpg": photo(0)})
+    (tmp_path / "c.csv").write_text(
+        delimiter.join(["filepath", "title"])
+        + "\n"
+        + delimiter.join([f"{root}/1.jpg", '"A, b; c\td"'])
+        + "\n"
+    )
+    declared = captioned(root, tmp_path / "c.csv").model_copy(
+        update={"image_column": "filepath", "caption_column": "title"}
+    )
+    frame, problems = read(declared)
+    assert problems == [] and frame["text"].tolist() == [None, "A, b; c\td"]
+
+
+def test_empty_folders_of_classes_are_counted(tmp_path):
+    root = put(tmp_path / "root", {"test/cat/1.jpg": photo(0), "test/dog/notes.txt": b""})
+    for name in ("test/cow", "test/.hidden", "train/ant"):
+        (root / name).mkdir(parents=True)
+    declared = ImageFolder(layout="imagefolder", root=root, splits=["test"], retrieval={})
+    assert readers.read(declared, root).notes == (
+        "2 folders of classes hold no image (test/cow, test/dog): they are no classes",
+    )
+
+
+def test_the_id_of_an_image_is_no_other_images_path(tmp_path):
+    assert image_ids(["1.jpg", "1.jpg.png", "2.jpg.png"]) == {
+        "1.jpg": "1",
+        "1.jpg.png": "1.jpg.png",
+        "2.jpg.png": "2.jpg",
+    }
+
+
+def test_images_by_their_paths_from_the_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "data/set", {"a/1.jpg": photo(0), "2.jpg": photo(1)})
+    rows = [("data/set/a/1.jpg", "One."), ("./data/set/2.jpg", "Two.")]
+    declared = captioned(Path("data/set"), captions_file(tmp_path / "c.csv", rows))
+    frame, problems = read(declared)
+    assert problems == [] and frame["path"].dropna().tolist() == ["2.jpg", "a/1.jpg"]
+
+
+def test_classes_one_folder_deeper_are_told_in_one_sentence(tmp_path):
+    root = put(tmp_path / "root", {"cars/cat/1.jpg": photo(0), "cars/dog/2.jpg": photo(1)})
+    declared = ImageFolder(layout="imagefolder", root=root, retrieval={})
+    with pytest.raises(
+        DatasetError, match=r"all images lie one folder deeper, in cars: give .*/root/cars as `root`"
+    ):
+        read(declared)
+    frame, problems = read(declared.model_copy(update={"root": root / "cars"}))
+    assert len(frame) == 4 and problems == []
+    put(root, {"test/test/cat/1.jpg": photo(2)})
+    split = declared.model_copy(update={"splits": ["cars", "test"]})
+    with pytest.raises(
+        DatasetError, match=r"splits: the classes of test lie one folder deeper, in test/test: move"
+    ):
+        read(split)

@@ -175,3 +175,17 @@ def test_support_needs_images(root, tmp_path) -> None:
     prepare(Captions(**fields, retrieval=retrieval, controls={"support": "b"}), tmp_path)
     with pytest.raises(DatasetError, match=r"controls.support: split 'c' .* has no images; splits: a, b"):
         prepare(Captions(**fields, retrieval=retrieval, controls={"support": "c"}), tmp_path)
+
+
+def test_judgements_of_items_that_there_are_not_are_set_aside_and_listed(root, tmp_path) -> None:
+    rows = f"{ROWS}q/x/0,g/x/9,1\nq/z/0,g/x/2,1\n"
+    found = prepare(judged(root, rows, on_problem="set_aside"), tmp_path)
+    assert len(found.judgements) == 3
+    assert found.problems[["id", "item"]].to_numpy().tolist() == [
+        ["q/x/0 g/x/9", "judgement q/x/0, g/x/9"],
+        ["q/z/0 g/x/2", "judgement q/z/0, g/x/2"],
+    ]
+    with pytest.raises(DatasetError, match=r"line 5 \(q/x/0, g/x/9, 1\)[^$]*on_problem: set_aside"):
+        prepare(judged(root, rows), tmp_path)
+    with pytest.raises(DatasetError, match="there are none"):
+        prepare(judged(root, "query,item,grade\nq/x/0,g/x/9,1\n", on_problem="set_aside"), tmp_path)

@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 from crossgap import open_store, store
 from crossgap.evaluation import Cell, evaluate, shifting
 from crossgap.evaluation.shifting import COLUMNS, SHIFTS, contrastive_loss, over_shifts
+from crossgap.evaluation.work import Work
 
 DIM = 6
 COLOURS = {"i0": "red", "i1": "red", "i2": "blue", "i3": "", "i4": "red", "i5": "blue", "i6": "green"}
@@ -144,7 +145,7 @@ def slow(shift: float, gallery: dict[str, str]) -> dict[tuple[str, str, str, str
 
 @pytest.mark.parametrize("gallery", ["test", "train"])
 def test_every_number_at_every_shift(cell, gallery):
-    table = over_shifts(cell(gallery=gallery))
+    table = over_shifts(Work(cell(gallery=gallery)))
     assert list(table) == COLUMNS and list(dict.fromkeys(table["shift"])) == list(SHIFTS)
     for shift, rows in table.groupby("shift"):
         expected = slow(shift, COLOURS if gallery == "test" else GALLERY)
@@ -170,7 +171,7 @@ def test_shifts_go_from_twice_the_gap_to_swapped_sides():
 
 
 def test_without_captions_the_gap_is_to_the_class_prompts(cell):
-    table = over_shifts(cell("image/test", "text/classes"))
+    table = over_shifts(Work(cell("image/test", "text/classes")))
     images, prompts = (np.stack([unit(row) for row in features(names)]) for names in (COLOURS, PROMPTS))
     expected = np.linalg.norm(images.mean(axis=0) - prompts.mean(axis=0))
     assert table.query("shift == 0")["distance"].iloc[0] == pytest.approx(expected, abs=1e-6)
@@ -203,9 +204,9 @@ def test_contrastive_loss_is_the_cross_entropy_both_ways(n):
 
 
 def test_the_loss_is_taken_over_so_many_pairs(cell, monkeypatch):
-    whole = over_shifts(cell()).query("family == 'loss'")["value"].to_numpy()
+    whole = over_shifts(Work(cell())).query("family == 'loss'")["value"].to_numpy()
     monkeypatch.setattr(shifting, "PAIRS", 2)
-    few = over_shifts(cell()).query("family == 'loss'")["value"].to_numpy()
+    few = over_shifts(Work(cell())).query("family == 'loss'")["value"].to_numpy()
     assert (few < whole).all()
 
 
@@ -239,7 +240,7 @@ def test_real_pairs(real, cell):
         f"{side}/test": columns | {"features": data[f"{side}_features"].astype(np.float32)}
         for side in ("image", "text")
     }
-    table = over_shifts(cell(*sides, **sides))
+    table = over_shifts(Work(cell(*sides, **sides)))
     loss = table.query("family == 'loss'").set_index("shift")["value"]
     assert loss[0] < loss[0.5] < loss[1] and loss[0] < loss[-1]
     cosines = data["image_features"].astype(np.float64) @ data["text_features"].astype(np.float64).T

@@ -9,6 +9,7 @@ from crossgap import open_store, store
 from crossgap.arithmetic import SCALES, by_labels
 from crossgap.evaluation import Cell, EvaluationError, evaluate
 from crossgap.evaluation.transforming import COLUMNS, metrics, over_scales
+from crossgap.evaluation.work import Work
 
 COLOURS, SHAPES, COPIES = ("red", "blue", "green"), ("square", "star", "ring"), 4
 AXES = dict(zip((*COLOURS, *SHAPES), np.eye(6), strict=True))
@@ -83,7 +84,9 @@ def by_loop(images: dict, prompts: dict, changed: str, kept: str, split: str, sc
 
 def test_where_arithmetic_is_exact_every_answer_is_right(tmp_path) -> None:
     images, prompts = exact()
-    table = over_scales(cell(write(tmp_path / "s.zip", images, prompts), colour="shape", shape="colour"))
+    table = over_scales(
+        Work(cell(write(tmp_path / "s.zip", images, prompts), colour="shape", shape="colour"))
+    )
     assert list(table) == COLUMNS and list(table["protocol"].unique()) == ["colour", "shape"]
     by = table.set_index(["protocol", "split", "scale"])
     for protocol in ("colour", "shape"):
@@ -101,7 +104,9 @@ def test_scores_over_the_scale_by_a_loop(tmp_path, changed, kept) -> None:
     images, prompts = exact(noise=0.5)
     images["label.colour"][3] = ""
     images["label.shape"][8] = ""
-    table = over_scales(cell(write(tmp_path / "s.zip", images, prompts), **{changed: kept}), resamples=499)
+    table = over_scales(
+        Work(cell(write(tmp_path / "s.zip", images, prompts), **{changed: kept})), resamples=499
+    )
     assert len(table) == 2 * len(SCALES)
     for row in table.itertuples():
         expected = by_loop(images, prompts, changed, kept, row.split, row.scale)
@@ -128,7 +133,7 @@ def test_the_interval_is_that_of_scores_over_drawn_images(tmp_path) -> None:
     more["features"] = np.stack(more["features"]) + 0.6 * rng.normal(size=(count, 6))
     more["id"] = [f"w/{n}" for n in range(count)]
     native = write(tmp_path / "s.zip", more, prompts)
-    row = over_scales(cell(native, colour="shape")).set_index(["split", "scale"]).loc["test", 1.0]
+    row = over_scales(Work(cell(native, colour="shape"))).set_index(["split", "scale"]).loc["test", 1.0]
 
     from crossgap.arithmetic import nearest
 
@@ -165,11 +170,11 @@ def test_evaluation_holds_the_table_and_the_metrics(tmp_path) -> None:
 def test_without_prompts_or_transformations_there_is_no_arithmetic(tmp_path) -> None:
     images, prompts = exact()
     image_only = write(tmp_path / "a.zip", images, None)
-    assert over_scales(cell(image_only, colour="shape")).empty
-    assert over_scales(cell(write(tmp_path / "b.zip", images, prompts))).empty
+    assert over_scales(Work(cell(image_only, colour="shape"))).empty
+    assert over_scales(Work(cell(write(tmp_path / "b.zip", images, prompts)))).empty
     apart = images | {"label.shape": [f"shape {n}" for n in range(len(images["id"]))]}
-    assert over_scales(cell(write(tmp_path / "c.zip", apart, prompts), colour="shape")).empty
-    assert metrics(over_scales(cell(image_only))) == {}
+    assert over_scales(Work(cell(write(tmp_path / "c.zip", apart, prompts), colour="shape"))).empty
+    assert metrics(over_scales(Work(cell(image_only)))) == {}
 
 
 def test_labellings_that_are_not_there(tmp_path) -> None:

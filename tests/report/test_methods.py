@@ -223,21 +223,45 @@ def test_classification_by_prompts_means_and_few_images(parse):
 def test_clusters_with_and_without_corrections(parse):
     values, number = {}, 0.1
     for what in ("image", "oti", "image+centering", "joint", "joint+centering"):
-        for measure in ("v_measure", "ari", "nmi"):
+        for measure in ("ami", "ari", "nmi", "v_measure"):
             values[f"clustering/{what}/shape/{measure}"] = number = round(number + 0.05, 2)
     page = parse(render([cell(metrics=values, comparisons=None)]))
-    assert page.table("V-measure of k-means") == [
+    assert page.table("Adjusted mutual information of k-means") == [
         ["clustered", "method", "shape"],
         ["images", "native features", "15.00"],
-        ["images", "OTI", "30.00 +15.00"],
-        ["images", "Modality centring", "45.00 +30.00"],
-        ["images and captions", "native features", "60.00"],
-        ["images and captions", "Modality centring", "75.00 +15.00"],
+        ["images", "OTI", "35.00 +20.00"],
+        ["images", "Modality centring", "55.00 +40.00"],
+        ["images and captions", "native features", "75.00"],
+        ["images and captions", "Modality centring", "95.00 +20.00"],
     ]
     heading, first, *rest = page.table("Clusters: all metrics")
-    assert heading[3:] == ["adjusted Rand index", "normalised mutual information", "V-measure"]
-    assert first == ["shape", "images", "native features", "20.00", "25.00", "15.00"]
+    assert heading[3:] == [
+        "adjusted mutual information",
+        "adjusted Rand index",
+        "normalised mutual information",
+        "V-measure",
+    ]
+    assert first == ["shape", "images", "native features", "15.00", "20.00", "25.00", "30.00"]
     assert len(rest) == 4 and "not tested" in page.text
+
+
+def test_what_is_not_available_stands_with_its_reason(parse):
+    rows = [("retrieval", f"oti-image/l{n}", "queries holds NaN") for n in range(7)]
+    rows.append(("gap", "linear_separability", "1 and 9 rows: give at least 2 on each side"))
+    unavailable = pd.DataFrame(rows, columns=["family", "name", "reason"])
+    page = parse(render([cell(unavailable=unavailable)]))
+    assert page.table("Not available") == [
+        ["family", "what", "because"],
+        [
+            "retrieval",
+            "oti-image/l0, oti-image/l1, oti-image/l2, oti-image/l3, oti-image/l4 and 2 more",
+            "queries holds NaN",
+        ],
+        ["gap", "linear_separability", "1 and 9 rows: give at least 2 on each side"],
+    ]
+    assert not [
+        caption for caption, _ in parse(render([cell()])).tables if caption.startswith("Not available")
+    ]
 
 
 def test_new_metrics_and_counts_have_their_columns(parse):

@@ -18,6 +18,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 COPIED = (
     "dvc.yaml",
+    "dvc.lock",
     "data/backbones/nano",
     "data/reference",
     "params.yaml",
@@ -142,7 +143,7 @@ class Project:
     def address(cell: str) -> str:
         """A cell's whole name, with the file that its stage is in."""
         stage = cell.partition("@")[0]
-        folder = {"nano": "pretrain", "evaluate-import": "evaluate"}.get(stage, stage)
+        folder = {"evaluate-import": "evaluate"}.get(stage, stage)
         return f"stages/{folder}/dvc.yaml:{cell}"
 
     def stage(self, *words: str, ok: bool = True) -> str:

@@ -10,9 +10,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from crossgap.datasets import templates as known_templates
 from crossgap.errors import DatasetError as DatasetError
-from crossgap.transformations import SIMAT
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # no dots: DVC takes them for levels of params.yaml
+SIMAT = "simat"  # `transformations.SIMAT`, whose module costs pandas
 Split = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 _VOCABULARIES = ("imagenet", "world", "none")
 
@@ -155,7 +155,10 @@ class Exported(OnDisk):
 
 
 class Classified(OnDisk):
-    """Labelled images, and the prompts that name their classes."""
+    """Labelled images, and the prompts that name their classes.
+
+    A label of -1 stands for unlabelled, unless `class_names` names it.
+    """
 
     labelling: ClassVar[str] = "class"
     templates: list[str] = Field(["a photo of a {}."], min_length=1, description="or `coop/<set>`")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from crossgap.datasets.declared.base import Classified, Exported, OnDisk, Split
+
+CaptionLines = Annotated[
+    bool | None,
+    Field(description="whether each line of an image's text is a caption; as the texts show, if not given"),
+]
 
 
 class Revisited(OnDisk):
@@ -45,6 +50,7 @@ class HuggingFace(Classified, Exported):
     image_column: str | None = Field("image", description="null, where there are only texts")
     label_column: str | None = None
     text_column: str | None = Field(None, description="a string, or a list of captions")
+    caption_lines: CaptionLines = None
 
     @model_validator(mode="before")
     @classmethod
@@ -104,6 +110,7 @@ class WebDataset(Classified):
         min_length=1, description="split → pattern of its tars, such as train-*.tar"
     )
     caption: str = Field("txt", description="ending of captions, or a `json` and its key: json:caption")
+    caption_lines: CaptionLines = None
 
     @property
     def splits_read(self) -> list[str]:

@@ -52,4 +52,9 @@ class Beir(Texts):
     """Queries, a corpus and judgements, as BEIR and NanoBEIR have them: splits `query` and `gallery`."""
 
     layout: Literal["beir"]
+    qrels: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="which of the judgements in `qrels/`: test, or the only ones, if not given",
+    )
     splits_read: ClassVar[tuple[str, ...]] = ("query", "gallery")

@@ -16,7 +16,9 @@ from crossgap.datasets.reading import (
     by_name,
     caption_ids,
     name_of,
+    one_file,
     parts_of,
+    plain,
     with_image,
     without_digests,
 )
@@ -27,16 +29,22 @@ def read(declaration: Captions, _folder: Path) -> Reading:
 
 
 def _of(declaration: Captions, ids: dict[str, str]) -> Reading:
-    """A row an image by path, then a row a caption; the order in the file gives the rank."""
+    """A row an image by path, then a row a caption; the order in the file gives the rank.
+
+    Images that the file doesn't name are no part of the set.
+    """
     whole, endings = by_name(ids), defaultdict(list)
     for path in ids:
         parts = parts_of(path)
         for start in range(1, len(parts)):
             endings["/".join(parts[start:])].append(path)
     captions, splits, seen, problems = defaultdict(list), defaultdict(set), set(), []
+    named: set[str] = set()
     for row in rows(declaration):
-        name = name_of(row.image.removeprefix("./"))
-        paths = whole.get(name) or endings.get(name, [])
+        name = name_of(plain(row.image, declaration.root))
+        inside = name.removeprefix(f"{declaration.root.as_posix()}/")  # a path from the project
+        paths = whole.get(name) or endings.get(name) or whole.get(inside, [])
+        paths = one_file(declaration.root, paths)
         if row.fields in seen:
             problem = "duplicate row"
         elif not paths:
@@ -52,13 +60,18 @@ def _of(declaration: Captions, ids: dict[str, str]) -> Reading:
             captions[paths[0]].append(row.caption)
             splits[paths[0]].add(row.split)
         seen.add(row.fields)
+        if len(paths) == 1:
+            named.add(paths[0])
         if problem:
             image = ids[paths[0]] if len(paths) == 1 else os.path.splitext(name)[0]
             item = f"{declaration.captions.name} line {row.line}: {row.image}"
             problems.append(Problem(manifest.caption_id(image, row.caption), item, problem))
 
     images, texts = [], []
+    alone = len(ids.keys() - named)
     for path, image in ids.items():
+        if path not in named:
+            continue
         captioned = list(zip(caption_ids(image, captions[path]), captions[path], strict=True))
         if not captioned:
             problems.append(Problem(image, path, "image without caption"))
@@ -71,4 +84,6 @@ def _of(declaration: Captions, ids: dict[str, str]) -> Reading:
             texts += [
                 (name, "text", split, None, text, image, rank) for rank, (name, text) in enumerate(captioned)
             ]
-    return Reading(without_digests(images + texts), problems)
+    file = declaration.captions.name
+    notes = (f"{alone} images under {declaration.root} are not named by {file}: they are left alone",)
+    return Reading(without_digests(images + texts), problems, notes=notes if alone else ())

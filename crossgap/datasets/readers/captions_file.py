@@ -27,6 +27,7 @@ def rows(declaration: Captions) -> Iterator[Row]:
     """
     table = records(declaration.captions, "captions")
     _, header = next(table)
+    header = [name.strip() for name in header]
     image, caption, split = _columns(declaration, header)
     for line, fields in table:
         name = "test" if split is None else fields[split].strip()

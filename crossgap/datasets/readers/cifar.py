@@ -13,7 +13,7 @@ from crossgap import manifest
 from crossgap.arrays import listed
 from crossgap.datasets.declared import Cifar, DatasetError
 from crossgap.datasets.exporting import exporting, png
-from crossgap.datasets.pickles import read_pickle
+from crossgap.datasets.pickles import as_text, read_pickle
 from crossgap.datasets.reading import Reading, prompts, without_digests
 
 SHAPE = (3, 32, 32)
@@ -103,7 +103,7 @@ def _rows(
 
 
 def _mapping(file: Path) -> dict[str, Any]:
-    held = read_pickle(file, "batch")
+    held = as_text(read_pickle(file, "batch"))
     if not isinstance(held, dict):
         raise DatasetError(f"{file} holds a {type(held).__name__}, not CIFAR's dict: unpack it again")
     return held

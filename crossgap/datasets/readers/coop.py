@@ -19,7 +19,7 @@ def read(declaration: Coop, _folder: Path) -> Reading:
     """Images of the split file's entries, `[path, number, name]`; a class is labelled by its name.
 
     Prompts have blanks for the name's underscores, as CoOp's do. Where several numbers have one name, they stay classes
-    of their own, labelled `<name> (<number>)`.
+    of their own, labelled `<name> (<number>)`. An image whose number is below 0 has no class.
 
     Raises:
         DatasetError: the split file or the images' folder is missing, the file is malformed, a number has two names,
@@ -37,10 +37,14 @@ def read(declaration: Coop, _folder: Path) -> Reading:
                 f"{file}: {where} calls class {number} {name!r}, others {names[number]!r}: download the file again"
             )
     bearers = Counter(names.values())
-    labels = {number: name if bearers[name] == 1 else f"{name} ({number})" for number, name in names.items()}
+    labels = {
+        number: name if bearers[name] == 1 else f"{name} ({number})"
+        for number, name in names.items()
+        if number >= 0
+    }
     prompted = {label: names[number].replace("_", " ") for number, label in labels.items()}
     folder = PurePosixPath(declaration.images)
-    images = [Listed(str(folder / path), split, labels[number]) for _, split, path, number, _ in entries]
+    images = [Listed(str(folder / path), split, labels.get(number)) for _, split, path, number, _ in entries]
     return reading(declaration, images, prompted)
 
 

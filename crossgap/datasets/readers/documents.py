@@ -8,7 +8,7 @@ import pandas as pd
 
 from crossgap import manifest
 from crossgap.datasets.declared import DatasetError, Documents
-from crossgap.datasets.reading import Problem, Reading, image_ids, without_digests
+from crossgap.datasets.reading import Problem, Reading, image_ids, label_of, without_digests
 from crossgap.datasets.summaries import summarised
 
 QUERY = "query"
@@ -18,7 +18,7 @@ def read(declaration: Documents, _folder: Path) -> Reading:
     """A row a document by path, then a text a class that asks for it, where `queries` are declared.
 
     With `queries` only their classes are read: IMDB's `unsup` is none. Bytes that aren't UTF-8 are Latin-1, as
-    20 Newsgroups' are.
+    20 Newsgroups' are. What lies in a folder -1 has no class.
 
     Raises:
         DatasetError: a folder or class is missing or has no documents, or summaries are.
@@ -37,7 +37,7 @@ def read(declaration: Documents, _folder: Path) -> Reading:
     items = [(name, "text", split, None, texts[name], None, 0) for name, split, _ in found]
     asked = sorted(declaration.queries.items())
     items += [(f"{QUERY}/{label}", "text", QUERY, None, text, None, 0) for label, text in asked]
-    labels = [label for *_, label in found] + [label for label, _ in asked]
+    labels = [label_of(label) for *_, label in found] + [label for label, _ in asked]
     frame = without_digests(items)
     frame[manifest.LABEL + declaration.labelling] = pd.Series(labels, dtype=object)
     return Reading(frame, problems)

@@ -8,7 +8,7 @@ from pathlib import Path
 from crossgap.arrays import listed
 from crossgap.datasets.declared import DatasetError, DogsVsCats
 from crossgap.datasets.readers.lists import reading, require
-from crossgap.datasets.reading import Listed, Reading, image_paths
+from crossgap.datasets.reading import Listed, Reading, image_paths, require_flat
 
 FOLDER = "train"
 _NAME = re.compile(r"(cat|dog)\.\d+\.jpg")
@@ -22,6 +22,8 @@ def read(declaration: DogsVsCats, _folder: Path) -> Reading:
             `crossgap.datasets.readers.lists.reading` raises.
     """
     paths = image_paths(require(declaration.root, FOLDER, "unpack train.zip there, or mend `root`"))
+    if (declaration.root / FOLDER / FOLDER).is_dir():
+        require_flat(declaration.root, (f"{FOLDER}/{Path(path).name}" for path in paths))
     if strange := [path for path in paths if not _NAME.fullmatch(path)]:
         raise DatasetError(
             f"{len(strange)} of {len(paths)} images of {declaration.root / FOLDER} are not called as cat.0.jpg or "

@@ -11,7 +11,10 @@ from crossgap.datasets.declared import DatasetError, HuggingFace
 from crossgap.datasets.exporting import exporting, png
 from crossgap.datasets.images import EXTENSIONS
 from crossgap.datasets.readers.samples import Sample, of_samples
-from crossgap.datasets.reading import Problem, Reading
+from crossgap.datasets.reading import Problem, Reading, label_of
+
+_BYTES = ("binary", "large_binary")
+_TEXT = ("string", "large_string")
 
 
 def read(declaration: HuggingFace, folder: Path) -> Reading:
@@ -67,11 +70,19 @@ def _check_columns(declaration: HuggingFace, datasets: Any, table: Any) -> None:
                 f"{field}: {declaration.id} has no column {column!r}; it has {listed(table.column_names, 20)}"
             )
     column = declaration.image_column
-    if column is not None and not isinstance(table.features[column], datasets.Image):
+    if column is not None and not _holds_images(datasets, table.features[column]):
         raise DatasetError(
             f"image_column: {column!r} of {declaration.id} holds {table.features[column]}, not images: name another, "
             "or null for a set of texts"
         )
+
+
+def _holds_images(datasets: Any, feature: Any) -> bool:
+    """Whether a column has images: by its feature, or as parquet of other tools has them, bytes or {bytes, path}."""
+    if isinstance(feature, dict):
+        kinds = {name: getattr(held, "dtype", None) for name, held in feature.items()}
+        return kinds.get("bytes") in _BYTES and kinds.get("path", "string") in _TEXT and len(kinds) <= 2
+    return isinstance(feature, datasets.Image) or getattr(feature, "dtype", None) in _BYTES
 
 
 def _images(
@@ -92,7 +103,13 @@ def _images(
                 elif declaration.text_column is not None and not captions:
                     problems.append(Problem(name, name, "image without caption"))
                 else:
-                    suffix, data = _file(datasets, row[column])
+                    try:
+                        suffix, data = _file(declaration, datasets, row[column])
+                    except (OSError, ValueError) as error:
+                        problems.append(
+                            Problem(name, name, f"no image: {row[column]['path']} can't be read: {error}")
+                        )
+                        continue
                     path = add(name + suffix, data)
                     yield Sample(name, split, path, captions, _label(declaration, table, name, row))
 
@@ -117,11 +134,17 @@ def _columns(declaration: HuggingFace) -> list[str]:
     return list(dict.fromkeys(column for column in columns if column is not None))
 
 
-def _file(datasets: Any, image: dict[str, Any]) -> tuple[str, bytes]:
-    """Suffix and bytes of an image's file; what has no bytes of its own becomes a PNG."""
+def _file(declaration: HuggingFace, datasets: Any, image: dict[str, Any]) -> tuple[str, bytes]:
+    """Suffix and bytes of an image's file, its path from the set's folder too; what has no bytes of its own becomes a
+    PNG.
+
+    Raises:
+        OSError, ValueError: there are neither bytes nor such a file.
+    """
     path, data = image["path"], image["bytes"]
-    if data is None and path and Path(path).is_file():
-        data = Path(path).read_bytes()
+    files = [Path(path), declaration.root / path] if data is None and path else []
+    if file := next((file for file in files if file.is_file()), None):
+        data = file.read_bytes()
     if data is None:
         return ".png", png(datasets.Image().decode_example(image))
     suffix = PurePosixPath(path or "").suffix.lower()
@@ -148,16 +171,17 @@ def _label(declaration: HuggingFace, table: Any, where: str, row: dict[str, Any]
     names = getattr(table.features[declaration.label_column], "names", None)
     if names is not None:
         return None if label < 0 else names[label]  # -1 stands for unlabelled
-    if not isinstance(label, str | int) or not str(label).strip():
+    try:
+        return label_of(label, declaration.class_names)
+    except ValueError:
         raise DatasetError(
             f"label_column: {where} has {label!r} in {declaration.label_column!r}: name a column with one class a row"
-        )
-    return str(label)
+        ) from None
 
 
-def _classes(declaration: HuggingFace, tables: dict[str, Any]) -> list[str] | None:
+def _classes(declaration: HuggingFace, tables: dict[str, Any]) -> dict[str, str] | None:
     """The names that the set gives its classes, if it does."""
     if declaration.label_column is None:
         return None
     given = [getattr(table.features[declaration.label_column], "names", None) for table in tables.values()]
-    return list(dict.fromkeys(name for names in given for name in names)) if all(given) else None
+    return {name: name for names in given for name in names} if all(given) else None

@@ -9,7 +9,15 @@ import pandas as pd
 from crossgap import manifest
 from crossgap.datasets.declared import DatasetError, ImageFolder
 from crossgap.datasets.readers import own
-from crossgap.datasets.reading import Problem, Reading, parts_of, prompts, without_digests
+from crossgap.datasets.reading import (
+    Problem,
+    Reading,
+    label_of,
+    parts_of,
+    prompts,
+    without_digests,
+    without_images,
+)
 
 
 def read(declaration: ImageFolder, _folder: Path) -> Reading:
@@ -17,7 +25,7 @@ def read(declaration: ImageFolder, _folder: Path) -> Reading:
 
 
 def _of(declaration: ImageFolder, ids: dict[str, str]) -> Reading:
-    """A row an image by path, then the class prompts by class and template."""
+    """A row an image by path, then the class prompts by class and template; what lies in a folder -1 has no class."""
     splits = declaration.splits
     layout = "<class>/<image>" if splits is None else "<split>/<class>/<image>"
     images, labels, problems = [], [], []
@@ -31,9 +39,10 @@ def _of(declaration: ImageFolder, ids: dict[str, str]) -> Reading:
             continue
         split = "test" if splits is None else parts[0]
         images.append((image, "image", split, path, None, image, 0))
-        labels.append(parts[-2])
+        labels.append(label_of(parts[-2], declaration.class_names))
 
-    classes = sorted(set(labels))
+    _require_depth(declaration, [problem.item for problem in problems], {row[2] for row in images})
+    classes = sorted({label for label in labels if label is not None})
     unknown = sorted(set(declaration.class_names) - set(classes))
     empty = sorted(set(splits or []) - {row[2] for row in images})
     if empty and not problems:
@@ -44,4 +53,37 @@ def _of(declaration: ImageFolder, ids: dict[str, str]) -> Reading:
     frame = without_digests([*images, *prompts(declaration.labelling, names, declaration.templates)])
     prompted = [name for name in classes for _ in declaration.templates]
     frame[manifest.LABEL + declaration.labelling] = pd.Series(labels + prompted, dtype=object)
-    return Reading(frame, problems)
+    above = [""] if splits is None else [f"{split}/" for split in splits]
+    folders = [f"{folder}{name}" for folder in above for name in _folders(declaration.root / folder)]
+    return Reading(frame, problems, notes=without_images(declaration.root, folders, ids))
+
+
+def _require_depth(declaration: ImageFolder, misplaced: list[str], found: set[str]) -> None:
+    """Raises DatasetError where all images of the root, or of a split, lie in one folder more than they should.
+
+    Args:
+        misplaced: paths that are not laid out as they should be.
+        found: splits that have others.
+    """
+    root, parts = declaration.root, [parts_of(path) for path in misplaced]
+    if declaration.splits is None:
+        tops = {path[0] for path in parts}
+        if len(tops) == 1 and not found and all(len(path) == 3 for path in parts):
+            (top,) = tops
+            raise DatasetError(
+                f"root {root}: all images lie one folder deeper, in {top}: give {root / top} as `root`, or "
+                f"declare `splits: [{top}]`, if it is one"
+            )
+    for split in declaration.splits or ():
+        inner = {path[1] for path in parts if path[0] == split and len(path) == 4}
+        if len(inner) == 1 and split not in found:
+            (folder,) = inner
+            raise DatasetError(
+                f"splits: the classes of {split} lie one folder deeper, in {split}/{folder}: move what is in "
+                f"{root / split / folder} up into {root / split}"
+            )
+
+
+def _folders(root: Path) -> list[str]:
+    there = root.iterdir() if root.is_dir() else ()
+    return sorted(path.name for path in there if path.is_dir() and not path.name.startswith("."))

@@ -8,7 +8,7 @@ from pathlib import Path
 from crossgap.arrays import listed
 from crossgap.datasets.declared import DatasetError, ImageNet
 from crossgap.datasets.readers.lists import reading, require, table
-from crossgap.datasets.reading import Listed, Reading, image_paths, parts_of
+from crossgap.datasets.reading import Listed, Reading, image_paths, parts_of, without_images
 from crossgap.datasets.text_files import read_text
 from crossgap.datasets.vocabulary import imagenet_names
 
@@ -27,14 +27,17 @@ def read(declaration: ImageNet, _folder: Path) -> Reading:
     """
     synsets = wordnet_ids()
     names = _names(declaration.root, synsets)
-    classes = {str(number): synset for number, synset in enumerate(synsets)} | {name: name for name in names}
+    classes = {str(number): synset for number, synset in enumerate(synsets) if synset in names}
+    classes |= {name: name for name in names}
     images = [
         Listed(f"{folder}/{path}", split, classes[parts_of(path)[0]])
         for split, folder in declaration.folders.items()
         for path in _paths(declaration.root, split, folder, classes)
     ]
     met = {image.label for image in images}
-    return reading(declaration, images, {label: name for label, name in names.items() if label in met})
+    found = reading(declaration, images, {label: name for label, name in names.items() if label in met})
+    folders = [f"{folder}/{name}" for folder in declaration.folders.values() for name in classes]
+    return found._replace(notes=without_images(declaration.root, folders, (image.path for image in images)))
 
 
 def wordnet_ids() -> list[str]:
@@ -54,6 +57,12 @@ def _names(root: Path, synsets: list[str]) -> dict[str, str]:
 def _paths(root: Path, split: str, folder: str, classes: dict[str, str]) -> list[str]:
     """Paths within the folder of a split, each `<class>/<image>`."""
     paths = image_paths(require(root, folder, f"unpack the archive there, or mend `folders.{split}`"))
+    firsts = {parts_of(path)[0] for path in paths if len(parts_of(path)) == 3}
+    if len(firsts) == 1 and all(len(parts_of(path)) == 3 for path in paths):
+        (inner,) = firsts
+        raise DatasetError(
+            f"folders.{split}: the classes of {root / folder} lie one folder deeper, in {inner}: give {folder}/{inner}"
+        )
     if loose := [path for path in paths if len(parts_of(path)) != 2]:
         raise DatasetError(
             f"folders.{split}: {len(loose)} of {len(paths)} images of {root / folder} are not laid out as "
@@ -64,6 +73,6 @@ def _paths(root: Path, split: str, folder: str, classes: dict[str, str]) -> list
         raise DatasetError(
             f"folders.{split}: {len(unknown)} folders of {root / folder} are called by no class ({listed(unknown)}): "
             f"a class is a WordNet id such as n01440764, or its number, 0 to 999; {CLASS_NAMES} of the root, where "
-            "there is one, has all of them"
+            "there is one, has all of them: complete it, or remove it to take open_clip's names"
         )
     return paths

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crossgap.arrays import listed
 from crossgap.datasets.declared import Classified, DatasetError
-from crossgap.datasets.reading import Listed, Reading, labelled
+from crossgap.datasets.reading import Listed, Reading, labelled, require_flat
 from crossgap.datasets.text_files import read_text
 
 
@@ -21,7 +21,8 @@ def require(root: Path, name: str, remedy: str = "unpack the archive again, or m
     if not root.is_dir():
         raise DatasetError(f"root {root} is no folder: paths start at the project's root; mend `root`")
     if not (root / name).exists():
-        raise DatasetError(f"{root} has no {name}: {remedy}")
+        deeper = next((path for path in sorted(root.glob("*")) if (path / name).exists()), None)
+        raise DatasetError(f"{root} has no {name}: {remedy}" + (f" ({deeper} has one)" if deeper else ""))
     return root / name
 
 
@@ -54,8 +55,8 @@ def reading(declaration: Classified, images: Sequence[Listed], names: Mapping[st
         names: label → what the set calls it.
 
     Raises:
-        DatasetError: an image is listed twice, `class_names` has a label that the set lacks, or folders of images
-            are missing and problems are errors.
+        DatasetError: an image is listed twice, `class_names` has a label that the set lacks, images lie one folder
+            deeper than they are listed, or folders of images are missing and problems are errors.
     """
     listings = Counter(image.path for image in images)
     if twice := [path for path, count in listings.items() if count > 1]:
@@ -67,6 +68,7 @@ def reading(declaration: Classified, images: Sequence[Listed], names: Mapping[st
         raise DatasetError(
             f"class_names: {declaration.root} has no class {listed(unknown)}; its classes are {listed(sorted(names))}"
         )
+    require_flat(declaration.root, listings)
     if declaration.on_problem == "error":
         _require_folders(declaration.root, listings)
     return labelled(

@@ -10,7 +10,17 @@ from typing import Any
 
 from crossgap.arrays import listed
 from crossgap.datasets.declared import DatasetError, OnDisk
-from crossgap.datasets.reading import Problem, Reading, captioned, image_ids, image_paths, name_of, parts_of
+from crossgap.datasets.reading import (
+    Problem,
+    Reading,
+    captioned,
+    image_ids,
+    image_paths,
+    name_of,
+    one_file,
+    parts_of,
+    plain,
+)
 from crossgap.datasets.text_files import read_text
 
 
@@ -84,9 +94,10 @@ def _found(declaration: OnDisk, names: Iterable[str], parts: Mapping[str, Iterab
         endings[parts_of(path)[-1]].append(path)
     found = {}
     for name in names:
-        ending = parts_of(name)
+        ending = parts_of(plain(name, declaration.root))
         same = [path for path in endings[ending[-1]] if parts_of(path)[-len(ending) :] == ending]
         whole = [path for path in same if name_of(path) == name_of(name)]
+        whole, same = (one_file(declaration.root, paths) for paths in (whole, same))
         if len(whole or same) > 1:
             raise DatasetError(
                 f"{name} is any of {listed(whole or same)} under {declaration.root}: keep one, or mend `root`"

@@ -16,6 +16,7 @@ from crossgap.datasets.reading import (
     image_paths,
     is_unicode,
     name_of,
+    plain,
 )
 
 
@@ -30,9 +31,11 @@ def read(declaration: Folder, reader: Callable[[Folder, dict[str, str]], Reading
     problems = [
         Problem(ascii(path), ascii(path), "file name is not UTF-8") for path in paths if not is_unicode(path)
     ]
-    frame, found, _ = reader(declaration, image_ids(readable))
+    frame, found, _, notes = reader(declaration, image_ids(readable))
     if declaration.boxes is not None:
         named = by_name(readable)
-        boxes = read_boxes(declaration.boxes, lambda name: named.get(name_of(name.removeprefix("./")), []))
+        boxes = read_boxes(
+            declaration.boxes, lambda name: named.get(name_of(plain(name, declaration.root)), [])
+        )
         frame[manifest.BOX] = frame["path"].map(boxes).astype(object)
-    return Reading(capped(frame, declaration.max_images), problems + found)
+    return Reading(capped(frame, declaration.max_images), problems + found, notes=notes)

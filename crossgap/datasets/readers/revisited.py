@@ -11,7 +11,7 @@ import pandas as pd
 
 from crossgap import manifest
 from crossgap.datasets.declared import DatasetError, Revisited
-from crossgap.datasets.pickles import read_pickle
+from crossgap.datasets.pickles import as_text, read_pickle
 from crossgap.datasets.readers.lists import require
 from crossgap.datasets.reading import Reading, without_digests
 from crossgap.datasets.text_files import read_text
@@ -34,7 +34,7 @@ def read(declaration: Revisited, _folder: Path) -> Reading:
     root = declaration.root
     file = require(root, declaration.ground_truth, "download it again, or mend `ground_truth`")
     require(root, FOLDER, "put the images themselves into it, without folders between")
-    held = read_pickle(file, "ground truth")
+    held = as_text(read_pickle(file, "ground truth"))
     if not isinstance(held, dict):
         raise DatasetError(f"{file} holds a {type(held).__name__}, not a dict: download it again")
     gallery, queries = (_names(file, held, key) for key in ("imlist", "qimlist"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -10,7 +12,9 @@ import pandas as pd
 from crossgap import manifest
 from crossgap.arrays import listed
 from crossgap.datasets.declared import Classified, DatasetError
-from crossgap.datasets.reading import Reading, caption_ids, prompts, without_digests
+from crossgap.datasets.reading import Reading, caption_ids, label_of, lines, prompts, without_digests
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
 
 class Sample(NamedTuple):
@@ -24,18 +28,19 @@ class Sample(NamedTuple):
 
 
 def of_samples(
-    declaration: Classified, samples: Iterable[Sample], named: Sequence[str] | None = None
+    declaration: Classified, samples: Iterable[Sample], named: Mapping[str, str] | None = None
 ) -> Reading:
     """A row a sample, then a row a caption, then the prompts of the images' classes.
 
     Args:
-        named: the classes that the set itself names; those of no image have a prompt too.
+        named: label → name of the classes that the set itself names; those of no image have a prompt too.
 
     Raises:
         DatasetError: `class_names` has a label that the set lacks, or an image's class has no name.
     """
     rows, labels = [], []
-    samples = list(samples)
+    samples, notes = in_lines(declaration, list(samples))
+    samples = [one._replace(label=label_of(one.label, declaration.class_names)) for one in samples]
     for name, split, path, captions, label in samples:
         if path is None:
             rows.append((name, "text", split, None, captions[0], None, 0))
@@ -51,23 +56,56 @@ def of_samples(
     labels += [None] * (len(rows) - len(labels))
     shown = [sample.label for sample in samples if sample.path is not None and sample.label is not None]
     known = {sample.label for sample in samples if sample.label is not None} | set(named or ())
-    names = class_names(declaration, known, {*shown, *(named or ())} if shown else (), named is not None)
+    names = class_names(declaration, known, {*shown, *(named or ())} if shown else (), named)
     frame = without_digests([*rows, *prompts(declaration.labelling, names, declaration.templates)])
     if known:
         labels += [label for label in sorted(names) for _ in declaration.templates]
         frame[manifest.LABEL + declaration.labelling] = pd.Series(labels, dtype=object)
-    return Reading(frame, [])
+    return Reading(frame, [], notes=notes)
+
+
+def in_lines(declaration: Classified, samples: list[Sample]) -> tuple[list[Sample], tuple[str, ...]]:
+    """The samples, with a caption a line where the declaration's `caption_lines` says so, and a note.
+
+    Where it says nothing, lines are captions if every image has one text of several lines, and most as many: shards of
+    CLIP_benchmark are so, while a line end within a caption is an exception in others.
+    """
+    asked = getattr(declaration, "caption_lines", None)
+    notes: tuple[str, ...] = ()
+    if asked is None:
+        images = [sample for sample in samples if sample.path is not None and sample.captions]
+        counts = Counter(len(lines(text)) for sample in images for text in sample.captions)
+        ((common, number),) = counts.most_common(1) or [(0, 0)]
+        whole = len(images) > 1 and counts.total() == len(images)
+        asked = whole and min(counts) > 1 and number > len(images) / 2
+        if asked:
+            notes = (
+                f"the texts of {len(images)} images have several lines each, {common} in {number} of them: a line was "
+                "taken for a caption; declare `caption_lines: true` to say so, or `false` if a text is one caption",
+            )
+    if not asked:
+        return samples, notes
+    split = [
+        one
+        if one.path is None
+        else one._replace(captions=[line for text in one.captions for line in lines(text)])
+        for one in samples
+    ]
+    return split, notes
 
 
 def class_names(
-    declaration: Classified, known: Iterable[str], prompted: Iterable[str], named: bool = False
+    declaration: Classified,
+    known: Iterable[str],
+    prompted: Iterable[str],
+    named: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Label → what prompts call it: as `class_names` says, else as `spoken`.
+    """Label → what prompts call it: as `class_names` says, else as the set does, else as `spoken`.
 
     Args:
         known: all labels of the set.
         prompted: those that get a prompt.
-        named: the set itself names its classes, though it be by numbers.
+        named: label → name, of a set that names its classes, though it be by numbers.
 
     Raises:
         DatasetError: `class_names` has a label that the set lacks, or a label is a number without a name.
@@ -90,17 +128,19 @@ def check_class_names(declaration: Classified, held: Mapping[str, Iterable[str]]
         )
 
 
-def spoken(declaration: Classified, labels: Iterable[str], named: bool = False) -> dict[str, str]:
-    """Label → the label with blanks for underscores, sorted.
+def spoken(
+    declaration: Classified, labels: Iterable[str], named: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Label → what the set calls it, else itself, with blanks for underscores, sorted.
 
     Raises:
         DatasetError: one is a number, which neither the set (`named`) nor `class_names` names.
     """
     labels = sorted(labels)
-    numbers = [label for label in labels if label.isdecimal() and label not in declaration.class_names]
-    if numbers and not named:
+    numbers = [label for label in labels if _NUMBER.fullmatch(label) and label not in declaration.class_names]
+    if numbers and named is None:
         raise DatasetError(
             f"class_names: {len(numbers)} labels are numbers without a name ({listed(numbers)}): give each one, "
             f"such as {{'{numbers[0]}': zebra}}"
         )
-    return {label: label.replace("_", " ") for label in labels}
+    return {label: (named or {}).get(label, label).replace("_", " ") for label in labels}

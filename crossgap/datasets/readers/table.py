@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +15,20 @@ from crossgap.arrays import listed
 from crossgap.datasets.declared import DatasetError, Table
 from crossgap.datasets.readers.parquet import read_parquet
 from crossgap.datasets.readers.samples import check_class_names, spoken
-from crossgap.datasets.reading import Problem, Reading, image_ids, prompts, without_digests
+from crossgap.datasets.reading import (
+    Problem,
+    Reading,
+    image_ids,
+    label_of,
+    plain,
+    prompts,
+    without_digests,
+)
 from crossgap.datasets.text_files import records
 
 COLUMNS = ("id", "path", "text", "split", "group", "rank", "box")
 LABEL = "label"  # alone, the labelling of the declaration
+_WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 
 
 class _Row(NamedTuple):
@@ -32,16 +42,18 @@ class _Row(NamedTuple):
 def read(declaration: Table, _folder: Path) -> Reading:
     """Images, then texts, in the table's order; then the class prompts of each labelling of images.
 
-    The table is CSV (UTF-8, with a header), TSV, or parquet, and its columns are any of:
+    The table is CSV (UTF-8, with a header, of commas, tabs or semicolons) or parquet, and its columns are any of:
 
     - `path`, of an image, relative to `root`, or `text`. A row with both is an image and a caption of it; more rows of
       the same path are more captions.
     - `id`: unique; if there is none, an image's path without its extension, or a hash of a text.
     - `split`: `test`, if there is no such column.
     - `group`, of a text: the id or path of the image that it is a caption of; without, it is a text of no image.
-    - `rank`, of a caption: its place among its image's, 0 first; by the table's order, if not given.
+    - `rank`, of a caption: its place among its image's, by their order, wherever they start; by the table's order, if
+      not given.
     - `box`, of an image: what it is cropped to, "left upper right lower" in pixels.
-    - `label.<labelling>`, any number of them, or `label`: the class of the image, or of the text in a row without path.
+    - `label.<labelling>`, any number of them, or `label`: the class of the image, or of the text in a row without path;
+      blank or -1 where it has none.
 
     Raises:
         DatasetError: the table or the root is missing, the table is malformed, or a row contradicts another.
@@ -62,7 +74,7 @@ def read(declaration: Table, _folder: Path) -> Reading:
     ]
     labels = [row.labels for row in images.values()]
     boxes = [row.values.get("box") for row in images.values()]
-    texts, of_texts, lost = _texts(rows, ids)
+    texts, of_texts, lost = _texts(rows, ids, declaration.root)
     names = {labelling: spoken(declaration, held) for labelling, held in _by_labelling(labels).items()}
     check_class_names(declaration, names)
     items, labels = items + texts, labels + of_texts
@@ -103,14 +115,19 @@ def _rows(declaration: Table) -> Iterator[_Row]:
             name: text for name, value in zip(header, fields, strict=True) if (text := _text(where, value))
         }
         values = unsaid | {name: text for name, text in held.items() if name not in labellings}
+        if "path" in values:
+            values["path"] = plain(values["path"], declaration.root)
         _check(where, values)
-        yield _Row(
-            where, values, {labellings[name]: text for name, text in held.items() if name in labellings}
-        )
+        labels = {
+            labellings[name]: label
+            for name, text in held.items()
+            if name in labellings and (label := label_of(text, declaration.class_names))
+        }
+        yield _Row(where, values, labels)
 
 
 def _csv(file: Path) -> Iterator[tuple[str, list[Any]]]:
-    table = records(file, "table", "\t" if file.suffix == ".tsv" else ",")
+    table = records(file, "table")
     line, header = next(table)
     yield f"{file.name} line {line}", [name.strip() for name in header]
     for line, fields in table:
@@ -142,8 +159,8 @@ def _check(where: str, values: Mapping[str, str]) -> None:
             manifest.corners(values["box"])
     except ValueError as error:
         raise DatasetError(f"{where}: box: {error}") from None
-    if not values.get("rank", "0").isdecimal():
-        raise DatasetError(f"{where}: rank {values['rank']!r} is no whole number from 0")
+    if not _WHOLE.fullmatch(values.get("rank", "0")):
+        raise DatasetError(f"{where}: rank {values['rank']!r} is no whole number")
 
 
 def _problem(row: _Row) -> str | None:
@@ -183,35 +200,86 @@ def _images(rows: Sequence[_Row]) -> dict[str, _Row]:
 
 
 def _texts(
-    rows: Sequence[_Row], ids: Mapping[str, str]
+    rows: Sequence[_Row], ids: Mapping[str, str], root: Path
 ) -> tuple[list[tuple], list[Mapping[str, str]], list[Problem]]:
     """Rows of the manifest and labels of texts, and the problems of those that are left out.
 
     Args:
         ids: of images by path.
     """
-    images = {**ids, **{name: name for name in ids.values()}}
-    texts, labels, problems = [], [], []
-    ranks, met = Counter(), Counter()
-    for row in rows:
-        text, path, split = (row.values.get(name) for name in ("text", "path", "split"))
-        if text is None:
-            continue
-        asked = path or row.values.get("group")
-        group = None if asked is None else images.get(asked)
-        if asked is not None and group is None:
-            problem = f"caption for no image: no row has the id or path {asked}"
-            problems.append(Problem(row.values.get("id", row.where), row.where, problem))
-            continue
+    given = {row.values["id"] for row in rows if "id" in row.values} & set(ids.values())
+    texts, labels, met = [], [], Counter()
+    found, problems = _of_images([row for row in rows if "text" in row.values], ids, given, root)
+    ranks, unranked = _ranks(found)
+    for place, (row, group) in enumerate(found):
+        text, split = row.values["text"], row.values["split"]
         met[group, split, text] += 1
-        made = _text_id(group, split, text, met[group, split, text])
-        rank = int(row.values.get("rank", 0 if group is None else ranks[group]))
-        ranks[group] += 1
-        texts.append(
-            (row.values.get("id", made) if path is None else made, "text", split, None, text, group, rank)
-        )
-        labels.append(row.labels if path is None else {})
+        name = _text_id(group, split, text, met[group, split, text])
+        if "path" not in row.values:
+            name = row.values.get("id", name)
+        if place in unranked:
+            problems.append(Problem(name, row.where, unranked[place]))
+            continue
+        texts.append((name, "text", split, None, text, group, ranks.get(place, 0)))
+        labels.append({} if "path" in row.values else row.labels)
     return texts, labels, problems
+
+
+def _of_images(
+    rows: Sequence[_Row], ids: Mapping[str, str], given: Set[str], root: Path
+) -> tuple[list[tuple[_Row, str | None]], list[Problem]]:
+    """Texts, each with the id of its image, None of one that belongs to none; and those whose image can't be told.
+
+    A group is an id that the table gives, a path, or an id made from a path, in this order: `1.jpg` is that image's
+    path, though it be what `1.jpg.png` is called without its extension.
+    """
+    made = set(ids.values())
+    found: list[tuple[_Row, str | None]] = []
+    problems = []
+    for row in rows:
+        path, asked = row.values.get("path"), row.values.get("group")
+        if path is not None or asked is None:
+            found.append((row, None if path is None else ids[path]))
+            continue
+        by_path = ids.get(plain(asked, root))
+        bearers = [name for name in dict.fromkeys((asked if asked in given else None, by_path)) if name]
+        bearers = bearers or ([asked] if asked in made else [])
+        if len(bearers) == 1:
+            found.append((row, bearers[0]))
+            continue
+        problem = (
+            f"caption for an ambiguous image: {asked} is the id of one and the path of another"
+            if bearers
+            else f"caption for no image: no row has the id or path {asked}"
+        )
+        problems.append(Problem(row.values.get("id", row.where), row.where, problem))
+    return found, problems
+
+
+def _ranks(texts: Sequence[tuple[_Row, str | None]]) -> tuple[dict[int, int], dict[int, str]]:
+    """Place in `texts` → rank among the captions of its image, 0, 1, 2, … by the order of what is given, or of the
+    table where nothing is; and place → why a caption has no rank."""
+    captions = defaultdict(list)
+    for place, (row, group) in enumerate(texts):
+        if group is not None:
+            captions[group].append((place, row.values.get("rank")))
+    ranks: dict[int, int] = {}
+    problems: dict[int, str] = {}
+    for group, held in captions.items():
+        asked = {place: int(rank.partition(".")[0]) for place, rank in held if rank is not None}
+        met: set[int] = set()
+        for place, _ in held if asked else ():
+            if place not in asked:
+                problems[place] = f"no rank: other captions of {group} have one; give it to each, or to none"
+            elif asked[place] in met:
+                problems[place] = (
+                    f"a rank given twice: {asked[place]} among {group}'s captions: give each its own"
+                )
+            met |= {asked[place]} if place in asked else set()
+        order = sorted((place for place, _ in held), key=lambda place: asked.get(place, 0))
+        kept = (place for place in order if place not in problems)
+        ranks |= {place: rank for rank, place in enumerate(kept)}
+    return ranks, problems
 
 
 def _text_id(group: str | None, split: str, text: str, ordinal: int) -> str:

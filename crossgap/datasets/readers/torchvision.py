@@ -6,6 +6,7 @@ import difflib
 import inspect
 import operator
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ _OURS = {"root": "`root`", "download": "`download`", "transform": "nothing", "ta
 def read(declaration: Torchvision, folder: Path) -> Reading:
     """Images as the class gives them, exported as PNG, with ids `<split>/<index>`, and class prompts.
 
-    Labels are the class's own names of its classes, or their numbers where it has no names.
+    Labels are the class's own names of its classes, or their numbers where it has no names; a number below 0 is none.
 
     Raises:
         DatasetError: torchvision has no such class, it doesn't take the arguments, its files are missing, or it does
@@ -34,7 +35,7 @@ def read(declaration: Torchvision, folder: Path) -> Reading:
         for split, images in opened.items():
             names = _names(images)
             if names is not None:
-                named = list(dict.fromkeys([*(named or []), *names]))
+                named = (named or {}) | dict(names)
             for index in range(len(images)):
                 where = f"{split}/{index}"
                 try:
@@ -44,7 +45,7 @@ def read(declaration: Torchvision, folder: Path) -> Reading:
                     problems.append(Problem(where, f"{declaration.name} {where}", problem))
                     continue
                 image, number = _pair(declaration, where, item)
-                label = str(number) if names is None else names[number]
+                label = _label(declaration, where, names, number)
                 samples.append(Sample(where, split, add(f"{where}.png", png(image)), label=label))
     return of_samples(declaration, samples, named)._replace(problems=problems)
 
@@ -93,14 +94,34 @@ def _open(declaration: Torchvision, kind: type, split: str) -> Any:
         raise DatasetError(f"{name} needs another library ({error}): install it") from None
 
 
-def _names(images: Any) -> list[str] | None:
-    """Class number → name; of several names the first; classes of one name are told apart by their numbers."""
+def _names(images: Any) -> list[tuple[str, str]] | None:
+    """Label and name by class number; of several names the first.
+
+    Labels of classes of one name are told apart by their numbers: "crane (134)" is called "crane".
+    """
     classes = getattr(images, "classes", None) or getattr(images, "categories", None)
     if not classes:
         return None
     names = [name if isinstance(name, str) else name[0] for name in classes]
     bearers = Counter(names)
-    return [name if bearers[name] == 1 else f"{name} ({number})" for number, name in enumerate(names)]
+    labels = [name if bearers[name] == 1 else f"{name} ({number})" for number, name in enumerate(names)]
+    return list(zip(labels, names, strict=True))
+
+
+def _label(
+    declaration: Torchvision, where: str, names: Sequence[tuple[str, str]] | None, number: int
+) -> str | None:
+    """None for an unlabelled image, whose number is below 0, as of STL10."""
+    if number < 0:
+        return None
+    if names is None:
+        return str(number)
+    if number >= len(names):
+        raise DatasetError(
+            f"{declaration.name} {where} is of class {number}, but the set names {len(names)} classes from 0: "
+            "download it again"
+        )
+    return names[number][0]
 
 
 def _pair(declaration: Torchvision, where: str, item: Any) -> tuple[Any, int]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from crossgap.arrays import listed
 from crossgap.datasets.declared import DatasetError, WebDataset
-from crossgap.datasets.images import EXTENSIONS, ImageError, read_bytes
+from crossgap.datasets.images import EXTENSIONS, ImageError, members, read_bytes, walk
 from crossgap.datasets.readers.samples import Sample, of_samples
 from crossgap.datasets.reading import Problem, Reading
 
@@ -30,7 +31,8 @@ class _Members(NamedTuple):
 def read(declaration: WebDataset, _folder: Path) -> Reading:
     """Images by shard and place in it, with captions, labels from `cls`, and class prompts.
 
-    A sample's id is its shard without `.tar` and its key. Where any sample has a caption, one without is a problem.
+    A sample's id is its shard without `.tar` and its key. Where any sample has a caption, one without is a problem. A
+    class of -1 is none.
 
     Raises:
         DatasetError: a pattern fits no tar, or two splits one; a tar is compressed or damaged, or has a name twice; no
@@ -43,17 +45,17 @@ def read(declaration: WebDataset, _folder: Path) -> Reading:
         for name, endings in _samples(declaration.root, tar)
     ]
     samples, problems = [], []
-    for members in found:
+    for held in found:
         try:
-            samples.append(_sample(declaration, members))
+            samples.append(_sample(declaration, held))
         except ValueError as error:
-            where = next(iter(members.endings.values()))
-            problems.append(Problem(members.id, where, str(error)))
+            where = next(iter(held.endings.values()))
+            problems.append(Problem(held.id, where, str(error)))
     captioned = any(sample.captions for sample in samples)
     classed = any(sample.label for sample in samples)
     asked = "caption" in declaration.model_fields_set
     if samples and not captioned and (asked or not classed):
-        endings = sorted({ending for members in found for ending in members.endings})
+        endings = sorted({ending for held in found for ending in held.endings})
         raise DatasetError(
             f"caption: no sample under {declaration.root} has {declaration.caption!r}"
             + ("" if asked else ", nor `cls`")
@@ -74,10 +76,7 @@ def _tars(declaration: WebDataset) -> dict[str, list[str]]:
     tars: dict[str, list[str]] = {}
     whose: dict[str, str] = {}
     for split, pattern in declaration.splits.items():
-        relative = not Path(pattern).is_absolute() and ".." not in Path(pattern).parts
-        tars[split] = (
-            sorted(path.relative_to(root).as_posix() for path in root.glob(pattern)) if relative else []
-        )
+        tars[split] = _fitting(root, pattern)
         if not tars[split]:
             raise DatasetError(
                 f"splits.{split}: no tar under {root} fits {pattern!r}: give a pattern from `root` with * for what "
@@ -91,6 +90,25 @@ def _tars(declaration: WebDataset) -> dict[str, list[str]]:
             if whose.setdefault(tar, split) != split:
                 raise DatasetError(f"splits.{split}: {tar} is of split {whose[tar]} too: mend the patterns")
     return tars
+
+
+def _fitting(root: Path, pattern: str) -> list[str]:
+    """Paths from the root that a pattern fits, sorted; folders that link to others count, hidden files don't."""
+    parts = PurePosixPath(pattern).parts
+    if pattern.startswith("/") or ".." in parts or not parts:
+        return []
+    if "**" in parts:  # pathlib's would pass by folders that are links
+        return sorted(path for path in walk(root) if _fits(path.split("/"), parts))
+    found = (path.relative_to(root) for path in root.glob(pattern))
+    return sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
+
+
+def _fits(path: Sequence[str], pattern: Sequence[str]) -> bool:
+    if not pattern:
+        return not path
+    if pattern[0] == "**":
+        return any(_fits(path[start:], pattern[1:]) for start in range(len(path)))
+    return bool(path) and fnmatchcase(path[0], pattern[0]) and _fits(path[1:], pattern[1:])
 
 
 def _samples(root: Path, tar: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -112,29 +130,41 @@ def _samples(root: Path, tar: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 def _names(file: Path) -> Iterator[str]:
     try:
-        with tarfile.open(file, "r:") as tar:
-            while (member := tar.next()) is not None:
-                tar.members = []  # else tarfile keeps an object for each
-                if member.isfile():
-                    yield member.name.removeprefix("./")
+        yield from members(file)
     except (OSError, tarfile.TarError) as error:
         raise DatasetError(
             f"{file} is not a whole uncompressed tar ({error}): decompress it, or download it again"
         ) from None
 
 
-def _sample(declaration: WebDataset, members: _Members) -> Sample:
+def _sample(declaration: WebDataset, held: _Members) -> Sample:
     """Raises ValueError where the image, the caption or the class can't be had."""
-    images = [path for ending, path in members.endings.items() if ending in EXTENSIONS]
+    images = [path for ending, path in held.endings.items() if ending in EXTENSIONS]
     if len(images) != 1:
-        several = f"several images: {listed(images)}: keep one of a key"
-        raise ValueError(several if images else "sample without image")
+        raise ValueError(_not_one(held.endings, images))
     root = declaration.root
-    captions = _captions(root, members.endings, declaration.caption)
-    label = _text(root, members.endings["cls"]) if "cls" in members.endings else None
+    captions = _captions(root, held.endings, declaration.caption)
+    label = _text(root, held.endings["cls"]) if "cls" in held.endings else None
     if label == "":
         raise ValueError("empty class: write its number or name into the `cls`")
-    return Sample(members.id, members.split, images[0], captions, label)
+    return Sample(held.id, held.split, images[0], captions, label)
+
+
+def _not_one(endings: Mapping[str, str], images: Sequence[str]) -> str:
+    """Why a sample has not one image."""
+    if images:
+        return f"several images: {listed(images)}: keep one of a key"
+    dotted = [
+        path for ending, path in endings.items() if ending.rpartition(".")[2] in EXTENSIONS and "." in ending
+    ]
+    if not dotted:
+        return "sample without image"
+    name = PurePosixPath(dotted[0]).name
+    stem, _, ending = name.rpartition(".")
+    return (
+        f"sample without image: the key of {name} ends at its first dot, as webdataset has it, which leaves the ending "
+        f"{name.partition('.')[2]!r}: pack it under a name with no other dot, such as {stem.replace('.', '_')}.{ending}"
+    )
 
 
 def _captions(root: Path, endings: dict[str, str], field: str) -> list[str]:

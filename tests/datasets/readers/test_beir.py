@@ -134,7 +134,6 @@ def test_judgements_of_what_is_not_there(tmp_path, judged, message) -> None:
         ("corpus.jsonl", "[1]", "corpus.jsonl line 1: no JSON object"),
         ("queries.jsonl", '{"_id": 4, "text": "x"}', "queries.jsonl line 1 has no text _id"),
         ("corpus.jsonl", '{"_id": "d1", "text": "x"}\n' * 2, "corpus.jsonl line 2: id 'd1' is there already"),
-        ("qrels/test.tsv", None, "no folder qrels with test.tsv or parquet files|qrels has no parquet files"),
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n", ": no qrels: "),
         ("qrels/test.tsv", "query-id\tcorpus-id\n", "columns 'score'"),
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\thigh\n", "test.tsv line 2: score 'high'"),
@@ -159,7 +158,97 @@ def test_parquet_that_is_damaged_or_holds_something_else(tmp_path) -> None:
     with pytest.raises(DatasetError, match=r"qrels/.*parquet can't be read: .*: download it again"):
         read(declared(root), tmp_path)
     qrels.unlink()
-    with pytest.raises(DatasetError, match="qrels has no parquet files"):
+    with pytest.raises(DatasetError, match="has no folder qrels with"):
         read(declared(root), tmp_path)
     with pytest.raises(DatasetError, match=r"root .*nowhere does not exist"):
         read(declared(tmp_path / "nowhere"), tmp_path)
+
+
+def self_matched(root: Path, queries: dict[str, str], **fields) -> list[list]:
+    root = nano(root, queries=queries, judged=[("d1", "d2"), ("d2", "q1"), ("d2", "d2")])
+    return prepare(declared(root, **fields), root).judgements.to_numpy().tolist()
+
+
+def test_a_query_that_is_a_document_does_not_find_itself(tmp_path) -> None:
+    """Of equal ids, d1 has the document's text, though in capitals and with other blanks; d2 another one."""
+    assert self_matched(tmp_path / "n", {"d1": " It IS\n warming.", "d2": "Is it cooling?"}) == [
+        ["judged", "query/d1", "d2", 1],
+        ["judged", "query/d2", "q1", 1],
+        ["judged", "query/d2", "d2", 1],
+        ["judged", "query/d1", "d1", -1],
+    ]
+    # judged as relevant to itself
+    assert self_matched(tmp_path / "m", {"d1": "Is it?", "d2": CORPUS["d2"]})[-1] == [
+        "judged",
+        "query/d2",
+        "d2",
+        -1,
+    ]
+    assert ["judged", "query/d2", "d2", 1] not in self_matched(
+        tmp_path / "o", {"d1": "Is it?", "d2": CORPUS["d2"]}
+    )
+
+
+def test_a_title_before_a_document_does_not_hide_the_query(tmp_path) -> None:
+    root = beir(tmp_path / "arguana")
+    for text, own in ((CORPUS["d1"], True), (f"On it {CORPUS['d1']}", True), (f"It {CORPUS['d1']}", False)):
+        (root / "queries.jsonl").write_text(json.dumps({"_id": "d1", "text": text}))
+        (root / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\nd1\td2\t1\n")
+        made = prepare(declared(root), tmp_path)
+        assert (["judged", "query/d1", "d1", -1] in made.judgements.to_numpy().tolist()) == own
+        assert any("1 queries are documents too" in note for note in made.notes) == own
+
+
+def test_judgements_of_what_is_not_there_are_set_aside_and_counted(tmp_path) -> None:
+    judged = [("q1", "d1"), ("q1", "gone"), ("q9", "d1"), ("q2", "gone")]
+    made = prepare(declared(nano(tmp_path / "n", judged=judged), on_problem="set_aside"), tmp_path)
+    assert made.judgements.to_numpy().tolist() == [["judged", "query/q1", "d1", 1]]
+    assert made.problems["id"].tolist() == ["query/q1 gone", "query/q9 d1", "query/q2 gone"]
+    assert made.problems["problem"].str.startswith("judgement of an item that there is not").all()
+    with pytest.raises(DatasetError, match=r"on_problem: set_aside"):
+        prepare(declared(nano(tmp_path / "m", judged=judged)), tmp_path)
+
+
+@pytest.mark.parametrize("form", ["tsv", "jsonl", "parquet"])
+def test_grades_that_are_whole_numbers_written_as_floats(tmp_path, form) -> None:
+    root = beir(tmp_path / "b")
+    rows = [
+        {"query-id": "q1", "corpus-id": "d1", "score": 2.0},
+        {"query-id": "q1", "corpus-id": "d2", "score": -1.0},
+    ]
+    (root / "qrels/test.tsv").unlink()
+    file = root / f"qrels/test.{form}"
+    if form == "tsv":
+        lines = ["\t".join(map(str, row.values())) for row in rows]
+        file.write_text("\n".join(["query-id\tcorpus-id\tscore", *lines]))
+    elif form == "jsonl":
+        file.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    assert prepare(declared(root), tmp_path).judgements["grade"].tolist() == [2, 0]
+
+
+def test_which_judgements_are_measured(tmp_path) -> None:
+    """`test` of several, else the only ones, else those that are named."""
+    root = nano(tmp_path / "n")
+    rows = {"train": "q1", "dev": "q2", "test": "q2"}
+    assert prepare(declared(root), tmp_path).notes == (
+        "the judgements of train are measured, the only ones that there are",
+    )
+    for file in (root / "qrels").iterdir():
+        file.unlink()
+    for split, query in rows.items():
+        for part in range(2):
+            held = pa.table({"query-id": [query], "corpus-id": [["d1", "d2"][part]], "score": [1]})
+            pq.write_table(held, root / f"qrels/{split}-0000{part}-of-00002.parquet")
+    found = prepare(declared(root), tmp_path)
+    assert found.judgements["query"].tolist() == ["query/q2"] * 2 and found.notes == ()
+    assert prepare(declared(root, qrels="train"), tmp_path).judgements["query"].tolist() == ["query/q1"] * 2
+    with pytest.raises(DatasetError, match=r"qrels: .*has no judgements 'val'; it has dev, test, train"):
+        read(declared(root, qrels="val"), tmp_path)
+    for file in (root / "qrels").glob("test-*"):
+        file.unlink()
+    with pytest.raises(
+        DatasetError, match=r"qrels: .* has judgements of dev, train, and none of test: name those"
+    ):
+        read(declared(root), tmp_path)

@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from crossgap import manifest
@@ -166,3 +167,17 @@ def test_class_names_and_splits_that_there_are_not(cifar10, tmp_path) -> None:
         read(declared(cifar10, class_names={"plane": "aeroplane"}), tmp_path)
     with pytest.raises(ValueError, match="'val' is none of the splits read"):
         declared(cifar10, retrieval={"query": "val", "gallery": "train"})
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("kind", ["cifar10", "cifar100"])
+def test_batches_that_were_read_with_bytes_and_pickled_again(request, tmp_path, kind, protocol) -> None:
+    root = request.getfixturevalue(kind)
+    (tmp_path / "once").mkdir()
+    before = prepare(declared(root), tmp_path / "once").items
+    for file in root.iterdir():
+        if file.suffix != ".html":
+            file.write_bytes(pickle.dumps(pickle.loads(file.read_bytes(), encoding="bytes"), protocol))
+    assert b"label_names" in pickle.loads((root / "batches.meta").read_bytes()) if kind == "cifar10" else True
+    (tmp_path / "twice").mkdir()
+    pd.testing.assert_frame_equal(before, prepare(declared(root), tmp_path / "twice").items)

@@ -185,3 +185,10 @@ def test_captions_that_are_empty(root, tmp_path) -> None:
     kept = prepare(declared(root, on_problem="set_aside"), tmp_path).items
     bears = kept[kept["group"] == "val2017/000000000285"]
     assert bears[["rank", "text"]].to_numpy().tolist() == [[0, None], [0, "A brown bear."]]
+
+
+def test_one_file_under_two_names_is_one_image(root, tmp_path) -> None:
+    (root / "again").symlink_to("val2017")
+    (root / "0").symlink_to("val2017")
+    paths = manifest.select(prepare(declared(root), tmp_path).items, "image")["path"]
+    assert not paths.str.match("again|0/").any()

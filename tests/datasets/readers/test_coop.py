@@ -262,3 +262,33 @@ def test_the_real_val_and_test_of_coop_in_full(name, real, tmp_path) -> None:
         len(entries["val"]),
         len(entries["test"]),
     )
+
+
+@pytest.mark.parametrize("on_problem", ["error", "set_aside"])
+@pytest.mark.parametrize("folder", ["images", "images/dotted"])
+def test_a_folder_within_one_of_its_name_is_told(root, tmp_path, folder, on_problem) -> None:
+    """Kaggle's Stanford Cars: cars_test/cars_test."""
+    (root / folder).rename(root / "inner")
+    (root / folder).mkdir()
+    (root / "inner").rename(root / folder / Path(folder).name)
+    count = 6 if folder == "images" else 3
+    told = rf"{count} images are listed in {folder} and lie one folder deeper, in {folder}/{Path(folder).name}: move"
+    with pytest.raises(DatasetError, match=told):
+        prepare(declared(root, on_problem=on_problem), tmp_path)
+
+
+def test_a_folder_of_a_class_may_have_one_of_its_name(tmp_path) -> None:
+    root = write(tmp_path / "dtd", "images", TEXTURES | {"val": [["banded/banded/2.jpg", 0, "banded"]]})
+    assert len(manifest.select(prepare(declared(root), tmp_path).items, "image")) == 6
+
+
+def test_a_root_one_folder_above_is_told_with_the_right_one(root) -> None:
+    with pytest.raises(DatasetError, match=r"has no split\.json: .*\(.*/dtd has one\)"):
+        read(declared(root.parent), root)
+
+
+def test_a_number_below_0_is_no_class(root, tmp_path) -> None:
+    write(root, "images", TEXTURES | {"val": [["banded/2.jpg", -1, "unlabelled"]]})
+    items = prepare(declared(root), tmp_path).items
+    assert manifest.select(items, "image", "val")["label.class"].tolist() == [None]
+    assert set(manifest.select(items, "text")["label.class"]) == {"banded", "dotted"}

@@ -177,3 +177,14 @@ def test_a_class_without_documents(tmp_path) -> None:
 def test_declarations_that_contradict_themselves(tmp_path, fields, message) -> None:
     with pytest.raises(ValidationError, match=message):
         imdb(tmp_path, **fields)
+
+
+def test_documents_in_a_folder_minus_one_have_no_class(tmp_path) -> None:
+    for name in ("all/sport/1", "all/-1/2"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_text(f"On {name}.")
+    declared = Documents(
+        layout="documents", root=tmp_path / "set", folders={"all": "test"}, vocabulary="none", retrieval={}
+    )
+    items = prepare(declared, tmp_path).items
+    assert items[["id", "label.class"]].to_numpy().tolist() == [["all/-1/2", None], ["all/sport/1", "sport"]]

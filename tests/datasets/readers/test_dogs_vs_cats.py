@@ -59,3 +59,13 @@ def test_a_wrong_root_and_a_half_extracted_archive_are_told(root, tmp_path) -> N
         file.unlink()
     with pytest.raises(DatasetError, match="no images under"):
         read(declared(root), root)
+
+
+def test_a_folder_within_one_of_its_name_is_told(root) -> None:
+    (root / "train").rename(root / "inner")
+    (root / "train").mkdir()
+    (root / "inner").rename(root / "train/train")
+    with pytest.raises(
+        DatasetError, match=r"3 images are listed in train and lie one folder deeper, in train/train"
+    ):
+        read(declared(root), root)

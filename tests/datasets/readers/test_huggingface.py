@@ -194,3 +194,84 @@ def test_code_of_a_data_set_does_not_run(tmp_path) -> None:
     with pytest.raises(DatasetError, match=r"can't be loaded"):
         read(declared(tmp_path / "own"), tmp_path)
     assert not (tmp_path / "ran").exists()
+
+
+def parquet(tmp_path: Path, **columns) -> HuggingFace:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (tmp_path / "set").mkdir()
+    pq.write_table(pa.table(columns), tmp_path / "set/test-0.parquet")
+    return declared(tmp_path / "set", label_column="label" if "label" in columns else None)
+
+
+@pytest.mark.parametrize(
+    "kind", ["binary", "large_binary", "struct", "struct of bytes", "struct, other order"]
+)
+def test_images_without_the_feature_of_images(tmp_path, kind) -> None:
+    """As other tools write parquet: bytes, or {bytes, path}, of which the library knows nothing."""
+    import pyarrow as pa
+
+    data = [photo(tmp_path / f"{seed}.png", seed) for seed in range(3)]
+    rows = [{"bytes": held, "path": f"{seed}.png"} for seed, held in enumerate(data)]
+    column = {
+        "binary": pa.array(data, pa.binary()),
+        "large_binary": pa.array(data, pa.large_binary()),
+        "struct": pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        "struct, other order": pa.array(
+            rows, pa.struct([("path", pa.large_string()), ("bytes", pa.large_binary())])
+        ),
+        "struct of bytes": pa.array([{"bytes": held} for held in data], pa.struct([("bytes", pa.binary())])),
+    }[kind]
+    made = prepare(parquet(tmp_path, image=column), tmp_path)
+    paths = manifest.select(made.items, "image")["path"]
+    assert [read_bytes(tmp_path, path) for path in paths] == data
+
+
+def test_a_column_of_texts_is_no_column_of_images(tmp_path) -> None:
+    with pytest.raises(DatasetError, match=r"image_column: 'image' of .* holds .*string.*, not images"):
+        prepare(parquet(tmp_path, image=["a.jpg", "b.jpg"]), tmp_path)
+
+
+@pytest.mark.parametrize("labels", [[0, -1, 3], [0.0, -1.0, 3.0], ["0", "-1", "3"], [0.0, float("nan"), 3.0]])
+def test_labels_that_are_numbers(tmp_path, labels) -> None:
+    """Floats, as a gap makes them; -1 and NaN are unlabelled."""
+    data = [photo(tmp_path / f"{seed}.png", seed) for seed in range(3)]
+    declaration = parquet(tmp_path, image=data, label=labels)
+    declaration = declaration.model_copy(update={"class_names": {"0": "cat", "3": "dog"}})
+    items = prepare(declaration, tmp_path).items
+    assert items["label.class"].tolist() == ["0", None, "3", "0", "3"]
+    assert items["text"].dropna().tolist() == ["a photo of a cat.", "a photo of a dog."]
+
+
+def test_a_label_that_is_a_fraction_is_told(tmp_path) -> None:
+    data = [photo(tmp_path / "0.png", 0)]
+    with pytest.raises(DatasetError, match=r"label_column: test/0 has 0\.5 in 'label'"):
+        prepare(parquet(tmp_path, image=data, label=[0.5]), tmp_path)
+
+
+@pytest.mark.parametrize(("asked", "count"), [(None, 4), (True, 4), (False, 2)])
+def test_texts_of_several_lines(tmp_path, asked, count) -> None:
+    data = [photo(tmp_path / f"{seed}.png", seed) for seed in range(2)]
+    declaration = parquet(tmp_path, image=data, told=["A dog.\nIt runs.", "A cat.\nIt sits."])
+    declaration = declaration.model_copy(update={"text_column": "told", "caption_lines": asked})
+    texts = manifest.select(prepare(declaration, tmp_path).items, "text", "test")
+    assert texts["rank"].tolist() == ([0, 1] * 2 if count == 4 else [0, 0])
+
+
+def test_paths_without_bytes_are_from_the_folder_of_the_set(tmp_path) -> None:
+    (tmp_path / "set").mkdir()
+    data = photo(tmp_path / "set/images/0.png", 0)
+    rows = [{"bytes": None, "path": "images/0.png"}, {"bytes": None, "path": "images/gone.png"}]
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    column = pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    pq.write_table(pa.table({"image": column}), tmp_path / "set/test-0.parquet")
+    with pytest.raises(
+        DatasetError, match=r"1 × no image\n  test/1: no image: images/gone\.png can't be read"
+    ):
+        prepare(declared(tmp_path / "set"), tmp_path)
+    made = prepare(declared(tmp_path / "set", on_problem="set_aside"), tmp_path)
+    (path,) = manifest.select(made.items, "image")["path"]
+    assert read_bytes(tmp_path, path) == data

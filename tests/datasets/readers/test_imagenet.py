@@ -202,3 +202,29 @@ print({{"timm", "torch", "open_clip"}} & set(sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_numbers_that_a_partial_file_of_names_lacks_are_told(tmp_path) -> None:
+    root = put(tmp_path / "v2", "images/0/1.JPEG", "images/1/2.JPEG")
+    (root / "classnames.txt").write_text(f"{TENCH} tench\n")
+    with pytest.raises(
+        DatasetError, match=r"1 folders of .* \(1\): .*complete it, or remove it to take open_clip's names"
+    ):
+        read(declared(root, {"test": "images"}), tmp_path)
+    (root / "classnames.txt").write_text(f"{TENCH} tench\nn01443537 goldfish\n")
+    assert prompts(root, declared(root, {"test": "images"})) == {
+        TENCH: "a photo of a tench.", "n01443537": "a photo of a goldfish.",
+    }  # fmt: skip
+
+
+def test_classes_one_folder_deeper_are_told_with_the_folder_to_give(tmp_path) -> None:
+    root = put(tmp_path / "i", f"val/val/{TENCH}/1.JPEG", f"val/val/{BIRD}/2.JPEG")
+    with pytest.raises(DatasetError, match=r"lie one folder deeper, in val: give val/val"):
+        read(declared(root, {"test": "val"}), tmp_path)
+    assert len(images(root, declared(root, {"test": "val/val"}))) == 2
+
+
+def test_folders_of_classes_without_images_are_counted(root) -> None:
+    (root / "images/val" / MACHINE).mkdir()
+    found = read(declared(root, {"test": "images/val"}), root)
+    assert found.notes == (f"1 folders of classes hold no image (images/val/{MACHINE}): they are no classes",)

@@ -246,3 +246,25 @@ def test_a_pickle_that_would_execute(root, tmp_path) -> None:
     pd.DataFrame({"imlist": GALLERY}).to_pickle(root / "gnd_roxford5k.pkl")
     with pytest.raises(DatasetError, match=r"names pandas\."):
         read(declared(root), tmp_path)
+
+
+@pytest.mark.parametrize("root", ["Python 2"], indirect=True)
+def test_a_pickle_that_was_read_with_bytes_and_pickled_again(root, tmp_path) -> None:
+    before = prepare(declared(root), tmp_path)
+    file = root / "gnd_roxford5k.pkl"
+    held = pickle.loads(file.read_bytes(), encoding="bytes")
+    assert b"imlist" in held
+    file.write_bytes(pickle.dumps(held))
+    after = prepare(declared(root), tmp_path)
+    pd.testing.assert_frame_equal(before.items, after.items)
+    pd.testing.assert_frame_equal(before.judgements, after.judgements)
+
+
+def test_images_one_folder_deeper_are_told(root, tmp_path) -> None:
+    (root / "jpg").rename(root / "inner")
+    (root / "jpg").mkdir()
+    (root / "inner").rename(root / "jpg/jpg")
+    with pytest.raises(
+        DatasetError, match=r"8 images are listed in jpg and lie one folder deeper, in jpg/jpg: move"
+    ):
+        prepare(declared(root), tmp_path)

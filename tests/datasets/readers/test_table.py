@@ -131,7 +131,7 @@ def test_missing_images_are_problems(root, tmp_path) -> None:
         ("path,text,group\nimg/a.png,,\n,B,img/c\n", "line 3: caption for no image: .*img/c"),
         ("path,group\nimg/a.png,img/b\n", "line 2: path and group"),
         ("path,text,rank\nimg/a.png,A,first\n", "line 2: rank 'first' is no whole number"),
-        ("path,text,rank\nimg/a.png,A,1\nimg/a.png,B,1\n", "ranks must be 0 or more, and differ"),
+        ("path,text,rank\nimg/a.png,A,1\nimg/a.png,B,1\n", "a rank given twice"),
         ("path,box\nimg/a.png,1 2 1 3\n", "line 2: box: .*is empty"),
     ],
 )
@@ -152,3 +152,87 @@ def test_unreadable_tables_and_unknown_splits_are_told(root, tmp_path) -> None:
     asked = declared(root, "path\nimg/a.png\n", retrieval={"query": "val", "gallery": "test"})
     with pytest.raises(DatasetError, match=r"retrieval\.query: split 'val' .*; splits: test"):
         prepare(asked, tmp_path)
+
+
+def test_a_caption_is_of_the_image_at_its_path_whatever_the_ids_of_others(root, tmp_path) -> None:
+    """`1.jpg` beside `1.jpg.png`: without its extension, the second is called as the first is."""
+    for name in ("1.jpg", "1.jpg.png"):
+        (root / name).write_bytes((root / "img/a.png").read_bytes())
+    text = (
+        "path,text,group\n1.jpg,,\n1.jpg.png,,\n1.jpg,By path.,\n,By group.,1.jpg\n,Of the other.,1.jpg.png\n"
+    )
+    items = items_of(declared(root, text), tmp_path)
+    paths = dict(items.loc[items["modality"] == "image", ["id", "path"]].to_numpy().tolist())
+    texts = items[items["modality"] == "text"]
+    assert [(text, paths[group]) for text, group in texts[["text", "group"]].to_numpy()] == [
+        ("By path.", "1.jpg"),
+        ("By group.", "1.jpg"),
+        ("Of the other.", "1.jpg.png"),
+    ]
+
+
+def test_a_group_that_is_an_id_and_another_path_is_told(root, tmp_path) -> None:
+    text = "path,id,text,group\nimg/a.png,img/b.png,,\nimg/b.png,b,,\n,,Whose?,img/b.png\n"
+    with pytest.raises(
+        DatasetError, match=r"t\.csv line 4: caption for an ambiguous image: img/b\.png is the id of one"
+    ):
+        items_of(declared(root, text), tmp_path)
+
+
+@pytest.mark.parametrize("ranks", [(1, 2), (7, 3), (0, 5), (-1, 0), (9, 10), ("1.0", "2.0")])
+def test_ranks_count_by_their_order(root, tmp_path, ranks) -> None:
+    rows = [f"img/{name}.png,{name} {k},{rank}" for name in "ab" for k, rank in enumerate(ranks)]
+    items = items_of(declared(root, "\n".join(["path,text,rank", *rows, ",A text of no image.,4"])), tmp_path)
+    texts = items[items["group"].notna() & (items["modality"] == "text")]
+    order = [0, 1] if float(ranks[0]) < float(ranks[1]) else [1, 0]
+    assert texts["rank"].tolist() == order * 2
+
+
+def test_a_caption_without_a_rank_among_ranked_ones_is_told(root, tmp_path) -> None:
+    text = "path,text,rank\nimg/a.png,One.,1\nimg/a.png,Two.,\nimg/b.png,Three.,\n"
+    with pytest.raises(
+        DatasetError, match=r"1 bad items: 1 × no rank\n  t\.csv line 3: no rank: other captions of img/a"
+    ):
+        items_of(declared(root, text), tmp_path)
+
+
+def test_paths_as_people_write_them(root, tmp_path) -> None:
+    text = f"path,group,text\n./img/a.png,,\nimg//b.png,,\n{root}/img/c.png,,\n,./img/a.png,A.\n,{root}/img/b.png,B.\n"
+    items = items_of(declared(root, text), tmp_path)
+    assert items["path"].tolist()[:3] == ["img/a.png", "img/b.png", "img/c.png"]
+    assert items["group"].tolist()[3:] == ["img/a", "img/b"]
+    with pytest.raises(DatasetError, match="not a plain path inside"):
+        items_of(declared(root, "path\n../img/a.png\n"), tmp_path)
+    with pytest.raises(DatasetError, match="not a plain path inside"):
+        items_of(declared(root, "path\n/etc/hostname\n"), tmp_path)
+
+
+@pytest.mark.parametrize("column", ["label", "label.kind"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_minus_one_and_blank_are_no_classes(root, tmp_path, column, suffix) -> None:
+    table = pd.DataFrame({"path": [f"img/{name}.png" for name in "abc"], column: [0.0, -1.0, None]})
+    if suffix == "csv":
+        table.to_csv(root / "t.csv", index=False)
+    else:
+        table.to_parquet(root / "t.parquet")
+    names = {"0": "cat"} if suffix == "parquet" else {"0.0": "cat"}
+    made = prepare(declared(root, file=f"t.{suffix}", class_names=names), tmp_path)
+    labelling = f"label.{'class' if column == 'label' else 'kind'}"
+    assert made.items[labelling].tolist() == [next(iter(names)), None, None, next(iter(names))]
+    assert made.items["text"].dropna().tolist() == ["a photo of a cat."]
+    assert f"2 of 3 images of split test have no {labelling[6:]} (blank, or -1)" in made.notes
+
+
+def test_minus_one_that_is_named_is_a_class(root, tmp_path) -> None:
+    text = "path,label\nimg/a.png,1\nimg/b.png,-1\n"
+    items = items_of(declared(root, text, class_names={"1": "good", "-1": "bad"}), tmp_path)
+    assert items["text"].dropna().tolist() == ["a photo of a bad.", "a photo of a good."]
+    with pytest.raises(DatasetError, match=r"labels are numbers without a name \(-2\)"):
+        items_of(declared(root, "path,label\nimg/a.png,-2\n"), tmp_path)
+
+
+@pytest.mark.parametrize("delimiter", ["\t", ";"])
+def test_tables_of_other_delimiters(root, tmp_path, delimiter) -> None:
+    text = delimiter.join(["path", "text", "rank"]) + "\n" + delimiter.join(["img/a.png", "A, b", "1"]) + "\n"
+    assert items_of(declared(root, text), tmp_path)["text"].tolist() == [None, "A, b"]
+    assert items_of(declared(root, text, "t.tsv"), tmp_path)["text"].tolist() == [None, "A, b"]

@@ -130,3 +130,45 @@ def test_unknown_splits_are_told(root) -> None:
         ValueError, match=r"retrieval\.query: 'val' is none of the splits read \(train, test\)"
     ):
         declared(root, retrieval={"query": "val", "gallery": "test"})
+
+
+def test_unlabelled_images_of_stl10(tmp_path, monkeypatch) -> None:
+    """Its own binary layout; the images of `unlabeled` have no numbers on disk, and -1 in torchvision."""
+    folder = tmp_path / "raw/stl10_binary"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(datasets.STL10, "_check_integrity", lambda self: True)
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 3, 96, 96), dtype=np.uint8)
+    (folder / "class_names.txt").write_text("airplane\nbird\ntruck\n")
+    for split, count in (("train", 2), ("unlabeled", 3), ("test", 3)):
+        pixels[:count].tofile(folder / f"{split}_X.bin")
+        if split != "unlabeled":
+            np.arange(1, count + 1, dtype=np.uint8).tofile(folder / f"{split}_y.bin")
+    splits = {
+        "train": {"split": "train+unlabeled"},
+        "more": {"split": "unlabeled"},
+        "test": {"split": "test"},
+    }
+    made = prepare(declared(tmp_path / "raw", "STL10", splits), tmp_path)
+    labels = manifest.select(made.items, "image").groupby("split")["label.class"].agg(list).to_dict()
+    assert labels == {
+        "train": ["airplane", "bird", None, None, None],
+        "more": [None] * 3,
+        "test": ["airplane", "bird", "truck"],
+    }
+    assert "3 of 5 images of split train have no class (blank, or -1)" in made.notes
+
+
+def test_classes_of_one_name_are_prompted_by_it(tmp_path, monkeypatch) -> None:
+    """ImageNet's crane is a bird and a machine, and so two labels, both of which are called a crane."""
+    named = type("Fake", (datasets.FakeData,), {"classes": [("crane", "bird"), "aircraft_carrier", "crane"]})
+    monkeypatch.setattr(datasets, "FakeData", named)
+    splits = {"test": {"size": 12, "image_size": (3, 8, 8), "num_classes": 3}}
+    items = prepare(declared(tmp_path, "FakeData", splits), tmp_path).items
+    prompts = items[items["split"] == "classes"]
+    assert prompts[["label.class", "text"]].to_numpy().tolist() == [
+        ["aircraft_carrier", "a photo of a aircraft carrier."],
+        ["crane (0)", "a photo of a crane."],
+        ["crane (2)", "a photo of a crane."],
+    ]
+    called = declared(tmp_path, "FakeData", splits, class_names={"crane (2)": "lifting crane"})
+    assert "a photo of a lifting crane." in set(prepare(called, tmp_path).items["text"])

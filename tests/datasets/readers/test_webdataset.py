@@ -170,3 +170,80 @@ def test_tars_that_cannot_be_read_are_told(root, tmp_path) -> None:
     pack(root / "bare.tar", [("0.jpg", jpeg(0))])
     with pytest.raises(DatasetError, match=r"no sample under .* has 'txt', nor `cls`; endings: jpg"):
         read(declared(root, {"test": "bare.tar"}), tmp_path)
+
+
+def captions_of(made) -> list[list[str]]:
+    texts = manifest.select(made.items, "text", "test")
+    return [group["text"].tolist() for _, group in texts.groupby("group", sort=True)]
+
+
+FIVE = "A dog runs.\nA brown dog.\n\n Dog on grass. \r\n"
+
+
+@pytest.mark.parametrize(
+    ("texts", "asked", "expected"),
+    [
+        ([FIVE, "A cat.\nGrey.\nCat."], None, [3, 3]),
+        ([FIVE, FIVE, "Two\nof it."], None, [3, 3, 2]),
+        ([FIVE, FIVE, "A line."], None, [1, 1, 1]),  # a line end within a caption, as of img2dataset
+        ([FIVE, "One.\nTwo.", "Of\nfour\nlines\nit."], None, [1, 1, 1]),  # none is common
+        ([FIVE], None, [1]),  # one says nothing of the others
+        ([FIVE, FIVE], False, [1, 1]),
+        ([FIVE, "A line."], True, [3, 1]),
+    ],
+)
+def test_captions_a_line_each(tmp_path, texts, asked, expected) -> None:
+    members = [
+        (f"{number}.{ending}", data)
+        for number, text in enumerate(texts)
+        for ending, data in (("jpg", jpeg(number)), ("txt", text.encode()))
+    ]
+    pack(tmp_path / "a.tar", members)
+    made = prepare(declared(tmp_path, {"test": "a.tar"}, caption_lines=asked), tmp_path)
+    found = captions_of(made)
+    assert [len(texts) for texts in found] == expected
+    assert found[0] == (
+        ["A dog runs.", "A brown dog.", "Dog on grass."] if expected[0] == 3 else [FIVE.strip()]
+    )
+    decided = any("a line was taken for a caption" in note for note in made.notes)
+    assert decided == (asked is None and expected[0] == 3)
+    alike = len(texts) < 3 or texts[0] == texts[1]
+    assert any("captions have 3 lines" in note for note in made.notes) == (expected[0] == 1 and alike)
+
+
+def test_minus_one_is_no_class(tmp_path) -> None:
+    pack(tmp_path / "a.tar", [(f"{n}.{e}", d) for n, c in enumerate(["0", "-1", "-1"]) for e, d in
+                              (("jpg", jpeg(n)), ("cls", c.encode()))])  # fmt: skip
+    made = prepare(declared(tmp_path, {"test": "a.tar"}, class_names={"0": "cat"}), tmp_path)
+    assert made.items["label.class"].tolist() == ["0", None, None, "0"]
+    assert made.items["text"].dropna().tolist() == ["a photo of a cat."]
+
+
+@pytest.mark.parametrize("name", ["22.05.png", "a/v1.2.JPG"])
+def test_a_dot_in_a_key_is_named(tmp_path, name) -> None:
+    pack(tmp_path / "a.tar", [(name, jpeg(0)), (f"{name[:-4]}.txt", b"A dog.")])
+    with pytest.raises(
+        DatasetError,
+        match=r"sample without image: the key of .* ends at its first dot.*such as \w+\.(png|JPG)",
+    ):
+        prepare(declared(tmp_path, {"test": "a.tar"}), tmp_path)
+
+
+def test_links_in_a_shard_and_folders_of_shards_that_are_links(tmp_path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name, data in (("0.jpg", jpeg(0)), ("0.txt", b"A dog."), ("1.txt", b"As before.")):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        member = tarfile.TarInfo("1.jpg")
+        member.type, member.linkname = tarfile.LNKTYPE, "0.jpg"
+        archive.addfile(member)
+    (tmp_path / "root/real").mkdir(parents=True)
+    (tmp_path / "a.tar").rename(tmp_path / "root/real/a.tar")
+    (tmp_path / "root/real/._a.tar").write_bytes(b"what macOS leaves beside")
+    (tmp_path / "root/linked").symlink_to("real")
+    for pattern in ("**/*.tar", "*/*.tar"):
+        made = prepare(declared(tmp_path / "root", {"test": pattern}), tmp_path)
+        images = manifest.select(made.items, "image")
+        assert images["id"].tolist() == ["linked/a/0", "linked/a/1", "real/a/0", "real/a/1"]
+        assert images["digest"].nunique() == 1 and made.problems.empty

@@ -1,0 +1,98 @@
+"""With which activation a model is computed, GELU or QuickGELU, and what says so: weights of one give wrong features
+with the other, without a word.
+
+A tag says it, and weights in OpenAI's form do. Of any other file the model's name says it, or the folder's
+configuration: GELU, or QuickGELU of a name that ends in `-quickgelu`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import open_clip
+from open_clip.pretrained import _PRETRAINED
+
+
+class ActivationError(ValueError):
+    """A model computes another activation than its weights were trained with."""
+
+
+def of_tag(model: str, tag: str) -> str:
+    """What says it of a tag's weights.
+
+    Raises:
+        ActivationError: the model computes the other.
+    """
+    _check(model, tag, open_clip.get_pretrained_cfg(model, tag).get("quick_gelu", False))
+    return f"tag {tag}"
+
+
+def of_file(model: str, file: str, *, openai: bool) -> str:
+    """What says it of a file in a registered model; a warning where all published weights of the model say otherwise.
+
+    Args:
+        openai: whether the file is OpenAI's, by its hash or its form.
+
+    Raises:
+        ActivationError: a file of OpenAI's in a model that computes GELU.
+    """
+    if openai:
+        _check(model, file, wanted=True)
+        return "the weights, of OpenAI's form"
+    tags = [
+        open_clip.get_pretrained_cfg(model, tag) for tag in open_clip.list_pretrained_tags_by_model(model)
+    ]
+    twin = f"{model}-quickgelu"
+    if tags and all(tag.get("quick_gelu") for tag in tags) and twin in open_clip.list_models():
+        warnings.warn(
+            f"{model} with {file!r} is computed with GELU, as the model's name says, and all published weights of "
+            f"{model} were trained with QuickGELU: if these are made from them, use model {twin!r}",
+            stacklevel=4,
+        )
+    return "the model's name"
+
+
+def of_folder(model: str, config: Mapping[str, Any], *, openai: bool, published: bool) -> str:
+    """What says it of a folder or repository.
+
+    Args:
+        config: its `model_cfg`.
+        openai: whether the weights are OpenAI's, by their hash or their form.
+        published: whether by their hash, which leaves no doubt.
+
+    Raises:
+        ActivationError: weights of OpenAI's that the configuration doesn't say so of.
+    """
+    said = config.get("quick_gelu")
+    if openai and not said and (published or said is None):
+        raise ActivationError(
+            f"QuickGELU mismatch: the weights of {model!r} are OpenAI's, trained with QuickGELU, and its "
+            f"open_clip_config.json says {'otherwise' if published and said is not None else 'nothing of it'}: "
+            'add "quick_gelu": true to its model_cfg' + ("" if published else ", or false if they are not")
+        )
+    return "open_clip_config.json"
+
+
+def is_published_by_openai(sha256: str | None) -> bool:
+    """Whether a file's hash is one that OpenAI's addresses state."""
+    addresses = (tags["openai"]["url"] for tags in _PRETRAINED.values() if "openai" in tags)
+    return any(sha256 in address.split("/") for address in addresses)
+
+
+def _check(model: str, weights: str, wanted: bool) -> None:
+    uses = open_clip.get_model_config(model).get("quick_gelu", False)
+    if uses == wanted:
+        return
+    plain = model.removesuffix("-quickgelu")
+    right = f"{plain}-quickgelu" if wanted else plain
+    raise ActivationError(
+        f"QuickGELU mismatch: the weights {weights!r} were trained with {'QuickGELU' if wanted else 'GELU'}, "
+        f"model {model!r} computes {'QuickGELU' if uses else 'GELU'}; "
+        + (
+            f"use model {right!r}"
+            if right in open_clip.list_models()
+            else f"open_clip has no model {right!r}"
+        )
+    )

@@ -1,0 +1,100 @@
+"""What `prepare` says of a dataset, in words: how much it is, what was left alone, and what may not be as meant."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from crossgap import manifest
+from crossgap.arrays import listed
+from crossgap.datasets.declared import OnDisk
+from crossgap.datasets.reading import lines
+
+if TYPE_CHECKING:
+    from crossgap.datasets.preparing import Prepared
+
+
+def summary(prepared: Prepared) -> str:
+    """A line of counts, images, texts, class prompts, vocabulary and what was set aside; then a line a note."""
+    items = prepared.items
+    names = items["split"] == manifest.VOCABULARY
+    prompts = items["split"] == manifest.CLASSES
+    images = items["modality"] == "image"
+    texts = ~images & ~items["split"].isin(manifest.RESERVED)
+    said = [f"{images.sum()} images", f"{texts.sum()} texts"]
+    if prompts.any():
+        said.append(f"{prompts.sum()} class prompts")
+    if names.any():
+        vocabulary = items["split"].isin(manifest.VOCABULARIES).sum()
+        said.append(
+            f"{vocabulary} texts of the vocabulary ({names.sum()} names, bare and as photos), which corrections are "
+            "fitted on"
+        )
+    if len(prepared.problems):
+        kinds = Counter(problem.split(":")[0] for problem in prepared.problems["problem"])
+        of = ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common())
+        said.append(f"{len(prepared.problems)} set aside ({of})")
+    else:
+        said.append("none set aside")
+    return "\n".join([", ".join(said), *(f"  note: {note}" for note in prepared.notes)])
+
+
+def doubts(declaration: OnDisk, items: pd.DataFrame) -> tuple[str, ...]:
+    """What may not be as it is meant, a sentence each; nothing of it is refused.
+
+    - images without a label in a split that has labels, and classes with queries of which the gallery has nothing;
+    - captions that repeat another one of their image;
+    - captions most of which have as many lines.
+    """
+    return (*_labels(declaration, items), *_captions(items))
+
+
+def _labels(declaration: OnDisk, items: pd.DataFrame) -> Iterator[str]:
+    images = items[items["modality"] == "image"]
+    held = images if len(images) else items[~items["split"].isin(manifest.RESERVED)]
+    what = "images" if len(images) else "texts"
+    for labelling in manifest.labellings(held):
+        column = manifest.LABEL + labelling
+        for split, part in held.groupby("split", sort=True):
+            missing = part[column].isna().sum()
+            if 0 < missing < len(part):
+                yield f"{missing} of {len(part)} {what} of split {split} have no {labelling} (blank, or -1)"
+        asked = declaration.retrieval.labellings
+        if asked is not None and labelling not in asked:
+            continue
+        query, gallery = (
+            held.loc[held["split"] == split, column].dropna()
+            for split in (declaration.retrieval.query, declaration.retrieval.gallery)
+        )
+        if query.empty or gallery.empty:
+            continue
+        bearers = query.value_counts()
+        there = gallery.value_counts()
+        one = declaration.retrieval.query == declaration.retrieval.gallery
+        lonely = sorted(label for label in bearers.index if there.get(label, 0) <= (1 if one else 0))
+        if lonely:
+            other = "no other" if one else "none"
+            yield (
+                f"{bearers[lonely].sum()} queries have nothing to find by {labelling}: of {listed(lonely)} the gallery "
+                f"has {other}; they are left out of its means"
+            )
+
+
+def _captions(items: pd.DataFrame) -> Iterator[str]:
+    captions = items[(items["modality"] == "text") & items["group"].notna()]
+    if captions.empty:
+        return
+    again = captions.duplicated(["group", "text"])
+    if again.any():
+        first = captions.loc[again, "group"].drop_duplicates()
+        yield f"{again.sum()} captions repeat another one of their image ({listed(first)}): each counts by itself"
+    counts = captions["text"].map(lambda text: len(lines(text))).value_counts()
+    number, most = counts.index[0], counts.iloc[0]
+    if number > 1 and most > len(captions) / 2:
+        yield (
+            f"{most} of {len(captions)} captions have {number} lines: if a line is a caption, declare "
+            "`caption_lines: true`, where the layout has it, or write each as a row of its own"
+        )

@@ -1,0 +1,142 @@
+"""Parts of an evaluation, kept in files that are named by all that they depend on.
+
+A part is a table or a few numbers, with the reasons for what it lacks. Its file holds a digest of all that it says, a
+line of JSON and, of a table, parquet: one that is there in part, or was changed, is computed again. A part that is
+taken back equals the one that was computed, types and missing values too, so results have the same bytes either way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from crossgap import fingerprint, temporary
+from crossgap.evaluation.reasons import Reasons
+
+FORMAT = 1
+Part = TypeVar("Part", pd.DataFrame, dict[str, float])
+USED = "used.json"  # in the folder: the files that the last evaluation took, by name; others may go
+_DIGEST = 32
+_WORDS = ("object", "str")
+
+
+class Parts:
+    """The parts that a folder keeps; without a folder each is computed when it is asked for."""
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self.used: set[str] = set()
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporary.remove_leftovers(self.folder)
+
+    def of(
+        self,
+        family: str,
+        name: str,
+        depends: Callable[[], Mapping[str, Any]],
+        compute: Callable[[Reasons], Part],
+        reasons: Reasons,
+    ) -> Part | None:
+        """What `compute(reasons)` gives; None where it can't be had, and `reasons` has a row that says why.
+
+        Args:
+            family, name: of the part; the file's name begins with them.
+            depends: all that the part depends on, JSON-able; asked only where parts are kept.
+            compute: gives a table, with its rows numbered from 0, or numbers by name. What it lacks goes into the
+                `Reasons` that it is given.
+            reasons: takes the rows of parts computed and taken back alike.
+        """
+        path = None
+        if self.folder is not None:
+            key = fingerprint.of_json([FORMAT, family, name, dict(depends())])
+            path = self.folder / f"{_plain(f'{family}-{name}')}-{key}.part"
+            self.used.add(path.name)
+            if path.exists():
+                try:
+                    found, rows = _unpacked(path.read_bytes())
+                except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+                    warnings.warn(f"{path} is damaged ({error}): it is computed again", stacklevel=2)
+                else:
+                    reasons.add(rows)
+                    return found
+        own, found = Reasons(), None
+        with own.of(family, name):
+            found = compute(own)
+        if path is not None:
+            _write(path, _packed(found, own))
+        reasons.add(own.rows)
+        return found
+
+    def say_used(self) -> None:
+        """Write which parts this evaluation took, now that it is done: `crossgap clean` removes the others."""
+        if self.folder is not None:
+            _write(self.folder / USED, json.dumps(sorted(self.used), indent=1).encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all; what a crash of the machine leaves behind is known by its digest."""
+    with temporary.named(path) as building, temporary.room_for(path, len(content)):
+        building.write_bytes(content)
+        os.replace(building, path)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.+@-]+", "_", name)[:120]
+
+
+def _packed(found: pd.DataFrame | dict[str, float] | None, reasons: Reasons) -> bytes:
+    said: dict[str, Any] = {"reasons": list(reasons.rows)}
+    table = b""
+    if isinstance(found, pd.DataFrame):
+        said["types"] = {name: str(kind) for name, kind in found.dtypes.items()}
+        columns = {name: _arrow(name, column) for name, column in found.items()}
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table(columns), sink, compression="zstd")
+        said["rows"], table = len(found), sink.getvalue().to_pybytes()
+    else:
+        said["numbers"] = found
+    content = json.dumps(said, ensure_ascii=False).encode() + b"\n" + table
+    return fingerprint.of_bytes(content).encode() + content
+
+
+def _unpacked(content: bytes) -> tuple[pd.DataFrame | dict[str, float] | None, list[tuple[str, str, str]]]:
+    digest, content = content[:_DIGEST], content[_DIGEST:]
+    if fingerprint.of_bytes(content).encode() != digest:
+        raise ValueError("its content isn't what its digest says")
+    head, _, table = content.partition(b"\n")
+    said = json.loads(head)
+    rows = [tuple(row) for row in said["reasons"]]
+    if "numbers" in said:
+        return said["numbers"], rows
+    held = pq.read_table(pa.BufferReader(table), use_threads=False)
+    columns = {name: _column(held[name], kind) for name, kind in said["types"].items()}
+    return pd.DataFrame(columns, index=pd.RangeIndex(said["rows"])), rows
+
+
+def _arrow(name: str, column: pd.Series) -> pa.Array:
+    kind = str(column.dtype)
+    if kind in _WORDS:
+        values = column.tolist()
+        if strangers := {type(value).__name__ for value in values} - {"str"}:
+            raise TypeError(f"the column {name} holds {', '.join(sorted(strangers))}, not words alone")
+        return pa.array(values, pa.string())
+    if isinstance(column.dtype, np.dtype):
+        return pa.array(column.to_numpy(), from_pandas=False)
+    return pa.array(column)
+
+
+def _column(held: pa.ChunkedArray, kind: str) -> pd.Series:
+    if kind in _WORDS or kind[0].isupper():  # pandas' own types, such as Int64
+        return pd.Series(held.to_pylist(), dtype=kind)
+    return pd.Series(held.to_numpy().astype(kind, copy=False))

@@ -1,0 +1,83 @@
+"""A cell on its way through an evaluation: what is kept of it, what it can't have, what it is computed on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import pandas as pd
+
+from crossgap import closure
+from crossgap.evaluation.alike import content
+from crossgap.evaluation.cell import Cell
+from crossgap.evaluation.parts import Parts
+from crossgap.evaluation.reasons import Reasons
+from crossgap.store import Store
+
+
+@dataclass
+class Work:
+    """What the tasks of a cell share.
+
+    Attributes:
+        device: that rankings are computed on; it changes no result.
+    """
+
+    cell: Cell
+    parts: Parts = field(default_factory=Parts)
+    reasons: Reasons = field(default_factory=Reasons)
+    device: str = "cpu"
+
+    def part(
+        self,
+        family: str,
+        name: str,
+        compute: Callable[[Reasons], pd.DataFrame | dict[str, float]],
+        *,
+        by: str,
+        rival: str | None = None,
+        inversions: Iterable[Store] = (),
+        **settings: Any,
+    ) -> Any:
+        """`compute(reasons)`, or what an earlier evaluation kept of it; None where it can't be had.
+
+        It may depend on nothing but the cell's native store and splits, and on what is named here.
+
+        Args:
+            family, name: that `reasons` name it by.
+            by: the module of `crossgap.evaluation` that computes it; all that this imports counts.
+            rival: the correction that it uses.
+            inversions: stores that it reads.
+            settings: JSON-able.
+        """
+
+        def depends() -> dict[str, Any]:
+            return {
+                "cell": self.cell.said,
+                "code": [_code(by, rival), _libraries()],
+                "inversions": [_content(store) for store in inversions],
+                "settings": settings,
+            }
+
+        return self.parts.of(family, name, depends, compute, self.reasons)
+
+
+@cache
+def _code(by: str, rival: str | None) -> str:
+    return closure.digest(
+        f"crossgap.evaluation.{by}", chosen=(f"crossgap.corrections.{rival}",) if rival else ()
+    )
+
+
+@cache
+def _libraries() -> list[str]:
+    """Versions of those that numbers come from."""
+    return [f"{name} {version(name)}" for name in ("numpy", "scikit-learn")]
+
+
+def _content(store: Store) -> list[Any]:
+    method, recipe = (store.provenance[name] for name in ("method", "recipe"))
+    return [content(store), method, recipe]

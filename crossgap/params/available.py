@@ -1,0 +1,165 @@
+"""What params.yaml names and a run needs, and isn't there, as far as can be told without loading a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crossgap.backbones import towers
+from crossgap.catalogue import registered
+from crossgap.params.reading import refused
+
+if TYPE_CHECKING:
+    from crossgap.params import Params
+    from crossgap.params.sections import Weights
+
+
+def require(params: Params, path: str | Path = "params.yaml") -> None:
+    """Nothing, where all is there that can be looked for.
+
+    Raises:
+        ParamsError: naming the file and, a line each, what can't be had, and the remedy.
+    """
+    if lines := list(unavailable(params)):
+        raise refused(path, lines)
+
+
+def unavailable(params: Params) -> Iterator[str]:
+    """A line for each backbone of `run` whose model, tag or file doesn't exist, and the like of imports and devices.
+
+    Paths are seen from the working directory. What a training makes is not looked for, but what it starts from.
+    """
+    names = dict.fromkeys(name for name in params.run.backbones if name not in params.trained)
+    names |= dict.fromkeys(training.backbone for training in params.finetune.values())
+    for name in names:
+        if reason := _missing(params.backbones[name].weights):
+            yield f"backbones.{name}.weights.{reason}"
+    for name, experiment in params.idealised.items():
+        if reason := _no_model(experiment.architecture):
+            yield f"idealised.{name}.architecture: {reason}"
+    for name in params.run.imports:
+        store = Path("data/imports", name, "native.zarr.zip")
+        if not store.is_file():
+            yield f"run.imports: there is no {store}: {_how_to_import(name)}"
+    if params.machine.engine == "local" and (reason := no_device(params.machine.device)):
+        yield f"machine.device: {reason}"
+
+
+def no_device(device: str) -> str | None:
+    """Why a device can't be used here; None where it can. Only of `cuda` and `mps` is torch asked."""
+    kind, _, number = device.partition(":")
+    if kind not in ("cuda", "mps"):
+        return None
+    import torch
+
+    if kind == "mps":
+        there = torch.backends.mps.is_available()
+        return (
+            None
+            if there
+            else f"torch finds no GPU of Apple's here, which {device!r} asks for: give auto or cpu"
+        )
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count == 0:
+        return f"torch finds no GPU here, which {device!r} asks for: give auto or cpu"
+    if int(number or 0) >= count:
+        return f"{device!r} is none of the {count} GPUs here: give cuda:0" + (
+            f" to cuda:{count - 1}" if count > 1 else ""
+        )
+    return None
+
+
+def _how_to_import(name: str) -> str:
+    pointer = Path("data/imports", f"{name}.dvc")
+    if pointer.is_file():
+        return f"`dvc pull {pointer}` brings it from where the team keeps it"
+    return (
+        f"`crossgap import {name} …` makes it; who has it shares it by `dvc push` and a commit with {pointer}"
+    )
+
+
+def _missing(weights: Weights) -> str | None:
+    """The field of a row that names what doesn't exist, and the remedy."""
+    model, pretrained = weights.model, weights.pretrained
+    if model.startswith("hf-hub:"):
+        return None
+    if model.startswith(towers.TIMM_PREFIX):
+        return _no_model_of_timm(model) or (_no_file(pretrained) if pretrained else None)
+    if reason := _no_model(model):
+        return f"model: {reason}"
+    known = registered.tags()
+    if pretrained is None or not known:
+        return None
+    if (tag := registered.tag(model, pretrained)) is not None:
+        return _other_activation(model, pretrained, bool(tag.get("quick_gelu"))) or _undecided(weights)
+    if "/" in pretrained or Path(pretrained).suffix or Path(pretrained).is_file():
+        return _no_file(pretrained) or _undecided(weights)
+    those = list(known.get(towers.canonical(model), ()))
+    return (
+        f"pretrained: {pretrained!r} is neither a file nor a tag of {model}{_close(pretrained, those)} "
+        f"(its tags: {', '.join(those) or 'none'})"
+    )
+
+
+def _other_activation(model: str, tag: str, wanted: bool) -> str | None:
+    config = towers.configuration(model)
+    if config is None or bool(config.get("quick_gelu")) == wanted:
+        return None
+    plain = towers.canonical(model).removesuffix(registered.QUICK)
+    return (
+        f"model: the weights {tag!r} were trained with {'QuickGELU' if wanted else 'GELU'}, and {model!r} computes "
+        f"{'GELU' if wanted else 'QuickGELU'}: name {plain + registered.QUICK if wanted else plain}"
+    )
+
+
+def _undecided(weights: Weights) -> str | None:
+    """What isn't said of a checkpoint file; only where there may be something is open_clip asked, and torch with it."""
+    if weights.preprocess is None and registered.tag(weights.model, weights.pretrained) is not None:
+        return None
+    from crossgap.backbones import BackboneError, loading
+
+    try:
+        loading.declared(weights.model, weights.pretrained, weights.preprocess)
+    except BackboneError as error:
+        return f"preprocess: {error}"
+    return None
+
+
+def _no_model(model: str) -> str | None:
+    if model.startswith(towers.LOCAL_DIR_PREFIX):
+        folder = Path(model.removeprefix(towers.LOCAL_DIR_PREFIX))
+        if not (folder / "open_clip_config.json").is_file():
+            return f"{folder} holds no open_clip_config.json: put the model there, or name another folder"
+        return None
+    if towers.canonical(model) in registered.models():
+        return None
+    return (
+        f"{model!r} is none of open_clip's {len(registered.models())} models"
+        f"{_close(model.replace('/', '-'), registered.models())}; others are local-dir:, hf-hub: and timm:"
+    )
+
+
+def _no_model_of_timm(model: str) -> str | None:
+    name, _, tag = model.removeprefix(towers.TIMM_PREFIX).partition(".")
+    known = registered.of_timm()
+    if name not in known:
+        return f"model: timm has no model {name!r}{_close(name, list(known))}"
+    if tag and known[name] and tag not in known[name]:
+        those = sorted(known[name])
+        return (
+            f"model: timm has no weights {tag!r} of {name}{_close(tag, those)} (there are {', '.join(those)})"
+        )
+    return None
+
+
+def _no_file(path: str) -> str | None:
+    if Path(path).is_file():
+        return None
+    return f"pretrained: there is no file {path}: put it there, or name where it is"
+
+
+def _close(name: str, names: list[str]) -> str:
+    like = get_close_matches(name, names, 3, 0.8)
+    return f"; did you mean {' or '.join(map(repr, like))}?" if like else ""

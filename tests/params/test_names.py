@@ -1,0 +1,73 @@
+"""Cells that DVC would give one name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossgap.params.names import collisions
+from crossgap.params.run import Run
+
+NONE = {"backbones": [], "datasets": []}
+
+
+def run_of(backbones=(), datasets=(), **more) -> Run:
+    held = {
+        "oti": NONE,
+        "ovi": NONE,
+        "sweep": {**NONE, "tokens": []},
+        "seeds": {**NONE, "methods": [], "seeds": []},
+    }
+    return Run.model_validate({"backbones": backbones, "datasets": datasets, "imports": [], **held, **more})
+
+
+PAIR = {"backbones": ["b32", "b32-imagenet"], "datasets": ["v2", "imagenet-v2"]}
+COUNTS = {
+    "oti": {},
+    "ovi": {},
+    "sweep": {"tokens": [2, 4]},
+    "seeds": {"methods": ["oti", "ovi"], "seeds": [1]},
+}
+
+
+def test_both_cells_are_named_and_the_remedy():
+    assert list(collisions(run_of(**PAIR))) == [
+        "run: DVC calls both b32 × imagenet-v2 and b32-imagenet × v2 «b32-imagenet-v2» and keeps one of them; "
+        "rename a backbone or a dataset of theirs"
+    ]
+
+
+@pytest.mark.parametrize("field", COUNTS)
+def test_of_every_matrix(field):
+    lines = list(collisions(run_of(**{field: PAIR | COUNTS[field]})))
+    assert len(lines) == max(1, len(COUNTS[field].get("tokens", ())), len(COUNTS[field].get("methods", ())))
+    assert all(line.startswith(f"run.{field}: ") for line in lines)
+
+
+def test_a_seed_can_be_taken_for_a_part_of_a_name():
+    seeds = {"backbones": ["a"], "datasets": ["b", "b-oti"], "methods": ["oti"], "seeds": [1]}
+    assert list(collisions(run_of(seeds=seeds))) == []
+    sweep = {"backbones": ["a", "a-b"], "datasets": ["b-c", "c"], "tokens": [1]}
+    assert list(collisions(run_of(sweep=sweep))) == [
+        "run.sweep: DVC calls both a × b-c × 1 and a-b × c × 1 «a-b-c-1» and keeps one of them; "
+        "rename a backbone or a dataset of theirs"
+    ]
+
+
+def test_one_pair_in_several_matrices_is_one_line():
+    (line,) = collisions(run_of(**PAIR, oti=PAIR, ovi=PAIR))
+    assert line.startswith("run, run.oti, run.ovi: ")
+
+
+names = st.lists(st.sampled_from(["a", "b", "a-b", "b-a", "a-a", "b-b"]), unique=True, max_size=4)
+
+
+@given(names, names)
+def test_there_is_a_line_for_every_cell_that_is_lost(backbones, datasets):
+    kept = Counter(f"{one}-{other}" for one, other in product(backbones, datasets))
+    lines = list(collisions(run_of(backbones, datasets)))
+    assert len(lines) == sum(kept.values()) - len(kept)
