@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,6 +58,7 @@ def import_(
     from crossgap import importing
     from crossgap.datasets import NAME
     from crossgap.manifest import RESERVED
+    from crossgap.params.editing import entry
 
     path = IMPORTS / name / "native.zarr.zip"
     with explained():
@@ -83,6 +88,9 @@ def import_(
         )
     for group in store.groups:
         typer.echo(f"{group}: {len(store[group])} items, width {store[group].features.shape[1]}")
+    with explained():
+        for line in _tracked(path.parent):
+            typer.echo(line)
     splits = dict.fromkeys(group.partition("/")[2] for group in store.groups)
     splits = [split for split in splits if split not in RESERVED]
     if not splits:
@@ -94,11 +102,40 @@ def import_(
         query, gallery = (_split_of(store, splits, pairs[name][0]) for name in ("query", "item"))
     if store.transformations is not None:
         typer.echo(f"transformations: {len(store.transformations.table)}")
+    row = {
+        "backbone": backbone,
+        "dataset": dataset or name,
+        "retrieval": {"query": query, "gallery": gallery},
+    }
     typer.echo(
-        f"\nTo evaluate it, add to params.yaml and run `dvc repro`:\n\nrun:\n  imports: [{name}]\nimports:\n"
-        f"  {name}: {{backbone: {backbone!r}, dataset: {(dataset or name)!r}, "
-        f"retrieval: {{query: {query}, gallery: {gallery}}}}}"
+        f"\nTo evaluate it: in params.yaml, name {name} in run.imports, put this row under `imports:`, and run "
+        "`dvc repro`\n"
     )
+    typer.echo("\n".join(entry(name, row, column=2)))
+
+
+def _tracked(folder: Path) -> Iterator[str]:
+    """Give an import to DVC, and the file that points to it to git, so that a commit has it and a team can share it.
+
+    Yields:
+        What was done; nothing where there is no DVC.
+
+    Raises:
+        OSError: DVC can't take it.
+    """
+    if not Path(".dvc").is_dir():
+        return
+    pointer = folder.with_name(f"{folder.name}.dvc")
+    added = subprocess.run(
+        [sys.executable, "-m", "dvc", "add", "--quiet", str(folder)], capture_output=True, text=True
+    )
+    if added.returncode:
+        raise OSError(f"the store is written, but `dvc add {folder}` failed: {added.stderr.strip()}")
+    with suppress(FileNotFoundError):  # no git
+        subprocess.run(
+            ["git", "add", "--", str(pointer), str(folder.parent / ".gitignore")], capture_output=True
+        )
+    yield f"{pointer} is added to git: commit it, and `dvc push` shares the store"
 
 
 def _split_of(store: Store, splits: list[str], item: str) -> str:
