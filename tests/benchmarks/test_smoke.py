@@ -71,6 +71,14 @@ SCRIPTS = [  # the script, its smallest size, and what its lines say
         ],
     ),
     (
+        "pipeline",
+        ["--backbones", "1", "--datasets", "2", "--beside", "none"],
+        [
+            r"1 backbones x 2 datasets, CPU seconds:  stages 13  "
+            rf"first run {NUMBER}  nothing changed {NUMBER}  lines of locks \d+"
+        ],
+    ),
+    (
         "retrieval",
         ["--part", "synthetic", "--share", "0.005", "--slice", "5"],
         [
@@ -89,7 +97,7 @@ SCRIPTS = [  # the script, its smallest size, and what its lines say
         ],
     ),
 ]
-ELSEWHERE = {"plain", "pipeline"}  # what others share, and one with a test of its own
+ELSEWHERE = {"plain"}  # what others share
 
 
 @pytest.mark.parametrize(
