@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from crossgap.datasets.preparing import prepare
 from crossgap.encode import encode
 from crossgap.inversion import stores
 from crossgap.inversion.methods import Oti, Ovi
+from crossgap.inversion.optimise import optimise
 from crossgap.params import load
 from crossgap.planning import probe as probing
 from crossgap.planning.cells import Cell, cells
@@ -310,6 +312,30 @@ def test_in_a_process_of_its_own(tiny_folder):
     assert found.image is None and found.text > 0 and found.patches[1] > 0 and 0 < found.start < 120
     with pytest.raises(ProbeError, match="ViT-nothing"):
         probe(Asked("ViT-nothing", "fp32", "cpu", 8, 0, None, "a {}"))
+
+
+def test_no_more_is_inverted_than_a_batch_holds(tiny_folder, monkeypatch):
+    seen = []
+
+    def counting(injection, targets, initial, recipe):
+        seen.append(len(targets))
+        return optimise(injection, targets, initial, recipe)
+
+    monkeypatch.setattr("crossgap.inversion.invert.optimise", counting)
+    measure(
+        Asked(
+            f"local-dir:{tiny_folder}", "fp32", "cpu", 8, 0, 4, "a {}", [1], [1], images=False, seconds=4
+        ),
+        time.time(),
+    )
+    assert min(seen) == 1 and max(seen) <= 4  # not filled up to a batch that memory can't hold
+
+
+def test_a_probe_that_was_killed_is_told(monkeypatch):
+    killed = subprocess.CompletedProcess([], -9, "", "texts: 100%| 64/64")
+    monkeypatch.setattr(probing.subprocess, "run", lambda *_, **__: killed)
+    with pytest.raises(ProbeError, match="SIGKILL, as where memory runs out"):
+        probe(Asked("ViT-B-32", "fp32", "cpu", 8, 0, None, "a {}"))
 
 
 def test_a_control_is_measured_by_its_images_alone():
