@@ -44,7 +44,7 @@ def resolved(params: Params, roots: dict[str, str]) -> Resolved:
     }
     files["pretrain/nano.json"] = {CODE: _of_stage("pretrain"), "recipe": params.nano.model_dump(mode="json")}
     # for people: which module a changed name of the code is of
-    files |= {f"{CODE}/{stage}.json": closure.digests(_script(stage)) for stage in _folders(params)}
+    files |= {f"{CODE}/{stage}.json": closure.digests(*_scripts(stage)) for stage in _folders(params)}
     return files
 
 
@@ -207,12 +207,15 @@ def _code(cell: Cell, params: Params) -> str:
 
 @cache
 def _of_stage(stage: str, chosen: tuple[str, ...] | None = None) -> str:
-    return closure.digest(_script(stage), chosen=chosen)
+    return closure.digest(*_scripts(stage), chosen=chosen)
 
 
 def _folders(params: Params) -> set[str]:
     return {cell.folder for cell in cells(params)} - {"resolve"}
 
 
-def _script(stage: str) -> str:
-    return f"stages.{stage}" if stage in ALONE else f"stages.{stage}.__main__"
+def _scripts(stage: str) -> list[str]:
+    """The modules that a stage runs. All inversions count as one: an evaluation takes those of one code together."""
+    if stage in ALONE:
+        return [f"stages.{stage}"]
+    return [f"stages.{name}.__main__" for name in (INVERSIONS if stage in INVERSIONS else (stage,))]
