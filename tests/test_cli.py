@@ -176,7 +176,7 @@ def test_plan_of_a_file_that_dvc_does_not_read(tmp_path, crossgap):
     encoded = table[2]
     assert encoded[1] == f"{8996 * backbones:,}" and f"without {backbones} cells" in " ".join(encoded)
     assert float(encoded[2]) == float(f"{8996 * backbones * 256 * 4 / 1e6:.3g}")
-    assert any(line.startswith("Not estimated: check, prepare, ") for line in lines)
+    assert any(line.startswith("Not estimated: resolve, prepare, ") for line in lines)
 
 
 def test_plan_of_what_is_wrong(tmp_path, crossgap):
