@@ -428,7 +428,7 @@ def test_evaluations_of_cells(small, prepared):
     assert evaluated.of_cell(cell, small, items, False).fitted == tuple(
         name for name in task.fitted if name not in ("isoclip", "pseudo_inverse")
     )
-    one = rates.Rates(1.0, *[0.0] * 10)
+    one = rates.Rates(1.0, *[0.0] * 9)
     known = [(task, 8), (declared, 8), None]
     assert evaluated.cost(known, {8: one}) == Cost(seconds=2.0, unknown=1)
     assert evaluated.cost(known, None) == Cost(seconds=None, unknown=1)
