@@ -11,8 +11,7 @@
 #
 # What happens instead: a stage that has such an output, even beside others
 # that have not, is neither written to the run cache nor looked up there. It
-# runs again each time its parameters return to earlier values, without a
-# word, though the earlier outputs lie in the cache.
+# runs again each time its parameters return to earlier values.
 #
 # Seen:
 #   persist: false: 2 runs for x = 1, 2, 1; 2 entries in the run cache

@@ -10,9 +10,7 @@
 # What happens instead: the file keeps "&base" and "<<: *base" and looks as if
 # it still inherited, but every inherited key is also written out beside it,
 # and such a key wins over a merged one. From then on an edit of base no
-# longer reaches the section, and `dvc params diff` after that edit shows base
-# alone. Nothing is said; the experiment's commit holds the changed file.
-# (Before, the same edit reaches both.)
+# longer reaches the section. (Before, the same edit reaches both.)
 #
 # Seen:
 #   -seed: 1
