@@ -358,6 +358,7 @@ def resolving(project: Path) -> str:
 
 
 def test_the_first_stage_leaves_what_cells_read_as_a_clone_has_it_and_loses_nothing(project, dvc):
+    make(DATA / "imports" / "mine" / "native.zarr.zip")
     make(FOLDER / "native.zarr.zip", code="z")
     make(FOLDER / "oti.zarr.zip", code="o")
     outputs = unnamed()
