@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from crossgap.errors import said
+
 DATA = Path("data")
 SCRATCH = DATA / "scratch"
 RESOLVED = DATA / "resolved"
@@ -87,7 +89,7 @@ def guarded(name: str, work: Callable[[], None]) -> None:
         if ended_by:  # the exit met a lock or a file half closed, which answers with an error of its own
             sys.exit(128 + ended_by[0])
         if isinstance(error, (ValueError, OSError)):
-            sys.exit(f"{name}: {error}")
+            sys.exit(f"{name}: {said(error)}")
         raise
 
 

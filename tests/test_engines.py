@@ -165,6 +165,56 @@ def test_an_exception_in_a_worker_arrives_as_itself(tmp_path, ray_engine) -> Non
     assert told < len(KEYS), "whole shards are kept"
 
 
+class Mortal(Squares):
+    """Dies at a start or at an item as often as its marker says."""
+
+    def to(self, device: str) -> Mortal:
+        self._count_down("start")
+        return Mortal(self.folder, device)
+
+    def _obey(self, name: str) -> None:
+        self._count_down(name)
+
+    def _count_down(self, name: str) -> None:
+        marker = self.folder / f"deaths at {name}"
+        if marker.exists() and (left := int(marker.read_text())):
+            marker.write_text(str(left - 1))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_deaths_here_and_there_end_no_run(tmp_path, ray_engine) -> None:
+    """Three at each of three cuts of one worker: nine of the run, and six that the second cut was in flight at."""
+    one = engines.Ray(workers=1)
+    for key in KEYS[:3]:
+        (tmp_path / f"deaths at {key}").write_text(str(engines.ATTEMPTS - 1))
+    results = one.work(read, Mortal(tmp_path))([[n] for n in range(5)], lambda items: None)
+    np.testing.assert_array_equal([result["value"][0] for result in results], EXPECTED[:5])
+    assert [(tmp_path / f"deaths at {key}").read_text() for key in KEYS[:3]] == ["0"] * 3
+
+
+def test_a_start_that_succeeds_forgets_those_that_did_not(tmp_path, ray_engine) -> None:
+    often = str(engines.ATTEMPTS - 1)
+    start = tmp_path / "deaths at start"
+    start.write_text(often)
+
+    def read_and_renew(cut):
+        if cut == [2]:  # by then a worker has started
+            start.write_text(often)
+            (tmp_path / f"deaths at {KEYS[2]}").write_text("1")
+        return read(cut)
+
+    results = engines.Ray(workers=1).work(read_and_renew, Mortal(tmp_path))(
+        [[n] for n in range(4)], lambda items: None
+    )
+    found = [next(results)["value"][0]]
+    found.append(next(results)["value"][0])
+    with pytest.raises(StopIteration):
+        while True:
+            found.append(next(results)["value"][0])
+    np.testing.assert_array_equal(found, EXPECTED[:4])
+    assert start.read_text() == "0"
+
+
 class Unmovable(Squares):
     def to(self, device: str) -> Squares:
         raise MemoryError(f"no room on {device}")
