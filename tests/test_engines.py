@@ -183,36 +183,30 @@ class Mortal(Squares):
 
 
 def test_deaths_here_and_there_end_no_run(tmp_path, ray_engine) -> None:
-    """Three at each of three cuts of one worker: nine of the run, and six that the second cut was in flight at."""
-    one = engines.Ray(workers=1)
-    for key in KEYS[:3]:
-        (tmp_path / f"deaths at {key}").write_text(str(engines.ATTEMPTS - 1))
-    results = one.work(read, Mortal(tmp_path))([[n] for n in range(5)], lambda items: None)
-    np.testing.assert_array_equal([result["value"][0] for result in results], EXPECTED[:5])
-    assert [(tmp_path / f"deaths at {key}").read_text() for key in KEYS[:3]] == ["0"] * 3
+    """As many in all as end the run at one cut; at all of them the second cut was in flight."""
+    markers = [tmp_path / f"deaths at {key}" for key in KEYS[:2]]
+    for marker, deaths in zip(markers, (engines.ATTEMPTS - 1, 1), strict=True):
+        marker.write_text(str(deaths))
+    results = engines.Ray(workers=1).work(read, Mortal(tmp_path))([[n] for n in range(3)], lambda items: None)
+    np.testing.assert_array_equal([result["value"][0] for result in results], EXPECTED[:3])
+    assert [marker.read_text() for marker in markers] == ["0", "0"]
 
 
 def test_a_start_that_succeeds_forgets_those_that_did_not(tmp_path, ray_engine) -> None:
-    often = str(engines.ATTEMPTS - 1)
     start = tmp_path / "deaths at start"
-    start.write_text(often)
+    start.write_text(str(engines.ATTEMPTS - 1))
+    killer = tmp_path / f"deaths at {KEYS[0]}"
 
-    def read_and_renew(cut):
-        if cut == [2]:  # by then a worker has started
-            start.write_text(often)
-            (tmp_path / f"deaths at {KEYS[2]}").write_text("1")
+    def read_once_started(cut):
+        if cut == [0] and not killer.exists():
+            start.write_text("1")
+            killer.write_text("1")
         return read(cut)
 
-    results = engines.Ray(workers=1).work(read_and_renew, Mortal(tmp_path))(
-        [[n] for n in range(4)], lambda items: None
-    )
-    found = [next(results)["value"][0]]
-    found.append(next(results)["value"][0])
-    with pytest.raises(StopIteration):
-        while True:
-            found.append(next(results)["value"][0])
-    np.testing.assert_array_equal(found, EXPECTED[:4])
-    assert start.read_text() == "0"
+    work = engines.Ray(workers=1).work(read_once_started, Mortal(tmp_path))
+    (result,) = work([[0]], lambda items: None)
+    assert result["value"][0] == EXPECTED[0]
+    assert [marker.read_text() for marker in (start, killer)] == ["0", "0"]
 
 
 class Unmovable(Squares):

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crossgap.cli.explained import explained
+from crossgap.imports import IMPORTS
 
 if TYPE_CHECKING:
     from crossgap.store import Store
-
-IMPORTS = Path("data/imports")
 
 
 def import_(
@@ -43,7 +42,7 @@ def import_(
     note: Annotated[str, typer.Option(help="where the features come from")] = "",
     force: Annotated[bool, typer.Option(help="replace a store of this name")] = False,
 ) -> None:
-    """Bring features computed elsewhere into a feature store.
+    """Bring features computed elsewhere into a feature store, which DVC tracks.
 
     COLUMN is `features` if not named, or `preprojection`, `id`, `group` (the image a caption belongs to), `rank` or
     `label.<labelling>`. Class prompts are `text/classes` with a label each; concept names that corrections are
@@ -52,6 +51,7 @@ def import_(
     crossgap import b32-dtd image/test=dtd.npz:test_features image/test:label.class=dtd.npz:test_labels
     """
     from crossgap import importing
+    from crossgap.cli.tracking import track
     from crossgap.datasets import NAME
     from crossgap.manifest import RESERVED
 
@@ -81,12 +81,21 @@ def import_(
             simat_tables=simat,
             scratch=Path("data/scratch/import"),
         )
+        pointer = track(path.parent)
     for group in store.groups:
         typer.echo(f"{group}: {len(store[group])} items, width {store[group].features.shape[1]}")
     splits = dict.fromkeys(group.partition("/")[2] for group in store.groups)
     splits = [split for split in splits if split not in RESERVED]
-    if not splits:
-        return
+    if splits:
+        _say_how_evaluated(name, store, splits, backbone, dataset or name)
+    if pointer is not None:
+        typer.echo(
+            f"\nTo share it: git commit {pointer} params.yaml, then dvc push. A clone gets it by dvc pull "
+            f"{path.parent}."
+        )
+
+
+def _say_how_evaluated(name: str, store: Store, splits: list[str], backbone: str, dataset: str) -> None:
     query, *_, gallery = (*splits, *splits)
     if store.judgements is not None:
         pairs = store.judgements
@@ -96,7 +105,7 @@ def import_(
         typer.echo(f"transformations: {len(store.transformations.table)}")
     typer.echo(
         f"\nTo evaluate it, add to params.yaml and run `dvc repro`:\n\nrun:\n  imports: [{name}]\nimports:\n"
-        f"  {name}: {{backbone: {backbone!r}, dataset: {(dataset or name)!r}, "
+        f"  {name}: {{backbone: {backbone!r}, dataset: {dataset!r}, "
         f"retrieval: {{query: {query}, gallery: {gallery}}}}}"
     )
 

@@ -199,8 +199,8 @@ def _matrix(folder: Path, regions: int, last: int) -> np.ndarray:
         if of_machine(error):
             raise
         raise DatasetError(
-            f"{file} is no whole file of one array of numbers, or holds other objects, which are never loaded: take "
-            "SIMAT's own file"
+            f"{file} can't be read as one array of numbers: it is damaged, or holds other objects, which are never "
+            "loaded: take SIMAT's own file"
         ) from None
     if matrix.ndim != 2 or matrix.shape[0] != regions or matrix.shape[1] <= last:
         raise DatasetError(

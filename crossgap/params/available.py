@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from crossgap.backbones import towers
 from crossgap.catalogue import registered
+from crossgap.imports import missing
 from crossgap.params.reading import refused
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def require(params: Params, path: str | Path = "params.yaml") -> None:
 
 
 def unavailable(params: Params) -> Iterator[str]:
-    """A line for each backbone of `run` whose model, tag or file doesn't exist, and for a device that isn't there.
+    """A line for each backbone of `run` whose model, tag or file doesn't exist, for an import and a device not there.
 
     Paths are seen from the working directory. What a training makes is not looked for, but what it starts from.
     """
@@ -39,6 +40,7 @@ def unavailable(params: Params) -> Iterator[str]:
     for name, experiment in params.idealised.items():
         if reason := _no_model(experiment.architecture):
             yield f"idealised.{name}.architecture: {reason}"
+    yield from missing(params)
     if params.machine.engine == "local" and (reason := no_device(params.machine.device)):
         yield f"machine.device: {reason}"
 
