@@ -17,6 +17,10 @@ __all__ = [*_PUBLIC, *_MODULES]
 
 def __getattr__(name: str):
     # imported when first used: `import crossgap` costs neither torch nor open_clip
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("crossgap")
     if name in _MODULES:
         return import_module(f"crossgap.{name}")
     if name in _PUBLIC:

@@ -9,15 +9,19 @@ as many items a thread, a run ends where an item does, and has none.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 CPU_ROWS = 32  # of an encoder; more are hardly faster, and one item costs as much as they do
 
 
 def rows_at_once(batch_size: int, device: torch.device) -> int:
     """Items that a tower encodes at once: on a CPU a few, whatever batch is asked for that has room for them."""
+    import torch
+
     if device.type != "cpu":
         return batch_size
     threads = torch.get_num_threads()
@@ -26,5 +30,7 @@ def rows_at_once(batch_size: int, device: torch.device) -> int:
 
 def filled(rows: Tensor, size: int) -> Tensor:
     """`(n, …)`, n from 1 to `size`, as `(size, …)`: the first row again and again after the last."""
+    import torch
+
     missing = size - len(rows)
     return torch.cat([rows, rows[:1].expand(missing, *rows.shape[1:])]) if missing else rows

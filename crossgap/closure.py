@@ -31,7 +31,6 @@ CARRIERS = {
     "crossgap.engines": 1,
     "crossgap.errors": 1,
     "crossgap.fingerprint": 1,
-    "crossgap.inversion.batch_size": 1,
     "crossgap.judgements": 1,
     "crossgap.manifest": 1,
     "crossgap.problems": 1,

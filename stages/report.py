@@ -20,7 +20,7 @@ def report(run_of: Mapping[str, Any]) -> None:
     cells = [_cell(**cell) for cell in run_of["cells"]]
     page = DATA / "report" / "index.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    published = pd.read_csv(DATA / "reference" / "published.csv")
+    published = _table(DATA / "reference" / "published.csv")
     experiments = [
         _experiment(name, metrics_folder("idealised", name) / "tables") for name in run_of["idealised"]
     ]

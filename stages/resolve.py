@@ -6,16 +6,14 @@ Validates params.yaml as a whole before anything else runs, and clears away outp
 import shutil
 
 from crossgap import resolve
-from crossgap.imports import missing
 from crossgap.params import load
-from crossgap.params.reading import refused
+from crossgap.params.available import require
 from stages.common import DATA, RESOLVED, dataset_folder, guarded
 
 
 def main() -> None:
     params = load()
-    if lines := list(missing(params)):
-        raise refused("params.yaml", lines)
+    require(params)
     roots = {
         name: str(params.datasets[name].images_root(dataset_folder(name))) for name in params.run.datasets
     }

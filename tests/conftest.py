@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
+
+# a worker of pytest-xdist for each core: more threads than that only wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
 

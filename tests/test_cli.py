@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -84,7 +85,7 @@ def test_unknown_command_and_option(crossgap):
 
 
 def test_import_and_what_to_do_next(tmp_path, crossgap, arrays):
-    """What it prints to add to params.yaml is valid there."""
+    """The row that it prints is put under `imports` in params.yaml, and valid there."""
     said = crossgap(
         *("import", "b32-dtd", "--backbone", "ViT-B/32: openai", "--dataset", "dtd"),
         *("image/test=dtd.npz:test", "image/test:label.class=dtd.npz:y"),
@@ -94,10 +95,13 @@ def test_import_and_what_to_do_next(tmp_path, crossgap, arrays):
     store = open_store(tmp_path / "data/imports/b32-dtd/native.zarr.zip")
     assert list(store["image/val"].labels["class"]) == ["0", "1", "1", "0"]
 
-    printed = yaml.safe_load(said.partition("`dvc repro`:")[2])
-    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
-    raw["run"]["imports"], raw["imports"] = printed["run"]["imports"], printed["imports"]
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
+    assert "name b32-dtd in run.imports, put this row under `imports:`" in said
+    row = said.partition("`dvc repro`\n\n")[2]
+    text = (ROOT / "params.yaml").read_text()
+    text = text.replace("\nimports: {}\n", f"\nimports:\n{row}").replace(
+        "  imports: []\n", "  imports: [b32-dtd]\n"
+    )
+    (tmp_path / "params.yaml").write_text(text)
     declared = load(tmp_path / "params.yaml").imports["b32-dtd"]
     assert (declared.backbone, declared.dataset) == ("ViT-B/32: openai", "dtd")
     assert (declared.retrieval.query, declared.retrieval.gallery) == ("test", "val")
@@ -118,6 +122,54 @@ def test_import_of_a_vocabulary_and_judgements(tmp_path, crossgap, arrays):
     (tmp_path / "qrels.tsv").write_text("query\titem\tgrade\ntext/val/9\ttext/corpus/3\t1\n")
     said = crossgap("import", "nano", *words, "--judgements", "qrels.tsv", "--force", code=1)
     assert "(1 rows: line 2 (text/val/9, text/corpus/3, 1))" in said
+
+
+def test_an_import_is_dvcs_from_the_start(tmp_path, crossgap, arrays):
+    """The pointer is in git, so a commit has it: a clone is told how to have the store, and has it then."""
+    environment = os.environ | {
+        "DVC_NO_ANALYTICS": "1",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    environment |= {
+        f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+
+    def ran(words: str, folder: str = ".") -> str:
+        done = subprocess.run(
+            words.split(), cwd=tmp_path / folder, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    for words in ("git init -q", "dvc init -q", f"dvc remote add -d team {tmp_path / 'remote'}"):
+        ran(words)
+    said = crossgap("import", "dtd", "image/test=dtd.npz:test")
+    assert "data/imports/dtd.dvc is added to git: commit it, and `dvc push` shares the store" in said
+    assert {"data/imports/dtd.dvc", "data/imports/.gitignore"} <= set(
+        ran("git diff --cached --name-only").split()
+    )
+    held = (tmp_path / "data/imports/dtd/native.zarr.zip").read_bytes()
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"finetune": {}, "idealised": {}}
+    none = {"backbones": [], "datasets": []}
+    raw["run"] = {**none, "oti": none, "ovi": none, "sweep": {**none, "tokens": []}, "imports": ["dtd"]}
+    raw["run"]["seeds"] = {**none, "methods": [], "seeds": []}
+    raw["imports"] = {
+        "dtd": {"backbone": "b32", "dataset": "dtd", "retrieval": {"query": "test", "gallery": "test"}}
+    }
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
+    for words in (
+        "git add .dvc params.yaml .gitignore",
+        "git commit -qm state",
+        "dvc push -q",
+        "git clone -q . clone",
+    ):
+        ran(words)
+    os.chdir(tmp_path / "clone")
+    assert "`dvc pull data/imports/dtd.dvc` brings it" in crossgap("check", code=1)
+    ran("dvc pull -q", "clone")
+    assert crossgap("check") == "params.yaml is valid\n"
+    assert Path("data/imports/dtd/native.zarr.zip").read_bytes() == held
 
 
 def test_import_does_not_replace_a_store_unasked(tmp_path, crossgap, arrays):
@@ -176,7 +228,7 @@ def test_plan_of_a_file_that_dvc_does_not_read(tmp_path, crossgap):
     encoded = table[2]
     assert encoded[1] == f"{8996 * backbones:,}" and f"without {backbones} cells" in " ".join(encoded)
     assert float(encoded[2]) == float(f"{8996 * backbones * 256 * 4 / 1e6:.3g}")
-    assert any(line.startswith("Not estimated: check, prepare, ") for line in lines)
+    assert any(line.startswith("Not estimated: resolve, prepare, ") for line in lines)
 
 
 def test_plan_of_what_is_wrong(tmp_path, crossgap):
@@ -188,7 +240,9 @@ def test_every_row_is_shown_as_it_is_pasted(tmp_path, crossgap, section):
     """What is printed goes below the section's line, and loads to the row that it is of."""
     text = (ROOT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text)
-    rows = [name for name in entries.rows(section) if f"\n  {name}:" not in text[text.index(f"\n{section}:") :]]
+    rows = [
+        name for name in entries.rows(section) if f"\n  {name}:" not in text[text.index(f"\n{section}:") :]
+    ]
     assert len(rows) == len(entries.rows(section)) - 1
     shown = [crossgap(section, "show", name) for name in rows]
     assert all(line.startswith("  ") for printed in shown for line in printed.splitlines())
@@ -204,12 +258,18 @@ def test_a_row_is_shown_with_its_facts_and_whose_it_is(tmp_path, crossgap):
     assert "# CUB-200-2011: https://www.vision.caltech.edu/" in said and "licence: non-commercial" in said
     shutil.copy(ROOT / "params.yaml", tmp_path)
     said = crossgap("datasets", "show", "world")
-    assert "as params.yaml has it, in the place of the catalogue's" in said and "arithmetic: {colour: shape" in said
+    assert (
+        "as params.yaml has it, in the place of the catalogue's" in said
+        and "arithmetic: {colour: shape" in said
+    )
     assert "what finetune.nano-clip of params.yaml makes: it has no row" in crossgap(
         "backbones", "show", "nano-clip", code=1
     )
     said = crossgap("backbones", "show", "nana", code=1)
-    assert "there is no 'nana' in the catalogue, nor under backbones in params.yaml; there are coca-b32, " in said
+    assert (
+        "there is no 'nana' in the catalogue, nor under backbones in params.yaml; there are coca-b32, "
+        in said
+    )
 
 
 def test_help_loads_nothing_heavy():

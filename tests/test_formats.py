@@ -226,5 +226,6 @@ def test_shards_and_tables_that_are_written_otherwise_have_other_names(tmp_path,
         assert read_shard(write_shard(folders[1])) != before
         monkeypatch.undo()
     before = read_tables(write_manifest(tmp_path / "a"))
-    monkeypatch.setattr(manifest, "validate", lambda frame: frame.assign(text="other", rank=0))
+    valid = manifest.validate
+    monkeypatch.setattr(manifest, "validate", lambda frame: valid(frame).assign(split="other"))
     assert read_tables(write_manifest(tmp_path / "b")) != before

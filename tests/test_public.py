@@ -42,6 +42,18 @@ def test_modules_that_run_no_model_load_neither_torch_nor_open_clip(module) -> N
     assert not heavy & {"torch", "open_clip", "torchvision", "timm", "sklearn", "matplotlib"}
 
 
+def test_the_version_is_that_of_the_package() -> None:
+    from importlib.metadata import version
+
+    from typer.testing import CliRunner
+
+    from crossgap.cli import app
+
+    said = CliRunner().invoke(app, ["--version"])
+    assert (said.exit_code, said.output) == (0, f"crossgap {version('crossgap')}\n")
+    assert crossgap.__version__ == version("crossgap")
+
+
 SIGNATURES = {
     "load_backbone": "model, pretrained, device='cpu', precision='fp32'",
     "oti": "features, backbone, steps=150, tokens=1, template='a photo of {}', ids=None, seed=0",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from crossgap.backbones import towers
-from crossgap.catalogue import entries
+from crossgap.catalogue import entries, registered
 
 if TYPE_CHECKING:
     from crossgap.backbones import Backbone
+
+_PICKLE, _SAFE = (
+    "open_clip_pytorch_model.bin",
+    "open_clip_model.safetensors",
+)  # as open_clip calls them on the hub
 
 
 class Cosines(BaseModel):
@@ -25,24 +30,7 @@ class Cosines(BaseModel):
     texts: list[tuple[str, str, float]] = []
 
 
-class Facts(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    title: str
-    reference: str
-    licence: str
-    source: str | None = None
-    published: dict[str, str] = {}
-    cosines: Cosines | None = None
-
-
-@cache
-def facts() -> dict[str, Facts]:
-    """The facts that the catalogue has, by the names of its rows."""
-    return TypeAdapter(dict[str, Facts]).validate_python(entries.facts("backbones"))
-
-
-@dataclass(frozen=True)
-class Described:
+class Described(BaseModel):
     """A model's sizes.
 
     Attributes:
@@ -54,11 +42,50 @@ class Described:
         image_size: `(height, width)` in pixels.
     """
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
     parameters: int
     dim: int
     widths: dict[str, int]
     context: int | None
     image_size: tuple[int, int]
+
+
+class Facts(BaseModel):
+    """What is known of a backbone.
+
+    Attributes:
+        source: where its weights are, if neither open_clip nor timm knows it.
+        hub: their repository at Hugging Face, if open_clip doesn't know it.
+        published: SHA-256 of released files, by name.
+        sizes: of the row's model, so that listing builds none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    title: str
+    reference: str
+    licence: str
+    source: str | None = None
+    hub: str | None = None
+    published: dict[str, str] = {}
+    cosines: Cosines | None = None
+    sizes: Described | None = None
+
+
+@cache
+def facts() -> dict[str, Facts]:
+    """The facts that the catalogue has, by the names of its rows."""
+    return TypeAdapter(dict[str, Facts]).validate_python(entries.facts("backbones"))
+
+
+def sizes(model: str) -> Described | None:
+    """As `described`, from the catalogue where it has the model."""
+    return _catalogued().get(model) or described(model)
+
+
+@cache
+def _catalogued() -> dict[str, Described]:
+    rows = entries.rows("backbones")
+    return {rows[name]["weights"]["model"]: known.sizes for name, known in facts().items() if known.sizes}
 
 
 def described(model: str) -> Described | None:
@@ -82,23 +109,37 @@ def described(model: str) -> Described | None:
     parameters = sum(parameter.numel() for parameter in module.parameters())
     if "text" not in backbone.modalities:
         trunk = module.visual
-        return Described(parameters, trunk.num_features, widths, None, trunk.pretrained_cfg["input_size"][1:])
+        return _described(
+            parameters, trunk.num_features, widths, None, trunk.pretrained_cfg["input_size"][1:]
+        )
     config = towers.configuration(model)
     text = getattr(module, "text", module)
     context = getattr(text, "context_length", config["text_cfg"].get("context_length", 77))
-    return Described(parameters, config["embed_dim"], widths, context, module.visual.image_size)
+    return _described(parameters, config["embed_dim"], widths, context, module.visual.image_size)
+
+
+def _described(
+    parameters: int, dim: int, widths: dict, context: int | None, size: Sequence[int] | int
+) -> Described:
+    return Described(
+        parameters=parameters,
+        dim=dim,
+        widths=widths,
+        context=context,
+        image_size=(size, size) if isinstance(size, int) else tuple(size),
+    )
 
 
 def _skeleton(model: str) -> Backbone | None:
+    if model.startswith("hf-hub:"):
+        return None
+    if model.startswith(towers.LOCAL_DIR_PREFIX) and towers.configuration(model) is None:
+        return None
     import open_clip
     import torch
 
     from crossgap.backbones import Backbone, BackboneError, image_only, loading
 
-    if model.startswith(loading.HF_HUB_PREFIX):
-        return None
-    if model.startswith(towers.LOCAL_DIR_PREFIX) and towers.configuration(model) is None:
-        return None
     if reason := towers.unloadable(model):
         raise BackboneError(reason)
     meta = torch.device("meta")
@@ -119,14 +160,14 @@ def supported(model: str) -> dict[str, str | None]:
 
 def cached(model: str, pretrained: str | None, cache_dir: str | None = None) -> Path | None:
     """The file that the weights would be read from, if it is on this machine; no network is asked."""
-    from crossgap.backbones import loading
-
     if model.startswith(towers.LOCAL_DIR_PREFIX):
+        from crossgap.backbones import loading
+
         found = loading._find_checkpoint_in_dir(Path(model.removeprefix(towers.LOCAL_DIR_PREFIX)))
         return Path(found) if found else None
     if pretrained and Path(pretrained).is_file():
         return Path(pretrained)
-    repository, names = _on_the_hub(model, pretrained)
+    repository, names = on_the_hub(model, pretrained)
     if repository is None:
         return None
     from huggingface_hub import try_to_load_from_cache
@@ -140,7 +181,7 @@ def where(name: str, model: str, pretrained: str | None) -> str:
     known = facts().get(name)
     if known and known.source:
         return f"{known.source} → {pretrained}" if pretrained else known.source
-    repository, _ = _on_the_hub(model, pretrained)
+    repository, _ = on_the_hub(model, pretrained)
     if repository:
         return f"huggingface.co/{repository}, downloaded when first used"
     if model.startswith(towers.LOCAL_DIR_PREFIX):
@@ -148,20 +189,32 @@ def where(name: str, model: str, pretrained: str | None) -> str:
     return f"put it at {pretrained}"
 
 
-def _on_the_hub(model: str, pretrained: str | None) -> tuple[str | None, list[str]]:
+def on_the_hub(model: str, pretrained: str | None) -> tuple[str | None, list[str]]:
     """The repository at Hugging Face, if the weights come from one, and the names of files to look for, in order."""
-    import open_clip
-    from open_clip.pretrained import _get_safe_alternatives
-    from timm.models import get_pretrained_cfg
-
     if model.startswith(towers.TIMM_PREFIX):
-        config = None if pretrained else get_pretrained_cfg(model.removeprefix(towers.TIMM_PREFIX))
-        repository, file = (config.hf_hub_id, config.hf_hub_filename) if config else (None, None)
-        return repository and repository.partition("@")[0], [file or "model.safetensors"]
+        if pretrained:
+            return None, []
+        if repository := _timms().get(model):
+            return repository, ["model.safetensors"]
+        from timm.models import get_pretrained_cfg
+
+        config = get_pretrained_cfg(model.removeprefix(towers.TIMM_PREFIX))
+        repository = config.hf_hub_id if config else None
+        file = (config.hf_hub_filename if config else None) or "model.safetensors"
+        return repository and repository.partition("@")[0], [file]
     if model.startswith("hf-hub:"):
         repository, file = model.removeprefix("hf-hub:"), ""
     else:
-        tag = open_clip.get_pretrained_cfg(model.replace("/", "-"), pretrained) if pretrained else {}
-        repository, _, file = tag.get("hf_hub", "").rpartition("/")
-    file = file or open_clip.pretrained.HF_WEIGHTS_NAME
-    return repository or None, [*_get_safe_alternatives(file), file]
+        tag = (registered.tag(model, pretrained) if pretrained else None) or {}
+        repository, _, file = (tag.get("hf_hub") or "").rpartition("/")
+    file = file or _PICKLE
+    safe = (
+        [_SAFE] if file == _PICKLE else [f"{file[:-4]}.safetensors"] if file[-4:] in (".bin", ".pth") else []
+    )
+    return repository or None, [*safe, file]
+
+
+@cache
+def _timms() -> dict[str, str]:
+    rows = entries.rows("backbones")
+    return {rows[name]["weights"]["model"]: known.hub for name, known in facts().items() if known.hub}

@@ -22,8 +22,20 @@ app.add_typer(backbones.app, name="backbones")
 app.add_typer(datasets.app, name="datasets")
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from crossgap import __version__
+
+        typer.echo(f"crossgap {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
     """How far apart are the two modalities of a CLIP-style model, what does it cost, and what helps?"""
 
 

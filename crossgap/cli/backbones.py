@@ -24,7 +24,7 @@ def backbones(context: typer.Context, params: Params = Path("params.yaml")) -> N
     from crossgap.params import load
 
     with explained():
-        rows = load(params).backbones
+        loaded = load(params)
     head = (
         "backbone",
         "parameters",
@@ -37,21 +37,26 @@ def backbones(context: typer.Context, params: Params = Path("params.yaml")) -> N
         "weights",
     )
     lines, notes = [head], []
-    for name, row in rows.items():
+    for name, row in loaded.backbones.items():
         weights = row.weights
-        cells, said = _sizes(catalogue, weights.model)
+        if name in loaded.trained:
+            cells, said = ("",) * 5, None
+            about = place = f"made by {loaded.trained[name]}.{name} of {params}"
+        else:
+            cells, said = _sizes(catalogue, weights.model)
+            place = _place(catalogue, name, weights.model, weights.pretrained)
+            known = catalogue.facts().get(name)
+            about = (
+                f"{known.title}; {known.reference}; licence {known.licence}"
+                if known
+                else "not in the catalogue"
+            )
         support = catalogue.supported(weights.model)
-        file = catalogue.cached(weights.model, weights.pretrained)
-        place = str(file) if file else f"not here: {catalogue.where(name, weights.model, weights.pretrained)}"
         ways = [
             f"R = {row.oti.tokens}" if support["oti"] is None else "no",
             f"P = {row.ovi.patches}" if support["ovi"] is None else "no",
         ]
         lines.append((name, *cells, *ways, place))
-        known = catalogue.facts().get(name)
-        about = (
-            f"{known.title}; {known.reference}; licence {known.licence}" if known else "not in the catalogue"
-        )
         notes += [f"{name}: {weights.model}, {about}"]
         notes += [f"  {reason}" for reason in dict.fromkeys([said, *support.values()]) if reason]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head) - 1)]
@@ -99,10 +104,21 @@ def check(
             typer.echo(line)
 
 
+def _place(catalogue, name: str, model: str, pretrained: str | None) -> str:
+    """Where the weights are, or are to be had."""
+    if model.startswith("local-dir:"):
+        folder = model.removeprefix("local-dir:")
+        return (
+            folder if Path(folder, "open_clip_config.json").is_file() else f"not here: put it into {folder}"
+        )
+    file = catalogue.cached(model, pretrained)
+    return str(file) if file else f"not here: {catalogue.where(name, model, pretrained)}"
+
+
 def _sizes(catalogue, model: str) -> tuple[tuple[str, ...], str | None]:
     """Cells of a model's sizes, and why there are none if it can't be built."""
     try:
-        found = catalogue.described(model)
+        found = catalogue.sizes(model)
     except ValueError as error:
         return ("?",) * 5, str(error)
     if found is None:

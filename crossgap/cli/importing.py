@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crossgap.cli.explained import explained
-from crossgap.imports import IMPORTS
 
 if TYPE_CHECKING:
     from crossgap.store import Store
+
+IMPORTS = Path("data/imports")
 
 
 def import_(
@@ -42,7 +47,7 @@ def import_(
     note: Annotated[str, typer.Option(help="where the features come from")] = "",
     force: Annotated[bool, typer.Option(help="replace a store of this name")] = False,
 ) -> None:
-    """Bring features computed elsewhere into a feature store, which DVC tracks.
+    """Bring features computed elsewhere into a feature store.
 
     COLUMN is `features` if not named, or `preprojection`, `id`, `group` (the image a caption belongs to), `rank` or
     `label.<labelling>`. Class prompts are `text/classes` with a label each; concept names that corrections are
@@ -51,9 +56,9 @@ def import_(
     crossgap import b32-dtd image/test=dtd.npz:test_features image/test:label.class=dtd.npz:test_labels
     """
     from crossgap import importing
-    from crossgap.cli.tracking import track
     from crossgap.datasets import NAME
     from crossgap.manifest import RESERVED
+    from crossgap.params.editing import entry
 
     path = IMPORTS / name / "native.zarr.zip"
     with explained():
@@ -81,21 +86,15 @@ def import_(
             simat_tables=simat,
             scratch=Path("data/scratch/import"),
         )
-        pointer = track(path.parent)
     for group in store.groups:
         typer.echo(f"{group}: {len(store[group])} items, width {store[group].features.shape[1]}")
+    with explained():
+        for line in _tracked(path.parent):
+            typer.echo(line)
     splits = dict.fromkeys(group.partition("/")[2] for group in store.groups)
     splits = [split for split in splits if split not in RESERVED]
-    if splits:
-        _say_how_evaluated(name, store, splits, backbone, dataset or name)
-    if pointer is not None:
-        typer.echo(
-            f"\nTo share it: git commit {pointer} params.yaml, then dvc push. A clone gets it by dvc pull "
-            f"{path.parent}."
-        )
-
-
-def _say_how_evaluated(name: str, store: Store, splits: list[str], backbone: str, dataset: str) -> None:
+    if not splits:
+        return
     query, *_, gallery = (*splits, *splits)
     if store.judgements is not None:
         pairs = store.judgements
@@ -103,11 +102,40 @@ def _say_how_evaluated(name: str, store: Store, splits: list[str], backbone: str
         query, gallery = (_split_of(store, splits, pairs[name][0]) for name in ("query", "item"))
     if store.transformations is not None:
         typer.echo(f"transformations: {len(store.transformations.table)}")
+    row = {
+        "backbone": backbone,
+        "dataset": dataset or name,
+        "retrieval": {"query": query, "gallery": gallery},
+    }
     typer.echo(
-        f"\nTo evaluate it, add to params.yaml and run `dvc repro`:\n\nrun:\n  imports: [{name}]\nimports:\n"
-        f"  {name}: {{backbone: {backbone!r}, dataset: {dataset!r}, "
-        f"retrieval: {{query: {query}, gallery: {gallery}}}}}"
+        f"\nTo evaluate it: in params.yaml, name {name} in run.imports, put this row under `imports:`, and run "
+        "`dvc repro`\n"
     )
+    typer.echo("\n".join(entry(name, row, column=2)))
+
+
+def _tracked(folder: Path) -> Iterator[str]:
+    """Give an import to DVC, and the file that points to it to git, so that a commit has it and a team can share it.
+
+    Yields:
+        What was done; nothing where there is no DVC.
+
+    Raises:
+        OSError: DVC can't take it.
+    """
+    if not Path(".dvc").is_dir():
+        return
+    pointer = folder.with_name(f"{folder.name}.dvc")
+    added = subprocess.run(
+        [sys.executable, "-m", "dvc", "add", "--quiet", str(folder)], capture_output=True, text=True
+    )
+    if added.returncode:
+        raise OSError(f"the store is written, but `dvc add {folder}` failed: {added.stderr.strip()}")
+    with suppress(FileNotFoundError):  # no git
+        subprocess.run(
+            ["git", "add", "--", str(pointer), str(folder.parent / ".gitignore")], capture_output=True
+        )
+    yield f"{pointer} is added to git: commit it, and `dvc push` shares the store"
 
 
 def _split_of(store: Store, splits: list[str], item: str) -> str:

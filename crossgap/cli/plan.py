@@ -100,14 +100,14 @@ def _show_unmeasured(todo: list[Cell], params: Params) -> None:
 
 
 def _sizes(todo: list[Cell], params: Params) -> dict:
-    from crossgap.catalogue.backbones import described
+    from crossgap.catalogue.backbones import sizes
     from crossgap.planning.estimate import ESTIMATED, built_as
 
     models = {built_as(params, cell.backbone).model for cell in todo if cell.stage in ESTIMATED}
     found = {}
     for model in sorted(models):
         try:
-            found[model] = described(model)
+            found[model] = sizes(model)
         except ValueError as error:
             typer.echo(f"\n{error}")
             found[model] = None

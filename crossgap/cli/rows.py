@@ -55,5 +55,7 @@ def _comment(text: str) -> str:
     lines = []
     for line in text.splitlines():
         long = len(line) > _WIDTH
-        lines += textwrap.wrap(line, _WIDTH, break_long_words=False, break_on_hyphens=False) if long else [line]
+        lines += (
+            textwrap.wrap(line, _WIDTH, break_long_words=False, break_on_hyphens=False) if long else [line]
+        )
     return "\n".join(f"  # {line}".rstrip() for line in lines)

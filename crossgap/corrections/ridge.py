@@ -44,7 +44,8 @@ def ridge(image_features: Features, text_features: Features, penalty: float | No
     check_widths(images, texts, names)
     if len(images) != len(texts):
         raise ValueError(
-            f"image_features has {len(images)} rows and text_features {len(texts)}: row i of both belong together"
+            f"image_features has {len(images)} rows and text_features {len(texts)}: "
+            f"give at least {FEWEST} pairs, row i of both belonging together"
         )
     if len(images) < FEWEST:
         raise Unavailable(f"image_features has {len(images)} rows: give at least {FEWEST} pairs")

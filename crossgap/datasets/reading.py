@@ -269,7 +269,8 @@ def without_images(root: Path, folders: Iterable[str], paths: Iterable[str]) -> 
     Args:
         folders: paths from the root that classes may have.
     """
-    held = {"/".join(path.split("/")[:end]) for path in paths for end in range(1, path.count("/") + 1)}
+    inner = {path.rpartition("/")[0] for path in paths}
+    held = {"/".join(folder.split("/")[:end]) for folder in inner for end in range(1, folder.count("/") + 2)}
     bare = [folder for folder in folders if folder not in held and (root / folder).is_dir()]
     return (
         (f"{len(bare)} folders of classes hold no image ({listed(bare)}): they are no classes",)

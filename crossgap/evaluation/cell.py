@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -293,6 +293,18 @@ class Cell:
             return None
         at = items.places(store[name].ids)
         return None if at is None else items.read_from(store[name], at)
+
+    def unknown(self) -> Iterator[tuple[str, str, str]]:
+        """Rows of `reasons.COLUMNS`: labellings that are to be measured and that no query has."""
+        names = (f"{modality}/{self.query}" for modality in INVERSIONS)
+        held = sorted({name for items in map(self.items, names) if items for name in items.labels})
+        for name in self.labellings or ():
+            if name not in held:
+                yield (
+                    "labelling",
+                    name,
+                    f"the queries have no such labelling; they have {', '.join(held) or 'none'}",
+                )
 
     def labellings_of(self, items: Items) -> list[str]:
         """The labellings of items that are to be measured."""

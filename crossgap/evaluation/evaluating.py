@@ -109,6 +109,7 @@ def evaluate(
     work = Work(cell, parts, device=device)
     work.reasons.add(("inversion", name, why) for name, why in cell.left_out.items())
     work.reasons.add(incomplete(cell))
+    work.reasons.add(cell.unknown())
     rivals = Rivals(work, corrections)
     retrieved = tables(work, rivals)
     classes = list(classified(work, rivals, shots, draws, seed))

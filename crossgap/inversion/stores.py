@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,8 @@ def invert_store(
         code: a name of what inverts, as of `closure.digest`: shards of other code aren't taken up, and the store says
             it; that of this module and of loading backbones, if not given.
         batch_size: items optimised together, which is also the shard; as many as fit if not given. Scheduling, as
-            `engine` is (this process if not given): they change nothing beyond rounding.
+            `engine` is (this process if not given): they change nothing beyond rounding. How many items there are,
+            and which of them `scratch` holds, changes no bit on one machine.
         on_problem: `set_aside` leaves items out whose loss is not finite and names them in the store's attributes.
 
     Raises:
@@ -64,20 +66,20 @@ def invert_store(
     }
     items = {name: Items(native[name], rows) for name, rows in chosen.items()}
     keys = {name: list(held.keys(backbone)) for name, held in items.items()}
-    done = {
-        name: shards.compute(
-            keys[name],
-            (engine or engines.Local()).work(held.read, _Shard(replace(inverter, most=size))),
-            scratch,
-            made_by,
-            size=size,
-            label=f"{method.name} {name}",
-        )
-        for name, held in items.items()
-    }
+    # all groups as one, so that no batch but the last is filled up
+    done = shards.compute(
+        [key for held in keys.values() for key in held],
+        (engine or engines.Local()).work(
+            partial(_read, list(items.values())), _Shard(replace(inverter, most=size))
+        ),
+        scratch,
+        made_by,
+        size=size,
+        label=method.name,
+    )
     whole, set_aside = {}, {}
     for name, held in items.items():
-        losses = done[name].blocks(keys[name], only=("loss",))
+        losses = done.blocks(keys[name], only=("loss",))
         finite = np.concatenate([np.isfinite(block["loss"]) for block in losses]) if keys[name] else []
         whole[name] = np.flatnonzero(finite)
         set_aside[name] = held.ids[np.flatnonzero(np.logical_not(finite))].tolist()
@@ -96,7 +98,7 @@ def invert_store(
             columns = {"id": held.ids[whole[name]]}
             if recipe.reached:
                 columns["step"] = np.array(recipe.reached)
-            writer.add(name, columns, done[name].blocks(found))
+            writer.add(name, columns, done.blocks(found))
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,18 @@ class Items:
             check_targets(features, ids, backbone)
             for item, row in zip(ids, fingerprint.of_rows(features), strict=True):
                 yield fingerprint.of_bytes(item.encode(), row.encode())
+
+
+def _read(groups: list[Items], cut: list[int]) -> tuple[list[str], np.ndarray]:
+    """Ids and `(n, d)` features of the items at these ascending positions in the groups, one after the other."""
+    positions, start, parts = np.array(cut), 0, []
+    for held in groups:
+        stop = start + len(held.rows)
+        inside = positions[(start <= positions) & (positions < stop)]
+        if len(inside):
+            parts.append(held.read((inside - start).tolist()))
+        start = stop
+    return [item for ids, _ in parts for item in ids], np.concatenate([features for _, features in parts])
 
 
 @dataclass

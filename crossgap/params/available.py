@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from crossgap.backbones import towers
 from crossgap.catalogue import registered
-from crossgap.imports import missing
 from crossgap.params.reading import refused
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def require(params: Params, path: str | Path = "params.yaml") -> None:
 
 
 def unavailable(params: Params) -> Iterator[str]:
-    """A line for each backbone of `run` whose model, tag or file doesn't exist, for an import and a device not there.
+    """A line for each backbone of `run` whose model, tag or file doesn't exist, and the like of imports and devices.
 
     Paths are seen from the working directory. What a training makes is not looked for, but what it starts from.
     """
@@ -40,7 +39,10 @@ def unavailable(params: Params) -> Iterator[str]:
     for name, experiment in params.idealised.items():
         if reason := _no_model(experiment.architecture):
             yield f"idealised.{name}.architecture: {reason}"
-    yield from missing(params)
+    for name in params.run.imports:
+        store = Path("data/imports", name, "native.zarr.zip")
+        if not store.is_file():
+            yield f"run.imports: there is no {store}: {_how_to_import(name)}"
     if params.machine.engine == "local" and (reason := no_device(params.machine.device)):
         yield f"machine.device: {reason}"
 
@@ -69,6 +71,15 @@ def no_device(device: str) -> str | None:
     return None
 
 
+def _how_to_import(name: str) -> str:
+    pointer = Path("data/imports", f"{name}.dvc")
+    if pointer.is_file():
+        return f"`dvc pull {pointer}` brings it from where the team keeps it"
+    return (
+        f"`crossgap import {name} …` makes it; who has it shares it by `dvc push` and a commit with {pointer}"
+    )
+
+
 def _missing(weights: Weights) -> str | None:
     """The field of a row that names what doesn't exist, and the remedy."""
     model, pretrained = weights.model, weights.pretrained
@@ -79,17 +90,41 @@ def _missing(weights: Weights) -> str | None:
     if reason := _no_model(model):
         return f"model: {reason}"
     known = registered.tags()
-    if pretrained is None or not known or registered.tag(model, pretrained) is not None:
+    if pretrained is None or not known:
         return None
-    if "/" in pretrained or Path(pretrained).suffix:
-        return _no_file(pretrained)
-    if Path(pretrained).is_file():
-        return None
-    those = list(known.get(model.replace("/", "-"), ()))
+    if (tag := registered.tag(model, pretrained)) is not None:
+        return _other_activation(model, pretrained, bool(tag.get("quick_gelu"))) or _undecided(weights)
+    if "/" in pretrained or Path(pretrained).suffix or Path(pretrained).is_file():
+        return _no_file(pretrained) or _undecided(weights)
+    those = list(known.get(towers.canonical(model), ()))
     return (
         f"pretrained: {pretrained!r} is neither a file nor a tag of {model}{_close(pretrained, those)} "
         f"(its tags: {', '.join(those) or 'none'})"
     )
+
+
+def _other_activation(model: str, tag: str, wanted: bool) -> str | None:
+    config = towers.configuration(model)
+    if config is None or bool(config.get("quick_gelu")) == wanted:
+        return None
+    plain = towers.canonical(model).removesuffix(registered.QUICK)
+    return (
+        f"model: the weights {tag!r} were trained with {'QuickGELU' if wanted else 'GELU'}, and {model!r} computes "
+        f"{'GELU' if wanted else 'QuickGELU'}: name {plain + registered.QUICK if wanted else plain}"
+    )
+
+
+def _undecided(weights: Weights) -> str | None:
+    """What isn't said of a checkpoint file; only where there may be something is open_clip asked, and torch with it."""
+    if weights.preprocess is None and registered.tag(weights.model, weights.pretrained) is not None:
+        return None
+    from crossgap.backbones import BackboneError, loading
+
+    try:
+        loading.declared(weights.model, weights.pretrained, weights.preprocess)
+    except BackboneError as error:
+        return f"preprocess: {error}"
+    return None
 
 
 def _no_model(model: str) -> str | None:
@@ -98,7 +133,7 @@ def _no_model(model: str) -> str | None:
         if not (folder / "open_clip_config.json").is_file():
             return f"{folder} holds no open_clip_config.json: put the model there, or name another folder"
         return None
-    if model.replace("/", "-") in registered.models():
+    if towers.canonical(model) in registered.models():
         return None
     return (
         f"{model!r} is none of open_clip's {len(registered.models())} models"

@@ -4,7 +4,7 @@ then captions that repeat against each of them once. In turn, over rounds.
 On a CPU both works are for the same cores: they can't be done sooner than one after the other. The benchmark says what
 share that is. OpenMP's threads that wait by spinning take the cores from the decoders, hence the policy.
 
-OMP_WAIT_POLICY=passive python tests/benchmarks/encode.py [--images 1000] [--large 256] [--rounds 3]
+OMP_WAIT_POLICY=passive python tests/benchmarks/encode.py [--images 1000] [--captions 2000] [--large 256] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -156,7 +156,8 @@ def texts(name: str, backbone: Backbone, count: int, repeats: int, rounds: int) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=1000)
-    parser.add_argument("--large", type=int, default=256, help="photos through ViT-B/32")
+    parser.add_argument("--captions", type=int, default=2000)
+    parser.add_argument("--large", type=int, default=256, help="photos through ViT-B/32; 0 leaves it out")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -165,8 +166,9 @@ def main() -> None:
     pictures = photos(max(given.images, given.large))
     for side in (None, COCO_SIDE):
         images("nano", nano, pictures[: given.images], side, given.rounds)
-    texts("nano", nano, 2000, 5, given.rounds)
-    images("ViT-B-32", load_backbone("ViT-B-32"), pictures[: given.large], None, given.rounds)
+    texts("nano", nano, given.captions, 5, given.rounds)
+    if given.large:
+        images("ViT-B-32", load_backbone("ViT-B-32"), pictures[: given.large], None, given.rounds)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 The plain recipe runs in float16 autocast at a batch of 64, as the paper's code does; crossgap in float32 and bfloat16
 at the batch size that it finds by itself. A whole recipe's time follows from a few of its steps.
 
-python tests/benchmarks/gpu.py [--models ViT-B-32 ViT-L-14] [--steps 20] [--device cuda]
+python tests/benchmarks/gpu.py [--models ViT-B-32 ViT-L-14] [--steps 20] [--device cuda] [--matrix 8192]
 """
 
 from __future__ import annotations
@@ -84,12 +84,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--batch", type=int, help="in place of the size that is found")
+    parser.add_argument("--matrix", type=int, help="side of the products that the peak is measured by")
     given = parser.parse_args()
     given.place = torch.device(given.device)
     given.half = torch.float16 if given.place.type == "cuda" else torch.bfloat16
     warnings.simplefilter("ignore")
     torch.manual_seed(0)
-    size = 8192 if given.place.type == "cuda" else 1024
+    size = given.matrix or (8192 if given.place.type == "cuda" else 1024)
     peaks = {name: matrix_rate(given.place, dtype, size) for name, dtype in DTYPES.items()}
     where = torch.cuda.get_device_name() if given.place.type == "cuda" else "CPU"
     print(f"{where}: matrix products " + ", ".join(f"{n} {p / 1e12:.1f} TFLOP/s" for n, p in peaks.items()))

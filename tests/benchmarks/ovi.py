@@ -2,6 +2,7 @@
 on the embedded default, whose features `dvc repro` has made.
 
 python tests/benchmarks/ovi.py [--model ViT-B-32] [--items 64] [--steps 2] [--rounds 2] [--patches 1]
+    [--presets 0]
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from crossgap.inversion.recipes import recipe
 ROOT = Path(__file__).parents[2]
 
 
-def presets() -> None:
+def presets(count: int | None) -> None:
     """Time to the same mean cosine, and the mean difference of the queries' average precision."""
     store = ROOT / "data/features/nano/world/native.zarr.zip"
     if not store.exists():
@@ -29,6 +30,8 @@ def presets() -> None:
         return
     texts = open_store(store)["text/test"]
     first = texts["rank"] == 0
+    if count is not None:
+        first &= np.cumsum(first) <= count
     ids, features, groups = texts.ids[first].tolist(), texts.features[first], texts["group"]
     backbone = load_backbone(f"local-dir:{ROOT}/data/backbones/nano", None)
     found, precision = {}, {}
@@ -58,9 +61,11 @@ def presets() -> None:
 def main() -> None:
     parser = arguments(__doc__, steps=2)
     parser.add_argument("--patches", type=int, default=1)
+    parser.add_argument("--presets", type=int, help="at most so many items of the presets; 0 leaves them out")
     given = parser.parse_args()
     side_by_side(f"OVI, {given.model}, P = {given.patches}", Ovi(given.patches), given)
-    presets()
+    if given.presets != 0:
+        presets(given.presets)
 
 
 if __name__ == "__main__":

@@ -185,6 +185,7 @@ def arguments(description: str, steps: int) -> argparse.ArgumentParser:
     parser.add_argument("--items", type=int, default=64)
     parser.add_argument("--steps", type=int, default=steps)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--matrix", type=int, default=2048, help="side of the products for comparison")
     return parser
 
 
@@ -195,8 +196,8 @@ def side_by_side(name: str, method: Method, given: argparse.Namespace) -> None:
     backbone = load_backbone(given.model, None)
     plain, fast = encoder(backbone, method), method.inject(backbone)
     targets, initial = items(backbone, fast.shape, given.items)
-    rate = matrix_rate(backbone.device)
+    rate = matrix_rate(backbone.device, size=given.matrix)
     found = compare(plain, fast, targets, initial, given.steps, given.rounds)
-    rate = max(rate, matrix_rate(backbone.device))
+    rate = max(rate, matrix_rate(backbone.device, size=given.matrix))
     flops = flops_a_step(plain, initial), flops_a_step(fast, initial)
     report(f"{name}, {given.items} items", found, flops, rate, given.steps)

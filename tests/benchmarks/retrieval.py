@@ -6,6 +6,7 @@ It computes in float32, where near similarities tie or swap; so the results are 
 of the exact similarities (as scores m … 1), and on the loop's own scores in the mean.
 
 python tests/benchmarks/retrieval.py [--part real synthetic imagenet] [--slice 200] [--imagenet-queries 6544]
+    [--share 1.0]
 """
 
 from __future__ import annotations
@@ -117,14 +118,16 @@ def clouds(n: int, m: int, classes: int = 1000, width: int = 512) -> list[np.nda
     return [*features, *labels]
 
 
-def synthetic(count: int) -> None:
-    compare("synthetic", *clouds(10_000, 100_000), count=count, rounds=2)
+def synthetic(count: int, share: float) -> None:
+    sizes = round(10_000 * share), round(100_000 * share)
+    compare("synthetic", *clouds(*sizes), count=min(count, sizes[0]), rounds=2)
 
 
-def imagenet(count: int) -> None:
+def imagenet(count: int, share: float) -> None:
     """The first `count` queries of 50,000; memory beyond the features, which are made before."""
-    n = 50_000
-    queries, gallery, query_labels, gallery_labels = clouds(n, 1_281_167)
+    n = round(50_000 * share)
+    count = min(count, n)
+    queries, gallery, query_labels, gallery_labels = clouds(n, round(1_281_167 * share))
     before = psutil.Process().memory_info().rss
     seconds, table = timed(
         lambda: retrieval_metrics(queries[:count], gallery, query_labels[:count], gallery_labels)
@@ -145,6 +148,7 @@ def main() -> None:
     parser.add_argument(
         "--imagenet-queries", type=int, default=6544, help="a chunk of crossgap's at this size"
     )
+    parser.add_argument("--share", type=float, default=1.0, help="of the sizes of synthetic and ImageNet")
     given = parser.parse_args()
     if len(given.part) > 1:  # each in a process of its own, for the sake of the peaks
         for part in given.part:
@@ -152,9 +156,9 @@ def main() -> None:
     elif given.part == ["real"]:
         real()
     elif given.part == ["synthetic"]:
-        synthetic(given.slice)
+        synthetic(given.slice, given.share)
     else:
-        imagenet(given.imagenet_queries)
+        imagenet(given.imagenet_queries, given.share)
 
 
 if __name__ == "__main__":

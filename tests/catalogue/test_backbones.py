@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import open_clip
 import pandas as pd
 import pytest
+import timm
 import torch
 import yaml
 from PIL import Image
@@ -99,6 +102,28 @@ def test_sizes_are_read_from_a_model_without_weights(model) -> None:
     parameters, *others = SIZES[model]
     assert [found.dim, found.widths, found.context, tuple(found.image_size)] == others
     assert parameters is None or found.parameters == parameters
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_sizes_in_the_catalogue_are_those_of_the_libraries_models(name, monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+    model = ROWS[name]["weights"]["model"]
+    assert catalogue.facts()[name].sizes == catalogue.described(model) == catalogue.sizes(model)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_places_on_the_hub_are_those_that_the_libraries_would_ask(name) -> None:
+    model, pretrained = ROWS[name]["weights"]["model"], ROWS[name]["weights"].get("pretrained")
+    repository, files = catalogue.on_the_hub(model, pretrained)
+    if model.startswith("timm:"):
+        config = timm.models.get_pretrained_cfg(model.removeprefix("timm:"))
+        assert (repository, files) == (config.hf_hub_id, [config.hf_hub_filename or "model.safetensors"])
+        return
+    tag = open_clip.get_pretrained_cfg(model, pretrained) if pretrained else {}
+    wanted, _, file = tag.get("hf_hub", "").rpartition("/")
+    assert repository == (wanted or None)
+    file = file or open_clip.pretrained.HF_WEIGHTS_NAME
+    assert files == [*open_clip.pretrained._get_safe_alternatives(file), file]
 
 
 def test_sizes_are_those_of_the_loaded_model(nano) -> None:
@@ -237,9 +262,21 @@ def test_the_command_lists_rows_with_sizes_support_and_the_place_of_weights(nano
     assert lines["mobile"][6:8] == ["R = 1", "no"]
     assert lines["slip-b16"][1:8] == ["149.6 M", "512", "image 768, text 512", "77", "224", "R = 1", "P = 4"]
     assert lines["slip-b16"][8].startswith("not here: https://dl.fbaipublicfiles.com/slip/")
-    assert lines["nano"][8] == "data/backbones/nano/open_clip_model.safetensors"
+    assert lines["nano"][8] == "data/backbones/nano"
+    assert lines["openai-b32"][1:3] == ["151.3 M", "512"] and "huggingface.co/timm/" in lines["openai-b32"][8]
+    assert lines["nano-cua"][-1] == f"made by finetune.nano-cua of {tmp_path / 'params.yaml'}"
     assert lines["lost"][1:6] == ["?"] * 5
     assert "FastVit is none" in ran.output and "'ViT-B-33' is none of open_clip's" in ran.output
+
+
+def test_the_catalogue_is_listed_without_torch() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from crossgap.cli.backbones import app; "
+        "assert 'dinov3-l16' in CliRunner().invoke(app, []).output; "
+        "print({'torch', 'open_clip', 'timm'} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert ran.stdout == "set()\n", ran.stderr
 
 
 def test_the_command_checks_one(nano, tmp_path) -> None:
@@ -247,7 +284,9 @@ def test_the_command_checks_one(nano, tmp_path) -> None:
     ran = CliRunner().invoke(app, ["check", "nano", "--params", file, "--device", "cpu"])
     assert ran.exit_code == 0 and "known cosine" in ran.output
     ran = CliRunner().invoke(app, ["check", "nana", "--params", file])
-    assert ran.exit_code != 0 and "has no backbone 'nana'; it has nano" in str(ran.exception or ran.output)
+    assert ran.exit_code != 0 and "there is no backbone 'nana', in the catalogue or" in str(
+        ran.exception or ran.output
+    )
     with_another = params(tmp_path, own={"model": nano, "sha256": "0" * 64})
     ran = CliRunner().invoke(app, ["check", "own", "--params", with_another, "--device", "cpu"])
     assert ran.exit_code != 0 and "not the weights declared" in str(ran.exception or ran.output)

@@ -387,7 +387,13 @@ def test_splits_are_the_folders_named_whether_folders_or_tars(tmp_path):
 
 def test_a_wrong_layout_is_told(tmp_path):
     root = put(tmp_path / "root", {f"train/{name}": data for name, data in TREE.items()})
-    with pytest.raises(DatasetError, match="4 × not laid out as <class>/<image>") as error:
+    for on_problem in ("error", "set_aside"):
+        with pytest.raises(
+            DatasetError, match=r"all images lie one folder deeper, in train: .* `splits: \[train\]`"
+        ):
+            prepare(ImageFolder(layout="imagefolder", root=root, retrieval=SAME, on_problem=on_problem))
+    put(root, {"more/dog/0.jpg": photo(0)})
+    with pytest.raises(DatasetError, match="5 × not laid out as <class>/<image>") as error:
         prepare(ImageFolder(layout="imagefolder", root=root, retrieval=SAME))
     assert "  train/dog/0.jpg: not laid out" in str(error.value) and "`splits`" in str(error.value)
     with pytest.raises(DatasetError, match=r"query: split 'test' .* no images"):
@@ -601,3 +607,20 @@ def test_images_by_their_paths_from_the_project(tmp_path, monkeypatch):
     declared = captioned(Path("data/set"), captions_file(tmp_path / "c.csv", rows))
     frame, problems = read(declared)
     assert problems == [] and frame["path"].dropna().tolist() == ["2.jpg", "a/1.jpg"]
+
+
+def test_classes_one_folder_deeper_are_told_in_one_sentence(tmp_path):
+    root = put(tmp_path / "root", {"cars/cat/1.jpg": photo(0), "cars/dog/2.jpg": photo(1)})
+    declared = ImageFolder(layout="imagefolder", root=root, retrieval={})
+    with pytest.raises(
+        DatasetError, match=r"all images lie one folder deeper, in cars: give .*/root/cars as `root`"
+    ):
+        read(declared)
+    frame, problems = read(declared.model_copy(update={"root": root / "cars"}))
+    assert len(frame) == 4 and problems == []
+    put(root, {"test/test/cat/1.jpg": photo(2)})
+    split = declared.model_copy(update={"splits": ["cars", "test"]})
+    with pytest.raises(
+        DatasetError, match=r"splits: the classes of test lie one folder deeper, in test/test: move"
+    ):
+        read(split)

@@ -142,6 +142,15 @@ def test_features_that_are_not_finite_cost_what_needs_them(tmp_path, value) -> N
     assert "text: not fitted: text_features holds" in parameters
 
 
+def test_a_labelling_that_no_query_has(tmp_path) -> None:
+    cell = Cell(write(tmp_path / "n.zip", groups()), None, None, "test", "test", ["shape", "shapes"])
+    found = evaluate(cell, **SETTINGS, corrections=[])
+    assert rows(found, "labelling") == {
+        "shapes": "the queries have no such labelling; they have colour, shape"
+    }
+    assert "retrieval/image-image/shape/mAP" in found.metrics
+
+
 def test_an_error_of_the_code_comes_out(tmp_path, monkeypatch) -> None:
     cell = cell_of(tmp_path / "n.zip", groups())
     for error in (ValueError("a mistake"), KeyError("colour"), TypeError("a mistake")):

@@ -383,3 +383,10 @@ def test_a_workers_batch_is_no_larger_than_what_it_is_sent(tiny, features) -> No
     inverter = Inverter(tiny, Counting(), Recipe(1), None, most=4).to("cpu")
     found = inverter([*"abc"], features["image"][:3], lambda items: None)
     assert inverter.items_a_batch == 4 and len(found.features) == 3 and set(sizes[-2:]) == {4}
+
+
+def test_no_batch_but_the_last_of_all_groups_is_filled_up(native, run) -> None:
+    """Of 4 and 2 items in two groups, at a batch of 3, there are two batches and no third."""
+    counting = Dying()
+    run(native, method=counting, batch_size=3)
+    assert counting.started == [3, 3]

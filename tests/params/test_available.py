@@ -15,11 +15,12 @@ import yaml
 from open_clip.pretrained import _PRETRAINED
 from typer.testing import CliRunner
 
-from crossgap.backbones import towers
+from crossgap.backbones import BackboneError, loading, towers
 from crossgap.catalogue import entries, registered
 from crossgap.cli import app
 from crossgap.params import ParamsError, load
-from crossgap.params.available import no_device, require, unavailable
+from crossgap.params.available import _missing, no_device, require, unavailable
+from crossgap.params.sections import Weights
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,6 +53,48 @@ def test_models_and_tags_are_those_of_the_library() -> None:
                 assert (found[model][tag].get(field) or None) == (facts.get(field) or None), (model, tag)
 
 
+def test_activations_are_judged_as_loading_judges_them() -> None:
+    refused = {True: 0, False: 0}
+    for model in open_clip.list_models():
+        for tag in open_clip.list_pretrained_tags_by_model(model.removesuffix("-quickgelu")):
+            if registered.tag(model, tag) is None:
+                continue
+            try:
+                loading.declared(model, tag)
+                wanted = None
+            except BackboneError as error:
+                wanted = str(error)
+            if wanted is None or "QuickGELU mismatch" in wanted:  # else transformers is missing
+                found = _missing(Weights(model=model, pretrained=tag))
+                assert (found is None) == (wanted is None), (model, tag)
+                refused[wanted is not None] += 1
+    assert min(refused.values()) > 10
+
+
+def test_an_import_that_is_not_there_is_named_with_how_it_is_had(tmp_path, monkeypatch) -> None:
+    row = {"b32": {"backbone": "b32", "dataset": "dtd", "retrieval": {"query": "test", "gallery": "test"}}}
+    none = {"backbones": [], "datasets": []}
+    run = {**none, "oti": none, "ovi": none, "imports": ["b32"], "sweep": {**none, "tokens": []}}
+    run["seeds"] = {**none, "methods": [], "seeds": []}
+    given = {"run": run, "imports": row, "finetune": {}, "idealised": {}}
+    monkeypatch.chdir(tmp_path)
+    store = "data/imports/b32/native.zarr.zip"
+    (line,) = asked(tmp_path, **given)
+    assert line.startswith(
+        f"run.imports: there is no {store}: `crossgap import b32 …` makes it; who has it shares it"
+    )
+    Path("data/imports").mkdir(parents=True)
+    Path("data/imports/b32.dvc").touch()
+    (line,) = asked(tmp_path, **given)
+    assert (
+        line
+        == f"run.imports: there is no {store}: `dvc pull data/imports/b32.dvc` brings it from where the team keeps it"
+    )
+    Path(store).parent.mkdir()
+    Path(store).touch()
+    assert asked(tmp_path, **given) == []
+
+
 def test_every_model_of_timm_is_known_with_its_weights() -> None:
     found = registered.of_timm()
     assert set(found) == set(timm.list_models())
@@ -80,6 +123,15 @@ WRONG = [
         {"model": "ViT-B-32", "pretrained": "laion2b_s34b_b79"},
         "backbones.mine.weights.pretrained: 'laion2b_s34b_b79' is neither a file nor a tag of ViT-B-32; did you mean "
         r"'laion2b_s34b_b79k'\? \(its tags: openai, ",
+    ),
+    (
+        {"model": "ViT-B/32", "pretrained": "openai"},
+        "backbones.mine.weights.model: the weights 'openai' were trained with QuickGELU, and 'ViT-B-32' computes GELU: "
+        "name ViT-B-32-quickgelu",
+    ),
+    (
+        {"model": "ViT-L-14", "pretrained": "LICENSE"},
+        "backbones.mine.weights.preprocess: .*the published weights of ViT-L-14 differ in their preprocessing",
     ),
     (
         {"model": "ViT-B/32", "pretrained": "/models/epoch_32.pt"},
@@ -113,7 +165,7 @@ def test_a_backbone_of_the_run_that_cant_be_had_is_refused_with_its_field(tmp_pa
 @pytest.mark.parametrize(
     "weights",
     [
-        {"model": "ViT-B/32", "pretrained": "openai"},
+        {"model": "ViT-B/32-quickgelu", "pretrained": "openai"},
         {"model": "ViT-B-32", "pretrained": "LAION2b-s34b-b79k"},
         {"model": "hf-hub:nobody/knows"},
         {"model": "ViT-B-32", "pretrained": "LICENSE"},

@@ -111,7 +111,7 @@ def test_git_sees_no_output_of_the_pipeline(project):
     project.commit()
     kept = set(project.command("git", "ls-files").splitlines())
     data = {name for name in kept if name.startswith("data/")}
-    kept_data = ("data/backbones/nano/", "data/reference/published.csv")
+    kept_data = ("data/backbones/nano/", "data/reference/")
     assert all(name.startswith(kept_data) for name in data)
     assert not any(name.startswith(("dvc_plots/", ".dvc/tmp", ".dvc/cache")) for name in kept)
 
@@ -125,6 +125,8 @@ def test_experiment_with_other_oti_steps_leaves_features_and_ovi_alone(project):
     assert (before, open_store(store).provenance["recipe"]["steps"]) == (2, 3)
     assert "longer" in project.dvc("exp", "list", "--all-commits")
     assert "inversion/oti/loss" in project.dvc("metrics", "diff", "--md")
+    assert re.search(r"params.yaml \| oti.steps +\| 2 +\| 3", project.dvc("params", "diff", "--md"))
+    assert "oti.steps" in project.dvc("exp", "show", "--csv")
 
 
 def test_parameter_of_evaluate_runs_only_evaluation(project):

@@ -37,16 +37,10 @@ WEIGHTS = {"weights"}
 
 @pytest.fixture(scope="module")
 def project(project):
-    model = "local-dir:data/backbones/nano-tuned"
     cells = {"backbones": ["nano", "nano-tuned"], "datasets": ["world"]}
     project.edit(
         **{
             "datasets.world.images": {"train": 40, "test": 8},
-            "backbones.nano-tuned": {
-                "weights": {"model": model},
-                "oti": {"tokens": 1},
-                "ovi": {"patches": 1},
-            },
             "finetune": {"nano-tuned": TUNED},
             "idealised": {"world": IDEALISED},
             "run": project.run_of(**cells, oti=cells),
@@ -150,11 +144,6 @@ def test_a_backbone_trained_from_nothing_with_an_intra_modal_term_goes_the_same_
     project.edit(
         **{
             "finetune": {},
-            "backbones.nano-slip": {
-                "weights": {"model": "local-dir:data/backbones/nano-slip"},
-                "oti": {"tokens": 1},
-                "ovi": {"patches": 1},
-            },
             "pretrain": {"nano-slip": recipe},
             "run": project.run_of(**cells, oti=cells),
         }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -7,11 +8,11 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
 from crossgap.backbones.loading import load_tokenizer
+from crossgap.catalogue import entries
 from crossgap.datasets import world
 from crossgap.datasets.hashing import hashed
 from crossgap.training import nano
@@ -26,8 +27,8 @@ FOLDER = ROOT / "data" / "backbones" / "nano"
 
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
-    """The recipe of params.yaml, made small and short."""
-    section = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["nano"]
+    """The recipe of the catalogue, made small and short."""
+    section = copy.deepcopy(entries.nano())
     model = section["model"]
     model["vision_cfg"] |= {"layers": 1, "width": 32, "head_width": 16}
     model["text_cfg"] |= {"layers": 1, "width": 32, "heads": 2}

@@ -155,7 +155,10 @@ class Exported(OnDisk):
 
 
 class Classified(OnDisk):
-    """Labelled images, and the prompts that name their classes."""
+    """Labelled images, and the prompts that name their classes.
+
+    A label of -1 stands for unlabelled, unless `class_names` names it.
+    """
 
     labelling: ClassVar[str] = "class"
     templates: list[str] = Field(["a photo of a {}."], min_length=1, description="or `coop/<set>`")

@@ -11,7 +11,7 @@ from crossgap.arrays import listed
 from crossgap.datasets.declared import DatasetError, Flickr
 from crossgap.datasets.readers.named import read_named
 from crossgap.datasets.reading import Reading
-from crossgap.datasets.text_files import read_text, rows
+from crossgap.datasets.text_files import delimiter_of, read_text, rows
 
 _BAR = re.compile(r"(?P<image>[^|]+)\|\s*\d+\s*\|(?P<caption>.*)")
 _BAR_MISSING = re.compile(
@@ -50,7 +50,7 @@ def _captions(file: Path) -> Iterator[tuple[str, str]]:
         read_text(file, "captions").replace("\r\n", "\n").split("\n")
     )  # captions may hold other line breaks
     header = lines[0]
-    if header.replace(" ", "") == "image,caption":
+    if [name.strip() for name in header.split(delimiter_of(header))] == ["image", "caption"]:
         for _, (image, caption) in rows(file, "captions", ("image", "caption")):
             yield image, caption
         return

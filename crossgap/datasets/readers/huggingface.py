@@ -106,7 +106,13 @@ def _images(
                 elif declaration.text_column is not None and not captions:
                     problems.append(Problem(name, name, "image without caption"))
                 else:
-                    suffix, data = _file(datasets, row[column])
+                    try:
+                        suffix, data = _file(declaration, datasets, row[column])
+                    except (OSError, ValueError) as error:
+                        problems.append(
+                            Problem(name, name, f"no image: {row[column]['path']} can't be read: {error}")
+                        )
+                        continue
                     path = add(name + suffix, data)
                     yield Sample(name, split, path, captions, _label(declaration, table, name, row))
 
@@ -131,11 +137,17 @@ def _columns(declaration: HuggingFace) -> list[str]:
     return list(dict.fromkeys(column for column in columns if column is not None))
 
 
-def _file(datasets: Any, image: dict[str, Any]) -> tuple[str, bytes]:
-    """Suffix and bytes of an image's file; what has no bytes of its own becomes a PNG."""
+def _file(declaration: HuggingFace, datasets: Any, image: dict[str, Any]) -> tuple[str, bytes]:
+    """Suffix and bytes of an image's file, its path from the set's folder too; what has no bytes of its own becomes a
+    PNG.
+
+    Raises:
+        OSError, ValueError: there are neither bytes nor such a file.
+    """
     path, data = image["path"], image["bytes"]
-    if data is None and path and Path(path).is_file():
-        data = Path(path).read_bytes()
+    files = [Path(path), declaration.root / path] if data is None and path else []
+    if file := next((file for file in files if file.is_file()), None):
+        data = file.read_bytes()
     if data is None:
         return ".png", png(datasets.Image().decode_example(image))
     suffix = PurePosixPath(path or "").suffix.lower()

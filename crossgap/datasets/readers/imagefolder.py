@@ -41,6 +41,7 @@ def _of(declaration: ImageFolder, ids: dict[str, str]) -> Reading:
         images.append((image, "image", split, path, None, image, 0))
         labels.append(label_of(parts[-2], declaration.class_names))
 
+    _require_depth(declaration, [problem.item for problem in problems], {row[2] for row in images})
     classes = sorted({label for label in labels if label is not None})
     unknown = sorted(set(declaration.class_names) - set(classes))
     empty = sorted(set(splits or []) - {row[2] for row in images})
@@ -55,6 +56,32 @@ def _of(declaration: ImageFolder, ids: dict[str, str]) -> Reading:
     above = [""] if splits is None else [f"{split}/" for split in splits]
     folders = [f"{folder}{name}" for folder in above for name in _folders(declaration.root / folder)]
     return Reading(frame, problems, notes=without_images(declaration.root, folders, ids))
+
+
+def _require_depth(declaration: ImageFolder, misplaced: list[str], found: set[str]) -> None:
+    """Raises DatasetError where all images of the root, or of a split, lie in one folder more than they should.
+
+    Args:
+        misplaced: paths that are not laid out as they should be.
+        found: splits that have others.
+    """
+    root, parts = declaration.root, [parts_of(path) for path in misplaced]
+    if declaration.splits is None:
+        tops = {path[0] for path in parts}
+        if len(tops) == 1 and not found and all(len(path) == 3 for path in parts):
+            (top,) = tops
+            raise DatasetError(
+                f"root {root}: all images lie one folder deeper, in {top}: give {root / top} as `root`, or "
+                f"declare `splits: [{top}]`, if it is one"
+            )
+    for split in declaration.splits or ():
+        inner = {path[1] for path in parts if path[0] == split and len(path) == 4}
+        if len(inner) == 1 and split not in found:
+            (folder,) = inner
+            raise DatasetError(
+                f"splits: the classes of {split} lie one folder deeper, in {split}/{folder}: move what is in "
+                f"{root / split / folder} up into {root / split}"
+            )
 
 
 def _folders(root: Path) -> list[str]:

@@ -174,3 +174,11 @@ def test_images_that_are_not_unpacked(root, tmp_path) -> None:
     (root / "flickr30k_images/10002456.jpg").unlink()
     with pytest.raises(DatasetError, match="split val: none of its 1 images"):
         read(declared(root), tmp_path)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_captions_with_a_header_and_any_delimiter(root, tmp_path, delimiter) -> None:
+    rows = ["image,caption", "10002456.jpg,Men .", "998845445.jpg,A man ."]
+    (root / "captions.txt").write_text("\n".join(row.replace(",", delimiter) for row in rows) + "\n")
+    items = prepare(declared(root, "captions.txt", lists={}), tmp_path).items
+    assert items["text"].dropna().tolist() == ["Men .", "A man ."]

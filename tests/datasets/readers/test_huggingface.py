@@ -248,3 +248,30 @@ def test_a_label_that_is_a_fraction_is_told(tmp_path) -> None:
     data = [photo(tmp_path / "0.png", 0)]
     with pytest.raises(DatasetError, match=r"label_column: test/0 has 0\.5 in 'label'"):
         prepare(parquet(tmp_path, image=data, label=[0.5]), tmp_path)
+
+
+@pytest.mark.parametrize(("asked", "count"), [(None, 4), (True, 4), (False, 2)])
+def test_texts_of_several_lines(tmp_path, asked, count) -> None:
+    data = [photo(tmp_path / f"{seed}.png", seed) for seed in range(2)]
+    declaration = parquet(tmp_path, image=data, told=["A dog.\nIt runs.", "A cat.\nIt sits."])
+    declaration = declaration.model_copy(update={"text_column": "told", "caption_lines": asked})
+    texts = manifest.select(prepare(declaration, tmp_path).items, "text", "test")
+    assert texts["rank"].tolist() == ([0, 1] * 2 if count == 4 else [0, 0])
+
+
+def test_paths_without_bytes_are_from_the_folder_of_the_set(tmp_path) -> None:
+    (tmp_path / "set").mkdir()
+    data = photo(tmp_path / "set/images/0.png", 0)
+    rows = [{"bytes": None, "path": "images/0.png"}, {"bytes": None, "path": "images/gone.png"}]
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    column = pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    pq.write_table(pa.table({"image": column}), tmp_path / "set/test-0.parquet")
+    with pytest.raises(
+        DatasetError, match=r"1 × no image\n  test/1: no image: images/gone\.png can't be read"
+    ):
+        prepare(declared(tmp_path / "set"), tmp_path)
+    made = prepare(declared(tmp_path / "set", on_problem="set_aside"), tmp_path)
+    (path,) = manifest.select(made.items, "image")["path"]
+    assert read_bytes(tmp_path, path) == data

@@ -1,0 +1,129 @@
+"""Every benchmark at its smallest size: that it runs and says what it measured, not how long it took."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+NANO = f"local-dir:{HERE.parents[1] / 'data/backbones/nano'}"
+NUMBER = r"[-+]?[\d.]+(e-?\d+)?"
+SMALL = ["--items", "2", "--steps", "1", "--rounds", "1", "--matrix", "64"]
+SIDE_BY_SIDE = [
+    r"matrix products here: \d+ GFLOP/s",
+    rf"plain recipe  {NUMBER} s a step, \d+ GFLOP a step, \d+% of that rate, final loss {NUMBER}",
+    rf"crossgap      {NUMBER} s a step",
+    rf"ratio         {NUMBER} \(round by round: {NUMBER}\), difference of the losses {NUMBER}",
+]
+SCRIPTS = [  # the script, its smallest size, and what its lines say
+    ("oti", ["--model", NANO, *SMALL], [r"OTI, local-dir:\S+, 2 items, 1 steps", *SIDE_BY_SIDE]),
+    (
+        "ovi",
+        ["--model", NANO, *SMALL, "--presets", "0"],
+        [r"OVI, local-dir:\S+, P = 1, 2 items", *SIDE_BY_SIDE],
+    ),
+    (
+        "gpu",
+        ["--models", NANO, "--device", "cpu", "--steps", "1", "--batch", "2", "--matrix", "64"],
+        [
+            rf"CPU: matrix products fp32 {NUMBER} TFLOP/s, bf16 {NUMBER} TFLOP/s",
+            *[
+                line
+                for method, steps in (("OTI", 150), ("OVI", 1000))
+                for line in (
+                    rf"{method}, local-dir:\S+, {steps} steps",
+                    rf"  plain           batch    64 +{NUMBER} items/s",
+                    rf"  fp32            batch     2 +{NUMBER} items/s",
+                    rf"  bf16            batch     2 +{NUMBER} items/s",
+                    rf"  times the plain recipe: fp32 {NUMBER}, bf16 {NUMBER}",
+                )
+            ],
+        ],
+    ),
+    (
+        "encode",
+        ["--images", "4", "--captions", "10", "--large", "0", "--rounds", "1"],
+        [
+            line
+            for side in (200, 640)
+            for line in (
+                rf"nano, 4 photos of {side} pixels, \d+ cores, float32",
+                rf"  decoding   {NUMBER} s, \d+ a second",
+                rf"  forward    {NUMBER} s, \d+ a second",
+                rf"  crossgap   {NUMBER} s, \d+ a second",
+                rf"  ratio      {NUMBER} of the slower",
+            )
+        ]
+        + [rf"nano, 10 captions, each 5 times: {NUMBER} s, all distinct {NUMBER} s"],
+    ),
+    (
+        "training",
+        ["--steps", "1", "--rounds", "1", "--batch", "4", "--large", "0", "--sizes", "64"],
+        [
+            "1 threads, float32",
+            rf"nano, 4 pairs, losses CUAXU: ratio {NUMBER}, median of the rounds {NUMBER}",
+            rf"losses CUAXU alone, 64 pairs, d = 64: ratio {NUMBER}",
+            rf"  gradients differ by {NUMBER} of their norm",
+        ],
+    ),
+    (
+        "pipeline",
+        ["--backbones", "1", "--datasets", "2", "--beside", "none"],
+        [
+            r"1 backbones x 2 datasets, CPU seconds:  stages 13  "
+            rf"first run {NUMBER}  nothing changed {NUMBER}  lines of locks \d+"
+        ],
+    ),
+    (
+        "retrieval",
+        ["--part", "synthetic", "--share", "0.005", "--slice", "5"],
+        [
+            r"synthetic: 50 × 500; the loop on 5 queries",
+            rf"  loop, the paper's four +{NUMBER} ms a query, +{NUMBER} times crossgap's",
+            rf"  query by query, loop on the exact order - crossgap: {NUMBER} at most",
+        ],
+    ),
+    (
+        "retrieval",
+        ["--part", "imagenet", "--share", "0.001", "--imagenet-queries", "10"],
+        [
+            r"ImageNet's size: 50 × 1281, 1000 classes, width 512",
+            rf"  10 queries in \d+ s, mAP {NUMBER}; all in \d+ min at that rate",
+            rf"  peak memory beyond the features {NUMBER} GiB",
+        ],
+    ),
+]
+ELSEWHERE = {"plain"}  # what others share
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "lines"), SCRIPTS, ids=[f"{s[0]} {s[1][1][:9]}" for s in SCRIPTS]
+)
+def test_a_benchmark_runs_at_its_smallest_size(script, arguments, lines, monkeypatch, capsys) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    monkeypatch.syspath_prepend(HERE)
+    monkeypatch.setattr(sys, "argv", [f"{script}.py", *arguments])
+    known = set(sys.modules)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            importlib.import_module(script).main()
+    finally:
+        for name in {file.stem for file in HERE.glob("*.py")} - known:
+            sys.modules.pop(name, None)
+    said = capsys.readouterr().out.splitlines()
+    at = 0
+    for line in lines:  # in this order
+        found = [number for number in range(at, len(said)) if re.match(line, said[number])]
+        assert found, f"no line {line!r} in {said[at:]}"
+        at = found[0] + 1
+
+
+def test_no_benchmark_is_left_out() -> None:
+    scripts = {file.stem for file in HERE.glob("*.py")} - {Path(__file__).stem}
+    assert scripts == {script for script, *_ in SCRIPTS} | ELSEWHERE
