@@ -17,6 +17,7 @@ from crossgap.errors import said
 DATA = Path("data")
 SCRATCH = DATA / "scratch"
 RESOLVED = DATA / "resolved"
+WEIGHTS = DATA / "weights"
 # of a cell, by their names in `Evaluation` and in `report.Cell`: what evaluate writes, report reads
 CELL_TABLES = (
     "comparisons", "corrections", "similarities", "histograms", "seeds", "shifts", "spectrum", "arithmetic",
@@ -47,7 +48,7 @@ def images_root(dataset: str) -> Path:
 
 
 def weights_file(backbone: str) -> Path:
-    return DATA / "weights" / f"{backbone}.json"
+    return WEIGHTS / f"{backbone}.json"
 
 
 def weights(backbone: str) -> dict[str, Any]:
