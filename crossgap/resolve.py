@@ -8,14 +8,17 @@ that cell.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from crossgap import closure
+from crossgap.backbones import towers
 from crossgap.params import Params
 from crossgap.planning.cells import ALONE, INVERSIONS, Cell, cells
+from crossgap.planning.discarding import entries
 
 Resolved = dict[str, dict[str, Any]]  # path below the folder of what is resolved → content
 MACHINE = "machine.json"
@@ -44,7 +47,7 @@ def resolved(params: Params, roots: dict[str, str]) -> Resolved:
     }
     files["pretrain/nano.json"] = {CODE: _of_stage("pretrain"), "recipe": params.nano.model_dump(mode="json")}
     # for people: which module a changed name of the code is of
-    files |= {f"{CODE}/{stage}.json": closure.digests(_script(stage)) for stage in _folders(params)}
+    files |= {f"{CODE}/{stage}.json": closure.digests(*_scripts(stage)) for stage in _folders(params)}
     return files
 
 
@@ -64,10 +67,11 @@ def write(files: Resolved, folder: Path) -> None:
 
 
 def leftovers(params: Params, data: Path) -> list[Path]:
-    """Outputs of earlier runs that no cell of this one makes, where a cell of this one would read them.
+    """What lies where a cell of this run would read it, and no cell of this run makes.
 
-    What is evaluated depends on the stores of a backbone and dataset, the report on all metrics, and what weights are
-    on all trained backbones. DVC's cache still has what is removed.
+    What is evaluated depends on the folder of a backbone and dataset, the report on that of all metrics, and what
+    weights are on all trained backbones. Of backbones those alone are meant that a training made under this name and
+    that no row of params.yaml loads; files in progress stay.
     """
     every = cells(params)
     named = {(cell.backbone, cell.dataset, cell.store) for cell in every if cell.stage in INVERSIONS}
@@ -76,21 +80,41 @@ def leftovers(params: Params, data: Path) -> list[Path]:
         if cell.stage == "encode":
             folder = data / "features" / cell.backbone / cell.dataset
             stores = {store for *of, store in named if of == [cell.backbone, cell.dataset]} | {"native.zarr.zip"}
-            found += [path for path in folder.glob("*.zarr.zip") if path.name not in stores]
-    metrics = {
-        **{(cell.backbone, cell.dataset): cell for cell in every if cell.stage == "evaluate"},
-        **{("imports", *cell.words): cell for cell in every if cell.stage == "evaluate-import"},
-        **{("training", *cell.words): cell for cell in every if cell.stage == "finetune"},
-        **{("idealised", *cell.words): cell for cell in every if cell.stage == "idealised"},
-    }
-    for folder in (data / "metrics").glob("*/*"):
-        if folder.relative_to(data / "metrics").parts not in metrics:
+            found += [path for path in entries(folder) if path.name not in stores]
+    metrics = {(cell.backbone, cell.dataset) for cell in every if cell.stage == "evaluate"}
+    metrics |= {("imports", *cell.words) for cell in every if cell.stage == "evaluate-import"}
+    metrics |= {("training", *cell.words) for cell in every if cell.stage == "finetune"}
+    metrics |= {("idealised", *cell.words) for cell in every if cell.stage == "idealised"}
+    for folder in entries(data / "metrics"):
+        if not folder.is_dir():
             found.append(folder)
-    made = {*params.finetune, *params.pretrain}
+        found += [path for path in entries(folder) if (folder.name, path.name) not in metrics]
+    loaded = {path.resolve() for path in _loaded(params)}
     for mark in (data / "backbones").glob(f"*/{MADE_BY}"):
-        if mark.parent.name not in made:
-            found.append(mark.parent)
+        folder = mark.parent
+        below = any(path.is_relative_to(folder.resolve()) for path in loaded)
+        if folder.name not in params.trained and _made_as(mark) == folder.name and not below:
+            found.append(folder)
     return sorted(found)
+
+
+def _loaded(params: Params) -> Iterator[Path]:
+    """The files and folders that rows of backbones name."""
+    for row in params.backbones.values():
+        weights = row.weights
+        if weights.model.startswith(towers.LOCAL_DIR_PREFIX):
+            yield Path(weights.model.removeprefix(towers.LOCAL_DIR_PREFIX))
+        if weights.pretrained:
+            yield Path(weights.pretrained)
+
+
+def _made_as(mark: Path) -> str | None:
+    """The name that a training made a backbone under: a copy under another name is its user's."""
+    try:
+        said = json.loads(mark.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return said.get("row") if isinstance(said, dict) else None
 
 
 def _settings(cell: Cell, params: Params, inverted: dict[tuple, list[Cell]]) -> dict[str, Any]:
@@ -207,12 +231,15 @@ def _code(cell: Cell, params: Params) -> str:
 
 @cache
 def _of_stage(stage: str, chosen: tuple[str, ...] | None = None) -> str:
-    return closure.digest(_script(stage), chosen=chosen)
+    return closure.digest(*_scripts(stage), chosen=chosen)
 
 
 def _folders(params: Params) -> set[str]:
     return {cell.folder for cell in cells(params)} - {"resolve"}
 
 
-def _script(stage: str) -> str:
-    return f"stages.{stage}" if stage in ALONE else f"stages.{stage}.__main__"
+def _scripts(stage: str) -> list[str]:
+    """The modules that a stage runs. All inversions count as one: an evaluation takes those of one code together."""
+    if stage in ALONE:
+        return [f"stages.{stage}"]
+    return [f"stages.{name}.__main__" for name in (INVERSIONS if stage in INVERSIONS else (stage,))]

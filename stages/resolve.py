@@ -1,13 +1,13 @@
 """params.yaml + catalogue + code → what each cell depends on: python -m stages.resolve
 
-Validates params.yaml as a whole before anything else runs, and clears away outputs that no cell of this run makes.
+Validates params.yaml as a whole before anything else runs, and clears away outputs that no cell of this run makes: what
+DVC's cache doesn't hold is moved to data/set-aside.
 """
-
-import shutil
 
 from crossgap import resolve
 from crossgap.params import load
 from crossgap.params.available import require
+from crossgap.planning.discarding import Cache, discard
 from stages.common import DATA, RESOLVED, dataset_folder, guarded
 
 
@@ -18,9 +18,15 @@ def main() -> None:
         name: str(params.datasets[name].images_root(dataset_folder(name))) for name in params.run.datasets
     }
     resolve.write(resolve.resolved(params, roots), RESOLVED)
+    cache = Cache()
     for path in resolve.leftovers(params, DATA):
-        print(f"removed {path}, which no cell of this run makes; DVC's cache has what it made")
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        moved = discard(path, DATA, cache)
+        now = (
+            f"moved to {moved}, since DVC's cache doesn't hold it"
+            if moved
+            else "removed; DVC's cache holds it"
+        )
+        print(f"{path}, which no cell of this run makes: {now}")
 
 
 guarded("resolve", main)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,20 +15,23 @@ from crossgap.temporary import readable
 if TYPE_CHECKING:
     from crossgap.planning.cached import Waste
 
-DATA, RESOLVED, SCRATCH = Path("data"), Path("data/resolved"), Path("data/scratch")
+DATA, SCRATCH = Path("data"), Path("data/scratch")
 
 
 def status() -> None:
     """Say what is cached under data: each store, its size, what made it, its state; and what nothing names."""
     from crossgap.params import load
     from crossgap.planning import cached
+    from crossgap.planning.discarding import SET_ASIDE
     from crossgap.planning.pipeline import outdated
     from crossgap.zipped import size
 
     with explained():
         params = load()
+        if not Path("dvc.yaml").is_file():
+            raise ValueError("there is no dvc.yaml here: go to the project's root")
         kept = cached.stores(params, DATA, outdated(Path()))
-        waste = cached.wasted(params, DATA, RESOLVED)
+        waste = cached.wasted(params, DATA)
     for one in kept:
         name = one.path.relative_to(DATA).as_posix()
         typer.echo(f"{name}  {readable(one.bytes)}  {one.state}\n    {one.made_by}")
@@ -36,6 +40,10 @@ def status() -> None:
     held = sum(one.bytes for one in kept)
     typer.echo(f"{len(kept)} stores, {readable(held)}{f': {states}' if states else ''}")
     typer.echo(f"scratch: {readable(size(SCRATCH) if SCRATCH.is_dir() else 0)}, to go on from and to grow by")
+    if (aside := DATA / SET_ASIDE).is_dir():
+        typer.echo(
+            f"{aside}: {readable(size(aside))} that no run makes and DVC's cache lacks: yours to remove"
+        )
     if waste:
         typer.echo(f"nothing names {_words(waste)}: `crossgap clean --dry-run` lists them")
 
@@ -43,20 +51,33 @@ def status() -> None:
 def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be removed")] = False,
 ) -> None:
-    """Remove what no cell of the run names: outputs of other runs (DVC's cache keeps theirs) and shards in scratch."""
+    """Remove what no cell of the run names and can be had again: outputs that DVC's cache holds, shards in scratch."""
     from crossgap.params import load
     from crossgap.planning import cached
+    from crossgap.planning.discarding import Cache
 
     with explained():
-        params = load()
-        if not RESOLVED.is_dir():
-            raise ValueError(f"{RESOLVED} is not there, so nothing can be told apart: run `dvc repro` first")
-        waste = cached.wasted(params, DATA, RESOLVED)
-        for one in waste:
-            typer.echo(f"{one.path}  {readable(one.bytes)}  {one.why}")
+        params, cache = load(), Cache()
+        found = {one: cached.why_left(one, DATA, cache) for one in cached.wasted(params, DATA)}
+        gone = [one for one, left in found.items() if left is None]
+        for (folder, why), some in _grouped(gone):
+            many = f" ({len(some)} files)" if len(some) > 1 else ""
+            typer.echo(f"{folder}{many}  {readable(sum(one.bytes for one in some))}  {why}")
         if not dry_run:
-            cached.remove(waste)
-    typer.echo(f"{'would remove' if dry_run else 'removed'} {_words(waste)}")
+            cached.clean(gone, DATA)
+    for one, left in found.items():
+        if left is not None:
+            typer.echo(f"left: {one.path}  {readable(one.bytes)}  {one.why}, but {left}")
+    typer.echo(f"{'would remove' if dry_run else 'removed'} {_words(gone)}")
+
+
+def _grouped(waste: list[Waste]) -> Iterable[tuple[tuple[Path, str], list[Waste]]]:
+    """Parts of an evaluation by their folder, all else by itself."""
+    found = defaultdict(list)
+    for one in waste:
+        path = one.path.parent if one.path.is_relative_to(SCRATCH / "evaluate") else one.path
+        found[path, one.why].append(one)
+    return found.items()
 
 
 def _words(waste: list[Waste]) -> str:

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from crossgap.params import Params
     from crossgap.planning.cells import Cell
     from crossgap.planning.estimate import Cost
+    from crossgap.planning.evaluated import Task as EvaluationTask
     from crossgap.planning.items import Items
     from crossgap.planning.probe import Asked, Speeds
+    from crossgap.planning.rates import Rates
 
-PREPARED = Path("data/datasets")
+PREPARED, IMPORTS = Path("data/datasets"), Path("data/imports")
 _NAMED = 3
 
 
@@ -30,6 +32,7 @@ def plan(
 ) -> None:
     """Say what `dvc repro` would run: cells, items, room, and how long it takes on this machine."""
     from crossgap.params import load
+    from crossgap.planning import evaluated
     from crossgap.planning.cells import cells
     from crossgap.planning.estimate import cost
     from crossgap.planning.items import of_datasets
@@ -38,16 +41,24 @@ def plan(
         asked = load(params)
         every = cells(asked)
         todo = _todo(every, params)
-        items = of_datasets(asked, PREPARED)
+        items, reasons = of_datasets(asked, PREPARED)
         _show_cells(every, todo)
-        _show_items(items)
+        _show_items(items, reasons)
         _show_unmeasured(todo, asked)
         sizes = _sizes(todo, asked)
         speeds = _speeds(todo, asked) if probe else None
         by_stage = defaultdict(list)
         for cell in todo:
             by_stage[cell.stage].append(cell)
-        _show_costs({stage: cost(some, asked, items, sizes, speeds) for stage, some in by_stage.items()})
+        costs = {stage: cost(some, asked, items, sizes, speeds) for stage, some in by_stage.items()}
+        evaluations = {
+            stage: [_evaluation(cell, asked, items, sizes) for cell in by_stage[stage]]
+            for stage in evaluated.STAGES
+            if stage in by_stage
+        }
+        rates = _rates(evaluations) if probe else None
+        costs |= {stage: evaluated.cost(some, rates) for stage, some in evaluations.items()}
+        _show_costs(costs)
 
 
 def _todo(every: list[Cell], params: Path) -> list[Cell]:
@@ -72,15 +83,57 @@ def _show_cells(every: list[Cell], todo: list[Cell]) -> None:
     _table(rows)
 
 
-def _show_items(items: dict[str, Items | None]) -> None:
+def _show_items(items: dict[str, Items | None], reasons: dict[str, str]) -> None:
     rows = [("dataset", "images", "texts", "known by")]
     for name, held in items.items():
         if held is None:
-            rows.append((name, "?", "?", "nothing: prepare it, or declare its sizes"))
+            rows.append((name, "?", "?", "nothing, as said below"))
         else:
             rows.append((name, f"{held.total('image'):,}", f"{held.total('text'):,}", f"its {held.known_by}"))
     typer.echo()
     _table(rows)
+    for name, why in reasons.items():
+        typer.echo(
+            f"{name}: not counted: {why}\n  To know: `dvc repro stages/prepare/dvc.yaml:prepare@{name}`, or declare "
+            f"datasets.{name}.sizes"
+        )
+
+
+def _evaluation(
+    cell: Cell, params: Params, items: dict[str, Items | None], sizes: dict
+) -> tuple[EvaluationTask, int] | None:
+    """What a cell evaluates, and the width of its features; None where they are not known."""
+    from crossgap.planning import evaluated
+    from crossgap.planning.estimate import built_as
+    from crossgap.store import open_store
+
+    if cell.stage == "evaluate-import":
+        (name,) = cell.words
+        path = IMPORTS / name / "native.zarr.zip"
+        if not path.is_file():
+            return None
+        store = open_store(path)
+        widths = [store[group].features.shape[1] for group in store.groups]
+        return (evaluated.of_import(store, params.imports[name], params), widths[0]) if widths else None
+    held, size = items[cell.dataset], sizes[built_as(params, cell.backbone).model]
+    if held is None or size is None:
+        return None
+    return evaluated.of_cell(cell, params, held, bool(size.widths)), size.dim
+
+
+def _rates(evaluations: dict[str, list]) -> dict[int, Rates]:
+    from crossgap.planning import rates
+
+    widths = {held[1] for some in evaluations.values() for held in some if held is not None}
+    if not widths:
+        return {}
+    found = rates.probe(sorted(widths))
+    for width, at in found.items():
+        typer.echo(
+            f"evaluation, width {width}: start {at.start:.1f} s; a query and item {at.pair * 1e9:.0f} ns, a query and "
+            f"resample {at.resample * 1e9:.0f} ns, an item and cluster {at.cluster * 1e6:.1f} µs"
+        )
+    return found
 
 
 def _show_unmeasured(todo: list[Cell], params: Params) -> None:
@@ -103,7 +156,8 @@ def _sizes(todo: list[Cell], params: Params) -> dict:
     from crossgap.catalogue.backbones import sizes
     from crossgap.planning.estimate import ESTIMATED, built_as
 
-    models = {built_as(params, cell.backbone).model for cell in todo if cell.stage in ESTIMATED}
+    needed = (*ESTIMATED, "evaluate")
+    models = {built_as(params, cell.backbone).model for cell in todo if cell.stage in needed}
     found = {}
     for model in sorted(models):
         try:
@@ -153,11 +207,16 @@ def _said(wanted: Asked, speeds: Speeds) -> str:
 
 
 def _show_costs(costs: dict[str, Cost]) -> None:
+    from crossgap.planning import evaluated
+    from crossgap.planning.estimate import ESTIMATED
+
     rows = [("stage", "items", "stores", "time", "")]
     for stage, held in costs.items():
-        if held.items or held.unknown:
-            beside = f"without {held.unknown} cells that are not known" if held.unknown else ""
-            rows.append((stage, f"{held.items:,}", readable(held.bytes), _time(held.seconds), beside))
+        if stage in (*ESTIMATED, *evaluated.STAGES):
+            beside = [f"without {held.unknown} cells that are not known"] if held.unknown else []
+            beside += ["at most: parts in data/scratch are taken back"] if stage in evaluated.STAGES else []
+            stores = ("-", "-") if stage in evaluated.STAGES else (f"{held.items:,}", readable(held.bytes))
+            rows.append((stage, *stores, _time(held.seconds), "; ".join(beside)))
     typer.echo()
     if len(rows) > 1:
         known = [held.seconds for held in costs.values() if held.seconds is not None]
@@ -167,7 +226,7 @@ def _show_costs(costs: dict[str, Cost]) -> None:
     typer.echo(
         f"Free here: {readable(shutil.disk_usage('.').free)}; shards in progress need as much as a store again."
     )
-    others = [stage for stage, held in costs.items() if not (held.items or held.unknown)]
+    others = [stage for stage in costs if stage not in (*ESTIMATED, *evaluated.STAGES)]
     if others:
         typer.echo(f"Not estimated: {', '.join(others)}.")
 

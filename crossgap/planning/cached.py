@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,11 @@ from crossgap.evaluation.parts import USED
 from crossgap.inversion.recipes import Recipe
 from crossgap.params import Params
 from crossgap.planning.cells import INVERSIONS, Cell, cells
-from crossgap.resolve import CODE, leftovers
+from crossgap.planning.discarding import Cache, behind_a_link, entries, remove
+from crossgap.resolve import CODE, leftovers, resolved
 from crossgap.zipped import size
 
+UNMADE = "no cell of the run makes it"
 FRESH, STALE, UNNAMED, IMPORTED = "up to date", "out of date", "not named by run", "imported"
 
 
@@ -36,7 +37,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Waste:
-    """What `clean` removes: a file or folder, and why nothing needs it."""
+    """A file or folder, and why nothing needs it."""
 
     path: Path
     bytes: int
@@ -63,59 +64,97 @@ def stores(params: Params, data: Path, outdated: set[str]) -> list[Kept]:
     return found
 
 
-def wasted(params: Params, data: Path, resolved: Path) -> list[Waste]:
-    """Outputs and scratch that no cell of the run names; all of it can be computed again, or is in DVC's cache."""
+def wasted(params: Params, data: Path) -> list[Waste]:
+    """Outputs and scratch that no cell of the run names; `why_left` says of which it is not safe to remove them.
+
+    What is named is worked out from `params` and the code as they are now, whenever `dvc repro` ran last.
+    """
     named = cells(params)
-    found = {path: "no cell of the run makes it" for path in leftovers(params, data)}
+    found = dict.fromkeys(leftovers(params, data), UNMADE)
     kept = {(cell.backbone, cell.dataset) for cell in named if cell.stage == "encode"}
-    for folder in data.glob("features/*/*"):
-        if folder.is_dir() and folder.relative_to(data / "features").parts not in kept:
-            found[folder] = "no cell of the run makes it"
+    for backbone in entries(data / "features"):
+        for folder in entries(backbone):
+            if folder.is_dir() and (backbone.name, folder.name) not in kept:
+                found[folder] = UNMADE
     prepared = {cell.dataset for cell in named if cell.stage == "prepare"}
-    for folder in data.glob("datasets/*"):
-        if folder.name not in prepared:
-            found[folder] = "no cell of the run makes it"
-    found |= dict(_scratch(params, data, resolved))
-    return [
-        Waste(path, size(path) if path.is_dir() else path.stat().st_size, why)
-        for path, why in sorted(found.items())
-    ]
+    found |= {folder: UNMADE for folder in entries(data / "datasets") if folder.name not in prepared}
+    found |= dict(_scratch(params, data))
+    return [Waste(path, _bytes(path), why) for path, why in sorted(found.items())]
 
 
-def remove(waste: list[Waste]) -> None:
+def why_left(one: Waste, data: Path, cache: Cache) -> str | None:
+    """Why `clean` may not remove it; None where it may: it can be computed again, or DVC's cache holds it."""
+    if behind_a_link(one.path, data):
+        return "it is or lies behind a link, and may be another project's too"
+    if not one.path.is_relative_to(data / "scratch") and not cache.holds(one.path):
+        return "DVC's cache doesn't hold it: remove it yourself if you don't need it"
+    return None
+
+
+def clean(waste: list[Waste], data: Path) -> None:
+    """Remove it, and the folders in scratch that this leaves empty."""
     for one in waste:
-        shutil.rmtree(one.path) if one.path.is_dir() else one.path.unlink(missing_ok=True)
+        remove(one.path)
+        folder = one.path.parent
+        while (
+            folder.is_relative_to(data / "scratch" / "evaluate")
+            and folder.is_dir()
+            and not any(folder.iterdir())
+        ):
+            folder.rmdir()
+            folder = folder.parent
 
 
-def _scratch(params: Params, data: Path, resolved: Path) -> Iterator[tuple[Path, str]]:
+def _scratch(params: Params, data: Path) -> Iterator[tuple[Path, str]]:
     """What lies in scratch that no cell would take up again."""
     asked: dict[str, list[dict[str, Any]]] = {"encode": [], "oti": [], "ovi": []}
     evaluated = set()
+    files = resolved(params, {})
     for cell in cells(params):
-        path = resolved / cell.resolved
-        if not path.is_file():
-            continue
-        held = json.loads(path.read_text(encoding="utf-8"))
         if cell.stage == "encode":
-            asked["encode"].append({CODE: held[CODE]})
+            asked["encode"].append({CODE: files[cell.resolved][CODE]})
         elif cell.stage in INVERSIONS:
+            held = files[cell.resolved]
             recipe = Recipe(**held["recipe"]).as_dict()
-            asked[cell.method].append({CODE: held[CODE], "method": held["method"], "recipe": recipe})
+            made = {CODE: held[CODE], "method": held["method"], "recipe": recipe}
+            asked[cell.method].append(json.loads(json.dumps(made)))
         elif cell.folder == "evaluate":
             evaluated.add(cell.words)
+    scratch = data / "scratch"
     for kind, recipes in asked.items():
-        for said in (data / "scratch" / kind).glob("*/recipe.json"):
-            recipe = json.loads(said.read_text(encoding="utf-8"))
-            if not any(wanted.items() <= recipe.items() for wanted in recipes):
+        for said in sorted((scratch / kind).glob("*/recipe.json")):
+            recipe = _read(said)
+            if recipe is not None and not any(wanted.items() <= recipe.items() for wanted in recipes):
                 yield said.parent, "made by code or a recipe that no cell of the run has"
-    for parts in sorted({path.parent for path in (data / "scratch" / "evaluate").rglob("*.part")}):
-        if parts.relative_to(data / "scratch" / "evaluate").parts not in evaluated:
-            yield parts, "no cell of the run is evaluated there"
-        elif (parts / USED).is_file():
-            used = set(json.loads((parts / USED).read_text(encoding="utf-8")))
-            for part in sorted(parts.glob("*.part")):
-                if part.name not in used:
-                    yield part, "the last evaluation of its cell did without"
+    parts = [path for path in sorted((scratch / "evaluate").rglob("*")) if _part(path)]
+    for folder in dict.fromkeys(path.parent for path in parts):
+        held = [path for path in parts if path.parent == folder]
+        if folder.relative_to(scratch / "evaluate").parts not in evaluated:
+            yield from dict.fromkeys(held, "no cell of the run is evaluated there").items()
+        elif (used := _read(folder / USED, list)) is not None:
+            since = (folder / USED).stat().st_mtime_ns
+            for path in held:
+                # a later one is of an evaluation that hasn't ended, and goes on with it
+                if path.name not in {*used, USED} and path.stat().st_mtime_ns <= since:
+                    yield path, "the last evaluation of its cell did without"
+
+
+def _part(path: Path) -> bool:
+    return path.suffix == ".part" or path.name == USED
+
+
+def _read(path: Path, kind: type = dict) -> Any:
+    """The JSON in a file; None where it is absent, damaged or no `kind`."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, kind) else None
+
+
+def _bytes(path: Path) -> int:
+    """Of a link, its own."""
+    return size(path) if path.is_dir() and not path.is_symlink() else path.lstat().st_size
 
 
 def _store(data: Path, cell: Cell) -> Path:
@@ -133,11 +172,14 @@ def _made_by(path: Path) -> str:
     if "not_applicable" in said:
         return f"empty: {said['not_applicable']}"
     made = said.get("backbone_provenance") or said.get("backbone") or {}
+    made = made if isinstance(made, dict) else {"model": made}  # of an import, its name
     words = [" ".join(str(made[name]) for name in ("model", "pretrained", "precision") if made.get(name))]
     words += [f"weights {made['weights_sha256'][:8]}"] if made.get("weights_sha256") else []
-    if "method" in said:
-        settings = ", ".join(f"{name} {value}" for name, value in said["method"].items() if name != "name")
-        steps, seed = said["recipe"]["steps"], said["recipe"]["seed"]
-        words += [f"{said['method']['name']}, {settings}, {steps} steps, seed {seed}"]
+    if isinstance(method := said.get("method"), dict):
+        settings = [f"{name} {value}" for name, value in method.items() if name != "name"]
+        recipe = said.get("recipe") or {}
+        settings += [f"{recipe['steps']} steps"] if "steps" in recipe else []
+        settings += [f"seed {recipe['seed']}"] if "seed" in recipe else []
+        words += [", ".join([str(method.get("name")), *settings])]
     words += [f"code {said[CODE][:8]}"] if said.get(CODE) else []
     return "; ".join(filter(None, words)) or str(said.get("source", "unknown"))

@@ -1,14 +1,15 @@
-"""How many items a dataset has: by its manifest where it was prepared, else by what its declaration says."""
+"""How many items a dataset has: by its manifest where it was prepared, else as declared, else by its files."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
 from crossgap import manifest
-from crossgap.datasets import Declaration, Size, vocabulary
+from crossgap.datasets import Declaration, Size, readers, vocabulary, world
+from crossgap.datasets.declared import DatasetError, Exported, OnDisk, Simat
 from crossgap.datasets.world_captions import CAPTIONS_PER_IMAGE, class_prompts
 from crossgap.params import Params
 from crossgap.planning.cells import Cell
@@ -21,8 +22,10 @@ class Items:
     Attributes:
         images, texts: split → items, reserved splits of texts too.
         first: split → texts that are some image's first caption or no captions, those that OVI inverts.
-        known_by: "manifest" or "declaration".
+        known_by: "manifest", "declaration" or "files".
         distinct: modality → items with a content of their own; what is encoded.
+        classes: modality/split → labelling → classes.
+        captions: splits whose texts belong to images.
     """
 
     images: dict[str, int]
@@ -30,6 +33,8 @@ class Items:
     first: dict[str, int]
     known_by: str
     distinct: dict[str, int]
+    classes: dict[str, dict[str, int]] = field(default_factory=dict)
+    captions: frozenset[str] = frozenset()
 
     def total(self, modality: str) -> int:
         return sum((self.images if modality == "image" else self.texts).values())
@@ -46,6 +51,12 @@ def of_manifest(frame: pd.DataFrame) -> Items:
         first=_by_split(first),
         known_by="manifest",
         distinct=content.to_dict(),
+        classes={
+            f"{modality}/{split}": classes
+            for (modality, split), rows in frame.groupby(["modality", "split"])
+            if (classes := _classes(rows))
+        },
+        captions=frozenset(texts.loc[texts["group"].notna(), "split"].astype(str)),
     )
 
 
@@ -55,6 +66,10 @@ def of_declaration(declaration: Declaration) -> Items | None:
         images = dict(declaration.images)
         texts = {split: size * CAPTIONS_PER_IMAGE for split, size in images.items()}
         first, classes = images, len(class_prompts())
+        factors = {name: len(values) for name, values in world.FACTORS.items()}
+        labelled = {f"{modality}/{split}": factors for split in images for modality in ("image", "text")}
+        labelled[f"text/{manifest.CLASSES}"] = factors
+        captions = frozenset(images)
     else:
         sizes = declaration.sizes
         if queries := getattr(declaration, "queries", None):  # a text a class that asks for its documents
@@ -65,28 +80,57 @@ def of_declaration(declaration: Declaration) -> Items | None:
         texts = {split: size.texts for split, size in sizes.items() if size.texts}
         # texts beside images are their captions
         first = {split: min(number, images.get(split, number)) for split, number in texts.items()}
+        labelling = getattr(declaration, "labelling", "class")
+        labelled = {
+            f"{'image' if size.images else 'text'}/{split}": {labelling: size.classes}
+            for split, size in sizes.items()
+            if size.classes
+        }
+        captions = frozenset(set(images) & set(texts))
         prompts = len(getattr(declaration, "templates", ()))
         classes = prompts * max((size.classes or 0 for size in sizes.values()), default=0)
     reserved = {manifest.CLASSES: classes} if classes else {}
     if names := len(vocabulary.names(declaration.vocabulary, getattr(declaration, "seed", 0))):
         reserved |= dict.fromkeys(manifest.VOCABULARIES, names)
     distinct = {"image": sum(images.values()), "text": sum((texts | reserved).values())}
-    return Items(images, texts | reserved, first | reserved, "declaration", distinct)
+    if classes and declaration.layout != "world":
+        labelled[f"text/{manifest.CLASSES}"] = {labelling: classes // prompts}
+    return Items(images, texts | reserved, first | reserved, "declaration", distinct, labelled, captions)
 
 
-def of_datasets(params: Params, prepared: Path) -> dict[str, Items | None]:
-    """Items of every dataset that is run, by name.
+def of_files(declaration: Declaration) -> Items:
+    """By what its reader lists, which opens no image: those that don't open, and are left out, are counted too.
+
+    Raises:
+        DatasetError: files are missing or not as declared, or images have to be written out first.
+    """
+    if not isinstance(declaration, OnDisk) or isinstance(declaration, (Exported, Simat)):
+        raise DatasetError(f"the layout {declaration.layout} is counted only while it is prepared")
+    found = readers.read(declaration, Path()).frame
+    names = vocabulary.rows(vocabulary.names(declaration.vocabulary))
+    frame = pd.concat([found, names], ignore_index=True)
+    return replace(of_manifest(frame.assign(digest=frame.index.astype(str))), known_by="files")
+
+
+def of_datasets(params: Params, prepared: Path) -> tuple[dict[str, Items | None], dict[str, str]]:
+    """Items of every dataset that is run, by name; and of those that are not known, why.
 
     Args:
         prepared: folder with one folder a dataset.
     """
-    found = {}
+    found: dict[str, Items | None] = {}
+    reasons = {}
     for name in params.run.datasets:
         if (prepared / name / manifest.FILE).is_file():
             found[name] = of_manifest(manifest.read(prepared / name))
-        else:
-            found[name] = of_declaration(params.datasets[name])
-    return found
+            continue
+        found[name] = of_declaration(params.datasets[name])
+        if found[name] is None:
+            try:
+                found[name] = of_files(params.datasets[name])
+            except (ValueError, OSError) as error:
+                reasons[name] = str(error)
+    return found, reasons
 
 
 def inverted(cell: Cell, params: Params, items: Items) -> int:
@@ -101,6 +145,13 @@ def inverted(cell: Cell, params: Params, items: Items) -> int:
     if cell.queries_only:
         splits = [retrieval.query]
     return sum(numbers.get(split, 0) for split in dict.fromkeys(splits))
+
+
+def _classes(rows: pd.DataFrame) -> dict[str, int]:
+    """By labelling, those that some of the rows are of."""
+    names = [name for name in rows if name.startswith(manifest.LABEL)]
+    found = {name.removeprefix(manifest.LABEL): rows[name].nunique() for name in names}
+    return {name: int(number) for name, number in found.items() if number}
 
 
 def _by_split(rows: pd.DataFrame) -> dict[str, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-_TOGETHER = 1 << 20  # no less than any batch
 _STEPS = 50  # at most, of an inversion
 
 
@@ -84,6 +84,9 @@ def probe(asked: Asked) -> Speeds:
         text=True,
         env={**os.environ, "CROSSGAP_PROBE_STARTED": str(started)},
     )
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        raise ProbeError(f"ended by {name}" + ", as where memory runs out" * (name == "SIGKILL"))
     if done.returncode:
         raise ProbeError((done.stderr.strip().splitlines() or ["ended without a word"])[-1])
     found = json.loads(done.stdout.splitlines()[-1])
@@ -244,11 +247,10 @@ def _step(backbone, method, asked: Asked, seconds: float) -> tuple[float, int]:
     from crossgap.inversion.invert import Inverter
     from crossgap.inversion.recipes import Recipe
 
-    inverter = Inverter(backbone, method, Recipe(1), _TOGETHER)
-
     def steps(n: int, number: int = 1) -> float:
+        inverter = Inverter(backbone, method, Recipe(number), n)
         features = np.random.default_rng(0).normal(size=(n, backbone.dim)).astype(np.float32)
-        inverter.recipe = Recipe(number)
+        _ = inverter.injection  # made once a stage
         start = time.perf_counter()
         inverter([str(row) for row in range(n)], features, lambda _: None)
         return time.perf_counter() - start
@@ -257,7 +259,7 @@ def _step(backbone, method, asked: Asked, seconds: float) -> tuple[float, int]:
         return first, 1
     if (one := steps(1)) > seconds / 8:  # the first also did what is done once
         return one, 1
-    batch = asked.inversion_batch_size or fitting(inverter.injection, backbone.device)
+    batch = asked.inversion_batch_size or fitting(method.inject(backbone), backbone.device)
     each, n = rate(steps, batch, seconds / 2)
     number = min(_STEPS, max(2, int(seconds / 2 / (each * n + 1e-3))))
     return steps(n, number) / number / n, n

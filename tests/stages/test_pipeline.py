@@ -70,6 +70,9 @@ def test_first_run_makes_everything(project):
     assert found["items/image/test"] == 8
     assert {f"retrieval/{task}/colour/mAP" for task in ("image-image", "oti-image")} < set(found)
     assert {f"retrieval/{task}/group/mAP" for task in ("text-text", "ovi-text", "text-image")} < set(found)
+    assert "seeds/oti-image/colour/mAP_std" in found, "inversions of one code enter one mean"
+    curves = pd.read_csv(project / "data/metrics/nano/world/curves.csv")
+    assert set(curves["tokens"]) >= {1, 2}, "so do those of the sweep"
     assert all(
         0 <= found[f"classification/{task}/shape/accuracy"] <= 1 for task in ("image-text", "oti-text")
     )

@@ -1,0 +1,106 @@
+"""Taking outputs away without losing what can't be had again: what DVC's cache holds goes, the rest is set aside.
+
+A store may have been put there by hand, or made by `dvc repro --no-commit`, or its copy in the cache collected.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import hashlib
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+SET_ASIDE = "set-aside"  # folder below the data
+KEPT_BY_DVC = (".gitignore",)  # DVC writes it beside outputs that git doesn't ignore yet
+
+
+class Cache:
+    """DVC's cache of the project at `root`; looked for when it is first asked, and empty where there is no project."""
+
+    def __init__(self, root: Path = Path()) -> None:
+        self.root = root
+        self._folder: Path | None = None
+        self._looked = False
+
+    def holds(self, path: Path) -> bool:
+        """Whether every file of `path` is there, by content; not of an empty folder, nor of what lies behind links."""
+        if path.is_symlink():
+            return False
+        entries = list(path.rglob("*")) if path.is_dir() else [path]
+        if any(entry.is_symlink() and not self._linked(entry) for entry in entries):
+            return False
+        files = [entry for entry in entries if entry.is_file()]
+        return bool(files) and all(map(self._has, files))
+
+    def _has(self, file: Path) -> bool:
+        folder = self._found()
+        if folder is None:
+            return False
+        md5 = hashlib.md5(usedforsecurity=False)  # by which DVC names what it keeps
+        with file.open("rb") as opened:
+            while block := opened.read(2**20):
+                md5.update(block)
+        digest = md5.hexdigest()
+        held = folder / digest[:2] / digest[2:]
+        return held.is_file() and filecmp.cmp(file, held, shallow=False)  # its copy may be damaged
+
+    def _linked(self, entry: Path) -> bool:
+        """Whether a link is DVC's own, into its cache."""
+        folder = self._found()
+        return folder is not None and entry.resolve().is_relative_to(folder.resolve())
+
+    def _found(self) -> Path | None:
+        if not self._looked:
+            from dvc.exceptions import DvcException
+            from dvc.repo import Repo
+
+            try:
+                with Repo(str(self.root)) as repo:
+                    self._folder = Path(repo.cache.local.path)
+            except DvcException:
+                self._folder = None
+            self._looked = True
+        return self._folder
+
+
+def discard(path: Path, data: Path, cache: Cache) -> Path | None:
+    """Remove `path`, below `data`, if DVC's cache holds it; else move it to `SET_ASIDE`, and say where it is now."""
+    if cache.holds(path) or (path.is_symlink() and cache._linked(path)):
+        remove(path)
+        return None
+    wanted = data / SET_ASIDE / path.relative_to(data)
+    target, number = wanted, 1
+    while target.exists() or target.is_symlink():
+        number += 1
+        target = wanted.with_name(f"{wanted.name}.{number}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink():
+        target.symlink_to(path.resolve())  # a relative one would point elsewhere
+        path.unlink()
+    else:
+        shutil.move(path, target)
+    return target
+
+
+def remove(path: Path) -> None:
+    """A file or folder; of a link the link alone."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def behind_a_link(path: Path, data: Path) -> bool:
+    """Whether `path` or a folder above it, below `data`, is a link: what it holds may be another project's too."""
+    above = [path, *path.parents]
+    return any(one.is_symlink() for one in above[: above.index(data)])
+
+
+def entries(folder: Path) -> Iterable[Path]:
+    """What lies in a folder, but for files in progress and what DVC itself keeps there."""
+    if not folder.is_dir():
+        return []
+    return [
+        path for path in sorted(folder.iterdir()) if path.suffix != ".tmp" and path.name not in KEPT_BY_DVC
+    ]

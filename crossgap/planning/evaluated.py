@@ -1,0 +1,274 @@
+"""How long evaluations take: how often each of a few operations is done, times what it takes here (`rates`).
+
+It is the most that one takes: parts that an earlier evaluation of the cell kept are not computed again, and not every
+correction can be fitted. Not counted are transformations that come with a set (SIMAT) and explicit judgements.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from crossgap import corrections, manifest
+from crossgap.corrections import Material
+from crossgap.evaluation import clustered, shifting, similar
+from crossgap.evaluation.cell import CLASSES
+from crossgap.params import Params
+from crossgap.planning.cells import Cell
+from crossgap.planning.estimate import Cost
+from crossgap.planning.items import Items
+from crossgap.planning.rates import Rates
+from crossgap.store import Store
+
+STAGES = ("evaluate", "evaluate-import")
+WIDTH = 16  # of the noise that corrections are fitted on, to see which there are
+
+
+@dataclass(frozen=True)
+class Inverted:
+    """How often a modality's queries are ranked by inverted features, beside natively: at `points` for the curves, the
+    last step among them, for other `seeds`, and once more where the `gallery` is inverted."""
+
+    points: int = 0
+    seeds: int = 0
+    gallery: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """An evaluation.
+
+    Attributes:
+        sizes: modality/split → items.
+        classes: modality/split → labelling → classes.
+        first: of the query split's texts, those that are some image's first caption; 0 where texts are no captions.
+        query, gallery, support: splits.
+        oti, ovi: inversions.
+        fitted: the names of corrections that can be fitted, at most.
+        subsets: controls on a labelling.
+        arithmetic: labellings that are changed by text.
+        settings: of the section `evaluate`.
+    """
+
+    sizes: Mapping[str, int]
+    classes: Mapping[str, Mapping[str, int]]
+    first: int
+    query: str
+    gallery: str
+    support: str | None
+    oti: Inverted
+    ovi: Inverted
+    fitted: tuple[str, ...]
+    subsets: int
+    arithmetic: tuple[str, ...]
+    settings: Mapping[str, Any]
+
+    def operations(self) -> Counter[str]:
+        """By the names of `Rates`: how often each is done."""
+        done: Counter[str] = Counter(start=1, fit=len(self.fitted))
+        images, gallery = self._of("image", self.query), self._of("image", self.gallery)
+        texts, kinds = self._of("text", self.query), 1 + len(self.fitted)
+        labelled = self._classes("image", self.query)
+        held = self._classes("image", self.gallery)
+        relevances = len([name for name in labelled if name in held]) + self.subsets
+        rest = texts - self.first if self.first else self._of("text", self.gallery)
+        queries = self.first or texts
+        of_texts = 1 if self.first else len(self._classes("text", self.query))
+
+        across = 2 if self.first and images else 0
+        pairs = 0  # that are ranked once
+        if images and gallery and relevances:
+            pairs += images * gallery * relevances
+            self._compared(done, images, gallery, relevances, self.oti)
+        if queries and rest and of_texts:
+            self._compared(done, queries, rest, of_texts, self.ovi)
+        if across:
+            done["pair"] += 2 * texts * images * kinds
+            done["task"] += 2 * kinds
+            done["corrected"] += 2 * (texts + images) * len(self.fitted)
+            done["resample"] += (texts + images) * self._resamples
+            pairs += 2 * texts * images
+
+        prompts = self._of("text", CLASSES.partition("/")[2])
+        named = self._classes("text", CLASSES.partition("/")[2])
+        for labelling, classes in labelled.items():
+            self._classified(done, labelling, classes, labelling in named)
+            drawn = min(images, clustered.ITEMS) * min(classes, clustered.CLASSES)
+            joint = labelling in self._classes("text", self.query)
+            sets = (images + texts) / images if joint else 0
+            done["cluster"] += drawn * (kinds * (1 + sets) + bool(self.oti.points))
+        for labelling in self.arithmetic:
+            done["pair"] += images * max(labelled.get(labelling, 1) - 1, 0) * images
+
+        sides = min(images, self.first or prompts)
+        moves = len(shifting.SHIFTS) if sides else 0
+        ranked = across + bool(images and gallery) * relevances
+        done["pair"] += moves * (pairs + (min(sides, shifting.PAIRS) ** 2 if self.first else 0))
+        done["task"] += moves * (ranked + sum(name in named for name in labelled))
+        for labelling in labelled:
+            if labelling in named:
+                done["row"] += moves * images
+                done["pair"] += moves * images * labelled[labelling]
+        paired = (images, self.first) if self.first else (images, prompts)
+        done["similar"] += sum(side**2 / 2 for side in paired) + (sides**2 if self.first else 0)
+        return +done
+
+    def seconds(self, rates: Rates) -> float:
+        held = asdict(rates)
+        return sum(held[name] * number for name, number in self.operations().items())
+
+    @property
+    def _resamples(self) -> int:
+        return self.settings["resamples"]
+
+    def _of(self, modality: str, split: str | None) -> int:
+        return self.sizes.get(f"{modality}/{split}", 0)
+
+    def _classes(self, modality: str, split: str | None) -> Mapping[str, int]:
+        return self.classes.get(f"{modality}/{split}", {})
+
+    def _compared(
+        self, done: Counter[str], queries: int, gallery: int, relevances: int, inverted: Inverted
+    ) -> None:
+        """Retrieval within a modality, natively, inverted and corrected, and its similarities."""
+        times = 1 + len(self.fitted) + inverted.points + inverted.seeds + inverted.gallery
+        done["pair"] += queries * gallery * relevances * times
+        done["task"] += relevances * times
+        done["corrected"] += (queries + gallery) * len(self.fitted)
+        done["resample"] += queries * relevances * self._resamples
+        seen = min(queries, similar.QUERIES) * min(gallery, similar.GALLERY)
+        done["similar"] += seen * relevances * (2 + inverted.points)
+
+    def _classified(self, done: Counter[str], labelling: str, classes: int, prompts: bool) -> None:
+        """By class prompts, by class means and by few of a class, each with every correction."""
+        images, support = self._of("image", self.query), 0
+        if labelling in self._classes("image", self.support):
+            support = self._of("image", self.support)
+        shots, draws = (len(self.settings["shots"]), self.settings["draws"]) if support else (0, 0)
+        kinds = 1 + len(self.fitted)
+        times = prompts * (kinds + bool(self.oti.points) + bool(self.ovi.points))
+        times += kinds * ((support > 0) + shots * draws)
+        done["row"] += images * times + kinds * support
+        done["pair"] += images * classes * times
+        done["task"] += kinds * (prompts + (support > 0) + shots * draws)
+        done["drawn"] += kinds * shots * draws * support
+        done["corrected"] += len(self.fitted) * (
+            prompts * images + (images + support) * ((support > 0) + shots)
+        )
+        done["resample"] += (prompts + (support > 0) + shots) * images * self._resamples
+
+
+def of_cell(cell: Cell, params: Params, items: Items, projections: bool) -> Task:
+    """The evaluation of a backbone's features on a dataset.
+
+    Args:
+        projections: whether the towers have last projections that stand apart.
+    """
+    declared, run = params.datasets[cell.dataset], params.run
+    sizes = {f"image/{split}": number for split, number in items.images.items()}
+    sizes |= {f"text/{split}": number for split, number in items.texts.items()}
+    query = declared.retrieval.query
+    found = {}
+    for method in ("oti", "ovi"):
+        section = getattr(params, method)
+        main = getattr(run, method).has(cell.backbone, cell.dataset)
+        others = (
+            len(run.sweep.tokens) if method == "oti" and run.sweep.has(cell.backbone, cell.dataset) else 0
+        )
+        steps = len({*section.recipe.reached, section.recipe.steps})
+        seeded = method in run.seeds.methods and run.seeds.has(cell.backbone, cell.dataset)
+        found[method] = Inverted(
+            (main + others) * steps, len(run.seeds.seeds) * seeded, main and section.gallery
+        )
+    first = items.first.get(query, 0) if query in items.captions else 0
+    return _task(declared, params, sizes, items.classes, first, projections, **found)
+
+
+def of_import(store: Store, declared: Any, params: Params) -> Task:
+    """The evaluation of an imported store."""
+    sizes, classes = {}, {}
+    for name in store.groups:
+        group = store[name]
+        sizes[name] = len(group)
+        labels = {labelling: len(set(values) - {""}) for labelling, values in group.labels.items()}
+        classes[name] = {labelling: number for labelling, number in labels.items() if number}
+    texts, first = f"text/{declared.retrieval.query}", 0
+    if texts in store and "group" in store[texts] and any(store[texts]["group"]):
+        first = int((store[texts]["rank"] == 0).sum()) if "rank" in store[texts] else len(store[texts])
+    return _task(declared, params, sizes, classes, first, bool(store.projections))
+
+
+def _task(
+    declared: Any,
+    params: Params,
+    sizes: Mapping[str, int],
+    classes: Mapping[str, Mapping[str, int]],
+    first: int,
+    projections: bool,
+    oti: Inverted = Inverted(),
+    ovi: Inverted = Inverted(),
+) -> Task:
+    asked, controls = declared.retrieval, declared.controls
+    if asked.labellings is not None:
+        classes = {
+            name: {labelling: number for labelling, number in held.items() if labelling in asked.labellings}
+            for name, held in classes.items()
+        }
+    support = controls.support or (asked.gallery if asked.gallery != asked.query else None)
+    others = {controls.support, asked.gallery} - {asked.query, None}
+    paired = first > 0 and any(sizes.get(f"image/{split}") and sizes.get(f"text/{split}") for split in others)
+    return Task(
+        sizes,
+        classes,
+        first,
+        asked.query,
+        asked.gallery,
+        support,
+        oti,
+        ovi,
+        _fitted(params.evaluate.corrections, sizes, paired, projections),
+        len(controls.subsets),
+        tuple(controls.arithmetic),
+        params.evaluate.model_dump(),
+    )
+
+
+def _fitted(
+    names: list[str] | None, sizes: Mapping[str, int], paired: bool, projections: bool
+) -> tuple[str, ...]:
+    """Names of the corrections that can be fitted where there is this: they are, on noise."""
+    rng = np.random.default_rng(0)
+
+    def noise(there: Any) -> np.ndarray | None:
+        return rng.normal(size=(4 * WIDTH, WIDTH)).astype(np.float32) if there else None
+
+    modalities = {name.partition("/")[0] for name in sizes}
+    weights = {modality: rng.normal(size=(WIDTH, WIDTH)) for modality in modalities} if projections else {}
+    found, _ = corrections.fitted(
+        Material(
+            images=noise("image" in modalities),
+            texts=noise("text" in modalities),
+            vocabulary=noise(f"text/{manifest.VOCABULARIES[0]}" in sizes),
+            vocabulary_photo=noise(f"text/{manifest.VOCABULARIES[1]}" in sizes),
+            pairs=(noise(True), noise(True)) if paired else None,
+            weights=weights,
+        ),
+        names,
+    )
+    return tuple(found)
+
+
+def cost(tasks: list[tuple[Task, int] | None], rates: Mapping[int, Rates] | None) -> Cost:
+    """What evaluations take together.
+
+    Args:
+        tasks: with the width of their features; None where that or their items are not known.
+        rates: by width; None where nothing was measured.
+    """
+    known = [held for held in tasks if held is not None]
+    seconds = None if rates is None else sum(task.seconds(rates[width]) for task, width in known)
+    return Cost(seconds=seconds, unknown=sum(held is None for held in tasks))
