@@ -39,6 +39,7 @@ CARRIERS = {
     "crossgap.temporary": 1,
     "crossgap.training.live": 1,
     "crossgap.transformations": 1,
+    "crossgap.unmeasured": 1,
     "crossgap.zipped": 1,
     "stages.common": 1,
 }

@@ -24,7 +24,7 @@ from crossgap import shards
 Cut = list[int]
 Read = Callable[[Cut], Any]
 IN_FLIGHT = 2  # cuts a worker: one that it computes and one that waits, so that the worker never does
-ATTEMPTS = 4  # at a cut, all but the last ended by the death of a worker
+ATTEMPTS = 4  # at a cut, or at a start in a row, all but the last ended by the death of a worker
 OBJECT_STORE = 256 << 20  # bytes of a local cluster's shared memory, beside the function itself
 
 
@@ -129,15 +129,20 @@ class Ray:
 
 
 class _Crew:
-    """The workers of one function. One that dies is replaced, and its cuts go to whoever is free."""
+    """The workers of one function. One that dies is replaced, and its cuts go to whoever is free.
+
+    A death counts against the cut that the worker was at, not against one that waited behind it, and against starts
+    until one succeeds: a long run may lose any number of workers, here and there.
+    """
 
     def __init__(self, size: int, function: Any, share: dict[str, float]) -> None:
         self.ray, self.size, self.function = _ray(), size, function
         # replaced by us, not by Ray: that would wait for a lost machine to come back, and its cuts with it
         self.hire = self.ray.remote(_Worker).options(**share, max_restarts=0).remote
-        self.load: dict[Any, int] = {}  # worker → its cuts in flight
+        self.load: dict[Any, list[int]] = {}  # worker → numbers of its cuts in flight, in order
         self.starting: dict[Any, Any] = {}  # reference → worker
         self.running: dict[Any, tuple[int, Any]] = {}  # reference → number of the cut, worker
+        self.dead: set[Any] = set()
         self.deaths: Counter[int | None] = Counter()  # by number of the cut; None at the start
 
     def compute(self, cuts: list[Cut], read: Read, advance: Callable[[int], None]) -> Iterator[shards.Arrays]:
@@ -152,7 +157,7 @@ class _Crew:
                     number = heapq.heappop(waiting)
                     reference = worker.compute.remote(pickle.dumps(read(cuts[number])))
                     self.running[reference] = number, worker
-                    self.load[worker] += 1
+                    self.load[worker].append(number)
                 for number, arrays in self._ready():
                     if arrays is None:
                         heapq.heappush(waiting, number)
@@ -166,8 +171,8 @@ class _Crew:
             self.ray.kill(worker)
 
     def _free(self) -> Any | None:
-        worker = min(self.load, key=self.load.get, default=None)
-        return worker if worker is not None and self.load[worker] < IN_FLIGHT else None
+        worker = min(self.load, key=lambda worker: len(self.load[worker]), default=None)
+        return worker if worker is not None and len(self.load[worker]) < IN_FLIGHT else None
 
     def _ready(self) -> Iterator[tuple[int, shards.Arrays | None]]:
         """Number and arrays of cuts that have come, no arrays where the worker died."""
@@ -175,24 +180,28 @@ class _Crew:
         for reference in references:
             if reference in self.starting:
                 worker = self.starting.pop(reference)
-                if self._get(reference, None, worker) is not None:
-                    self.load[worker] = 0
+                if self._get(reference, worker) is not None:
+                    self.load[worker] = []
+                    self.deaths[None] = 0
             else:
                 number, worker = self.running.pop(reference)
-                arrays = self._get(reference, number, worker)
+                arrays = self._get(reference, worker)
                 if arrays is not None:
-                    self.load[worker] -= 1
+                    self.load.get(worker, [number]).remove(number)
                 yield number, arrays
 
-    def _get(self, reference: Any, number: int | None, worker: Any) -> Any | None:
+    def _get(self, reference: Any, worker: Any) -> Any | None:
         """What the worker returned, None if it died."""
         try:
             return self.ray.get(reference)
         except self.ray.exceptions.RayTaskError as error:
             raise (error.cause if isinstance(error.cause, Exception) else error) from error
         except self.ray.exceptions.RayError as error:
-            self.load.pop(worker, None)
             self.ray.kill(worker)
+            if worker in self.dead:
+                return None  # another of its cuts has told
+            self.dead.add(worker)
+            number = next(iter(self.load.pop(worker, ())), None)
             self.deaths[number] += 1
             if self.deaths[number] == ATTEMPTS:
                 when = "when it started" if number is None else "at one shard"

@@ -1,4 +1,36 @@
-"""Errors that several parts of crossgap share."""
+"""Errors that several parts of crossgap share, and those of the machine, which say nothing of what a file holds."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_WRITABLE = "make it writable, or work in a copy of the project that is"
+_AGAIN = "nothing was thrown away: run it again"
+_REMEDIES = {
+    "EMFILE": f"this process may hold no more files: raise its limit (`ulimit -n`), or give fewer workers; {_AGAIN}",
+    "ENFILE": f"this machine may hold no more files: end other programs, or raise fs.file-max; {_AGAIN}",
+    "EACCES": "give this user the right to it, with that of its folders",
+    "EPERM": "give this user the right to it, with that of its folders",
+    "EROFS": _WRITABLE,
+    "EIO": f"look after the disk or the network that it lies on; {_AGAIN}",
+    "EREMOTEIO": f"look after the disk or the network that it lies on; {_AGAIN}",
+    "ESTALE": f"the server of that file system has lost it: mount it again; {_AGAIN}",
+    "ETIMEDOUT": f"the server of that file system does not answer; {_AGAIN}",
+    "EHOSTDOWN": f"the server of that file system does not answer; {_AGAIN}",
+    "ENOTCONN": f"that file system is no longer mounted; {_AGAIN}",
+    "ENODEV": f"that device is no longer there; {_AGAIN}",
+    "ENXIO": f"that device is no longer there; {_AGAIN}",
+    "ENOMEM": f"memory ran out: end other programs, or give fewer workers and smaller batches; {_AGAIN}",
+    "EAGAIN": f"the machine ran out of something for a while; {_AGAIN}",
+    "EBUSY": f"another program holds it; {_AGAIN}",
+    "ENOSPC": f"make room; {_AGAIN}",
+    "EDQUOT": f"make room, or raise the quota; {_AGAIN}",
+    "EFBIG": f"raise the limit of a file's size (`ulimit -f`); {_AGAIN}",
+}
+_BY_NUMBER = {getattr(errno, name): remedy for name, remedy in _REMEDIES.items() if hasattr(errno, name)}
 
 
 class DatasetError(ValueError):
@@ -10,3 +42,38 @@ class Unavailable(ValueError):
 
     Raised where that is noticed. An evaluation makes a row of it and goes on; any other error is an error.
     """
+
+
+def of_machine(error: BaseException) -> bool:
+    """Whether an error is the machine's: no handle, no right, no memory, a disk that doesn't answer.
+
+    It passes or can be mended, and what a file holds is not known by it: never a reason to call the file damaged or
+    missing, to throw it away or to leave it out.
+    """
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _BY_NUMBER)
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[None]:
+    """Around the opening of a file by the library safetensors: it calls every failure to open one "No such file".
+
+    Raises:
+        OSError: the true one.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        with open(path, "rb"):  # tells why
+            pass
+        raise OSError(errno.EAGAIN, "it could not be opened a moment ago", str(path)) from None
+
+
+def said(error: Exception) -> str:
+    """An error's message; of an operating system's, the path, what is wrong with it, and the remedy if one is known."""
+    if not isinstance(error, OSError) or error.errno is None or error.strerror is None:
+        return str(error)
+    path = error.filename2 or error.filename
+    where = "" if path is None else f"{path}: "
+    remedy = _BY_NUMBER.get(error.errno)
+    words = f"{where}{error.strerror[:1].lower()}{error.strerror[1:]}"
+    return f"{words}: {remedy}" if remedy else words

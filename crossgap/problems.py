@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from crossgap.errors import DatasetError
+from crossgap.errors import DatasetError, of_machine
 
 FILE = "problems.csv"
 COLUMNS = ("id", "item", "problem")
@@ -34,6 +34,8 @@ def read(folder: str | Path) -> list[dict[str, str]]:
         with open(path, encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file, strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
+        if of_machine(error):
+            raise
         raise DatasetError(
             f"problems {path} can't be read: {error}; the `prepare` stage of this dataset writes it"
         ) from None

@@ -16,11 +16,13 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from crossgap import fingerprint, temporary
+from crossgap.errors import opened
 
 Arrays = dict[str, np.ndarray]
 Work = Callable[[list[list[int]], Callable[[int], None]], Iterator[Arrays]]
@@ -43,12 +45,17 @@ class Shards:
 
     @classmethod
     def of(cls, scratch: str | Path, recipe: dict) -> Shards:
-        """Open the folder of `recipe` (any JSON-able dict), throwing away what is not a whole shard."""
+        """Open the folder of `recipe` (any JSON-able dict), throwing away what is not a whole shard.
+
+        Raises:
+            OSError: a shard can't be read, which says nothing of what it holds: all of them stay.
+        """
         shards = cls(Path(scratch) / fingerprint.of_json(recipe))
         shards.folder.mkdir(parents=True, exist_ok=True)
         temporary.remove_leftovers(shards.folder)
         temporary.write(shards.folder / "recipe.json", json.dumps(recipe, indent=1, sort_keys=True).encode())
-        for path in sorted(shards.folder.glob("*.safetensors")):
+        # not glob, which finds nothing in a folder that can't be read
+        for path in sorted(path for path in shards.folder.iterdir() if path.suffix == ".safetensors"):
             keys = _keys_of_whole(path)
             if keys is not None:
                 shards._add(path, keys)
@@ -141,10 +148,10 @@ def compute(
 
 def _keys_of_whole(path: Path) -> list[str] | None:
     """The keys of a shard; None where there is no whole one, once what there was is thrown away."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
     try:
-        with safe_open(path, "np") as file:
+        with _open(path) as file:
             said = file.metadata()
             keys = json.loads(said["keys"])
             whole = said["content"] == _digest(
@@ -152,9 +159,7 @@ def _keys_of_whole(path: Path) -> list[str] | None:
             )
     except FileNotFoundError:
         return None  # another process threw it away
-    except PermissionError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+    except (ValueError, KeyError, TypeError, SafetensorError):
         whole = False
     if whole:
         return keys
@@ -170,12 +175,17 @@ def _digest(keys: list[str], arrays: Arrays) -> str:
     return fingerprint.of_bytes(*parts)
 
 
-def _read(path: Path, rows: np.ndarray, only: Sequence[str] | None) -> Arrays:
-    """The rows, ascending, of a shard's arrays."""
+def _open(path: Path) -> Any:
     from safetensors import safe_open
 
+    with opened(path):
+        return safe_open(path, "np")
+
+
+def _read(path: Path, rows: np.ndarray, only: Sequence[str] | None) -> Arrays:
+    """The rows, ascending, of a shard's arrays."""
     runs = np.split(rows, np.flatnonzero(np.diff(rows) > _FAR) + 1)
-    with safe_open(path, "np") as file:
+    with _open(path) as file:
         slices = {name: file.get_slice(name) for name in sorted(only or file.keys())}
         return {
             name: np.concatenate([part[int(run[0]) : int(run[-1]) + 1][run - run[0]] for run in runs])

@@ -36,6 +36,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from crossgap import temporary, transformations
+from crossgap.errors import of_machine
 from crossgap.transformations import Transformations
 from crossgap.zipped import ZipReader, pack, size
 
@@ -110,6 +111,8 @@ class Group:
         try:
             yield self._arrays[array]
         except _DAMAGE as error:
+            if of_machine(error):
+                raise
             raise StoreError(
                 f"{self.name} of {self.zarr_group.store}: {array!r} is damaged: {error}"
             ) from error
@@ -249,11 +252,14 @@ def open_store(path: str | Path) -> Store:
 
     Raises:
         StoreError: if `path` holds none, or one that was never finished.
+        OSError: it can't be read, which says nothing of what it holds.
     """
     path = Path(path)
     try:
         group = zarr.open_group(ZipReader(path), mode="r", zarr_format=3)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
+        if of_machine(error):
+            raise
         raise StoreError(f"{path} holds no feature store: {error}") from None
     if group.attrs.get("format") != FORMAT:
         raise StoreError(f"{path} is no finished {FORMAT} store (format: {group.attrs.get('format')!r})")

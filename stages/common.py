@@ -12,9 +12,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from crossgap.errors import said
+
 DATA = Path("data")
 SCRATCH = DATA / "scratch"
 RESOLVED = DATA / "resolved"
+WEIGHTS = DATA / "weights"
 # of a cell, by their names in `Evaluation` and in `report.Cell`: what evaluate writes, report reads
 CELL_TABLES = (
     "comparisons", "corrections", "similarities", "histograms", "seeds", "shifts", "spectrum", "arithmetic",
@@ -45,7 +48,7 @@ def images_root(dataset: str) -> Path:
 
 
 def weights_file(backbone: str) -> Path:
-    return DATA / "weights" / f"{backbone}.json"
+    return WEIGHTS / f"{backbone}.json"
 
 
 def weights(backbone: str) -> dict[str, Any]:
@@ -87,7 +90,7 @@ def guarded(name: str, work: Callable[[], None]) -> None:
         if ended_by:  # the exit met a lock or a file half closed, which answers with an error of its own
             sys.exit(128 + ended_by[0])
         if isinstance(error, (ValueError, OSError)):
-            sys.exit(f"{name}: {error}")
+            sys.exit(f"{name}: {said(error)}")
         raise
 
 

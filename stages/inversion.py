@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crossgap import manifest
+from crossgap import manifest, unmeasured
 from crossgap.backbones import towers
 from crossgap.store import Store, creating, open_store
 from stages.common import SCRATCH, features_folder, machine, weights
@@ -24,6 +24,8 @@ def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> Non
     if reason := towers.image_only(loaded["model"]) or _none_held(native, name, query, cell["queries_only"]):
         with creating(path, scratch, {"not_applicable": reason, "code": cell["code"]}):
             return
+    if name == "oti" and (warning := _unmeasured(native, dataset, query)):
+        print(f"{name}: {warning}", flush=True)
 
     # a cell without anything to invert need not wait for these
     from crossgap.backbones import load_backbone
@@ -50,6 +52,12 @@ def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> Non
         engine=Ray(**scheduled["ray"]) if on_ray else Local(),
         on_problem=cell["on_problem"],
     )
+
+
+def _unmeasured(native: Store, dataset: str, query: str) -> str | None:
+    """Said before the hours are spent."""
+    images = native[f"image/{query}"]
+    return unmeasured.why(dataset, images.ids, images.labels.values(), native.judgements)
 
 
 def _none_held(native: Store, name: str, query: str, queries_only: bool) -> str | None:

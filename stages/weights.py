@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossgap.backbones import towers
-from stages.common import run, weights_file, write_json
+from stages.common import WEIGHTS, run, weights_file, write_json
 
 
 def main(cell: Mapping[str, Any]) -> None:
+    WEIGHTS.mkdir(parents=True, exist_ok=True)  # a run of imports alone has no backbones
     for name, row in cell["backbones"].items():
         files = towers.local_files(row["model"], row["pretrained"])
         write_json(weights_file(name), {**row, "files": files})

@@ -165,6 +165,50 @@ def test_an_exception_in_a_worker_arrives_as_itself(tmp_path, ray_engine) -> Non
     assert told < len(KEYS), "whole shards are kept"
 
 
+class Mortal(Squares):
+    """Dies at a start or at an item as often as its marker says."""
+
+    def to(self, device: str) -> Mortal:
+        self._count_down("start")
+        return Mortal(self.folder, device)
+
+    def _obey(self, name: str) -> None:
+        self._count_down(name)
+
+    def _count_down(self, name: str) -> None:
+        marker = self.folder / f"deaths at {name}"
+        if marker.exists() and (left := int(marker.read_text())):
+            marker.write_text(str(left - 1))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_deaths_here_and_there_end_no_run(tmp_path, ray_engine) -> None:
+    """As many in all as end the run at one cut; at all of them the second cut was in flight."""
+    markers = [tmp_path / f"deaths at {key}" for key in KEYS[:2]]
+    for marker, deaths in zip(markers, (engines.ATTEMPTS - 1, 1), strict=True):
+        marker.write_text(str(deaths))
+    results = engines.Ray(workers=1).work(read, Mortal(tmp_path))([[n] for n in range(3)], lambda items: None)
+    np.testing.assert_array_equal([result["value"][0] for result in results], EXPECTED[:3])
+    assert [marker.read_text() for marker in markers] == ["0", "0"]
+
+
+def test_a_start_that_succeeds_forgets_those_that_did_not(tmp_path, ray_engine) -> None:
+    start = tmp_path / "deaths at start"
+    start.write_text(str(engines.ATTEMPTS - 1))
+    killer = tmp_path / f"deaths at {KEYS[0]}"
+
+    def read_once_started(cut):
+        if cut == [0] and not killer.exists():
+            start.write_text("1")
+            killer.write_text("1")
+        return read(cut)
+
+    work = engines.Ray(workers=1).work(read_once_started, Mortal(tmp_path))
+    (result,) = work([[0]], lambda items: None)
+    assert result["value"][0] == EXPECTED[0]
+    assert [marker.read_text() for marker in (start, killer)] == ["0", "0"]
+
+
 class Unmovable(Squares):
     def to(self, device: str) -> Squares:
         raise MemoryError(f"no room on {device}")

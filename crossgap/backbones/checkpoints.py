@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from crossgap.backbones import openai
+from crossgap.errors import of_machine, opened
 
 # where a training keeps the weights among other things; with both there, the trained ones and not their average
 TRAINED = ("state_dict", "model_state_dict", "model", "module")
@@ -59,12 +60,15 @@ def read(weights: Path, wrappers: Iterable[str] = (*TRAINED, *AVERAGED)) -> dict
     check_is_one(weights)
     try:
         if _is_safetensors(weights):
-            return _uncompiled(load_file(weights))
+            with opened(weights):
+                return _uncompiled(load_file(weights))
         if openai.is_archive(weights):
             return openai.tensors(weights)
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{weights}: {error}; nothing of it was run") from error
     except Exception as error:
+        if of_machine(error):
+            raise
         raise CheckpointError(f"{weights} is damaged or cut short ({error}): get it again") from error
     return _uncompiled(_state_dict(_loaded(weights), weights, tuple(wrappers)))
 
@@ -210,6 +214,8 @@ def _loaded(weights: Path) -> Any:
     except CheckpointError:
         raise
     except Exception as error:  # its text advises to load the file without any care
+        if of_machine(error):
+            raise
         raise CheckpointError(
             f"{weights} is no checkpoint that can be read without running what is in it: it is damaged, or holds "
             "other than tensors and plain containers; get it again, or save its state dict alone, as .safetensors"

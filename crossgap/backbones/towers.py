@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crossgap import fingerprint
+from crossgap.errors import of_machine
 
 Method = Literal["oti", "ovi"]
 TIMM_PREFIX = "timm:"
@@ -155,7 +156,9 @@ def configuration(model: str) -> dict[str, Any] | None:
             folders = (OWN_CONFIGS, Path(package) / "model_configs")
             file = next(folder / name for folder in folders if (folder / name).is_file())
             config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, StopIteration):
+    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+        if of_machine(error):
+            raise
         return None
     towers = ("vision_cfg", "text_cfg")
     known = isinstance(config, dict) and all(isinstance(config.get(tower), dict) for tower in towers)

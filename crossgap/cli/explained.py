@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from crossgap.errors import said
+
 
 class explained:
     """An error in what the user gave is a message, not a traceback."""
@@ -12,4 +14,4 @@ class explained:
 
     def __exit__(self, kind: type | None, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, (ValueError, OSError)) and not isinstance(error, BrokenPipeError):
-            sys.exit(f"crossgap: {error}")
+            sys.exit(f"crossgap: {said(error)}")

@@ -44,6 +44,7 @@ def plan(
         items, reasons = of_datasets(asked, PREPARED)
         _show_cells(every, todo)
         _show_items(items, reasons)
+        _show_unmeasured(todo, asked)
         sizes = _sizes(todo, asked)
         speeds = _speeds(todo, asked) if probe else None
         by_stage = defaultdict(list)
@@ -133,6 +134,22 @@ def _rates(evaluations: dict[str, list]) -> dict[int, Rates]:
             f"resample {at.resample * 1e9:.0f} ns, an item and cluster {at.cluster * 1e6:.1f} µs"
         )
     return found
+
+
+def _show_unmeasured(todo: list[Cell], params: Params) -> None:
+    """Images that would be inverted for nothing, of datasets that were prepared."""
+    from crossgap import judgements, manifest, unmeasured
+
+    for dataset in dict.fromkeys(cell.dataset for cell in todo if cell.method == "oti"):
+        folder = PREPARED / dataset
+        if not (folder / manifest.FILE).is_file():
+            continue
+        frame = manifest.read(folder)
+        of_query = (frame["modality"] == "image") & (frame["split"] == params.datasets[dataset].retrieval.query)
+        images = frame[of_query]
+        labels = (images[column].dropna() for column in images if column.startswith(manifest.LABEL))
+        if why := unmeasured.why(dataset, images["id"], labels, judgements.read(folder)):
+            typer.echo(f"\noti: {why}")
 
 
 def _sizes(todo: list[Cell], params: Params) -> dict:

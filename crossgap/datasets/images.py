@@ -6,6 +6,7 @@ read once per process, their bytes with `os.pread`: threads and forked workers s
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import posixpath
@@ -23,6 +24,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from tqdm import tqdm
 
 from crossgap import fingerprint
+from crossgap.errors import of_machine
 
 EXTENSIONS = frozenset(
     {
@@ -144,9 +146,9 @@ def decode(path: str, data: bytes, small: bool = False) -> Image.Image:
         raise ImageError(path, "not an image that Pillow can read") from None
     except Image.DecompressionBombError as error:
         raise ImageError(path, f"too large: {error}") from None
-    except MemoryError:
-        raise
     except Exception as error:  # damaged files bring almost any exception out of Pillow's plugins
+        if of_machine(error):
+            raise
         raise ImageError(path, f"truncated or damaged: {error}") from None
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
@@ -219,8 +221,10 @@ def _walk(folder: str, inside: str, above: frozenset[str]) -> Iterator[str]:
 def _is_folder(entry: os.DirEntry) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link to itself
+            return False
+        raise
 
 
 def _through_tar(root: Path, path: str) -> tuple[Path | None, str]:

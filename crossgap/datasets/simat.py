@@ -28,6 +28,7 @@ from crossgap.arrays import listed
 from crossgap.datasets.declared import DatasetError, Simat
 from crossgap.datasets.reading import Problem, Reading, image_paths, without_digests
 from crossgap.datasets.text_files import rows
+from crossgap.errors import of_machine
 from crossgap.transformations import Transformations, validate
 
 TRIPLETS, REGIONS, TRANSFORMATIONS = "triplets.csv", "retrieval_db.tsv", "transfos.csv"
@@ -194,9 +195,12 @@ def _matrix(folder: Path, regions: int, last: int) -> np.ndarray:
     file = _matrix_file(folder)
     try:
         matrix = _array(file)
-    except Exception as error:  # torch and NumPy have many for a damaged file
+    except Exception as error:  # torch and NumPy have many for a damaged file, and advice to run what is in it
+        if of_machine(error):
+            raise
         raise DatasetError(
-            f"{file} can't be read as one array of numbers: {str(error).splitlines()[0]}: take SIMAT's own file"
+            f"{file} can't be read as one array of numbers: it is damaged, or holds other objects, which are never "
+            "loaded: take SIMAT's own file"
         ) from None
     if matrix.ndim != 2 or matrix.shape[0] != regions or matrix.shape[1] <= last:
         raise DatasetError(

@@ -63,9 +63,10 @@ class Parts:
             path = self.folder / f"{_plain(f'{family}-{name}')}-{key}.part"
             self.used.add(path.name)
             if path.exists():
+                content = path.read_bytes()
                 try:
-                    found, rows = _unpacked(path.read_bytes())
-                except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+                    found, rows = _unpacked(content)
+                except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
                     warnings.warn(f"{path} is damaged ({error}): it is computed again", stacklevel=2)
                 else:
                     reasons.add(rows)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from crossgap.arrays import listed
 from crossgap.datasets.text_files import records
+from crossgap.errors import of_machine, opened
 from crossgap.manifest import LABEL, wrong_labelling
 
 ARRAYS = ("features", "preprojection")
@@ -93,6 +94,8 @@ class Assignment:
         except KeyError as error:
             raise FeatureImportError(f"{self}: {error.args[0]}") from None
         except Exception as error:  # each library has its own for a damaged file
+            if of_machine(error):
+                raise
             if "allow_pickle" in str(error) or "Python objects" in str(error):
                 raise FeatureImportError(
                     f"{self}: holds pickled objects, which are never loaded, or is damaged; save it as plain "
@@ -193,6 +196,8 @@ def _rows(file: Path) -> int:
             return pq.ParquetFile(file).metadata.num_rows
         return len(np.load(file, mmap_mode="r", allow_pickle=False))
     except Exception as error:  # each library has its own for a damaged file
+        if of_machine(error):
+            raise
         raise FeatureImportError(f"{file}: can't be read: {error}") from None
 
 
@@ -204,11 +209,11 @@ def _npz(file: Path, key: str | None) -> np.ndarray:
 def _safetensors(file: Path, key: str | None) -> np.ndarray:
     from safetensors import safe_open
 
-    with safe_open(file, framework="numpy") as archive:
+    with opened(file), safe_open(file, framework="numpy") as archive:
         key = _only(list(archive.keys()), key)
         if archive.get_slice(key).get_dtype() not in _NOT_NUMPYS:
             return archive.get_tensor(key)
-    with safe_open(file, framework="pt") as archive:  # which needs torch
+    with opened(file), safe_open(file, framework="pt") as archive:  # which needs torch
         return archive.get_tensor(key).float().numpy()
 
 

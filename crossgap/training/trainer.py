@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from tqdm import tqdm
 
 from crossgap import temporary
+from crossgap.errors import of_machine
 
 POINTS = 200  # of a curve, about
 
@@ -77,7 +79,8 @@ def fit(
         are means over the steps since the row before.
 
     Raises:
-        TrainingError: the loss or a gradient is not finite. The parameters of before that step are in the checkpoint.
+        TrainingError: the loss or a gradient is not finite; the parameters of before that step are in the checkpoint.
+            Or there is a damaged checkpoint.
     """
     history: list[Row] = []
     sums: dict[str, float] = defaultdict(float)
@@ -86,7 +89,7 @@ def fit(
     base_rates = [group["lr"] for group in optimizer.param_groups]
     temporary.remove_leftovers(checkpoint.parent)
     if checkpoint.exists():
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        state = _read(checkpoint)
         learner.modules.load_state_dict(state["modules"])
         optimizer.load_state_dict(state["optimizer"])
         start, history, since = state["step"], state["history"], state["since"]
@@ -166,6 +169,17 @@ def fit(
         save(steps)
     emit(math.inf)
     return history
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    try:
+        return torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:  # its text advises to load the file without any care
+        if of_machine(error):
+            raise
+        raise TrainingError(
+            f"the checkpoint {checkpoint} is damaged or cut short: remove it, and the training starts anew"
+        ) from None
 
 
 def rate(step: int, steps: int, warmup: int = 0, schedule: str = "cosine") -> float:

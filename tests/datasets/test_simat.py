@@ -215,7 +215,7 @@ class Unpickled:
         (lambda t: (t / "oscar_similarity_matrix.pt").unlink(), "holds none of oscar_similarity_matrix.pt, "),
         (lambda t: (t / "oscar_similarity_matrix.pt").write_bytes(b"\x00" * 99), "can't be read as one array"),
         (lambda t: torch.save([1], t / "oscar_similarity_matrix.pt"), "can't be read as one array"),
-        (lambda t: torch.save(Unpickled(), t / "oscar_similarity_matrix.pt"), "can't be read as one array"),
+        (lambda t: torch.save(Unpickled(), t / "oscar_similarity_matrix.pt"), "other objects, which are never loaded"),
         (saved(matrix().T), r"shape \(5, 6\): .* ask for 6 rows, one a region, and 4 columns or more"),
         (saved(matrix()[:, :3]), r"shape \(6, 3\): .* 4 columns or more, one a caption"),
         (saved(np.full((6, 5), np.nan)), "holds NaN or infinity"),

@@ -223,3 +223,12 @@ def test_flags_of_determinism_are_put_back(before) -> None:
         assert flags() == before
     finally:
         torch.use_deterministic_algorithms(ours[0], warn_only=ours[1])
+
+
+def test_a_damaged_checkpoint_is_named_and_no_advice_of_torchs_passed_on(tmp_path) -> None:
+    checkpoint = tmp_path / "c.pt"
+    train(checkpoint)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-200])
+    with pytest.raises(TrainingError, match=r"c\.pt is damaged or cut short: remove it") as caught:
+        train(checkpoint)
+    assert "weights_only" not in str(caught.value) and checkpoint.exists()

@@ -12,6 +12,7 @@ from crossgap.datasets.exporting import exporting, png
 from crossgap.datasets.images import EXTENSIONS
 from crossgap.datasets.readers.samples import Sample, of_samples
 from crossgap.datasets.reading import Problem, Reading, label_of
+from crossgap.errors import of_machine
 
 _BYTES = ("binary", "large_binary")
 _TEXT = ("string", "large_string")
@@ -55,6 +56,8 @@ def _load(declaration: HuggingFace, datasets: Any) -> dict[str, Any]:
         else:
             held = datasets.load_dataset(place, declaration.config, revision=declaration.commit)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        if of_machine(error):
+            raise
         raise DatasetError(
             f"id: {place} can't be loaded ({type(error).__name__}: {error}): give an id of the hub, with "
             "`config` where it has several, or the path of a folder"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossgap.datasets.declared import DatasetError
+from crossgap.errors import of_machine
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,4 +24,6 @@ def read_parquet(file: Path, what: str, remedy: str) -> pa.Table:
     try:
         return pq.read_table(file)
     except (pa.ArrowException, OSError) as error:
+        if of_machine(error):
+            raise
         raise DatasetError(f"{what}{file} can't be read: {str(error).splitlines()[0]}: {remedy}") from None

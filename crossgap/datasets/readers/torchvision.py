@@ -15,6 +15,7 @@ from crossgap.datasets.declared import DatasetError, Torchvision
 from crossgap.datasets.exporting import exporting, png
 from crossgap.datasets.readers.samples import Sample, of_samples
 from crossgap.datasets.reading import Problem, Reading
+from crossgap.errors import of_machine
 
 _OURS = {"root": "`root`", "download": "`download`", "transform": "nothing", "target_transform": "nothing"}
 
@@ -41,6 +42,8 @@ def read(declaration: Torchvision, folder: Path) -> Reading:
                 try:
                     item = images[index]
                 except Exception as error:  # damaged files bring almost any exception out of Pillow's plugins
+                    if of_machine(error):
+                        raise
                     problem = f"can't be read: {type(error).__name__}: {error}"
                     problems.append(Problem(where, f"{declaration.name} {where}", problem))
                     continue
@@ -86,6 +89,8 @@ def _open(declaration: Torchvision, kind: type, split: str) -> Any:
     except (TypeError, ValueError) as error:
         raise DatasetError(f"splits.{split}: {name} refuses {arguments}: {error}") from None
     except (RuntimeError, OSError) as error:
+        if of_machine(error):
+            raise
         remedy = "mend `root`" + (", or declare `download: true`" if "download" in taken else "")
         raise DatasetError(
             f"{name} is not whole under root {declaration.root}, or not there ({error}): {remedy}"

@@ -18,6 +18,7 @@ from crossgap.datasets.declared import DatasetError, WebDataset
 from crossgap.datasets.images import EXTENSIONS, ImageError, members, read_bytes, walk
 from crossgap.datasets.readers.samples import Sample, of_samples
 from crossgap.datasets.reading import Problem, Reading
+from crossgap.errors import of_machine
 
 
 class _Members(NamedTuple):
@@ -132,6 +133,8 @@ def _names(file: Path) -> Iterator[str]:
     try:
         yield from members(file)
     except (OSError, tarfile.TarError) as error:
+        if of_machine(error):
+            raise
         raise DatasetError(
             f"{file} is not a whole uncompressed tar ({error}): decompress it, or download it again"
         ) from None

@@ -1,0 +1,170 @@
+"""What passes on the machine (no handle, no right, no disk) is never taken for what a file holds."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import subprocess
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from safetensors.numpy import save_file
+
+from crossgap import errors, problems, shards, store
+from crossgap.backbones import checkpoints, towers
+from crossgap.cli.explained import explained
+from crossgap.datasets import images
+from crossgap.evaluation.parts import Parts
+from crossgap.evaluation.reasons import Reasons
+from crossgap.importing import Assignment
+from stages.common import guarded
+
+KEYS = ["a", "b", "c", "d"]
+
+
+@contextmanager
+def no_handle():
+    """Nothing can be opened: the lowest number that is free lies beyond the limit."""
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def computed(folder: Path) -> shards.Shards:
+    def work(cuts, advance):
+        for cut in cuts:
+            yield {"value": np.array(cut, np.float32)}
+
+    return shards.compute(KEYS, work, folder, {}, size=2)
+
+
+def test_shards_stay_when_handles_run_out(tmp_path, monkeypatch) -> None:
+    done = computed(tmp_path)
+    whole = shards._keys_of_whole
+
+    def out_of_handles(path):
+        with no_handle():
+            return whole(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shards, "_keys_of_whole", out_of_handles)
+        with pytest.raises(OSError) as caught:
+            computed(tmp_path)
+    assert caught.value.errno == errno.EMFILE and str(done.folder) in caught.value.filename
+    with pytest.raises(OSError) as caught, no_handle():
+        done.gather(KEYS)
+    assert caught.value.errno == errno.EMFILE
+    assert shards.Shards.of(tmp_path, {}).missing(KEYS) == []
+
+
+def test_a_shard_removed_by_another_process_is_gone_and_no_error(tmp_path) -> None:
+    path = tmp_path / "x.safetensors"
+    assert shards._keys_of_whole(path) is None
+
+
+def test_a_part_of_an_evaluation_stays_when_handles_run_out(tmp_path) -> None:
+    def part(compute):
+        return Parts(tmp_path).of("family", "name", dict, compute, Reasons())
+
+    kept = part(lambda _: {"value": 1.0})
+    with warnings.catch_warnings(), no_handle(), pytest.raises(OSError) as caught:
+        warnings.simplefilter("error")
+        part(lambda _: pytest.fail("computed again"))
+    assert caught.value.errno == errno.EMFILE
+    assert part(lambda _: pytest.fail("computed again")) == kept
+
+
+def _store(folder: Path):
+    path = folder / "s.zip"
+    with store.creating(path, folder, {}) as writer:
+        writer.add("image/test", {"id": np.array(KEYS, object)}, [{"features": np.eye(4, dtype=np.float32)}])
+    return lambda: store.open_store(path)
+
+
+def _image(folder: Path):
+    Image.new("RGB", (8, 8)).save(folder / "x.png")
+    return lambda: images.open_image(folder, "x.png")
+
+
+def _checkpoint(folder: Path):
+    path = folder / "x.safetensors"
+    save_file({"weight": np.zeros((2, 2), np.float32)}, path)
+    checkpoints.read(path)
+    return lambda: checkpoints.read(path)
+
+
+def _imported(folder: Path):
+    path = folder / "x.safetensors"
+    save_file({"weight": np.zeros((2, 2), np.float32)}, path)
+    assignment = Assignment.parse(f"image/test={path}:weight")
+    assignment.load()
+    return assignment.load
+
+
+def _config(folder: Path):
+    return lambda: towers.configuration("ViT-B-32")
+
+
+def _problems(folder: Path):
+    problems.write(pd.DataFrame(columns=problems.COLUMNS), folder)
+    return lambda: problems.read(folder)
+
+
+@pytest.mark.parametrize("reader", [_store, _image, _checkpoint, _imported, _config, _problems])
+def test_no_reader_takes_a_want_of_handles_for_a_fault_of_the_file(tmp_path, reader) -> None:
+    read = reader(tmp_path)
+    with pytest.raises(OSError) as caught, no_handle():
+        read()
+    assert caught.value.errno == errno.EMFILE
+    read()
+
+
+@pytest.mark.parametrize(
+    "number, remedy",
+    [
+        (errno.EMFILE, "raise its limit"), (errno.EACCES, "give this user the right"), (errno.EIO, "disk"),
+        (errno.EROFS, "make it writable"), (errno.ENOMEM, "memory ran out"), (errno.ESTALE, "mount it again"),
+    ],
+)  # fmt: skip
+def test_an_error_of_the_machine_is_one_sentence_with_path_and_remedy(number, remedy) -> None:
+    error = OSError(number, os.strerror(number), "data/x")
+    assert errors.of_machine(error)
+    said = errors.said(error)
+    assert said.startswith("data/x: ") and remedy in said and "Errno" not in said and "\n" not in said
+
+
+def test_other_errors_say_what_they_said() -> None:
+    assert errors.said(ValueError("x: too small")) == "x: too small"
+    assert errors.said(OSError("image file is truncated")) == "image file is truncated"
+    assert errors.said(FileNotFoundError(2, "No such file or directory", "x")) == "x: no such file or directory"
+    assert not errors.of_machine(OSError("image file is truncated"))
+    assert not errors.of_machine(FileNotFoundError(2, "No such file or directory", "x"))
+
+
+@pytest.fixture
+def only_readable(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k,ro", "none", disk], check=False).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_disk_that_can_only_be_read_is_said_with_its_path(only_readable) -> None:
+    words = f"{only_readable}/data: read-only file system: make it writable"
+    with pytest.raises(SystemExit, match=f"^resolve: {words}"):
+        guarded("resolve", (only_readable / "data").mkdir)
+    with pytest.raises(SystemExit, match=f"^crossgap: {words}"), explained():
+        (only_readable / "data").mkdir()
