@@ -44,7 +44,8 @@ class _Row(NamedTuple):
 def read(declaration: Table, _folder: Path) -> Reading:
     """Images, then texts, in the table's order; then the class prompts of each labelling of images.
 
-    The table is CSV (UTF-8, with a header, of commas, tabs or semicolons) or parquet, and its columns are any of:
+    The table is CSV (UTF-8, with a header, of commas, tabs, semicolons or vertical bars) or parquet, and its columns
+    are any of:
 
     - `path`, of an image, relative to `root`, or `text`. A row with both is an image and a caption of it; more rows of
       the same path are more captions.
