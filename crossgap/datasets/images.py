@@ -206,7 +206,7 @@ def walk(root: Path, passed_by: list[str] | None = None) -> Iterator[str]:
     A folder that links to another counts under both names; a link to a folder that it lies in is not followed.
 
     Args:
-        passed_by: takes the paths of such links.
+        passed_by: takes the paths of such links, and of those that lead nowhere, unless they are called as images are.
     """
     yield from _walk(str(root), "", frozenset(), [] if passed_by is None else passed_by)
 
@@ -224,8 +224,10 @@ def _walk(folder: str, inside: str, above: frozenset[str], passed_by: list[str])
         path = f"{inside}{entry.name}"
         if _is_folder(entry):
             yield from _walk(entry.path, f"{path}/", above | {real}, passed_by)
-        else:
-            yield path
+            continue
+        if entry.is_symlink() and not _is_image(path) and not os.path.exists(entry.path):
+            passed_by.append(path)
+        yield path
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

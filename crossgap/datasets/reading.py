@@ -148,7 +148,10 @@ def not_followed(links: Sequence[str]) -> tuple[str, ...]:
     """A note on links that `image_paths` passed by."""
     if not links:
         return ()
-    return (f"{len(links)} links to a folder that they lie in are not followed ({listed(sorted(links))})",)
+    found = listed(sorted(links))
+    return (
+        f"{len(links)} links lead nowhere or to a folder that they lie in, and are not followed ({found})",
+    )
 
 
 def plain(path: str, root: Path) -> str:

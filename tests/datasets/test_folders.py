@@ -527,18 +527,20 @@ def test_a_class_or_split_that_links_to_another_is_read_by_both_names(tmp_path):
     assert problems == [] and images["id"].is_unique
 
 
-def test_links_to_folders_that_they_lie_in_are_counted(tmp_path):
+def test_links_that_are_not_followed_are_counted(tmp_path):
     root = put(tmp_path / "root", {f"{split}/dog/{split}.jpg": photo(0) for split in ("test", "train")})
     (root / "test/dog/loop").symlink_to(root / "test")
     (root / "train/dog/self").symlink_to(".")
+    (root / "train/cat").symlink_to("../elsewhere/cat")
     declared = ImageFolder(layout="imagefolder", root=root, splits=["test", "train"], retrieval={})
     reading = readers.read(declared, root)
     assert reading.notes == (
-        "2 links to a folder that they lie in are not followed (test/dog/loop, train/dog/self)",
+        "3 links lead nowhere or to a folder that they lie in, and are not followed (test/dog/loop, train/cat, "
+        "train/dog/self)",
     )
     assert reading.frame["path"].dropna().tolist() == ["test/dog/test.jpg", "train/dog/train.jpg"]
-    (root / "test/dog/loop").unlink()
-    (root / "train/dog/self").unlink()
+    for link in ("test/dog/loop", "train/dog/self", "train/cat"):
+        (root / link).unlink()
     assert readers.read(declared, root).notes == ()
 
 
@@ -596,6 +598,14 @@ def test_captions_files_of_other_delimiters(tmp_path, delimiter):
     )
     frame, problems = read(declared)
     assert problems == [] and frame["text"].tolist() == [None, "A, b; c\td"]
+
+
+def test_backslashes_in_names_are_told(tmp_path):
+    root = put(tmp_path / "root", {"a/1.jpg": photo(0), "a/2.jpg": photo(1)})
+    rows = [(r"a\1.jpg", "One."), ("a/2.jpg", "Two."), ("b/3.jpg", "Three.")]
+    _, problems = read(captioned(root, captions_file(tmp_path / "c.csv", rows)))
+    lost = "caption for no image: nothing under the root has this name"
+    assert [one.problem for one in problems] == [f"{lost}: write / between folders, not \\", lost]
 
 
 def test_empty_folders_of_classes_are_counted(tmp_path):
