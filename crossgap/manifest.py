@@ -33,6 +33,7 @@ CLASSES = "classes"
 VOCABULARY, VOCABULARY_PHOTO = VOCABULARIES = ("vocabulary", "vocabulary-photo")
 RESERVED = (CLASSES, *VOCABULARIES)
 _NAMED = 3
+_LONGEST = 200  # bytes of a labelling's name: files may have 255
 
 
 class ManifestError(ValueError):
@@ -87,6 +88,10 @@ def wrong_labelling(name: str) -> str | None:
     """What is wrong with the name of a labelling, if anything: arrays and metrics are named after it."""
     if "/" in name:
         return "holds a '/', which parts the keys of metrics: name it otherwise"
+    if "\\" in name or "\0" in name:
+        return "holds a '\\' or a zero byte, which no array of a store is named with: name it otherwise"
+    if len(name.encode(errors="replace")) > _LONGEST:
+        return f"is longer than {_LONGEST} bytes, and files are named after it: name it otherwise"
     if name == "group":
         return "has the name of the relevance by image: name it otherwise"
     return None
@@ -172,7 +177,7 @@ def _rules(frame: pd.DataFrame) -> Iterator[tuple[pd.Series, str]]:
     yield frame["id"].duplicated(keep=False), "duplicate id: ids must be unique"
     yield ~(image | text), "unknown modality: use 'image' or 'text'"
     yield _blank(frame["split"]), "no split: name one, such as 'test'"
-    yield frame["split"].fillna("").str.contains("/"), "a split's name may not hold a '/': rename it"
+    yield frame["split"].fillna("").str.contains(r"[/\\\0]"), "a split's name may not hold a '/' or '\\': rename it"
     yield frame["split"].fillna("").str.fullmatch(r"\.+"), "a split's name needs more than dots: rename it"
     yield image & _blank(frame["path"]), "image without path: give its path relative to the dataset's root"
     yield text & _blank(frame["text"]), "text without text: write one, or leave the row out"

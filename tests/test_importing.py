@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,13 @@ import pytest
 
 from crossgap import open_store
 from crossgap.datasets import DatasetError
-from crossgap.importing import Assignment, FeatureImportError, from_clip_retrieval, import_features
+from crossgap.importing import (
+    Assignment,
+    FeatureImportError,
+    from_clip_retrieval,
+    import_features,
+    shared_ids,
+)
 
 WIDTH = 6
 
@@ -82,11 +89,11 @@ def test_names_of_every_format(tmp_path, bring, features, suffix):
     assert list(store["image/test"].labels["class"]) == names
 
 
-@pytest.mark.parametrize("labelling", ["kind/sub", "group"])
+@pytest.mark.parametrize("labelling", ["kind/sub", "group", r"kind\sub", "long" * 51])
 def test_a_labelling_that_cannot_name_metrics_is_refused(tmp_path, bring, features, labelling):
     np.save(tmp_path / "f.npy", features)
     np.save(tmp_path / "y.npy", np.arange(4))
-    with pytest.raises(FeatureImportError, match=f"labelling '{labelling}'.*name it otherwise"):
+    with pytest.raises(FeatureImportError, match=f"labelling {re.escape(repr(labelling))}.*name it otherwise"):
         bring("image/test=f.npy", f"image/test:label.{labelling}=y.npy")
 
 
@@ -105,6 +112,31 @@ def test_labels_become_strings(tmp_path, bring, features, values, expected):
     np.save(tmp_path / "y.npy", values)
     store = bring("image/test=f.npy", "image/test:label.class=y.npy")
     assert list(store["image/test"].labels["class"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("images", "prompts", "expected"),
+    [
+        (["1.0", "0.0", "", "-1"], ["0", "1"], (["1", "0", "", ""], ["0", "1"])),
+        (["1", "0", "1", "0"], ["0.0", "1.0"], (["1", "0", "1", "0"], ["0", "1"])),
+        (["1.0", "0.0", "", "1.0"], ["0.0", "v1"], (["1.0", "0.0", "", "1.0"], ["0.0", "v1"])),
+    ],
+)
+def test_whole_numbers_written_with_a_point(tmp_path, bring, features, images, prompts, expected):
+    np.savez(tmp_path / "a.npz", x=features, y=np.array(images), p=features[:2], z=np.array(prompts))
+    store = bring("image/test=a.npz:x", "image/test:label.class=a.npz:y",
+                  "text/classes=a.npz:p", "text/classes:label.class=a.npz:z")  # fmt: skip
+    for group, labels in zip(("image/test", "text/classes"), expected, strict=True):
+        assert list(store[group].labels["class"]) == labels
+
+
+def test_ids_of_two_splits_are_said(tmp_path, bring, features):
+    np.savez(tmp_path / "a.npz", x=features, a=list("abcd"), b=list("xbya"))
+    words = ["image/test=a.npz:x", "image/test:id=a.npz:a", "image/train=a.npz:x", "image/train:id=a.npz:b"]
+    (said,) = shared_ids(bring(*words, "text/test=a.npz:x", "text/test:id=a.npz:a", "text/classes=a.npz:x",
+                               "text/classes:id=a.npz:a", "text/classes:label.class=a.npz:b"))  # fmt: skip
+    assert said.startswith("2 ids of image/test are in image/train too (a, b): equal ids are one item")
+    assert said.endswith("give them other ids, by image/test:id")
 
 
 def test_labels_with_gaps_in_a_table(tmp_path, bring, features):

@@ -117,6 +117,8 @@ def test_ten_items_are_counted_and_three_are_named():
         (example().assign(colour="red"), "unknown columns colour"),
         (example().assign(**{"label.": "red"}), "unknown columns label."),
         (example().assign(**{"label.kind/sub": "red"}), "labelling 'kind/sub' holds a '/'"),
+        (example().assign(**{"label.kind\\sub": "red"}), r"labelling 'kind\\\\sub' holds a '\\'"),
+        (example().assign(**{f"label.{'ü' * 101}": "red"}), "is longer than 200 bytes"),
         (example().assign(**{"label.group": "red"}), "labelling 'group' has the name of the relevance by image"),
         (example().assign(rank="0"), "rank holds string"),
         (example().assign(rank=0.5), "rank holds floating"),

@@ -88,6 +88,8 @@ def import_(
         )
     for group in store.groups:
         typer.echo(f"{group}: {len(store[group])} items, width {store[group].features.shape[1]}")
+    for note in importing.shared_ids(store):
+        typer.echo(f"  note: {note}")
     with explained():
         for line in _tracked(path.parent):
             typer.echo(line)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from crossgap.datasets.declared import DatasetError
-from crossgap.datasets.images import ImageError, crop, open_image
+from crossgap.datasets.images import ImageError, crop, open_image, slashes
 from crossgap.datasets.text_files import rows
 from crossgap.manifest import corners
 
@@ -27,7 +27,7 @@ def read_boxes(file: Path, find: Callable[[str], list[str]]) -> dict[str, str]:
     for line, (image, *numbers) in rows(file, "boxes", COLUMNS):
         paths = find(image)
         if len(paths) != 1:
-            found = " or ".join(paths) or "nothing under the root"
+            found = " or ".join(paths) or f"nothing under the root{slashes(image)}"
             raise DatasetError(f"{file} line {line}: {image!r} is {found}: name one image as it lies there")
         (path,) = paths
         if path in boxes:

@@ -69,9 +69,14 @@ def read_bytes(root: str | Path, path: str) -> bytes:
         tar, member = _through_tar(Path(root), path)
         return _tar(tar).read(path, member) if tar else (Path(root) / path).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise ImageError(path, "no such file") from None
+        raise ImageError(path, f"no such file{slashes(path)}") from None
     except (IsADirectoryError, PermissionError) as error:
         raise ImageError(path, f"can't be read: {error.strerror}") from None
+
+
+def slashes(path: str) -> str:
+    """What to say beside a path that leads to nothing."""
+    return ": write / between folders, not \\" if "\\" in path else ""
 
 
 def open_image(root: str | Path, path: str) -> Image.Image:
@@ -91,8 +96,11 @@ def open_image(root: str | Path, path: str) -> Image.Image:
     return decode(path, read_bytes(root, path))
 
 
-def list_images(root: str | Path) -> list[str]:
+def list_images(root: str | Path, passed_by: list[str] | None = None) -> list[str]:
     """Sorted paths of the files under a folder or tar that end in one of EXTENSIONS and are not hidden.
+
+    Args:
+        passed_by: takes the paths of links that `walk` does not follow.
 
     Raises:
         FileNotFoundError: the root does not exist.
@@ -101,7 +109,7 @@ def list_images(root: str | Path) -> list[str]:
     root = Path(root)
     if not root.exists():
         raise FileNotFoundError(f"{root} does not exist")
-    return sorted(path for path in _files(root) if _is_image(path))
+    return sorted(path for path in _files(root, passed_by) if _is_image(path))
 
 
 def check(root: str | Path, path: str) -> tuple[str | None, str | None]:
@@ -183,28 +191,32 @@ def _is_image(path: str) -> bool:
     return not hidden and Path(path).suffix.lower().removeprefix(".") in EXTENSIONS
 
 
-def _files(root: Path) -> Iterator[str]:
+def _files(root: Path, passed_by: list[str] | None) -> Iterator[str]:
     if root.is_file():
         yield from _tar(root).members
         return
-    for path in walk(root):
+    for path in walk(root, passed_by):
         if path.lower().endswith(".tar"):
             yield from (f"{path}/{member}" for member in _tar(root / path).members)
         else:
             yield path
 
 
-def walk(root: Path) -> Iterator[str]:
+def walk(root: Path, passed_by: list[str] | None = None) -> Iterator[str]:
     """Paths from a folder of the files under it that are not hidden, nor in hidden folders.
 
     A folder that links to another counts under both names; a link to a folder that it lies in is not followed.
+
+    Args:
+        passed_by: takes the paths of such links, and of those that lead nowhere, unless they are called as images are.
     """
-    yield from _walk(str(root), "", frozenset())
+    yield from _walk(str(root), "", frozenset(), [] if passed_by is None else passed_by)
 
 
-def _walk(folder: str, inside: str, above: frozenset[str]) -> Iterator[str]:
+def _walk(folder: str, inside: str, above: frozenset[str], passed_by: list[str]) -> Iterator[str]:
     real = os.path.realpath(folder)
     if real in above:
+        passed_by.append(inside.removesuffix("/"))
         return
     with os.scandir(folder) as held:
         entries = sorted(held, key=lambda entry: entry.name)
@@ -213,9 +225,11 @@ def _walk(folder: str, inside: str, above: frozenset[str]) -> Iterator[str]:
             continue
         path = f"{inside}{entry.name}"
         if _is_folder(entry):
-            yield from _walk(entry.path, f"{path}/", above | {real})
-        else:
-            yield path
+            yield from _walk(entry.path, f"{path}/", above | {real}, passed_by)
+            continue
+        if entry.is_symlink() and not _is_image(path) and not os.path.exists(entry.path):
+            passed_by.append(path)
+        yield path
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

@@ -16,8 +16,8 @@ from crossgap.judgements import GIVEN, SETTING
 def read_file(path: str | Path) -> pd.DataFrame:
     """The table in a user's file, to be validated; its index, `line`, says where a row stands.
 
-    The file is CSV, of commas, tabs or semicolons, with the header `query,item,grade[,setting]`, or TREC's: lines
-    `query 0 item grade`.
+    The file is CSV, of commas, tabs, semicolons or vertical bars, with the header `query,item,grade[,setting]`, or
+    TREC's: lines `query 0 item grade`.
 
     Raises:
         DatasetError: the file can't be read or is malformed; names the line.

@@ -108,14 +108,14 @@ def captioned(images: Mapping[str, tuple[str, Sequence[str]]]) -> pd.DataFrame:
     return without_digests(rows)
 
 
-def image_paths(root: Path) -> list[str]:
+def image_paths(root: Path, passed_by: list[str] | None = None) -> list[str]:
     """`list_images` of a declared root.
 
     Raises:
         DatasetError: it does not exist, holds no images, or a tar of it is damaged.
     """
     try:
-        paths = list_images(root)
+        paths = list_images(root, passed_by)
     except FileNotFoundError:
         raise DatasetError(f"root {root} does not exist: paths start at the project's root") from None
     except ImageError as error:
@@ -144,14 +144,33 @@ def image_ids(paths: Iterable[str]) -> dict[str, str]:
             level[path] += 1
 
 
+def not_followed(links: Sequence[str]) -> tuple[str, ...]:
+    """A note on links that `image_paths` passed by."""
+    if not links:
+        return ()
+    found = listed(sorted(links))
+    return (
+        f"{len(links)} links lead nowhere or to a folder that they lie in, and are not followed ({found})",
+    )
+
+
 def plain(path: str, root: Path) -> str:
-    """A path as a manifest has it, of one as people write it: `./a//1.jpg`, or from `/` to a file under the root."""
+    """A path as a manifest has it, of one as people write it: `./a//1.jpg`, `a/../1.jpg`, or from `/` to a file under
+    the root. One that leaves the root, or goes up from a link, stays as it is."""
     if path.startswith("/"):
         try:
             path = PurePosixPath(path).relative_to(root.absolute().as_posix()).as_posix()
         except ValueError:
             return path
-    return "/".join(part for part in path.split("/") if part not in ("", "."))
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            if not parts or (root / "/".join(parts)).is_symlink():
+                return path
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)
 
 
 def one_file(root: Path, paths: Sequence[str]) -> list[str]:
@@ -168,6 +187,25 @@ def one_file(root: Path, paths: Sequence[str]) -> list[str]:
 
 
 UNLABELLED = re.compile(r"-1(\.0*)?")
+_WHOLE = re.compile(r"([+-]?\d+)(\.0*)?")
+
+
+def whole(labels: Iterable[str], named: Container[str] = ()) -> dict[str, str]:
+    """Label → what it is, for all labels of a labelling: 1.0 is 1 where every one is a whole number.
+
+    So tools write whole numbers that have gaps among them. Among words, or other numbers, 1.0 is a name, a version's
+    say.
+
+    Args:
+        labels: stripped, blank ones too, which stay so.
+        named: labels that the declaration names, by `class_names`: where it names all as they are written, they stay.
+    """
+    held = set(labels)
+    numbers = {label: match[1] for label in held if (match := _WHOLE.fullmatch(label))}
+    written = all(label in named for label, number in numbers.items() if label != number)
+    if written or len(numbers) < len(held - {""}):
+        return {label: label for label in held}
+    return {label: numbers.get(label, label) for label in held}
 
 
 def label_of(value: object, named: Container[str] = ()) -> str | None:
@@ -186,7 +224,8 @@ def label_of(value: object, named: Container[str] = ()) -> str | None:
     if not isinstance(value, str | int):
         raise ValueError(f"{value!r} is no class: a class is text or a whole number")
     text = str(value).strip()
-    return None if not text or (UNLABELLED.fullmatch(text) and text not in named) else text
+    unlabelled = UNLABELLED.fullmatch(text) and text not in named and text.partition(".")[0] not in named
+    return None if not text or unlabelled else text
 
 
 def _names(path: str) -> tuple[str, str]:

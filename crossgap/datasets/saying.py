@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -46,10 +47,11 @@ def doubts(declaration: OnDisk, items: pd.DataFrame) -> tuple[str, ...]:
     """What may not be as it is meant, a sentence each; nothing of it is refused.
 
     - images without a label in a split that has labels, and classes with queries of which the gallery has nothing;
+    - images that queries or support have, and the gallery too, by their content;
     - captions that repeat another one of their image;
-    - captions most of which have as many lines.
+    - captions most of which have several lines, unless the declaration says that they are so.
     """
-    return (*_labels(declaration, items), *_captions(items))
+    return (*_labels(declaration, items), *_shared(declaration, items), *_captions(declaration, items))
 
 
 def _labels(declaration: OnDisk, items: pd.DataFrame) -> Iterator[str]:
@@ -83,7 +85,22 @@ def _labels(declaration: OnDisk, items: pd.DataFrame) -> Iterator[str]:
             )
 
 
-def _captions(items: pd.DataFrame) -> Iterator[str]:
+def _shared(declaration: OnDisk, items: pd.DataFrame) -> Iterator[str]:
+    """Images of one content in two of the splits that are measured: such a query finds itself, by another id."""
+    images = manifest.select(items, "image")
+    content = {
+        split: manifest.content(manifest.select(images, "image", split))
+        for split in dict.fromkeys(declaration.splits_used.values())
+    }
+    for (one, held), (other, there) in combinations(content.items(), 2):
+        if count := sum(map(set(there).__contains__, held)):
+            yield (
+                f"{count} images of {one} are in {other} too, by their content: a query of them finds its copy; keep "
+                "each in one split, unless that is meant"
+            )
+
+
+def _captions(declaration: OnDisk, items: pd.DataFrame) -> Iterator[str]:
     captions = items[(items["modality"] == "text") & items["group"].notna()]
     if captions.empty:
         return
@@ -91,10 +108,16 @@ def _captions(items: pd.DataFrame) -> Iterator[str]:
     if again.any():
         first = captions.loc[again, "group"].drop_duplicates()
         yield f"{again.sum()} captions repeat another one of their image ({listed(first)}): each counts by itself"
-    counts = captions["text"].map(lambda text: len(lines(text))).value_counts()
-    number, most = counts.index[0], counts.iloc[0]
-    if number > 1 and most > len(captions) / 2:
+    said = getattr(declaration, "caption_lines", None)
+    counts = captions["text"].map(lambda text: len(lines(text)))
+    several = counts[counts > 1]
+    if said is None and len(several) > len(captions) / 2:
+        common = several.value_counts()
+        option = "caption_lines" in type(declaration).model_fields
+        remedy = (
+            "declare `caption_lines: true`, or `false` if not" if option else "write each as a row of its own"
+        )
         yield (
-            f"{most} of {len(captions)} captions have {number} lines: if a line is a caption, declare "
-            "`caption_lines: true`, where the layout has it, or write each as a row of its own"
+            f"{len(several)} of {len(captions)} captions have several lines, {common.index[0]} in {common.iloc[0]} of "
+            f"them, and each is one caption: if a line is a caption, {remedy}"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from crossgap.datasets.declared import DatasetError
@@ -26,7 +26,7 @@ def read_text(file: Path, what: str) -> str:
         raise DatasetError(f"{file} line {line}: not UTF-8: save the file as UTF-8") from None
 
 
-DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon"}
+DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar"}
 
 
 def delimiter_of(header: str) -> str:
@@ -38,7 +38,7 @@ def delimiter_of(header: str) -> str:
 def records(file: Path, what: str) -> Iterator[tuple[int, list[str]]]:
     """Line, counted from 1, and fields of the header and of every row; blank lines are skipped.
 
-    The header shows whether commas, tabs or semicolons stand between columns.
+    The header shows whether commas, tabs, semicolons or vertical bars stand between columns.
 
     Raises:
         DatasetError: as `read_text`; the file is empty, its quotes are wrong, or a row has not as many fields as
@@ -70,6 +70,13 @@ def records(file: Path, what: str) -> Iterator[tuple[int, list[str]]]:
         raise DatasetError(f"{file} is empty: it needs a header and a row for each of the {what}")
 
 
+def wrong_header(header: Sequence[str], wanted: Iterable[str], name: str, remedy: str) -> str:
+    """Why a table has not one column of a name; a first line that has none of those wanted may be no header at all."""
+    said = f"the header {','.join(header)!r} has {header.count(name)} columns {name!r}: {remedy}"
+    missing = set(header).isdisjoint(wanted)
+    return said + ("; if there is no header, write one above the first row" if missing else "")
+
+
 def rows(
     file: Path,
     what: str,
@@ -92,10 +99,8 @@ def rows(
     header = [name.strip() for name in header]
     for name in (*columns, *defaults):
         if header.count(name) != 1 and (name in header or name not in defaults):
-            raise DatasetError(
-                f"{file} line 1: the header {','.join(header)!r} has {header.count(name)} columns {name!r}: "
-                f"it needs {', '.join(columns)}" + "".join(f", and may have {name}" for name in defaults)
-            )
+            needs = f"it needs {', '.join(columns)}" + "".join(f", and may have {name}" for name in defaults)
+            raise DatasetError(f"{file} line 1: {wrong_header(header, columns, name, needs)}")
     at = {name: header.index(name) for name in (*columns, *defaults) if name in header}
     for line, fields in table:
         held = {name: fields[place] if as_they_stand else fields[place].strip() for name, place in at.items()}

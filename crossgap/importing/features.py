@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint, judgements, store
+from crossgap.arrays import listed
 from crossgap.datasets import simat
 from crossgap.datasets.judgement_files import read_file
-from crossgap.datasets.reading import label_of
+from crossgap.datasets.reading import label_of, whole
 from crossgap.importing.files import ARRAYS, Assignment, FeatureImportError
 from crossgap.manifest import CLASSES, LABEL, RESERVED, VOCABULARIES
 from crossgap.transformations import Transformations
@@ -32,7 +34,8 @@ def import_features(
     """Write the feature store at `path` from arrays.
 
     A group without ids gets `<modality>/<split>/<row>`. Captions are ranked 0, 1, 2, … within their image by the order
-    of their ranks, wherever these start, or as they are given. A label that is blank or -1 is none.
+    of their ranks, wherever these start, or as they are given. A label that is blank or -1 is none; 1.0 is 1 where all
+    of a labelling are whole numbers.
 
     Args:
         judged: a file of explicit judgements, as `datasets.judgement_files.read_file` takes it.
@@ -51,6 +54,7 @@ def import_features(
         columns[assignment.column] = assignment.load()
     groups = {name: _complete(name, columns) for name, columns in groups.items()}
     _check_together(groups)
+    _make_whole(groups)
     table = None
     if judged is not None:
         items = [columns["id"] for name, columns in groups.items() if name.partition("/")[2] not in RESERVED]
@@ -89,6 +93,20 @@ def import_features(
         if asked is not None:
             writer.add_transformations(asked)
     return store.open_store(path)
+
+
+def shared_ids(held: store.Store) -> Iterator[str]:
+    """A sentence for every two splits of a modality that have ids in common; those of concept names and class prompts
+    aside."""
+    groups = [name for name in held.groups if name.partition("/")[2] not in RESERVED]
+    for one, other in combinations(groups, 2):
+        if one.partition("/")[0] != other.partition("/")[0]:
+            continue
+        if same := sorted(set(held[one].ids) & set(held[other].ids)):
+            yield (
+                f"{len(same)} ids of {one} are in {other} too ({listed(same)}): equal ids are one item, which is left "
+                f"out where it would find itself; if they are different items, give them other ids, by {one}:id"
+            )
 
 
 def _complete(name: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -189,6 +207,15 @@ def _ranks(name: str, given: np.ndarray, columns: dict[str, np.ndarray]) -> np.n
 def _labels(values: np.ndarray) -> np.ndarray:
     """Labels, an empty string for -1, which stands for unlabelled."""
     return np.array([label_of(value) or "" for value in values], dtype=object)
+
+
+def _make_whole(groups: dict[str, dict[str, np.ndarray]]) -> None:
+    columns = {name for held in groups.values() for name in held if name.startswith(LABEL)}
+    for column in columns:
+        having = [held for held in groups.values() if column in held]
+        same = whole(label for held in having for label in held[column])
+        for held in having:
+            held[column] = np.array([same[label] for label in held[column]], dtype=object)
 
 
 def _strings(values: np.ndarray) -> np.ndarray:

@@ -259,7 +259,8 @@ def test_nothing_left_is_an_error_even_when_set_aside(tmp_path):
             b"file,caption\na.jpg,x\n",
             r"line 1: the header 'file,caption' has 0 columns 'image'.*`image_column`",
         ),
-        (b"image|caption\na.jpg|x\n", r"line 1: the header .* has 0 columns 'image'"),
+        (b"image:caption\na.jpg:x\n", r"line 1: the header 'image:caption' has 0 columns 'image'"),
+        (b"a.jpg,One.\nb.jpg,Two.\n", r"line 1: .* if there is no header, write one above the first row"),
         (b"image,caption,image\na.jpg,x,a.jpg\n", "line 1: .* has 2 columns 'image'"),
         (b"image,caption\na.jpg,x\n\nb.jpg;y\n", "line 4: columns: 1, in the header: 2"),
         (b"image,caption\na.jpg,one, two\n", "line 2: columns: 3, in the header: 2; .* quote"),
@@ -526,6 +527,23 @@ def test_a_class_or_split_that_links_to_another_is_read_by_both_names(tmp_path):
     assert problems == [] and images["id"].is_unique
 
 
+def test_links_that_are_not_followed_are_counted(tmp_path):
+    root = put(tmp_path / "root", {f"{split}/dog/{split}.jpg": photo(0) for split in ("test", "train")})
+    (root / "test/dog/loop").symlink_to(root / "test")
+    (root / "train/dog/self").symlink_to(".")
+    (root / "train/cat").symlink_to("../elsewhere/cat")
+    declared = ImageFolder(layout="imagefolder", root=root, splits=["test", "train"], retrieval={})
+    reading = readers.read(declared, root)
+    assert reading.notes == (
+        "3 links lead nowhere or to a folder that they lie in, and are not followed (test/dog/loop, train/cat, "
+        "train/dog/self)",
+    )
+    assert reading.frame["path"].dropna().tolist() == ["test/dog/test.jpg", "train/dog/train.jpg"]
+    for link in ("test/dog/loop", "train/dog/self", "train/cat"):
+        (root / link).unlink()
+    assert readers.read(declared, root).notes == ()
+
+
 def test_one_file_under_two_names_is_one_image_of_a_captions_file(tmp_path):
     root = put(tmp_path / "root", {"a/1.jpg": photo(0), "z/2.jpg": photo(1)})
     (root / "b").symlink_to("a")
@@ -565,7 +583,7 @@ def test_what_a_captions_file_does_not_name_is_left_alone_and_counted(tmp_path):
     assert len(frame) == 8 and problems.empty
 
 
-@pytest.mark.parametrize("delimiter", ["\t", ";", ","])
+@pytest.mark.parametrize("delimiter", ["\t", ";", ",", "|"])
 def test_captions_files_of_other_delimiters(tmp_path, delimiter):
     """open_clip's own training CSV has tabs and other names."""
     root = put(tmp_path / "root", {"1.jpg": photo(0)})
@@ -580,6 +598,14 @@ def test_captions_files_of_other_delimiters(tmp_path, delimiter):
     )
     frame, problems = read(declared)
     assert problems == [] and frame["text"].tolist() == [None, "A, b; c\td"]
+
+
+def test_backslashes_in_names_are_told(tmp_path):
+    root = put(tmp_path / "root", {"a/1.jpg": photo(0), "a/2.jpg": photo(1)})
+    rows = [(r"a\1.jpg", "One."), ("a/2.jpg", "Two."), ("b/3.jpg", "Three.")]
+    _, problems = read(captioned(root, captions_file(tmp_path / "c.csv", rows)))
+    lost = "caption for no image: nothing under the root has this name"
+    assert [one.problem for one in problems] == [f"{lost}: write / between folders, not \\", lost]
 
 
 def test_empty_folders_of_classes_are_counted(tmp_path):

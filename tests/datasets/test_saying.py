@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from crossgap import manifest
-from crossgap.datasets import Captions, ImageFolder, Table, World
+from crossgap.datasets import Captions, ImageFolder, Table, WebDataset, World
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.saying import summary
 
@@ -115,4 +116,52 @@ def test_captions_of_as_many_lines_are_said(tmp_path) -> None:
     pd.DataFrame({"path": ["1.png", "2.png", "3.png"], "text": texts}).to_parquet(tmp_path / "t.parquet")
     declared = Table(layout="table", root=tmp_path, table="t.parquet", vocabulary="none", retrieval={})
     (note,) = prepare(declared, tmp_path).notes
-    assert note.startswith("2 of 3 captions have 3 lines: if a line is a caption,")
+    assert note == (
+        "2 of 3 captions have several lines, 3 in 2 of them, and each is one caption: if a line is a caption, write "
+        "each as a row of its own"
+    )
+
+
+@pytest.mark.parametrize(
+    ("numbers", "asked", "said"),
+    [
+        ([5, 5, 5, 5, 5, 5, 1, 1], None, "6 of 8 captions have several lines, 5 in 6 of them"),
+        ([5, 5, 4, 1, 3], None, "4 of 5 captions have several lines, 5 in 2 of them"),
+        ([5, 5, 5, 5, 5, 5, 1, 1], False, None),
+        ([5, 5, 1, 1], None, None),
+    ],
+)
+def test_captions_of_several_lines_in_shards_are_said(tmp_path, numbers, asked, said) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as shard:
+        for number, count in enumerate(numbers):
+            photos(tmp_path, f"{number}.png")
+            (tmp_path / f"{number}.txt").write_text("\n".join(f"Line {line}." for line in range(count)))
+            for name in (f"{number}.png", f"{number}.txt"):
+                shard.add(tmp_path / name, name)
+    declared = WebDataset(
+        layout="webdataset", root=tmp_path, splits={"test": "a.tar"}, caption_lines=asked, vocabulary="none",
+        retrieval={},
+    )  # fmt: skip
+    notes = prepare(declared, tmp_path).notes
+    if said is None:
+        assert notes == ()
+    else:
+        (note,) = notes
+        assert note.startswith(said) and note.endswith("declare `caption_lines: true`, or `false` if not")
+
+
+def test_images_that_two_splits_have_are_said(tmp_path) -> None:
+    root = photos(tmp_path / "r", "train/a/1.png", "train/a/2.png", "test/a/3.png", "val/a/4.png")
+    (root / "test/a/copy.png").write_bytes((root / "train/a/1.png").read_bytes())
+    (root / "val/a/copy.png").write_bytes((root / "train/a/1.png").read_bytes())
+    said = (
+        "images of test are in train too, by their content: a query of them finds its copy; keep each in one split, "
+        "unless that is meant"
+    )
+    assert prepare(folders(root), tmp_path).notes == (f"1 {said}",)  # val is not measured
+    alone = folders(root, retrieval={"query": "test", "gallery": "test"})
+    assert prepare(alone, tmp_path).notes == ()
+    (root / "linked").mkdir()
+    for name in ("train", "test"):
+        (root / "linked" / name).symlink_to(root / "train")
+    assert prepare(folders(root / "linked"), tmp_path).notes == (f"2 {said}",)

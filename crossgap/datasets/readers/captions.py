@@ -8,6 +8,7 @@ from pathlib import Path
 
 from crossgap import manifest
 from crossgap.datasets.declared import Captions
+from crossgap.datasets.images import slashes
 from crossgap.datasets.readers import own
 from crossgap.datasets.readers.captions_file import rows
 from crossgap.datasets.reading import (
@@ -48,7 +49,7 @@ def _of(declaration: Captions, ids: dict[str, str]) -> Reading:
         if row.fields in seen:
             problem = "duplicate row"
         elif not paths:
-            problem = "caption for no image: nothing under the root has this name"
+            problem = f"caption for no image: nothing under the root has this name{slashes(row.image)}"
         elif len(paths) > 1:
             problem = f"caption for an ambiguous image: {paths[0]} or {paths[1]}"
         elif not row.caption:

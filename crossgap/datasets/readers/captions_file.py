@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from crossgap.datasets.declared import Captions, DatasetError
-from crossgap.datasets.text_files import records
+from crossgap.datasets.text_files import records, wrong_header
 
 
 class Row(NamedTuple):
@@ -40,9 +40,9 @@ def _columns(declaration: Captions, header: list[str]) -> tuple[int, int, int | 
         wanted["split_column"] = declaration.split_column or "split"
     for field, name in wanted.items():
         if header.count(name) != 1:
-            raise DatasetError(
-                f"{declaration.captions} line 1: the header {','.join(header)!r} has {header.count(name)} "
-                f"columns {name!r}: mend it, or name the right column in `{field}`"
+            why = wrong_header(
+                header, wanted.values(), name, f"mend it, or name the right column in `{field}`"
             )
+            raise DatasetError(f"{declaration.captions} line 1: {why}")
     image, caption, *split = (header.index(name) for name in wanted.values())
     return image, caption, split[0] if split else None

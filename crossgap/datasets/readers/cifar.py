@@ -81,8 +81,8 @@ def read(declaration: Cifar, folder: Path) -> Reading:
 
 def _rows(
     file: Path, keys: Mapping[str, tuple[str, str]], names: Mapping[str, list[str]]
-) -> Iterator[tuple[np.ndarray, dict[str, str]]]:
-    """Pixels `(32, 32, 3)` and labels of every image of a batch."""
+) -> Iterator[tuple[np.ndarray, dict[str, str | None]]]:
+    """Pixels `(32, 32, 3)` and labels of every image of a batch, None for -1, which stands for unlabelled."""
     held = _mapping(file)
     pixels = np.asarray(held.get("data"))
     if pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != np.prod(SHAPE):
@@ -92,13 +92,16 @@ def _rows(
     labels = {labelling: np.asarray(held.get(key)) for labelling, (key, _) in keys.items()}
     for labelling, numbers in labels.items():
         right = numbers.shape == (len(pixels),) and numbers.dtype.kind in "iu"
-        if not right or numbers.min(initial=0) < 0 or numbers.max(initial=0) >= len(names[labelling]):
+        if not right or numbers.min(initial=0) < -1 or numbers.max(initial=0) >= len(names[labelling]):
             raise DatasetError(
-                f"{file}: {keys[labelling][0]} are not {len(pixels)} numbers below {len(names[labelling])}: "
+                f"{file}: {keys[labelling][0]} are not {len(pixels)} numbers below {len(names[labelling])}, or -1: "
                 "unpack it again"
             )
     for row, image in enumerate(pixels.reshape(-1, *SHAPE).transpose(0, 2, 3, 1)):
-        found = {labelling: names[labelling][numbers[row]] for labelling, numbers in labels.items()}
+        found = {
+            labelling: names[labelling][numbers[row]] if numbers[row] >= 0 else None
+            for labelling, numbers in labels.items()
+        }
         yield np.ascontiguousarray(image), found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from crossgap.arrays import listed
 from crossgap.datasets.declared import DatasetError, ImageNet
 from crossgap.datasets.readers.lists import reading, require, table
-from crossgap.datasets.reading import Listed, Reading, image_paths, parts_of, without_images
+from crossgap.datasets.reading import Listed, Reading, image_paths, not_followed, parts_of, without_images
 from crossgap.datasets.text_files import read_text
 from crossgap.datasets.vocabulary import imagenet_names
 
@@ -29,15 +29,17 @@ def read(declaration: ImageNet, _folder: Path) -> Reading:
     names = _names(declaration.root, synsets)
     classes = {str(number): synset for number, synset in enumerate(synsets) if synset in names}
     classes |= {name: name for name in names}
+    links: list[str] = []
     images = [
         Listed(f"{folder}/{path}", split, classes[parts_of(path)[0]])
         for split, folder in declaration.folders.items()
-        for path in _paths(declaration.root, split, folder, classes)
+        for path in _paths(declaration.root, split, folder, classes, links)
     ]
     met = {image.label for image in images}
     found = reading(declaration, images, {label: name for label, name in names.items() if label in met})
     folders = [f"{folder}/{name}" for folder in declaration.folders.values() for name in classes]
-    return found._replace(notes=without_images(declaration.root, folders, (image.path for image in images)))
+    bare = without_images(declaration.root, folders, (image.path for image in images))
+    return found._replace(notes=(*not_followed(links), *bare))
 
 
 def wordnet_ids() -> list[str]:
@@ -54,9 +56,13 @@ def _names(root: Path, synsets: list[str]) -> dict[str, str]:
     return {synset: name for _, (synset, name) in table(file, "class name")}
 
 
-def _paths(root: Path, split: str, folder: str, classes: dict[str, str]) -> list[str]:
-    """Paths within the folder of a split, each `<class>/<image>`."""
-    paths = image_paths(require(root, folder, f"unpack the archive there, or mend `folders.{split}`"))
+def _paths(root: Path, split: str, folder: str, classes: dict[str, str], links: list[str]) -> list[str]:
+    """Paths within the folder of a split, each `<class>/<image>`; `links` takes those that are not followed."""
+    passed_by: list[str] = []
+    paths = image_paths(
+        require(root, folder, f"unpack the archive there, or mend `folders.{split}`"), passed_by
+    )
+    links += [f"{folder}/{link}" for link in passed_by]
     firsts = {parts_of(path)[0] for path in paths if len(parts_of(path)) == 3}
     if len(firsts) == 1 and all(len(parts_of(path)) == 3 for path in paths):
         (inner,) = firsts

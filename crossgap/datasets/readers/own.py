@@ -16,6 +16,7 @@ from crossgap.datasets.reading import (
     image_paths,
     is_unicode,
     name_of,
+    not_followed,
     plain,
 )
 
@@ -26,7 +27,8 @@ def read(declaration: Folder, reader: Callable[[Folder, dict[str, str]], Reading
     Raises:
         DatasetError: the root, captions or boxes are missing or malformed, or don't have the declared layout.
     """
-    paths = image_paths(declaration.root)
+    links: list[str] = []
+    paths = image_paths(declaration.root, links)
     readable = [path for path in paths if is_unicode(path)]
     problems = [
         Problem(ascii(path), ascii(path), "file name is not UTF-8") for path in paths if not is_unicode(path)
@@ -38,4 +40,6 @@ def read(declaration: Folder, reader: Callable[[Folder, dict[str, str]], Reading
             declaration.boxes, lambda name: named.get(name_of(plain(name, declaration.root)), [])
         )
         frame[manifest.BOX] = frame["path"].map(boxes).astype(object)
-    return Reading(capped(frame, declaration.max_images), problems + found, notes=notes)
+    return Reading(
+        capped(frame, declaration.max_images), problems + found, notes=(*not_followed(links), *notes)
+    )

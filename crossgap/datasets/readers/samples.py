@@ -12,7 +12,7 @@ import pandas as pd
 from crossgap import manifest
 from crossgap.arrays import listed
 from crossgap.datasets.declared import Classified, DatasetError
-from crossgap.datasets.reading import Reading, caption_ids, label_of, lines, prompts, without_digests
+from crossgap.datasets.reading import Reading, caption_ids, label_of, lines, prompts, whole, without_digests
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
@@ -40,7 +40,12 @@ def of_samples(
     """
     rows, labels = [], []
     samples, notes = in_lines(declaration, list(samples))
-    samples = [one._replace(label=label_of(one.label, declaration.class_names)) for one in samples]
+    labels_of = [label_of(one.label, declaration.class_names) for one in samples]
+    same = whole((label for label in labels_of if label is not None), declaration.class_names)
+    samples = [
+        one._replace(label=None if label is None else same[label])
+        for one, label in zip(samples, labels_of, strict=True)
+    ]
     for name, split, path, captions, label in samples:
         if path is None:
             rows.append((name, "text", split, None, captions[0], None, 0))

@@ -13,6 +13,7 @@ import pandas as pd
 from crossgap import manifest
 from crossgap.arrays import listed
 from crossgap.datasets.declared import DatasetError, Table
+from crossgap.datasets.images import slashes
 from crossgap.datasets.readers.parquet import read_parquet
 from crossgap.datasets.readers.samples import check_class_names, spoken
 from crossgap.datasets.reading import (
@@ -22,6 +23,7 @@ from crossgap.datasets.reading import (
     label_of,
     plain,
     prompts,
+    whole,
     without_digests,
 )
 from crossgap.datasets.text_files import records
@@ -42,7 +44,8 @@ class _Row(NamedTuple):
 def read(declaration: Table, _folder: Path) -> Reading:
     """Images, then texts, in the table's order; then the class prompts of each labelling of images.
 
-    The table is CSV (UTF-8, with a header, of commas, tabs or semicolons) or parquet, and its columns are any of:
+    The table is CSV (UTF-8, with a header, of commas, tabs, semicolons or vertical bars) or parquet, and its columns
+    are any of:
 
     - `path`, of an image, relative to `root`, or `text`. A row with both is an image and a caption of it; more rows of
       the same path are more captions.
@@ -53,13 +56,13 @@ def read(declaration: Table, _folder: Path) -> Reading:
       not given.
     - `box`, of an image: what it is cropped to, "left upper right lower" in pixels.
     - `label.<labelling>`, any number of them, or `label`: the class of the image, or of the text in a row without path;
-      blank or -1 where it has none.
+      blank or -1 where it has none; 1.0 is 1 where all are whole numbers.
 
     Raises:
         DatasetError: the table or the root is missing, the table is malformed, or a row contradicts another.
     """
     rows, problems = [], []
-    for row in _rows(declaration):
+    for row in _whole_labels(declaration, list(_rows(declaration))):
         if problem := _problem(row):
             problems.append(Problem(row.values.get("id", row.where), row.where, problem))
         else:
@@ -104,7 +107,7 @@ def _rows(declaration: Table) -> Iterator[_Row]:
                 f"table {file}: unknown column {name!r}: columns are {', '.join(COLUMNS)}, {LABEL} and "
                 f"{manifest.LABEL}<labelling>; remove it, or name it so"
             )
-    columns = [labellings.get(name, name) for name in header]
+    columns = [f"{manifest.LABEL}{labellings[name]}" if name in labellings else name for name in header]
     if twice := [name for name, count in Counter(columns).items() if count > 1]:
         raise DatasetError(f"table {file}: more than one column is {listed(twice)}: keep one")
     if not {"path", "text"} & set(header):
@@ -124,6 +127,15 @@ def _rows(declaration: Table) -> Iterator[_Row]:
             if name in labellings and (label := label_of(text, declaration.class_names))
         }
         yield _Row(where, values, labels)
+
+
+def _whole_labels(declaration: Table, rows: Sequence[_Row]) -> Iterator[_Row]:
+    found = _by_labelling([row.labels for row in rows])
+    same = {labelling: whole(labels, declaration.class_names) for labelling, labels in found.items()}
+    for row in rows:
+        yield row._replace(
+            labels={labelling: same[labelling][label] for labelling, label in row.labels.items()}
+        )
 
 
 def _csv(file: Path) -> Iterator[tuple[str, list[Any]]]:
@@ -186,8 +198,9 @@ def _images(rows: Sequence[_Row]) -> dict[str, _Row]:
         first = images.setdefault(path, row)
         if row is first:
             continue
-        own = {**first.values, **first.labels}
-        said = {**row.values, **row.labels}
+        own, said = (
+            one.values | {manifest.LABEL + k: v for k, v in one.labels.items()} for one in (first, row)
+        )
         differ = [name for name in said if name not in ("text", "rank") and said[name] != own.get(name)]
         if differ or "text" not in said:
             what = (
@@ -250,7 +263,7 @@ def _of_images(
         problem = (
             f"caption for an ambiguous image: {asked} is the id of one and the path of another"
             if bearers
-            else f"caption for no image: no row has the id or path {asked}"
+            else f"caption for no image: no row has the id or path {asked}{slashes(asked)}"
         )
         problems.append(Problem(row.values.get("id", row.where), row.where, problem))
     return found, problems

@@ -139,7 +139,7 @@ def test_500_real_images(real, tmp_path, python2) -> None:
         ("test_batch", {"labels": [1]}, "test_batch: data is object"),
         ("test_batch", {"data": np.zeros((2, 3072), np.uint8), "labels": [1]}, "labels are not 2 numbers"),
         ("test_batch", {"data": np.zeros((1, 3072), np.uint8), "labels": [10]}, "not 1 numbers below 10"),
-        ("test_batch", {"data": np.zeros((1, 3072), np.uint8), "labels": [-1]}, "not 1 numbers below 10"),
+        ("test_batch", {"data": np.zeros((1, 3072), np.uint8), "labels": [-2]}, "not 1 numbers below 10, or -1"),
         ("test_batch", {"data": np.zeros((1, 1024), np.uint8), "labels": [1]}, r"data is uint8 \(1, 1024\)"),
         ("batches.meta", {"label_names": []}, "no list of names 'label_names'"),
     ],
@@ -167,6 +167,17 @@ def test_class_names_and_splits_that_there_are_not(cifar10, tmp_path) -> None:
         read(declared(cifar10, class_names={"plane": "aeroplane"}), tmp_path)
     with pytest.raises(ValueError, match="'val' is none of the splits read"):
         declared(cifar10, retrieval={"query": "val", "gallery": "train"})
+
+
+def test_minus_one_is_no_class_whatever_the_keys_are(cifar100, tmp_path) -> None:
+    held = batch(pixels_of(3, 7), fine_labels=[-1, 3, 0], coarse_labels=[1, -1, 0], batch_label="test")
+    expected = [[None, COARSE[1]], [FINE[3], None], [FINE[0], COARSE[0]]]
+    for keys in (str, str.encode):
+        (cifar100 / "test").write_bytes(pickle.dumps({keys(key): value for key, value in held.items()}))
+        made = prepare(declared(cifar100), tmp_path)
+        images = manifest.select(made.items, "image", "test")
+        assert images[["label.class", "label.coarse"]].to_numpy().tolist() == expected
+        assert "1 of 3 images of split test have no class (blank, or -1)" in made.notes
 
 
 @pytest.mark.parametrize("protocol", [2, 4])

@@ -62,6 +62,12 @@ def root(tmp_path) -> Path:
 SPLITS = {"train": "images/train", "test": "images/val"}
 
 
+def test_links_that_are_not_followed_are_counted(root) -> None:
+    (root / f"images/val/{TENCH}/again").symlink_to(root / "images/val")
+    notes = read(declared(root, SPLITS), root).notes
+    assert any(f"not followed (images/val/{TENCH}/again)" in note for note in notes)
+
+
 def test_the_numbers_are_those_of_the_challenge() -> None:
     ids = wordnet_ids()
     assert len(ids) == len(set(ids)) == 1000 and ids == sorted(ids)

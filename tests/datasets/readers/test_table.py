@@ -122,7 +122,7 @@ def test_missing_images_are_problems(root, tmp_path) -> None:
         ("id,split\nx,test\n", "has neither a column path nor text: it has id, split"),
         ("path,caption\na,b\n", "unknown column 'caption': columns are id, path, text"),
         ("path,label.\na,b\n", r"unknown column 'label\.'"),
-        ("path,label,label.class\na,b,c\n", "more than one column is class: keep one"),
+        ("path,label,label.class\na,b,c\n", "more than one column is label.class: keep one"),
         ("path,text\nimg/a.png,A\n,\n", "line 3: neither path nor text"),
         ("path,text\nimg/a.png,A\nimg/b.png\n", "line 3: columns: 1, in the header: 2"),
         ("path\nimg/a.png\nimg/a.png\n", r"line 3: img/a\.png is there already .*line 2.*no text"),
@@ -201,8 +201,14 @@ def test_paths_as_people_write_them(root, tmp_path) -> None:
     items = items_of(declared(root, text), tmp_path)
     assert items["path"].tolist()[:3] == ["img/a.png", "img/b.png", "img/c.png"]
     assert items["group"].tolist()[3:] == ["img/a", "img/b"]
-    with pytest.raises(DatasetError, match="not a plain path inside"):
-        items_of(declared(root, "path\n../img/a.png\n"), tmp_path)
+    text = "path,group,text\nimg/x/../a.png,,\n,img/../img/a.png,A.\n"
+    assert items_of(declared(root, text), tmp_path)["path"].tolist() == ["img/a.png", None]
+    (root / "link").symlink_to("img")
+    for path in ("../img/a.png", "img/../../shop/img/a.png", "link/../a.png"):
+        with pytest.raises(DatasetError, match="not a plain path inside"):
+            items_of(declared(root, f"path\n{path}\n"), tmp_path)
+    with pytest.raises(DatasetError, match=r"no such file: write / between folders, not \\"):
+        items_of(declared(root, "path\n.\\img\\a.png\n"), tmp_path)
     with pytest.raises(DatasetError, match="not a plain path inside"):
         items_of(declared(root, "path\n/etc/hostname\n"), tmp_path)
 
@@ -221,6 +227,43 @@ def test_minus_one_and_blank_are_no_classes(root, tmp_path, column, suffix) -> N
     assert made.items[labelling].tolist() == [next(iter(names)), None, None, next(iter(names))]
     assert made.items["text"].dropna().tolist() == ["a photo of a cat."]
     assert f"2 of 3 images of split test have no {labelling[6:]} (blank, or -1)" in made.notes
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "expected"),
+    [
+        (["0.0", "1.0", ""], {"0": "cat", "1": "dog"}, ["0", "1", None]),
+        (["0.0", "1", "-1.0"], {"0": "cat", "1": "dog"}, ["0", "1", None]),
+        (["0.0", "1.0", "-1.0"], {"0": "cat", "1": "dog", "-1": "cow"}, ["0", "1", "-1"]),
+        (["0.0", "1.0", ""], {"0.0": "cat", "1.0": "dog"}, ["0.0", "1.0", None]),
+        (["0.0", "1.5", "2.0"], {"0.0": "cat", "1.5": "dog", "2.0": "cow"}, ["0.0", "1.5", "2.0"]),
+        (["1.0", "word", ""], {"1.0": "first"}, ["1.0", "word", None]),
+    ],
+)
+def test_whole_numbers_written_with_a_point(root, tmp_path, labels, names, expected) -> None:
+    rows = [f"img/{name}.png,{label},{label}" for name, label in zip("abc", labels, strict=True)]
+    text = "\n".join(["path,label,label.other", *rows])
+    items = items_of(declared(root, text, class_names=names), tmp_path)
+    assert items["label.class"].tolist()[:3] == items["label.other"].tolist()[:3] == expected
+    named = [names.get(label, label) for label in sorted(label for label in expected if label)]
+    assert items["text"].dropna().tolist() == [f"a photo of a {name}." for name in named] * 2
+
+
+def test_each_labelling_is_whole_or_not_by_itself(root, tmp_path) -> None:
+    text = "path,label,label.v\nimg/a.png,1.0,1.0\nimg/a.png,1,1.0\nimg/b.png,0.0,x\n"
+    with pytest.raises(DatasetError, match=r"line 3: img/a\.png is there already .*no text"):
+        items_of(declared(root, text, class_names={"0": "cat", "1": "dog"}), tmp_path)
+    text = text.replace("img/a.png,1,1.0\n", "img/c.png,1,2\n")
+    items = items_of(declared(root, text, class_names={"0": "cat", "1": "dog", "2": "b", "1.0": "a"}), tmp_path)
+    assert items["label.v"].dropna().tolist()[:3] == ["1.0", "2", "x"]
+
+
+def test_a_labelling_may_be_called_as_a_column_is(root, tmp_path) -> None:
+    text = "path,text,label.text,label.split\nimg/a.png,A.,x,y\nimg/a.png,B.,x,y\n"
+    items = items_of(declared(root, text), tmp_path)
+    assert items.loc[0, ["label.text", "label.split", "split"]].tolist() == ["x", "y", "test"]
+    with pytest.raises(DatasetError, match=r"line 3: img/a.png is there already .*another label\.text"):
+        items_of(declared(root, text.replace("B.,x", "B.,z")), tmp_path)
 
 
 def test_minus_one_that_is_named_is_a_class(root, tmp_path) -> None:

@@ -1,0 +1,64 @@
+"""Labellings of odd names, from a table to the metrics, the tables and the page."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+from markupsafe import escape
+from PIL import Image
+
+from crossgap import manifest, open_store, report
+from crossgap.datasets import Table
+from crossgap.datasets.preparing import prepare
+from crossgap.encode import encode
+from crossgap.evaluation import Cell, evaluate
+
+ODD = ["..", "a,b", "b.c", "a@b", "a+b", "a:b", "a b", "ü", 'a"b', "mAP", "text"]
+CLASSES = [label for label in "aabbcc" for _ in range(2)]
+
+
+def test_a_labelling_of_any_allowed_name_is_measured_as_one_of_a_plain_name(tmp_path, tiny) -> None:
+    for number in range(len(CLASSES)):
+        pixels = np.random.default_rng(number).integers(0, 256, (32, 32, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    names = ["kind", *ODD]
+    table = pd.DataFrame({"path": [f"{number}.png" for number in range(len(CLASSES))]})
+    table["text"] = [f"photo {number}" for number in range(len(CLASSES))]
+    table.assign(**{f"label.{name}": CLASSES for name in names}).to_csv(tmp_path / "t.csv", index=False)
+    declared = Table(layout="table", root=tmp_path, table="t.csv", vocabulary="none", retrieval={})
+    manifest.write(prepare(declared, tmp_path, 1).items, tmp_path)
+    path = tmp_path / "native.zarr.zip"
+    encode(manifest.read(tmp_path), tmp_path, tiny, path, provenance={"fingerprint": "x"}, scratch=tmp_path)
+    store = open_store(path)
+    assert set(store["image/test"].labels) == set(names)
+
+    cell = Cell(store, None, None, "test", "test")
+    found = evaluate(cell, resamples=9, shots=(1,), corrections=[], scratch=tmp_path / "parts")
+    metrics = json.loads(json.dumps(found.metrics))
+    by_name = {name: {} for name in names}
+    for key, value in metrics.items():
+        family, *words = key.split("/")
+        for place, word in enumerate(words) if family != "items" else ():
+            if word in by_name and place < len(words) - 1:
+                by_name[word][family, *words[:place], *words[place + 1 :]] = value
+    plain = by_name["kind"]
+    assert (
+        len([key for key in plain if key[0] == "retrieval"]) > 5
+        and ("retrieval", "image-image", "mAP") in plain
+    )
+    for name in ODD:
+        assert by_name[name].keys() == plain.keys(), name
+        retrieved = {key: value for key, value in by_name[name].items() if key[0] == "retrieval"}
+        assert retrieved == {key: plain[key] for key in retrieved}, name
+    for kept in (found.queries, found.predictions):
+        column = "labelling" if "labelling" in kept else "relevance"
+        written = pd.read_csv(io.StringIO(kept.to_csv(index=False)), keep_default_na=False)
+        assert written[column].tolist() == kept[column].tolist() and set(kept[column]) >= set(names)
+    tables = {name: getattr(found, name) for name in ("comparisons", "similarities", "histograms")}
+    page = report.render([report.Cell("tiny", "odd", metrics, **tables)])
+    for name in names:
+        assert str(escape(name)) in page, name
+    assert "Other numbers" not in page
