@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint
-from crossgap.arrays import check_widths, exact_rows, listed
-from crossgap.errors import Unavailable
+from crossgap.arrays import check_widths, exact_rows
+from crossgap.errors import Unavailable, listed
 from crossgap.transformations import ANSWERS, COLUMNS, SPLITS, Transformations
 
 if TYPE_CHECKING:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from crossgap.errors import Unavailable
+from crossgap.errors import Unavailable, listed
 
 if TYPE_CHECKING:
     import torch
@@ -130,13 +130,6 @@ def label_codes(
     codes, _ = pd.factorize(np.concatenate([first, second]))
     one, other = codes[: len(first)], codes[len(first) :]
     return np.where(one < 0, -1, one), np.where(other < 0, -2, other)
-
-
-def listed(items: Iterable[Any], count: int = 5) -> str:
-    """The first `count` items for an error message, and how many more there are."""
-    items = list(items)
-    more = f" and {len(items) - count} more" if len(items) > count else ""
-    return ", ".join(str(item) for item in items[:count]) + more
 
 
 def _as_numpy(features: Features) -> np.ndarray:

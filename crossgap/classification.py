@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint
-from crossgap.arrays import check_widths, exact_rows, label_array, label_codes, listed, unit_rows
-from crossgap.errors import Unavailable
+from crossgap.arrays import check_widths, exact_rows, label_array, label_codes, unit_rows
+from crossgap.errors import Unavailable, listed
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features

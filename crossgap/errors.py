@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 _WRITABLE = "make it writable, or work in a copy of the project that is"
 _AGAIN = "nothing was thrown away: run it again"
@@ -42,6 +43,13 @@ class Unavailable(ValueError):
 
     Raised where that is noticed. An evaluation makes a row of it and goes on; any other error is an error.
     """
+
+
+def listed(items: Iterable[Any], count: int = 5) -> str:
+    """The first `count` items for an error message, and how many more there are."""
+    items = list(items)
+    more = f" and {len(items) - count} more" if len(items) > count else ""
+    return ", ".join(str(item) for item in items[:count]) + more
 
 
 def of_machine(error: BaseException) -> bool:

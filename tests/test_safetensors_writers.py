@@ -5,15 +5,16 @@ safetensors 0.8.0 takes the bytes of a transposed array as they are.
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from safetensors.numpy import load_file
 
+from crossgap.catalogue import entries
 from crossgap.shards import Shards
 from crossgap.training import nano
 from crossgap.training.recipe import Recipe
@@ -81,7 +82,7 @@ def test_fine_tuned_backbones(tmp_path, tiny_folder, monkeypatch) -> None:
 
 
 def test_the_nano_backbone(tmp_path, monkeypatch) -> None:
-    section = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["nano"]
+    section = copy.deepcopy(entries.nano())
     model = section["model"]
     model["vision_cfg"] |= {"layers": 1, "width": 32, "head_width": 16}
     model["text_cfg"] |= {"layers": 1, "width": 32, "heads": 2}

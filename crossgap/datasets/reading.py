@@ -14,9 +14,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from crossgap import manifest
-from crossgap.arrays import listed
 from crossgap.datasets.declared.base import DatasetError
 from crossgap.datasets.images import EXTENSIONS, ImageError, list_images
+from crossgap.errors import listed
 
 SET_ASIDE_WITH_IMAGE = "set aside with its image"
 _TRIED = 3  # of a folder's images, when they are looked for elsewhere

@@ -24,11 +24,10 @@ import numpy as np
 import pandas as pd
 
 from crossgap import manifest
-from crossgap.arrays import listed
 from crossgap.datasets.declared import DatasetError, Simat
 from crossgap.datasets.reading import Problem, Reading, image_paths, without_digests
 from crossgap.datasets.text_files import rows
-from crossgap.errors import of_machine
+from crossgap.errors import listed, of_machine
 from crossgap.transformations import Transformations, validate
 
 TRIPLETS, REGIONS, TRANSFORMATIONS = "triplets.csv", "retrieval_db.tsv", "transfos.csv"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from crossgap.arrays import listed
 from crossgap.datasets.declared import DatasetError, Texts
 from crossgap.datasets.text_files import read_text
+from crossgap.errors import listed
 
 
 def summarised(declaration: Texts, documents: Mapping[str, str]) -> dict[str, str]:

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint, judgements, store
-from crossgap.arrays import listed
 from crossgap.datasets import simat
 from crossgap.datasets.judgement_files import read_file
 from crossgap.datasets.reading import label_of, whole
+from crossgap.errors import listed
 from crossgap.importing.files import ARRAYS, Assignment, FeatureImportError
 from crossgap.manifest import CLASSES, LABEL, RESERVED, VOCABULARIES
 from crossgap.transformations import Transformations

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from crossgap.arrays import listed
 from crossgap.datasets.text_files import records
-from crossgap.errors import of_machine, opened
+from crossgap.errors import listed, of_machine, opened
 from crossgap.manifest import LABEL, wrong_labelling
 
 ARRAYS = ("features", "preprojection")

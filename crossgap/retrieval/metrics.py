@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from crossgap.arrays import check_widths, checked_features, label_array, label_codes, listed
+from crossgap.arrays import check_widths, checked_features, label_array, label_codes
+from crossgap.errors import listed
 from crossgap.retrieval.measures import plain
 from crossgap.retrieval.ranking import relevant_ranks
 from crossgap.retrieval.relevance import Relevance, by_judgements, by_labels, check_unique, places

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from crossgap.arrays import label_array, label_codes, listed
+from crossgap.arrays import label_array, label_codes
+from crossgap.errors import listed
 
 IGNORED = -1
 COLUMNS = ["query", "item", "grade"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from crossgap.arrays import listed
+from crossgap.errors import listed
 from crossgap.retrieval.measures import found_before, plain
 from crossgap.retrieval.ranking import Ranks
 from crossgap.retrieval.relevance import IGNORED

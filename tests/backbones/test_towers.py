@@ -504,7 +504,7 @@ def test_the_check_refuses_ovi_into_a_convolutional_tower(tmp_path) -> None:
 
 
 def test_the_check_lets_pass_what_asks_for_no_inversion(tmp_path) -> None:
-    ran = checked(tmp_path, {"rn": "RN50"}, oti=["world"], ovi=[])
+    ran = checked(tmp_path, {"rn": "RN50-quickgelu"}, oti=["world"], ovi=[])
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "params.yaml is valid\n", "")
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from crossgap.arrays import listed
 from crossgap.datasets.declared import Aircraft, DatasetError
 from crossgap.datasets.readers.lists import reading, require, table
 from crossgap.datasets.reading import Listed, Reading
+from crossgap.errors import listed
 
 SPLITS = ("train", "val", "test")
 

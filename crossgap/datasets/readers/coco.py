@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from crossgap.arrays import listed
 from crossgap.datasets.declared import Coco, DatasetError
 from crossgap.datasets.readers.named import read_json, read_named, values
 from crossgap.datasets.reading import Reading
+from crossgap.errors import listed
 
 
 def read(declaration: Coco, _folder: Path) -> Reading:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from crossgap.arrays import listed
 from crossgap.datasets.declared import DatasetError, DogsVsCats
 from crossgap.datasets.readers.lists import reading, require
 from crossgap.datasets.reading import Listed, Reading, image_paths, require_flat
+from crossgap.errors import listed
 
 FOLDER = "train"
 _NAME = re.compile(r"(cat|dog)\.\d+\.jpg")

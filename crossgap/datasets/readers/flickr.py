@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from crossgap.arrays import listed
 from crossgap.datasets.declared import DatasetError, Flickr
 from crossgap.datasets.readers.named import read_named
 from crossgap.datasets.reading import Reading
 from crossgap.datasets.text_files import delimiter_of, read_text, rows
+from crossgap.errors import listed
 
 _BAR = re.compile(r"(?P<image>[^|]+)\|\s*\d+\s*\|(?P<caption>.*)")
 _BAR_MISSING = re.compile(

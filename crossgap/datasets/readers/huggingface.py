@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from crossgap.arrays import listed
 from crossgap.datasets.declared import DatasetError, HuggingFace
 from crossgap.datasets.exporting import exporting, png
 from crossgap.datasets.images import EXTENSIONS
 from crossgap.datasets.readers.samples import Sample, of_samples
 from crossgap.datasets.reading import Problem, Reading, label_of
-from crossgap.errors import of_machine
+from crossgap.errors import listed, of_machine
 
 _BYTES = ("binary", "large_binary")
 _TEXT = ("string", "large_string")

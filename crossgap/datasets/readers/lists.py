@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from crossgap.arrays import listed
 from crossgap.datasets.declared import Classified, DatasetError
 from crossgap.datasets.reading import Listed, Reading, labelled, require_flat
 from crossgap.datasets.text_files import read_text
+from crossgap.errors import listed
 
 
 def require(root: Path, name: str, remedy: str = "unpack the archive again, or mend `root`") -> Path:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crossgap.arrays import listed
 from crossgap.datasets.declared import DatasetError, OnDisk
 from crossgap.datasets.reading import (
     Problem,
@@ -22,6 +21,7 @@ from crossgap.datasets.reading import (
     plain,
 )
 from crossgap.datasets.text_files import read_text
+from crossgap.errors import listed
 
 
 def read_json(file: Path, what: str, *lists: str) -> list[list[Any]]:

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from crossgap import manifest
-from crossgap.arrays import listed
 from crossgap.datasets.declared import Classified, DatasetError
 from crossgap.datasets.reading import Reading, caption_ids, label_of, lines, prompts, whole, without_digests
+from crossgap.errors import listed
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from crossgap import manifest
-from crossgap.arrays import listed
 from crossgap.datasets.declared import DatasetError, Table
 from crossgap.datasets.images import slashes
 from crossgap.datasets.readers.parquet import read_parquet
@@ -27,6 +26,7 @@ from crossgap.datasets.reading import (
     without_digests,
 )
 from crossgap.datasets.text_files import records
+from crossgap.errors import listed
 
 COLUMNS = ("id", "path", "text", "split", "group", "rank", "box")
 LABEL = "label"  # alone, the labelling of the declaration

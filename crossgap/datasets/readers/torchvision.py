@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crossgap.arrays import listed
 from crossgap.datasets.declared import DatasetError, Torchvision
 from crossgap.datasets.exporting import exporting, png
 from crossgap.datasets.readers.samples import Sample, of_samples
 from crossgap.datasets.reading import Problem, Reading
-from crossgap.errors import of_machine
+from crossgap.errors import listed, of_machine
 
 _OURS = {"root": "`root`", "download": "`download`", "transform": "nothing", "target_transform": "nothing"}
 

@@ -13,12 +13,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from crossgap.arrays import listed
 from crossgap.datasets.declared import DatasetError, WebDataset
 from crossgap.datasets.images import EXTENSIONS, ImageError, members, read_bytes, walk
 from crossgap.datasets.readers.samples import Sample, of_samples
 from crossgap.datasets.reading import Problem, Reading
-from crossgap.errors import of_machine
+from crossgap.errors import listed, of_machine
 
 
 class _Members(NamedTuple):
