@@ -78,7 +78,7 @@ def evaluated(project, real, tmp_path_factory) -> dict[str, dict[str, float]]:
             done = CliRunner().invoke(app, ["import", name, *given])
             assert done.exit_code == 0, done.output
     project.edit(imports=declared, run=project.run_of(imports=list(declared)))
-    assert project.repro() == {"resolve", "report", *(f"evaluate-import@{name}" for name in declared)}
+    assert project.repro() == {"resolve", "weights", "report", *(f"evaluate-import@{name}" for name in declared)}
     return {name: project.metrics(f"imports/{name}") for name in declared}
 
 
@@ -171,7 +171,7 @@ def run_all(project, backbone: str, dataset: str) -> dict[str, float]:
     cells = {"backbones": [backbone], "datasets": [dataset]}
     project.edit(run=project.run_of(**cells, oti=cells, ovi=cells))
     cell = {f"{stage}@{backbone}-{dataset}" for stage in ("encode", "oti", "ovi", "evaluate")}
-    cell.add(f"weights@{backbone}")
+    cell.add("weights")
     assert project.repro() == {"resolve", f"prepare@{dataset}", *cell, "report"}
     return project.metrics(f"{backbone}/{dataset}")
 
