@@ -6,6 +6,8 @@ _PUBLIC = {
     "load_backbone": "crossgap.backbones",
     "oti": "crossgap.inversion.invert",
     "ovi": "crossgap.inversion.invert",
+    "distil": "crossgap.inversion.distil",
+    "load_distilled": "crossgap.inversion.phi",
     "retrieval_metrics": "crossgap.metrics.retrieval",
     "judged_metrics": "crossgap.metrics.retrieval",
     "gap_metrics": "crossgap.metrics.gap",
