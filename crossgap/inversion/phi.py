@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,23 +65,30 @@ class Distilled:
     Attributes:
         said: JSON-able: `format`, of the backbone its `model` and `weights_sha256`, `method`, `dim` and `shape` of φ,
             and what it was made from: `loss`, `recipe`, `on` (what it was distilled on), `code`.
-        curves: of its training, as `trainer.fit` gives them; none of one that was loaded.
+        curves: of its training, as `trainer.fit` gives them.
     """
 
     backbone: Backbone
     method: Method
     phi: Phi
     said: dict[str, Any]
-    curves: Sequence[Mapping[str, float]] = field(default=(), compare=False)
+    curves: Sequence[Mapping[str, float]] = ()
 
     @property
     def digest(self) -> str:
         """A name of its weights and of all that it says of their making."""
         state = _state(self.phi)  # of known names and shapes
         return fingerprint.of_bytes(
-            json.dumps(self.said, sort_keys=True).encode(),
+            json.dumps([self.said, self.curves], sort_keys=True).encode(),
             *(held.numpy().tobytes() for held in state.values()),
         )
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """What a store says of it: its `digest`, its `loss`, what it was distilled `on` and its loss there."""
+        held_out = [row["held_out"] for row in self.curves if "held_out" in row]
+        last = {"held_out_loss": round(held_out[-1], 6)} if held_out else {}
+        return {"digest": self.digest, "loss": self.said["loss"], "on": self.said["on"], **last}
 
     def tokens(self, features: np.ndarray | Tensor) -> np.ndarray:
         """`(n, d)` features of the backbone → `(n, t, width)` float32: one forward pass of φ alone."""
@@ -127,7 +134,7 @@ class Distilled:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         # one entry: the library writes several in any order
-        said = json.dumps({**self.said, "digest": self.digest}, sort_keys=True)
+        said = json.dumps({**self.said, "curves": self.curves, "digest": self.digest}, sort_keys=True)
         temporary.write(path, save(_state(self.phi), {KEY: said}))
 
 
@@ -163,12 +170,12 @@ def load_distilled(path: str | Path, backbone: Backbone, method: Method | None =
             f"{ours['model']!r} has features of width {backbone.dim} and takes {_by(shape)}: distil with this backbone"
         )
     phi = Phi(said["dim"], shape)
-    digest = said.pop("digest", None)
+    digest, curves = (said.pop(name, None) for name in ("digest", "curves"))
     try:
         phi.load_state_dict(state)
     except RuntimeError:
         raise _damaged(path, "its tensors are not those of φ") from None
-    distilled = Distilled(backbone, found, phi.to(backbone.device).eval().requires_grad_(False), said)
+    distilled = Distilled(backbone, found, phi.to(backbone.device).eval().requires_grad_(False), said, curves)
     if distilled.digest != digest:
         raise _damaged(path, "its content is not what its digest says")
     return distilled
