@@ -65,6 +65,7 @@ def small(tiny_folder, tmp_path):
         "ovi": cell,
         "sweep": {**cell, "tokens": [1, 4]},
         "seeds": {**cell, "methods": ["oti", "ovi"], "seeds": [1]},
+        "distil": {**cell, "sources": ["world"], "methods": ["oti", "ovi"], "losses": ["cosine", "tokens"]},
         "imports": [],
     }
     found["datasets"]["world"]["images"] = {"train": 6, "test": 4}
@@ -488,6 +489,7 @@ def test_new_data_is_counted_by_its_files(tmp_path, monkeypatch):
     none = {"backbones": [], "datasets": []}
     changed["run"] |= {"datasets": list(changed["datasets"]), "oti": none, "ovi": none}
     changed["run"] |= {"sweep": {**none, "tokens": []}, "seeds": {**none, "methods": [], "seeds": []}}
+    changed["run"]["distil"] = {**none, "sources": [], "methods": [], "losses": []}
     changed |= {"finetune": {}, "idealised": {}}
     changed["run"]["backbones"] = ["nano"]
     found, reasons = of_datasets(params_of(changed, tmp_path), tmp_path / "prepared")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from crossgap import fingerprint
+from crossgap.evaluation import naming
 from crossgap.evaluation.work import Work
 from crossgap.metrics import significance
 
@@ -28,7 +29,7 @@ _INTRA = {
 def baseline_of(family: str, task: str) -> str | None:
     """The task that another is compared with: the same without the correction, or with native features."""
     plain, plus, _ = task.partition("+")
-    return plain if plus else _INTRA[family].get(task)
+    return plain if plus else _INTRA[family].get(naming.plain(task))
 
 
 def compared(work: Work, outcomes: Outcomes, *, seed: int, resamples: int) -> pd.DataFrame:

@@ -50,6 +50,7 @@ def classified(
         return
     labellings = cell.labellings_of(images)
     inversions = [store for store in map(cell.main, INVERSIONS) if store]
+    inversions += [variant.store for modality in INVERSIONS for variant in cell.variants(modality)]
     kinds: list[tuple[str, int | None, dict]] = [("image-text", None, {}), ("ncm", None, {})]
     kinds += [(f"{k}-shot", k, {"shots": k, "draws": draws, "seed": seed}) for k in shots]
     if _support(cell) is None:
@@ -138,6 +139,16 @@ def _by_prompts(
             "oti-text": lambda: (cell.inverted(images, f"image/{cell.query}"), anchors),
             "image-ovi": lambda: (images, cell.inverted(anchors, CLASSES)),
         }
+        for by in cell.variants("image"):
+            pairs[f"{by.words}-text"] = lambda by=by: (
+                cell.inverted(images, f"image/{cell.query}", by.store, by.step),
+                anchors,
+            )
+        for by in cell.variants("text"):
+            pairs[f"image-{by.words}"] = lambda by=by: (
+                images,
+                cell.inverted(anchors, CLASSES, by.store, by.step),
+            )
     else:
         pairs = {_named("image-text", variant): lambda: rivals.pair(variant, "image-text", images, anchors)}
     for task, pair in pairs.items():

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from crossgap.evaluation.cell import INVERSIONS, Cell, Items
+from crossgap.evaluation.cell import INVERSIONS, Cell, Items, Variant
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.relevance import BY_GROUP, Relevance, relevances
 from crossgap.evaluation.work import Work
+from crossgap.stores.store import Store
 
 PER_QUERY = [
     "ap", "ap_at_r", "r_precision", "recall@1", "recall@5", "recall@10", "precision@1", "precision@5", "precision@10",
@@ -86,9 +87,8 @@ def tables(work: Work, rivals: Rivals) -> Tables:
     """Of every retrieval that the cell's stores allow, at the inversions' last step, and with every correction."""
     cell, found = work.cell, {}
     for comparison in comparisons(cell):
-        main = cell.main(comparison.modality)
-        for task in _compared(cell, comparison):
-            inversions = [] if task.name == comparison.native else [main]
+        for task, store in _compared(cell, comparison):
+            inversions = [] if store is None else [store]
             table = work.part(
                 "retrieval",
                 task.words,
@@ -151,17 +151,28 @@ def incomplete(cell: Cell) -> Iterator[tuple[str, str, str]]:
                 )
 
 
-def _compared(cell: Cell, comparison: Comparison) -> Iterator[Task]:
-    """Native queries, inverted queries, and both sides inverted, as far as they were."""
-    queries = cell.inverted(comparison.queries, comparison.queries_of)
-    gallery = cell.inverted(comparison.gallery, comparison.gallery_of)
-    inversion = INVERSIONS[comparison.modality]
+def _compared(cell: Cell, comparison: Comparison) -> Iterator[tuple[Task, Store | None]]:
+    """Native queries, inverted queries, and both sides inverted, as far as they were; each with its inversion."""
+    modality, main = comparison.modality, cell.main(comparison.modality)
+    variants = [Variant(INVERSIONS[modality], main, None)] if main else []
+    inverted = []
+    for variant in (*variants, *cell.variants(modality)):
+        queries, gallery = (
+            cell.inverted(items, name, variant.store, variant.step)
+            for items, name in (
+                (comparison.queries, comparison.queries_of),
+                (comparison.gallery, comparison.gallery_of),
+            )
+        )
+        inverted.append((variant, queries, gallery))
     for relevance in comparison.relevances:
-        yield Task(comparison.native, relevance, comparison.queries, comparison.gallery)
-        if queries is not None:
-            yield Task(comparison.inverted, relevance, queries, comparison.gallery)
-            if gallery is not None:
-                yield Task(f"{inversion}-{inversion}", relevance, queries, gallery)
+        yield Task(comparison.native, relevance, comparison.queries, comparison.gallery), None
+        for variant, queries, gallery in inverted:
+            if queries is not None:
+                words = variant.words
+                yield Task(f"{words}-{modality}", relevance, queries, comparison.gallery), variant.store
+                if gallery is not None:
+                    yield Task(f"{words}-{INVERSIONS[modality]}", relevance, queries, gallery), variant.store
 
 
 def _corrected(work: Work, rivals: Rivals, tasks: Sequence[Task]) -> Tables:

@@ -94,6 +94,8 @@ def _found(
     if across and anew:
         yield {"pair": "text-image", **at}, across, float("nan")
     for point in points(cell, comparison):
+        if point.task != comparison.inverted:
+            continue  # by φ
         found = _between(relevance, point.queries, comparison.gallery, within=True)
         share = share_of_the_way(found.mean, start, native.mean)
         at = {"relevance": relevance.name, "tokens": point.tokens, "step": point.step}

@@ -18,10 +18,10 @@ from torch.nn.functional import cosine_similarity, cross_entropy, normalize
 from crossgap import closure, fingerprint
 from crossgap.backbones.backbone import Backbone
 from crossgap.datasets.hashing import hashed
-from crossgap.inversion.distil_recipe import LOSSES, TAUGHT, Distil
+from crossgap.inversion.distil_recipe import LOSSES, TAUGHT, WIDER, Distil
 from crossgap.inversion.invert import Inverter, as_array, check_targets
 from crossgap.inversion.methods import Method, Oti, Ovi
-from crossgap.inversion.phi import FORMAT, WIDER, Distilled, Phi
+from crossgap.inversion.phi import FORMAT, Distilled, Phi
 from crossgap.inversion.recipes import recipe as inversion_recipe
 from crossgap.training.trainer import Learner, Row, fit
 

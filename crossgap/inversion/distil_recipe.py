@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 # the cosine loss; the cosine loss alone, 1 − cosine through the frozen tower, which needs no such tokens
 Loss = Literal["tokens", "searle", "cosine"]
 LOSSES: tuple[str, ...] = get_args(Loss)
+WIDER = 4  # φ's hidden layers, against the features
 TAUGHT = ("tokens", "searle")  # those that need the tokens
 
 

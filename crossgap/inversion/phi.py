@@ -16,6 +16,7 @@ from tqdm import tqdm
 from crossgap import fingerprint
 from crossgap.backbones.backbone import Backbone, BackboneError
 from crossgap.errors import opened
+from crossgap.inversion.distil_recipe import WIDER
 from crossgap.inversion.invert import Inversion, Inverter, as_array, check_targets
 from crossgap.inversion.methods import METHODS, Method
 from crossgap.inversion.recipes import Continued
@@ -23,7 +24,6 @@ from crossgap.stores import temporary
 
 FORMAT = 1
 KEY = "crossgap"  # of the file's metadata
-WIDER = 4  # the hidden layers, against the features
 
 
 class Phi(nn.Module):

@@ -128,7 +128,7 @@ class Params(Strict):
             ("run.backbones", run.backbones, "backbones"),
             ("run.datasets", run.datasets, "datasets"),
             ("run.imports", run.imports, "imports"),
-            ("run.distil.on", run.distil.on, "datasets"),
+            ("run.distil.sources", run.distil.sources, "datasets"),
             *(
                 (f"{field}.{kind}", getattr(cells, kind), kind)
                 for field, cells in self._inverted()
@@ -158,9 +158,9 @@ class Params(Strict):
                     if name in getattr(self, kind) and name not in getattr(run, kind):
                         fields[name].append(f"{field}.{kind}")
             if kind == "datasets":
-                for name in run.distil.on:
+                for name in run.distil.sources:
                     if name in self.datasets and name not in run.datasets:
-                        fields[name].append("run.distil.on")
+                        fields[name].append("run.distil.sources")
             for name, places in fields.items():
                 yield f"{', '.join(places)}: {name!r} is not in run.{kind}, so nothing of it is encoded"
         for field, names, _ in self._trained_on():
@@ -224,15 +224,15 @@ class Params(Strict):
         """φ is distilled on another split than the queries that it inverts, of whatever dataset."""
         distil = self.run.distil
         for method in distil.methods:
-            for name in distil.on:
+            for name in distil.sources:
                 if (declared := self.datasets.get(name)) is None:
                     continue
                 given, split = getattr(self.distil, method).split, self.distilled_on(method, name)
                 field = f"distil.{method}.split" if given else f"datasets.{name}.controls.support"
                 if split is None:
                     yield (
-                        f"run.distil.on: {name!r} has no support split to distil on: give datasets.{name}.controls."
-                        f"support, or distil.{method}.split"
+                        f"run.distil.sources: {name!r} has no support split to distil on: give "
+                        f"datasets.{name}.controls.support, or distil.{method}.split"
                     )
                 elif name in distil.datasets and split == declared.retrieval.query:
                     yield (

@@ -33,8 +33,8 @@ def _matrices(run: Run) -> list[tuple[str, tuple[list, ...]]]:
         ("run.ovi", (run.ovi.backbones, run.ovi.datasets)),
         ("run.sweep", (sweep.backbones, sweep.datasets, sweep.tokens)),
         ("run.seeds", (seeds.backbones, seeds.datasets, seeds.methods, seeds.seeds)),
-        ("run.distil", (distil.backbones, distil.on, distil.methods, distil.losses)),
-        ("run.distil", (distil.backbones, distil.datasets, distil.on, distil.methods, distil.losses)),
+        ("run.distil", (distil.backbones, distil.sources, distil.methods, distil.losses)),
+        ("run.distil", (distil.backbones, distil.datasets, distil.sources, distil.methods, distil.losses)),
     ]
 
 

@@ -40,9 +40,9 @@ class Seeds(Cells):
 
 
 class Distilled(Cells):
-    """Inversions by φ, distilled on each of the datasets `on`, by which methods' features and which losses."""
+    """Inversions by φ, distilled on each of the datasets `sources`, by which methods' features and which losses."""
 
-    on: list[Name]
+    sources: list[Name]  # YAML would read `on` as a truth value
     methods: list[towers.Method]
     losses: list[Loss]
 

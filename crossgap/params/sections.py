@@ -161,7 +161,7 @@ class Distillings(Strict):
     """By the method whose tokens φ gives."""
 
     oti: Distilling = Distilling()
-    ovi: Distilling = Distilling()
+    ovi: Distilling = Distilling(epochs=12)
 
 
 class Evaluate(Strict):

@@ -100,8 +100,8 @@ def cells(params: Params) -> list[Cell]:
         )
     distil = run.distil
     for method, loss in product(distil.methods, distil.losses):
-        found += _matrix("distil", distil.backbones, distil.on, method, loss, method=method, loss=loss)
-    for on, method, loss in product(distil.on, distil.methods, distil.losses):
+        found += _matrix("distil", distil.backbones, distil.sources, method, loss, method=method, loss=loss)
+    for on, method, loss in product(distil.sources, distil.methods, distil.losses):
         found += _matrix(
             "distilled", distil.backbones, distil.datasets, on, method, loss, method=method, loss=loss, on=on
         )

@@ -13,7 +13,7 @@ NO_INVERSIONS = {
     "ovi": NONE,
     "sweep": {**NONE, "tokens": []},
     "seeds": {**NONE, "methods": [], "seeds": []},
-    "distil": {**NONE, "on": [], "methods": [], "losses": []},
+    "distil": {**NONE, "sources": [], "methods": [], "losses": []},
 }
 
 

@@ -30,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, stubbed):
     return made
 
 
-INVERSIONS = ("oti", "ovi", "sweep", "seeds")
+INVERSIONS = ("oti", "ovi", "sweep", "seeds", "distilled")
 CHANGES = {
     "decoding": ("crossgap/datasets/images.py", ("prepare", "finetune", "idealised", "encode")),
     "a tower": (
@@ -77,7 +77,9 @@ def test_comments_run_nothing(run):
     ("place", "value", "cells"),
     [
         ("oti.steps", 7, ("oti", "sweep", "seeds")),
-        ("ovi.snapshots", [10], ("ovi",)),
+        ("ovi.snapshots", [10], ("ovi", "distilled@nano-world-world-ovi-cosine")),
+        ("distil.oti.steps", 7, ("distilled@nano-world-world-oti-cosine",)),
+        ("distil.ovi.epochs", 7, ("distil@nano-world-ovi-cosine",)),
         ("evaluate.clouds", 77, ("evaluate",)),
         ("machine.batch_size", 77, ()),
         ("machine.inversion_batch_size", 7, ()),
