@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from crossgap.backbones import towers
-from crossgap.inversion.distil_recipe import TAUGHT
+from crossgap.inversion.distil_recipe import TAUGHT, WIDER
 from crossgap.params import Params
 from crossgap.params.sections import Weights
 from crossgap.planning.cells import INVERSIONS, Cell

@@ -67,7 +67,7 @@ def in_order(relevances: Iterable[str]) -> list[str]:
 
 
 def title(task: str) -> str:
-    """A task as the page names it: `oti-image` is OTI-image; by φ, it says by which loss, and on what, it was distilled."""
+    """A task as the page names it: `oti-image` is OTI-image; of φ, with its loss and what it was distilled on."""
     if by := naming.by_phi(task):
         whence = "by φ" if by.how == "distilled" else "from φ"
         return f"{title(naming.plain(task))} {whence} ({by.loss}, {by.source})"

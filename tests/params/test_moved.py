@@ -49,9 +49,9 @@ def test_every_field_that_moved_is_named_with_where_it_is_now(tmp_path):
     assert fields == [
         "nano",
         *made,
+        "run.distil",
         "backbones",
         "datasets",
-        "run.distil",
         "`crossgap migrate` rewrites the file so, and keeps its comments",
     ]
     for section in ("backbones", "datasets"):

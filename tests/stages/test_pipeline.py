@@ -85,7 +85,7 @@ def test_no_stage_loads_a_module_that_its_closure_lacks(project, monkeypatch):
     """Of what the first run loaded; carriers import carriers alone, which another test sees to."""
     monkeypatch.chdir(project.folder)
     held = project.loaded()
-    kinds = {"prepare", "encode", "oti", "ovi", "sweep", "seeds", "distil", "distilled", "evaluate"}
+    kinds = {"prepare", "encode", "oti", "ovi", "sweep", "seeds", "evaluate"}
     scripts = {f"stages.{kind}.__main__" for kind in kinds} | {
         "stages.weights",
         "stages.report",

@@ -77,9 +77,7 @@ def test_comments_run_nothing(run):
     ("place", "value", "cells"),
     [
         ("oti.steps", 7, ("oti", "sweep", "seeds")),
-        ("ovi.snapshots", [10], ("ovi", "distilled@nano-world-world-ovi-cosine")),
-        ("distil.oti.steps", 7, ("distilled@nano-world-world-oti-cosine",)),
-        ("distil.ovi.epochs", 7, ("distil@nano-world-ovi-cosine",)),
+        ("ovi.snapshots", [10], ("ovi",)),
         ("evaluate.clouds", 77, ("evaluate",)),
         ("machine.batch_size", 77, ()),
         ("machine.inversion_batch_size", 7, ()),
