@@ -4,7 +4,7 @@ from importlib import import_module
 
 _PUBLIC = {
     "Backbone": "crossgap.backbones.backbone",
-    "BackboneError": "crossgap.backbones.backbone",
+    "BackboneError": "crossgap.errors",
     "Encoded": "crossgap.backbones.backbone",
     "load_backbone": "crossgap.backbones.loading",
 }

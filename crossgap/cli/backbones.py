@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from crossgap.cli.explained import explained
+from crossgap.errors import BackboneError
 
 app = typer.Typer(invoke_without_command=True, help="List the backbones, show a row to copy, or check one.")
 Params = Annotated[Path, typer.Option(help="rows beside the catalogue's, or in their place")]
@@ -88,14 +89,14 @@ def check(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps")] = "auto",
 ) -> None:
     """Load a backbone, verify its weights' hash, encode an image and texts, compare with what is known."""
-    from crossgap.catalogue.backbone_check import CheckError
+
     from crossgap.catalogue.backbone_check import check as checked
     from crossgap.params import load
 
     with explained():
         rows = load(params).backbones
         if name not in rows:
-            raise CheckError(
+            raise BackboneError(
                 f"there is no backbone {name!r}, in the catalogue or {params}; there are {', '.join(rows)}"
             )
         weights = rows[name].weights.model_dump(exclude={"precision"})
@@ -119,7 +120,7 @@ def _sizes(catalogue, model: str) -> tuple[tuple[str, ...], str | None]:
     """Cells of a model's sizes, and why there are none if it can't be built."""
     try:
         found = catalogue.sizes(model)
-    except ValueError as error:
+    except BackboneError as error:
         return ("?",) * 5, str(error)
     if found is None:
         return ("?",) * 5, None

@@ -3,7 +3,7 @@
 Every module here except `correction` and `material` is a rival; adding one is adding a file. It declares `TITLE`,
 `SOURCE` and `REFERENCE`, a function of its own name that fits the correction on arrays and is found here as
 `crossgap.corrections.<name>`, and `fits(material)`, which yields named variants: `<name>` or `<name>_<variant>` with
-the correction, or with an `Unavailable` that says what is missing. It may also raise that.
+the correction, or with an `UnavailableError` that says what is missing. It may also raise that.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from crossgap.corrections.correction import Correction
 from crossgap.corrections.material import Material
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 
 _RIVALS = {
     name: import_module(f"{__name__}.{name}")
@@ -30,7 +30,7 @@ __all__ = [
     "Correction",
     "Material",
     "Rival",
-    "Unavailable",
+    "UnavailableError",
     "chosen",
     "fitted",
     "known",
@@ -92,10 +92,10 @@ def fitted(
     for name in names:
         try:
             for variant, found in _RIVALS[name].fits(material):
-                if isinstance(found, Unavailable):
+                if isinstance(found, UnavailableError):
                     reasons[variant] = str(found)
                 else:
                     corrections[variant] = found
-        except (Unavailable, np.linalg.LinAlgError) as reason:
+        except (UnavailableError, np.linalg.LinAlgError) as reason:
             reasons[name] = str(reason)
     return corrections, reasons

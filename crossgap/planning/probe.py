@@ -19,10 +19,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from crossgap.errors import CrossgapError
+
 _STEPS = 50  # at most, of an inversion
 
 
-class ProbeError(ValueError):
+class ProbeError(CrossgapError):
     """A backbone's speed can't be measured here."""
 
 
