@@ -69,7 +69,10 @@ class Parts:
                     found, rows = _unpacked(content)
                     reasons.add(rows)
                     return found
-                warnings.warn(f"{path} is damaged: it is computed again", stacklevel=2)
+                warnings.warn(
+                    f"{path} is damaged (its content isn't what its digest says): it is computed again",
+                    stacklevel=2,
+                )
         own, found = Reasons(), None
         with own.of(family, name):
             found = compute(own)
