@@ -138,6 +138,8 @@ def _tree(source: Path) -> ast.Module:
 def _imported(name: str) -> tuple[str, ...]:
     """Our modules that a module imports, wherever in it, but for what only type checkers read."""
     source = _source(name)
+    if source is None:
+        return ()
     package = name if source.name == "__init__.py" else name.rpartition(".")[0]
     found = set()
     for node in _imports(_tree(source)):

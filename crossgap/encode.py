@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,8 @@ from crossgap.stores import shards, store
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import Tensor
+    from torch.utils.data import Dataset
 
     from crossgap.backbones import Backbone, Encoded
     from crossgap.prepared.transformations import Transformations
@@ -177,7 +179,7 @@ def _images(
         batches = [
             cut[start : start + batch_size] for cut in cuts for start in range(0, len(cut), batch_size)
         ]
-        dataset = Images(items, root, backbone.transform)
+        dataset = cast("Dataset[Tensor]", Images(items, root, backbone.transform))
         loader = iter(
             DataLoader(
                 dataset, batch_sampler=batches, num_workers=workers, pin_memory=backbone.device.type == "cuda"
@@ -206,7 +208,7 @@ class Images:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, position: int):
+    def __getitem__(self, position: int) -> Tensor:
         return self.transform(self.open(position))
 
     def open(self, position: int) -> Image.Image:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -52,6 +52,16 @@ def check_finite(module: nn.Module, weights: Path | None, called: str) -> None:
         )
 
 
+class Tokenizer(Protocol):
+    """List of texts → `(n, context)` ids, open_clip's own; what is too long is cut."""
+
+    context_length: int
+
+    def __call__(self, texts: list[str], context_length: int | None = None) -> Tensor:
+        """The ids of these texts."""
+        ...
+
+
 @dataclass(frozen=True)
 class Encoded:
     """Features of a batch.
@@ -71,15 +81,16 @@ class Backbone:
     """A model in evaluation mode, its parameters frozen.
 
     Attributes:
-        model: the module.
+        model: the module, an `nn.Module`; what its parts are called is its library's, which ships no types.
         transform: PIL image → `(3, h, w)` float tensor, the model library's own for inference.
+        load_tokenizer: gives the tokenizer; None of a model that reads no texts.
         device: where the model lies.
         provenance: JSON-able: model, pretrained, weights' SHA-256, precision, preprocessing, library versions.
     """
 
-    model: nn.Module
+    model: Any
     transform: Callable[[Any], Tensor]
-    load_tokenizer: Callable[[], Callable[..., Tensor]]
+    load_tokenizer: Callable[[], Tokenizer] | None
     device: torch.device
     provenance: dict[str, Any]
 
@@ -89,9 +100,11 @@ class Backbone:
         return towers.modalities(self.provenance["model"])
 
     @cached_property
-    def tokenizer(self) -> Callable[..., Tensor]:
+    def tokenizer(self) -> Tokenizer:
         """List of texts → `(n, context)` ids, open_clip's own; loaded when first asked for."""
         self.check_has_texts()
+        if self.load_tokenizer is None:
+            raise BackboneError(f"{self.provenance['model']} was made without a tokenizer")
         return self.load_tokenizer()
 
     def to(self, device: str) -> Backbone:
@@ -180,7 +193,11 @@ class Backbone:
         if modality == "image":
             visual = self.model.visual
             trunk = getattr(visual, "trunk", None)
-            owners = [(visual, "proj"), (getattr(visual, "head", None), "proj"), (trunk, "head")]
+            owners: list[tuple[Any, str]] = [
+                (visual, "proj"),
+                (getattr(visual, "head", None), "proj"),
+                (trunk, "head"),
+            ]
         else:
             owner = getattr(self.model, "text", self.model)
             owners = [(owner, "text_projection"), (owner, "proj")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 import zipfile
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def tensors(path: Path) -> dict[str, Tensor]:
     return dict(_named(root, ""))
 
 
-def _named(module: _Module, prefix: str):
+def _named(module: _Module, prefix: str) -> Iterator[tuple[str, Tensor]]:
     for name, part in vars(module).items():
         if isinstance(part, Tensor):
             yield prefix + name, part

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -36,11 +37,13 @@ def backbones(context: typer.Context, params: Params = Path("params.yaml")) -> N
         "OVI",
         "weights",
     )
-    lines, notes = [head], []
+    lines: list[tuple[str, ...]] = [head]
+    notes: list[str] = []
     for name, row in loaded.backbones.items():
         weights = row.weights
         if name in loaded.trained:
-            cells, said = ("",) * 5, None
+            cells: tuple[str, ...] = ("",) * 5
+            said = None
             about = place = f"made by {loaded.trained[name]}.{name} of {params}"
         else:
             cells, said = _sizes(catalogue, weights.model)
@@ -61,8 +64,8 @@ def backbones(context: typer.Context, params: Params = Path("params.yaml")) -> N
         notes += [f"  {reason}" for reason in dict.fromkeys([said, *support.values()]) if reason]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head) - 1)]
     for line in lines:
-        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
-        typer.echo("  ".join([*cells, line[-1]]))
+        padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
+        typer.echo("  ".join([*padded, line[-1]]))
     typer.echo("\n" + "\n".join(notes))
 
 
@@ -104,7 +107,7 @@ def check(
             typer.echo(line)
 
 
-def _place(catalogue, name: str, model: str, pretrained: str | None) -> str:
+def _place(catalogue: ModuleType, name: str, model: str, pretrained: str | None) -> str:
     """Where the weights are, or are to be had."""
     if model.startswith("local-dir:"):
         folder = model.removeprefix("local-dir:")
@@ -115,7 +118,7 @@ def _place(catalogue, name: str, model: str, pretrained: str | None) -> str:
     return str(file) if file else f"not here: {catalogue.where(name, model, pretrained)}"
 
 
-def _sizes(catalogue, model: str) -> tuple[tuple[str, ...], str | None]:
+def _sizes(catalogue: ModuleType, model: str) -> tuple[tuple[str, ...], str | None]:
     """Cells of a model's sizes, and why there are none if it can't be built."""
     try:
         found = catalogue.sizes(model)

@@ -6,7 +6,7 @@ import io
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -101,7 +101,7 @@ class _Array(np.ndarray):
 
     def __setstate__(self, state: tuple) -> None:
         _version, shape, dtype, columns_first, content = state
-        super().__setstate__((1, shape, _held(dtype), bool(columns_first), _bytes(content)))
+        super().__setstate__((1, shape, _held(dtype), np.bool(columns_first), _bytes(content)))
 
 
 def _held(dtype: _Dtype) -> np.dtype:
@@ -123,7 +123,11 @@ def _scalar(dtype: _Dtype, content: str | bytes) -> np.generic:
 
 
 def _from_buffer(
-    content: bytes | bytearray, dtype: _Dtype, shape: tuple, order: str, axes: tuple | None = None
+    content: bytes | bytearray,
+    dtype: _Dtype,
+    shape: tuple,
+    order: Literal["C", "F"],
+    axes: tuple | None = None,
 ) -> np.ndarray:
     flat = np.frombuffer(_bytes(content), _held(dtype)).copy()
     return flat.reshape(shape, order=order) if axes is None else flat.reshape(shape).transpose(axes)

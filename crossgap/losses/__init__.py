@@ -8,6 +8,7 @@
 import sys
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 TERMS = (
     "clip",
@@ -38,7 +39,7 @@ _PUBLIC = {
 __all__ = ["SUMS", "TERMS", *_PUBLIC]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     # imported when first used: the names above cost no torch
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
