@@ -15,7 +15,7 @@ MARKS = {"image": ("#d9772b", "o"), "text": ("#3b82c4", "^")}
 LINES = (("#3f9d6b", "o"), ("#a86bc4", "s"), ("#d0587e", "^"), ("#2a97a8", "D"), ("#a8862a", "v"))
 INK = "#010203"  # stands for the colour of text and axes until it becomes `currentColor`
 _THEME = "<style>svg{color:#444}@media(prefers-color-scheme:dark){svg{color:#ccc}}</style>"
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {  # matplotlib's own type has a literal for each key
     "svg.hashsalt": "crossgap",
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",
@@ -46,7 +46,7 @@ def drawing() -> Iterator[Figure]:
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # a user's matplotlibrc must not change the bytes
-        matplotlib.rcParams.update(**_STYLE)
+        matplotlib.rcParams.update(_STYLE)
         yield Figure(layout="constrained")
 
 

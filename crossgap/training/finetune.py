@@ -200,17 +200,19 @@ class Learning(WithTemperature):
                 found.append(encoded.features if encoded.preprojection is None else encoded.preprojection)
         return tuple(found)
 
-    def loss(self, images: Tensor, texts: Tensor, *views: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, images: Tensor, texts: Tensor, *seen: Tensor) -> tuple[Tensor, dict[str, float]]:
         """The weighted sum, and what is logged of it; the head's norms see the views of the whole batch."""
-        if views and self.head is not None:
-            views = tuple(normalize(self.head(torch.cat(views)).float(), dim=-1).chunk(2))
+        views = None
+        if seen and self.head is not None:
+            first, second = normalize(self.head(torch.cat(seen)).float(), dim=-1).chunk(2)
+            views = first, second
         loss, terms = total(
             self.recipe.losses,
             images,
             texts,
             temperature=self.temperature,
             bias=self.bias,
-            views=views or None,
+            views=views,
             intra_modal_temperature=self.recipe.intra_modal_temperature,
         )
         with torch.no_grad():

@@ -231,7 +231,8 @@ def learner(encoders: Encoders, settings: Settings, pairs: Pairs, pixels: Pixels
     def gradients(step: int) -> dict[str, float]:
         if not batches:  # from whichever step is asked for first
             batches.append(pairs.batches(settings.seed, settings.batch_size, step, steps))
-        loss = clip(*encoders(pixels[_rows(next(batches[0]))]), encoders.temperature)
+        first, second = encoders(pixels[_rows(next(batches[0]))])
+        loss = clip(first, second, encoders.temperature)
         loss.backward()
         return {"loss": loss.item()}
 

@@ -151,7 +151,8 @@ def _intra_modal(
     stacked = torch.cat([torch.stack(side) for side in zip(*views, strict=True)])
     with without_projection(model.visual, "proj"):
         features = normalize(head(model.encode_image(stacked)), dim=-1)
-    return losses.slip(*features.chunk(2), term.temperature)
+    first, second = features.chunk(2)
+    return losses.slip(first, second, term.temperature)
 
 
 def _naming(logits: torch.Tensor, scenes: np.ndarray) -> torch.Tensor:
