@@ -159,11 +159,7 @@ def _on_disk(declaration: Declaration) -> str:
 
 def _papers(sources: Iterable[str]) -> list[str]:
     """The arXiv numbers that sources begin with, each once."""
-    return list(
-        dict.fromkeys(
-            re.findall(r"^[\d.]+", source)[0] if source[:1].isdigit() else source for source in sources
-        )
-    )
+    return list(dict.fromkeys(re.sub(r"^([\d.]+).*", r"\1", source) for source in sources))
 
 
 def _published() -> dict[str, Counter[str]]:
