@@ -6,12 +6,16 @@ _PUBLIC = {
     "load_backbone": "crossgap.backbones",
     "oti": "crossgap.inversion.invert",
     "ovi": "crossgap.inversion.invert",
-    "retrieval_metrics": "crossgap.retrieval",
-    "judged_metrics": "crossgap.retrieval",
-    "gap_metrics": "crossgap.gap",
-    "open_store": "crossgap.store",
+    "retrieval_metrics": "crossgap.metrics.retrieval",
+    "judged_metrics": "crossgap.metrics.retrieval",
+    "gap_metrics": "crossgap.metrics.gap",
+    "open_store": "crossgap.stores.store",
 }
-_MODULES = ("corrections", "losses", "significance")
+_MODULES = {
+    "corrections": "crossgap.corrections",
+    "losses": "crossgap.losses",
+    "significance": "crossgap.metrics.significance",
+}
 __all__ = [*_PUBLIC, *_MODULES]
 
 
@@ -22,7 +26,7 @@ def __getattr__(name: str):
 
         return version("crossgap")
     if name in _MODULES:
-        return import_module(f"crossgap.{name}")
+        return import_module(_MODULES[name])
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -28,19 +28,19 @@ from crossgap import fingerprint
 CARRIERS = {
     "crossgap": 1,
     "crossgap.closure": 1,
-    "crossgap.engines": 1,
     "crossgap.errors": 1,
     "crossgap.fingerprint": 1,
-    "crossgap.judgements": 1,
-    "crossgap.manifest": 1,
-    "crossgap.problems": 1,
-    "crossgap.shards": 1,
-    "crossgap.store": 1,
-    "crossgap.temporary": 1,
+    "crossgap.planning.unmeasured": 1,
+    "crossgap.prepared.judgements": 1,
+    "crossgap.prepared.manifest": 1,
+    "crossgap.prepared.problems": 1,
+    "crossgap.prepared.transformations": 1,
+    "crossgap.stores.engines": 1,
+    "crossgap.stores.shards": 1,
+    "crossgap.stores.store": 1,
+    "crossgap.stores.temporary": 1,
+    "crossgap.stores.zipped": 1,
     "crossgap.training.live": 1,
-    "crossgap.transformations": 1,
-    "crossgap.unmeasured": 1,
-    "crossgap.zipped": 1,
     "stages.common": 1,
 }
 PLUGINS = ("crossgap.corrections", "crossgap.datasets.readers")
@@ -161,7 +161,9 @@ def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
             yield one
         elif isinstance(one, ast.If) and isinstance(one.test, ast.Name) and one.test.id == "TYPE_CHECKING":
             ahead += one.orelse
-        elif isinstance(one, ast.mod | ast.stmt | ast.ExceptHandler | ast.match_case):  # no expression holds one
+        elif isinstance(
+            one, ast.mod | ast.stmt | ast.ExceptHandler | ast.match_case
+        ):  # no expression holds one
             ahead += ast.iter_child_nodes(one)
 
 

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from crossgap import closure, fingerprint, shards, store
-from crossgap.batches import filled, rows_at_once
+from crossgap import closure, fingerprint
+from crossgap.backbones.batches import filled, rows_at_once
 from crossgap.datasets.images import crop, decode, read_bytes
-from crossgap.manifest import BOX, content, corners
+from crossgap.prepared.manifest import BOX, content, corners
+from crossgap.stores import shards, store
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from crossgap.backbones import Backbone, Encoded
-    from crossgap.transformations import Transformations
+    from crossgap.prepared.transformations import Transformations
 
 COLUMNS = ("id", "group", "rank", BOX)
 

@@ -25,7 +25,11 @@ MACHINE = "machine.json"
 CODE = "code"
 MADE_BY = "made_by.json"  # in the folder of a trained backbone: which section's row
 CORRECTIONS, READERS = closure.PLUGINS
-_UNSEEN = {"published": True, "protocol": True, "support": True}  # controls that preparing a dataset never reads
+_UNSEEN = {
+    "published": True,
+    "protocol": True,
+    "support": True,
+}  # controls that preparing a dataset never reads
 
 
 def resolved(params: Params, roots: dict[str, str]) -> Resolved:
@@ -79,7 +83,9 @@ def leftovers(params: Params, data: Path) -> list[Path]:
     for cell in every:
         if cell.stage == "encode":
             folder = data / "features" / cell.backbone / cell.dataset
-            stores = {store for *of, store in named if of == [cell.backbone, cell.dataset]} | {"native.zarr.zip"}
+            stores = {store for *of, store in named if of == [cell.backbone, cell.dataset]} | {
+                "native.zarr.zip"
+            }
             found += [path for path in entries(folder) if path.name not in stores]
     metrics = {(cell.backbone, cell.dataset) for cell in every if cell.stage == "evaluate"}
     metrics |= {("imports", *cell.words) for cell in every if cell.stage == "evaluate-import"}
@@ -121,7 +127,9 @@ def _settings(cell: Cell, params: Params, inverted: dict[tuple, list[Cell]]) -> 
     """What a cell does, but for its code."""
     stage = cell.stage
     if stage == "prepare":
-        return {"declared": params.datasets[cell.dataset].model_dump(mode="json", exclude={"controls": _UNSEEN})}
+        return {
+            "declared": params.datasets[cell.dataset].model_dump(mode="json", exclude={"controls": _UNSEEN})
+        }
     if stage == "pretrain":
         return {"recipe": params.pretrained(*cell.words).model_dump(mode="json")}
     if stage in ("finetune", "idealised"):
@@ -189,7 +197,13 @@ def _reported(params: Params) -> dict[str, Any]:
 
     run = params.run
     found = [
-        shown(params.datasets[dataset], backbone=backbone, dataset=dataset, folder=[backbone, dataset], published=None)
+        shown(
+            params.datasets[dataset],
+            backbone=backbone,
+            dataset=dataset,
+            folder=[backbone, dataset],
+            published=None,
+        )
         for backbone in run.backbones
         for dataset in run.datasets
     ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crossgap import manifest, unmeasured
 from crossgap.backbones import towers
-from crossgap.store import Store, creating, open_store
+from crossgap.planning import unmeasured
+from crossgap.prepared import manifest
+from crossgap.stores.store import Store, creating, open_store
 from stages.common import SCRATCH, features_folder, machine, weights
 
 
@@ -29,10 +30,10 @@ def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> Non
 
     # a cell without anything to invert need not wait for these
     from crossgap.backbones import load_backbone
-    from crossgap.engines import Local, Ray
     from crossgap.inversion import stores
     from crossgap.inversion.methods import METHODS
     from crossgap.inversion.recipes import Recipe
+    from crossgap.stores.engines import Local, Ray
 
     choose = stores.chosen_images if name == "oti" else stores.chosen_texts
     chosen = choose(native, query, cell["gallery"])

@@ -76,7 +76,7 @@ def test_equal_labels_get_equal_codes():
 
 def test_importing_the_measures_loads_neither_torch_nor_scikit_learn():
     code = (
-        "import sys, crossgap.retrieval, crossgap.gap, crossgap.classification;"
+        "import sys, crossgap.metrics.retrieval, crossgap.metrics.gap, crossgap.metrics.classification;"
         "print({'torch', 'sklearn', 'scipy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -110,7 +110,12 @@ def test_import_and_what_to_do_next(tmp_path, crossgap, arrays):
 def test_import_says_where_ids_are_shared(tmp_path, crossgap, arrays):
     (tmp_path / "ids.txt").write_text("a\nb\nc\nd\n")
     (tmp_path / "more.txt").write_text("a\nx\nc\ny\nz\nw\n")
-    words = ["text/val=dtd.npz:val", "text/val:id=ids.txt", "text/corpus=dtd.npz:test", "text/corpus:id=more.txt"]
+    words = [
+        "text/val=dtd.npz:val",
+        "text/val:id=ids.txt",
+        "text/corpus=dtd.npz:test",
+        "text/corpus:id=more.txt",
+    ]
     said = crossgap("import", "nano", *words)
     assert "note: 2 ids of text/corpus are in text/val too (a, c)" in said
     assert "note:" not in crossgap("import", "other", "text/val=dtd.npz:val", "text/corpus=dtd.npz:test")

@@ -86,7 +86,9 @@ def test_a_carrier_imports_carriers_alone(carrier):
     assert met - packages <= set(closure.CARRIERS)
 
 
-def test_every_change_of_behaviour_changes_the_digest_of_every_stage_that_has_the_module(tmp_path, monkeypatch):
+def test_every_change_of_behaviour_changes_the_digest_of_every_stage_that_has_the_module(
+    tmp_path, monkeypatch
+):
     """Module by module of all closures; a carrier's source changes none."""
     before = {script: closure.digests(script) for script in SCRIPTS}
     source_of = closure._source
@@ -97,7 +99,9 @@ def test_every_change_of_behaviour_changes_the_digest_of_every_stage_that_has_th
         for beside in closure._beside(source_of(module).parent) if changed.name == "__init__.py" else ():
             (changed.parent / beside.name).write_bytes(beside.read_bytes())
         monkeypatch.setattr(
-            closure, "_source", lambda name, module=module, new=changed: new if name == module else source_of(name)
+            closure,
+            "_source",
+            lambda name, module=module, new=changed: new if name == module else source_of(name),
         )
         for script, held in before.items():
             after = closure.digests(script)
@@ -172,4 +176,8 @@ def test_imports_are_followed_wherever_they_stand_but_for_type_checkers(tmp_path
     finally:
         for held in (closure._source, closure._tree, closure._imported, closure._lazy, closure._digest):
             held.cache_clear()
-    assert found == {"stages.root", "stages.a", *(f"stages.a.{name}" for name in ("near", "beside", "inner", "late"))}
+    assert found == {
+        "stages.root",
+        "stages.a",
+        *(f"stages.a.{name}" for name in ("near", "beside", "inner", "late")),
+    }

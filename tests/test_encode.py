@@ -17,10 +17,11 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from crossgap import encode as encoding
-from crossgap import fingerprint, load_backbone, manifest, open_store
-from crossgap.batches import filled, rows_at_once
+from crossgap import fingerprint, load_backbone, open_store
+from crossgap.backbones.batches import filled, rows_at_once
 from crossgap.datasets.images import list_images, read_bytes
 from crossgap.encode import ChangedItemError, NoFeaturesError, encode
+from crossgap.prepared import manifest
 
 NANO = Path(__file__).parents[1] / "data/backbones/nano"
 TEXTS = ["a red square", "a blue dog", "a red square", "one word too many " * 8, "ünïcode 🦊", "x"]

@@ -16,13 +16,15 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from crossgap import errors, problems, shards, store
+from crossgap import errors
 from crossgap.backbones import checkpoints, towers
 from crossgap.cli.explained import explained
 from crossgap.datasets import images
 from crossgap.evaluation.parts import Parts
-from crossgap.evaluation.reasons import Reasons
+from crossgap.evaluation.unavailable import Reasons
 from crossgap.importing import Assignment
+from crossgap.prepared import problems
+from crossgap.stores import shards, store
 from stages.common import guarded
 
 KEYS = ["a", "b", "c", "d"]
@@ -147,7 +149,9 @@ def test_an_error_of_the_machine_is_one_sentence_with_path_and_remedy(number, re
 def test_other_errors_say_what_they_said() -> None:
     assert errors.said(ValueError("x: too small")) == "x: too small"
     assert errors.said(OSError("image file is truncated")) == "image file is truncated"
-    assert errors.said(FileNotFoundError(2, "No such file or directory", "x")) == "x: no such file or directory"
+    assert (
+        errors.said(FileNotFoundError(2, "No such file or directory", "x")) == "x: no such file or directory"
+    )
     assert not errors.of_machine(OSError("image file is truncated"))
     assert not errors.of_machine(FileNotFoundError(2, "No such file or directory", "x"))
 

@@ -20,9 +20,11 @@ import pytest
 import zarr
 from safetensors import safe_open
 
-from crossgap import fingerprint, judgements, manifest, shards, store, transformations
+from crossgap import fingerprint
 from crossgap.closure import CARRIERS
-from crossgap.transformations import Transformations
+from crossgap.prepared import judgements, manifest, transformations
+from crossgap.prepared.transformations import Transformations
+from crossgap.stores import shards, store
 
 
 def name_of(*parts: bytes) -> str:
@@ -148,27 +150,29 @@ def write_names(folder: Path) -> Path:
 
 Carrier = tuple[Callable[[Path], Path], Callable[[Path], str]]
 WRITTEN: dict[str, Carrier] = {  # by module: what writes and what reads
-    "crossgap.store": (write_store, read_store),
-    "crossgap.zipped": (write_store, read_store),
-    "crossgap.shards": (write_shard, read_shard),
-    "crossgap.manifest": (write_manifest, read_tables),
-    "crossgap.judgements": (write_judgements, read_tables),
-    "crossgap.transformations": (write_transformations, read_tables),
+    "crossgap.stores.store": (write_store, read_store),
+    "crossgap.stores.zipped": (write_store, read_store),
+    "crossgap.stores.shards": (write_shard, read_shard),
+    "crossgap.prepared.manifest": (write_manifest, read_tables),
+    "crossgap.prepared.judgements": (write_judgements, read_tables),
+    "crossgap.prepared.transformations": (write_transformations, read_tables),
     "crossgap.fingerprint": (write_names, lambda path: name_of(path.read_bytes())),
 }
 CONTENT = {  # by module and version of its format
-    "crossgap.store": {1: "4459866609a6bf56"},
-    "crossgap.zipped": {1: "4459866609a6bf56"},
-    "crossgap.shards": {1: "34a86c8db389790c"},
-    "crossgap.manifest": {1: "38f17458dceb7703"},
-    "crossgap.judgements": {1: "25a91317dec1fa41"},
-    "crossgap.transformations": {1: "b609f955091ca620"},
+    "crossgap.stores.store": {1: "4459866609a6bf56"},
+    "crossgap.stores.zipped": {1: "4459866609a6bf56"},
+    "crossgap.stores.shards": {1: "34a86c8db389790c"},
+    "crossgap.prepared.manifest": {1: "38f17458dceb7703"},
+    "crossgap.prepared.judgements": {1: "25a91317dec1fa41"},
+    "crossgap.prepared.transformations": {1: "b609f955091ca620"},
     "crossgap.fingerprint": {1: "db5f87937e1c8f00"},
 }
 BYTES = {  # of one file, by the versions of what packs it; safetensors writes a shard's header in no order
-    "crossgap.store zarr numcodecs": {"format 1, zarr 3.1.6 numcodecs 0.16.6": "195361d9e6707195"},
-    "crossgap.manifest pyarrow": {"format 1, pyarrow 26.0.1": "aa90a5902b25bbd4"},
-    "crossgap.judgements pyarrow pandas": {"format 1, pyarrow 26.0.1 pandas 3.1.1": "8967b6568f994a8b"},
+    "crossgap.stores.store zarr numcodecs": {"format 1, zarr 3.1.6 numcodecs 0.16.6": "195361d9e6707195"},
+    "crossgap.prepared.manifest pyarrow": {"format 1, pyarrow 26.0.1": "aa90a5902b25bbd4"},
+    "crossgap.prepared.judgements pyarrow pandas": {
+        "format 1, pyarrow 26.0.1 pandas 3.1.1": "8967b6568f994a8b"
+    },
 }
 
 

@@ -93,7 +93,9 @@ def test_names_of_every_format(tmp_path, bring, features, suffix):
 def test_a_labelling_that_cannot_name_metrics_is_refused(tmp_path, bring, features, labelling):
     np.save(tmp_path / "f.npy", features)
     np.save(tmp_path / "y.npy", np.arange(4))
-    with pytest.raises(FeatureImportError, match=f"labelling {re.escape(repr(labelling))}.*name it otherwise"):
+    with pytest.raises(
+        FeatureImportError, match=f"labelling {re.escape(repr(labelling))}.*name it otherwise"
+    ):
         bring("image/test=f.npy", f"image/test:label.{labelling}=y.npy")
 
 

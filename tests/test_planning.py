@@ -12,7 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from crossgap import manifest, open_store
+from crossgap import open_store
 from crossgap.backbones import load_backbone
 from crossgap.catalogue.backbones import described
 from crossgap.datasets.preparing import prepare
@@ -31,8 +31,9 @@ from crossgap.planning.estimate import Cost, asked, cost
 from crossgap.planning.items import inverted, of_datasets, of_declaration, of_manifest
 from crossgap.planning.pipeline import outdated
 from crossgap.planning.probe import Asked, ProbeError, Speeds, measure, probe, rate
+from crossgap.prepared import manifest
 from crossgap.presets import applied
-from crossgap.store import Store, creating
+from crossgap.stores.store import Store, creating
 
 ROOT = Path(__file__).parents[1]
 SPEEDS = Speeds(start=2.0, image=0.5, text=0.25, tokens={1: 0.125, 2: 1.0}, patches={1: 0.0625}, measured={})
@@ -333,9 +334,7 @@ def test_no_more_is_inverted_than_a_batch_holds(tiny_folder, monkeypatch):
 
     monkeypatch.setattr("crossgap.inversion.invert.optimise", counting)
     measure(
-        Asked(
-            f"local-dir:{tiny_folder}", "fp32", "cpu", 8, 0, 4, "a {}", [1], [1], images=False, seconds=4
-        ),
+        Asked(f"local-dir:{tiny_folder}", "fp32", "cpu", 8, 0, 4, "a {}", [1], [1], images=False, seconds=4),
         time.time(),
     )
     assert min(seen) == 1 and max(seen) <= 4  # not filled up to a batch that memory can't hold

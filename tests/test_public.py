@@ -32,9 +32,10 @@ def test_importing_crossgap_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "params", "manifest", "store", "shards", "encode", "evaluation", "retrieval", "corrections",
-        "significance", "classification", "clustering", "gap", "losses", "arithmetic", "transformations", "presets",
-        "planning", "datasets.readers", "datasets.preparing", "catalogue.datasets",
+        "params", "prepared.manifest", "prepared.transformations", "stores.store", "stores.shards", "encode",
+        "evaluation", "metrics.retrieval", "metrics.significance", "metrics.classification", "metrics.clustering",
+        "metrics.gap", "metrics.arithmetic", "corrections", "losses", "presets",
+        "catalogue.datasets",
     ],
 )  # fmt: skip
 def test_modules_that_run_no_model_load_neither_torch_nor_open_clip(module) -> None:

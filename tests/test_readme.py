@@ -53,7 +53,9 @@ def test_every_command_is_there() -> None:
             assert below in groups[name].commands
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:crossgap|tests|stages|data)/[\w./-]+)`", README))))
+@pytest.mark.parametrize(
+    "path", sorted(set(re.findall(r"`((?:crossgap|tests|stages|data)/[\w./-]+)`", README)))
+)
 def test_every_path_is_there(path) -> None:
     made = ("data/resolved", "data/scratch", "data/report", "data/imports", "data/set-aside")
     assert (ROOT / path).exists() or path.startswith(made)
@@ -62,7 +64,11 @@ def test_every_path_is_there(path) -> None:
 def test_every_correction_and_stage_stands_in_its_table() -> None:
     rows = set(re.findall(r"^\| `([\w]+)`", README, re.MULTILINE)) | set(re.findall(r", `([\w]+)`", README))
     assert set(corrections.known()) <= rows
-    stages = {path.parent.name for path in ROOT.glob("stages/*/__main__.py")} | {"resolve", "weights", "report"}
+    stages = {path.parent.name for path in ROOT.glob("stages/*/__main__.py")} | {
+        "resolve",
+        "weights",
+        "report",
+    }
     assert stages <= rows
 
 
@@ -70,5 +76,5 @@ def test_every_module_at_the_top_stands_in_the_table() -> None:
     table = README[README.index("| module of `crossgap/`") :]
     named = {name.rstrip("/") for name in re.findall(r"`([\w]+/?)`", table)}
     tops = {name.split(".")[1] for name in closure.modules() if "." in name}
-    small = {"arrays", "batches", "encode", "errors", "fingerprint", "temporary", "unmeasured", "zipped"}
+    small = {"arrays", "encode", "errors", "fingerprint"}
     assert tops - named == small

@@ -15,13 +15,13 @@ import torch
 from safetensors.numpy import load_file
 
 from crossgap.catalogue import entries
-from crossgap.shards import Shards
+from crossgap.stores.shards import Shards
 from crossgap.training import nano
-from crossgap.training.recipe import Recipe
+from crossgap.training.nano_recipe import Recipe
 from crossgap.training.trainable import WEIGHTS, writer
 
 ROOT = Path(__file__).parents[1]
-WRITERS = ["crossgap/shards.py", "crossgap/training/nano.py", "crossgap/training/trainable.py"]
+WRITERS = ["crossgap/stores/shards.py", "crossgap/training/nano.py", "crossgap/training/trainable.py"]
 
 
 def test_these_are_all_writers() -> None:

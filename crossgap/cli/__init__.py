@@ -114,6 +114,6 @@ def _text_of(params: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    from crossgap import temporary
+    from crossgap.stores import temporary
 
     temporary.write(path, text.encode("utf-8"))

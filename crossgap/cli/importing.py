@@ -15,7 +15,7 @@ import typer
 from crossgap.cli.explained import explained
 
 if TYPE_CHECKING:
-    from crossgap.store import Store
+    from crossgap.stores.store import Store
 
 IMPORTS = Path("data/imports")
 
@@ -57,8 +57,8 @@ def import_(
     """
     from crossgap import importing
     from crossgap.datasets import NAME
-    from crossgap.manifest import RESERVED
     from crossgap.params.editing import entry
+    from crossgap.prepared.manifest import RESERVED
 
     path = IMPORTS / name / "native.zarr.zip"
     with explained():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crossgap.cli.explained import explained
-from crossgap.temporary import readable
+from crossgap.stores.temporary import readable
 
 if TYPE_CHECKING:
     from crossgap.planning.cached import Waste
@@ -24,7 +24,7 @@ def status() -> None:
     from crossgap.planning import cached
     from crossgap.planning.discarding import SET_ASIDE
     from crossgap.planning.pipeline import outdated
-    from crossgap.zipped import size
+    from crossgap.stores.zipped import size
 
     with explained():
         params = load()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crossgap.cli.explained import explained
-from crossgap.temporary import readable
+from crossgap.stores.temporary import readable
 
 if TYPE_CHECKING:
     from crossgap.params import Params
@@ -105,7 +105,7 @@ def _evaluation(
     """What a cell evaluates, and the width of its features; None where they are not known."""
     from crossgap.planning import evaluated
     from crossgap.planning.estimate import built_as
-    from crossgap.store import open_store
+    from crossgap.stores.store import open_store
 
     if cell.stage == "evaluate-import":
         (name,) = cell.words
@@ -138,14 +138,17 @@ def _rates(evaluations: dict[str, list]) -> dict[int, Rates]:
 
 def _show_unmeasured(todo: list[Cell], params: Params) -> None:
     """Images that would be inverted for nothing, of datasets that were prepared."""
-    from crossgap import judgements, manifest, unmeasured
+    from crossgap.planning import unmeasured
+    from crossgap.prepared import judgements, manifest
 
     for dataset in dict.fromkeys(cell.dataset for cell in todo if cell.method == "oti"):
         folder = PREPARED / dataset
         if not (folder / manifest.FILE).is_file():
             continue
         frame = manifest.read(folder)
-        of_query = (frame["modality"] == "image") & (frame["split"] == params.datasets[dataset].retrieval.query)
+        of_query = (frame["modality"] == "image") & (
+            frame["split"] == params.datasets[dataset].retrieval.query
+        )
         images = frame[of_query]
         labels = (images[column].dropna() for column in images if column.startswith(manifest.LABEL))
         if why := unmeasured.why(dataset, images["id"], labels, judgements.read(folder)):
@@ -187,7 +190,7 @@ def _speeds(todo: list[Cell], params: Params) -> dict[tuple[str, str], Speeds]:
 
 def _sample(params: Params) -> tuple[str, str] | None:
     """The manifest and root of a prepared dataset with images."""
-    from crossgap import manifest
+    from crossgap.prepared import manifest
 
     for name in params.run.datasets:
         folder = PREPARED / name

@@ -8,7 +8,7 @@ from pathlib import Path
 from crossgap.datasets.declared import DatasetError
 from crossgap.datasets.images import ImageError, crop, open_image, slashes
 from crossgap.datasets.text_files import rows
-from crossgap.manifest import corners
+from crossgap.prepared.manifest import corners
 
 COLUMNS = ("image", "left", "upper", "right", "lower")
 

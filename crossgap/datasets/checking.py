@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from crossgap import manifest
 from crossgap.datasets.boxes import box_problem
 from crossgap.datasets.declared import DatasetError, OnDisk
 from crossgap.datasets.images import check_all
 from crossgap.datasets.reading import SET_ASIDE_WITH_IMAGE, Problem, Reading, require_flat, with_image
+from crossgap.prepared import manifest
 
 _LISTED = 20
 

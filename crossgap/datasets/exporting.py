@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from crossgap import temporary
+from crossgap.stores import temporary
 
 FILE = "images.tar"
 _LOSSLESS = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})

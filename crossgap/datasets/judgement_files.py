@@ -10,7 +10,7 @@ import pandas as pd
 
 from crossgap.datasets.text_files import read_text, rows
 from crossgap.errors import DatasetError
-from crossgap.judgements import GIVEN, SETTING
+from crossgap.prepared.judgements import GIVEN, SETTING
 
 
 def read_file(path: str | Path) -> pd.DataFrame:

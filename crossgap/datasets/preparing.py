@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from crossgap import judgements, manifest
 from crossgap.datasets import readers, simat, vocabulary, world
 from crossgap.datasets.checking import checked
 from crossgap.datasets.declared import DatasetError, Declaration, OnDisk, Simat, World
 from crossgap.datasets.judgement_files import read_file
 from crossgap.datasets.reading import Problem, Reading
 from crossgap.datasets.saying import doubts
-from crossgap.transformations import Transformations
+from crossgap.prepared import judgements, manifest
+from crossgap.prepared.transformations import Transformations
 
 _LOST = "judgement of an item that there is not: it is no query or not in the gallery"
 

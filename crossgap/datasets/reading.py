@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from crossgap import manifest
 from crossgap.datasets.declared.base import DatasetError
 from crossgap.datasets.images import EXTENSIONS, ImageError, list_images
 from crossgap.errors import listed
+from crossgap.prepared import manifest
 
 SET_ASIDE_WITH_IMAGE = "set aside with its image"
 _TRIED = 3  # of a folder's images, when they are looked for elsewhere
@@ -35,8 +35,8 @@ class Reading(NamedTuple):
 
     Attributes:
         frame: a manifest without digests, of the items that no problem sets aside.
-        judgements: a table that `crossgap.judgements.validate` takes, of a set that comes with one; what names items
-            that there are not is set aside later.
+        judgements: a table that `crossgap.prepared.judgements.validate` takes, of a set that comes with one; what
+            names items that there are not is set aside later.
         notes: sentences on what was left alone or decided without being asked.
     """
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from crossgap import manifest
 from crossgap.datasets.declared import OnDisk
 from crossgap.datasets.reading import lines
 from crossgap.errors import listed
+from crossgap.prepared import manifest
 
 if TYPE_CHECKING:
     from crossgap.datasets.preparing import Prepared

@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from crossgap import manifest
 from crossgap.datasets.declared import DatasetError, Simat
 from crossgap.datasets.reading import Problem, Reading, image_paths, without_digests
 from crossgap.datasets.text_files import rows
 from crossgap.errors import listed, of_machine
-from crossgap.transformations import Transformations, validate
+from crossgap.prepared import manifest
+from crossgap.prepared.transformations import Transformations, validate
 
 TRIPLETS, REGIONS, TRANSFORMATIONS = "triplets.csv", "retrieval_db.tsv", "transfos.csv"
 MATRIX = tuple(f"oscar_similarity_matrix{ending}" for ending in (".pt", ".npy", ".npz"))
@@ -194,7 +194,9 @@ def _matrix(folder: Path, regions: int, last: int) -> np.ndarray:
     file = _matrix_file(folder)
     try:
         matrix = _array(file)
-    except Exception as error:  # torch and NumPy have many for a damaged file, and advice to run what is in it
+    except (
+        Exception
+    ) as error:  # torch and NumPy have many for a damaged file, and advice to run what is in it
         if of_machine(error):
             raise
         raise DatasetError(

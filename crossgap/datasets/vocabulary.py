@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from crossgap import manifest
 from crossgap.datasets.declared import DatasetError
 from crossgap.datasets.text_files import read_text
 from crossgap.datasets.world import FACTORS, SYNONYMS, combinations
+from crossgap.prepared import manifest
 
 SIZE = 1000
 _ORDER = ("size", "colour", "texture", "shape", "place", "background")

@@ -9,8 +9,8 @@ from importlib import import_module
 _PUBLIC = {
     "Cell": "crossgap.evaluation.cell",
     "EvaluationError": "crossgap.evaluation.cell",
-    "Evaluation": "crossgap.evaluation.evaluating",
-    "evaluate": "crossgap.evaluation.evaluating",
+    "Evaluation": "crossgap.evaluation.evaluation",
+    "evaluate": "crossgap.evaluation.evaluation",
 }
 __all__ = [*_PUBLIC]
 

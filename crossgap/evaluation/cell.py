@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from crossgap.evaluation.alike import alike, content, name_of
-from crossgap.store import Group, Store
+from crossgap.evaluation.inversions import alike, content, name_of
+from crossgap.stores.store import Group, Store
 
 CLASSES = "text/classes"
 INVERSIONS = {"image": "oti", "text": "ovi"}
@@ -295,7 +295,7 @@ class Cell:
         return None if at is None else items.read_from(store[name], at)
 
     def unknown(self) -> Iterator[tuple[str, str, str]]:
-        """Rows of `reasons.COLUMNS`: labellings that are to be measured and that no query has."""
+        """Rows of `unavailable.COLUMNS`: labellings that are to be measured and that no query has."""
         names = (f"{modality}/{self.query}" for modality in INVERSIONS)
         held = sorted({name for items in map(self.items, names) if items for name in items.labels})
         for name in self.labellings or ():

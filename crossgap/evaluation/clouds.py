@@ -21,7 +21,7 @@ def clouds(work: Work, points: int) -> pd.DataFrame:
         "clouds",
         "plane",
         lambda _: _clouds(work.cell, points),
-        by="clouds",
+        by=__name__,
         inversions=[store for store in map(work.cell.main, INVERSIONS) if store],
         points=points,
     )

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from crossgap import retrieval
-from crossgap.evaluation.alike import name_of
 from crossgap.evaluation.cell import INVERSIONS, Cell, Items
-from crossgap.evaluation.reasons import Reasons
-from crossgap.evaluation.tasks import Comparison, Task, comparisons
+from crossgap.evaluation.inversions import name_of
+from crossgap.evaluation.queries import Comparison, Task, comparisons
+from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
-from crossgap.store import Store
+from crossgap.metrics import retrieval
+from crossgap.stores.store import Store
 
 POINT = ["task", "tokens", "relevance", "step"]
 STEPS = [*POINT, "query", "ap", "recall@1"]
@@ -91,7 +91,7 @@ def _measured(work: Work, comparison: Comparison, point: Point) -> dict[tuple[st
         "snapshots",
         point.words(name),
         compute,
-        by="curves",
+        by=__name__,
         inversions=[point.store],
         at=[point.tokens, point.step],
         relevances=[relevance.said for relevance in comparison.relevances],

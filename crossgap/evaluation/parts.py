@@ -20,8 +20,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from crossgap import fingerprint, temporary
-from crossgap.evaluation.reasons import Reasons
+from crossgap import fingerprint
+from crossgap.evaluation.unavailable import Reasons
+from crossgap.stores import temporary
 
 FORMAT = 1
 Part = TypeVar("Part", pd.DataFrame, dict[str, float])

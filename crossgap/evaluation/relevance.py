@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from crossgap import retrieval
 from crossgap.evaluation.cell import GROUP, Cell, Items
+from crossgap.metrics import retrieval
 
 
 class Relevance(Protocol):

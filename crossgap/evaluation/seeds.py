@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from crossgap import retrieval
-from crossgap.evaluation.alike import name_of
 from crossgap.evaluation.cell import INVERSIONS
-from crossgap.evaluation.tasks import Tables, Task, comparisons
+from crossgap.evaluation.inversions import name_of
+from crossgap.evaluation.queries import Tables, Task, comparisons
 from crossgap.evaluation.work import Work
+from crossgap.metrics import retrieval
 
 SEEDS = ["task", "relevance", "seed", "mAP"]
 
@@ -36,7 +36,7 @@ def over_seeds(work: Work, tables: Tables) -> pd.DataFrame:
                         "seeds",
                         f"{task.words} of {name_of(store)}",
                         lambda _, task=task: {"mAP": _mean(task.table(work.device))},
-                        by="seeds",
+                        by=__name__,
                         inversions=[store],
                         relevance=relevance.said,
                     )

@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 
 from crossgap import closure
-from crossgap.evaluation.alike import content
 from crossgap.evaluation.cell import Cell
+from crossgap.evaluation.inversions import content
 from crossgap.evaluation.parts import Parts
-from crossgap.evaluation.reasons import Reasons
-from crossgap.store import Store
+from crossgap.evaluation.unavailable import Reasons
+from crossgap.stores.store import Store
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Work:
 
         Args:
             family, name: that `reasons` name it by.
-            by: the module of `crossgap.evaluation` that computes it; all that this imports counts.
+            by: the name of the module that computes it; all that this imports counts.
             rival: the correction that it uses.
             inversions: stores that it reads.
             settings: JSON-able.
@@ -67,9 +67,7 @@ class Work:
 
 @cache
 def _code(by: str, rival: str | None) -> str:
-    return closure.digest(
-        f"crossgap.evaluation.{by}", chosen=(f"crossgap.corrections.{rival}",) if rival else ()
-    )
+    return closure.digest(by, chosen=(f"crossgap.corrections.{rival}",) if rival else ())
 
 
 @cache

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crossgap import fingerprint, judgements, store
+from crossgap import fingerprint
 from crossgap.datasets import simat
 from crossgap.datasets.judgement_files import read_file
 from crossgap.datasets.reading import label_of, whole
 from crossgap.errors import listed
 from crossgap.importing.files import ARRAYS, Assignment, FeatureImportError
-from crossgap.manifest import CLASSES, LABEL, RESERVED, VOCABULARIES
-from crossgap.transformations import Transformations
+from crossgap.prepared import judgements
+from crossgap.prepared.manifest import CLASSES, LABEL, RESERVED, VOCABULARIES
+from crossgap.prepared.transformations import Transformations
+from crossgap.stores import store
 
 
 def import_features(

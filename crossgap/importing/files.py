@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from crossgap.datasets.text_files import records
 from crossgap.errors import listed, of_machine, opened
-from crossgap.manifest import LABEL, wrong_labelling
+from crossgap.prepared.manifest import LABEL, wrong_labelling
 
 ARRAYS = ("features", "preprojection")
 COLUMNS = ("id", "group", "rank")

@@ -22,7 +22,7 @@ def fitting(injection: Injection, device: torch.device) -> int:
     """Items whose activations fit the device: its free memory on CUDA, half a gigabyte elsewhere; at least 1.
 
     Another size may give other bits. So on CUDA it is a power of two, which a little more or less free memory leaves
-    as it is, and on a CPU a multiple of the threads (`crossgap.batches`).
+    as it is, and on a CPU a multiple of the threads (`crossgap.backbones.batches`).
     """
     room = SHARE * _free(device) if device.type == "cuda" else CPU_BYTES
     most = MOST.get(device.type, MOST["cpu"])

@@ -11,8 +11,8 @@ import torch
 from tqdm import tqdm
 
 from crossgap.backbones.backbone import Backbone, BackboneError
+from crossgap.backbones.batches import filled
 from crossgap.backbones.injection import Injection
-from crossgap.batches import filled
 from crossgap.inversion.batch_size import fitting
 from crossgap.inversion.methods import Method, Oti, Ovi
 from crossgap.inversion.noise import initial_tokens

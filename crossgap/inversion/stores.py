@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from crossgap import closure, engines, fingerprint, shards, store
+from crossgap import closure, fingerprint
 from crossgap.backbones import Backbone, BackboneError
 from crossgap.inversion.invert import Inversion, Inverter, check_targets
 from crossgap.inversion.methods import Method
 from crossgap.inversion.recipes import Recipe
+from crossgap.stores import engines, shards, store
 
 ERROR, SET_ASIDE = "error", "set_aside"
 

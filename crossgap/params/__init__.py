@@ -35,7 +35,7 @@ from crossgap.params.sections import (
 )
 from crossgap.training.finetune_recipe import Finetune
 from crossgap.training.idealised_recipe import Idealised
-from crossgap.training.recipe import Recipe
+from crossgap.training.nano_recipe import Recipe
 
 __all__ = ["TRAINED", "Import", "Params", "ParamsError", "load"]
 

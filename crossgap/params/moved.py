@@ -15,7 +15,7 @@ from crossgap.datasets import Declaration
 from crossgap.params import editing
 from crossgap.params.reading import ParamsError, parsed
 from crossgap.params.sections import Backbone
-from crossgap.training.recipe import Recipe
+from crossgap.training.nano_recipe import Recipe
 
 TRAININGS = ("finetune", "pretrain")
 CATALOGUED: dict[entries.Section, Any] = {"backbones": Backbone, "datasets": Declaration}

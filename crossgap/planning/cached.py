@@ -14,7 +14,7 @@ from crossgap.params import Params
 from crossgap.planning.cells import INVERSIONS, Cell, cells
 from crossgap.planning.discarding import Cache, behind_a_link, entries, remove
 from crossgap.resolve import CODE, leftovers, resolved
-from crossgap.zipped import size
+from crossgap.stores.zipped import size
 
 UNMADE = "no cell of the run makes it"
 FRESH, STALE, UNNAMED, IMPORTED = "up to date", "out of date", "not named by run", "imported"
@@ -163,7 +163,7 @@ def _store(data: Path, cell: Cell) -> Path:
 
 
 def _made_by(path: Path) -> str:
-    from crossgap.store import StoreError, open_store
+    from crossgap.stores.store import StoreError, open_store
 
     try:
         said = open_store(path).provenance

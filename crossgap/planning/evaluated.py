@@ -13,16 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from crossgap import corrections, manifest
+from crossgap import corrections
 from crossgap.corrections import Material
-from crossgap.evaluation import clustered, shifting, similar
+from crossgap.evaluation import clusters, shifts, similarities
 from crossgap.evaluation.cell import CLASSES
 from crossgap.params import Params
 from crossgap.planning.cells import Cell
 from crossgap.planning.estimate import Cost
 from crossgap.planning.items import Items
 from crossgap.planning.rates import Rates
-from crossgap.store import Store
+from crossgap.prepared import manifest
+from crossgap.stores.store import Store
 
 STAGES = ("evaluate", "evaluate-import")
 WIDTH = 16  # of the noise that corrections are fitted on, to see which there are
@@ -97,7 +98,7 @@ class Task:
         named = self._classes("text", CLASSES.partition("/")[2])
         for labelling, classes in labelled.items():
             self._classified(done, labelling, classes, labelling in named)
-            drawn = min(images, clustered.ITEMS) * min(classes, clustered.CLASSES)
+            drawn = min(images, clusters.ITEMS) * min(classes, clusters.CLASSES)
             joint = labelling in self._classes("text", self.query)
             sets = (images + texts) / images if joint else 0
             done["cluster"] += drawn * (kinds * (1 + sets) + bool(self.oti.points))
@@ -105,9 +106,9 @@ class Task:
             done["pair"] += images * max(labelled.get(labelling, 1) - 1, 0) * images
 
         sides = min(images, self.first or prompts)
-        moves = len(shifting.SHIFTS) if sides else 0
+        moves = len(shifts.SHIFTS) if sides else 0
         ranked = across + bool(images and gallery) * relevances
-        done["pair"] += moves * (pairs + (min(sides, shifting.PAIRS) ** 2 if self.first else 0))
+        done["pair"] += moves * (pairs + (min(sides, shifts.PAIRS) ** 2 if self.first else 0))
         done["task"] += moves * (ranked + sum(name in named for name in labelled))
         for labelling in labelled:
             if labelling in named:
@@ -140,7 +141,7 @@ class Task:
         done["task"] += relevances * times
         done["corrected"] += (queries + gallery) * len(self.fitted)
         done["resample"] += queries * relevances * self._resamples
-        seen = min(queries, similar.QUERIES) * min(gallery, similar.GALLERY)
+        seen = min(queries, similarities.QUERIES) * min(gallery, similarities.GALLERY)
         done["similar"] += seen * relevances * (2 + inverted.points)
 
     def _classified(self, done: Counter[str], labelling: str, classes: int, prompts: bool) -> None:

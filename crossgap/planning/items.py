@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from crossgap import manifest
 from crossgap.datasets import Declaration, Size, readers, vocabulary, world
 from crossgap.datasets.declared import DatasetError, Exported, OnDisk, Simat
 from crossgap.datasets.world_captions import CAPTIONS_PER_IMAGE, class_prompts
 from crossgap.params import Params
 from crossgap.planning.cells import Cell
+from crossgap.prepared import manifest
 
 
 @dataclass(frozen=True)

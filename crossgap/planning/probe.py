@@ -206,7 +206,8 @@ def _images(n: int, folder: Path, sample: tuple[str, str] | None):
     import pandas as pd
     from PIL import Image
 
-    from crossgap import fingerprint, manifest
+    from crossgap import fingerprint
+    from crossgap.prepared import manifest
 
     if sample:
         images = manifest.select(manifest.read(sample[0]), "image").drop_duplicates("digest")
@@ -224,7 +225,7 @@ def _images(n: int, folder: Path, sample: tuple[str, str] | None):
 def _texts(n: int):
     import pandas as pd
 
-    from crossgap import manifest
+    from crossgap.prepared import manifest
 
     texts = [f"a photo of a dog that sits beside the tree with the number {number}" for number in range(n)]
     rows = [_row(str(k), "text", None, text, manifest.text_digest(text)) for k, text in enumerate(texts)]

@@ -64,11 +64,12 @@ def measure(width: int, start: float = 0.0, clock: Callable[[], float] = time.pe
     """Measure in this process, by a clock in seconds."""
     import numpy as np
 
-    from crossgap import classification, corrections, retrieval, significance
-    from crossgap.clustering import clustering_metrics
+    from crossgap import corrections
     from crossgap.corrections import Material
-    from crossgap.evaluation.clustered import RESTARTS
-    from crossgap.gap.similarities import similarities
+    from crossgap.evaluation.clusters import RESTARTS
+    from crossgap.metrics import classification, retrieval, significance
+    from crossgap.metrics.clustering import clustering_metrics
+    from crossgap.metrics.gap.similarities import similarities
 
     rng = np.random.default_rng(0)
     codes = np.arange(ROWS) % CLASSES
@@ -127,7 +128,7 @@ def _median(work: Callable[[], object], clock: Callable[[], float]) -> float:
 
 def main() -> None:
     import crossgap.evaluation
-    import crossgap.store  # noqa: F401
+    import crossgap.stores.store  # noqa: F401
 
     start = time.time() - float(os.environ["CROSSGAP_PROBE_STARTED"])
     print(json.dumps({width: asdict(measure(width, start)) for width in json.load(sys.stdin)}))

@@ -8,7 +8,7 @@ import numpy as np
 
 from crossgap.datasets import world
 from crossgap.datasets.hashing import hashed, uniform
-from crossgap.training.recipe import Groups, Recipe
+from crossgap.training.nano_recipe import Groups, Recipe
 
 
 class Batch(NamedTuple):

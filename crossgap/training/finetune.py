@@ -19,7 +19,7 @@ from torch.nn.functional import normalize
 from crossgap import closure, fingerprint
 from crossgap.backbones import Backbone
 from crossgap.losses import total
-from crossgap.manifest import content
+from crossgap.prepared.manifest import content
 from crossgap.training import pairs as captioned_pairs
 from crossgap.training.augment import augmentation, slip_head
 from crossgap.training.finetune_recipe import Finetune

@@ -18,11 +18,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from crossgap import closure, fingerprint, temporary
+from crossgap import closure, fingerprint
 from crossgap.encode import Images
-from crossgap.gap import alignment, centroid_distance, linear_separability, uniformity
 from crossgap.losses import clip
-from crossgap.manifest import content, select
+from crossgap.metrics.gap import alignment, centroid_distance, linear_separability, uniformity
+from crossgap.prepared.manifest import content, select
+from crossgap.stores import temporary
 from crossgap.training.encoders import Architecture, Encoders, Pixels
 from crossgap.training.idealised_recipe import Idealised, Run, Settings
 from crossgap.training.pairs import Pairs, hashed_ids

@@ -19,14 +19,14 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from crossgap import classification
 from crossgap.datasets import world
 from crossgap.datasets.hashing import hashed
-from crossgap.retrieval import retrieval_metrics
+from crossgap.metrics import classification
+from crossgap.metrics.retrieval import retrieval_metrics
 from crossgap.training.augment import augmentation, slip_head, two_views
 from crossgap.training.batches import batch
 from crossgap.training.bpe import learn_merges, write_merges
-from crossgap.training.recipe import Recipe
+from crossgap.training.nano_recipe import Recipe
 
 if TYPE_CHECKING:
     import open_clip
@@ -220,7 +220,7 @@ def quality(folder: Path, seed: int, images: int = 400) -> dict[str, float]:
     import torch
 
     from crossgap.backbones import load_backbone
-    from crossgap.gap import centroid_distance
+    from crossgap.metrics.gap import centroid_distance
 
     backbone = load_backbone(f"local-dir:{folder}")
     indices = np.arange(images)

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from crossgap.datasets.hashing import hashed, uniform
 from crossgap.encode import Images
 from crossgap.errors import listed
-from crossgap.manifest import LABEL, labellings, select
+from crossgap.prepared.manifest import LABEL, labellings, select
 from crossgap.training.augment import two_views
 from crossgap.training.trainer import TrainingError
 

@@ -21,8 +21,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from crossgap import temporary
 from crossgap.errors import of_machine
+from crossgap.stores import temporary
 
 POINTS = 200  # of a curve, about
 

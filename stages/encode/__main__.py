@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from crossgap import judgements, manifest, problems, transformations
 from crossgap.encode import encode
+from crossgap.prepared import judgements, manifest, problems, transformations
 from stages.common import SCRATCH, dataset_folder, features_folder, images_root, machine, run, weights
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from crossgap.evaluation import Cell, evaluate
-from crossgap.store import Store, open_store
+from crossgap.stores.store import Store, open_store
 from stages.common import (
     CELL_TABLES,
     DATA,

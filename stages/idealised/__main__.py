@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from crossgap import manifest
+from crossgap.prepared import manifest
 from crossgap.training.idealised_recipe import Idealised
 from stages.common import SCRATCH, dataset_folder, images_root, machine, metrics_folder, run, write_json
 

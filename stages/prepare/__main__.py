@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from crossgap import judgements, manifest, problems, transformations
 from crossgap.datasets.declared import Declaration
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.saying import summary
+from crossgap.prepared import judgements, manifest, problems, transformations
 from stages.common import dataset_folder, machine, run
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from crossgap import fingerprint
 from crossgap.training.nano import WEIGHTS, quality, train
-from crossgap.training.recipe import Recipe
+from crossgap.training.nano_recipe import Recipe
 from stages.common import DATA, SCRATCH, machine, run, write_json
 
 

@@ -27,9 +27,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from training import in_turn
 
-from crossgap import fingerprint, manifest
+from crossgap import fingerprint
 from crossgap.backbones import Backbone, load_backbone
 from crossgap.encode import encode
+from crossgap.prepared import manifest
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT.parent / "shared" / "real" / "flickr8k" / "images.tar"

@@ -66,7 +66,15 @@ def project(folder: Path, source: Path, run: dict | None, names: Sequence[str]) 
         run: the section of params.yaml; that of the default run, if not given.
         names: of datasets, declared like the embedded one.
     """
-    for name in ("crossgap", "stages", "dvc.yaml", ".dvcignore", ".dvc/plots", "data/backbones", "data/reference"):
+    for name in (
+        "crossgap",
+        "stages",
+        "dvc.yaml",
+        ".dvcignore",
+        ".dvc/plots",
+        "data/backbones",
+        "data/reference",
+    ):
         if (source / name).is_dir():
             ignored = shutil.ignore_patterns("__pycache__", "*.lock")
             shutil.copytree(source / name, folder / name, ignore=ignored, dirs_exist_ok=True)
@@ -135,7 +143,12 @@ def timed(folder: Path, environment: dict[str, str]) -> float:
     """CPU seconds of `dvc repro`, its processes among them."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
-        ["dvc", "repro", "-q"], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ["dvc", "repro", "-q"],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     if done.returncode:
         raise SystemExit(f"dvc repro failed in {folder}:\n{done.stdout}")
@@ -166,14 +179,21 @@ def measured(source: Path, run: dict | None, names: Sequence[str], folder: Path)
     again = min(timed(folder, environment) for _ in range(3))
     locks = [*folder.glob("dvc.lock"), *folder.glob("stages/*/dvc.lock")]
     lines = sum(len(lock.read_text().splitlines()) for lock in locks)
-    return {"stages": len(listed.stdout.split()), "first run": first, "nothing changed": again, "lines of locks": lines}
+    return {
+        "stages": len(listed.stdout.split()),
+        "first run": first,
+        "nothing changed": again,
+        "lines of locks": lines,
+    }
 
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backbones", type=int, default=7)
     parser.add_argument("--datasets", type=int, default=27)
-    parser.add_argument("--default", action="store_true", help="the default run in place of the paper's cells")
+    parser.add_argument(
+        "--default", action="store_true", help="the default run in place of the paper's cells"
+    )
     parser.add_argument("--beside", default=BESIDE, help="another commit, or none")
     given = parser.parse_args(words)
     run, names = (None, []) if given.default else papers_run(given.backbones, given.datasets)
@@ -181,11 +201,20 @@ def main(words: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         ours = measured(ROOT, run, names, folder / "ours")
-        print(f"{what}, CPU seconds:", *(f"{name} {value:.4g}" for name, value in ours.items()), sep="  ", flush=True)
+        print(
+            f"{what}, CPU seconds:",
+            *(f"{name} {value:.4g}" for name, value in ours.items()),
+            sep="  ",
+            flush=True,
+        )
         if given.beside == "none":
             return
         theirs = measured(checked_out(given.beside, folder / "source"), run, names, folder / "theirs")
-        print(f"the same at {given.beside}:", *(f"{name} {value:.4g}" for name, value in theirs.items()), sep="  ")
+        print(
+            f"the same at {given.beside}:",
+            *(f"{name} {value:.4g}" for name, value in theirs.items()),
+            sep="  ",
+        )
         for name in ("first run", "nothing changed"):
             print(f"{name}: {theirs[name] / ours[name]:.2f} times less")
 

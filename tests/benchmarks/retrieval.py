@@ -23,8 +23,8 @@ import pandas as pd
 import psutil
 
 from crossgap.arrays import exact_rows
-from crossgap.retrieval import retrieval_metrics
-from crossgap.retrieval.counting import STEPS
+from crossgap.metrics.retrieval import retrieval_metrics
+from crossgap.metrics.retrieval.counting import STEPS
 
 AIRCRAFT = Path(__file__).parents[3] / "shared/real/clip-vit-b32/fgvc_aircraft.npz"
 COLUMNS = ["ap", "ap_at_r", "r_precision", "recall@1"]

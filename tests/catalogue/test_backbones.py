@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from crossgap import load_backbone, manifest, open_store
+from crossgap import load_backbone, open_store
 from crossgap.backbones import BackboneError, image_only, loading, towers
 from crossgap.catalogue import backbone_check, entries
 from crossgap.catalogue import backbones as catalogue
@@ -28,6 +28,7 @@ from crossgap.cli.backbones import app
 from crossgap.corrections.isoclip import PUBLISHED
 from crossgap.encode import encode
 from crossgap.params.sections import Backbone
+from crossgap.prepared import manifest
 
 ROOT = Path(__file__).parents[2]
 ROWS = entries.rows("backbones")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossgap.retrieval import retrieval_metrics
+from crossgap.metrics.retrieval import retrieval_metrics
 
 SETS = ("dtd", "oxford_flowers", "fgvc_aircraft")
 

@@ -9,11 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from crossgap import manifest, open_store
+from crossgap import open_store
 from crossgap.datasets import DatasetError, ImageFolder, readers
 from crossgap.datasets.checking import checked
 from crossgap.datasets.images import ImageError, crop
 from crossgap.encode import encode
+from crossgap.prepared import manifest
 
 WIDTH, HEIGHT = 40, 30
 

@@ -17,11 +17,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from crossgap import manifest
 from crossgap.datasets import Beir, Captions, ImageFolder, Table, WebDataset
 from crossgap.datasets.preparing import prepare
 from crossgap.fingerprint import of_content
-from crossgap.retrieval import judged_metrics
+from crossgap.metrics.retrieval import judged_metrics
+from crossgap.prepared import manifest
 
 SHADES = 12
 

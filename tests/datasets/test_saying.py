@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from crossgap import manifest
 from crossgap.datasets import Captions, ImageFolder, Table, WebDataset, World
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.saying import summary
+from crossgap.prepared import manifest
 
 
 def photos(root: Path, *names: str) -> Path:

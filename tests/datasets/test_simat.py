@@ -14,13 +14,14 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 from typer.testing import CliRunner
 
-from crossgap import manifest, open_store
+from crossgap import open_store
 from crossgap.cli import app
 from crossgap.datasets import DatasetError, Declaration, Simat, simat
 from crossgap.datasets.preparing import prepare
 from crossgap.encode import encode
 from crossgap.evaluation import Cell, evaluate
-from crossgap.transformations import Transformations
+from crossgap.prepared import manifest
+from crossgap.prepared.transformations import Transformations
 
 SAME = {"query": "test", "gallery": "test"}
 # region: image, box, subject, object, row of the matrix

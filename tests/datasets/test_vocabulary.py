@@ -9,10 +9,10 @@ import open_clip
 import pytest
 from pydantic import TypeAdapter
 
-from crossgap import manifest
 from crossgap.datasets import DatasetError, Declaration, World, world
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.vocabulary import names, rows
+from crossgap.prepared import manifest
 
 SAME = {"query": "test", "gallery": "test"}
 

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossgap import open_store, store
+from crossgap import open_store
 from crossgap.evaluation import Cell, EvaluationError, evaluate
 from crossgap.evaluation.curves import CURVES, STEPS
-from crossgap.store import Group
+from crossgap.stores import store
+from crossgap.stores.store import Group
 
 DIM = 5
 COLOURS = ["red", "red", "blue", "red", "", "blue", "green", "blue", "red"]

@@ -10,11 +10,12 @@ import pandas as pd
 from markupsafe import escape
 from PIL import Image
 
-from crossgap import manifest, open_store, report
+from crossgap import open_store, report
 from crossgap.datasets import Table
 from crossgap.datasets.preparing import prepare
 from crossgap.encode import encode
 from crossgap.evaluation import Cell, evaluate
+from crossgap.prepared import manifest
 
 ODD = ["..", "a,b", "b.c", "a@b", "a+b", "a:b", "a b", "ü", 'a"b', "mAP", "text"]
 CLASSES = [label for label in "aabbcc" for _ in range(2)]

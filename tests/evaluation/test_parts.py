@@ -17,11 +17,12 @@ import pandas as pd
 import pytest
 
 import crossgap
-from crossgap import corrections, store
+from crossgap import corrections
 from crossgap.errors import Unavailable
 from crossgap.evaluation import Cell, Evaluation, evaluate
 from crossgap.evaluation.parts import Parts
-from crossgap.evaluation.reasons import Reasons
+from crossgap.evaluation.unavailable import Reasons
+from crossgap.stores import store
 from tests.evaluation.test_rivals import groups, inverted, write
 
 FEW = ["centering", "ridge"]
@@ -88,14 +89,14 @@ def test_results_have_the_same_bytes_kept_taken_back_or_neither(cell, first, scr
         raise AssertionError("computed again")
 
     for module, name in (
-        ("crossgap.retrieval", "retrieval_metrics"),
-        ("crossgap.classification", "zero_shot"),
-        ("crossgap.evaluation.clustered", "clustering_metrics"),
-        ("crossgap.evaluation.similar", "similarities"),
-        ("crossgap.significance", "paired"),
-        ("crossgap.arithmetic", "nearest"),
-        ("crossgap.evaluation.measures", "unit_rows"),
-        ("crossgap.evaluation.shifting", "gap_vector"),
+        ("crossgap.metrics.retrieval", "retrieval_metrics"),
+        ("crossgap.metrics.classification", "zero_shot"),
+        ("crossgap.evaluation.clusters", "clustering_metrics"),
+        ("crossgap.evaluation.similarities", "similarities"),
+        ("crossgap.metrics.significance", "paired"),
+        ("crossgap.metrics.arithmetic", "nearest"),
+        ("crossgap.evaluation.gap", "unit_rows"),
+        ("crossgap.evaluation.shifts", "gap_vector"),
         ("crossgap.corrections", "fitted"),
     ):
         monkeypatch.setattr(f"{module}.{name}", refuse)
@@ -235,7 +236,7 @@ def test_one_corrections_code_computes_its_own_parts_and_a_comment_none(cell, tm
     assert made and all("standardisation" in name or name.startswith("comparisons") for name in made)
     assert any(name.startswith("retrieval") for name in made)
     held = names(scratch)
-    module = copied / "clustering.py"
+    module = copied / "metrics" / "clustering.py"
     module.write_text(module.read_text().replace("dtype=np.float64", "dtype=np.float32"))
     run(folder, scratch, code)
     assert {name.partition("-")[0] for name in names(scratch) - held} == {"clustering"}

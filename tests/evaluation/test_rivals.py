@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from scipy.stats import bootstrap
 
-from crossgap import corrections, open_store, store
-from crossgap.classification import few_shot
+from crossgap import corrections, open_store
 from crossgap.evaluation import Cell, EvaluationError, evaluate
-from crossgap.significance import holm
+from crossgap.metrics.classification import few_shot
+from crossgap.metrics.significance import holm
+from crossgap.stores import store
 
 DIM, WIDTH, LAST = 8, 10, 20
 CLASSES = {"colour": ["red", "green", "blue"], "shape": ["disc", "box"]}

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossgap import open_store, store
+from crossgap import open_store
 from crossgap.evaluation import Cell, evaluate
+from crossgap.stores import store
 
 LABELS = {
     "q0": "x", "q1": "y",

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossgap import corrections, open_store, store
-from crossgap.evaluation import Cell, EvaluationError, evaluate, measures
+from crossgap import corrections, open_store
+from crossgap.evaluation import Cell, EvaluationError, evaluate, gap
+from crossgap.stores import store
 from tests.evaluation.test_rivals import DIM, TEST, groups, write
 
 SETTINGS = {"resamples": 19, "shots": (1,), "draws": 2, "clouds": 9}
@@ -158,7 +159,7 @@ def test_an_error_of_the_code_comes_out(tmp_path, monkeypatch) -> None:
         def mistaken(*_, error=error) -> None:
             raise error
 
-        monkeypatch.setattr(measures, "explained_variance", mistaken)
+        monkeypatch.setattr(gap, "explained_variance", mistaken)
         with pytest.raises(type(error)):
             evaluate(cell, **SETTINGS, corrections=[])
 

@@ -11,13 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from crossgap import fingerprint, load_backbone, open_store, oti, ovi, store
+from crossgap import fingerprint, load_backbone, open_store, oti, ovi
 from crossgap.backbones import BackboneError
 from crossgap.inversion.invert import Inverter
 from crossgap.inversion.methods import Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
 from crossgap.inversion.recipes import Recipe
 from crossgap.inversion.stores import InversionError, chosen_images, chosen_texts, invert_store
+from crossgap.stores import store
 
 CLOSE = {"rtol": 2e-3, "atol": 2e-3}
 RECIPE = Recipe(steps=6, seed=3)

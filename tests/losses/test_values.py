@@ -14,7 +14,8 @@ from open_clip import ClipLoss
 from open_clip.loss import SigLipLoss
 from torch.nn.functional import normalize
 
-from crossgap import gap, losses
+from crossgap import losses
+from crossgap.metrics import gap
 
 T, BIAS = 0.2, -3.0
 ROWS = list[list[float]]

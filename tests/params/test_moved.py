@@ -17,7 +17,7 @@ from crossgap.params import ParamsError, load
 from crossgap.params.editing import comments
 from crossgap.params.moved import migrated
 from crossgap.params.sections import Backbone
-from crossgap.training.recipe import Recipe
+from crossgap.training.nano_recipe import Recipe
 
 OLDER = (Path(__file__).parent / "older.yaml").read_text(encoding="utf-8")
 OURS = Path(__file__).parents[2] / "params.yaml"

@@ -206,7 +206,12 @@ class Stubbed:
 
     def command(self, *words: str, ok: bool = True) -> str:
         done = subprocess.run(
-            words, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            words,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         assert (done.returncode == 0) == ok, done.stdout
         return done.stdout

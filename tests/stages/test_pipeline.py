@@ -86,12 +86,19 @@ def test_no_stage_loads_a_module_that_its_closure_lacks(project, monkeypatch):
     monkeypatch.chdir(project.folder)
     held = project.loaded()
     kinds = {"prepare", "encode", "oti", "ovi", "sweep", "seeds", "evaluate"}
-    scripts = {f"stages.{kind}.__main__" for kind in kinds} | {"stages.weights", "stages.report", "stages.resolve"}
+    scripts = {f"stages.{kind}.__main__" for kind in kinds} | {
+        "stages.weights",
+        "stages.report",
+        "stages.resolve",
+    }
     assert {one["ran"] for one in held} == scripts
     for one in held:
         if one["ran"] != "stages.resolve":
             picked = () if one["ran"] == "stages.prepare.__main__" else None  # the embedded set has no reader
-            packages = {"stages", *(f"stages.{kind}" for kind in kinds)}  # without a file, so nothing to change
+            packages = {
+                "stages",
+                *(f"stages.{kind}" for kind in kinds),
+            }  # without a file, so nothing to change
             lacking = set(one["loaded"]) - closure.closure(one["ran"], chosen=picked) - packages
             assert lacking <= set(closure.CARRIERS), one["ran"]
 
@@ -264,7 +271,14 @@ def test_added_backbone_runs_only_its_own_cells(project):
     run = project.run_of(backbones=["nano", "tiny"], datasets=["kinds"])
     project.edit(**{"backbones.tiny": tiny, "run": run})
     ran = project.repro()
-    assert ran == {"resolve", "weights", "encode@tiny-kinds", "evaluate@tiny-kinds", "evaluate@nano-kinds", "report"}
+    assert ran == {
+        "resolve",
+        "weights",
+        "encode@tiny-kinds",
+        "evaluate@tiny-kinds",
+        "evaluate@nano-kinds",
+        "report",
+    }
     assert not (project / "data/features/nano/kinds/oti.zarr.zip").exists(), "run no longer names it"
     assert not any("oti" in name for name in project.metrics("nano/kinds"))
     assert "tiny · kinds" in (project / "data/report/index.html").read_text()

@@ -78,7 +78,12 @@ def evaluated(project, real, tmp_path_factory) -> dict[str, dict[str, float]]:
             done = CliRunner().invoke(app, ["import", name, *given])
             assert done.exit_code == 0, done.output
     project.edit(imports=declared, run=project.run_of(imports=list(declared)))
-    assert project.repro() == {"resolve", "weights", "report", *(f"evaluate-import@{name}" for name in declared)}
+    assert project.repro() == {
+        "resolve",
+        "weights",
+        "report",
+        *(f"evaluate-import@{name}" for name in declared),
+    }
     return {name: project.metrics(f"imports/{name}") for name in declared}
 
 

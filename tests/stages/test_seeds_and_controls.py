@@ -25,7 +25,11 @@ assert not {"torch", "open_clip", "timm"} & set(sys.modules), "an empty store co
 
 
 def stages(project, of: str) -> set[str]:
-    return {name for name in project.dvc("stage", "list", "--all", "--name-only").split() if name.startswith(f"{of}@")}
+    return {
+        name
+        for name in project.dvc("stage", "list", "--all", "--name-only").split()
+        if name.startswith(f"{of}@")
+    }
 
 
 def test_a_seed_is_the_same_recipe_with_other_noise_and_queries_only(project) -> None:

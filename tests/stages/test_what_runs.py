@@ -15,7 +15,10 @@ PHOTOS = {"layout": "imagefolder", "root": "kinds", "retrieval": {"query": "test
 def run(tmp_path_factory: pytest.TempPathFactory, stubbed):
     """The default run, with a folder of images beside the embedded set, done once."""
     made = stubbed(tmp_path_factory.mktemp("stubbed") / "project")
-    made.edit("datasets", {**(yaml.safe_load((made / "params.yaml").read_text())["datasets"] or {}), "kinds": PHOTOS})
+    made.edit(
+        "datasets",
+        {**(yaml.safe_load((made / "params.yaml").read_text())["datasets"] or {}), "kinds": PHOTOS},
+    )
     made.edit("run.datasets", ["world", "kinds"])
     made.edit("run.backbones", ["nano", "nano-cua"])
     made.edit("run.oti.backbones", ["nano", "nano-cua"])
@@ -30,19 +33,22 @@ def run(tmp_path_factory: pytest.TempPathFactory, stubbed):
 INVERSIONS = ("oti", "ovi", "sweep", "seeds")
 CHANGES = {
     "decoding": ("crossgap/datasets/images.py", ("prepare", "finetune", "idealised", "encode")),
-    "a tower": ("crossgap/backbones/backbone.py", ("pretrain", "finetune", "idealised", "encode", *INVERSIONS)),
+    "a tower": (
+        "crossgap/backbones/backbone.py",
+        ("pretrain", "finetune", "idealised", "encode", *INVERSIONS),
+    ),
     "injection": ("crossgap/backbones/injection.py", INVERSIONS),
     "the optimiser": ("crossgap/inversion/optimise.py", INVERSIONS),
     "another reader": ("crossgap/datasets/readers/coop.py", ()),
     "a loss": ("crossgap/losses/uniformity.py", ("finetune",)),
     "the defaults of fine-tuning": ("crossgap/training/finetune_recipe.py", ("finetune",)),
     "a correction": ("crossgap/corrections/centering.py", ("evaluate",)),
-    "ranking": ("crossgap/retrieval/ranking.py", ("evaluate",)),
+    "ranking": ("crossgap/metrics/retrieval/ranking.py", ("evaluate",)),
     "the page": ("crossgap/report/page.py", ("report",)),
     "a stage's script": ("stages/encode/__main__.py", ("encode",)),
     "params' own checks": ("crossgap/params/explain.py", ()),
-    "the store": ("crossgap/store.py", ()),
-    "shards": ("crossgap/shards.py", ()),
+    "the store": ("crossgap/stores/store.py", ()),
+    "shards": ("crossgap/stores/shards.py", ()),
 }
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from crossgap import manifest
 from crossgap.datasets import world
+from crossgap.prepared import manifest
 
 MERGES = Path(__file__).parents[2] / "data" / "backbones" / "nano" / "bpe.txt.gz"
 SMALL = {

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from crossgap.datasets import world
 from crossgap.training.batches import _members, batch
-from crossgap.training.recipe import Groups, Recipe
+from crossgap.training.nano_recipe import Groups, Recipe
 
 RECIPE = {
     "steps": 1,

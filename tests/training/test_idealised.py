@@ -17,7 +17,9 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from crossgap import fingerprint, gap, manifest
+from crossgap import fingerprint
+from crossgap.metrics import gap
+from crossgap.prepared import manifest
 from crossgap.training import encoders as encoders_module
 from crossgap.training import idealised as experiment
 from crossgap.training.encoders import Architecture, Encoders, Pixels, translation
@@ -40,7 +42,7 @@ import sys
 import torch
 torch.set_num_threads(1)
 from pathlib import Path
-from crossgap import manifest
+from crossgap.prepared import manifest
 from crossgap.training.idealised import idealised
 from crossgap.training.idealised_recipe import Idealised
 recipe, root, scratch = Idealised.model_validate_json(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])

@@ -18,7 +18,7 @@ from crossgap.datasets.hashing import hashed
 from crossgap.training import nano
 from crossgap.training.augment import Augment, augmentation, two_views
 from crossgap.training.batches import batch
-from crossgap.training.recipe import IntraModal, Recipe
+from crossgap.training.nano_recipe import IntraModal, Recipe
 from crossgap.training.texts import text_features
 
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from crossgap import manifest
 from crossgap.backbones.backbone import Backbone
 from crossgap.encode import ChangedItemError, Images
+from crossgap.prepared import manifest
 from crossgap.training.augment import Augment, augmentation
 from crossgap.training.pairs import Batch, Pairs, captioned, load
 from crossgap.training.trainer import TrainingError

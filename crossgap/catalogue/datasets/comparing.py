@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from crossgap import manifest
 from crossgap.datasets import Declaration, OnDisk
 from crossgap.datasets.checking import counts
 from crossgap.datasets.preparing import prepare
+from crossgap.prepared import manifest
 
 
 class Comparison(NamedTuple):

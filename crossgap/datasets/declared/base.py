@@ -49,7 +49,7 @@ class Controls(BaseModel):
             it isn't the queries', if not given.
         subsets: name → a labelling and the classes of it that a relevance of this name is confined to.
         arithmetic: labelling → another: images are asked for by text with a class of the one changed and that of the
-            other kept (see `crossgap.arithmetic.by_labels`).
+            other kept (see `crossgap.metrics.arithmetic.by_labels`).
         protocol: how explicit judgements are measured; `revisited` as ROxford and RParis are (Radenovic et al., 2018).
         published: the dataset's name in published tables, if not its own.
     """

@@ -14,7 +14,9 @@ class Folder(OnDisk):
     """Any images, as they lie there or as boxes say."""
 
     max_images: int | None = Field(None, ge=1, description="keep those whose hashed ids come first")
-    judgements: Path | None = Field(None, description="file of relevant items, see `crossgap.judgements`")
+    judgements: Path | None = Field(
+        None, description="file of relevant items, see `crossgap.prepared.judgements`"
+    )
     boxes: Path | None = Field(None, description="CSV of what images are cropped to")
 
     @model_validator(mode="after")

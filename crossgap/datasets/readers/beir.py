@@ -12,13 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from crossgap import judgements
 from crossgap.datasets.declared import Beir, DatasetError
 from crossgap.datasets.readers.parquet import read_parquet
 from crossgap.datasets.reading import Problem, Reading, without_digests
 from crossgap.datasets.summaries import summarised
 from crossgap.datasets.text_files import read_text, rows
 from crossgap.errors import listed
+from crossgap.prepared import judgements
 
 QUERY, GALLERY = "query", "gallery"
 _TEST = "test"

@@ -6,7 +6,6 @@ import os
 from collections import defaultdict
 from pathlib import Path
 
-from crossgap import manifest
 from crossgap.datasets.declared import Captions
 from crossgap.datasets.images import slashes
 from crossgap.datasets.readers import own
@@ -23,6 +22,7 @@ from crossgap.datasets.reading import (
     with_image,
     without_digests,
 )
+from crossgap.prepared import manifest
 
 
 def read(declaration: Captions, _folder: Path) -> Reading:

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from crossgap import manifest
 from crossgap.datasets.declared import Cifar, DatasetError
 from crossgap.datasets.exporting import exporting, png
 from crossgap.datasets.pickles import as_text, read_pickle
 from crossgap.datasets.reading import Reading, prompts, without_digests
 from crossgap.errors import listed
+from crossgap.prepared import manifest
 
 SHAPE = (3, 32, 32)
 

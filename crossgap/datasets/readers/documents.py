@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from crossgap import manifest
 from crossgap.datasets.declared import DatasetError, Documents
 from crossgap.datasets.reading import Problem, Reading, image_ids, label_of, without_digests
 from crossgap.datasets.summaries import summarised
+from crossgap.prepared import manifest
 
 QUERY = "query"
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from crossgap import manifest
 from crossgap.datasets.declared import DatasetError, ImageFolder
 from crossgap.datasets.readers import own
 from crossgap.datasets.reading import (
@@ -18,6 +17,7 @@ from crossgap.datasets.reading import (
     without_digests,
     without_images,
 )
+from crossgap.prepared import manifest
 
 
 def read(declaration: ImageFolder, _folder: Path) -> Reading:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from crossgap import manifest
 from crossgap.datasets.boxes import read_boxes
 from crossgap.datasets.declared import Folder
 from crossgap.datasets.reading import (
@@ -19,6 +18,7 @@ from crossgap.datasets.reading import (
     not_followed,
     plain,
 )
+from crossgap.prepared import manifest
 
 
 def read(declaration: Folder, reader: Callable[[Folder, dict[str, str]], Reading]) -> Reading:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crossgap import manifest
 from crossgap.datasets.declared import DatasetError, Revisited
 from crossgap.datasets.pickles import as_text, read_pickle
 from crossgap.datasets.readers.lists import require
 from crossgap.datasets.reading import Reading, without_digests
 from crossgap.datasets.text_files import read_text
-from crossgap.retrieval.revisited import GRADES, revisited_judgements
+from crossgap.metrics.retrieval.revisited import GRADES, revisited_judgements
+from crossgap.prepared import manifest
 
 QUERY, GALLERY = "query", "gallery"
 FOLDER, DISTRACTORS = "jpg", "revisitop1m.txt"

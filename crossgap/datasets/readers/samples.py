@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from crossgap import manifest
 from crossgap.datasets.declared import Classified, DatasetError
 from crossgap.datasets.reading import Reading, caption_ids, label_of, lines, prompts, whole, without_digests
 from crossgap.errors import listed
+from crossgap.prepared import manifest
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from crossgap import manifest
 from crossgap.datasets.declared import DatasetError, Sop
 from crossgap.datasets.readers.lists import reading, require, table
 from crossgap.datasets.reading import Listed, Reading
+from crossgap.prepared import manifest
 
 SPLITS = ("train", "test")
 _HEADER = "image_id class_id super_class_id path"

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from crossgap import manifest
 from crossgap.datasets.declared import DatasetError, Table
 from crossgap.datasets.images import slashes
 from crossgap.datasets.readers.parquet import read_parquet
@@ -27,6 +26,7 @@ from crossgap.datasets.reading import (
 )
 from crossgap.datasets.text_files import records
 from crossgap.errors import listed
+from crossgap.prepared import manifest
 
 COLUMNS = ("id", "path", "text", "split", "group", "rank", "box")
 LABEL = "label"  # alone, the labelling of the declaration

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from crossgap import manifest
 from crossgap.datasets import Aircraft, DatasetError
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
+from crossgap.prepared import manifest
 
 VARIANTS = ["707-320", "Boeing 717", "F-16A/B"]
 LISTS = {

@@ -136,7 +136,11 @@ def test_judgements_of_what_is_not_there(tmp_path, judged, message) -> None:
         ("corpus.jsonl", '{"_id": "d1", "text": "x"}\n' * 2, "corpus.jsonl line 2: id 'd1' is there already"),
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n", ": no qrels: "),
         ("qrels/test.tsv", "query-id\tcorpus-id\n", "columns 'score': it needs query-id, corpus-id, score$"),
-        ("qrels/test.tsv", "q1\td1\t1\n", "test.tsv line 1: .*if there is no header, write one above the first row"),
+        (
+            "qrels/test.tsv",
+            "q1\td1\t1\n",
+            "test.tsv line 1: .*if there is no header, write one above the first row",
+        ),
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\thigh\n", "test.tsv line 2: score 'high'"),
     ],
 )

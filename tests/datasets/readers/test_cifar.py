@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossgap import manifest
 from crossgap.datasets import Cifar, DatasetError
 from crossgap.datasets.images import open_image
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
+from crossgap.prepared import manifest
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 FINE = ["apple", "aquarium_fish", "baby", "bear"]

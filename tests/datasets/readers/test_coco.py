@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from crossgap import manifest
 from crossgap.datasets import Coco, DatasetError
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
+from crossgap.prepared import manifest
 
 SPLITS = {"train": "annotations/captions_train2017.json", "val": "annotations/captions_val2017.json"}
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crossgap import manifest
 from crossgap.datasets import Coop, DatasetError
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
+from crossgap.prepared import manifest
 
 # set: images' folder, template, an image of train, val and test each with its class, and what prompts call the classes
 SETS = {

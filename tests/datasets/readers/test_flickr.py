@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from crossgap import manifest
 from crossgap.datasets import DatasetError, Flickr
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
+from crossgap.prepared import manifest
 
 SAME = {"query": "test", "gallery": "test"}
 RESULTS = """image_name| comment_number| comment

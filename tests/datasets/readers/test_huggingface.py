@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crossgap import manifest
 from crossgap.datasets import DatasetError, HuggingFace
 from crossgap.datasets.images import open_image, read_bytes
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
+from crossgap.prepared import manifest
 
 datasets = pytest.importorskip("datasets")
 

@@ -13,12 +13,12 @@ import pytest
 import timm
 from PIL import Image
 
-from crossgap import manifest
 from crossgap.datasets import DatasetError, ImageNet
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
 from crossgap.datasets.readers.imagenet import wordnet_ids
 from crossgap.datasets.vocabulary import imagenet_names
+from crossgap.prepared import manifest
 
 # numbers in the order of ILSVRC 2012: tench 0, crane 134 (the bird), crane 517 (the machine), missile 657 and 744
 TENCH, BIRD, MACHINE, MISSILE, PROJECTILE = "n01440764", "n02012849", "n03126707", "n03773504", "n04008634"

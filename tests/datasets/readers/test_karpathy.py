@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from crossgap import manifest
 from crossgap.datasets import DatasetError, Karpathy
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
+from crossgap.prepared import manifest
 
 COCO = "dataset_coco.json"
 

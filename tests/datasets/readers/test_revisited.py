@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from crossgap import manifest
 from crossgap.datasets import DatasetError, Revisited
 from crossgap.datasets.images import crop, open_image
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
-from crossgap.retrieval import judged_metrics, summarise
+from crossgap.metrics.retrieval import judged_metrics, summarise
+from crossgap.prepared import manifest
 
 GALLERY = ["all_souls_000001", "all_souls_000002", "ashmolean_000003", "balliol_000004", "bodleian_000005"]
 QUERIES = ["all_souls_000013", "christ_church_000179", "magdalen_000078"]

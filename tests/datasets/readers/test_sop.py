@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from crossgap import manifest
 from crossgap.datasets import DatasetError, Sop
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
+from crossgap.prepared import manifest
 
 HEADER = "image_id class_id super_class_id path"
 LISTS = {

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from crossgap import manifest
 from crossgap.datasets import DatasetError, Table
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
+from crossgap.prepared import manifest
 
 SAME = {"query": "test", "gallery": "test"}
 
@@ -254,7 +254,9 @@ def test_each_labelling_is_whole_or_not_by_itself(root, tmp_path) -> None:
     with pytest.raises(DatasetError, match=r"line 3: img/a\.png is there already .*no text"):
         items_of(declared(root, text, class_names={"0": "cat", "1": "dog"}), tmp_path)
     text = text.replace("img/a.png,1,1.0\n", "img/c.png,1,2\n")
-    items = items_of(declared(root, text, class_names={"0": "cat", "1": "dog", "2": "b", "1.0": "a"}), tmp_path)
+    items = items_of(
+        declared(root, text, class_names={"0": "cat", "1": "dog", "2": "b", "1.0": "a"}), tmp_path
+    )
     assert items["label.v"].dropna().tolist()[:3] == ["1.0", "2", "x"]
 
 

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 from torchvision import datasets
 
-from crossgap import manifest
 from crossgap.datasets import DatasetError, Torchvision
 from crossgap.datasets.images import open_image
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
+from crossgap.prepared import manifest
 
 SPLITS = {"train": {"split": "train"}, "test": {"split": "test"}}
 TEXTURES = {"train": ["banded/banded_0002.jpg", "dotted/dotted_0001.jpg"], "test": ["dotted/dotted_0003.jpg"]}

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from crossgap import manifest
 from crossgap.datasets import DatasetError, WebDataset
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
+from crossgap.prepared import manifest
 
 
 def jpeg(shade: int) -> bytes:
@@ -233,7 +233,9 @@ def test_whole_numbers_written_with_a_point(tmp_path, written, expected) -> None
     names = {label: f"name of {label}" for label in expected if label}
     made = prepare(declared(tmp_path, {"test": "a.tar"}, class_names=names), tmp_path)
     assert made.items["label.class"].tolist()[:4] == expected
-    assert made.items["text"].dropna().tolist() == [f"a photo of a {names[label]}." for label in sorted(names)]
+    assert made.items["text"].dropna().tolist() == [
+        f"a photo of a {names[label]}." for label in sorted(names)
+    ]
 
 
 @pytest.mark.parametrize("name", ["22.05.png", "a/v1.2.JPG"])

@@ -1,0 +1,124 @@
+"""Clusters of a cell's features against its labellings, with and without every correction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from crossgap import fingerprint
+from crossgap.evaluation.cell import Items
+from crossgap.evaluation.corrections import Rivals, apply
+from crossgap.evaluation.unavailable import Reasons
+from crossgap.evaluation.work import Work
+from crossgap.metrics.clustering import clustering_metrics
+
+ITEMS = 10_000  # at most
+CLASSES = 1000  # at most, so that of each there are ten items or all
+RESTARTS = 4
+
+
+def clusterings(work: Work, rivals: Rivals, seed: int) -> dict[str, float]:
+    """`clustering/<what>/<labelling>/<measure>`: the query images by native, inverted and corrected features.
+
+    `joint` clusters images and captions together where captions say which of the labels they mention: a gap between
+    the modalities then splits the classes (ModGap, ICLR 2026).
+
+    Of a labelling with more than `CLASSES` so many are drawn, each with all its items: with few items a class, as many
+    clusters as classes agree with any labelling. Of more than `ITEMS` items a class keeps its share.
+    """
+    cell = work.cell
+    images = cell.items(f"image/{cell.query}")
+    if images is None:
+        return {}
+    metrics = {}
+    for labelling in cell.labellings_of(images):
+        for variant in (None, *rivals.variants):
+            found = work.part(
+                "clustering",
+                f"{labelling}+{variant}" if variant else labelling,
+                lambda reasons, labelling=labelling, variant=variant: _measured(
+                    work, rivals, labelling, variant, seed, reasons
+                ),
+                by=__name__,
+                rival=rivals.rival(variant) if variant else None,
+                inversions=[cell.main("image")] if cell.main("image") and not variant else (),
+                seed=seed,
+                **({"fit": rivals.fitted_on} if variant else {}),
+            )
+            metrics |= found or {}
+    return metrics
+
+
+def _measured(
+    work: Work, rivals: Rivals, labelling: str, variant: str | None, seed: int, reasons: Reasons
+) -> dict[str, float]:
+    metrics = {}
+    for what, features in _sets(work, rivals, labelling, variant):
+        with reasons.of("clustering", f"{what}/{labelling}"):
+            values, labels = features()
+            for measure, value in clustering_metrics(values, labels, seed=seed, restarts=RESTARTS).items():
+                metrics[f"clustering/{what}/{labelling}/{measure}"] = value
+    return metrics
+
+
+def _sets(work: Work, rivals: Rivals, labelling: str, variant: str | None) -> Iterator[tuple]:
+    """What is clustered, and a function that gives its features `(n, d)` and labels `(n,)`."""
+    cell, name = work.cell, f"image/{work.cell.query}"
+    every, captions = cell.items(name), cell.items(f"text/{cell.query}")
+    texts = captions if captions and labelling in captions.labels else None
+    images = drawn(labelling, every)[0]
+    if not len(images):
+        return
+    both = drawn(labelling, every, texts) if texts else ()
+    if variant is None:
+        yield "image", lambda: (images.features, images.labels[labelling])
+        turned = cell.inverted(images.without(cell.unpaired(name)), name)
+        if turned:
+            yield "oti", lambda: (turned.features, turned.labels[labelling])
+        if len(both) == 2 and len(both[1]):
+            yield "joint", lambda: _joined(*both, labelling)
+        return
+    correction = rivals.correction(variant)
+    if correction.sides == "query":
+        return
+    corrected = apply(correction, images, "image")
+    if corrected is None:
+        return
+    yield f"image+{variant}", lambda: (corrected.features, images.labels[labelling])
+    if len(both) == 2 and len(both[1]) and correction.handles("text"):
+        sides = [
+            apply(correction, items, modality)
+            for items, modality in zip(both, ("image", "text"), strict=True)
+        ]
+        if all(sides):
+            yield f"joint+{variant}", lambda: _joined(*sides, labelling)
+
+
+def drawn(labelling: str, *sets: Items) -> list[Items]:
+    """What is clustered of sets of items: those with a label, of as many classes as may be, in order of their ids.
+
+    Which classes are drawn follows from their names, which items from their ids: k-means depends on the order.
+    """
+    sets = [items.where(items.labels[labelling].astype(bool)) for items in sets]
+    classes = set().union(*(items.labels[labelling] for items in sets))
+    if len(classes) > CLASSES:
+        kept = sorted(classes, key=lambda name: fingerprint.of_content(str(name).encode()))[:CLASSES]
+        sets = [items.where(np.isin(items.labels[labelling].astype(str), kept)) for items in sets]
+    return [_thinned(items, labelling) for items in sets]
+
+
+def _thinned(items: Items, labelling: str) -> Items:
+    ids = items.ids.astype(str)
+    if len(items) > ITEMS:
+        by_class = items.where(np.lexsort([ids, items.labels[labelling].astype(str)])).sample(ITEMS)
+        items, ids = by_class, by_class.ids.astype(str)
+    return items.where(np.argsort(ids, kind="stable"))
+
+
+def _joined(images: Items, texts: Items, labelling: str) -> tuple[np.ndarray, np.ndarray]:
+    both = images, texts
+    return tuple(
+        np.concatenate(parts)
+        for parts in ([items.features for items in both], [items.labels[labelling] for items in both])
+    )

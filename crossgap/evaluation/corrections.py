@@ -1,0 +1,180 @@
+"""Corrections fitted on what a cell holds, unlabelled, and applied to its items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from crossgap import corrections
+from crossgap.corrections import Correction, Material
+from crossgap.evaluation.cell import CLASSES, Cell, Items
+from crossgap.evaluation.work import Work
+
+ROWS = 2**16  # corrected at a time, in float64
+COLUMNS = ["name", "title", "source", "how", "parameters", "reason"]
+
+
+class Rivals:
+    """The corrections of a cell: fitted when one is first applied, so not at all where all its tasks are kept.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+
+    def __init__(self, work: Work, names: Sequence[str] | None = None) -> None:
+        self.work = work
+        self.names = corrections.chosen(names)
+        self._fits: dict[str, dict[str, Correction]] = {}
+        self._last: tuple[Any, tuple[Items, Items] | None] = (None, None)
+
+    @cached_property
+    def fitted_on(self) -> dict[str, Any]:
+        """What a fit depends on beside the cell's native store and splits."""
+        made_by = self.work.cell.native.provenance.get("backbone_provenance", {})
+        return {name: made_by.get(name) for name in ("model", "pretrained")}
+
+    @cached_property
+    def described(self) -> pd.DataFrame:
+        """`name`, `parameters` and `reason` (why it is absent, or empty), a row a correction."""
+        columns = ["name", "parameters", "reason"]
+
+        def compute(rival: str) -> pd.DataFrame:
+            found, reasons = corrections.fitted(self._material, [rival])
+            self._fits[rival] = found
+            rows = [(name, _words(held.parameters), "") for name, held in found.items()]
+            return pd.DataFrame(rows + [(name, "", why) for name, why in reasons.items()], columns=columns)
+
+        parts = [
+            self.work.part(
+                "corrections", rival, lambda _, rival=rival: compute(rival),
+                by=__name__, rival=rival, fit=self.fitted_on,
+            )
+            for rival in self.names
+        ]  # fmt: skip
+        frames = [frame for frame in parts if frame is not None]
+        whole = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+        return whole.sort_values("reason", key=lambda reason: reason != "", kind="stable", ignore_index=True)
+
+    @property
+    def variants(self) -> list[str]:
+        """Names of those that could be fitted."""
+        return self.described.loc[self.described["reason"] == "", "name"].tolist()
+
+    def rival(self, variant: str) -> str:
+        return corrections.rival_of(variant)
+
+    def correction(self, variant: str) -> Correction:
+        rival = self.rival(variant)
+        if rival not in self._fits:
+            self._fits[rival], _ = corrections.fitted(self._material, [rival])
+        return self._fits[rival][variant]
+
+    def pair(self, variant: str, task: str, queries: Items, gallery: Items) -> tuple[Items, Items] | None:
+        """Queries and gallery as a task takes them, which is named by its modalities; None where it can't be applied.
+
+        The last pair is held: several relevances ask for it.
+        """
+        held, _ = self._last
+        if held is None or held[:2] != (variant, task) or held[2] is not queries or held[3] is not gallery:
+            asked = (variant, task, queries, gallery)
+            self._last = (asked, self._pair(*asked))
+        return self._last[1]
+
+    def _pair(self, variant: str, task: str, queries: Items, gallery: Items) -> tuple[Items, Items] | None:
+        correction, modalities = self.correction(variant), task.split("-")
+        corrected = apply(correction, queries, modalities[0])
+        against = gallery if correction.sides == "query" else apply(correction, gallery, modalities[1])
+        return None if corrected is None or against is None else (corrected, against)
+
+    @cached_property
+    def _material(self) -> Material:
+        return material(self.work.cell)
+
+    def table(self) -> pd.DataFrame:
+        """`name`, `title`, `source`, `how`, `parameters`, `reason` (why it is absent, or empty), a row a correction."""
+        rows = [(*_named(row.name), row.parameters, row.reason) for row in self.described.itertuples(False)]
+        return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def material(cell: Cell) -> Material:
+    """What corrections may be fitted on: never a label, never a pair of the query split.
+
+    Images and captions are those of the query split, without their pairing and without those that an inversion set
+    aside (the gallery's texts where texts are no captions, the class prompts where there are none); pairs come from the
+    support split, else from the gallery's.
+    """
+    made_by = cell.native.provenance.get("backbone_provenance", {})
+    return Material(
+        images=_features(cell, f"image/{cell.query}"),
+        texts=_first(_features(cell, name) for name in (*_texts(cell), CLASSES)),
+        vocabulary=_features(cell, "text/vocabulary"),
+        vocabulary_photo=_features(cell, "text/vocabulary-photo"),
+        pairs=_first(_pairs(cell, split) for split in (cell.support, cell.gallery) if split),
+        weights=cell.native.projections,
+        biases=cell.native.biases,
+        model=made_by.get("model"),
+        pretrained=made_by.get("pretrained"),
+    )
+
+
+def apply(correction: Correction, items: Items, modality: str) -> Items | None:
+    """Items by their corrected features; None where the correction can't be applied to them."""
+    if not correction.handles(modality):
+        return None
+    raw = items.features if correction.space == "projected" else items.preprojection
+    if raw is None:
+        return None
+    blocks = (raw[start : start + ROWS] for start in range(0, len(raw), ROWS))
+    return items.having(
+        np.concatenate([correction.apply(block, modality).astype(np.float32) for block in blocks])
+    )
+
+
+def _named(variant: str) -> tuple[str, str, str, str]:
+    """A variant's name, its title, its rival's source and how that works."""
+    rival = corrections.rival_of(variant)
+    title, source, how = corrections.known()[rival]
+    form = variant.removeprefix(rival).removeprefix("_")
+    return variant, f"{title} ({form})" if form else title, source, how
+
+
+def _words(parameters: Mapping[str, Any]) -> str:
+    """Parameters as words, those of a modality behind its name."""
+    return ", ".join(
+        f"{name}: {_words(value)}" if isinstance(value, Mapping) else f"{name} {_word(value)}"
+        for name, value in parameters.items()
+    )
+
+
+def _word(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _features(cell: Cell, name: str) -> np.ndarray | None:
+    items = cell.invertible(name)
+    return items.features if items else None
+
+
+def _texts(cell: Cell) -> list[str]:
+    """Groups of texts, the one to fit on first: queries that are no captions may be as few as a text a class."""
+    queries = cell.items(f"text/{cell.query}")
+    captions = queries is None or queries.captions
+    return [f"text/{split}" for split in ([cell.query] if captions else [cell.gallery, cell.query])]
+
+
+def _first(found: Iterable[Any]) -> Any:
+    """The first that there is; what comes after it is not looked up."""
+    return next((one for one in found if one is not None), None)
+
+
+def _pairs(cell: Cell, split: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Every caption of a split beside its image; None for the queries' own split, whose pairs are what is asked."""
+    images, captions = cell.items(f"image/{split}"), cell.items(f"text/{split}")
+    if split == cell.query or images is None or captions is None or not captions.captions:
+        return None
+    at = pd.Index(images.groups).get_indexer(captions.groups)
+    return images.features[at[at >= 0]], captions.features[at >= 0]

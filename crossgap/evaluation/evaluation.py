@@ -1,0 +1,197 @@
+"""Every measure of a cell, gathered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from crossgap.evaluation import arithmetic, gap
+from crossgap.evaluation.cell import INVERSIONS, Cell
+from crossgap.evaluation.clouds import clouds as cloud_points
+from crossgap.evaluation.clusters import clusterings
+from crossgap.evaluation.comparisons import compared
+from crossgap.evaluation.corrections import Rivals
+from crossgap.evaluation.curves import DIGITS, best, over_steps, tokens_of
+from crossgap.evaluation.parts import Parts
+from crossgap.evaluation.predictions import Classified, classified
+from crossgap.evaluation.queries import PER_QUERY, Tables, incomplete, tables
+from crossgap.evaluation.seeds import over_seeds, spread
+from crossgap.evaluation.shifts import over_shifts
+from crossgap.evaluation.similarities import similar
+from crossgap.evaluation.work import Work
+from crossgap.metrics import retrieval, significance
+
+_SHOWN = (
+    "mAP", "mAP@R", "R-precision", "recall@1", "recall@5", "recall@10", "precision@1", "precision@5", "precision@10",
+    "nDCG@10",
+)  # fmt: skip
+_CORRECTED = ("mAP", "recall@1")  # of tasks with a correction; the table of queries has them all
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found.
+
+    Attributes:
+        metrics: flat, `retrieval/<query>-<gallery>/<relevance>/<metric>` and the like; rates are fractions.
+        queries: one row a task and query: `task`, `relevance`, `query`, `ap`, `ap_at_r`, `r_precision`, `recall@k`,
+            `precision@k`, `ndcg@10`.
+        predictions: one row a task and image: `task`, `labelling`, `image`, `correct` (a share, if of several draws).
+        comparisons: of methods on the same queries, as of `comparisons.compared`.
+        corrections: what was fitted, on what, and what could not be, as of `Rivals.table`.
+        clouds: the features on the first two principal components of images and texts: `x`, `y`, `modality`, `id`.
+        steps: one row a task, number of tokens, relevance, step and query: `ap`, `recall@1`.
+        curves: the means of `steps`, with the `loss` at the step and the native queries' mAP as `baseline`.
+        similarities, histograms: of matching and of other pairs, as of `similarities.similar`.
+        seeds: mAP with inverted queries by every seed: `task`, `relevance`, `seed`, `mAP`.
+        shifts: tasks with both clouds moved along the gap vector, as of `shifts.over_shifts`.
+        spectrum: how the variance of either modality spreads, as of `gap.spectrum`.
+        arithmetic: scores of text-driven arithmetic over λ, as of `arithmetic.over_scales`.
+        unavailable: what can't be had and why, as of `unavailable.COLUMNS`: `family`, `name`, `reason`. Corrections
+            that could not be fitted are in `corrections`.
+        set_aside: the items whose loss was not finite, by `inversion`, `group` and `id`. They are left out of every
+            task that is compared with that inversion, of the native baseline too.
+    """
+
+    metrics: dict[str, float | int]
+    queries: pd.DataFrame
+    predictions: pd.DataFrame
+    comparisons: pd.DataFrame
+    corrections: pd.DataFrame
+    clouds: pd.DataFrame
+    steps: pd.DataFrame
+    curves: pd.DataFrame
+    similarities: pd.DataFrame
+    histograms: pd.DataFrame
+    seeds: pd.DataFrame
+    shifts: pd.DataFrame
+    spectrum: pd.DataFrame
+    arithmetic: pd.DataFrame
+    unavailable: pd.DataFrame
+    set_aside: pd.DataFrame
+
+
+def evaluate(
+    cell: Cell,
+    *,
+    seed: int = 0,
+    clouds: int = 500,
+    resamples: int = significance.RESAMPLES,
+    corrections: Sequence[str] | None = None,
+    shots: Sequence[int] = (1, 2, 4, 8, 16),
+    draws: int = 5,
+    device: str = "cpu",
+    scratch: str | Path | None = None,
+) -> Evaluation:
+    """Every measure that a cell's stores allow.
+
+    What one of them can't have of these items (`unavailable.EXPECTED`) is a row of `unavailable`, and ends nothing
+    else.
+
+    Args:
+        seed: of resamples, clusters, few-shot draws and the split behind linear separability.
+        clouds: points a modality in `clouds`.
+        resamples: of every bootstrap and permutation test.
+        corrections: their names; all, if not given.
+        shots, draws: of few-shot classification.
+        device: that rankings are computed on; it changes no result.
+        scratch: folder in which parts are kept, by all that they depend on. An evaluation that was ended goes on where
+            it was, and with another setting or correction that part alone is computed. It changes no result.
+
+    Raises:
+        ValueError: an unknown correction.
+        StoreError: a store is damaged.
+    """
+    parts = Parts(scratch)
+    work = Work(cell, parts, device=device)
+    work.reasons.add(("inversion", name, why) for name, why in cell.left_out.items())
+    work.reasons.add(incomplete(cell))
+    work.reasons.add(cell.unknown())
+    rivals = Rivals(work, corrections)
+    retrieved = tables(work, rivals)
+    classes = list(classified(work, rivals, shots, draws, seed))
+    outcomes = {
+        ("retrieval", task, relevance): table.set_index("query")["ap"]
+        for (task, relevance), table in retrieved.items()
+    }
+    outcomes |= {("classification", found.task, found.labelling): found.correct for found in classes}
+    steps, curves = over_steps(work, retrieved)
+    measured, histograms = similar(work)
+    seeds = over_seeds(work, retrieved)
+    metrics = _retrieval(retrieved) | _classification(classes) | best(cell, curves) | gap.gap(work, seed)
+    metrics |= clusterings(work, rivals, seed) | _similarity(cell, measured) | spread(seeds)
+    scores = arithmetic.over_scales(work, seed, resamples)
+    metrics |= arithmetic.metrics(scores) | gap.ceiling(work) | gap.counts(cell)
+    queries = pd.concat(retrieved.values(), ignore_index=True) if retrieved else pd.DataFrame()
+    found = Evaluation(
+        metrics={name: round(value, DIGITS) for name, value in metrics.items() if not np.isnan(value)},
+        queries=queries.reindex(columns=["task", "relevance", "query", *PER_QUERY, "relevant"]),
+        predictions=_predictions(classes),
+        comparisons=compared(work, outcomes, seed=seed, resamples=resamples).round(8),
+        corrections=rivals.table(),
+        clouds=cloud_points(work, clouds),
+        steps=steps,
+        curves=curves,
+        similarities=measured.round(DIGITS),
+        histograms=histograms.round(DIGITS),
+        seeds=seeds.round(DIGITS),
+        shifts=over_shifts(work).round(DIGITS),
+        spectrum=gap.spectrum(work).round(DIGITS),
+        arithmetic=scores.round(DIGITS),
+        unavailable=work.reasons.table(),
+        set_aside=gap.set_aside(cell),
+    )
+    parts.say_used()
+    return found
+
+
+def _retrieval(retrieved: Tables) -> dict[str, float]:
+    metrics = {}
+    for (task, relevance), table in retrieved.items():
+        for metric, value in retrieval.summarise(table[[*PER_QUERY, "relevant"]]).items():
+            if metric in (_CORRECTED if "+" in task else _SHOWN) or (
+                metric == "queries_without_relevant" and value
+            ):
+                metrics[f"retrieval/{task}/{relevance}/{metric}"] = value
+    return metrics
+
+
+def _classification(classes: Sequence[Classified]) -> dict[str, float]:
+    metrics = {}
+    for found in classes:
+        name = f"classification/{found.task}/{found.labelling}"
+        metrics[f"{name}/accuracy"] = float(found.correct.mean())
+        if found.without_class:
+            metrics[f"{name}/images_without_class"] = found.without_class
+    return metrics
+
+
+def _similarity(cell: Cell, measured: pd.DataFrame) -> dict[str, float]:
+    """Of native pairs, and of the main inversions at their last step."""
+    main = [tokens_of(store) for modality in INVERSIONS if (store := cell.main(modality))]
+    shown = measured[measured["tokens"].isna() | measured["tokens"].isin(main)]
+    metrics = {}
+    for row in shown.drop_duplicates(["pair", "relevance"], keep="last").to_dict("records"):
+        for name in ("matching", "other", "overlap", "share"):
+            metrics[f"similarity/{row['pair']}/{row['relevance']}/{name}"] = row[name]
+    return metrics
+
+
+def _predictions(classes: Sequence[Classified]) -> pd.DataFrame:
+    frames = [
+        pd.DataFrame(
+            {
+                "task": found.task,
+                "labelling": found.labelling,
+                "image": found.correct.index,
+                "correct": found.correct.to_numpy(),
+            }
+        )
+        for found in classes
+    ]
+    columns = ["task", "labelling", "image", "correct"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)

@@ -1,0 +1,189 @@
+"""The retrieval tasks of a cell.
+
+Protocols (Cross the Gap, section 5): only queries are inverted; text-to-text takes each image's first caption as the
+query and the others of all images as the gallery; text-to-image and image-to-text pair all captions of the query split
+with its images. A task with a correction is named after it: `image-image+centering`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from crossgap.evaluation.cell import INVERSIONS, Cell, Items
+from crossgap.evaluation.corrections import Rivals
+from crossgap.evaluation.relevance import BY_GROUP, Relevance, relevances
+from crossgap.evaluation.work import Work
+
+PER_QUERY = [
+    "ap", "ap_at_r", "r_precision", "recall@1", "recall@5", "recall@10", "precision@1", "precision@5", "precision@10",
+    "ndcg@10",
+]  # fmt: skip
+_ACROSS = ("text-image", "image-text")
+Tables = dict[tuple[str, str], pd.DataFrame]  # by task and relevance, a row a query
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An intra-modal retrieval that can be done with inverted queries as well.
+
+    Items that an inversion set aside take no part in it, as queries or in the gallery.
+
+    Attributes:
+        modality: `image` or `text`.
+        relevances: what makes items relevant to each other.
+        queries, gallery: native.
+        queries_of, gallery_of: the groups that they come from.
+    """
+
+    modality: str
+    relevances: Sequence[Relevance]
+    queries: Items
+    gallery: Items
+    queries_of: str
+    gallery_of: str
+
+    @property
+    def native(self) -> str:
+        """The task's name with native queries: the baseline."""
+        return f"{self.modality}-{self.modality}"
+
+    @property
+    def inverted(self) -> str:
+        """The task's name with inverted queries."""
+        return f"{INVERSIONS[self.modality]}-{self.modality}"
+
+
+@dataclass(frozen=True)
+class Task:
+    """Queries and gallery, and what makes items relevant to each other."""
+
+    name: str
+    relevance: Relevance
+    queries: Items
+    gallery: Items
+
+    @property
+    def words(self) -> str:
+        """As its metrics are called."""
+        return f"{self.name}/{self.relevance.name}"
+
+    def table(self, device: str = "cpu") -> pd.DataFrame:
+        """The retrieval's metrics, a row a query, with the columns `task`, `relevance` and `query` (its id)."""
+        queries, gallery = self.relevance.concerns(self.queries), self.relevance.concerns(self.gallery)
+        names = {"task": self.name, "relevance": self.relevance.name, "query": queries.ids}
+        if not len(queries) or not len(gallery):
+            nothing = dict.fromkeys(PER_QUERY, float("nan"))
+            return pd.DataFrame(names | nothing | {"relevant": 0}).astype({"relevant": int})
+        exclude_self = self.name.partition("+")[0] not in _ACROSS
+        found = self.relevance.table(queries, gallery, exclude_self=exclude_self, device=device)
+        return found.assign(**names)
+
+
+def tables(work: Work, rivals: Rivals) -> Tables:
+    """Of every retrieval that the cell's stores allow, at the inversions' last step, and with every correction."""
+    cell, found = work.cell, {}
+    for comparison in comparisons(cell):
+        main = cell.main(comparison.modality)
+        for task in _compared(cell, comparison):
+            inversions = [] if task.name == comparison.native else [main]
+            table = work.part(
+                "retrieval",
+                task.words,
+                lambda _, task=task: task.table(work.device),
+                by=__name__,
+                inversions=inversions,
+                relevance=task.relevance.said,
+            )
+            _take(found, task, table)
+        found |= _corrected(
+            work,
+            rivals,
+            [
+                Task(comparison.native, by, comparison.queries, comparison.gallery)
+                for by in comparison.relevances
+            ],
+        )
+    for task in across(cell):
+        table = work.part("retrieval", task.words, lambda _, task=task: task.table(work.device), by=__name__)
+        _take(found, task, table)
+        found |= _corrected(work, rivals, [task])
+    return found
+
+
+def across(cell: Cell) -> Iterator[Task]:
+    """The retrievals across the modalities, with native features."""
+    images, captions = cell.items(f"image/{cell.query}"), cell.items(f"text/{cell.query}")
+    if images and captions and captions.captions:
+        yield Task("text-image", BY_GROUP, captions, images)
+        yield Task("image-text", BY_GROUP, images, captions)
+
+
+def comparisons(cell: Cell) -> Iterator[Comparison]:
+    """The intra-modal retrievals that the cell's native store allows."""
+    for modality in INVERSIONS:
+        names = f"{modality}/{cell.query}", f"{modality}/{cell.gallery}"
+        queries, gallery = map(cell.invertible, names)
+        if modality == "text" and queries and queries.captions:
+            first, others = queries.where(queries.ranks == 0), queries.where(queries.ranks > 0)
+            if others:
+                yield Comparison(modality, [BY_GROUP], first, others, names[0], names[0])
+        elif queries and gallery:
+            yield Comparison(modality, relevances(cell, queries, gallery), queries, gallery, *names)
+
+
+def incomplete(cell: Cell) -> Iterator[tuple[str, str, str]]:
+    """Rows of `unavailable.COLUMNS`: inversions that lack queries, so that nothing is measured with them."""
+    for comparison in comparisons(cell):
+        name = comparison.queries_of
+        for store in cell.inversions(comparison.modality):
+            held = store[name].ids.tolist() if name in store else []
+            if lacking := len(set(comparison.queries.ids) - set(held)):
+                aside = len(store.provenance.get("set_aside", {}).get(name, []))
+                why = f"; it set {aside} aside, whose loss was not finite" if aside else ""
+                total = len(comparison.queries)
+                yield (
+                    "inversion",
+                    f"{store.path.name.partition('.')[0]} {name}",
+                    (f"it holds {total - lacking} of {total} queries, and needs them all{why}"),
+                )
+
+
+def _compared(cell: Cell, comparison: Comparison) -> Iterator[Task]:
+    """Native queries, inverted queries, and both sides inverted, as far as they were."""
+    queries = cell.inverted(comparison.queries, comparison.queries_of)
+    gallery = cell.inverted(comparison.gallery, comparison.gallery_of)
+    inversion = INVERSIONS[comparison.modality]
+    for relevance in comparison.relevances:
+        yield Task(comparison.native, relevance, comparison.queries, comparison.gallery)
+        if queries is not None:
+            yield Task(comparison.inverted, relevance, queries, comparison.gallery)
+            if gallery is not None:
+                yield Task(f"{inversion}-{inversion}", relevance, queries, gallery)
+
+
+def _corrected(work: Work, rivals: Rivals, tasks: Sequence[Task]) -> Tables:
+    """Tasks on the same items by the features that each correction has changed."""
+    found: Tables = {}
+    for variant in rivals.variants:
+        for task in tasks:
+            named = Task(f"{task.name}+{variant}", task.relevance, task.queries, task.gallery)
+
+            def compute(_, task=task, variant=variant, named=named) -> pd.DataFrame | dict:
+                both = rivals.pair(variant, task.name, task.queries, task.gallery)
+                return {} if both is None else Task(named.name, named.relevance, *both).table(work.device)
+
+            table = work.part(
+                "retrieval", named.words, compute, by=__name__, rival=rivals.rival(variant),
+                fit=rivals.fitted_on, relevance=task.relevance.said,
+            )  # fmt: skip
+            _take(found, named, table)
+    return found
+
+
+def _take(found: Tables, task: Task, table: pd.DataFrame | dict | None) -> None:
+    """None where the table can't be had, no table (numbers of none) where a correction has no map for the task."""
+    if isinstance(table, pd.DataFrame):
+        found[task.name, task.relevance.name] = table

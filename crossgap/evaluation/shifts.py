@@ -1,0 +1,150 @@
+"""The gap-shift curve of a cell: its tasks measured again with both clouds moved along the gap vector.
+
+Source: Mind the Gap (Liang et al., NeurIPS 2022, arXiv 2203.02053, section 4.2); see `crossgap.metrics.gap.shifts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from crossgap.arrays import unit_rows
+from crossgap.evaluation.cell import Cell, Items
+from crossgap.evaluation.gap import Sides, sides
+from crossgap.evaluation.predictions import class_prompts, correct
+from crossgap.evaluation.queries import Task, across, comparisons
+from crossgap.evaluation.unavailable import Reasons
+from crossgap.evaluation.work import Work
+from crossgap.metrics import retrieval
+from crossgap.metrics.gap import centroid_distance, gap_vector, moved
+
+SHIFTS = tuple(
+    float(amount) for amount in np.arange(-4, 9) / 4
+)  # of the gap: 0 as it is, 1 closed, 2 swapped
+TEMPERATURE = 0.01  # CLIP's own at the end of its training
+PAIRS = 2048  # that the loss is taken over, at most
+COLUMNS = ["shift", "distance", "family", "task", "relevance", "metric", "value"]
+
+
+class _Value(NamedTuple):
+    family: str
+    task: str
+    relevance: str
+    metric: str
+    value: float
+
+
+def over_shifts(work: Work) -> pd.DataFrame:
+    """`COLUMNS`, a row a shift and number; without rows where the cell has no gap.
+
+    The gap vector is that between the cell's `sides`, and so is `distance`, what the shift leaves of the distance of
+    their means. All images move by one half of the shift, all captions and class prompts by the other. Then are
+    measured: the contrastive loss of matching pairs (of at most `PAIRS`, as one batch), retrieval across the
+    modalities and from image to image, and zero-shot classification.
+    """
+    cell = work.cell
+    found = sides(cell)
+    if found is None:
+        return pd.DataFrame(columns=COLUMNS)
+    gap = cache(lambda: gap_vector(found.images.features, found.texts.features))
+    said = {
+        "relevances": [[by.said for by in comparison.relevances] for comparison in comparisons(cell)],
+        "labellings": cell.labellings,
+    }
+    tables = [
+        work.part(
+            "shift",
+            f"{shift:+.2f}",
+            lambda reasons, shift=shift: _at(work, found, shift, gap(), reasons),
+            by=__name__,
+            shift=shift,
+            **said,
+        )
+        for shift in SHIFTS
+    ]
+    tables = [table for table in tables if table is not None and len(table)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+
+
+def _at(work: Work, found: Sides, shift: float, gap: np.ndarray, reasons: Reasons) -> pd.DataFrame:
+    at = _Shifted(-shift / 2 * gap, shift / 2 * gap)
+    images, texts = at.images(found.images), at.texts(found.texts)
+    distance = centroid_distance(images.features, texts.features)
+    values = []
+    if found.paired:
+        loss = contrastive_loss(images.sample(PAIRS).features, texts.sample(PAIRS).features)
+        values.append(_Value("loss", "image-text", "group", "contrastive", loss))
+    for name, measure in _measures(work.cell, at, work.device):
+        with reasons.of("shift", f"{name} at {shift:+.2f}"):
+            values += measure()
+    rows = [(shift, distance, *value) for value in values if not np.isnan(value.value)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _measures(cell: Cell, at: _Shifted, device: str) -> Iterator[tuple[str, Callable[[], list[_Value]]]]:
+    """The names of what is measured at a shift, and how; moved features are made when they are asked for."""
+    for task, metrics, movers in _retrievals(cell, at):
+
+        def retrieved(task=task, metrics=metrics, movers=movers) -> list[_Value]:
+            queries, gallery = (
+                move(items) for move, items in zip(movers, (task.queries, task.gallery), strict=True)
+            )
+            return list(_retrieval(Task(task.name, task.relevance, queries, gallery), metrics, device))
+
+        yield task.words, retrieved
+    images = cell.invertible(f"image/{cell.query}")
+    for labelling in cell.labellings_of(images) if images else ():
+        prompts = class_prompts(cell, labelling)
+        if prompts is not None:
+
+            def classified(labelling=labelling, prompts=prompts) -> list[_Value]:
+                right = correct(at.images(images), images.labels[labelling], at.texts(prompts), labelling)
+                return [_Value("classification", "image-text", labelling, "accuracy", float(right.mean()))]
+
+            yield f"image-text/{labelling}", classified
+
+
+def contrastive_loss(x: np.ndarray, y: np.ndarray) -> float:
+    """CLIP's loss of the matching rows of `x` and `y`, both `(n, d)`: the mean cross entropy of finding a row's partner
+    among all rows of the other side by cosine / `TEMPERATURE`, over both ways. In float64."""
+    logits = unit_rows(x, "x", np.float64) @ unit_rows(y, "y", np.float64).T / TEMPERATURE
+    matching = logits.diagonal().mean()
+    np.exp(logits, out=logits)  # logits from -100 to 100 neither overflow nor vanish
+    return float(np.mean([np.log(logits.sum(axis=axis)).mean() for axis in (0, 1)]) - matching)
+
+
+class _Shifted(NamedTuple):
+    """By what either modality is moved."""
+
+    images_by: np.ndarray
+    texts_by: np.ndarray
+
+    def images(self, items: Items) -> Items:
+        return items.having(moved(items.features, self.images_by, "images"))
+
+    def texts(self, items: Items) -> Items:
+        return items.having(moved(items.features, self.texts_by, "texts"))
+
+
+def _retrievals(
+    cell: Cell, at: _Shifted
+) -> Iterator[tuple[Task, tuple[str, ...], tuple[Callable, Callable]]]:
+    """recall@1 and mAP across the modalities, mAP from image to image by every relevance; and what moves each side."""
+    for task in across(cell):
+        sides = (at.texts, at.images) if task.name == "text-image" else (at.images, at.texts)
+        yield task, ("recall@1", "mAP"), sides
+    for comparison in comparisons(cell):
+        if comparison.modality == "image":
+            for relevance in comparison.relevances:
+                task = Task(comparison.native, relevance, comparison.queries, comparison.gallery)
+                yield task, ("mAP",), (at.images, at.images)
+
+
+def _retrieval(task: Task, metrics: tuple[str, ...], device: str) -> Iterator[_Value]:
+    found = retrieval.summarise(task.table(device)[["ap", "recall@1", "relevant"]])
+    for metric in metrics:
+        yield _Value("retrieval", task.name, task.relevance.name, metric, found[metric])

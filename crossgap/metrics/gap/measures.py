@@ -1,0 +1,225 @@
+"""How far apart two clouds of unit features are, as the contrastive-gap paper measures it.
+
+Source of the definitions, where none is named: It's Not a Modality Gap (arXiv 2405.18570); uniformity and alignment
+go back to Wang and Isola (ICML 2020). Rows are normalised here and all sums are in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from crossgap.arrays import check_widths, unit_rows
+from crossgap.errors import Unavailable
+from crossgap.metrics.gap.spectrum import ONE_POINT, effective_rank
+
+if TYPE_CHECKING:
+    from crossgap.arrays import Features
+
+BLOCK = 1024
+
+
+def gap_metrics(
+    image_features: Features, text_features: Features, *, paired: bool = True, seed: int = 0
+) -> dict[str, float]:
+    """All measures of the gap.
+
+    Args:
+        image_features: `(n, d)`, NumPy or torch.
+        text_features: `(m, d)`; with `paired`, row i is a text of image i and m = n.
+        paired: False leaves out what needs matching pairs.
+        seed: of the split behind `linear_separability`.
+
+    Returns:
+        `centroid_distance`, `linear_separability`, and by modality `uniformity_image`, `uniformity_text`,
+        `effective_rank_image` and `effective_rank_text`; if paired, `alignment`, `matching_distance`,
+        `cross_uniformity` and `relative_modality_gap`.
+
+    Raises:
+        TypeError, ValueError: features that cannot be used, `paired` with different row counts, or `Unavailable` for
+            fewer items than a measure needs.
+    """
+    images, texts = _unit_pair(image_features, text_features, ("image_features", "text_features"))
+    if paired:
+        _check_paired(images, texts, ("image_features", "text_features"))
+    rows = {"image": images, "text": texts}
+    return {
+        name: measure(*(rows[side] for side in sides))
+        for name, (sides, measure) in gap_measures(paired, seed).items()
+    }
+
+
+def gap_measures(
+    paired: bool = True, seed: int = 0
+) -> dict[str, tuple[tuple[str, ...], Callable[..., float]]]:
+    """All that `gap_metrics` takes: name → the modalities whose features the measure is given, and the measure."""
+    both = ("image", "text")
+    found = {
+        "centroid_distance": (both, centroid_distance),
+        "linear_separability": (both, partial(linear_separability, seed=seed)),
+        "uniformity_image": (("image",), uniformity),
+        "uniformity_text": (("text",), uniformity),
+        "effective_rank_image": (("image",), effective_rank),
+        "effective_rank_text": (("text",), effective_rank),
+    }
+    of_pairs = (alignment, matching_distance, cross_uniformity, relative_modality_gap) if paired else ()
+    return found | {measure.__name__: (both, measure) for measure in of_pairs}
+
+
+def centroid_distance(x: Features, y: Features) -> float:
+    """‖mean x − mean y‖₂ of the unit rows of `x` `(n, d)` and `y` `(m, d)`: from 0 to 2.
+
+    Two Effects, One Trigger (arXiv 2404.07983) calls it L2M.
+    """
+    x, y = _unit_pair(x, y)
+    return float(np.linalg.norm(x.mean(axis=0) - y.mean(axis=0)))
+
+
+def uniformity(x: Features) -> float:
+    """log mean_{j<k} exp(−2‖x_j − x_k‖²) over all pairs of unit rows of `x` `(n, d)`: 0 is one point.
+
+    Exact, in blocks of rows: memory is that of 1024 × n similarities.
+    """
+    x = unit_rows(x, "x", np.float64)
+    if len(x) < 2:
+        raise Unavailable("uniformity of 1 row: it is a mean over pairs, give at least 2")
+    total = 0.0
+    for start in _blocks(len(x), "uniformity"):
+        block = x[start : start + BLOCK]
+        kernel = _kernel(block, x[start:])
+        # The block's own square counts its upper triangle.
+        total += np.triu(kernel[:, : len(block)], k=1).sum() + kernel[:, len(block) :].sum()
+    return math.log(total / (len(x) * (len(x) - 1) / 2))
+
+
+def cross_uniformity(x: Features, y: Features) -> float:
+    """log mean_{j≠k} exp(−2‖x_j − y_k‖²) over the unit rows that don't match, `x` and `y` both `(n, d)`.
+
+    From −8, all of `x` opposite to all of `y`, to 0, all at one point. Exact, in blocks as `uniformity`.
+    """
+    x, y = _unit_pair(x, y)
+    _check_paired(x, y, ("x", "y"))
+    if len(x) < 2:
+        raise Unavailable(
+            "cross uniformity of 1 pair: it is a mean over rows that don't match, give at least 2"
+        )
+    total = 0.0
+    for start in _blocks(len(x), "cross uniformity"):
+        kernel = _kernel(x[start : start + BLOCK], y)
+        rows = np.arange(len(kernel))
+        kernel[rows, start + rows] = 0
+        total += kernel.sum()
+    return math.log(total / (len(x) * (len(x) - 1)))
+
+
+def alignment(x: Features, y: Features) -> float:
+    """mean_j ‖x_j − y_j‖² of matching unit rows of `x` and `y`, both `(n, d)`: from 0 to 4."""
+    x, y = _unit_pair(x, y)
+    _check_paired(x, y, ("x", "y"))
+    return float(np.square(x - y).sum(axis=1).mean())
+
+
+def matching_distance(x: Features, y: Features) -> float:
+    """mean_j ‖x_j − y_j‖₂ of matching unit rows of `x` and `y`, both `(n, d)`: from 0 to 2.
+
+    L2I of Two Effects, One Trigger (arXiv 2404.07983).
+    """
+    x, y = _unit_pair(x, y)
+    _check_paired(x, y, ("x", "y"))
+    return float(np.linalg.norm(x - y, axis=1).mean())
+
+
+def relative_modality_gap(x: Features, y: Features) -> float:
+    """How far matching pairs are apart beside how far apart rows of one modality are: from 0 to 1.
+
+    With the dissimilarity (1 − cos)/2, from 0 to 1: M / (M + (X + Y)/2), where M is the mean over matching rows of
+    `x` and `y`, both `(n, d)`, and X, Y are the means over all pairs of different rows inside `x` and inside `y`.
+    0: pairs coincide; ½: they are as far apart as any two rows of one modality; 1: each modality is one point.
+    NaN where all rows of both are one point.
+
+    The relative modality gap of Two Effects, One Trigger (Schrodi et al., ICLR 2025, arXiv 2404.07983), as its code
+    computes it where every image has one text.
+    """
+    x, y = _unit_pair(x, y)
+    _check_paired(x, y, ("x", "y"))
+    if len(x) < 2:
+        raise Unavailable(
+            "relative modality gap of 1 pair: it needs pairs inside a modality, give at least 2 rows"
+        )
+    matching = np.square(x - y).sum(axis=1).mean() / 4  # ‖a − b‖² = 2 − 2a·b for unit rows
+    inside = (_dissimilarity_inside(x) + _dissimilarity_inside(y)) / 2
+    if matching + inside <= ONE_POINT**2:
+        return math.nan
+    return float(matching / (matching + inside))
+
+
+def linear_separability(x: Features, y: Features, seed: int = 0) -> float:
+    """Held-out accuracy of a logistic regression that tells `x` `(n, d)` from `y` `(m, d)`.
+
+    A seeded 80/20 split, the same share of both sides in each part. The longer side is first sampled down
+    to the shorter one, so that 0.5 always means inseparable (a closed gap) and 1 fully separable.
+
+    Raises:
+        ValueError: fewer than 2 rows on a side.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import train_test_split
+
+    x, y = _unit_pair(x, y)
+    count = min(len(x), len(y))
+    if count < 2:
+        raise Unavailable(f"linear separability of {len(x)} and {len(y)} rows: give at least 2 on each side")
+    rng = np.random.default_rng(seed)
+    x, y = (rows[np.sort(rng.choice(len(rows), count, replace=False))] for rows in (x, y))
+    sides = np.repeat([0, 1], count)
+    train, test, train_sides, test_sides = train_test_split(
+        np.concatenate([x, y]),
+        sides,
+        test_size=max(2, round(0.2 * len(sides))),
+        random_state=seed,
+        stratify=sides,
+    )
+    return float(LogisticRegression(max_iter=1000).fit(train, train_sides).score(test, test_sides))
+
+
+def _dissimilarity_inside(x: np.ndarray) -> float:
+    """Mean of (1 − cos)/2 over all pairs of different unit rows of `x` `(n, d)`, in closed form.
+
+    The squared distances of all ordered pairs sum to 2n times those to the mean.
+    """
+    return float(np.square(x - x.mean(axis=0)).sum() / (2 * (len(x) - 1)))
+
+
+def _blocks(count: int, name: str) -> Iterable[int]:
+    """Where blocks of rows start."""
+    return tqdm(range(0, count, BLOCK), desc=name, unit="block", delay=2, leave=False, disable=None)
+
+
+def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """exp(−2‖x_j − y_k‖²) of unit rows, `(n, m)`: ‖a − b‖² = 2 − 2a·b."""
+    kernel = x @ y.T
+    kernel -= 1
+    kernel *= 4
+    return np.exp(kernel, out=kernel)
+
+
+def _unit_pair(
+    x: Features, y: Features, names: tuple[str, str] = ("x", "y")
+) -> tuple[np.ndarray, np.ndarray]:
+    x, y = unit_rows(x, names[0], np.float64), unit_rows(y, names[1], np.float64)
+    check_widths(x, y, names)
+    return x, y
+
+
+def _check_paired(x: np.ndarray, y: np.ndarray, names: tuple[str, str]) -> None:
+    if len(x) != len(y):
+        raise ValueError(
+            f"{names[0]} has {len(x)} rows and {names[1]} {len(y)}, which cannot be pairs: "
+            "repeat or pick rows so that row i of both belongs together, "
+            "or leave out what needs pairs (gap_metrics: paired=False)"
+        )

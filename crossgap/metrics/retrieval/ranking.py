@@ -1,0 +1,196 @@
+"""Where a query's relevant items stand in its ranking of the gallery, a tile of queries and items at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from crossgap.arrays import exact_rows
+from crossgap.metrics.retrieval.counting import MOST_ROWS, STEPS, Counter, NumpyCounter
+from crossgap.metrics.retrieval.relevance import IGNORED, Pairs, Relevance
+
+ITEMS_IN_A_BLOCK = 2**17  # of the gallery
+ENTRIES_IN_A_BLOCK = 2**26  # in float64: 512 MiB
+ENTRIES_IN_A_CHUNK = 2**25  # of the queries
+PAIRS_IN_A_CHUNK = 2**23  # judged ones
+PAIRS_IN_A_TILE = 2**22
+ROWS_IN_A_TILE = 128  # at least, or the matrix product is slow
+PAIRS_AT_ONCE = 2**22  # times the width, of products outside a tile
+ROWS_AT_ONCE = 1024
+WORK_FOR_A_GPU = 1e12  # multiplications
+
+
+class Ranks(NamedTuple):
+    """The relevant pairs of a chunk of queries, ordered by query and rank.
+
+    Attributes:
+        queries: the chunk.
+        query: `(r,)`, the query's place in the chunk.
+        rank: `(r,)`, the item's place in the ranking without the ignored items, from 0.
+        grade: `(r,)`.
+    """
+
+    queries: slice
+    query: np.ndarray
+    rank: np.ndarray
+    grade: np.ndarray
+
+
+def relevant_ranks(
+    queries: np.ndarray,
+    gallery: np.ndarray,
+    relevance: Relevance,
+    block_size: int | None = None,
+    device: str = "cpu",
+) -> Iterator[Ranks]:
+    """Rank the gallery for each query and find the relevant items.
+
+    Similarities are exact (see `crossgap.arrays.exact_rows`) and compared in steps of 2⁻³⁰; items of one
+    similarity stand in the gallery's order. The ranks depend neither on blocks nor on the device.
+
+    An item's rank is the number of items ahead of it, so nothing is sorted that holds the whole gallery: tiles
+    of similarities (a block of the gallery, some queries of a chunk) are made one after another, and in each the
+    items ahead of the judged ones are counted. Where the gallery is one block, the similarities of the judged
+    pairs are read from the tile; else they are computed first. Memory is bounded by the constants above.
+
+    Args:
+        queries: `(n, d)` of `checked_features`.
+        gallery: `(m, d)` of `checked_features`.
+        relevance: of the n queries.
+        block_size: queries in a chunk, at most; chosen from the judged pairs by default.
+        device: `cpu`, `cuda`, `cuda:N`, or `auto`: a GPU if there is one and the work is worth it.
+    """
+    length = min(len(gallery), ITEMS_IN_A_BLOCK, max(1, ENTRIES_IN_A_BLOCK // gallery.shape[1]))
+    work = len(queries) * gallery.size
+    with ThreadPoolExecutor(_cores()) as pool, _progress(len(queries) * len(gallery)) as progress:
+        counter = _counter(device, work, pool)
+        whole = counter.put(_exact(gallery, pool)) if length == len(gallery) else None
+        for chunk in _chunks(relevance, block_size, queries.shape[1]):
+            rows = _exact(queries[chunk], pool)
+            rows *= -STEPS
+            pairs, rows = relevance.pairs(chunk), counter.put(rows)
+            if whole is None:
+                ahead = _in_blocks(counter, rows, gallery, length, pairs, pool, progress)
+            else:
+                ahead = _in_one(counter, rows, whole, pairs, progress)
+            yield _without_ignored(chunk, pairs, ahead)
+
+
+def _in_one(counter: Counter, rows, gallery, pairs: Pairs, progress: tqdm) -> np.ndarray:
+    """The items ahead of each pair's (p,), the gallery being one block."""
+    ahead = np.empty(len(pairs.query), dtype=np.int64)
+    for tile, part in _tiles(len(rows), len(gallery), pairs.query):
+        scores = counter.scores(rows[tile], gallery)
+        row, item = pairs.query[part] - tile.start, pairs.item[part]
+        ahead[part] = counter.ahead(scores, row, counter.steps_of(scores, row, item), item)
+        progress.update(len(scores) * len(gallery))
+    return ahead
+
+
+def _in_blocks(
+    counter: Counter,
+    rows,
+    gallery: np.ndarray,
+    length: int,
+    pairs: Pairs,
+    pool: ThreadPoolExecutor,
+    progress: tqdm,
+) -> np.ndarray:
+    """The items ahead of each pair's (p,), the gallery cut into blocks: once for the pairs' similarities, once
+    to count."""
+    step = np.empty(len(pairs.query), dtype=np.int64)
+    at_once = max(1, PAIRS_AT_ONCE // gallery.shape[1])
+    for start, block in _blocks(gallery, length, pool):
+        block = counter.put(block)
+        inside = np.flatnonzero((pairs.item >= start) & (pairs.item < start + len(block)))
+
+        def products(cut: int, start=start, block=block, inside=inside) -> None:
+            some = inside[cut : cut + at_once]
+            step[some] = counter.steps_between(rows, block, pairs.query[some], pairs.item[some] - start)
+
+        list(pool.map(products, range(0, len(inside), at_once)))
+
+    ahead = np.zeros(len(pairs.query), dtype=np.int64)
+    for start, block in _blocks(gallery, length, pool):
+        block = counter.put(block)
+        for tile, part in _tiles(len(rows), len(block), pairs.query):
+            scores = counter.scores(rows[tile], block)
+            place = np.clip(pairs.item[part] - start, -1, len(block))
+            ahead[part] += counter.ahead(scores, pairs.query[part] - tile.start, step[part], place)
+            progress.update(len(scores) * len(block))
+    return ahead
+
+
+def _without_ignored(chunk: slice, pairs: Pairs, ahead: np.ndarray) -> Ranks:
+    order = np.argsort(pairs.query << 40 | ahead)
+    query, rank, grade = pairs.query[order], ahead[order], pairs.grade[order]
+    ignored = grade == IGNORED
+    if ignored.any():
+        before = np.cumsum(ignored)
+        count = np.bincount(query[ignored], minlength=chunk.stop - chunk.start)
+        rank = rank - before + (np.cumsum(count) - count)[query]
+        query, rank, grade = query[~ignored], rank[~ignored], grade[~ignored]
+    return Ranks(chunk, query, rank, grade)
+
+
+def _chunks(relevance: Relevance, block_size: int | None, width: int) -> Iterator[slice]:
+    """Blocks of queries, each with a bounded number of judged pairs (but at least one query)."""
+    most = block_size or max(1, ENTRIES_IN_A_CHUNK // width)
+    total = np.cumsum(relevance.count + 1)
+    start, before = 0, 0
+    while start < len(relevance):
+        fits = int(np.searchsorted(total, before + PAIRS_IN_A_CHUNK, side="right"))
+        stop = min(max(start + 1, fits), start + most, len(relevance))
+        yield slice(start, stop)
+        start, before = stop, total[stop - 1]
+
+
+def _tiles(count: int, length: int, query: np.ndarray) -> Iterator[tuple[slice, slice]]:
+    """The rows of each tile, and which of the pairs of `query` (p,), ordered, are theirs."""
+    height = min(MOST_ROWS, max(ROWS_IN_A_TILE, PAIRS_IN_A_TILE // length))
+    for start in range(0, count, height):
+        stop = min(start + height, count)
+        yield slice(start, stop), slice(*np.searchsorted(query, [start, stop]))
+
+
+def _blocks(gallery: np.ndarray, length: int, pool: ThreadPoolExecutor) -> Iterator[tuple[int, np.ndarray]]:
+    """`exact_rows` of the gallery and where they start; a block is gone when the next one comes."""
+    buffer = np.empty((length, gallery.shape[1]))
+    for start in range(0, len(gallery), length):
+        rows = gallery[start : start + length]
+        yield start, _exact(rows, pool, buffer[: len(rows)])
+
+
+def _exact(features: np.ndarray, pool: ThreadPoolExecutor, out: np.ndarray | None = None) -> np.ndarray:
+    """`exact_rows` of checked features, by several threads."""
+    rows = np.empty(features.shape) if out is None else out
+
+    def fill(start: int) -> None:
+        rows[start : start + ROWS_AT_ONCE] = exact_rows(features[start : start + ROWS_AT_ONCE])
+
+    list(pool.map(fill, range(0, len(rows), ROWS_AT_ONCE)))
+    return rows
+
+
+def _counter(device: str, work: int, pool: ThreadPoolExecutor) -> Counter:
+    if device == "cpu" or (device == "auto" and work < WORK_FOR_A_GPU):
+        return NumpyCounter(pool)
+    from crossgap.metrics.retrieval.torch_counting import TorchCounter, cuda_device
+
+    found = cuda_device(device)
+    return NumpyCounter(pool) if found is None else TorchCounter(found)
+
+
+def _cores() -> int:
+    """Those that this process may use, 16 at most."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(16, allowed)
+
+
+def _progress(pairs: int) -> tqdm:
+    return tqdm(total=pairs, desc="ranking", unit="pair", unit_scale=True, delay=2, leave=False, disable=None)

@@ -1,0 +1,51 @@
+"""`Counter` in torch, for GPUs."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crossgap.metrics.retrieval.counting import keys
+
+
+def cuda_device(name: str) -> torch.device | None:
+    """The GPU of `cuda`, `cuda:N` or `auto`; None if `auto` finds none."""
+    if name == "auto" and not torch.cuda.is_available():
+        return None
+    if not re.fullmatch(r"auto|cuda(:\d+)?", name):
+        raise ValueError(f"device is {name!r}: give 'cpu', 'cuda', 'cuda:N' or 'auto'")
+    device = torch.device("cuda" if name == "auto" else name)
+    if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device is {name!r}, but torch finds {torch.cuda.device_count()} GPUs: give 'cpu'")
+    return device
+
+
+class TorchCounter:
+    """Tiles as float64 tensors, exact on any device, and their keys sorted row by row."""
+
+    def __init__(self, device: torch.device | str) -> None:
+        self.device = device
+
+    def put(self, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(rows).to(self.device)
+
+    def scores(self, rows: Tensor, block: Tensor) -> Tensor:
+        return rows @ block.T
+
+    def steps_of(self, scores: Tensor, row: np.ndarray, item: np.ndarray) -> np.ndarray:
+        return scores[self.put(row), self.put(item)].round().long().cpu().numpy()
+
+    def steps_between(self, rows: Tensor, block: Tensor, row: np.ndarray, item: np.ndarray) -> np.ndarray:
+        products = rows[self.put(row)] * block[self.put(item)]
+        return products.sum(dim=1).round().long().cpu().numpy()
+
+    def ahead(self, scores: Tensor, row: np.ndarray, step: np.ndarray, place: np.ndarray) -> np.ndarray:
+        height, length = scores.shape
+        rows = torch.arange(height, device=self.device)[:, None]
+        ordered = keys(rows, scores.round_().long(), torch.arange(length, device=self.device))
+        ordered = ordered.sort(dim=1).values.view(-1)
+        given = self.put(keys(row, step, place))
+        return torch.searchsorted(ordered, given).cpu().numpy() - row * length

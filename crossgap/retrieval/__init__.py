@@ -1,6 +1,0 @@
-"""Retrieval by cosine similarity: blocked exact ranking and the metrics read from it."""
-
-from crossgap.retrieval.metrics import judged_metrics, retrieval_metrics, summarise
-from crossgap.retrieval.revisited import revisited_judgements
-
-__all__ = ["judged_metrics", "retrieval_metrics", "revisited_judgements", "summarise"]

@@ -1,0 +1,128 @@
+"""Intervals and p-values against scipy, exact enumeration, loops, and what chance must give."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from crossgap.metrics import significance
+from crossgap.metrics.significance import holm, paired
+
+
+def draws(seed: int, n: int, k: int = 1, shift: float = 0.3) -> np.ndarray:
+    return np.random.default_rng(seed).normal(shift, 1, (n, k))
+
+
+def test_the_p_value_is_that_of_every_sign_flip() -> None:
+    differences = draws(0, 10, shift=0.5)
+    means = [abs(np.mean(signs * differences[:, 0])) for signs in itertools.product([1, -1], repeat=10)]
+    exact = np.mean([mean >= abs(differences.mean()) - 1e-12 for mean in means])
+    found = paired(differences, resamples=40_000)["p"].item()
+    assert found == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 40_000))
+
+
+def test_agrees_with_scipy() -> None:
+    differences = draws(1, 80)
+    found = paired(differences, resamples=20_000).iloc[0]
+    test = stats.permutation_test(
+        (differences[:, 0],), np.mean, permutation_type="samples", n_resamples=20_000, rng=0
+    )
+    assert found["p"] == pytest.approx(test.pvalue, abs=0.01)
+    interval = stats.bootstrap(
+        (differences[:, 0],), np.mean, n_resamples=20_000, method="percentile", rng=0
+    ).confidence_interval
+    assert (found["low"], found["high"]) == pytest.approx(tuple(interval), abs=0.01)
+    assert found["difference"] == differences.mean()
+
+
+def test_methods_that_agree_on_every_query_do_not_differ() -> None:
+    found = paired(np.zeros((20, 1))).iloc[0]
+    assert found.to_list() == [0, 0, 0, 1]
+
+
+def test_the_smallest_p_value_is_one_over_the_resamples_and_one() -> None:
+    assert paired(np.ones((40, 1)), resamples=199)["p"].item() == 1 / 200
+
+
+def test_under_the_null_p_values_are_uniform_and_intervals_cover() -> None:
+    differences = np.random.default_rng(2).normal(0, 1, (30, 800))
+    found = paired(differences, resamples=500, seed=3)
+    assert (found["p"] <= 0.1).mean() == pytest.approx(0.1, abs=0.04)
+    assert ((found["low"] < 0) & (found["high"] > 0)).mean() == pytest.approx(0.95, abs=0.04)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 40), st.integers(1, 4), st.integers(0, 1000))
+def test_a_column_does_not_depend_on_the_others_nor_on_the_blocks(n, k, seed) -> None:
+    differences = draws(seed, n, k)
+    whole = paired(differences, seed=seed, resamples=99)
+    for column in range(k):
+        alone = paired(differences[:, [column]], seed=seed, resamples=99)
+        np.testing.assert_allclose(alone.iloc[0], whole.iloc[column], atol=1e-12)
+    assert (whole["low"] <= whole["high"]).all() and whole["p"].between(0.01, 1).all()
+
+
+def test_the_sign_changes_with_the_order_of_the_methods() -> None:
+    differences = draws(4, 30)
+    one, other = paired(differences).iloc[0], paired(-differences).iloc[0]
+    assert one["p"] == other["p"] and one["low"] == pytest.approx(-other["high"])
+
+
+def test_many_queries_stay_within_blocks(monkeypatch) -> None:
+    differences = draws(5, 50)
+    seen = []
+    monkeypatch.setattr(significance, "ENTRIES_IN_A_BLOCK", 500)
+    original = significance._signs
+
+    def watched(*arguments):
+        for block in original(*arguments):
+            seen.append(block.size)
+            yield block
+
+    monkeypatch.setattr(significance, "_signs", watched)
+    blocked = paired(differences, resamples=99).iloc[0]
+    assert max(seen) <= 500 and sum(seen) == 99 * 50
+    assert blocked["low"] < differences.mean() < blocked["high"]
+
+
+def test_no_queries_give_no_numbers() -> None:
+    assert paired(np.zeros((0, 2))).isna().all(axis=None)
+
+
+def slow_holm(p: list[float]) -> list[float]:
+    """Reject the smallest at α/m, the next at α/(m - 1), … and find the α at which each falls."""
+    order = sorted(range(len(p)), key=lambda i: p[i])
+    found, needed = [0.0] * len(p), 0.0
+    for place, i in enumerate(order):
+        needed = max(needed, p[i] * (len(p) - place))
+        found[i] = min(1.0, needed)
+    return found
+
+
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_holm_by_stepping_down(p) -> None:
+    np.testing.assert_allclose(holm(np.array(p)), slow_holm(p))
+
+
+def test_holm_by_hand_and_with_gaps() -> None:
+    found = holm(np.array([0.01, np.nan, 0.04, 0.03]))
+    np.testing.assert_allclose(found, [0.03, np.nan, 0.06, 0.06])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"differences": np.zeros(3)}, r"shape \(3,\)"),
+        ({"differences": np.array([[np.nan]])}, "NaN or infinity"),
+        ({"resamples": 0}, "resamples is 0"),
+        ({"level": 95}, "level is 95"),
+    ],
+)
+def test_bad_input_is_named(change, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        paired(**{"differences": np.zeros((3, 1))} | change)
