@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from crossgap import judged_metrics, load_backbone, manifest, oti, ovi, retrieval_metrics
+from crossgap import judged_metrics, load_backbone, oti, ovi, retrieval_metrics
 from crossgap.backbones.injection import PseudoPatches, PseudoText
 from crossgap.datasets import world
 from crossgap.encode import encode
@@ -18,8 +18,9 @@ from crossgap.inversion.batch_size import fitting
 from crossgap.inversion.methods import Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
 from crossgap.inversion.recipes import Recipe
-from crossgap.retrieval import ranking
-from crossgap.store import open_store
+from crossgap.metrics.retrieval import ranking
+from crossgap.prepared import manifest
+from crossgap.stores.store import open_store
 
 IDS = [f"item {number}" for number in range(9)]
 CLOSE = {

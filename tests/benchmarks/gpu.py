@@ -29,13 +29,14 @@ from PIL import Image
 from plain import Encode, encoder, flops_a_step, items, matrix_rate, ours, recipe, timed
 from retrieval import clouds
 
-from crossgap import fingerprint, load_backbone, manifest, oti, retrieval_metrics
+from crossgap import fingerprint, load_backbone, oti, retrieval_metrics
 from crossgap.backbones import Backbone
 from crossgap.datasets import world
 from crossgap.encode import encode
 from crossgap.inversion.batch_size import fitting
 from crossgap.inversion.methods import Method, Oti, Ovi
 from crossgap.inversion.recipes import PRESETS
+from crossgap.prepared import manifest
 
 NANO = f"local-dir:{Path(__file__).parents[2] / 'data/backbones/nano'}"
 PLAIN_BATCH = 64
@@ -53,7 +54,11 @@ def inversion(given: argparse.Namespace) -> None:
             print(
                 f"{method.name.upper()}, {model}, {PRESETS[method.name]['paper']['steps']} steps", flush=True
             )
-            rates = {way: _inverted(model, method, way, given, peaks) for way in WAYS}
+            rates = {}
+            for way in WAYS:
+                rates[way] = _inverted(model, method, way, given, peaks)
+                if given.on_gpu:
+                    torch.cuda.empty_cache()
             ratios = ", ".join(f"{way} {rates[way] / rates['plain']:.1f}" for way in WAYS[1:])
             print(f"  times the plain recipe: {ratios}", flush=True)
 
@@ -91,32 +96,32 @@ def _inverted(
         f"{1e3 * seconds / steps:.2f} ms a step, loss after {steps} steps {loss:.5f}",
         flush=True,
     )
-    del backbone, injection, tower, targets, initial, run
-    if given.on_gpu:
-        torch.cuda.empty_cache()
     return rate
 
 
 def ranking(given: argparse.Namespace) -> None:
-    for n, m, asked in ((10_000, 100_000, 10_000), (50_000, 1_281_167, given.cpu_queries)):
-        n, m = round(n * given.share), round(m * given.share)
-        queries, gallery, *labels = clouds(n, m)
-        retrieval_metrics(queries[:9], gallery[:9], labels[0][:9], labels[1][:9], device=given.device)
-        if given.on_gpu:
-            torch.cuda.reset_peak_memory_stats()
-        everything = queries, gallery, *labels
-        seconds, table = timed(lambda: retrieval_metrics(*everything, device=given.device), given.place)
-        memory = f"{torch.cuda.max_memory_allocated() / 2**30:.2f} GiB" if given.on_gpu else "–"
-        some = queries[:asked], gallery, labels[0][:asked], labels[1]
-        alone, wanted = timed(lambda: retrieval_metrics(*some), given.place)
-        pd.testing.assert_frame_equal(table.head(len(wanted)), wanted, check_exact=True)
-        ratio = alone / len(wanted) * n / seconds
-        print(
-            f"ranking, {n} × {m} × {queries.shape[1]}: {seconds:.1f} s, {memory} of the GPU's memory; CPU, "
-            f"{os.cpu_count()} cores, {len(wanted)} queries: {alone:.1f} s, {ratio:.1f} times as long a query; "
-            "all columns equal",
-            flush=True,
-        )
+    _ranked(round(10_000 * given.share), round(100_000 * given.share), 10_000, given)
+    _ranked(round(50_000 * given.share), round(1_281_167 * given.share), given.cpu_queries, given)
+
+
+def _ranked(n: int, m: int, asked: int, given: argparse.Namespace) -> None:
+    """All on the GPU, and the first queries asked for on the CPU."""
+    queries, gallery, *labels = clouds(n, m)
+    retrieval_metrics(queries[:9], gallery[:9], labels[0][:9], labels[1][:9], device=given.device)
+    if given.on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+    whole = partial(retrieval_metrics, queries, gallery, *labels, device=given.device)
+    seconds, table = timed(whole, given.place)
+    memory = f"{torch.cuda.max_memory_allocated() / 2**30:.2f} GiB" if given.on_gpu else "–"
+    some = partial(retrieval_metrics, queries[:asked], gallery, labels[0][:asked], labels[1])
+    alone, wanted = timed(some, given.place)
+    pd.testing.assert_frame_equal(table.head(len(wanted)), wanted, check_exact=True)
+    print(
+        f"ranking, {n} × {m} × {queries.shape[1]}: {seconds:.1f} s, {memory} of the GPU's memory; CPU, "
+        f"{os.cpu_count()} cores, {len(wanted)} queries: {alone:.1f} s, {alone / len(wanted) * n / seconds:.1f} times "
+        "as long a query; all columns equal",
+        flush=True,
+    )
 
 
 def encoding(given: argparse.Namespace) -> None:
@@ -203,16 +208,17 @@ def precision(given: argparse.Namespace) -> None:
             losses = 1 - torch.cosine_similarity(inverted, torch.from_numpy(truth))
             share = [_map(found.features, native, test[label]) for label in LABELS]
             print(
-                f"nano, {device} {kind}: features {_apart(native, truth):.1e} of their length away; OTI, {len(test)} "
-                f"images, mean loss {found.losses.mean():.5f} (of its tokens in float32 {losses.mean():.5f}), an item's "
-                f"{np.abs(found.losses - first.losses).max():.1e} away at most; mAP "
+                f"nano, {device} {kind}: features {_apart(native, truth):.1e} of their length away; "
+                f"OTI, {len(test)} images, mean loss {found.losses.mean():.5f} (of its tokens in float32 "
+                f"{losses.mean():.5f}), an item's {np.abs(found.losses - first.losses).max():.1e} away at most; mAP "
                 + " ".join(f"{100 * one:.1f}" for one in share),
                 flush=True,
             )
     for model in given.models:
         backbone = _loaded(model, given, "fp32", "cpu")
-        size = backbone.provenance["preprocessing"]["input_size"]
-        pixels = torch.randn(64, *size, generator=torch.Generator().manual_seed(0))
+        size = backbone.provenance["preprocessing"]["size"]
+        side = size if isinstance(size, int) else size[0]
+        pixels = torch.randn(64, 3, side, side, generator=torch.Generator().manual_seed(0))
         truth = backbone.encode_images(pixels).features.numpy()
         for kind in ("fp32", "bf16", "fp16"):
             features = _loaded(model, given, kind).encode_images(pixels).features.cpu().numpy()
