@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from crossgap import judged_metrics, load_backbone, oti, ovi, retrieval_metrics
-from crossgap.backbones.injection import PseudoPatches, PseudoText
 from crossgap.datasets import world
 from crossgap.encode import encode
 from crossgap.inversion import batch_size, captured, optimise
@@ -188,20 +187,20 @@ def test_ranks_are_the_cpus_with_ties_duplicates_and_small_tiles(cuda, sizes) ->
     pd.testing.assert_frame_equal(found, wanted_judged, check_exact=True)
 
 
-@pytest.mark.parametrize("kind", [PseudoText, PseudoPatches])
-@pytest.mark.parametrize("free", [2 << 20, 16 << 20, 1 << 40])
-def test_what_fits_by_its_own_account_fits(on_gpu, targets, monkeypatch, kind, free) -> None:
-    injection = PseudoText(on_gpu, "a photo of {}", 1) if kind is PseudoText else PseudoPatches(on_gpu, 2)
+@pytest.mark.parametrize("method", [Oti(), Ovi(2)], ids=["oti", "ovi"])
+@pytest.mark.parametrize("free", [256 << 20, 1 << 30])
+def test_what_fits_by_its_own_account_fits(on_gpu, targets, monkeypatch, method, free) -> None:
+    injection = method.inject(on_gpu)
     monkeypatch.setattr(batch_size, "_free", lambda device: free)
+    monkeypatch.setitem(batch_size.MOST, "cuda", 1 << 20)
     size = fitting(injection, on_gpu.device)
-    assert size & (size - 1) == 0 and (size == batch_size.MOST["cuda"]) == (free == 1 << 40)
-    native = torch.from_numpy(targets["oti"][:1]).to(on_gpu.device).expand(size, -1)
+    assert 64 < size < 1 << 20 and size & (size - 1) == 0
+    native = torch.from_numpy(targets[method.name][:1]).to(on_gpu.device).expand(size, -1)
     initial = torch.full((size, *injection.shape), 0.02, device=on_gpu.device)
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
     optimise.optimise(injection, native, initial, Recipe(12))
-    assert torch.cuda.max_memory_allocated() - before < min(free, 1 << 33)
+    assert free / 4 < torch.cuda.max_memory_allocated() - before < free
 
 
 def test_memory_that_torch_keeps_for_later_is_free(on_gpu) -> None:
