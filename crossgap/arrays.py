@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     Features = np.ndarray | torch.Tensor
+    Labels: TypeAlias = Sequence[Any] | np.ndarray | pd.Series
 
 GRID = 2.0**26
 CHECKED_AT_ONCE = 2**20
@@ -39,7 +40,7 @@ def unit_rows(features: Features, name: str = "features", dtype: type | None = N
         narrow = array.dtype.itemsize <= 4 and array.dtype.kind not in "iub"
         dtype = np.float32 if narrow else np.float64
 
-    rows = np.array(array, dtype=dtype, order="C")
+    rows: np.ndarray = np.array(array, dtype=dtype, order="C")
     peak = _peaks(rows)
     _refuse_directionless(peak, name)
     # Dividing by the largest entry first keeps the squares from overflowing or vanishing.
@@ -92,7 +93,7 @@ def check_widths(first: np.ndarray, second: np.ndarray, names: tuple[str, str]) 
         )
 
 
-def label_array(labels: Sequence | np.ndarray | pd.Series, count: int, name: str) -> np.ndarray:
+def label_array(labels: Labels, count: int, name: str) -> np.ndarray:
     """Labels as an object array `(count,)` in which None, NaN and "" have become None.
 
     Raises:
@@ -100,9 +101,13 @@ def label_array(labels: Sequence | np.ndarray | pd.Series, count: int, name: str
         ValueError: not one-dimensional, or not `count` of them.
     """
     if getattr(labels, "ndim", 1) != 1:
-        raise ValueError(f"{name} has shape {tuple(labels.shape)}: give one label an item, `(n,)`")
+        raise ValueError(f"{name} has shape {np.shape(labels)}: give one label an item, `(n,)`")
     if hasattr(labels, "detach"):
         labels = labels.detach().cpu().numpy()
+    if isinstance(labels, np.ndarray) and labels.dtype.kind in "iufbU":
+        labels = (
+            labels.tolist()
+        )  # Python's own: a NumPy scalar raises, and loses, an error as "" is compared with it
     values = np.fromiter(labels, dtype=object, count=len(labels))
     if len(values) != count:
         raise ValueError(f"{name} holds {len(values)} labels for {count} items: give one label an item")

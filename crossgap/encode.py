@@ -19,6 +19,7 @@ from crossgap.stores import shards, store
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import Tensor
 
     from crossgap.backbones import Backbone, Encoded
     from crossgap.prepared.transformations import Transformations
@@ -194,7 +195,7 @@ class Images:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, position: int):
+    def __getitem__(self, position: int) -> Tensor:
         return self.transform(self.open(position))
 
     def open(self, position: int) -> Image.Image:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from crossgap.errors import is_told
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset as TorchDataset
 
 
 class Dataset(Protocol):
@@ -32,8 +35,8 @@ def prefetched(
     """
     from torch.utils.data import DataLoader, default_collate
 
-    loader = DataLoader(
-        _Telling(dataset),
+    loader: DataLoader = DataLoader(
+        cast("TorchDataset", _Telling(dataset)),
         batch_sampler=batches,
         collate_fn=_Collating(collate or default_collate),
         **options,

@@ -18,7 +18,7 @@ import pickle
 import pickletools
 from collections.abc import Callable
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -173,7 +173,11 @@ def arrays(budget: Budget) -> Names:
         return np.frombuffer(_bytes(content, budget), _held(dtype))[0]
 
     def from_buffer(
-        content: bytes | bytearray, dtype: _Dtype, shape: tuple, order: str, axes: tuple | None = None
+        content: bytes | bytearray,
+        dtype: _Dtype,
+        shape: tuple,
+        order: Literal["C", "F"],
+        axes: tuple | None = None,
     ) -> np.ndarray:
         flat = np.frombuffer(_bytes(content, budget), _held(dtype)).copy()
         return flat.reshape(shape, order=order) if axes is None else flat.reshape(shape).transpose(axes)
@@ -225,7 +229,7 @@ class _Array(np.ndarray):
 
     def __setstate__(self, state: tuple) -> None:
         _version, shape, dtype, columns_first, content = state
-        super().__setstate__((1, shape, _held(dtype), bool(columns_first), _bytes(content, self.budget)))
+        super().__setstate__((1, shape, _held(dtype), np.bool(columns_first), _bytes(content, self.budget)))
 
 
 def _held(dtype: _Dtype) -> np.dtype:

@@ -70,8 +70,8 @@ def run(stage: Callable[..., None]) -> None:
     SIGTERM, by which schedulers end a job, becomes an exit that removes what was half written.
     """
     words = sys.argv[1:]
-    name = Path(sys.argv[0])
-    name = name.parent.name if name.stem == "__main__" else name.stem
+    script = Path(sys.argv[0])
+    name = script.parent.name if script.stem == "__main__" else script.stem
     guarded(name, lambda: stage(_resolved(name, words), *words))
 
 

@@ -33,11 +33,11 @@ def report(run_of: Mapping[str, Any]) -> None:
 def _cell(
     backbone: str, dataset: str, folder: Sequence[str], published: str | None, query: str, gallery: str
 ) -> Cell:
-    folder = metrics_folder(*folder)
-    tables = folder / "tables"
+    held = metrics_folder(*folder)
+    tables = held / "tables"
     provenance = json.loads(written(tables / "provenance.json").read_text(encoding="utf-8"))
     not_inverted = provenance.pop("not_inverted")
-    metrics = (folder / "metrics.json", tables / "corrected.json")
+    metrics = (held / "metrics.json", tables / "corrected.json")
     return Cell(
         backbone,
         dataset,
@@ -46,11 +46,11 @@ def _cell(
             for path in metrics
             for name, value in json.loads(written(path).read_text("utf-8")).items()
         },
-        clouds=_table(folder / "clouds.csv"),
+        clouds=_table(held / "clouds.csv"),
         problems=pd.DataFrame(provenance.pop("set_aside", []), columns=["id", "item", "problem"]),
         provenance=provenance,
         not_inverted=pd.DataFrame(not_inverted, columns=["inversion", "group", "id"]),
-        curves=_table(folder / "curves.csv"),
+        curves=_table(held / "curves.csv"),
         **{name: _table(tables / f"{name}.csv") for name in CELL_TABLES},
         published=published,
         query=query,

@@ -197,7 +197,7 @@ def _module(
                 pretrained_text=False,
                 **options,
             )
-    if held:
+    if held and weights is not None:
         held = slip.renamed(held) if model.startswith(slip.PREFIX) else held
         checkpoints.fill(module, checkpoints.named_as(module, held, weights), weights, resize=tag)
     return module
@@ -276,7 +276,7 @@ def _activation_from(
     try:
         if document:
             return activations.of_folder(model, document["model_cfg"], openai=openai, published=published)
-        return activations.of_file(model, pretrained, openai=openai)
+        return activations.of_file(model, pretrained or str(weights), openai=openai)
     except WeightsError as error:
         raise BackboneError(str(error)) from error
 

@@ -87,7 +87,7 @@ def described(asked: Asked) -> dict[str, Any]:
         WeightsError: a value that open_clip's transform doesn't take, or one too few or too many.
     """
     try:
-        return Preprocess.model_validate(asked if isinstance(asked, Preprocess) else dict(asked)).model_dump()
+        return Preprocess.model_validate(dict(asked) if isinstance(asked, Mapping) else asked).model_dump()
     except ValidationError as error:
         (first, *_) = error.errors()
         place = ".".join(map(str, ("preprocess", *first["loc"])))

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from crossgap import fingerprint
 from crossgap.errors import of_machine
+from crossgap.libraries import folder_of
 
 Method = Literal["oti", "ovi"]
 TIMM_PREFIX = "timm:"
@@ -63,7 +64,7 @@ def refusal(model: str, method: Method) -> str | None:
         return reason
     if method == "oti":
         return _without_tokenizer(model, config)
-    kind = _convolutional(config)
+    kind = convolutional(config)
     return no_patches(kind) if kind else None
 
 
@@ -133,8 +134,8 @@ def _without_tokenizer(model: str, config: dict[str, Any]) -> str | None:
     return f"the tokenizer of {model!r} is from Hugging Face: {_HUB}"
 
 
-def _convolutional(config: dict[str, Any]) -> str | None:
-    """The class of a convolutional vision tower."""
+def convolutional(config: dict[str, Any]) -> str | None:
+    """The class of a convolutional vision tower; None of one over patch tokens."""
     vision = config["vision_cfg"]
     trunk = vision.get("timm_model_name")
     if trunk:
@@ -151,9 +152,8 @@ def configuration(model: str) -> dict[str, Any] | None:
             file = Path(model.removeprefix(LOCAL_DIR_PREFIX)) / "open_clip_config.json"
             config = json.loads(file.read_text(encoding="utf-8"))["model_cfg"]
         else:
-            (package,) = find_spec("open_clip").submodule_search_locations
             name = f"{canonical(model)}.json"
-            folders = (OWN_CONFIGS, Path(package) / "model_configs")
+            folders = (OWN_CONFIGS, folder_of("open_clip") / "model_configs")
             file = next(folder / name for folder in folders if (folder / name).is_file())
             config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, StopIteration) as error:

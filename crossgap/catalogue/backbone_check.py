@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from crossgap.catalogue.backbones import cached, facts
 from crossgap.errors import BackboneError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from crossgap.backbones import Backbone
 
+T = TypeVar("T")
 TEXTS = ("a large red circle", "a small blue triangle")  # the first is what the check's image shows
 TOLERANCE = 0.005  # of a known cosine: features were published in half precision
 AGREEMENT = {"bf16": 0.99, "fp16": 0.999}  # least cosine of a feature in half precision to that in single
@@ -78,7 +79,15 @@ def check(
         yield f"precision: {precision} agrees with fp32, cosine {worst:.5f} or more"
 
 
-def _load(model, pretrained, device, precision, sha256, preprocess, cache_dir) -> Backbone:
+def _load(
+    model: str,
+    pretrained: str | None,
+    device: str,
+    precision: str,
+    sha256: str | None,
+    preprocess: Any,
+    cache_dir: str | None,
+) -> Backbone:
     from crossgap.backbones import load_backbone
 
     return load_backbone(
@@ -152,6 +161,6 @@ def _unit(features: Tensor) -> Tensor:
     return features / features.norm(dim=-1, keepdim=True)
 
 
-def _timed(call, *arguments):
+def _timed(call: Callable[..., T], *arguments: Any) -> tuple[T, float]:
     start = time.perf_counter()
     return call(*arguments), time.perf_counter() - start

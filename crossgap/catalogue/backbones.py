@@ -113,6 +113,8 @@ def described(model: str) -> Described | None:
             parameters, trunk.num_features, widths, None, trunk.pretrained_cfg["input_size"][1:]
         )
     config = towers.configuration(model)
+    if config is None:
+        return None
     text = getattr(module, "text", module)
     context = getattr(text, "context_length", config["text_cfg"].get("context_length", 77))
     return _described(parameters, config["embed_dim"], widths, context, module.visual.image_size)

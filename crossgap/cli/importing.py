@@ -93,8 +93,8 @@ def import_(
     with explained():
         for line in _tracked(path.parent):
             typer.echo(line)
-    splits = dict.fromkeys(group.partition("/")[2] for group in store.groups)
-    splits = [split for split in splits if split not in RESERVED]
+    every = dict.fromkeys(group.partition("/")[2] for group in store.groups)
+    splits = [split for split in every if split not in RESERVED]
     if not splits:
         return
     query, *_, gallery = (*splits, *splits)

@@ -14,7 +14,6 @@ from crossgap.errors import UnavailableError
 if TYPE_CHECKING:
     from crossgap.arrays import Features
 
-Modality = Literal["image", "text"]
 MODALITIES = ("image", "text")
 
 
@@ -50,16 +49,16 @@ class Correction:
             compared with the untouched gallery, as an inverted one is.
     """
 
-    maps: Mapping[Modality, Affine]
+    maps: Mapping[str, Affine]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     space: Literal["projected", "preprojection"] = "projected"
     sides: Literal["both", "query"] = "both"
 
-    def handles(self, modality: Modality) -> bool:
+    def handles(self, modality: str) -> bool:
         """Whether there is a map for features of this modality."""
         return modality in self.maps
 
-    def apply(self, features: Features, modality: Modality) -> np.ndarray:
+    def apply(self, features: Features, modality: str) -> np.ndarray:
         """Corrected features `(n, k)` in float64, each row by itself; not of unit length: rank them by cosine.
 
         Args:
@@ -108,7 +107,7 @@ def fitted_each(
         TypeError, ValueError: features that cannot be used, two widths, or none at all; `UnavailableError` for fewer
             than 2 rows.
     """
-    given = {"image": image_features, "text": text_features}
+    given: dict[str, Features | None] = {"image": image_features, "text": text_features}
     rows = {
         modality: unit_rows(features, f"{modality}_features", np.float64)
         for modality, features in given.items()
@@ -121,7 +120,8 @@ def fitted_each(
             raise UnavailableError(f"{modality}_features holds 1 row: give at least 2 to fit on")
     if len(rows) == 2:
         check_widths(rows["image"], rows["text"], ("image_features", "text_features"))
-    maps, parameters = {}, {}
+    maps: dict[str, Affine] = {}
+    parameters: dict[str, Any] = {}
     for modality, features in rows.items():
         maps[modality], chosen = fit(features)
         parameters[modality] = {"items": len(features)} | chosen
@@ -139,7 +139,9 @@ def each_side(
         UnavailableError: neither does.
     """
     given = {"image": (image_features, None), "text": (None, text_features)}
-    maps, parameters, reasons = {}, {}, []
+    maps: dict[str, Affine] = {}
+    parameters: dict[str, Any] = {}
+    reasons = []
     for modality, features in given.items():
         if all(side is None for side in features):
             continue

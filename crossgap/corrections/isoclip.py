@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ PUBLISHED: dict[tuple[str, str], tuple[tuple[int, int] | None, tuple[int, int] |
 }
 
 
-def isoclip(
+def fit(
     image_weight: np.ndarray,
     text_weight: np.ndarray,
     images: tuple[int, int] | None = None,
@@ -52,7 +53,7 @@ def isoclip(
         ValueError: weights that cannot be used or have unequal outputs; `UnavailableError` for weights that are not
             finite, or cut-offs that leave no direction.
     """
-    weights = {
+    weights: dict[str, np.ndarray] = {
         "image": weight_matrix(image_weight, "image_weight"),
         "text": weight_matrix(text_weight, "text_weight"),
     }
@@ -62,7 +63,8 @@ def isoclip(
             "give the two projections of one backbone, output × input"
         )
     *bases, values = _inter_modal(*weights.values())
-    maps, parameters = {}, {"directions": len(values)}
+    maps: dict[str, Affine] = {}
+    parameters: dict[str, Any] = {"directions": len(values)}
     for (modality, weight), basis, given in zip(weights.items(), bases, (images, texts), strict=True):
         top, bottom = given or knees(values)
         if min(top, bottom) < 0 or top + bottom >= len(values):
@@ -82,8 +84,8 @@ def fits(material: Material) -> Iterator[tuple[str, Correction]]:
             f"no last projection that stands apart, or none stored: {' and '.join(missing)} tower"
         )
     name = ((material.model or "").removesuffix("-quickgelu"), material.pretrained or "")
-    weights = [_with_bias(material, modality) for modality in ("image", "text")]
-    yield "isoclip", isoclip(*weights, *PUBLISHED.get(name, ()))
+    image, text = (_with_bias(material, modality) for modality in ("image", "text"))
+    yield "isoclip", fit(image, text, *PUBLISHED.get(name, ()))
 
 
 def knees(values: np.ndarray) -> tuple[int, int]:

@@ -268,7 +268,7 @@ def _scan(file: Path) -> Iterator[tuple[str, tuple[int, int] | None, str | None]
     """Name, (offset, bytes) of what is a regular file, and what a link names, from the tar's root."""
     with tarfile.open(file, "r:") as tar:
         while (member := tar.next()) is not None:
-            tar.members = []  # else tarfile keeps an object for each of maybe a million members
+            tar.members = []  # type: ignore[attr-defined]  # else tarfile keeps an object for each of maybe a million members
             if member.isdir():
                 continue
             name = member.name.removeprefix("./")

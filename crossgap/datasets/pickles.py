@@ -47,9 +47,10 @@ def as_text(held: Any, _met: dict[int, Any] | None = None) -> Any:
     met = {} if _met is None else _met
     if id(held) in met:
         return met[id(held)]
-    met[id(held)] = made = type(held)()
     if isinstance(held, dict):
-        made.update((as_text(key, met), as_text(value, met)) for key, value in held.items())
-    else:
-        made.extend(as_text(value, met) for value in held)
-    return made
+        met[id(held)] = texts = {}
+        texts.update((as_text(key, met), as_text(value, met)) for key, value in held.items())
+        return texts
+    met[id(held)] = items = []
+    items.extend(as_text(value, met) for value in held)
+    return items

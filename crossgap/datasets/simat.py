@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap.datasets.declared import DatasetError, Simat
-from crossgap.datasets.reading import Problem, Reading, image_paths, without_digests
+from crossgap.datasets.reading import ManifestRow, Problem, Reading, image_paths, without_digests
 from crossgap.datasets.text_files import rows
 from crossgap.errors import listed, of_machine
 from crossgap.prepared import manifest
@@ -157,7 +157,9 @@ def reading(declaration: Simat, known: list[str], asked: Transformations) -> Rea
         raise DatasetError(f"{file} lacks the regions {listed(lacking)} of {TRIPLETS}: take both from SIMAT")
 
     paths = _by_name(image_paths(declaration.root))
-    items, boxes, problems = [], [], []
+    items: list[ManifestRow] = []
+    boxes: list[str | None] = []
+    problems: list[Problem] = []
     for region in known:
         image, box = places[region]
         if len(paths[image]) == 1:

@@ -12,7 +12,7 @@ import pandas as pd
 from crossgap import corrections
 from crossgap.corrections import Correction, Material
 from crossgap.evaluation.cell import CLASSES, Cell, Items
-from crossgap.evaluation.work import Work
+from crossgap.evaluation.work import Work, calling
 
 ROWS = 2**16  # corrected at a time, in float64
 COLUMNS = ["name", "title", "source", "how", "parameters", "reason"]
@@ -50,7 +50,7 @@ class Rivals:
 
         parts = [
             self.work.part(
-                "corrections", rival, lambda _, rival=rival: compute(rival),
+                "corrections", rival, calling(compute, rival),
                 by=__name__, rival=rival, fit=self.fitted_on,
             )
             for rival in self.names
@@ -136,10 +136,9 @@ def apply(correction: Correction, items: Items, modality: str) -> Items | None:
 
 def _named(variant: str) -> tuple[str, str, str, str]:
     """A variant's name, its title, its rival's source and how that works."""
-    rival = corrections.rival_of(variant)
-    title, source, how = corrections.known()[rival]
-    form = variant.removeprefix(rival).removeprefix("_")
-    return variant, f"{title} ({form})" if form else title, source, how
+    name = corrections.rival_of(variant)
+    rival, form = corrections.RIVALS[name], variant.removeprefix(name).removeprefix("_")
+    return variant, f"{rival.TITLE} ({form})" if form else rival.TITLE, rival.SOURCE, rival.REFERENCE
 
 
 def _words(parameters: Mapping[str, Any]) -> str:

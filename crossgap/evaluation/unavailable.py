@@ -31,7 +31,7 @@ class Reasons:
             self.add([(family, name, " ".join(str(error).split()))])
 
     def add(self, rows: Iterable[tuple[str, str, str]]) -> None:
-        self.rows |= dict.fromkeys(map(tuple, rows))
+        self.rows |= dict.fromkeys((family, name, why) for family, name, why in rows)
 
     def table(self) -> pd.DataFrame:
         return pd.DataFrame(list(self.rows), columns=COLUMNS)

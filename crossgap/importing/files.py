@@ -122,7 +122,7 @@ def from_clip_retrieval(folder: str | Path, split: str) -> list[Assignment]:
         raise FeatureImportError(f"{folder} holds no metadata/metadata_0.parquet, which names the items")
     held = {name: parts for name, parts in held.items() if parts}
     _check_parts(folder, held)
-    found = [
+    found: list[Assignment] = [
         _Joined(f"{modality}/{split}", "features", folder / name, None, tuple(held[name].values()))
         for modality, name in (("image", "img_emb"), ("text", "text_emb"))
         if name in held

@@ -82,7 +82,7 @@ def invert_store(
     whole, set_aside = {}, {}
     for name, held in items.items():
         losses = done.blocks(keys[name], only=("loss",))
-        finite = np.concatenate([np.isfinite(block["loss"]) for block in losses]) if keys[name] else []
+        finite = np.isfinite(np.concatenate([np.zeros(0), *(block["loss"] for block in losses)]))
         whole[name] = np.flatnonzero(finite)
         set_aside[name] = held.ids[np.flatnonzero(np.logical_not(finite))].tolist()
     set_aside = {name: ids for name, ids in set_aside.items() if ids}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,12 +12,12 @@ from crossgap.arrays import check_widths, exact_rows, label_array, label_codes, 
 from crossgap.errors import UnavailableError, listed
 
 if TYPE_CHECKING:
-    from crossgap.arrays import Features
+    from crossgap.arrays import Features, Labels
 
 PAIRS_IN_A_BLOCK = 2**24
 
 
-def class_prototypes(text_features: Features, labels: Sequence) -> tuple[np.ndarray, list]:
+def class_prototypes(text_features: Features, labels: Labels) -> tuple[np.ndarray, list]:
     """One unit vector a class: the mean of the unit features of its prompts, normalised again.
 
     That is the prompt ensembling of CLIP (Radford et al. 2021, section 3.1.4).
@@ -45,9 +44,9 @@ def class_prototypes(text_features: Features, labels: Sequence) -> tuple[np.ndar
 
 def zero_shot(
     image_features: Features,
-    labels: Sequence,
+    labels: Labels,
     prototypes: Features,
-    classes: Sequence,
+    classes: Labels,
     *,
     block_size: int | None = None,
 ) -> pd.DataFrame:
@@ -100,7 +99,7 @@ def summarise(table: pd.DataFrame) -> dict[str, float | int]:
     return {"accuracy": float(correct.mean()), "images": len(correct), "images_without_label": left_out}
 
 
-def few_shot(labels: Sequence, ids: Sequence, shots: int, seed: int | tuple[int, ...] = 0) -> np.ndarray:
+def few_shot(labels: Labels, ids: Labels, shots: int, seed: int | tuple[int, ...] = 0) -> np.ndarray:
     """Rows of at most so many items a class, drawn as a function of their ids and the seed, ascending.
 
     An item's place in the draw does not depend on the other items: with more shots come more of the same.

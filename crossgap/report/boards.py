@@ -41,7 +41,7 @@ class Section(NamedTuple):
     baseline: str
     heads: tuple[str, ...]
     column: str
-    board: Board
+    board: Board | None  # None only until `sections` leaves those without out
     folded: bool = False
 
 

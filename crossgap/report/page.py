@@ -124,8 +124,9 @@ def _environment() -> Environment:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     found = FunctionLoader(lambda name: files("crossgap.report").joinpath(name).read_text("utf-8"))
-    options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    environment = Environment(loader=found, autoescape=True, **options)
+    environment = Environment(
+        loader=found, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.globals |= {"missing": MISSING, "metric_names": METRIC_NAMES, "arithmetic_heads": HEADS}
     environment.filters |= {"cited": cited, "plain": _plain}
     return environment
@@ -138,7 +139,7 @@ def _view(cell: Cell, anchor: str, published: DataFrame | None) -> dict[str, Any
     similar, spread = similarities(cell), spreads(cell)
     losses = {key: metrics[key] for key in sorted(metrics) if re.fullmatch("inversion/.+/loss", key)}
     aside = {key: metrics[key] for key in sorted(metrics) if re.fullmatch("inversion/.+/set_aside", key)}
-    shown = {key for section in boards for key in section.board.keys} | similar.keys
+    shown = {key for section in boards if section.board for key in section.board.keys} | similar.keys
     shown |= losses.keys() | aside.keys() | {key for key in metrics if key.startswith(("gap/", "items/"))}
     if studies:
         shown |= {key for key in metrics if re.fullmatch("snapshots/.+/best_(step|mAP)", key)}

@@ -64,7 +64,7 @@ def beside(cell: Cell, published: DataFrame) -> list[Row]:
     if lacking := [column for column in COLUMNS if column not in published]:
         raise CrossgapError(f"published: no column {', '.join(lacking)}; expected {', '.join(COLUMNS)}")
     backbone, dataset = model_key(_model(cell)), dataset_key(cell.published or cell.dataset)
-    found = []
+    found: list[Row] = []
     for figure in published.to_dict("records"):
         if (
             figure["task"] in _TASKS

@@ -70,7 +70,7 @@ class Shards:
 
     def missing(self, keys: Sequence[str]) -> list[int]:
         """Positions of the first item of each key that no done shard holds."""
-        first = {}
+        first: dict[str, int] = {}
         for position, key in enumerate(keys):
             if key not in self._where:
                 first.setdefault(key, position)

@@ -111,6 +111,9 @@ class Encoders(WithTemperature):
             checkpoint has those of before it.
     """
 
+    translation: Tensor
+    frames: Tensor
+
     def __init__(self, architecture: Architecture, settings: Settings, frames: int, images: int) -> None:
         super().__init__(settings.temperature, settings.learn_temperature)
         seeds = 2 * settings.seed, 2 * settings.seed + 1

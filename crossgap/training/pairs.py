@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 from torch import Tensor
 
 from crossgap.datasets.hashing import hashed, uniform
@@ -132,9 +133,9 @@ class _Items:
     ) -> None:
         self.pairs, self.transform, self.seed, self.view = pairs, transform, seed, view
         self.images = Images(pairs.images, root, transform)
-        self.held: dict[int, object] = {}
+        self.held: dict[int, Image.Image] = {}
 
-    def __getitem__(self, at: tuple[int, int]):
+    def __getitem__(self, at: tuple[int, int]) -> tuple[Tensor, str, tuple[Tensor, Tensor] | None]:
         row, step = at
         image = self._image(row)
         key = hashed(self.seed, step, self.pairs.keys[row])
@@ -143,7 +144,7 @@ class _Items:
         views = two_views(self.view, image.convert("RGB"), int(key[0])) if self.view else None
         return self.transform(image), caption, views
 
-    def _image(self, row: int):
+    def _image(self, row: int) -> Image.Image:
         if row in self.held:
             return self.held[row]
         image = self.images.open(row)
@@ -155,5 +156,8 @@ class _Items:
 
 def _collate(items: list, tokenize: Callable[[list[str]], Tensor]) -> Batch:
     pixels, captions, views = zip(*items, strict=True)
-    both = None if views[0] is None else tuple(torch.stack(side) for side in zip(*views, strict=True))
+    both = None
+    if views[0] is not None:
+        first, second = zip(*views, strict=True)
+        both = torch.stack(first), torch.stack(second)
     return Batch(torch.stack(pixels), tokenize(list(captions)), both)

@@ -188,4 +188,4 @@ def _classes(declaration: HuggingFace, tables: dict[str, Any]) -> dict[str, str]
     if declaration.label_column is None:
         return None
     given = [getattr(table.features[declaration.label_column], "names", None) for table in tables.values()]
-    return {name: name for names in given for name in names} if all(given) else None
+    return {name: name for names in given for name in names or ()} if all(given) else None

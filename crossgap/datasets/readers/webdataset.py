@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from crossgap.datasets.declared import DatasetError, WebDataset
 from crossgap.datasets.images import EXTENSIONS, ImageError, members, read_bytes, walk
@@ -63,7 +63,7 @@ def read(declaration: WebDataset, _folder: Path) -> Reading:
         )
     if captioned:
         bare = [sample for sample in samples if not sample.captions]
-        problems += [Problem(sample.id, sample.path, "image without caption") for sample in bare]
+        problems += [Problem(sample.id, sample.path or sample.id, "image without caption") for sample in bare]
         samples = [sample for sample in samples if sample.captions]
     return of_samples(declaration, samples)._replace(problems=problems)
 
@@ -173,7 +173,7 @@ def _captions(root: Path, endings: dict[str, str], field: str) -> list[str]:
     ending, _, key = field.partition(":")
     if ending not in endings:
         return []
-    content = _text(root, endings[ending])
+    content: Any = _text(root, endings[ending])
     if key:
         try:
             held = json.loads(content)

@@ -59,7 +59,7 @@ def gap_measures(
 ) -> dict[str, tuple[tuple[str, ...], Callable[..., float]]]:
     """All that `gap_metrics` takes: name → the modalities whose features the measure is given, and the measure."""
     both = ("image", "text")
-    found = {
+    found: dict[str, tuple[tuple[str, ...], Callable[..., float]]] = {
         "centroid_distance": (both, centroid_distance),
         "linear_separability": (both, partial(linear_separability, seed=seed)),
         "uniformity_image": (("image",), uniformity),
