@@ -15,7 +15,8 @@ import pandas as pd
 from crossgap.evaluation.cell import INVERSIONS, Cell, Items, Variant
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.relevance import BY_GROUP, Relevance, relevances
-from crossgap.evaluation.work import Work
+from crossgap.evaluation.unavailable import Reasons
+from crossgap.evaluation.work import Work, calling
 from crossgap.stores.store import Store
 
 PER_QUERY = [
@@ -85,14 +86,15 @@ class Task:
 
 def tables(work: Work, rivals: Rivals) -> Tables:
     """Of every retrieval that the cell's stores allow, at the inversions' last step, and with every correction."""
-    cell, found = work.cell, {}
+    cell = work.cell
+    found: Tables = {}
     for comparison in comparisons(cell):
         for task, store in _compared(cell, comparison):
             inversions = [] if store is None else [store]
             table = work.part(
                 "retrieval",
                 task.words,
-                lambda _, task=task: task.table(work.device),
+                calling(task.table, work.device),
                 by=__name__,
                 inversions=inversions,
                 relevance=task.relevance.said,
@@ -107,7 +109,7 @@ def tables(work: Work, rivals: Rivals) -> Tables:
             ],
         )
     for task in across(cell):
-        table = work.part("retrieval", task.words, lambda _, task=task: task.table(work.device), by=__name__)
+        table = work.part("retrieval", task.words, calling(task.table, work.device), by=__name__)
         _take(found, task, table)
         found |= _corrected(work, rivals, [task])
     return found
@@ -182,7 +184,9 @@ def _corrected(work: Work, rivals: Rivals, tasks: Sequence[Task]) -> Tables:
         for task in tasks:
             named = Task(f"{task.name}+{variant}", task.relevance, task.queries, task.gallery)
 
-            def compute(_, task=task, variant=variant, named=named) -> pd.DataFrame | dict:
+            def compute(
+                _: Reasons, task: Task = task, variant: str = variant, named: Task = named
+            ) -> pd.DataFrame | dict[str, float]:
                 both = rivals.pair(variant, task.name, task.queries, task.gallery)
                 return {} if both is None else Task(named.name, named.relevance, *both).table(work.device)
 

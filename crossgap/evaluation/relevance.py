@@ -56,10 +56,15 @@ class Labelled:
         return items if self.classes is None else items.where(np.isin(self.labels(items), self.classes))
 
     def table(self, queries: Items, gallery: Items, *, exclude_self: bool, device: str) -> pd.DataFrame:
-        ids = {"query_ids": queries.ids, "gallery_ids": gallery.ids} if exclude_self else {}
-        labels = self.labels(queries), self.labels(gallery)
         return retrieval.retrieval_metrics(
-            queries.features, gallery.features, *labels, exclude_self=exclude_self, device=device, **ids
+            queries.features,
+            gallery.features,
+            self.labels(queries),
+            self.labels(gallery),
+            exclude_self=exclude_self,
+            query_ids=queries.ids if exclude_self else None,
+            gallery_ids=gallery.ids if exclude_self else None,
+            device=device,
         )
 
 

@@ -14,8 +14,8 @@ from torch.nn.functional import gelu, normalize
 from tqdm import tqdm
 
 from crossgap import fingerprint
-from crossgap.backbones.backbone import Backbone, BackboneError
-from crossgap.errors import opened
+from crossgap.backbones.backbone import Backbone
+from crossgap.errors import BackboneError, opened
 from crossgap.inversion.distil_recipe import WIDER
 from crossgap.inversion.invert import Inversion, Inverter, as_array, check_targets
 from crossgap.inversion.methods import METHODS, Method
