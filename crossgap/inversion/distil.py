@@ -23,7 +23,7 @@ from crossgap.inversion.invert import Inverter, as_array, check_targets
 from crossgap.inversion.methods import Method, Oti, Ovi
 from crossgap.inversion.phi import FORMAT, Distilled, Phi
 from crossgap.inversion.recipes import recipe as inversion_recipe
-from crossgap.training.trainer import Learner, Row, fit
+from crossgap.training.trainer import Learner, Row, TrainingError, fit
 
 MEASURED = 512  # held-out items through the tower together
 POINTS = 30  # at which the held-out loss is measured, at most
@@ -57,27 +57,27 @@ def distil(
 
     Raises:
         ValueError: features that are not finite, of another width, ids or targets that don't match them, a wrong
-            recipe, too few items.
+            recipe.
         BackboneError: a tower that can't take pseudo-tokens, or a template that doesn't fit.
-        TrainingError: the loss is not finite.
+        TrainingError: too few items, or a loss that is not finite.
     """
     asked = Distil(seed=seed, **recipe)
-    chosen = {"oti": lambda: Oti(template, tokens), "ovi": lambda: Ovi(tokens)}
-    if method not in chosen:
-        raise ValueError(f"method {method!r} is none of {', '.join(chosen)}")
+    methods: dict[str, Method] = {"oti": Oti(template, tokens), "ovi": Ovi(tokens)}
+    if method not in methods:
+        raise ValueError(f"method {method!r} is none of {', '.join(methods)}")
     features = as_array(features)
     ids = [str(row) for row in range(len(features))] if ids is None else [str(name) for name in ids]
     check_targets(features, ids, backbone)
     items = Split.of(ids, asked)
     if targets is None and loss in TAUGHT:
-        found = Inverter(backbone, chosen[method](), inversion_recipe(method))
+        found = Inverter(backbone, methods[method], inversion_recipe(method))
         targets = np.full((len(ids), *found.injection.shape), np.nan, np.float32)
         targets[items.learnt] = found(
             [ids[row] for row in items.learnt], features[items.learnt], lambda _: None
         ).tokens
     with tempfile.TemporaryDirectory() as scratch:
         return train(
-            features, ids, backbone, chosen[method](), asked, loss, targets, on={"data": on}, scratch=Path(scratch)
+            features, ids, backbone, methods[method], asked, loss, targets, on={"data": on}, scratch=Path(scratch)
         )  # fmt: skip
 
 
@@ -93,13 +93,13 @@ class Split:
 
     @classmethod
     def of(cls, ids: Sequence[str], recipe: Distil) -> Split:
-        """Raises ValueError where fewer than two are left to learn from."""
+        """Raises TrainingError where fewer than two are left to learn from."""
         keys = [fingerprint.of_bytes(item.encode()) for item in ids]
         order = np.array(sorted(range(len(keys)), key=keys.__getitem__), int)
         aside = round(recipe.held_out * len(order))
         learnt = order[aside:][: recipe.items]
         if len(learnt) < 2:
-            raise ValueError(
+            raise TrainingError(
                 f"{len(ids)} items, of which {aside} are held out, leave {len(learnt)} to distil on: give at least 2"
             )
         return cls(learnt, order[:aside])
@@ -142,7 +142,7 @@ def train(
             raise ValueError(f"targets: the loss {loss!r} needs tokens {wanted}, not {given}")
         learnt = learnt[np.isfinite(targets[learnt]).all(axis=(1, 2))]
         if len(learnt) < 2:
-            raise ValueError(f"targets: {len(learnt)} of the items have finite tokens: give at least 2")
+            raise TrainingError(f"targets: {len(learnt)} of the items have finite tokens: give at least 2")
         taught = torch.from_numpy(np.ascontiguousarray(targets[learnt], np.float32)).to(device)
     made_by = {
         "format": FORMAT,
@@ -156,9 +156,13 @@ def train(
         "on": {**on, "items": len(learnt), "held_out": len(items.held_out)},
         "code": code or closure.digest("crossgap.inversion.distil", "crossgap.backbones.loading"),
     }
-    given = [features[learnt], features[items.held_out], *([] if taught is None else [taught.cpu().numpy()])]
-    made_from = [made_by, [fingerprint.of_rows(held) for held in given], str(device.type)]
-    x, unseen = (torch.from_numpy(np.ascontiguousarray(held, np.float32)).to(device) for held in given[:2])
+    material = [
+        features[learnt],
+        features[items.held_out],
+        *([] if taught is None else [taught.cpu().numpy()]),
+    ]
+    made_from = [made_by, [fingerprint.of_rows(held) for held in material], str(device.type)]
+    x, unseen = [torch.from_numpy(np.ascontiguousarray(held, np.float32)).to(device) for held in material[:2]]
 
     phi = initial(backbone.dim, injection.shape, recipe.seed).to(device)
     size = min(recipe.batch_size, len(x))
@@ -217,9 +221,13 @@ def losses(
         encode: tokens → `(n, d)` features of the other modality.
     """
     if kind == "tokens":
+        assert taught is not None
         return (made - taught).square().mean()
     cosine = (1 - cosine_similarity(encode(made).float(), features)).mean()
-    return cosine if kind == "cosine" else cosine + contrastive(made, taught, temperature)
+    if kind == "cosine":
+        return cosine
+    assert taught is not None
+    return cosine + contrastive(made, taught, temperature)
 
 
 def contrastive(made: Tensor, taught: Tensor, temperature: float) -> Tensor:

@@ -55,6 +55,8 @@ def distil_store(
     check_targets(features, ids, backbone)
     taught = None
     if loss in TAUGHT:
+        if targets is None:
+            raise ValueError(f"targets: the loss {loss!r} needs the recipe of the tokens that φ is taught")
         rows = np.sort(Split.of(ids, recipe).learnt)
         inverter = Inverter(backbone, method, targets, batch_size)
         made_by = {

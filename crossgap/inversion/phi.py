@@ -145,8 +145,8 @@ def load_distilled(path: str | Path, backbone: Backbone, method: Method | None =
         method: that it must be of, with its number of tokens and its template; any, if not given.
 
     Raises:
-        BackboneError: it was distilled with another backbone, or for another method, number of tokens or template.
-        ValueError: it is not such a file, or was changed since.
+        BackboneError: it was distilled with another backbone, or for another method, number of tokens or template;
+            it is not such a file, or was changed since.
     """
     said, state = _said(Path(path))
     if "not_applicable" in said or said.get("format") != FORMAT:
@@ -206,8 +206,8 @@ def _said(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise _damaged(path, "it is cut short, or `Distilled.save` did not write it") from None
 
 
-def _damaged(path: Path, why: str) -> ValueError:
-    return ValueError(f"{path} holds no φ: {why}; distil again")
+def _damaged(path: str | Path, why: str) -> BackboneError:
+    return BackboneError(f"{path} holds no φ: {why}; distil again")
 
 
 def _state(phi: Phi) -> dict[str, Tensor]:

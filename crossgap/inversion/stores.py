@@ -62,7 +62,7 @@ def invert_store(
         ValueError: features that are not finite.
     """
     check_same_backbone(native, backbone)
-    inverter = Inverter(backbone, method, recipe, batch_size, start=start and start.phi)
+    inverter = Inverter(backbone, method, recipe, batch_size, start=start.phi if start else None)
     made_by = {
         "method": method.as_dict(),
         "recipe": recipe.as_dict(),

@@ -115,8 +115,8 @@ def _scratch(params: Params, data: Path) -> Iterator[tuple[Path, str]]:
             asked["encode"].append({CODE: files[cell.resolved][CODE]})
         elif cell.stage in INVERSIONS:
             held = files[cell.resolved]
-            kind = Continued if cell.stage == "distilled" else Recipe
-            asked[cell.method].append(_inverted(held, kind(**held["recipe"])))
+            made = Continued if cell.stage == "distilled" else Recipe
+            asked[cell.method].append(_inverted(held, made(**held["recipe"])))
         elif cell.stage == "distil":
             held = files[cell.resolved]
             if held["targets"]:

@@ -71,7 +71,7 @@ class Cell:
         """The file of an inversion, in the folder of the backbone and dataset."""
         beside = [] if self.tokens is None else [str(self.tokens)]
         beside += [] if self.seed is None else [f"seed-{self.seed}"]
-        beside += [self.loss, self.on] if self.stage == "distilled" else []
+        beside += [self.loss, self.on] if self.loss and self.on else []
         return "-".join([self.method, *beside]) + ".zarr.zip"
 
     @property

@@ -151,7 +151,7 @@ def inverted(cell: Cell, params: Params, items: Items) -> int:
 def distilled(cell: Cell, params: Params, items: Items) -> int:
     """How many items φ of a cell learns from, and those that its loss is measured on."""
     numbers = items.images if cell.method == "oti" else items.texts
-    held = numbers.get(params.distilled_on(cell.method, cell.dataset), 0)
+    held = numbers.get(params.distilled_on(cell.method, cell.dataset) or "", 0)
     recipe = getattr(params.distil, cell.method)
     aside = round(recipe.held_out * held)
     return min(held - aside, recipe.items or held) + aside

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossgap.backbones import towers
+from crossgap.errors import DatasetError
 from crossgap.stores.store import open_store
 from stages.common import DISTILLED, SCRATCH, features_folder, machine, run, weights
 
@@ -23,7 +24,7 @@ def main(cell: Mapping[str, Any], backbone: str, dataset: str, method: str, loss
         save_nothing(out, reason)
         return
     if group not in native or not len(native[group]):
-        raise ValueError(
+        raise DatasetError(
             f"{dataset} has no {OF[method]}s in the split {cell['split']!r} to distil on; it has "
             f"{', '.join(native.groups)}: name another split as distil.{method}.split, or take {method!r} out of "
             "run.distil.methods"
