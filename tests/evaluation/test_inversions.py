@@ -112,7 +112,7 @@ def by_phi(tmp_path):
     ):
         """An inversion by φ; its features follow from the steps."""
         last, first = (
-            inverted(tmp_path / f"plain-{loss}-{seed}.zip", seed)["image/test"] for seed in (len(loss), 99)
+            inverted(tmp_path / f"plain-{loss}-{seed}.zip", seed)["image/test"] for seed in (steps + 7, 99)
         )
         columns = {"id": TEST["id"], "features": last.features, "loss": last.losses}
         if steps:
