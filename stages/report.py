@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from crossgap.report import Cell, Experiment, Training, render
+from crossgap.report import Experiment, Results, Training, render
 from stages.common import CELL_TABLES, DATA, metrics_folder, run
 
 WORDS = (
@@ -32,13 +32,13 @@ def report(run_of: Mapping[str, Any]) -> None:
 
 def _cell(
     backbone: str, dataset: str, folder: Sequence[str], published: str | None, query: str, gallery: str
-) -> Cell:
+) -> Results:
     folder = metrics_folder(*folder)
     tables = folder / "tables"
     provenance = json.loads((tables / "provenance.json").read_text(encoding="utf-8"))
     not_inverted = provenance.pop("not_inverted")
     metrics = (folder / "metrics.json", tables / "corrected.json")
-    return Cell(
+    return Results(
         backbone,
         dataset,
         {name: value for path in metrics for name, value in json.loads(path.read_text("utf-8")).items()},

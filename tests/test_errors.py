@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 from crossgap import errors
 from crossgap.backbones import checkpoints, towers
-from crossgap.cli.explained import explained
+from crossgap.cli.errors import explained
 from crossgap.datasets import images
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.unavailable import Reasons

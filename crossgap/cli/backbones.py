@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from crossgap.cli.explained import explained
+from crossgap.cli.errors import explained
 
 app = typer.Typer(invoke_without_command=True, help="List the backbones, show a row to copy, or check one.")
 Params = Annotated[Path, typer.Option(help="rows beside the catalogue's, or in their place")]

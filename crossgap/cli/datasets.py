@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crossgap.cli.explained import explained
+from crossgap.cli.errors import explained
 
 if TYPE_CHECKING:
     from crossgap.datasets import Declaration

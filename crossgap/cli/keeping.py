@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crossgap.cli.explained import explained
+from crossgap.cli.errors import explained
 from crossgap.stores.temporary import readable
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ def over_seeds(work: Work, tables: Tables) -> pd.DataFrame:
                     found[store.provenance["recipe"]["seed"]] = work.part(
                         "seeds",
                         f"{task.words} of {name_of(store)}",
-                        lambda _, task=task: {"mAP": _mean(task.table(work.device))},
+                        lambda _, task=task: {"mAP": _mean(task.table(work))},
                         by=__name__,
                         inversions=[store],
                         relevance=relevance.said,

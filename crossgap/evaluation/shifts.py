@@ -78,22 +78,23 @@ def _at(work: Work, found: Sides, shift: float, gap: np.ndarray, reasons: Reason
     if found.paired:
         loss = contrastive_loss(images.sample(PAIRS).features, texts.sample(PAIRS).features)
         values.append(_Value("loss", "image-text", "group", "contrastive", loss))
-    for name, measure in _measures(work.cell, at, work.device):
+    for name, measure in _measures(work, at):
         with reasons.of("shift", f"{name} at {shift:+.2f}"):
             values += measure()
     rows = [(shift, distance, *value) for value in values if not np.isnan(value.value)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _measures(cell: Cell, at: _Shifted, device: str) -> Iterator[tuple[str, Callable[[], list[_Value]]]]:
+def _measures(work: Work, at: _Shifted) -> Iterator[tuple[str, Callable[[], list[_Value]]]]:
     """The names of what is measured at a shift, and how; moved features are made when they are asked for."""
+    cell = work.cell
     for task, metrics, movers in _retrievals(cell, at):
 
         def retrieved(task=task, metrics=metrics, movers=movers) -> list[_Value]:
             queries, gallery = (
                 move(items) for move, items in zip(movers, (task.queries, task.gallery), strict=True)
             )
-            return list(_retrieval(Task(task.name, task.relevance, queries, gallery), metrics, device))
+            return list(_retrieval(Task(task.name, task.relevance, queries, gallery), metrics, work))
 
         yield task.words, retrieved
     images = cell.invertible(f"image/{cell.query}")
@@ -144,7 +145,7 @@ def _retrievals(
                 yield task, ("mAP",), (at.images, at.images)
 
 
-def _retrieval(task: Task, metrics: tuple[str, ...], device: str) -> Iterator[_Value]:
-    found = retrieval.summarise(task.table(device)[["ap", "recall@1", "relevant"]])
+def _retrieval(task: Task, metrics: tuple[str, ...], work: Work) -> Iterator[_Value]:
+    found = retrieval.summarise(task.table(work)[["ap", "recall@1", "relevant"]])
     for metric in metrics:
         yield _Value("retrieval", task.name, task.relevance.name, metric, found[metric])
