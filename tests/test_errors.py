@@ -23,7 +23,7 @@ import crossgap
 from crossgap import errors
 from crossgap.backbones import checkpoints, towers
 from crossgap.backbones.backbone import resolve_device
-from crossgap.cli.explained import explained
+from crossgap.cli.errors import explained
 from crossgap.datasets import images
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.unavailable import Reasons

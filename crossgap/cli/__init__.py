@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from crossgap.cli import backbones, datasets
-from crossgap.cli.explained import explained
+from crossgap.cli.errors import explained
 from crossgap.cli.importing import import_
 from crossgap.cli.keeping import clean, status
-from crossgap.cli.plan import plan
+from crossgap.cli.planning import plan
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command("import")(import_)
@@ -57,7 +57,7 @@ def check(params: File = Path("params.yaml")) -> None:
 def migrate(params: File = Path("params.yaml")) -> None:
     """Rewrite a params.yaml of an older crossgap in today's shape; its values and your comments stay."""
     from crossgap.params import load
-    from crossgap.params.moved import migrated
+    from crossgap.params.migration import migrated
 
     with explained():
         text, done = migrated(_text_of(params))

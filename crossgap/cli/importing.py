@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crossgap.cli.explained import explained
+from crossgap.cli.errors import explained
 
 if TYPE_CHECKING:
     from crossgap.stores.store import Store

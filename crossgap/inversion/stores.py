@@ -66,7 +66,7 @@ def invert_store(
         "backbone": backbone.provenance,
         "code": code or closure.digest("crossgap.inversion.stores", "crossgap.backbones.loading"),
     }
-    items = {name: Items(native[name], rows) for name, rows in chosen.items()}
+    items = {name: Targets(native[name], rows) for name, rows in chosen.items()}
     keys = {name: list(held.keys(backbone)) for name, held in items.items()}
     # all groups as one, so that no batch but the last is filled up
     done = shards.compute(
@@ -104,7 +104,7 @@ def invert_store(
 
 
 @dataclass(frozen=True)
-class Items:
+class Targets:
     """Chosen items of a group; features are read as they are needed."""
 
     group: store.Group
@@ -129,7 +129,7 @@ class Items:
                 yield fingerprint.of_bytes(item.encode(), row.encode())
 
 
-def _read(groups: list[Items], cut: list[int]) -> tuple[list[str], np.ndarray]:
+def _read(groups: list[Targets], cut: list[int]) -> tuple[list[str], np.ndarray]:
     """Ids and `(n, d)` features of the items at these ascending positions in the groups, one after the other."""
     positions, start, parts = np.array(cut), 0, []
     for held in groups:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from crossgap.errors import CrossgapError
 from crossgap.report.drawing import INK, LINES, MARKS, check_columns, drawing, plain, spaced, svg_of
-from crossgap.report.similarities import Panel
+from crossgap.report.similarities import HistogramPair
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,7 +107,7 @@ def curves(points: DataFrame, length: str = "R", baseline: str = "image-image") 
         return svg_of(figure)
 
 
-def histograms(columns: Mapping[str, Sequence[Panel]], length: str = "R") -> str:
+def histograms(columns: Mapping[str, Sequence[HistogramPair]], length: str = "R") -> str:
     """Cosine similarities of matching pairs (filled) and of other pairs (outlined): a panel below the other.
 
     All panels share the axis of cosines, each has a vertical scale of its own. Text and axes follow a dark colour
@@ -140,7 +140,7 @@ def histograms(columns: Mapping[str, Sequence[Panel]], length: str = "R") -> str
         return svg_of(figure)
 
 
-def _pairs_of(axes: Axes, panel: Panel) -> None:
+def _pairs_of(axes: Axes, panel: HistogramPair) -> None:
     looks: tuple[tuple[Any, dict[str, Any]], ...] = (
         (panel.matching, {"fill": True, "color": _MATCHING, "alpha": 0.55, "linewidth": 0}),
         (panel.other, {"color": _OTHER, "linewidth": 1.4}),

@@ -21,8 +21,8 @@ from torchvision import transforms
 from crossgap import load_backbone
 from crossgap.backbones import BackboneError, preprocessing
 from crossgap.errors import WeightsError
-from crossgap.params.explain import explain
 from crossgap.params.sections import Weights
+from crossgap.params.wording import explain
 
 KEYS = ("mean", "std", "interpolation", "resize_mode")
 DIFFER = ("ViT-H-14", "ViT-H-14-quickgelu", "ViT-L-14")

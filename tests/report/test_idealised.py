@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossgap.report import Cell, Experiment, idealised_figures, render, sphere
+from crossgap.report import Experiment, Results, idealised_figures, render, sphere
 from crossgap.report.idealised import MEASURES
 
 STEPS = (0, 1, 7, 40)
@@ -53,7 +53,7 @@ def experiment(name="both_$ides", toys=True) -> Experiment:
 
 
 def page(*experiments: Experiment) -> str:
-    return render([Cell("nano", "world", {"gap/centroid_distance": 0.5})], None, experiments)
+    return render([Results("nano", "world", {"gap/centroid_distance": 0.5})], None, experiments)
 
 
 def svgs(html: str) -> list[str]:
