@@ -101,7 +101,14 @@ class _Array(np.ndarray):
 
     def __setstate__(self, state: tuple) -> None:
         _version, shape, dtype, columns_first, content = state
-        super().__setstate__((1, shape, _held(dtype), np.bool(columns_first), _bytes(content)))
+        whole: Any = (
+            1,
+            shape,
+            _held(dtype),
+            bool(columns_first),
+            _bytes(content),
+        )  # numpy's types ask for its own bool
+        super().__setstate__(whole)
 
 
 def _held(dtype: _Dtype) -> np.dtype:

@@ -113,7 +113,7 @@ def test_the_term_inside_the_images_is_slips_behind_the_head(recipe, tmp_path) -
     asked = with_views(recipe, temperature=0.2)
     model, heads = nano._initial(asked, nano._write_config(asked, tmp_path))
     images = batch(asked, 0).images
-    found = nano._intra_modal(asked, model, heads[2], images, 5)
+    found = nano._intra_modal(asked.intra_modal, asked.seed, model, heads[2], images, 5)
     view = augmentation(Augment(), world.SIDE, [0.5] * 3, [0.5] * 3)
     keys = hashed(asked.seed, "views", 5, np.arange(6)).tolist()
     views = [

@@ -211,7 +211,7 @@ def tied(n: int, m: int, seed: int):
     """Queries and a gallery of few distinct directions, at different lengths: most similarities tie."""
     rng = np.random.default_rng(seed)
     directions = rng.standard_normal((3, 7))
-    draw = lambda k: directions[rng.integers(0, 3, k)] * rng.choice([0.3, 1, 3], (k, 1))  # noqa: E731
+    draw = lambda k: directions[rng.integers(0, 3, k)] * rng.choice([0.3, 1, 3], (k, 1))
     return draw(n), draw(m), rng.integers(0, 3, n), rng.integers(0, 3, m)
 
 
@@ -290,7 +290,7 @@ def test_bad_input_is_named(change, message):
         retrieval_metrics(**inputs | change)
 
 
-@pytest.mark.parametrize("name, across, within", [
+@pytest.mark.parametrize(("name", "across", "within"), [
     ("dtd", 28.97, 27.81), ("oxford_flowers", 62.52, 62.64), ("fgvc_aircraft", 14.22, 14.04),
 ])  # fmt: skip
 def test_image_to_image_on_real_features(real, name, across, within):
