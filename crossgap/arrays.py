@@ -105,6 +105,10 @@ def label_array(labels: Labels, count: int, name: str) -> np.ndarray:
         raise ValueError(f"{name} has shape {np.shape(labels)}: give one label an item, `(n,)`")
     if hasattr(labels, "detach"):
         labels = labels.detach().cpu().numpy()
+    if isinstance(labels, np.ndarray) and labels.dtype.kind in "iufbU":
+        labels = (
+            labels.tolist()
+        )  # Python's own: a NumPy scalar raises, and loses, an error as "" is compared with it
     values = np.fromiter(labels, dtype=object, count=len(labels))
     if len(values) != count:
         raise ValueError(f"{name} holds {len(values)} labels for {count} items: give one label an item")

@@ -137,7 +137,9 @@ class Backbone:
         """Encode `(n, 3, h, w)` transformed images; with `gradient`, as part of a graph of autograd."""
         encode = partial(self.model.encode_image, normalize=False)
         with torch.inference_mode(not gradient):
-            return self._encode(encode, self.projection("image"), pixels.to(self.device, self.dtype))
+            # cast where it lies in the end: a cast here would undo the pinning of its memory, and cost the cores
+            pixels = pixels.to(self.device, non_blocking=True).to(self.dtype)
+            return self._encode(encode, self.projection("image"), pixels)
 
     @torch.inference_mode()
     def encode_texts(self, ids: Tensor) -> Encoded:
@@ -181,8 +183,9 @@ class Backbone:
 
     def _encode(self, encode: Callable, projection: tuple[nn.Module, str] | None, batch: Tensor) -> Encoded:
         if projection is None:
-            return Encoded(encode(batch).float(), None)
-        with without_projection(*projection) as project:
+            with whole_float32():
+                return Encoded(encode(batch).float(), None)
+        with without_projection(*projection) as project, whole_float32():
             before = encode(batch)
         return Encoded(project(before).float(), before.float())
 
@@ -205,6 +208,21 @@ class Backbone:
             if isinstance(getattr(owner, name, None), (nn.Parameter, nn.Linear)):
                 return owner, name
         return None
+
+
+@contextmanager
+def whole_float32() -> Iterator[None]:
+    """Convolutions in float32 as such: cuDNN takes its operands for TF32, with ten bits, unless told otherwise."""
+    cudnn = torch.backends.cudnn
+    held, name, whole = (
+        (cudnn.conv, "fp32_precision", "ieee") if hasattr(cudnn, "conv") else (cudnn, "allow_tf32", False)
+    )
+    before = getattr(held, name)
+    setattr(held, name, whole)
+    try:
+        yield
+    finally:
+        setattr(held, name, before)
 
 
 @contextmanager

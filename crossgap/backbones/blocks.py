@@ -19,6 +19,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from crossgap.backbones.products import Product, frozen
 
 KeysValues = tuple[Tensor, Tensor]
+FEW = 16  # keys; a GPU's attention kernels compute 64 and more at once, whatever there are
 
 
 def are_standard(blocks: Sequence[nn.Module]) -> bool:
@@ -94,7 +95,8 @@ class _Block:
         self, x: Tensor, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None
     ) -> Tensor:
         block = self.block
-        mixed = scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+        attend = few_keys if keys.is_cuda and keys.shape[2] <= FEW else scaled_dot_product_attention
+        mixed = attend(queries, keys, values, attn_mask=mask)
         x = x + block.ls_1(self.out(mixed.transpose(1, 2).flatten(2)))
         return x + block.ls_2(self.narrow(block.mlp.gelu(self.widen(block.ln_2(x)))))
 
@@ -114,6 +116,15 @@ class _Block:
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.block.attn.num_heads, -1)).transpose(1, 2)
+
+
+def few_keys(queries: Tensor, keys: Tensor, values: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+    """`scaled_dot_product_attention` of `(n, heads, q, d)` queries and `(n, heads, k, d)` keys and values as two
+    products, the softmax in float32."""
+    scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
+    if attn_mask is not None:
+        scores = scores + attn_mask
+    return scores.float().softmax(dim=-1).to(values.dtype) @ values
 
 
 def _product(layer: nn.Linear) -> Product:
