@@ -7,7 +7,7 @@ import sys
 from crossgap.errors import said
 
 
-class explained:
+class explained:  # noqa: N801 - used as a context
     """An error in what the user gave is a message, not a traceback."""
 
     def __enter__(self) -> None: ...

@@ -377,7 +377,7 @@ def test_a_workers_batch_is_no_larger_than_what_it_is_sent(tiny, features) -> No
     class Counting(Oti):
         def inject(self, backbone):
             injection = super().inject(backbone)
-            encode = lambda tokens: (sizes.append(len(tokens)), injection(tokens))[1]
+            encode = lambda tokens: (sizes.append(len(tokens)), injection(tokens))[1]  # noqa: E731
             encode.shape = injection.shape
             return encode
 

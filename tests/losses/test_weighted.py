@@ -95,7 +95,7 @@ def test_names_cost_no_torch():
     assert run(code) == "False\n"
     assert set(losses.__all__) == {"SUMS", "TERMS", "total", *losses.TERMS}
     with pytest.raises(AttributeError, match=r"'crossgap\.losses' has no attribute 'nothing'"):
-        losses.nothing
+        losses.nothing  # noqa: B018
 
 
 def test_a_loss_is_a_function_and_no_module_bears_its_name():

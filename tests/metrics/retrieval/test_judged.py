@@ -59,7 +59,7 @@ def plain(ranking: list[int]) -> dict[str, float]:
     row |= {f"recall@{k}": float(any(hits[:k])) for k in KS} | {
         f"precision@{k}": sum(hits[:k]) / k for k in KS
     }
-    dcg = lambda order: sum(g / math.log2(i + 2) for i, g in enumerate(order[:10]))
+    dcg = lambda order: sum(g / math.log2(i + 2) for i, g in enumerate(order[:10]))  # noqa: E731
     return row | {"ndcg@10": dcg(ranking) / dcg(sorted(ranking, reverse=True))}
 
 

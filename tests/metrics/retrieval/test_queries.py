@@ -211,7 +211,7 @@ def tied(n: int, m: int, seed: int):
     """Queries and a gallery of few distinct directions, at different lengths: most similarities tie."""
     rng = np.random.default_rng(seed)
     directions = rng.standard_normal((3, 7))
-    draw = lambda k: directions[rng.integers(0, 3, k)] * rng.choice([0.3, 1, 3], (k, 1))
+    draw = lambda k: directions[rng.integers(0, 3, k)] * rng.choice([0.3, 1, 3], (k, 1))  # noqa: E731
     return draw(n), draw(m), rng.integers(0, 3, n), rng.integers(0, 3, m)
 
 

@@ -27,7 +27,7 @@ def tied(n: int, m: int, seed: int, classes: int = 3):
     """Queries and a gallery of few directions, some a little beside them: most similarities tie, some nearly."""
     rng = np.random.default_rng(seed)
     directions = rng.standard_normal((3, 7))
-    draw = lambda k: directions[rng.integers(0, 3, k)] + rng.choice([0, 1e-9, 1e-5, 1], (k, 1))
+    draw = lambda k: directions[rng.integers(0, 3, k)] + rng.choice([0, 1e-9, 1e-5, 1], (k, 1))  # noqa: E731
     return draw(n), draw(m), rng.integers(0, classes, n), rng.integers(0, classes, m)
 
 
