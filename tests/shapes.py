@@ -8,9 +8,18 @@ from typing import Any, TypeVar
 import beartype
 import jaxtyping
 
-MODULES = ("crossgap.arrays", "crossgap.corrections", "crossgap.inversion", "crossgap.losses", "crossgap.metrics")
+MODULES = (
+    "crossgap.arrays",
+    "crossgap.corrections",
+    "crossgap.inversion",
+    "crossgap.losses",
+    "crossgap.metrics",
+)
 # what modules name for type checkers alone; what they check by themselves may be anything
-_NAMES = {name: getattr(jaxtyping, name) for name in ("Bool", "Float", "Float32", "Float64", "Int", "Int64", "Shaped")}
+_NAMES = {
+    name: getattr(jaxtyping, name)
+    for name in ("Bool", "Float", "Float32", "Float64", "Int", "Int64", "Shaped")
+}
 _NAMES |= dict.fromkeys(("Backbone", "Features", "Labels"), Any)
 
 Function = TypeVar("Function", bound=Callable)
