@@ -229,7 +229,9 @@ class _Array(np.ndarray):
 
     def __setstate__(self, state: tuple) -> None:
         _version, shape, dtype, columns_first, content = state
-        super().__setstate__((1, shape, _held(dtype), np.bool(columns_first), _bytes(content, self.budget)))
+        # as Any: numpy takes a bool of Python here, its types ask for its own
+        whole: Any = (1, shape, _held(dtype), bool(columns_first), _bytes(content, self.budget))
+        super().__setstate__(whole)
 
 
 def _held(dtype: _Dtype) -> np.dtype:
