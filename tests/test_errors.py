@@ -140,7 +140,7 @@ def test_no_reader_takes_a_want_of_handles_for_a_fault_of_the_file(tmp_path, rea
 
 
 @pytest.mark.parametrize(
-    "number, remedy",
+    ("number", "remedy"),
     [
         (errno.EMFILE, "raise its limit"), (errno.EACCES, "give this user the right"), (errno.EIO, "disk"),
         (errno.EROFS, "make it writable"), (errno.ENOMEM, "memory ran out"), (errno.ESTALE, "mount it again"),

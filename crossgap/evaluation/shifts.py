@@ -106,7 +106,8 @@ def _measures(work: Work, at: _Shifted) -> Iterator[tuple[str, Callable[[], list
 
 def contrastive_loss(x: np.ndarray, y: np.ndarray) -> float:
     """CLIP's loss of the matching rows of `x` and `y`, both `(n, d)`: the mean cross entropy of finding a row's partner
-    among all rows of the other side by cosine / `TEMPERATURE`, over both ways. In float64."""
+    among all rows of the other side by cosine / `TEMPERATURE`, over both ways. In float64.
+    """
     logits = unit_rows(x, "x", np.float64) @ unit_rows(y, "y", np.float64).T / TEMPERATURE
     matching = logits.diagonal().mean()
     np.exp(logits, out=logits)  # logits from -100 to 100 neither overflow nor vanish

@@ -195,7 +195,8 @@ def chosen_images(native: store.Store, query: str, gallery: str | None = None) -
 
 def chosen_texts(native: store.Store, query: str, gallery: str | None = None) -> dict[str, np.ndarray]:
     """The texts to invert: class prompts, each image's first caption or, where texts are no captions, all of the
-    query split; with a gallery, its texts too."""
+    query split; with a gallery, its texts too.
+    """
     chosen = {}
     for split in dict.fromkeys(["classes", query, *([gallery] if gallery else [])]):
         name = f"text/{split}"

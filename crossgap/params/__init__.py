@@ -223,7 +223,7 @@ class Params(Strict):
                 yield f"{section}.{name}.dataset", [training.dataset], "datasets"
 
     def _inverted(self) -> Iterator[tuple[str, object]]:
-        return iter(dict((field, cells) for field, _, cells in self.run.inversions).items())
+        return iter({field: cells for field, _, cells in self.run.inversions}.items())
 
 
 def load(path: str | Path = "params.yaml") -> Params:

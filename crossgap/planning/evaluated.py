@@ -32,7 +32,8 @@ WIDTH = 16  # of the noise that corrections are fitted on, to see which there ar
 @dataclass(frozen=True)
 class Inverted:
     """How often a modality's queries are ranked by inverted features, beside natively: at `points` for the curves, the
-    last step among them, for other `seeds`, and once more where the `gallery` is inverted."""
+    last step among them, for other `seeds`, and once more where the `gallery` is inverted.
+    """
 
     points: int = 0
     seeds: int = 0

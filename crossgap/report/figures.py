@@ -50,9 +50,13 @@ def clouds(points: DataFrame) -> str:
             look: dict[str, Any] = {"c": colour, "marker": marker, "linewidths": 0}
             axes.scatter(xy[name][:, 0], xy[name][:, 1], s=14, alpha=0.65, rasterized=True, **look)
             axes.scatter([], [], s=24, label=plain(f"{name} ({len(xy[name])})"), **look)
-        cross: dict[str, Any] = dict(
-            marker="x", color=INK, markersize=8, markeredgewidth=1.8, linestyle="none"
-        )
+        cross: dict[str, Any] = {
+            "marker": "x",
+            "color": INK,
+            "markersize": 8,
+            "markeredgewidth": 1.8,
+            "linestyle": "none",
+        }
         for name in modalities:
             axes.plot(*xy[name].mean(axis=0), **cross)
         axes.plot([], [], **cross, label="mean")

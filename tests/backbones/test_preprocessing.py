@@ -77,7 +77,7 @@ def by_hand(mean, std, interpolation: str, resize_mode: str) -> transforms.Compo
 
 @pytest.mark.parametrize(
     "name",
-    (
+    [
         "ViT-B-16-SigLIP",
         "ViT-B-16-SigLIP2",
         "MobileCLIP-B",
@@ -86,7 +86,7 @@ def by_hand(mean, std, interpolation: str, resize_mode: str) -> transforms.Compo
         "ViT-H-14-378-quickgelu",
         "ViT-B-16",
         "RN50-quickgelu",
-    ),
+    ],
 )
 def test_a_file_is_given_the_preprocessing_of_all_published_tags(file, photo, name) -> None:
     backbone = load_backbone(name, file(name))

@@ -138,7 +138,7 @@ def dots(element: ElementTree.Element, kind: str) -> list[tuple[int, int]]:
 
 def test_every_frame_holds_its_points_front_and_back():
     turned = sphere.seen(toy().query("batch_size == 3"))
-    frames = [g for g in ElementTree.fromstring(sphere.motion(turned)).iter(f"{SVG}g")]
+    frames = list(ElementTree.fromstring(sphere.motion(turned)).iter(f"{SVG}g"))
     assert [frame.find(f"{SVG}text").text for frame in frames] == [f"step {step}" for step in STEPS]
     delays = [float(re.search(r"animation-delay:([\d.]+)s", frame.get("style"))[1]) for frame in frames]
     assert delays == [pytest.approx(number * sphere.SECONDS) for number in range(len(STEPS))]

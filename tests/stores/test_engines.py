@@ -252,7 +252,7 @@ NODES = {
 }
 
 
-@pytest.mark.parametrize("nodes, workers, share", NODES.values(), ids=NODES)
+@pytest.mark.parametrize(("nodes", "workers", "share"), NODES.values(), ids=NODES)
 def test_cores_and_gpus_are_shared_out_so_that_all_find_a_place(monkeypatch, nodes, workers, share) -> None:
     class Cluster:
         @staticmethod

@@ -107,7 +107,8 @@ def _in_blocks(
     progress: tqdm,
 ) -> np.ndarray:
     """The items ahead of each pair's (p,), the gallery cut into blocks: once for the pairs' similarities, once
-    to count."""
+    to count.
+    """
     step = np.empty(len(pairs.query), dtype=np.int64)
     at_once = max(1, PAIRS_AT_ONCE // gallery.shape[1])
     for start, block in _blocks(gallery, length, pool):
