@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from crossgap.errors import said
+from crossgap.errors import out_of_memory, said
 
 DATA = Path("data")
 SCRATCH = DATA / "scratch"
@@ -89,7 +89,7 @@ def guarded(name: str, work: Callable[[], None]) -> None:
     except Exception as error:
         if ended_by:  # the exit met a lock or a file half closed, which answers with an error of its own
             sys.exit(128 + ended_by[0])
-        if isinstance(error, (ValueError, OSError)):
+        if isinstance(error, (ValueError, OSError)) or out_of_memory(error):
             sys.exit(f"{name}: {said(error)}")
         raise
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from safetensors.numpy import save_file
 
@@ -172,3 +173,45 @@ def test_a_disk_that_can_only_be_read_is_said_with_its_path(only_readable) -> No
         guarded("resolve", (only_readable / "data").mkdir)
     with pytest.raises(SystemExit, match=f"^crossgap: {words}"), explained():
         (only_readable / "data").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("error", "first"),
+    [
+        (
+            MemoryError("Unable to allocate 8.00 EiB for an array with shape (9, 9)"),
+            "Unable to allocate",
+        ),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried 2.00 GiB. GPU 0 has"),
+            "CUDA out of memory",
+        ),
+        (
+            RuntimeError("CUDA error: out of memory\nCUDA kernel errors might"),
+            "CUDA error: out of memory: memory",
+        ),
+        (
+            RuntimeError("[enforce fail] err == 0. Allocator: can't allocate memory: 9 bytes"),
+            "Allocator: can't",
+        ),
+        (MemoryError(), "memory ran out"),
+    ],
+)
+def test_memory_that_ran_out_is_a_sentence_with_the_settings_that_need_less(error, first) -> None:
+    def work() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        guarded("encode", work)
+    told = str(ended.value)
+    assert told.startswith(f"encode: {first}") and "machine.workers, batch_size" in told
+    assert "GPU 0" not in told and "might" not in told and errors.of_machine(error)
+
+
+def test_memory_that_torch_does_not_get_is_known_by_its_words() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert errors.out_of_memory(caught.value)
+    assert not errors.out_of_memory(
+        RuntimeError("The size of tensor a (2) must match the size of tensor b (3)")
+    )
