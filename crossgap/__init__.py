@@ -11,9 +11,8 @@ A cell is one backbone on one dataset. Its way through the pipeline, a stage of 
 
 The folders, in layers. Each imports only from the layers above it in this list; `tests/test_layers.py` checks it:
 
-     1. `errors`, and `fingerprint`: names of content
-     2. `arrays`: checks and exact arithmetic of features; `closure`: what code a result depends on; `prepared`: the
-        tables that `prepare` writes
+     1. `errors`; `fingerprint`: names of content; `libraries`: where installed ones lie
+     2. `arrays`: exact features; `closure`: the code of a result; `prepared`: tables; `unpickling`; `prefetching`
      3. `metrics`: retrieval, the gap, classification, … of arrays; `corrections`: fitted on arrays; `losses`: of torch
      4. `stores`: features on disk, and functions run shard by shard; `presets`: the settings of published studies
      5. `backbones`: one interface to every model; `datasets`: declarations, readers and what is made of both
@@ -36,6 +35,7 @@ To add
 """
 
 from importlib import import_module
+from typing import Any
 
 _PUBLIC = {
     "load_backbone": "crossgap.backbones",
@@ -54,7 +54,7 @@ _MODULES = {
 __all__ = [*_PUBLIC, *_MODULES]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     # imported when first used: `import crossgap` costs neither torch nor open_clip
     if name == "__version__":
         from importlib.metadata import version

@@ -106,7 +106,7 @@ def _measured(
 
 def best(cell: Cell, curves: pd.DataFrame) -> dict[str, float]:
     """The step of the highest mAP, the earliest of equals, per task and relevance of the main inversions."""
-    metrics = {}
+    metrics: dict[str, float] = {}
     for modality, inversion in INVERSIONS.items():
         if (store := cell.main(modality)) is None:
             continue

@@ -59,15 +59,15 @@ class Labelled:
         return items if self.classes is None else items.where(np.isin(self.labels(items), self.classes))
 
     def retrieval(self, queries: Items, gallery: Items, *, exclude_self: bool) -> Retrieval:
-        ids = {"query_ids": queries.ids, "gallery_ids": gallery.ids} if exclude_self else {}
-        labels = self.labels(queries), self.labels(gallery)
         return partial(
             retrieval.retrieval_metrics,
             queries.features,
             gallery.features,
-            *labels,
+            self.labels(queries),
+            self.labels(gallery),
             exclude_self=exclude_self,
-            **ids,
+            query_ids=queries.ids if exclude_self else None,
+            gallery_ids=gallery.ids if exclude_self else None,
         )
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from crossgap.backbones.backbone import Backbone, BackboneError
+from crossgap.backbones.backbone import Backbone
 from crossgap.backbones.batches import filled
 from crossgap.backbones.injection import Injection
+from crossgap.errors import BackboneError
 from crossgap.inversion.batch_size import fitting
 from crossgap.inversion.methods import Method, Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
@@ -156,8 +157,8 @@ class Inverter:
         device = self.backbone.device
         targets = torch.from_numpy(np.ascontiguousarray(features, np.float32))
         initial = torch.from_numpy(initial_tokens(ids, self.recipe.seed, self.injection.shape))
-        whole = (filled(rows, self.items_a_batch).to(device) for rows in (targets, initial))
-        found = optimise(self.injection, *whole, self.recipe)
+        whole = [filled(rows, self.items_a_batch).to(device) for rows in (targets, initial)]
+        found = optimise(self.injection, whole[0], whole[1], self.recipe)
         return Inversion(**{name: held[: len(ids)].cpu().numpy() for name, held in vars(found).items()})
 
 

@@ -101,7 +101,7 @@ class PlannedEvaluation:
             drawn = min(images, clusters.ITEMS) * min(classes, clusters.CLASSES)
             joint = labelling in self._classes("text", self.query)
             sets = (images + texts) / images if joint else 0
-            done["cluster"] += drawn * (kinds * (1 + sets) + bool(self.oti.points))
+            done["cluster"] += round(drawn * (kinds * (1 + sets) + bool(self.oti.points)))
         for labelling in self.arithmetic:
             done["pair"] += images * max(labelled.get(labelling, 1) - 1, 0) * images
 
@@ -115,7 +115,7 @@ class PlannedEvaluation:
                 done["row"] += moves * images
                 done["pair"] += moves * images * labelled[labelling]
         paired = (images, self.first) if self.first else (images, prompts)
-        done["similar"] += sum(side**2 / 2 for side in paired) + (sides**2 if self.first else 0)
+        done["similar"] += sum(side**2 for side in paired) // 2 + (sides**2 if self.first else 0)
         return +done
 
     def seconds(self, rates: Rates) -> float:
@@ -244,18 +244,18 @@ def _fitted(
     """Names of the corrections that can be fitted where there is this: they are, on noise."""
     rng = np.random.default_rng(0)
 
-    def noise(there: Any) -> np.ndarray | None:
-        return rng.normal(size=(4 * WIDTH, WIDTH)).astype(np.float32) if there else None
+    def noise() -> np.ndarray:
+        return rng.normal(size=(4 * WIDTH, WIDTH)).astype(np.float32)
 
     modalities = {name.partition("/")[0] for name in sizes}
     weights = {modality: rng.normal(size=(WIDTH, WIDTH)) for modality in modalities} if projections else {}
     found, _ = corrections.fitted(
         Material(
-            images=noise("image" in modalities),
-            texts=noise("text" in modalities),
-            vocabulary=noise(f"text/{manifest.VOCABULARIES[0]}" in sizes),
-            vocabulary_photo=noise(f"text/{manifest.VOCABULARIES[1]}" in sizes),
-            pairs=(noise(True), noise(True)) if paired else None,
+            images=noise() if "image" in modalities else None,
+            texts=noise() if "text" in modalities else None,
+            vocabulary=noise() if f"text/{manifest.VOCABULARIES[0]}" in sizes else None,
+            vocabulary_photo=noise() if f"text/{manifest.VOCABULARIES[1]}" in sizes else None,
+            pairs=(noise(), noise()) if paired else None,
             weights=weights,
         ),
         names,
