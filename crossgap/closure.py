@@ -2,8 +2,8 @@
 
 The *import closure* of a module is the module, what it imports, what that imports, and so on, as far as it is ours
 (crossgap and the stages). `digests` names what each of these modules does: its syntax tree without comments, docstrings
-and layout, the same on every version of Python. DVC's dependencies (through `crossgap.resolve`), the shards in scratch
-and the provenance of stores and tables all use it.
+and layout, the same on every version of Python. DVC's dependencies (through `crossgap.planning.resolve`), the shards in
+scratch and the provenance of stores and tables all use it.
 
 Every module stands on one of two sides:
 

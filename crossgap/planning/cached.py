@@ -13,7 +13,7 @@ from crossgap.inversion.recipes import Recipe
 from crossgap.params import Params
 from crossgap.planning.cells import INVERSIONS, StageCell, cells
 from crossgap.planning.discarding import Cache, behind_a_link, entries, remove
-from crossgap.resolve import CODE, leftovers, resolved
+from crossgap.planning.resolve import CODE, leftovers, resolved
 from crossgap.stores.zipped import size
 
 UNMADE = "no cell of the run makes it"
