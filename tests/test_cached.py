@@ -13,13 +13,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from crossgap import resolve
 from crossgap.cli import app
 from crossgap.evaluation.parts import USED, Parts
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.inversion.recipes import Recipe
 from crossgap.params import load
-from crossgap.planning import cached
+from crossgap.planning import cached, resolve
 from crossgap.planning.cells import cells
 from crossgap.planning.discarding import Cache, discard
 from crossgap.stores import shards, store

@@ -42,7 +42,10 @@ def asked(folder: Path, weights: dict | None = None, **sections: object) -> list
 
 def test_models_and_tags_are_those_of_the_library() -> None:
     # asked of a fresh process: in this one other tests may have registered models
-    asked = "import json, open_clip.pretrained as p, open_clip; print(json.dumps([open_clip.list_models(), p._PRETRAINED]))"
+    asked = (
+        "import json, open_clip, open_clip.pretrained as held;"
+        "print(json.dumps([open_clip.list_models(), held._PRETRAINED]))"
+    )
     told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout
     models, pretrained = json.loads(told)
     assert set(registered.models()) == {*models, "SLIP-ViT-B-16", "SLIP-ViT-L-16"}
