@@ -68,7 +68,7 @@ def classified(
                     made = (
                         _by_means(cell, rivals, name, variant, k, draws, seed, reasons) for name in labellings
                     )
-                return _table(one for of in made for one in of)
+                return in_rows(one for of in made for one in of)
 
             table = work.part(
                 "classification",
@@ -93,8 +93,8 @@ def _named(task: str, variant: str | None) -> str:
     return task if variant is None else f"{task}+{variant}"
 
 
-def _table(classes: Iterable[Predictions]) -> pd.DataFrame:
-    """A row an image."""
+def in_rows(classes: Iterable[Predictions]) -> pd.DataFrame:
+    """A row an image: `task`, `labelling`, `image`, `correct`, `without_class`."""
     frames = [
         pd.DataFrame(
             {
