@@ -48,7 +48,7 @@ ELSEWHERE = {  # what runs a command: a file, and what stands in it
         '"checkout", "--ours", "--", "*dvc.lock"',
     ),
     "crossgap datasets get cifar10": ("catalogue/test_datasets.py", 'fetch("cifar10", tmp_path)'),
-    "crossgap migrate": ("params/test_moved.py", '["migrate"]'),
+    "crossgap migrate": ("params/test_migration.py", '["migrate"]'),
     "pytest -m slow": ("../.ci/run", "\npytest -m slow\n"),
     "pip install -e '.[hub]'": ("../pyproject.toml", "\nhub = ["),
     "pip install -e '.[ray]'": ("../pyproject.toml", "\nray = ["),

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from crossgap.cli import backbones, datasets, tables
-from crossgap.cli.explained import explained
+from crossgap.cli.errors import explained
 from crossgap.cli.importing import import_
 from crossgap.cli.keeping import clean, status
-from crossgap.cli.plan import plan
+from crossgap.cli.planning import plan
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -49,7 +49,7 @@ def check(params: File = Path("params.yaml")) -> None:
 def migrate(params: File = Path("params.yaml")) -> None:
     """Rewrite a params.yaml of an older crossgap in today's shape; its values and your comments are kept."""
     from crossgap.params import load
-    from crossgap.params.moved import migrated
+    from crossgap.params.migration import migrated
 
     with explained():
         text, done = migrated(_text_of(params))
@@ -122,6 +122,10 @@ def _text_of(params: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
+    from crossgap.errors import CrossgapError
     from crossgap.stores import temporary
 
+    if not path.parent.is_dir() or path.is_dir():
+        why = "is a folder" if path.is_dir() else f"can't be written: there is no folder {path.parent}"
+        raise CrossgapError(f"{path} {why}: name a file in a folder that there is")
     temporary.write(path, text.encode("utf-8"))

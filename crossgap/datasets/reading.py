@@ -18,6 +18,7 @@ from crossgap.datasets.images import EXTENSIONS, ImageError, list_images
 from crossgap.errors import listed
 from crossgap.prepared import manifest
 
+ManifestRow = tuple[str, str, str, str | None, str | None, str | None, int]  # without its digest
 SET_ASIDE_WITH_IMAGE = "set aside with its image"
 _TRIED = 3  # of a folder's images, when they are looked for elsewhere
 
@@ -72,7 +73,7 @@ def labelled(
     return Reading(frame, [])
 
 
-def prompts(labelling: str, names: Mapping[str, str], templates: Sequence[str]) -> list[tuple]:
+def prompts(labelling: str, names: Mapping[str, str], templates: Sequence[str]) -> list[ManifestRow]:
     """The rows of class prompts, by label and template.
 
     Args:
@@ -100,7 +101,9 @@ def captioned(images: Mapping[str, tuple[str, Sequence[str]]]) -> pd.DataFrame:
         images: path → split and captions.
     """
     ids = image_ids(sorted(images))
-    rows = [(ids[path], "image", images[path][0], path, None, ids[path], 0) for path in ids]
+    rows: list[ManifestRow] = [
+        (ids[path], "image", images[path][0], path, None, ids[path], 0) for path in ids
+    ]
     for path, image in ids.items():
         split, texts = images[path]
         named = zip(caption_ids(image, texts), texts, strict=True)
@@ -128,7 +131,8 @@ def image_paths(root: Path, passed_by: list[str] | None = None) -> list[str]:
 
 def image_ids(paths: Iterable[str]) -> dict[str, str]:
     """Path → id: the path without its extension and with tars as folders; more of the path among equals, and where the
-    short one is another image's path, as `1.jpg` is beside `1.jpg.png`."""
+    short one is another image's path, as `1.jpg` is beside `1.jpg.png`.
+    """
     paths = list(paths)
     names = {path: (*_names(path), path) for path in paths}
     whole = {name for path in paths for name in names[path][1:]}
@@ -156,7 +160,8 @@ def not_followed(links: Sequence[str]) -> tuple[str, ...]:
 
 def plain(path: str, root: Path) -> str:
     """A path as a manifest has it, of one as people write it: `./a//1.jpg`, `a/../1.jpg`, or from `/` to a file under
-    the root. One that leaves the root, or goes up from a link, stays as it is."""
+    the root. One that leaves the root, or goes up from a link, stays as it is.
+    """
     if path.startswith("/"):
         try:
             path = PurePosixPath(path).relative_to(root.absolute().as_posix()).as_posix()
@@ -215,14 +220,14 @@ def label_of(value: object, named: Container[str] = ()) -> str | None:
         named: labels that the declaration names, by `class_names`: a -1 among them is a class.
 
     Raises:
-        ValueError: it is neither text nor a whole number.
+        DatasetError: it is neither text nor a whole number.
     """
     if value is None or value != value:
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, str | int):
-        raise ValueError(f"{value!r} is no class: a class is text or a whole number")
+        raise DatasetError(f"{value!r} is no class: a class is text or a whole number")
     text = str(value).strip()
     unlabelled = UNLABELLED.fullmatch(text) and text not in named and text.partition(".")[0] not in named
     return None if not text or unlabelled else text
@@ -250,8 +255,8 @@ def parts_of(path: str) -> list[str]:
     return [*(part[:-4] if part.lower().endswith(".tar") else part for part in folders), name]
 
 
-def caption_ids(image: str, texts: list[str]) -> list[str]:
-    met = Counter()
+def caption_ids(image: str, texts: Sequence[str]) -> list[str]:
+    met: Counter[str] = Counter()
     ids = []
     for text in texts:
         met[text] += 1
@@ -268,7 +273,7 @@ def with_image(name: str, text: str) -> Problem:
     return Problem(name, f"caption: {text}", SET_ASIDE_WITH_IMAGE)
 
 
-def without_digests(rows: list[tuple]) -> pd.DataFrame:
+def without_digests(rows: Sequence[ManifestRow]) -> pd.DataFrame:
     """Rows of the manifest's columns but for `digest`."""
     columns = [name for name in manifest.COLUMNS if name != "digest"]
     frame = pd.DataFrame(rows, columns=columns, dtype=object)

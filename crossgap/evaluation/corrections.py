@@ -12,7 +12,7 @@ import pandas as pd
 from crossgap import corrections
 from crossgap.corrections import Correction, Material
 from crossgap.evaluation.cell import CLASSES, Cell, Items
-from crossgap.evaluation.work import Work
+from crossgap.evaluation.work import Work, calling
 
 ROWS = 2**16  # corrected at a time, in float64
 COLUMNS = ["name", "title", "source", "how", "parameters", "reason"]
@@ -50,7 +50,7 @@ class Rivals:
 
         parts = [
             self.work.part(
-                "corrections", rival, lambda _, rival=rival: compute(rival),
+                "corrections", rival, calling(compute, rival),
                 by=__name__, rival=rival, fit=self.fitted_on,
             )
             for rival in self.names

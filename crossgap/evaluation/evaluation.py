@@ -17,7 +17,7 @@ from crossgap.evaluation.comparisons import compared
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.curves import DIGITS, best, over_steps, tokens_of
 from crossgap.evaluation.parts import Parts
-from crossgap.evaluation.predictions import Classified, classified
+from crossgap.evaluation.predictions import Predictions, classified
 from crossgap.evaluation.queries import PER_QUERY, Tables, incomplete, tables
 from crossgap.evaluation.seeds import over_seeds, spread
 from crossgap.evaluation.shifts import over_shifts
@@ -160,7 +160,7 @@ def _retrieval(retrieved: Tables) -> dict[str, float]:
     return metrics
 
 
-def _classification(classes: Sequence[Classified]) -> dict[str, float]:
+def _classification(classes: Sequence[Predictions]) -> dict[str, float]:
     metrics = {}
     for found in classes:
         name = f"classification/{found.task}/{found.labelling}"
@@ -181,7 +181,7 @@ def _similarity(cell: Cell, measured: pd.DataFrame) -> dict[str, float]:
     return metrics
 
 
-def _predictions(classes: Sequence[Classified]) -> pd.DataFrame:
+def _predictions(classes: Sequence[Predictions]) -> pd.DataFrame:
     frames = [
         pd.DataFrame(
             {

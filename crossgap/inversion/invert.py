@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from crossgap.backbones.backbone import Backbone, BackboneError
+from crossgap.backbones.backbone import Backbone
 from crossgap.backbones.batches import filled
 from crossgap.backbones.injection import Injection
+from crossgap.errors import BackboneError
 from crossgap.inversion.batch_size import fitting
 from crossgap.inversion.methods import Method, Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
@@ -58,14 +60,9 @@ def oti(
     ids: Sequence[str] | None = None,
     seed: int = 0,
     *,
-    lr: float = 0.02,
-    weight_decay: float = 0.01,
-    snapshots: Sequence[int] = (),
-    snapshot_tokens: bool = False,
-    patience: int | None = None,
-    tolerance: float = 1e-4,
     batch_size: int | None = None,
     progress: bool = True,
+    **settings: Any,
 ) -> Inversion:
     """Optimisation-based Textual Inversion (Cross the Gap, section 4.1).
 
@@ -75,13 +72,14 @@ def oti(
         ids: one unique name an item; an item's result depends on its name, the seed and the recipe, not on its
             batch. Row numbers if not given.
         batch_size: items optimised together; as many as fit if not given.
-        lr, weight_decay, snapshots, snapshot_tokens, patience, tolerance: as in `recipes.Recipe`.
+        settings: the other fields of `recipes.Recipe` by name, such as `lr` or `patience`.
 
     Raises:
+        TypeError: a setting that `Recipe` doesn't have.
         ValueError: features that are not finite, of another width, ids that don't match them, a wrong recipe.
         BackboneError: a text tower that can't take pseudo-tokens, or a template that doesn't fit.
     """
-    recipe = Recipe(steps, lr, weight_decay, seed, snapshots, snapshot_tokens, patience, tolerance)
+    recipe = Recipe(steps, seed=seed, **settings)
     return _invert(features, backbone, Oti(template, tokens), recipe, ids, batch_size, progress)
 
 
@@ -93,27 +91,22 @@ def ovi(
     ids: Sequence[str] | None = None,
     seed: int = 0,
     *,
-    lr: float = 0.02,
-    weight_decay: float = 0.01,
-    snapshots: Sequence[int] = (),
-    snapshot_tokens: bool = False,
-    patience: int | None = None,
-    tolerance: float = 1e-4,
     batch_size: int | None = None,
     progress: bool = True,
+    **settings: Any,
 ) -> Inversion:
     """Optimisation-based Visual Inversion (Cross the Gap, section 4.2).
 
     Args:
         features: `(n, d)` text features of this backbone; normalisation makes no difference.
         patches: P, pseudo-patches spread over the patch grid.
-        ids and the rest: as in `oti`; the values of the preset `fast` are `recipes.PRESETS["ovi"]["fast"]`.
+        ids and the rest: as in `oti`. `ovi(features, backbone, **recipes.PRESETS["ovi"]["fast"])` is the preset `fast`.
 
     Raises:
-        ValueError: as `oti`.
+        TypeError, ValueError: as `oti`.
         BackboneError: a vision tower without patch tokens, or more pseudo-patches than patches.
     """
-    recipe = Recipe(steps, lr, weight_decay, seed, snapshots, snapshot_tokens, patience, tolerance)
+    recipe = Recipe(steps, seed=seed, **settings)
     return _invert(features, backbone, Ovi(patches), recipe, ids, batch_size, progress)
 
 
@@ -164,8 +157,8 @@ class Inverter:
         device = self.backbone.device
         targets = torch.from_numpy(np.ascontiguousarray(features, np.float32))
         initial = torch.from_numpy(initial_tokens(ids, self.recipe.seed, self.injection.shape))
-        whole = (filled(rows, self.items_a_batch).to(device) for rows in (targets, initial))
-        found = optimise(self.injection, *whole, self.recipe)
+        whole = [filled(rows, self.items_a_batch).to(device) for rows in (targets, initial)]
+        found = optimise(self.injection, whole[0], whole[1], self.recipe)
         return Inversion(**{name: held[: len(ids)].cpu().numpy() for name, held in vars(found).items()})
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from crossgap import closure, fingerprint
 from crossgap.backbones import Backbone, BackboneError
+from crossgap.errors import CrossgapError
 from crossgap.inversion.invert import Inversion, Inverter, check_targets
 from crossgap.inversion.methods import Method
 from crossgap.inversion.recipes import Recipe
@@ -19,7 +20,7 @@ from crossgap.stores import engines, shards, store
 ERROR, SET_ASIDE = "error", "set_aside"
 
 
-class InversionError(ValueError):
+class InversionError(CrossgapError):
     """The loss of some items is not finite; all others are kept in their shards."""
 
 
@@ -65,7 +66,7 @@ def invert_store(
         "backbone": backbone.provenance,
         "code": code or closure.digest("crossgap.inversion.stores", "crossgap.backbones.loading"),
     }
-    items = {name: Items(native[name], rows) for name, rows in chosen.items()}
+    items = {name: Targets(native[name], rows) for name, rows in chosen.items()}
     keys = {name: list(held.keys(backbone)) for name, held in items.items()}
     # all groups as one, so that no batch but the last is filled up
     done = shards.compute(
@@ -81,7 +82,7 @@ def invert_store(
     whole, set_aside = {}, {}
     for name, held in items.items():
         losses = done.blocks(keys[name], only=("loss",))
-        finite = np.concatenate([np.isfinite(block["loss"]) for block in losses]) if keys[name] else []
+        finite = np.isfinite(np.concatenate([np.zeros(0), *(block["loss"] for block in losses)]))
         whole[name] = np.flatnonzero(finite)
         set_aside[name] = held.ids[np.flatnonzero(np.logical_not(finite))].tolist()
     set_aside = {name: ids for name, ids in set_aside.items() if ids}
@@ -103,7 +104,7 @@ def invert_store(
 
 
 @dataclass(frozen=True)
-class Items:
+class Targets:
     """Chosen items of a group; features are read as they are needed."""
 
     group: store.Group
@@ -128,7 +129,7 @@ class Items:
                 yield fingerprint.of_bytes(item.encode(), row.encode())
 
 
-def _read(groups: list[Items], cut: list[int]) -> tuple[list[str], np.ndarray]:
+def _read(groups: list[Targets], cut: list[int]) -> tuple[list[str], np.ndarray]:
     """Ids and `(n, d)` features of the items at these ascending positions in the groups, one after the other."""
     positions, start, parts = np.array(cut), 0, []
     for held in groups:
@@ -194,7 +195,8 @@ def chosen_images(native: store.Store, query: str, gallery: str | None = None) -
 
 def chosen_texts(native: store.Store, query: str, gallery: str | None = None) -> dict[str, np.ndarray]:
     """The texts to invert: class prompts, each image's first caption or, where texts are no captions, all of the
-    query split; with a gallery, its texts too."""
+    query split; with a gallery, its texts too.
+    """
     chosen = {}
     for split in dict.fromkeys(["classes", query, *([gallery] if gallery else [])]):
         name = f"text/{split}"

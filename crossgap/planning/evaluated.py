@@ -18,9 +18,9 @@ from crossgap.corrections import Material
 from crossgap.evaluation import clusters, shifts, similarities
 from crossgap.evaluation.cell import CLASSES
 from crossgap.params import Params
-from crossgap.planning.cells import Cell
+from crossgap.planning.cells import StageCell
 from crossgap.planning.estimate import Cost
-from crossgap.planning.items import Items
+from crossgap.planning.items import ItemCounts
 from crossgap.planning.rates import Rates
 from crossgap.prepared import manifest
 from crossgap.stores.store import Store
@@ -32,7 +32,8 @@ WIDTH = 16  # of the noise that corrections are fitted on, to see which there ar
 @dataclass(frozen=True)
 class Inverted:
     """How often a modality's queries are ranked by inverted features, beside natively: at `points` for the curves, the
-    last step among them, for other `seeds`, and once more where the `gallery` is inverted."""
+    last step among them, for other `seeds`, and once more where the `gallery` is inverted.
+    """
 
     points: int = 0
     seeds: int = 0
@@ -40,7 +41,7 @@ class Inverted:
 
 
 @dataclass(frozen=True)
-class Task:
+class PlannedEvaluation:
     """An evaluation.
 
     Attributes:
@@ -101,7 +102,7 @@ class Task:
             drawn = min(images, clusters.ITEMS) * min(classes, clusters.CLASSES)
             joint = labelling in self._classes("text", self.query)
             sets = (images + texts) / images if joint else 0
-            done["cluster"] += drawn * (kinds * (1 + sets) + bool(self.oti.points))
+            done["cluster"] += round(drawn * (kinds * (1 + sets) + bool(self.oti.points)))
         for labelling in self.arithmetic:
             done["pair"] += images * max(labelled.get(labelling, 1) - 1, 0) * images
 
@@ -115,7 +116,7 @@ class Task:
                 done["row"] += moves * images
                 done["pair"] += moves * images * labelled[labelling]
         paired = (images, self.first) if self.first else (images, prompts)
-        done["similar"] += sum(side**2 / 2 for side in paired) + (sides**2 if self.first else 0)
+        done["similar"] += sum(side**2 for side in paired) // 2 + (sides**2 if self.first else 0)
         return +done
 
     def seconds(self, rates: Rates) -> float:
@@ -163,7 +164,7 @@ class Task:
         done["resample"] += (prompts + (support > 0) + shots) * images * self._resamples
 
 
-def of_cell(cell: Cell, params: Params, items: Items, projections: bool) -> Task:
+def of_cell(cell: StageCell, params: Params, items: ItemCounts, projections: bool) -> PlannedEvaluation:
     """The evaluation of a backbone's features on a dataset.
 
     Args:
@@ -189,7 +190,7 @@ def of_cell(cell: Cell, params: Params, items: Items, projections: bool) -> Task
     return _task(declared, params, sizes, items.classes, first, projections, **found)
 
 
-def of_import(store: Store, declared: Any, params: Params) -> Task:
+def of_import(store: Store, declared: Any, params: Params) -> PlannedEvaluation:
     """The evaluation of an imported store."""
     sizes, classes = {}, {}
     for name in store.groups:
@@ -212,7 +213,7 @@ def _task(
     projections: bool,
     oti: Inverted = Inverted(),
     ovi: Inverted = Inverted(),
-) -> Task:
+) -> PlannedEvaluation:
     asked, controls = declared.retrieval, declared.controls
     if asked.labellings is not None:
         classes = {
@@ -222,7 +223,7 @@ def _task(
     support = controls.support or (asked.gallery if asked.gallery != asked.query else None)
     others = {controls.support, asked.gallery} - {asked.query, None}
     paired = first > 0 and any(sizes.get(f"image/{split}") and sizes.get(f"text/{split}") for split in others)
-    return Task(
+    return PlannedEvaluation(
         sizes,
         classes,
         first,
@@ -244,18 +245,18 @@ def _fitted(
     """Names of the corrections that can be fitted where there is this: they are, on noise."""
     rng = np.random.default_rng(0)
 
-    def noise(there: Any) -> np.ndarray | None:
-        return rng.normal(size=(4 * WIDTH, WIDTH)).astype(np.float32) if there else None
+    def noise() -> np.ndarray:
+        return rng.normal(size=(4 * WIDTH, WIDTH)).astype(np.float32)
 
     modalities = {name.partition("/")[0] for name in sizes}
     weights = {modality: rng.normal(size=(WIDTH, WIDTH)) for modality in modalities} if projections else {}
     found, _ = corrections.fitted(
         Material(
-            images=noise("image" in modalities),
-            texts=noise("text" in modalities),
-            vocabulary=noise(f"text/{manifest.VOCABULARIES[0]}" in sizes),
-            vocabulary_photo=noise(f"text/{manifest.VOCABULARIES[1]}" in sizes),
-            pairs=(noise(True), noise(True)) if paired else None,
+            images=noise() if "image" in modalities else None,
+            texts=noise() if "text" in modalities else None,
+            vocabulary=noise() if f"text/{manifest.VOCABULARIES[0]}" in sizes else None,
+            vocabulary_photo=noise() if f"text/{manifest.VOCABULARIES[1]}" in sizes else None,
+            pairs=(noise(), noise()) if paired else None,
             weights=weights,
         ),
         names,
@@ -263,7 +264,7 @@ def _fitted(
     return tuple(found)
 
 
-def cost(tasks: list[tuple[Task, int] | None], rates: Mapping[int, Rates] | None) -> Cost:
+def cost(tasks: list[tuple[PlannedEvaluation, int] | None], rates: Mapping[int, Rates] | None) -> Cost:
     """What evaluations take together.
 
     Args:

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from crossgap.report.cell import Cell
+from crossgap.errors import CrossgapError
 from crossgap.report.methods import COLUMNS, Board, Line, board, compared
+from crossgap.report.results import Results
 from crossgap.report.tables import Grouped, group, in_order, title
 
 CORRECTIONS = ("name", "title", "source", "how", "parameters", "reason")
@@ -40,20 +41,22 @@ class Section(NamedTuple):
     baseline: str
     heads: tuple[str, ...]
     column: str
-    board: Board
+    board: Board | None  # None only until `sections` leaves those without out
     folded: bool = False
 
 
 class _Numbers:
     """A cell's metrics and tests by family, and the titles of its corrections."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Results) -> None:
         self.corrections = titles(cell)
         self.values = {family: group(cell.metrics, family) for family in _METRICS}
         self.tests: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = {family: {} for family in _METRICS}
         for row in cell.rows("comparisons", COLUMNS):
             if row["family"] not in self.tests:
-                raise ValueError(f"comparisons: no family {row['family']!r}; expected {', '.join(_METRICS)}")
+                raise CrossgapError(
+                    f"comparisons: no family {row['family']!r}; expected {', '.join(_METRICS)}"
+                )
             self.tests[row["family"]][row["task"], row["relevance"]] = row
 
     def board(self, family: str, columns: Iterable[str], lines: Iterable[Line]) -> Board | None:
@@ -87,10 +90,10 @@ class _Numbers:
         return sorted(found, key=lambda task: int(task.removesuffix("-shot")))
 
 
-def sections(cell: Cell) -> list[Section]:
+def sections(cell: Results) -> list[Section]:
     """Every table of methods that has numbers, in the page's order.
 
-    Raises ValueError if the cell's comparisons or corrections lack a column, or a comparison is of no known family.
+    Raises CrossgapError if the cell's comparisons or corrections lack a column, or a comparison is of no known family.
     """
     numbers = _Numbers(cell)
     retrieval, accuracy = "mAP in percent, by query-gallery", "Accuracy in percent"
@@ -133,7 +136,7 @@ def sections(cell: Cell) -> list[Section]:
     return [section for section in made if section.board]
 
 
-def titles(cell: Cell) -> dict[str, str]:
+def titles(cell: Results) -> dict[str, str]:
     """Correction → title, no two alike: those described, then any others that a task is named after."""
     described = {row["name"]: row["title"] or row["name"] for row in cell.rows("corrections", CORRECTIONS)}
     shared = Counter(described.values())

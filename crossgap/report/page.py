@@ -8,14 +8,14 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from crossgap.errors import listed
+from crossgap.errors import CrossgapError, listed
 from crossgap.report import methods, pictures, tables
 from crossgap.report.arithmetic import HEADS, arithmetic, published_scores
 from crossgap.report.boards import Section, sections
-from crossgap.report.cell import Cell
 from crossgap.report.idealised import Experiment
 from crossgap.report.idealised import view as experiment_view
 from crossgap.report.published import beside
+from crossgap.report.results import Results
 from crossgap.report.seeds import spreads
 from crossgap.report.similarities import similarities
 from crossgap.report.sources import cited, corrections
@@ -66,7 +66,7 @@ METRIC_NAMES = {
 
 
 def render(
-    cells: Sequence[Cell],
+    cells: Sequence[Results],
     published: DataFrame | None = None,
     experiments: Sequence[Experiment] = (),
     trainings: Sequence[Training] = (),
@@ -81,28 +81,28 @@ def render(
         experiments: idealised ones, which are of no cell.
         trainings: of the backbones that were fine-tuned.
 
-    Raises ValueError if there are no cells, two are of the same backbone and dataset, a table lacks a column or names
-    a family of comparisons that there isn't, or a point of a cloud has no finite coordinates.
+    Raises CrossgapError if there are no cells, two are of the same backbone and dataset, a table lacks a column or
+    names a family of comparisons that there isn't, or a point of a cloud has no finite coordinates.
     """
     if not cells:
-        raise ValueError("cells: nothing to report; evaluate at least one backbone on one dataset")
+        raise CrossgapError("cells: nothing to report; evaluate at least one backbone on one dataset")
     seen: set[tuple[str, str]] = set()
     for cell in cells:
         if (cell.backbone, cell.dataset) in seen:
-            raise ValueError(f"cells: {cell.name} is there twice; give each backbone and dataset once")
+            raise CrossgapError(f"cells: {cell.name} is there twice; give each backbone and dataset once")
         seen.add((cell.backbone, cell.dataset))
     views = []
     for cell, anchor in zip(cells, _anchors(cell.name for cell in cells), strict=True):
         try:
             views.append(_view(cell, anchor, published))
-        except ValueError as error:
-            raise ValueError(f"cell {cell.name}: {error}") from None
+        except CrossgapError as error:
+            raise CrossgapError(f"cell {cell.name}: {error}") from None
     idealised = []
     for experiment in experiments:
         try:
             idealised.append(experiment_view(experiment))
-        except ValueError as error:
-            raise ValueError(f"idealised experiment {experiment.name}: {error}") from None
+        except CrossgapError as error:
+            raise CrossgapError(f"idealised experiment {experiment.name}: {error}") from None
     return (
         _environment()
         .get_template("page.html.j2")
@@ -124,21 +124,22 @@ def _environment() -> Environment:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     found = FunctionLoader(lambda name: files("crossgap.report").joinpath(name).read_text("utf-8"))
-    options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    environment = Environment(loader=found, autoescape=True, **options)
+    environment = Environment(
+        loader=found, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.globals |= {"missing": MISSING, "metric_names": METRIC_NAMES, "arithmetic_heads": HEADS}
     environment.filters |= {"cited": cited, "plain": _plain}
     return environment
 
 
-def _view(cell: Cell, anchor: str, published: DataFrame | None) -> dict[str, Any]:
+def _view(cell: Results, anchor: str, published: DataFrame | None) -> dict[str, Any]:
     """All that the template shows of one cell."""
     metrics = cell.metrics
     boards, studies = sections(cell), pictures.studies(cell)
     similar, spread = similarities(cell), spreads(cell)
     losses = {key: metrics[key] for key in sorted(metrics) if re.fullmatch("inversion/.+/loss", key)}
     aside = {key: metrics[key] for key in sorted(metrics) if re.fullmatch("inversion/.+/set_aside", key)}
-    shown = {key for section in boards for key in section.board.keys} | similar.keys
+    shown = {key for section in boards if section.board for key in section.board.keys} | similar.keys
     shown |= losses.keys() | aside.keys() | {key for key in metrics if key.startswith(("gap/", "items/"))}
     if studies:
         shown |= {key for key in metrics if re.fullmatch("snapshots/.+/best_(step|mAP)", key)}
@@ -200,7 +201,7 @@ def _named(found: Iterable[Section], name: str) -> Section | None:
     return next((section for section in found if section.name == name), None)
 
 
-def _gap(cell: Cell) -> list[tuple[str, str, str, str]]:
+def _gap(cell: Results) -> list[tuple[str, str, str, str]]:
     """Key, name, value and reading of the usual gap measures, then of any others of this cell."""
     values = under(cell.metrics, "gap/")
     names = GAP | {key: (_plain(key), "") for key in values if key not in GAP}
@@ -214,7 +215,7 @@ def _cut(metrics: Mapping[str, float]) -> list[str]:
     return [f"{tables.count(n)} of {tables.count(counts[name])} of {name}" for name, n in cut.items()]
 
 
-def _unavailable(cell: Cell) -> list[tuple[str, str, str]]:
+def _unavailable(cell: Results) -> list[tuple[str, str, str]]:
     """Family, names and reason of what could not be measured, a row a reason."""
     found: dict[tuple[str, str], list[str]] = {}
     for row in cell.rows("unavailable", ("family", "name", "reason")):
@@ -222,7 +223,7 @@ def _unavailable(cell: Cell) -> list[tuple[str, str, str]]:
     return [(family, listed(names), reason) for (family, reason), names in found.items()]
 
 
-def _listed(cell: Cell, name: str, columns: Sequence[str]) -> list[tuple[str, ...]]:
+def _listed(cell: Results, name: str, columns: Sequence[str]) -> list[tuple[str, ...]]:
     """The columns of one of the cell's lists of items, as words."""
     return [tuple(map(words, row.values())) for row in cell.rows(name, columns)]
 

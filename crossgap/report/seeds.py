@@ -6,7 +6,7 @@ from collections import defaultdict
 from statistics import mean, stdev
 from typing import NamedTuple
 
-from crossgap.report.cell import Cell
+from crossgap.report.results import Results
 from crossgap.report.tables import absent, in_order, percent, title
 
 COLUMNS = ("task", "relevance", "seed", "mAP")
@@ -24,7 +24,7 @@ class Spread(NamedTuple):
     seeds: int
 
 
-def spreads(cell: Cell) -> list[Spread]:
+def spreads(cell: Results) -> list[Spread]:
     """A row a task and relevance that was measured with more than one seed.
 
     Raises ValueError if the cell's table of seeds lacks a column.
@@ -39,6 +39,6 @@ def spreads(cell: Cell) -> list[Spread]:
             values = found[task, relevance]
             if len(values) > 1:
                 numbers = (mean(values), stdev(values), min(values), max(values))
-                shown = (percent(number).value for number in numbers)
-                spread.append(Spread(title(task), relevance, *shown, len(values)))
+                middle, deviation, lowest, highest = (percent(number).value for number in numbers)
+                spread.append(Spread(title(task), relevance, middle, deviation, lowest, highest, len(values)))
     return spread

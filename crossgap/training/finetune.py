@@ -7,7 +7,7 @@ then depend on it alone, and a batch can be computed in parts (gradient caching,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from crossgap.prepared.manifest import content
 from crossgap.training import pairs as captioned_pairs
 from crossgap.training.augment import augmentation, slip_head
 from crossgap.training.finetune_recipe import Finetune
-from crossgap.training.pairs import Batch, Pairs
+from crossgap.training.pairs import CaptionedImages, PairBatch
 from crossgap.training.temperature import WithTemperature
 from crossgap.training.texts import text_features
 from crossgap.training.trainable import inputs_of, trainable, writer
@@ -35,7 +35,7 @@ HEAD_HIDDEN, HEAD_WIDTH = 4096, 256  # SLIP's, at most this wide
 
 def finetune(
     backbone: Backbone,
-    pairs: Pairs,
+    pairs: CaptionedImages,
     root: Path,
     recipe: Finetune,
     folder: Path,
@@ -100,7 +100,7 @@ def finetune(
     return curves
 
 
-def captions_of(manifest: pd.DataFrame, recipe: Finetune) -> Pairs:
+def captions_of(manifest: pd.DataFrame, recipe: Finetune) -> CaptionedImages:
     """The pairs of a dataset that a recipe names.
 
     Raises:
@@ -159,7 +159,7 @@ class Learning(WithTemperature):
         if self.bias is not None and isinstance(getattr(self.model, "logit_bias", None), nn.Parameter):
             self.model.logit_bias.copy_(self.bias)
 
-    def gradients(self, batch: Batch, forward_size: int | None = None) -> dict[str, float]:
+    def gradients(self, batch: PairBatch, forward_size: int | None = None) -> dict[str, float]:
         """Leave the gradients of a batch's loss in the parameters, and give its values.
 
         With fewer than all pairs at once: features without a graph first, then the gradient of the loss by each
@@ -179,15 +179,13 @@ class Learning(WithTemperature):
         loss.backward()
         for part in parts:
             features = self.features(batch, part)
-            told = [
-                (x, leaf.grad[part])
-                for x, leaf in zip(features, leaves, strict=True)
-                if leaf.grad is not None
-            ]
-            torch.autograd.backward(*zip(*told, strict=True))
+            told = {
+                x: leaf.grad[part] for x, leaf in zip(features, leaves, strict=True) if leaf.grad is not None
+            }
+            torch.autograd.backward(list(told), list(told.values()))
         return values
 
-    def features(self, batch: Batch, part: slice) -> tuple[Tensor, ...]:
+    def features(self, batch: PairBatch, part: slice) -> tuple[Tensor, ...]:
         """Unit features of a part's images and texts, and what the head is given of its views, `(n, d)` each."""
         gradient = torch.is_grad_enabled()
         with self._autocast():
@@ -202,17 +200,19 @@ class Learning(WithTemperature):
                 found.append(encoded.features if encoded.preprojection is None else encoded.preprojection)
         return tuple(found)
 
-    def loss(self, images: Tensor, texts: Tensor, *views: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, images: Tensor, texts: Tensor, *seen: Tensor) -> tuple[Tensor, dict[str, float]]:
         """The weighted sum, and what is logged of it; the head's norms see the views of the whole batch."""
-        if views:
-            views = tuple(normalize(self.head(torch.cat(views)).float(), dim=-1).chunk(2))
+        views = None
+        if seen and self.head is not None:
+            first, second = normalize(self.head(torch.cat(seen)).float(), dim=-1).chunk(2)
+            views = first, second
         loss, terms = total(
             self.recipe.losses,
             images,
             texts,
             temperature=self.temperature,
             bias=self.bias,
-            views=views or None,
+            views=views,
             intra_modal_temperature=self.recipe.intra_modal_temperature,
         )
         with torch.no_grad():
@@ -226,7 +226,7 @@ class Learning(WithTemperature):
             values = torch.stack([value.float() for value in measured.values()]).tolist()
         return loss, dict(zip(measured, values, strict=True))
 
-    def _autocast(self):
+    def _autocast(self) -> AbstractContextManager[object]:
         if self.recipe.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.backbone.device.type, torch.bfloat16)
@@ -236,18 +236,24 @@ class _Source:
     """The batches of a training, from whichever step it is asked for first."""
 
     def __init__(
-        self, pairs: Pairs, steps: int, recipe: Finetune, backbone: Backbone, root: Path, workers: int
+        self,
+        pairs: CaptionedImages,
+        steps: int,
+        recipe: Finetune,
+        backbone: Backbone,
+        root: Path,
+        workers: int,
     ) -> None:
         self.pairs, self.steps, self.recipe, self.backbone = pairs, steps, recipe, backbone
         self.root, self.workers = root, workers
-        self.loaded: Iterator[Batch] | None = None
+        self.loaded: Iterator[PairBatch] | None = None
 
-    def at(self, step: int) -> Batch:
+    def at(self, step: int) -> PairBatch:
         if self.loaded is None:
             self.loaded = self._from(step)
         return _moved(next(self.loaded), self.backbone.device)
 
-    def _from(self, step: int) -> Iterator[Batch]:
+    def _from(self, step: int) -> Iterator[PairBatch]:
         recipe, backbone = self.recipe, self.backbone
         view = None
         if "slip" in recipe.losses:
@@ -266,8 +272,9 @@ class _Source:
         )
 
 
-def _moved(batch: Batch, device: torch.device) -> Batch:
+def _moved(batch: PairBatch, device: torch.device) -> PairBatch:
     def to(tensor: Tensor) -> Tensor:
         return tensor.to(device, non_blocking=True)
 
-    return Batch(to(batch.pixels), to(batch.ids), batch.views and tuple(map(to, batch.views)))
+    views = None if batch.views is None else (to(batch.views[0]), to(batch.views[1]))
+    return PairBatch(to(batch.pixels), to(batch.ids), views)

@@ -11,12 +11,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from crossgap.datasets.hashing import hashed, uniform
 from crossgap.encode import Images
 from crossgap.errors import listed
+from crossgap.prefetching import prefetched
 from crossgap.prepared.manifest import LABEL, labellings, select
 from crossgap.training.augment import two_views
 from crossgap.training.trainer import TrainingError
@@ -24,7 +25,7 @@ from crossgap.training.trainer import TrainingError
 HELD = 2**28  # bytes of decoded images that a process keeps, if all of them fit
 
 
-class Batch(NamedTuple):
+class PairBatch(NamedTuple):
     """Pairs: pixels `(n, 3, h, w)`, token ids `(n, context)` and, where wanted, two views of each image."""
 
     pixels: Tensor
@@ -33,7 +34,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Pairs:
+class CaptionedImages:
     """Captioned images: rows of the manifest, each with its captions in their order, and a key of its id."""
 
     images: pd.DataFrame
@@ -57,7 +58,7 @@ class Pairs:
 
 def captioned(
     manifest: pd.DataFrame, split: str, *, captions: str = "first", silent_on: Sequence[str] = ()
-) -> Pairs:
+) -> CaptionedImages:
     """The images of a split that have a caption, in the order of their ids.
 
     Args:
@@ -88,7 +89,7 @@ def captioned(
         texts = texts.drop_duplicates("group")
     of_image = texts.groupby("group", sort=False)["text"].agg(list)
     images = images[images["id"].isin(of_image.index)].sort_values("id").reset_index(drop=True)
-    return Pairs(images, of_image.loc[images["id"]].tolist(), hashed_ids(images["id"]))
+    return CaptionedImages(images, of_image.loc[images["id"]].tolist(), hashed_ids(images["id"]))
 
 
 def hashed_ids(ids: Sequence[str]) -> np.ndarray:
@@ -97,7 +98,7 @@ def hashed_ids(ids: Sequence[str]) -> np.ndarray:
 
 
 def load(
-    pairs: Pairs,
+    pairs: CaptionedImages,
     batches: Iterator[list[tuple[int, int]]],
     root: Path,
     transform: Callable,
@@ -107,35 +108,34 @@ def load(
     view: Callable | None = None,
     workers: int = 0,
     pin_memory: bool = False,
-) -> Iterator[Batch]:
+) -> Iterator[PairBatch]:
     """The batches' pixels, ids and views, decoded ahead by `workers` processes.
 
     Raises:
-        ChangedItemError, ImageError: an image is not the one of the manifest.
+        DatasetError, ImageError: an image is not the one of the manifest, or can't be read.
     """
-    dataset = _Items(pairs, root, transform, seed, view)
-    loader = DataLoader(
+    dataset = _PairItems(pairs, root, transform, seed, view)
+    return prefetched(
         dataset,
-        batch_sampler=batches,
+        batches,
         num_workers=workers,
         pin_memory=pin_memory,
         generator=torch.Generator(),  # the global one stays as it is
-        collate_fn=partial(_collate, tokenize=tokenize),
+        collate=partial(_collate, tokenize=tokenize),
     )
-    return iter(loader)
 
 
-class _Items:
+class _PairItems:
     """A map-style torch dataset by (row, step): pixels, a caption, views."""
 
     def __init__(
-        self, pairs: Pairs, root: Path, transform: Callable, seed: int, view: Callable | None
+        self, pairs: CaptionedImages, root: Path, transform: Callable, seed: int, view: Callable | None
     ) -> None:
         self.pairs, self.transform, self.seed, self.view = pairs, transform, seed, view
         self.images = Images(pairs.images, root, transform)
-        self.held: dict[int, object] = {}
+        self.held: dict[int, Image.Image] = {}
 
-    def __getitem__(self, at: tuple[int, int]):
+    def __getitem__(self, at: tuple[int, int]) -> tuple[Tensor, str, tuple[Tensor, Tensor] | None]:
         row, step = at
         image = self._image(row)
         key = hashed(self.seed, step, self.pairs.keys[row])
@@ -144,7 +144,7 @@ class _Items:
         views = two_views(self.view, image.convert("RGB"), int(key[0])) if self.view else None
         return self.transform(image), caption, views
 
-    def _image(self, row: int):
+    def _image(self, row: int) -> Image.Image:
         if row in self.held:
             return self.held[row]
         image = self.images.open(row)
@@ -154,7 +154,10 @@ class _Items:
         return image
 
 
-def _collate(items: list, tokenize: Callable[[list[str]], Tensor]) -> Batch:
+def _collate(items: list, tokenize: Callable[[list[str]], Tensor]) -> PairBatch:
     pixels, captions, views = zip(*items, strict=True)
-    both = None if views[0] is None else tuple(torch.stack(side) for side in zip(*views, strict=True))
-    return Batch(torch.stack(pixels), tokenize(list(captions)), both)
+    both = None
+    if views[0] is not None:
+        first, second = zip(*views, strict=True)
+        both = torch.stack(first), torch.stack(second)
+    return PairBatch(torch.stack(pixels), tokenize(list(captions)), both)

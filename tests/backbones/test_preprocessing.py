@@ -20,8 +20,9 @@ from torchvision import transforms
 
 from crossgap import load_backbone
 from crossgap.backbones import BackboneError, preprocessing
-from crossgap.params.explain import explain
+from crossgap.errors import WeightsError
 from crossgap.params.sections import Weights
+from crossgap.params.wording import explain
 
 KEYS = ("mean", "std", "interpolation", "resize_mode")
 DIFFER = ("ViT-H-14", "ViT-H-14-quickgelu", "ViT-L-14")
@@ -76,7 +77,7 @@ def by_hand(mean, std, interpolation: str, resize_mode: str) -> transforms.Compo
 
 @pytest.mark.parametrize(
     "name",
-    (
+    [
         "ViT-B-16-SigLIP",
         "ViT-B-16-SigLIP2",
         "MobileCLIP-B",
@@ -85,7 +86,7 @@ def by_hand(mean, std, interpolation: str, resize_mode: str) -> transforms.Compo
         "ViT-H-14-378-quickgelu",
         "ViT-B-16",
         "RN50-quickgelu",
-    ),
+    ],
 )
 def test_a_file_is_given_the_preprocessing_of_all_published_tags(file, photo, name) -> None:
     backbone = load_backbone(name, file(name))
@@ -105,7 +106,7 @@ def test_so_it_is_for_every_model_of_open_clips() -> None:
         values = set(tags.values())
         if len(values) > 1:
             kinds["differ"] += 1
-            with pytest.raises(preprocessing.PreprocessingError, match="differ in their preprocessing"):
+            with pytest.raises(WeightsError, match="differ in their preprocessing"):
                 preprocessing.of_file(name, None)
             continue
         found, why = preprocessing.of_file(name, None)

@@ -83,7 +83,10 @@ def test_first_run_makes_everything(project):
 
 
 def test_no_stage_loads_a_module_that_its_closure_lacks(project, monkeypatch):
-    """Of what the first run loaded; carriers import carriers alone, which another test sees to."""
+    """Of what the first run loaded; carriers import carriers alone, which another test sees to.
+
+    Readers and corrections are loaded with their registries, whichever a cell has: its digest holds the chosen ones.
+    """
     monkeypatch.chdir(project.folder)
     held = project.loaded()
     kinds = {"prepare", "encode", "oti", "ovi", "sweep", "seeds", "evaluate"}
@@ -95,12 +98,11 @@ def test_no_stage_loads_a_module_that_its_closure_lacks(project, monkeypatch):
     assert {one["ran"] for one in held} == scripts
     for one in held:
         if one["ran"] != "stages.resolve":
-            picked = () if one["ran"] == "stages.prepare.__main__" else None  # the embedded set has no reader
             packages = {
                 "stages",
                 *(f"stages.{kind}" for kind in kinds),
             }  # without a file, so nothing to change
-            lacking = set(one["loaded"]) - closure.closure(one["ran"], chosen=picked) - packages
+            lacking = set(one["loaded"]) - closure.closure(one["ran"]) - packages
             assert lacking <= set(closure.CARRIERS), one["ran"]
 
 

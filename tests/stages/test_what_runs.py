@@ -46,7 +46,7 @@ CHANGES = {
     "ranking": ("crossgap/metrics/retrieval/ranking.py", ("evaluate",)),
     "the page": ("crossgap/report/page.py", ("report",)),
     "a stage's script": ("stages/encode/__main__.py", ("encode",)),
-    "params' own checks": ("crossgap/params/explain.py", ()),
+    "params' own checks": ("crossgap/params/wording.py", ()),
     "the store": ("crossgap/stores/store.py", ()),
     "shards": ("crossgap/stores/shards.py", ()),
 }

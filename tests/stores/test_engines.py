@@ -184,12 +184,12 @@ class Mortal(Squares):
 
 def test_deaths_here_and_there_end_no_run(tmp_path, ray_engine) -> None:
     """As many in all as end the run at one cut; at all of them the second cut was in flight."""
-    markers = [tmp_path / f"deaths at {key}" for key in KEYS[:2]]
-    for marker, deaths in zip(markers, (engines.ATTEMPTS - 1, 1), strict=True):
+    markers = [tmp_path / f"deaths at {key}" for key in KEYS[:3]]
+    for marker, deaths in zip(markers, (engines.ATTEMPTS - 2, 1, 1), strict=True):
         marker.write_text(str(deaths))
     results = engines.Ray(workers=1).work(read, Mortal(tmp_path))([[n] for n in range(3)], lambda items: None)
     np.testing.assert_array_equal([result["value"][0] for result in results], EXPECTED[:3])
-    assert [marker.read_text() for marker in markers] == ["0", "0"]
+    assert [marker.read_text() for marker in markers] == ["0", "0", "0"]
 
 
 def test_a_start_that_succeeds_forgets_those_that_did_not(tmp_path, ray_engine) -> None:
@@ -252,7 +252,7 @@ NODES = {
 }
 
 
-@pytest.mark.parametrize("nodes, workers, share", NODES.values(), ids=NODES)
+@pytest.mark.parametrize(("nodes", "workers", "share"), NODES.values(), ids=NODES)
 def test_cores_and_gpus_are_shared_out_so_that_all_find_a_place(monkeypatch, nodes, workers, share) -> None:
     class Cluster:
         @staticmethod

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from crossgap.backbones.backbone import Backbone
-from crossgap.encode import ChangedItemError, Images
+from crossgap.encode import Images
+from crossgap.errors import DatasetError
 from crossgap.prepared import manifest
 from crossgap.training.augment import Augment, augmentation
-from crossgap.training.pairs import Batch, Pairs, captioned, load
+from crossgap.training.pairs import CaptionedImages, PairBatch, captioned, load
 from crossgap.training.trainer import TrainingError
 
 
@@ -116,7 +117,7 @@ def test_the_order_is_of_the_ids_and_not_of_the_rows(table) -> None:
     assert more[: len(fewer)] == fewer
 
 
-def loaded(scenes, small: Backbone, pairs: Pairs, batches: list, **more) -> list[Batch]:
+def loaded(scenes, small: Backbone, pairs: CaptionedImages, batches: list, **more) -> list[PairBatch]:
     tokenize = partial(small.tokenizer, context_length=small.context_length)
     return list(load(pairs, iter(batches), scenes[1], small.transform, tokenize, **more))
 
@@ -125,7 +126,7 @@ def view():
     return augmentation(Augment(), 16, [0.5] * 3, [0.25] * 3)
 
 
-def flat(batch: Batch) -> list[torch.Tensor]:
+def flat(batch: PairBatch) -> list[torch.Tensor]:
     return [batch.pixels, batch.ids, *(batch.views or ())]
 
 
@@ -181,5 +182,5 @@ def test_any_draws_from_all_captions_of_an_image(scenes, small, table) -> None:
 
 def test_an_image_that_changed_is_an_error(scenes, small, table) -> None:
     pairs = captioned(table.assign(digest=manifest.text_digest("other")), "train")
-    with pytest.raises(ChangedItemError, match="is not the file that the manifest was made from"):
+    with pytest.raises(DatasetError, match="is not the file that the manifest was made from"):
         loaded(scenes, small, pairs, [[(0, 0)]])

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crossgap.cli import tables
-from crossgap.cli.explained import explained
+from crossgap.cli.errors import explained
 from crossgap.stores.temporary import readable
 
 if TYPE_CHECKING:
     from crossgap.params import Params
-    from crossgap.planning.cells import Cell
+    from crossgap.planning.cells import StageCell
     from crossgap.planning.estimate import Cost
-    from crossgap.planning.evaluated import Task as EvaluationTask
-    from crossgap.planning.items import Items
+    from crossgap.planning.evaluated import PlannedEvaluation
+    from crossgap.planning.items import ItemCounts
     from crossgap.planning.probe import Asked, Speeds
     from crossgap.planning.rates import Rates
 
@@ -61,7 +61,7 @@ def plan(
         _show_costs(costs)
 
 
-def _todo(every: list[Cell], params: Path) -> list[Cell]:
+def _todo(every: list[StageCell], params: Path) -> list[StageCell]:
     """The cells that DVC holds to be out of date; all of them, where it is not DVC's params.yaml that is planned by."""
     from crossgap.planning.pipeline import outdated
 
@@ -72,7 +72,7 @@ def _todo(every: list[Cell], params: Path) -> list[Cell]:
     return [cell for cell in every if cell.name in stale]
 
 
-def _show_cells(every: list[Cell], todo: list[Cell]) -> None:
+def _show_cells(every: list[StageCell], todo: list[StageCell]) -> None:
     typer.echo("At most these run; where what changed makes no difference, DVC stops there:")
     rows = []
     for stage in dict.fromkeys(cell.stage for cell in every):
@@ -83,7 +83,7 @@ def _show_cells(every: list[Cell], todo: list[Cell]) -> None:
     tables.show(("stage", "cells", "up to date", "to run"), rows)
 
 
-def _show_items(items: dict[str, Items | None], reasons: dict[str, str]) -> None:
+def _show_items(items: dict[str, ItemCounts | None], reasons: dict[str, str]) -> None:
     rows = []
     for name, held in items.items():
         if held is None:
@@ -100,8 +100,8 @@ def _show_items(items: dict[str, Items | None], reasons: dict[str, str]) -> None
 
 
 def _evaluation(
-    cell: Cell, params: Params, items: dict[str, Items | None], sizes: dict
-) -> tuple[EvaluationTask, int] | None:
+    cell: StageCell, params: Params, items: dict[str, ItemCounts | None], sizes: dict
+) -> tuple[PlannedEvaluation, int] | None:
     """What a cell evaluates, and the width of its features; None where they are not known."""
     from crossgap.planning import evaluated
     from crossgap.planning.estimate import built_as
@@ -136,7 +136,7 @@ def _rates(evaluations: dict[str, list]) -> dict[int, Rates]:
     return found
 
 
-def _show_unmeasured(todo: list[Cell], params: Params) -> None:
+def _show_unmeasured(todo: list[StageCell], params: Params) -> None:
     """Images that would be inverted for nothing, of datasets that were prepared."""
     from crossgap.planning import unmeasured
     from crossgap.prepared import judgements, manifest
@@ -155,8 +155,9 @@ def _show_unmeasured(todo: list[Cell], params: Params) -> None:
             typer.echo(f"\noti: {why}")
 
 
-def _sizes(todo: list[Cell], params: Params) -> dict:
+def _sizes(todo: list[StageCell], params: Params) -> dict:
     from crossgap.catalogue.backbones import sizes
+    from crossgap.errors import BackboneError
     from crossgap.planning.estimate import ESTIMATED, built_as
 
     needed = (*ESTIMATED, "evaluate")
@@ -165,17 +166,17 @@ def _sizes(todo: list[Cell], params: Params) -> dict:
     for model in sorted(models):
         try:
             found[model] = sizes(model)
-        except ValueError as error:
+        except BackboneError as error:
             typer.echo(f"\n{error}")
             found[model] = None
     return found
 
 
-def _speeds(todo: list[Cell], params: Params) -> dict[tuple[str, str], Speeds]:
+def _speeds(todo: list[StageCell], params: Params) -> dict[tuple[str, str], Speeds]:
     from crossgap.planning.estimate import asked
     from crossgap.planning.probe import ProbeError, probe
 
-    found = {}
+    found: dict[tuple[str, str], Speeds] = {}
     for wanted in asked(todo, params, _sample(params)):
         if not found:
             typer.echo("\nMeasured just now, with this machine as busy as it is:")
@@ -201,8 +202,8 @@ def _sample(params: Params) -> tuple[str, str] | None:
 
 def _said(wanted: Asked, speeds: Speeds) -> str:
     said = [f"start {speeds.start:.1f} s"]
-    said += [f"image {speeds.image * 1e3:.2f} ms"] if wanted.images else []
-    said += [f"text {speeds.text * 1e3:.2f} ms"] if wanted.texts else []
+    said += [] if speeds.image is None else [f"image {speeds.image * 1e3:.2f} ms"]
+    said += [] if speeds.text is None else [f"text {speeds.text * 1e3:.2f} ms"]
     said += [f"OTI, R = {number}: {took * 1e3:.3f} ms a step" for number, took in speeds.tokens.items()]
     said += [f"OVI, P = {number}: {took * 1e3:.3f} ms a step" for number, took in speeds.patches.items()]
     of = ", ".join(f"{what} {number}" for what, number in speeds.measured.items())
