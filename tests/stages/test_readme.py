@@ -23,7 +23,7 @@ SAID = {  # a word of what each prints
     "crossgap backbones": "nano",
     "crossgap backbones check nano": "known cosine",
     "crossgap backbones show openai-b32": "model: ViT-B-32-quickgelu",
-    "crossgap backbones towers": "146 of 146 models",
+    "crossgap backbones towers": " models. OTI inverts into",
     "crossgap backbones towers siglip": "ViT-B-16-SigLIP2 ",
     "crossgap check": "params.yaml is valid",
     "crossgap clean --dry-run": "would remove",
