@@ -100,7 +100,15 @@ def preset(
         _write(output, changed)
 
 
-for one in (check, plan, status, clean, preset, migrate):
+def corrections() -> None:
+    """List the corrections that are measured beside inversion, and the papers they come from."""
+    from crossgap.corrections import RIVALS
+
+    rows = [(name, held.TITLE, held.SOURCE or "-", held.REFERENCE) for name, held in RIVALS.items()]
+    tables.show(("correction", "title", "source", "how it works"), rows)
+
+
+for one in (check, plan, status, clean, preset, migrate, corrections):
     app.command()(one)
 app.command("import")(import_)
 app.add_typer(backbones.app, name="backbones")

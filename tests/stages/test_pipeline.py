@@ -15,6 +15,7 @@ from PIL import Image
 
 from crossgap import closure, open_store
 
+README = Path(__file__).parents[2] / "README.md"
 EVALUATED = {"evaluate@nano-world", "report"}
 SWEEP, SEED = "sweep@nano-world-2", "seeds@nano-world-oti-1"
 CELL = {"weights", "encode@nano-world", "oti@nano-world", "ovi@nano-world", SWEEP, SEED, *EVALUATED}
@@ -113,8 +114,24 @@ def test_what_a_dvc_user_expects_works(project):
     project.dvc("plots", "show")
     plots = (project / "dvc_plots/index.html").read_text()
     assert "nano/world/clouds.csv" in plots and "nano/world/curves.csv" in plots
-    assert "evaluate@nano-world" in project.dvc("dag")
+    assert "evaluate@nano-world" in project.dvc("dag", "--mermaid")
+    assert "encode@nano-world" in project.dvc("repro", "-R", "stages/encode")
+    assert "oti@nano-world" in project.dvc("repro", "stages/oti/dvc.yaml:oti@nano-world")
     assert json.loads(project.dvc("status", "--json").splitlines()[-1]) == {}
+
+
+def test_the_readmes_lines_of_python_run_after_it(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.folder)
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    named: dict = {}
+    exec(code, named)
+    gap, means, _ = capsys.readouterr().out.splitlines()[0:3]
+    plain, turned = map(float, means.split())
+    found = project.metrics("nano/world")
+    assert plain == pytest.approx(found["retrieval/image-image/shape/mAP"], abs=1e-6)
+    assert 0 < turned < 1 and "centroid_distance" in gap
+    assert named["centred"].shape == named["images"].features.shape
+    assert "backbone_provenance" in named["store"].provenance
 
 
 def test_git_sees_no_output_of_the_pipeline(project):
