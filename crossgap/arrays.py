@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from crossgap.errors import Unavailable, listed
+from crossgap.errors import UnavailableError, listed
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +32,7 @@ def unit_rows(features: Features, name: str = "features", dtype: type | None = N
 
     Raises:
         TypeError: the entries are not real numbers.
-        ValueError: not two-dimensional or empty; `Unavailable` for rows that hold NaN or infinity or are all zero
+        ValueError: not two-dimensional or empty; `UnavailableError` for rows that hold NaN or infinity or are all zero
             (the message names the first of them).
     """
     array = _real_matrix(features, name)
@@ -169,4 +169,4 @@ def _refuse_directionless(peak: np.ndarray, name: str) -> None:
 def _refuse_rows(bad: np.ndarray, what: str, remedy: str) -> None:
     if bad.any():
         rows = np.flatnonzero(bad)
-        raise Unavailable(f"{what} in {len(rows)} of {len(bad)} rows ({listed(rows)}): {remedy}")
+        raise UnavailableError(f"{what} in {len(rows)} of {len(bad)} rows ({listed(rows)}): {remedy}")

@@ -25,6 +25,7 @@ from functools import cache
 from pathlib import Path
 
 from crossgap import fingerprint
+from crossgap.errors import CrossgapError
 
 CARRIERS = {
     "crossgap": 1,
@@ -50,7 +51,7 @@ _LAZY = "_PUBLIC"  # in a package's `__init__`: name → the module that has it,
 _SILENT = ("ctx", "kind", "type_comment")  # fields of syntax trees that say nothing of their own
 
 
-class ClosureError(ValueError):
+class ClosureError(CrossgapError):
     """A module that is asked for isn't there."""
 
 

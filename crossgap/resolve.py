@@ -120,7 +120,7 @@ def _made_as(mark: Path) -> str | None:
     """The name that a training made a backbone under: a copy under another name is its user's."""
     try:
         said = json.loads(mark.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
         return None
     return said.get("row") if isinstance(said, dict) else None
 

@@ -5,7 +5,7 @@ from typing import Any
 
 _PUBLIC = {
     "Backbone": "crossgap.backbones.backbone",
-    "BackboneError": "crossgap.backbones.backbone",
+    "BackboneError": "crossgap.errors",
     "Encoded": "crossgap.backbones.backbone",
     "load_backbone": "crossgap.backbones.loading",
 }

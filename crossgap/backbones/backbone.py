@@ -16,18 +16,25 @@ from torch import Tensor, nn
 
 from crossgap import fingerprint
 from crossgap.backbones import towers
+from crossgap.errors import BackboneError
 
 MODALITIES = ("image", "text")
 
 
-class BackboneError(ValueError):
-    """A model can't be loaded as asked, or can't do what is asked of it."""
-
-
 def resolve_device(device: str) -> torch.device:
-    """`auto` is a CUDA device where there is one, else the CPU."""
+    """`auto` is a CUDA device where there is one, else the CPU.
+
+    Raises:
+        BackboneError: a device of another name, or that torch doesn't find here.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = device.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or not (number.isdecimal() or device == kind):
+        raise BackboneError(f"device {device!r} is none of auto, cpu, cuda, cuda:N, mps")
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[kind]
+    if not there or (kind == "cuda" and int(number or 0) >= torch.cuda.device_count()):
+        raise BackboneError(f"device {device!r}: torch finds no such GPU here: give auto or cpu")
     return torch.device(device)
 
 

@@ -27,7 +27,8 @@ from torch import Tensor, nn
 from torchvision.transforms import Compose
 
 from crossgap.backbones import checkpoints, hub, preprocessing, towers
-from crossgap.backbones.backbone import Backbone, BackboneError, check_finite, resolve_device, verified
+from crossgap.backbones.backbone import Backbone, check_finite, resolve_device, verified
+from crossgap.errors import BackboneError, WeightsError, of_machine
 
 # what timm's transform for inference follows from a tag
 KEYS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
@@ -78,11 +79,10 @@ def load(
     config = _config(name)
     weights = Path(pretrained) if pretrained else _downloaded(model, config, cache_dir)
     found = verified(weights, sha256, called)
-    try:
-        tower = timm.create_model(name, pretrained=False, num_classes=0)
+    with checkpoints.loading(called):
+        with checkpoints.by_library():
+            tower = timm.create_model(name, pretrained=False, num_classes=0)
         shapes = _load_weights(tower, weights)
-    except Exception as error:
-        raise BackboneError(f"{called} can't be loaded: {error}") from error
     if pretrained:
         _check_sizes(tower, shapes, weights, called)
     check_finite(tower, weights, called)
@@ -174,7 +174,7 @@ def _preprocessing_from(model: str, name: str, pretrained: str | None, asked: pr
             )
         try:
             preprocessing.described(asked)
-        except preprocessing.PreprocessingError as error:
+        except WeightsError as error:
             raise BackboneError(f"{model}: {error}") from error
         return "given by `preprocess`"
     if tag or not pretrained:
@@ -209,6 +209,8 @@ def _downloaded(model: str, config: PretrainedCfg, cache_dir: str | None) -> Pat
         with hub.asked_if_reachable():
             return Path(download_pretrained_from_hf(repository, file, revision or None, cache_dir))
     except Exception as error:
+        if of_machine(error):
+            raise
         raise BackboneError(
             f"the weights of {model!r} can't be had: {hub.unreachable() or error}; where there is no network, "
             "put them into the cache beforehand or name a checkpoint file as `pretrained`"
@@ -219,7 +221,10 @@ def _load_weights(tower: Any, weights: Path) -> dict[str, tuple[int, ...]]:
     """Load a file's weights, of the same names and no others but the classifier's; the shapes that it holds."""
     if weights.suffix in checkpoints.NUMPY:
         checkpoints.check_is_one(weights)
-        load_checkpoint(tower, str(weights))  # by the names of another library, which the architecture knows
+        with checkpoints.by_library():
+            load_checkpoint(
+                tower, str(weights)
+            )  # by the names of another library, which the architecture knows
         return {}
     classifiers = tower.pretrained_cfg.get("classifier") or ()
     classifiers = (classifiers,) if isinstance(classifiers, str) else classifiers
@@ -229,7 +234,10 @@ def _load_weights(tower: Any, weights: Path) -> dict[str, tuple[int, ...]]:
     held = checkpoints.read(weights, (*checkpoints.AVERAGED, *checkpoints.TRAINED))
     held = checkpoints.named_as(tower, held, weights)
     state = {name: tensor for name, tensor in held.items() if name not in left_out}
-    checkpoints.load_strictly(tower, convert(state, tower) if convert else state, weights)
+    if convert:
+        with checkpoints.by_library():
+            state = convert(state, tower)
+    checkpoints.load_strictly(tower, state, weights)
     return {name: tuple(tensor.shape) for name, tensor in held.items()}
 
 

@@ -14,8 +14,9 @@ from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor, nn
 
 from crossgap.backbones import blocks
-from crossgap.backbones.backbone import Backbone, BackboneError
+from crossgap.backbones.backbone import Backbone
 from crossgap.backbones.towers import no_patches
+from crossgap.errors import BackboneError
 
 
 class PseudoText:

@@ -156,7 +156,7 @@ def configuration(model: str) -> dict[str, Any] | None:
             folders = (OWN_CONFIGS, folder_of("open_clip") / "model_configs")
             file = next(folder / name for folder in folders if (folder / name).is_file())
             config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, StopIteration) as error:
         if of_machine(error):
             raise
         return None

@@ -140,7 +140,7 @@ def _skeleton(model: str) -> Backbone | None:
     import open_clip
     import torch
 
-    from crossgap.backbones import Backbone, BackboneError, image_only, loading
+    from crossgap.backbones import Backbone, BackboneError, checkpoints, image_only, loading
 
     if reason := towers.unloadable(model):
         raise BackboneError(reason)
@@ -151,7 +151,8 @@ def _skeleton(model: str) -> Backbone | None:
         else:
             if not model.startswith(towers.LOCAL_DIR_PREFIX):
                 loading.check_name(model)
-            module = open_clip.create_model(model, load_weights=False, device=meta, pretrained_text=False)
+            with checkpoints.loading(model), checkpoints.by_library():
+                module = open_clip.create_model(model, load_weights=False, device=meta, pretrained_text=False)
     return Backbone(module, None, None, meta, {"model": model})
 
 

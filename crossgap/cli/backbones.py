@@ -10,6 +10,7 @@ import typer
 
 from crossgap.cli import tables
 from crossgap.cli.explained import explained
+from crossgap.errors import BackboneError
 
 app = typer.Typer(invoke_without_command=True)
 Params = Annotated[Path, typer.Option(help="The file whose backbones are listed beside the catalogue's.")]
@@ -122,14 +123,13 @@ def check(
     device: Annotated[str, typer.Option(help="Where it is computed: auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Load a backbone, verify the hash of its weights, and compare some of its cosines with known ones."""
-    from crossgap.catalogue.backbone_check import CheckError
     from crossgap.catalogue.backbone_check import check as checked
     from crossgap.params import load
 
     with explained():
         rows = load(params).backbones
         if name not in rows:
-            raise CheckError(
+            raise BackboneError(
                 f"there is no backbone {name!r}, in the catalogue or {params}; there are {', '.join(rows)}"
             )
         weights = rows[name].weights.model_dump(exclude={"precision"})
@@ -153,7 +153,7 @@ def _sizes(catalogue: ModuleType, model: str) -> tuple[tuple[str, ...], str | No
     """Cells of a model's sizes, and why there are none if it can't be built."""
     try:
         found = catalogue.sizes(model)
-    except ValueError as error:
+    except BackboneError as error:
         return ("?",) * 5, str(error)
     if found is None:
         return ("?",) * 5, None

@@ -157,6 +157,7 @@ def _show_unmeasured(todo: list[Cell], params: Params) -> None:
 
 def _sizes(todo: list[Cell], params: Params) -> dict:
     from crossgap.catalogue.backbones import sizes
+    from crossgap.errors import BackboneError
     from crossgap.planning.estimate import ESTIMATED, built_as
 
     needed = (*ESTIMATED, "evaluate")
@@ -165,7 +166,7 @@ def _sizes(todo: list[Cell], params: Params) -> dict:
     for model in sorted(models):
         try:
             found[model] = sizes(model)
-        except ValueError as error:
+        except BackboneError as error:
             typer.echo(f"\n{error}")
             found[model] = None
     return found

@@ -9,7 +9,7 @@ import numpy as np
 
 from crossgap.corrections.correction import Affine, Correction, weight_matrix
 from crossgap.corrections.material import Material
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 
 TITLE = "IsoCLIP"
 SOURCE = "IsoCLIP (arXiv 2603.19862, CVPR 2026)"
@@ -50,8 +50,8 @@ def fit(
     that the choice has no parameter and needs no data. Directions whose singular value is rounding go with the bottom.
 
     Raises:
-        ValueError: weights that cannot be used or have unequal outputs; `Unavailable` for weights that are not finite,
-            or cut-offs that leave no direction.
+        ValueError: weights that cannot be used or have unequal outputs; `UnavailableError` for weights that are not
+            finite, or cut-offs that leave no direction.
     """
     weights: dict[str, np.ndarray] = {
         "image": weight_matrix(image_weight, "image_weight"),
@@ -68,7 +68,7 @@ def fit(
     for (modality, weight), basis, given in zip(weights.items(), bases, (images, texts), strict=True):
         top, bottom = given or knees(values)
         if min(top, bottom) < 0 or top + bottom >= len(values):
-            raise Unavailable(
+            raise UnavailableError(
                 f"{modality}s lose {top} top and {bottom} bottom of {len(values)} directions: leave at least one"
             )
         kept = basis[:, top : len(values) - bottom]
@@ -80,7 +80,7 @@ def fit(
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     missing = [modality for modality in ("image", "text") if modality not in material.weights]
     if missing:
-        raise Unavailable(
+        raise UnavailableError(
             f"no last projection that stands apart, or none stored: {' and '.join(missing)} tower"
         )
     name = ((material.model or "").removesuffix("-quickgelu"), material.pretrained or "")

@@ -39,8 +39,8 @@ def prepare(declaration: Declaration, folder: Path, workers: int = 8) -> Prepare
         folder: existing; where a generated dataset puts its images.
 
     Raises:
-        DatasetError: the data, its vocabulary, judgements or controls can't be used as declared.
-        ManifestError: its items make no valid manifest.
+        DatasetError: the data, its vocabulary, judgements or controls can't be used as declared, or its
+            items make no valid manifest.
     """
     judged = asked = None
     notes: tuple[str, ...] = ()

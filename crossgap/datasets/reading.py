@@ -218,14 +218,14 @@ def label_of(value: object, named: Container[str] = ()) -> str | None:
         named: labels that the declaration names, by `class_names`: a -1 among them is a class.
 
     Raises:
-        ValueError: it is neither text nor a whole number.
+        DatasetError: it is neither text nor a whole number.
     """
     if value is None or value != value:
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, str | int):
-        raise ValueError(f"{value!r} is no class: a class is text or a whole number")
+        raise DatasetError(f"{value!r} is no class: a class is text or a whole number")
     text = str(value).strip()
     unlabelled = UNLABELLED.fullmatch(text) and text not in named and text.partition(".")[0] not in named
     return None if not text or unlabelled else text

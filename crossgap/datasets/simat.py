@@ -151,7 +151,7 @@ def reading(declaration: Simat, known: list[str], asked: Transformations) -> Rea
     for line, (region, image, box) in rows(file, "tables", ("region_id", "image_id", "bbox")):
         try:
             places[region] = image, " ".join(map(repr, manifest.corners(box.replace(",", " "))))
-        except ValueError as error:
+        except DatasetError as error:
             raise DatasetError(f"{file} line {line}: bbox of region {region}: {error}") from None
     if lacking := [region for region in known if region not in places]:
         raise DatasetError(f"{file} lacks the regions {listed(lacking)} of {TRIPLETS}: take both from SIMAT")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 import pandas as pd
 
+from crossgap.errors import CrossgapError
 from crossgap.evaluation.inversions import alike, content, name_of
 from crossgap.stores.store import Group, Store
 
@@ -18,7 +19,7 @@ INVERSIONS = {"image": "oti", "text": "ovi"}
 GROUP = "group"  # the relevance by image
 
 
-class EvaluationError(ValueError):
+class EvaluationError(CrossgapError):
     """The stores of a cell don't fit each other or the protocol."""
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from crossgap.arrays import unit_rows
 from crossgap.datasets.world_captions import UNSAID, recall_ceiling
+from crossgap.errors import UnavailableError
 from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell, Items
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics.gap import explained_variance
@@ -106,7 +107,7 @@ def _ceiling(cell: Cell) -> dict[str, float]:
     silent = np.stack([captions.labels[name] == "" for name in shared], axis=1)
     try:
         best = recall_ceiling(codes[: len(images)], np.where(silent, UNSAID, codes[len(images) :]))
-    except ValueError:  # a caption that agrees with no image: its labels are not what it mentions
+    except UnavailableError:  # a caption that agrees with no image: its labels are not what it mentions
         return {}
     return {"retrieval_ceiling/text-image/group/recall@1": best}
 

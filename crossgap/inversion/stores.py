@@ -11,6 +11,7 @@ import numpy as np
 
 from crossgap import closure, fingerprint
 from crossgap.backbones import Backbone, BackboneError
+from crossgap.errors import CrossgapError
 from crossgap.inversion.invert import Inversion, Inverter, check_targets
 from crossgap.inversion.methods import Method
 from crossgap.inversion.recipes import Recipe
@@ -19,7 +20,7 @@ from crossgap.stores import engines, shards, store
 ERROR, SET_ASIDE = "error", "set_aside"
 
 
-class InversionError(ValueError):
+class InversionError(CrossgapError):
     """The loss of some items is not finite; all others are kept in their shards."""
 
 

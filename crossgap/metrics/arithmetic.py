@@ -15,7 +15,7 @@ import pandas as pd
 
 from crossgap import fingerprint
 from crossgap.arrays import check_widths, exact_rows
-from crossgap.errors import Unavailable, listed
+from crossgap.errors import UnavailableError, listed
 from crossgap.prepared.transformations import ANSWERS, COLUMNS, SPLITS, Transformations
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def nearest(
     gallery, texts = exact_rows(images, "images"), exact_rows(texts, "texts")
     check_widths(gallery, texts, ("images", "texts"))
     if len(gallery) < 2:
-        raise Unavailable("images holds one row, which has no other to be compared with: give two or more")
+        raise UnavailableError(
+            "images holds one row, which has no other to be compared with: give two or more"
+        )
     sizes = {"image": len(gallery), "source": len(texts), "target": len(texts)}
     image, source, target = (_rows(transformations, name, sizes[name]) for name in ROWS)
     scales = np.asarray(scales, np.float64)

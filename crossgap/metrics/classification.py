@@ -9,7 +9,7 @@ import pandas as pd
 
 from crossgap import fingerprint
 from crossgap.arrays import check_widths, exact_rows, label_array, label_codes, unit_rows
-from crossgap.errors import Unavailable, listed
+from crossgap.errors import UnavailableError, listed
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features, Labels
@@ -66,7 +66,7 @@ def zero_shot(
         without a label, NA. `summarise` turns it into the accuracy.
 
     Raises:
-        TypeError, ValueError: features or labels that cannot be used, a repeated class, or (`Unavailable`) a label
+        TypeError, ValueError: features or labels that cannot be used, a repeated class, or (`UnavailableError`) a label
             that is not among the classes.
     """
     images, anchors = exact_rows(image_features, "image_features"), exact_rows(prototypes, "prototypes")
@@ -79,7 +79,9 @@ def zero_shot(
     labelled = truth >= 0
     if strangers := set(truth[labelled]) - set(known):
         names = dict.fromkeys(labels[np.isin(truth, list(strangers))])
-        raise Unavailable(f"no class for the labels {listed(names)}: add their prompts or clear these labels")
+        raise UnavailableError(
+            f"no class for the labels {listed(names)}: add their prompts or clear these labels"
+        )
 
     block_size = block_size or max(1, PAIRS_IN_A_BLOCK // len(anchors))
     blocks = (images[start : start + block_size] for start in range(0, len(images), block_size))

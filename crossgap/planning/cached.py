@@ -147,7 +147,7 @@ def _read(path: Path, kind: type = dict) -> Any:
     """The JSON in a file; None where it is absent, damaged or no `kind`."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, json.JSONDecodeError):
         return None
     return found if isinstance(found, kind) else None
 

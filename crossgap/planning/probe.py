@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from crossgap.backbones import Backbone
     from crossgap.inversion.methods import Oti, Ovi
 
+from crossgap.errors import CrossgapError
+
 _STEPS = 50  # at most, of an inversion
 
 
-class ProbeError(ValueError):
+class ProbeError(CrossgapError):
     """A backbone's speed can't be measured here."""
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from crossgap.errors import CrossgapError
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
@@ -35,7 +37,7 @@ _STYLE: Any = {  # matplotlib's own type has a literal for each key
 
 def check_columns(name: str, table: DataFrame, columns: Sequence[str]) -> None:
     if missing := [column for column in columns if column not in table]:
-        raise ValueError(f"{name}: no column {', '.join(missing)}; expected {', '.join(columns)}")
+        raise CrossgapError(f"{name}: no column {', '.join(missing)}; expected {', '.join(columns)}")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from crossgap.errors import CrossgapError
 from crossgap.report.drawing import INK, LINES, MARKS, check_columns, drawing, plain, spaced, svg_of
 from crossgap.report.similarities import Panel
 
@@ -24,14 +25,14 @@ def clouds(points: DataFrame) -> str:
     `points`, a row each, has the columns `x`, `y`, `modality`, `id`. A cross marks each modality's mean. Both
     axes share one scale, so that lengths compare. Text and axes follow a dark colour scheme.
 
-    Raises ValueError if a column is missing or a coordinate is not finite.
+    Raises CrossgapError if a column is missing or a coordinate is not finite.
     """
     import numpy as np
 
     check_columns("clouds", points, ("x", "y", "modality", "id"))
     broken = points.loc[~np.isfinite(points[["x", "y"]].astype(float)).all(axis=1), "id"]
     if len(broken):
-        raise ValueError(
+        raise CrossgapError(
             f"clouds: {len(broken)} of {len(points)} points have no finite coordinates, the first is "
             f"{broken.iloc[0]!r}; the features they come from need checking"
         )
@@ -72,7 +73,7 @@ def curves(points: DataFrame, length: str = "R", baseline: str = "image-image") 
         length: the letter that counts tokens in the legend.
         baseline: the name of the dashed line.
 
-    Raises ValueError if a column is missing.
+    Raises CrossgapError if a column is missing.
     """
     check_columns("curves", points, ("tokens", "relevance", "step", "loss", "mAP", "baseline"))
     tokens, relevances = sorted(points["tokens"].unique()), list(dict.fromkeys(points["relevance"]))

@@ -11,6 +11,7 @@ from functools import partial
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from crossgap.errors import CrossgapError
 from crossgap.losses import SUMS
 from crossgap.report import pictures, training_figures
 from crossgap.report.cell import Cell
@@ -68,17 +69,19 @@ class _Column(NamedTuple):
 def view(trainings: Sequence[Training], cells: Sequence[Cell], published: DataFrame | None) -> dict[str, Any]:
     """All that the template shows of the trainings; empty without any.
 
-    Raises ValueError if two have one name, a recipe lacks one of `FIELDS`, or curves lack `step`.
+    Raises CrossgapError if two have one name, a recipe lacks one of `FIELDS`, or curves lack `step`.
     """
     if not trainings:
         return {}
     seen: set[str] = set()
     for training in trainings:
         if training.name in seen:
-            raise ValueError(f"trainings: {training.name} is there twice; give each row once")
+            raise CrossgapError(f"trainings: {training.name} is there twice; give each row once")
         seen.add(training.name)
         if lacking := [field for field in FIELDS if field not in training.recipe]:
-            raise ValueError(f"training {training.name}: recipe without {', '.join(lacking)}; train it again")
+            raise CrossgapError(
+                f"training {training.name}: recipe without {', '.join(lacking)}; train it again"
+            )
         if not training.curves.empty:
             check_columns(f"training {training.name}: curves", training.curves, ("step",))
     of_datasets = (_of_dataset(name, trainings, cells) for name in dict.fromkeys(c.dataset for c in cells))
@@ -256,7 +259,7 @@ def _figure(trainings: Sequence[Training]) -> dict[str, str]:
 def _published(published: DataFrame) -> list[dict[str, Any]]:
     """Figures that the paper and its code report of fine-tuned backbones, as they give them: a table a source.
 
-    Raises ValueError if a column is missing.
+    Raises CrossgapError if a column is missing.
     """
     check_columns("published", published, PUBLISHED)
     tables: dict[str, dict[tuple[str, ...], dict[str, float]]] = defaultdict(lambda: defaultdict(dict))

@@ -35,7 +35,7 @@ import pandas as pd
 import zarr
 from zarr.codecs import ZstdCodec
 
-from crossgap.errors import of_machine
+from crossgap.errors import CrossgapError, of_machine
 from crossgap.prepared import transformations
 from crossgap.prepared.transformations import Transformations
 from crossgap.stores import temporary
@@ -63,7 +63,7 @@ _INNER_DIMENSIONS = {
 _DAMAGE = (OSError, ValueError, RuntimeError, zipfile.BadZipFile)
 
 
-class StoreError(ValueError):
+class StoreError(CrossgapError):
     """A path holds no whole feature store, or not the group asked for."""
 
 

@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from crossgap.datasets.hashing import hashed, uniform
 from crossgap.encode import Images
 from crossgap.errors import listed
+from crossgap.prefetching import prefetched
 from crossgap.prepared.manifest import LABEL, labellings, select
 from crossgap.training.augment import two_views
 from crossgap.training.trainer import TrainingError
@@ -112,18 +112,17 @@ def load(
     """The batches' pixels, ids and views, decoded ahead by `workers` processes.
 
     Raises:
-        ChangedItemError, ImageError: an image is not the one of the manifest.
+        DatasetError, ImageError: an image is not the one of the manifest, or can't be read.
     """
-    dataset = cast("Dataset[tuple]", _Items(pairs, root, transform, seed, view))
-    loader: DataLoader = DataLoader(
+    dataset = _Items(pairs, root, transform, seed, view)
+    return prefetched(
         dataset,
-        batch_sampler=batches,
+        batches,
         num_workers=workers,
         pin_memory=pin_memory,
         generator=torch.Generator(),  # the global one stays as it is
-        collate_fn=partial(_collate, tokenize=tokenize),
+        collate=partial(_collate, tokenize=tokenize),
     )
-    return iter(loader)
 
 
 class _Items:

@@ -170,7 +170,7 @@ def _check(where: str, values: Mapping[str, str]) -> None:
     try:
         if "box" in values:
             manifest.corners(values["box"])
-    except ValueError as error:
+    except DatasetError as error:
         raise DatasetError(f"{where}: box: {error}") from None
     if not _WHOLE.fullmatch(values.get("rank", "0")):
         raise DatasetError(f"{where}: rank {values['rank']!r} is no whole number")
