@@ -403,7 +403,7 @@ RUNS = st.tuples(
 )
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(RUNS)
 def test_no_bit_depends_on_the_company_that_an_item_is_encoded_in(many, whole, split) -> None:
     earlier, order, count, shard_size, batch_size = split
