@@ -12,7 +12,7 @@ import pandas as pd
 
 from crossgap.errors import CrossgapError
 from crossgap.evaluation.inversions import alike, content, name_of
-from crossgap.evaluation.naming import ByPhi
+from crossgap.naming import ByPhi
 from crossgap.stores.store import Group, Store
 
 CLASSES = "text/classes"

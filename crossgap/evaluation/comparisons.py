@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crossgap import fingerprint
-from crossgap.evaluation import naming
+from crossgap import fingerprint, naming
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics import significance
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from crossgap.evaluation.cell import INVERSIONS, Cell, Items
 from crossgap.evaluation.inversions import name_of
-from crossgap.evaluation.queries import Comparison, Task, comparisons
+from crossgap.evaluation.queries import IntraModalRetrieval, Task, comparisons
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import retrieval
@@ -80,7 +80,9 @@ def over_steps(
     return _sorted(whole, STEPS), _sorted(pd.DataFrame(curves), CURVES)
 
 
-def _measured(work: Work, comparison: Comparison, point: Point) -> dict[tuple[str, str], pd.DataFrame]:
+def _measured(
+    work: Work, comparison: IntraModalRetrieval, point: Point
+) -> dict[tuple[str, str], pd.DataFrame]:
     """By task and relevance, a row a query: all relevances at one point."""
     name = point.task
     kept = ["task", "relevance", "query", "ap", "recall@1", "relevant"]
@@ -90,7 +92,7 @@ def _measured(work: Work, comparison: Comparison, point: Point) -> dict[tuple[st
         for relevance in comparison.relevances:
             task = Task(name, relevance, point.queries, comparison.gallery)
             with reasons.of("snapshots", f"{point.words}/{relevance.name}"):
-                found.append(task.table(work.device)[kept])
+                found.append(task.table(work)[kept])
         return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=kept)
 
     table = work.part(
@@ -123,7 +125,7 @@ def best(cell: Cell, curves: pd.DataFrame) -> dict[str, float]:
     return metrics
 
 
-def points(cell: Cell, comparison: Comparison) -> Iterator[Point]:
+def points(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[Point]:
     """The queries at each step of each inversion that has them all, one inversion a number of tokens.
 
     Of those by φ, whose step 0 is φ's own, those that go on from there.

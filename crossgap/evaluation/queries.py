@@ -28,7 +28,7 @@ Tables = dict[tuple[str, str], pd.DataFrame]  # by task and relevance, a row a q
 
 
 @dataclass(frozen=True)
-class Comparison:
+class IntraModalRetrieval:
     """An intra-modal retrieval that can be done with inverted queries as well.
 
     Items that an inversion set aside take no part in it, as queries or in the gallery.
@@ -72,7 +72,7 @@ class Task:
         """As its metrics are called."""
         return f"{self.name}/{self.relevance.name}"
 
-    def table(self, device: str = "cpu") -> pd.DataFrame:
+    def table(self, work: Work) -> pd.DataFrame:
         """The retrieval's metrics, a row a query, with the columns `task`, `relevance` and `query` (its id)."""
         queries, gallery = self.relevance.concerns(self.queries), self.relevance.concerns(self.gallery)
         names = {"task": self.name, "relevance": self.relevance.name, "query": queries.ids}
@@ -80,8 +80,8 @@ class Task:
             nothing = dict.fromkeys(PER_QUERY, float("nan"))
             return pd.DataFrame(names | nothing | {"relevant": 0}).astype({"relevant": int})
         exclude_self = self.name.partition("+")[0] not in _ACROSS
-        found = self.relevance.table(queries, gallery, exclude_self=exclude_self, device=device)
-        return found.assign(**names)
+        retrieval = self.relevance.retrieval(queries, gallery, exclude_self=exclude_self)
+        return retrieval(device=work.device).assign(**names)
 
 
 def tables(work: Work, rivals: Rivals) -> Tables:
@@ -94,7 +94,7 @@ def tables(work: Work, rivals: Rivals) -> Tables:
             table = work.part(
                 "retrieval",
                 task.words,
-                calling(task.table, work.device),
+                calling(task.table, work),
                 by=__name__,
                 inversions=inversions,
                 relevance=task.relevance.said,
@@ -109,7 +109,7 @@ def tables(work: Work, rivals: Rivals) -> Tables:
             ],
         )
     for task in across(cell):
-        table = work.part("retrieval", task.words, calling(task.table, work.device), by=__name__)
+        table = work.part("retrieval", task.words, calling(task.table, work), by=__name__)
         _take(found, task, table)
         found |= _corrected(work, rivals, [task])
     return found
@@ -123,7 +123,7 @@ def across(cell: Cell) -> Iterator[Task]:
         yield Task("image-text", BY_GROUP, images, captions)
 
 
-def comparisons(cell: Cell) -> Iterator[Comparison]:
+def comparisons(cell: Cell) -> Iterator[IntraModalRetrieval]:
     """The intra-modal retrievals that the cell's native store allows."""
     for modality in INVERSIONS:
         names = f"{modality}/{cell.query}", f"{modality}/{cell.gallery}"
@@ -131,9 +131,9 @@ def comparisons(cell: Cell) -> Iterator[Comparison]:
         if modality == "text" and queries and queries.captions:
             first, others = queries.where(queries.ranks == 0), queries.where(queries.ranks > 0)
             if others:
-                yield Comparison(modality, [BY_GROUP], first, others, names[0], names[0])
+                yield IntraModalRetrieval(modality, [BY_GROUP], first, others, names[0], names[0])
         elif queries and gallery:
-            yield Comparison(modality, relevances(cell, queries, gallery), queries, gallery, *names)
+            yield IntraModalRetrieval(modality, relevances(cell, queries, gallery), queries, gallery, *names)
 
 
 def incomplete(cell: Cell) -> Iterator[tuple[str, str, str]]:
@@ -153,7 +153,7 @@ def incomplete(cell: Cell) -> Iterator[tuple[str, str, str]]:
                 )
 
 
-def _compared(cell: Cell, comparison: Comparison) -> Iterator[tuple[Task, Store | None]]:
+def _compared(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[tuple[Task, Store | None]]:
     """Native queries, inverted queries, and both sides inverted, as far as they were; each with its inversion."""
     modality, main = comparison.modality, cell.main(comparison.modality)
     variants = [Variant(INVERSIONS[modality], main, None)] if main else []
@@ -188,7 +188,7 @@ def _corrected(work: Work, rivals: Rivals, tasks: Sequence[Task]) -> Tables:
                 _: Reasons, task: Task = task, variant: str = variant, named: Task = named
             ) -> pd.DataFrame | dict[str, float]:
                 both = rivals.pair(variant, task.name, task.queries, task.gallery)
-                return {} if both is None else Task(named.name, named.relevance, *both).table(work.device)
+                return {} if both is None else Task(named.name, named.relevance, *both).table(work)
 
             table = work.part(
                 "retrieval", named.words, compute, by=__name__, rival=rivals.rival(variant),

@@ -219,15 +219,20 @@ def losses(
         taught: `(n, t, width)`, those that were found by optimisation, of the kinds that need them.
         features: `(n, d)` that the tokens stand for.
         encode: tokens → `(n, d)` features of the other modality.
+
+    Raises ValueError without the tokens that the kind needs.
     """
-    if kind == "tokens":
-        assert taught is not None
-        return (made - taught).square().mean()
-    cosine = (1 - cosine_similarity(encode(made).float(), features)).mean()
     if kind == "cosine":
-        return cosine
-    assert taught is not None
-    return cosine + contrastive(made, taught, temperature)
+        return _cosine(made, features, encode)
+    if taught is None:
+        raise ValueError(f"taught: the loss {kind!r} needs tokens that were found by optimisation")
+    if kind == "tokens":
+        return (made - taught).square().mean()
+    return _cosine(made, features, encode) + contrastive(made, taught, temperature)
+
+
+def _cosine(made: Tensor, features: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
+    return (1 - cosine_similarity(encode(made).float(), features)).mean()
 
 
 def contrastive(made: Tensor, taught: Tensor, temperature: float) -> Tensor:

@@ -14,7 +14,7 @@ from crossgap.inversion.distil_recipe import TAUGHT, Distil
 from crossgap.inversion.invert import Inverter, check_targets
 from crossgap.inversion.methods import Method
 from crossgap.inversion.recipes import Recipe
-from crossgap.inversion.stores import Items, check_same_backbone, computed
+from crossgap.inversion.stores import Targets, check_same_backbone, computed
 from crossgap.stores import engines, store
 
 
@@ -65,7 +65,7 @@ def distil_store(
             "backbone": backbone.provenance,
             "code": code,
         }
-        items = {group: Items(held, rows)}
+        items = {group: Targets(held, rows)}
         keys = {group: list(items[group].keys(backbone))}
         done = computed(inverter, items, keys, made_by, scratch / method.name, engine)
         taught = np.full((len(ids), *inverter.injection.shape), np.nan, np.float32)

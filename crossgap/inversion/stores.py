@@ -70,7 +70,7 @@ def invert_store(
         "code": code or _code(),
         **({"start": start.named} if start else {}),
     }
-    items = {name: Items(native[name], rows) for name, rows in chosen.items()}
+    items = {name: Targets(native[name], rows) for name, rows in chosen.items()}
     keys = {name: list(held.keys(backbone)) for name, held in items.items()}
     done = computed(inverter, items, keys, made_by, Path(scratch), engine)
     whole, set_aside = {}, {}
@@ -103,7 +103,7 @@ def _code() -> str:
 
 def computed(
     inverter: Inverter,
-    items: dict[str, Items],
+    items: dict[str, Targets],
     keys: dict[str, list[str]],
     made_by: dict[str, Any],
     scratch: Path,
@@ -124,7 +124,7 @@ def computed(
 
 
 @dataclass(frozen=True)
-class Items:
+class Targets:
     """Chosen items of a group; features are read as they are needed."""
 
     group: store.Group
@@ -149,7 +149,7 @@ class Items:
                 yield fingerprint.of_bytes(item.encode(), row.encode())
 
 
-def _read(groups: list[Items], cut: list[int]) -> tuple[list[str], np.ndarray]:
+def _read(groups: list[Targets], cut: list[int]) -> tuple[list[str], np.ndarray]:
     """Ids and `(n, d)` features of the items at these ascending positions in the groups, one after the other."""
     positions, start, parts = np.array(cut), 0, []
     for held in groups:
@@ -215,7 +215,8 @@ def chosen_images(native: store.Store, query: str, gallery: str | None = None) -
 
 def chosen_texts(native: store.Store, query: str, gallery: str | None = None) -> dict[str, np.ndarray]:
     """The texts to invert: class prompts, each image's first caption or, where texts are no captions, all of the
-    query split; with a gallery, its texts too."""
+    query split; with a gallery, its texts too.
+    """
     chosen = {}
     for split in dict.fromkeys(["classes", query, *([gallery] if gallery else [])]):
         name = f"text/{split}"

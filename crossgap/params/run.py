@@ -39,7 +39,7 @@ class Seeds(Cells):
     seeds: list[Annotated[int, Field(ge=0)]]
 
 
-class Distilled(Cells):
+class DistilledCells(Cells):
     """Inversions by φ, distilled on each of the datasets `sources`, by which methods' features and which losses."""
 
     sources: list[Name]  # YAML would read `on` as a truth value
@@ -54,7 +54,7 @@ class Run(Cells):
     ovi: Cells
     sweep: Sweep
     seeds: Seeds
-    distil: Distilled
+    distil: DistilledCells
     imports: list[Name]
 
     @field_validator("backbones", "datasets", "imports")

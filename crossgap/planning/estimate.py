@@ -11,8 +11,8 @@ from crossgap.backbones import towers
 from crossgap.inversion.distil_recipe import TAUGHT, WIDER
 from crossgap.params import Params
 from crossgap.params.sections import Weights
-from crossgap.planning.cells import INVERSIONS, Cell
-from crossgap.planning.items import Items, distilled, inverted
+from crossgap.planning.cells import INVERSIONS, StageCell
+from crossgap.planning.items import ItemCounts, distilled, inverted
 from crossgap.planning.probe import Asked, Speeds
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def built_as(params: Params, backbone: str) -> Weights:
     return params.backbones[backbone].weights
 
 
-def asked(cells: Iterable[Cell], params: Params, sample: tuple[str, str] | None = None) -> list[Asked]:
+def asked(cells: Iterable[StageCell], params: Params, sample: tuple[str, str] | None = None) -> list[Asked]:
     """What has to be measured for these cells: one for all backbones that are built alike."""
     tokens: dict[tuple[str, str], set[int]] = defaultdict(set)
     patches: dict[tuple[str, str], set[int]] = defaultdict(set)
@@ -89,9 +89,9 @@ def asked(cells: Iterable[Cell], params: Params, sample: tuple[str, str] | None 
 
 
 def cost(
-    cells: Iterable[Cell],
+    cells: Iterable[StageCell],
     params: Params,
-    items: Mapping[str, Items | None],
+    items: Mapping[str, ItemCounts | None],
     sizes: Mapping[str, Described | None],
     speeds: Mapping[tuple[str, str], Speeds] | None = None,
 ) -> Cost:
@@ -119,7 +119,7 @@ def cost(
 
 
 def _encoded(
-    cell: Cell, params: Params, items: Items, size: Described, speed: Speeds | None
+    cell: StageCell, params: Params, items: ItemCounts, size: Described, speed: Speeds | None
 ) -> tuple[int, int, float]:
     total, room, seconds = 0, 0, speed.start if speed else 0.0
     for modality in towers.modalities(built_as(params, cell.backbone).model):
@@ -132,7 +132,7 @@ def _encoded(
 
 
 def _inverted(
-    cell: Cell, params: Params, items: Items, size: Described, speed: Speeds | None
+    cell: StageCell, params: Params, items: ItemCounts, size: Described, speed: Speeds | None
 ) -> tuple[int, int, float]:
     if towers.image_only(built_as(params, cell.backbone).model):
         return 0, 0, 0.0  # the store is empty and says why
@@ -156,7 +156,7 @@ def _inverted(
 
 
 def _distilled(
-    cell: Cell, params: Params, items: Items, size: Described, speed: Speeds | None
+    cell: StageCell, params: Params, items: ItemCounts, size: Described, speed: Speeds | None
 ) -> tuple[int, int, float]:
     """As many forward and backward passes as φ's epochs and, where it is taught tokens, as these take."""
     if towers.image_only(built_as(params, cell.backbone).model):

@@ -7,7 +7,7 @@ from math import isfinite
 from numbers import Real
 from typing import Any, NamedTuple, TypeGuard
 
-from crossgap.evaluation import naming
+from crossgap import naming
 
 MISSING = "–"
 METRICS = (

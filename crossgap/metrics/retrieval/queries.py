@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,13 @@ import pandas as pd
 
 from crossgap.arrays import check_widths, checked_features, label_array, label_codes
 from crossgap.errors import listed
-from crossgap.metrics.retrieval.ranking import relevant_ranks
-from crossgap.metrics.retrieval.relevance import Relevance, by_judgements, by_labels, check_unique, places
+from crossgap.metrics.retrieval.ranking import Ranks, relevant_ranks
+from crossgap.metrics.retrieval.relevance import (
+    by_judgements,
+    by_labels,
+    check_unique,
+    places,
+)
 from crossgap.metrics.retrieval.revisited import revisited
 from crossgap.metrics.retrieval.scores import plain
 
@@ -92,7 +98,9 @@ def retrieval_metrics(
     elif exclude_self:
         _check_same_items(query_labels, gallery_labels)
         left_out = np.arange(len(queries))
-    return _table(queries, gallery, by_labels(*codes, left_out), "plain", ks, block_size, device)
+    measure = _measure("plain", ks)
+    ranks = relevant_ranks(queries, gallery, by_labels(*codes, left_out), block_size, device)
+    return pd.concat(map(measure, ranks), ignore_index=True)
 
 
 def judged_metrics(
@@ -139,7 +147,9 @@ def judged_metrics(
     gallery_ids = label_array(gallery_ids, len(gallery), "gallery_ids")
     check_unique(query_ids, "query_ids")
     relevance = by_judgements(judgements, query_ids, gallery_ids)
-    return _table(queries, gallery, relevance, protocol, ks, block_size, device)
+    measure = _measure(protocol, ks)
+    ranks = relevant_ranks(queries, gallery, relevance, block_size, device)
+    return pd.concat(map(measure, ranks), ignore_index=True)
 
 
 def summarise(table: pd.DataFrame) -> dict[str, float | int]:
@@ -161,22 +171,11 @@ def _features(queries: Features, gallery: Features) -> tuple[np.ndarray, np.ndar
     return found
 
 
-def _table(
-    queries: np.ndarray,
-    gallery: np.ndarray,
-    relevance: Relevance,
-    protocol: str,
-    ks: Sequence[Any],
-    block_size: int | None,
-    device: str,
-) -> pd.DataFrame:
+def _measure(protocol: str, ks: Sequence[Any]) -> Callable[[Ranks], pd.DataFrame]:
+    """What makes rows of metrics of the ranks of relevant items."""
     if bad := [k for k in ks if not (isinstance(k, Real) and float(k) >= 1 and float(k).is_integer())]:
         raise ValueError(f"ks holds {listed(bad)}: a cut-off is a whole number from 1")
-    if block_size is not None and block_size < 1:
-        raise ValueError(f"block_size is {block_size}: give at least 1, or None to choose")
-    measure, ks = PROTOCOLS[protocol], [int(k) for k in ks]
-    ranks = relevant_ranks(queries, gallery, relevance, block_size, device)
-    return pd.concat([measure(found, ks) for found in ranks], ignore_index=True)
+    return partial(PROTOCOLS[protocol], ks=[int(k) for k in ks])
 
 
 def _check_same_items(query_labels: np.ndarray, gallery_labels: np.ndarray) -> None:

@@ -18,7 +18,7 @@ from crossgap import closure
 from crossgap.backbones import towers
 from crossgap.inversion.distil_recipe import TAUGHT
 from crossgap.params import Params
-from crossgap.planning.cells import ALONE, INVERSIONS, Cell, cells
+from crossgap.planning.cells import ALONE, INVERSIONS, StageCell, cells
 from crossgap.planning.discarding import entries
 
 Resolved = dict[str, dict[str, Any]]  # path below the folder of what is resolved → content
@@ -128,7 +128,7 @@ def _made_as(mark: Path) -> str | None:
     return said.get("row") if isinstance(said, dict) else None
 
 
-def _settings(cell: Cell, params: Params, inverted: dict[tuple, list[Cell]]) -> dict[str, Any]:
+def _settings(cell: StageCell, params: Params, inverted: dict[tuple, list[StageCell]]) -> dict[str, Any]:
     """What a cell does, but for its code."""
     stage = cell.stage
     if stage == "prepare":
@@ -168,7 +168,7 @@ def _settings(cell: Cell, params: Params, inverted: dict[tuple, list[Cell]]) -> 
     raise AssertionError(f"stage {stage} has no settings")
 
 
-def _inversion(cell: Cell, params: Params) -> dict[str, Any]:
+def _inversion(cell: StageCell, params: Params) -> dict[str, Any]:
     section = getattr(params, cell.method)
     retrieval = params.datasets[cell.dataset].retrieval
     if cell.stage == "distilled":
@@ -187,14 +187,14 @@ def _inversion(cell: Cell, params: Params) -> dict[str, Any]:
     }
 
 
-def _method(cell: Cell, params: Params) -> dict[str, Any]:
+def _method(cell: StageCell, params: Params) -> dict[str, Any]:
     row = params.backbones[cell.backbone]
     if cell.method == "oti":
         return {"name": "oti", "template": params.oti.template, "tokens": cell.tokens or row.oti.tokens}
     return {"name": "ovi", "patches": row.ovi.patches}
 
 
-def _distillation(cell: Cell, params: Params) -> dict[str, Any]:
+def _distillation(cell: StageCell, params: Params) -> dict[str, Any]:
     """With the recipe of the tokens that φ is taught, where its loss needs them."""
     taught = replace(getattr(params, cell.method).recipe, snapshots=(), snapshot_tokens=False)
     return {
@@ -248,8 +248,8 @@ def _reported(params: Params) -> dict[str, Any]:
     return {"cells": found, "idealised": list(params.idealised), "trainings": list(params.finetune)}
 
 
-def _inversions(params: Params) -> dict[tuple, list[Cell]]:
-    found: dict[tuple, list[Cell]] = {}
+def _inversions(params: Params) -> dict[tuple, list[StageCell]]:
+    found: dict[tuple, list[StageCell]] = {}
     for cell in cells(params):
         if cell.stage in INVERSIONS:
             found.setdefault((cell.backbone, cell.dataset), []).append(cell)
@@ -260,7 +260,7 @@ def _weights(params: Params, backbone: str) -> dict[str, Any]:
     return params.backbones[backbone].weights.model_dump(mode="json")
 
 
-def _code(cell: Cell, params: Params) -> str:
+def _code(cell: StageCell, params: Params) -> str:
     """A name of the code that a cell runs: of plugins, what it picks."""
     if cell.stage == "prepare":
         reader = f"{READERS}.{params.datasets[cell.dataset].layout.replace('-', '_')}"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossgap.evaluation.comparisons import baseline_of
-from crossgap.evaluation.naming import ByPhi, by_phi, plain
+from crossgap.naming import ByPhi, by_phi, plain
 from crossgap.report.tables import title
 
 SOURCES = st.from_regex(
