@@ -420,6 +420,7 @@ def test_operations_of_an_evaluation_by_hand():
     ranked = 40 * 40 + 40 * 40 + 2 * 80 * 40  # image-image, text-text by the first captions, and across
     unshifted = 2 * ranked + 2 * 40 * 4  # natively and corrected, and 4 class means for each image
     shifted = 13 * (40 * 40 + 2 * 80 * 40 + 40 * 40 + 40 * 4)  # with the loss of 40 pairs, and the classes
+    shifted += 10 * (40 * 40 + 2 * 80 * 40 + 40 * 4)  # without dimensions, of which there is no loss
     assert done["pair"] == unshifted + shifted
     # image-image, text-text, both ways across, zero-shot
     assert done["resample"] == 100 * (40 + 40 + 80 + 40 + 40)

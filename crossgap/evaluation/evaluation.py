@@ -16,6 +16,8 @@ from crossgap.evaluation.clusters import clusterings
 from crossgap.evaluation.comparisons import compared
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.curves import DIGITS, best, over_steps, tokens_of
+from crossgap.evaluation.dimensions import over_dimensions
+from crossgap.evaluation.neighbourhoods import neighbourhoods
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.predictions import Classified, classified
 from crossgap.evaluation.queries import PER_QUERY, Tables, incomplete, tables
@@ -49,6 +51,7 @@ class Evaluation:
         similarities, histograms: of matching and of other pairs, as of `similarities.similar`.
         seeds: mAP with inverted queries by every seed: `task`, `relevance`, `seed`, `mAP`.
         shifts: tasks with both clouds moved along the gap vector, as of `shifts.over_shifts`.
+        dimensions: tasks without the dimensions in which the means differ most, as of `dimensions.over_dimensions`.
         spectrum: how the variance of either modality spreads, as of `gap.spectrum`.
         arithmetic: scores of text-driven arithmetic over λ, as of `arithmetic.over_scales`.
         unavailable: what can't be had and why, as of `unavailable.COLUMNS`: `family`, `name`, `reason`. Corrections
@@ -69,6 +72,7 @@ class Evaluation:
     histograms: pd.DataFrame
     seeds: pd.DataFrame
     shifts: pd.DataFrame
+    dimensions: pd.DataFrame
     spectrum: pd.DataFrame
     arithmetic: pd.DataFrame
     unavailable: pd.DataFrame
@@ -123,6 +127,7 @@ def evaluate(
     measured, histograms = similar(work)
     seeds = over_seeds(work, retrieved)
     metrics = _retrieval(retrieved) | _classification(classes) | best(cell, curves) | gap.gap(work, seed)
+    metrics |= neighbourhoods(work, rivals)
     metrics |= clusterings(work, rivals, seed) | _similarity(cell, measured) | spread(seeds)
     scores = arithmetic.over_scales(work, seed, resamples)
     metrics |= arithmetic.metrics(scores) | gap.ceiling(work) | gap.counts(cell)
@@ -140,6 +145,7 @@ def evaluate(
         histograms=histograms.round(DIGITS),
         seeds=seeds.round(DIGITS),
         shifts=over_shifts(work).round(DIGITS),
+        dimensions=over_dimensions(work).round(DIGITS),
         spectrum=gap.spectrum(work).round(DIGITS),
         arithmetic=scores.round(DIGITS),
         unavailable=work.reasons.table(),

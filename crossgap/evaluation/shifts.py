@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,17 @@ PAIRS = 2048  # that the loss is taken over, at most
 COLUMNS = ["shift", "distance", "family", "task", "relevance", "metric", "value"]
 
 
-class _Value(NamedTuple):
+class Moved(Protocol):
+    """What is done to either modality."""
+
+    def images(self, items: Items) -> Items: ...
+
+    def texts(self, items: Items) -> Items: ...
+
+
+class Value(NamedTuple):
+    """A number of a task."""
+
     family: str
     task: str
     relevance: str
@@ -77,19 +87,19 @@ def _at(work: Work, found: Sides, shift: float, gap: np.ndarray, reasons: Reason
     values = []
     if found.paired:
         loss = contrastive_loss(images.sample(PAIRS).features, texts.sample(PAIRS).features)
-        values.append(_Value("loss", "image-text", "group", "contrastive", loss))
-    for name, measure in _measures(work.cell, at, work.device):
+        values.append(Value("loss", "image-text", "group", "contrastive", loss))
+    for name, measure in measures(work.cell, at, work.device):
         with reasons.of("shift", f"{name} at {shift:+.2f}"):
             values += measure()
     rows = [(shift, distance, *value) for value in values if not np.isnan(value.value)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _measures(cell: Cell, at: _Shifted, device: str) -> Iterator[tuple[str, Callable[[], list[_Value]]]]:
-    """The names of what is measured at a shift, and how; moved features are made when they are asked for."""
+def measures(cell: Cell, at: Moved, device: str) -> Iterator[tuple[str, Callable[[], list[Value]]]]:
+    """The names of what is measured of moved features, and how; these are made when they are asked for."""
     for task, metrics, movers in _retrievals(cell, at):
 
-        def retrieved(task=task, metrics=metrics, movers=movers) -> list[_Value]:
+        def retrieved(task=task, metrics=metrics, movers=movers) -> list[Value]:
             queries, gallery = (
                 move(items) for move, items in zip(movers, (task.queries, task.gallery), strict=True)
             )
@@ -101,9 +111,9 @@ def _measures(cell: Cell, at: _Shifted, device: str) -> Iterator[tuple[str, Call
         prompts = class_prompts(cell, labelling)
         if prompts is not None:
 
-            def classified(labelling=labelling, prompts=prompts) -> list[_Value]:
+            def classified(labelling=labelling, prompts=prompts) -> list[Value]:
                 right = correct(at.images(images), images.labels[labelling], at.texts(prompts), labelling)
-                return [_Value("classification", "image-text", labelling, "accuracy", float(right.mean()))]
+                return [Value("classification", "image-text", labelling, "accuracy", float(right.mean()))]
 
             yield f"image-text/{labelling}", classified
 
@@ -130,9 +140,7 @@ class _Shifted(NamedTuple):
         return items.having(moved(items.features, self.texts_by, "texts"))
 
 
-def _retrievals(
-    cell: Cell, at: _Shifted
-) -> Iterator[tuple[Task, tuple[str, ...], tuple[Callable, Callable]]]:
+def _retrievals(cell: Cell, at: Moved) -> Iterator[tuple[Task, tuple[str, ...], tuple[Callable, Callable]]]:
     """recall@1 and mAP across the modalities, mAP from image to image by every relevance; and what moves each side."""
     for task in across(cell):
         sides = (at.texts, at.images) if task.name == "text-image" else (at.images, at.texts)
@@ -144,7 +152,7 @@ def _retrievals(
                 yield task, ("mAP",), (at.images, at.images)
 
 
-def _retrieval(task: Task, metrics: tuple[str, ...], device: str) -> Iterator[_Value]:
+def _retrieval(task: Task, metrics: tuple[str, ...], device: str) -> Iterator[Value]:
     found = retrieval.summarise(task.table(device)[["ap", "recall@1", "relevant"]])
     for metric in metrics:
-        yield _Value("retrieval", task.name, task.relevance.name, metric, found[metric])
+        yield Value("retrieval", task.name, task.relevance.name, metric, found[metric])

@@ -15,7 +15,7 @@ import numpy as np
 
 from crossgap import corrections
 from crossgap.corrections import Material
-from crossgap.evaluation import clusters, shifts, similarities
+from crossgap.evaluation import clusters, dimensions, neighbourhoods, shifts, similarities
 from crossgap.evaluation.cell import CLASSES
 from crossgap.params import Params
 from crossgap.planning.cells import Cell
@@ -26,6 +26,7 @@ from crossgap.prepared import manifest
 from crossgap.stores.store import Store
 
 STAGES = ("evaluate", "evaluate-import")
+USUAL_WIDTH = 512  # of features, from which half the dimensions are removed
 WIDTH = 16  # of the noise that corrections are fitted on, to see which there are
 
 
@@ -106,9 +107,10 @@ class Task:
             done["pair"] += images * max(labelled.get(labelling, 1) - 1, 0) * images
 
         sides = min(images, self.first or prompts)
-        moves = len(shifts.SHIFTS) if sides else 0
+        shifted = len(shifts.SHIFTS) if sides else 0
+        moves = shifted + (len(dimensions.numbers(USUAL_WIDTH)) if sides else 0)
         ranked = across + bool(images and gallery) * relevances
-        done["pair"] += moves * (pairs + (min(sides, shifts.PAIRS) ** 2 if self.first else 0))
+        done["pair"] += moves * pairs + shifted * (min(sides, shifts.PAIRS) ** 2 if self.first else 0)
         done["task"] += moves * (ranked + sum(name in named for name in labelled))
         for labelling in labelled:
             if labelling in named:
@@ -116,6 +118,8 @@ class Task:
                 done["pair"] += moves * images * labelled[labelling]
         paired = (images, self.first) if self.first else (images, prompts)
         done["similar"] += sum(side**2 / 2 for side in paired) + (sides**2 if self.first else 0)
+        near = [min(side, neighbourhoods.ITEMS) for side in paired]
+        done["similar"] += kinds * sum(near) ** 2 if sides else 0
         return +done
 
     def seconds(self, rates: Rates) -> float:

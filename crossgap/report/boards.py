@@ -141,6 +141,7 @@ def titles(cell: Cell) -> dict[str, str]:
         name: words if shared[words] == 1 else f"{words} ({name})" for name, words in described.items()
     }
     used = {task.partition("+")[2] for family in _METRICS for task, _, _ in group(cell.metrics, family)}
+    used |= {key.split("/")[1].partition("+")[2] for key in cell.metrics if key.startswith("gap/")}
     return described | {name: name for name in sorted(used - described.keys() - {""})}
 
 
