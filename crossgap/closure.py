@@ -12,8 +12,9 @@ Every module stands on one of two sides:
   import isn't followed, so that mending one costs nobody a computation. `tests/test_formats.py` holds their bytes
   fast: when these change, the version must.
 
-Modules of a *plugin package* are picked by name when the program runs. Who asks for a closure may name those that are
-picked (`chosen`); else all of the package count. A package's files that are no Python count with the package.
+Modules of a *plugin package*, those that its `__init__` imports whole to register them, are picked by name when the
+program runs. Who asks for a closure may name those that are picked (`chosen`); else all of the package count. A
+package's files that are no Python count with the package.
 """
 
 from __future__ import annotations
@@ -90,16 +91,19 @@ def closure(*modules: str, chosen: Iterable[str] | None = None) -> set[str]:
             ahead.append(parent)
         if name in CARRIERS:
             continue
-        ahead += _imported(name)
-        if name in PLUGINS and chosen is None:
-            ahead += members(name)
+        plugins = members(name) if name in PLUGINS and chosen is not None else ()
+        ahead += [imported for imported in _imported(name) if imported not in plugins]
     return met
 
 
 def members(package: str) -> list[str]:
-    """The modules of a plugin package that can be picked."""
-    folder = _place(package)
-    return sorted(f"{package}.{file.stem}" for file in folder.glob("*.py") if not file.stem.startswith("_"))
+    """The modules of a plugin package that can be picked: those that its `__init__` imports whole."""
+    return sorted(
+        f"{package}.{alias.name}"
+        for node in _imports(_tree(_source(package)))
+        if isinstance(node, ast.ImportFrom) and node.module == package
+        for alias in node.names
+    )
 
 
 def modules(top: str = "crossgap") -> list[str]:

@@ -107,7 +107,7 @@ CORRECTIONS = {
 
 @pytest.mark.parametrize(("name", "promised"), CORRECTIONS.items())
 def test_corrections_are_found_under_the_package_with_their_arguments(name, promised) -> None:
-    found = inspect.signature(getattr(crossgap.corrections, name)).parameters.values()
+    found = inspect.signature(getattr(crossgap.corrections, name).fit).parameters.values()
     shown = [
         parameter.name if parameter.default is parameter.empty else f"{parameter.name}={parameter.default}"
         for parameter in found

@@ -63,7 +63,7 @@ def refusal(model: str, method: Method) -> str | None:
         return reason
     if method == "oti":
         return _without_tokenizer(model, config)
-    kind = _convolutional(config)
+    kind = convolutional(config)
     return no_patches(kind) if kind else None
 
 
@@ -133,8 +133,8 @@ def _without_tokenizer(model: str, config: dict[str, Any]) -> str | None:
     return f"the tokenizer of {model!r} is from Hugging Face: {_HUB}"
 
 
-def _convolutional(config: dict[str, Any]) -> str | None:
-    """The class of a convolutional vision tower."""
+def convolutional(config: dict[str, Any]) -> str | None:
+    """The class of a convolutional vision tower; None of one over patch tokens."""
     vision = config["vision_cfg"]
     trunk = vision.get("timm_model_name")
     if trunk:

@@ -7,17 +7,17 @@ from typing import Annotated
 
 import typer
 
+from crossgap.cli import tables
 from crossgap.cli.explained import explained
 
-app = typer.Typer(invoke_without_command=True, help="List the backbones, show a row to copy, or check one.")
-Params = Annotated[Path, typer.Option(help="rows beside the catalogue's, or in their place")]
-
-Name = Annotated[str, typer.Argument(help="of the backbone, in the catalogue or params.yaml")]
+app = typer.Typer(invoke_without_command=True)
+Params = Annotated[Path, typer.Option(help="The file whose backbones are listed beside the catalogue's.")]
+Name = Annotated[str, typer.Argument(help="The backbone's name, in the catalogue or in params.yaml.")]
 
 
 @app.callback()
 def backbones(context: typer.Context, params: Params = Path("params.yaml")) -> None:
-    """List the backbones of the catalogue and of params.yaml: sizes, what OTI and OVI take, where weights are."""
+    """List the backbones that `run` can name: sizes, whether OTI and OVI work, and where the weights are."""
     if context.invoked_subcommand:
         return
     from crossgap.catalogue import backbones as catalogue
@@ -26,49 +26,39 @@ def backbones(context: typer.Context, params: Params = Path("params.yaml")) -> N
     with explained():
         loaded = load(params)
     head = (
-        "backbone",
-        "parameters",
-        "features",
-        "projected from",
-        "context",
-        "image",
-        "OTI",
-        "OVI",
-        "weights",
+        *("backbone", "parameters", "features", "projected from", "context", "image"),
+        *("OTI", "OVI", "weights"),
     )
-    lines, notes = [head], []
+    rows, reasons = [], []
     for name, row in loaded.backbones.items():
-        weights = row.weights
+        model, said = row.weights.model, None
         if name in loaded.trained:
-            cells, said = ("",) * 5, None
-            about = place = f"made by {loaded.trained[name]}.{name} of {params}"
+            cells = ("-",) * 5
+            place = f"made by {loaded.trained[name]}.{name} of {params}"
         else:
-            cells, said = _sizes(catalogue, weights.model)
-            place = _place(catalogue, name, weights.model, weights.pretrained)
-            known = catalogue.facts().get(name)
-            about = (
-                f"{known.title}; {known.reference}; licence {known.licence}"
-                if known
-                else "not in the catalogue"
-            )
-        support = catalogue.supported(weights.model)
+            cells, said = _sizes(catalogue, model)
+            place = _place(catalogue, name, model, row.weights.pretrained)
+        support = catalogue.supported(model)
         ways = [
             f"R = {row.oti.tokens}" if support["oti"] is None else "no",
             f"P = {row.ovi.patches}" if support["ovi"] is None else "no",
         ]
-        lines.append((name, *cells, *ways, place))
-        notes += [f"{name}: {weights.model}, {about}"]
-        notes += [f"  {reason}" for reason in dict.fromkeys([said, *support.values()]) if reason]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head) - 1)]
-    for line in lines:
-        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
-        typer.echo("  ".join([*cells, line[-1]]))
-    typer.echo("\n" + "\n".join(notes))
+        rows.append((name, *cells, *ways, place))
+        reasons += [f"{name}: {why}" for why in dict.fromkeys([said, *support.values()]) if why]
+    tables.show(head, rows)
+    typer.echo(
+        "\nR: pseudo-tokens of OTI, P: pseudo-patches of OVI; projected from: widths before the projections."
+    )
+    typer.echo(
+        "\n".join(
+            ["The model, its paper, its licence and a row to copy: crossgap backbones show NAME", *reasons]
+        )
+    )
 
 
 @app.command()
 def show(name: Name, params: Params = Path("params.yaml")) -> None:
-    """A backbone's row, to be copied into params.yaml."""
+    """Print a backbone's row, to be copied into params.yaml."""
     from crossgap.catalogue.backbones import facts
     from crossgap.cli.rows import shown
 
@@ -82,12 +72,55 @@ def show(name: Name, params: Params = Path("params.yaml")) -> None:
 
 
 @app.command()
+def towers(
+    words: Annotated[
+        str,
+        typer.Argument(help="Only models with these words in their row: clipa, convnext, 'last position'."),
+    ] = "",
+) -> None:
+    """List every model that open_clip registers, and whether OTI and OVI can invert into its towers."""
+    from crossgap.catalogue.kinds import kinds
+
+    head = (
+        *("model", "features", "text tower", "width", "OTI"),
+        *("vision tower", "width", "OVI", "activation"),
+    )
+    known = kinds()
+    rows = [
+        (
+            *(one.model, str(one.dim), one.text, _known(one.text_width), _way(one.oti, one.oti_hub)),
+            *(one.vision, _known(one.vision_width), _way(one.ovi, one.ovi_hub), _known(one.activation)),
+        )
+        for one in known
+    ]
+    shown = [row for row in rows if words.lower() in "  ".join(row).lower()]
+    tables.show(head, shown)
+    hub = sum(one.oti_hub for one in known)
+    typer.echo(
+        f"\n{len(shown)} of {len(known)} models. OTI inverts into all text towers; {hub} of them need files from "
+        f"Hugging Face (hub: pip install 'crossgap[hub]').\n"
+        f"OVI inverts into the {sum(one.ovi != 'no' for one in known)} vision towers that are transformers over "
+        "patches, and not into convolutional ones (no).\n"
+        "fast: computed by open_clip's own blocks directly; yes: through the model's whole forward pass.\n"
+        "-: not in the model's configuration. activation: of open_clip's own blocks."
+    )
+
+
+def _way(way: str, hub: bool) -> str:
+    return f"{way}, hub" if hub and way != "no" else way
+
+
+def _known(value: int | str | None) -> str:
+    return "-" if value is None else str(value)
+
+
+@app.command()
 def check(
     name: Name,
     params: Params = Path("params.yaml"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps")] = "auto",
+    device: Annotated[str, typer.Option(help="Where it is computed: auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Load a backbone, verify its weights' hash, encode an image and texts, compare with what is known."""
+    """Load a backbone, verify the hash of its weights, and compare some of its cosines with known ones."""
     from crossgap.catalogue.backbone_check import CheckError
     from crossgap.catalogue.backbone_check import check as checked
     from crossgap.params import load

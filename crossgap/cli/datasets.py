@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
+import csv
+import re
 import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crossgap.cli import tables
 from crossgap.cli.explained import explained
 
 if TYPE_CHECKING:
     from crossgap.datasets import Declaration
 
 app = typer.Typer(invoke_without_command=True)
-Params = Annotated[Path, typer.Option(help="the file that declares them")]
-Name = Annotated[str, typer.Argument(help="of the dataset, in the catalogue or params.yaml")]
+Params = Annotated[Path, typer.Option(help="The file whose datasets are listed beside the catalogue's.")]
+Name = Annotated[str, typer.Argument(help="The dataset's name, in the catalogue or in params.yaml.")]
+PUBLISHED = Path("data/reference/published.csv")
 _LISTED = 20
 
 
 @app.callback()
 def list_(context: typer.Context, params: Params = Path("params.yaml")) -> None:
-    """Datasets of the catalogue and of params.yaml: their size, licence, and whether they are there."""
+    """List the datasets that `run` can name: what they hold, and where there are published values to compare with."""
     if context.invoked_subcommand:
         return
-    from crossgap.catalogue.datasets import known
-
     with explained():
-        for name, declaration in _declared(params).items():
-            facts = known().get(name)
-            typer.echo(f"{name}: {facts.title if facts else f'layout {declaration.layout}'}")
-            for line in _details(declaration):
-                typer.echo(f"  {line}")
-            if facts:
-                typer.echo(
-                    f"  {facts.reference}; licence: {facts.licence}" + (f"; {facts.url}" if facts.url else "")
-                )
-    typer.echo("\nIts row, how to get it and what it should look like: crossgap datasets show NAME")
+        declared = _declared(params)
+        published = _published()
+    head = ("dataset", "layout", "images", "texts", "classes", "on disk", "published values")
+    rows = [
+        (
+            *(name, declaration.layout, *_sizes(declaration), _on_disk(declaration)),
+            ", ".join(_papers(published.get(name, ()))) or "-",
+        )
+        for name, declaration in declared.items()
+    ]
+    tables.show(head, rows)
+    typer.echo(
+        "\nimages, texts: of all splits together; classes: of the split that has most; -: not declared. "
+        "published values: on arXiv.\n"
+        "How to get one, its licence, its splits, and its row to copy: crossgap datasets show NAME"
+    )
 
 
 @app.command()
 def show(name: Name, params: Params = Path("params.yaml")) -> None:
-    """A dataset's row, to be copied into params.yaml; how to get it, and what should lie under its root."""
+    """Print a dataset's row, to be copied into params.yaml; how to get it; what should lie under its root."""
     from crossgap.catalogue.datasets import how_to_get, known
     from crossgap.cli.rows import shown
 
@@ -50,14 +60,17 @@ def show(name: Name, params: Params = Path("params.yaml")) -> None:
         if name in known():
             facts = known()[name]
             about = [how_to_get(name), f"{facts.reference}; licence: {facts.licence}"]
+        published = _published().get(name, {})
+        about += [f"{count} published values in {source}" for source, count in published.items()]
         typer.echo(shown("datasets", name, params, about))
 
 
 @app.command()
 def get(
-    name: Name, folder: Annotated[Path, typer.Argument(help="to download into")] = Path("data/raw")
+    name: Name,
+    folder: Annotated[Path, typer.Argument(help="The folder to download into.")] = Path("data/raw"),
 ) -> None:
-    """Download a dataset by torchvision or Hugging Face, or say what else to do."""
+    """Download a dataset through torchvision or Hugging Face, or say what else to do."""
     from crossgap.catalogue import entries
     from crossgap.catalogue.datasets import facts_of, how_to_get
     from crossgap.catalogue.datasets.fetching import fetch
@@ -76,11 +89,11 @@ def get(
 @app.command()
 def check(
     name: Name,
-    root: Annotated[Path | None, typer.Argument(help="where it lies; as declared, if not given")] = None,
+    root: Annotated[Path | None, typer.Argument(help="Where it lies, if not where it is declared.")] = None,
     params: Params = Path("params.yaml"),
-    workers: Annotated[int, typer.Option(help="threads that open images")] = 8,
+    workers: Annotated[int, typer.Option(help="Threads that open images.")] = 8,
 ) -> None:
-    """Compare what is on disk with the declaration: counts, classes, missing and broken files."""
+    """Compare what is on disk with the declaration: numbers, classes, missing and broken files."""
     from crossgap.catalogue.datasets import how_to_get, known
     from crossgap.catalogue.datasets.comparing import compare
     from crossgap.datasets import DatasetError
@@ -122,16 +135,39 @@ def _declared(params: Path) -> dict[str, Declaration]:
     return load(params).datasets
 
 
-def _details(declaration: Declaration) -> list[str]:
-    lines = []
-    if sizes := getattr(declaration, "sizes", {}):
-        told = [
-            f"{split}: " + ", ".join(f"{n} {what}" for what, n in size.model_dump(exclude_none=True).items())
-            for split, size in sizes.items()
-        ]
-        lines.append("; ".join(told))
-    retrieval = declaration.retrieval
-    lines.append(f"queries {retrieval.query}, gallery {retrieval.gallery}")
-    if (root := getattr(declaration, "root", None)) and str(root) != ".":
-        lines.append(f"root {root}" + ("" if root.exists() else ", not there"))
-    return lines
+def _sizes(declaration: Declaration) -> tuple[str, str, str]:
+    """Images and texts of all splits, and classes of the split that has most; `-` where none are declared."""
+    if declaration.layout == "world":
+        from crossgap.datasets.world_captions import CAPTIONS_PER_IMAGE
+
+        images = sum(declaration.images.values())
+        return f"{images:,}", f"{images * CAPTIONS_PER_IMAGE:,}", "-"
+    sizes = getattr(declaration, "sizes", {})
+    images, texts = (sum(getattr(size, what) or 0 for size in sizes.values()) for what in ("images", "texts"))
+    classes = max((size.classes or 0 for size in sizes.values()), default=0)
+    return tuple(f"{number:,}" if number else "-" for number in (images, texts, classes))
+
+
+def _on_disk(declaration: Declaration) -> str:
+    """Whether its root is there; `-` of one that has none."""
+    root = getattr(declaration, "root", None)
+    if root is None or str(root) == ".":
+        return "-"
+    return "yes" if root.exists() else "no"
+
+
+def _papers(sources: Iterable[str]) -> list[str]:
+    """The arXiv numbers that sources begin with, each once."""
+    return list(dict.fromkeys(re.match(r"[\d.]*", source)[0] or source for source in sources))
+
+
+def _published() -> dict[str, Counter[str]]:
+    """How many published values there are, by the dataset's name and by source; none outside of the project."""
+    from crossgap.catalogue.datasets import names, plain
+
+    found = defaultdict(Counter)
+    if PUBLISHED.is_file():
+        with PUBLISHED.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                found[names().get(plain(row["dataset"]))][row["source"]] += 1
+    return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crossgap.cli import tables
 from crossgap.cli.explained import explained
 from crossgap.stores.temporary import readable
 
@@ -19,7 +20,7 @@ DATA, SCRATCH = Path("data"), Path("data/scratch")
 
 
 def status() -> None:
-    """Say what is cached under data: each store, its size, what made it, its state; and what nothing names."""
+    """List the stores under data: their size, what made them, whether they are up to date, and what nothing uses."""
     from crossgap.params import load
     from crossgap.planning import cached
     from crossgap.planning.discarding import SET_ASIDE
@@ -32,9 +33,11 @@ def status() -> None:
             raise ValueError("there is no dvc.yaml here: go to the project's root")
         kept = cached.stores(params, DATA, outdated(Path()))
         waste = cached.wasted(params, DATA)
-    for one in kept:
-        name = one.path.relative_to(DATA).as_posix()
-        typer.echo(f"{name}  {readable(one.bytes)}  {one.state}\n    {one.made_by}")
+    rows = [
+        (one.path.relative_to(DATA).as_posix(), readable(one.bytes), one.state, one.made_by) for one in kept
+    ]
+    if rows:
+        tables.show(("store", "size", "state", "made by"), rows)
     counts = Counter(one.state for one in kept)
     states = ", ".join(f"{count} {state}" for state, count in counts.items())
     held = sum(one.bytes for one in kept)
@@ -49,9 +52,9 @@ def status() -> None:
 
 
 def clean(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be removed")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
 ) -> None:
-    """Remove what no cell of the run names and can be had again: outputs that DVC's cache holds, shards in scratch."""
+    """Remove what nothing uses and can be had again: outputs that DVC's cache holds, and old shards in scratch."""
     from crossgap.params import load
     from crossgap.planning import cached
     from crossgap.planning.discarding import Cache

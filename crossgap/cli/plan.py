@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crossgap.cli import tables
 from crossgap.cli.explained import explained
 from crossgap.stores.temporary import readable
 
@@ -27,10 +27,10 @@ _NAMED = 3
 
 
 def plan(
-    params: Annotated[Path, typer.Option(help="what is planned by")] = Path("params.yaml"),
-    probe: Annotated[bool, typer.Option(help="measure speeds, some 20 s a backbone")] = True,
+    params: Annotated[Path, typer.Option(help="The file to plan by.")] = Path("params.yaml"),
+    probe: Annotated[bool, typer.Option(help="Measure speeds here, some 20 s a backbone.")] = True,
 ) -> None:
-    """Say what `dvc repro` would run: cells, items, room, and how long it takes on this machine."""
+    """Say what `dvc repro` would run: cells, items, disk space, and how long it takes on this machine."""
     from crossgap.params import load
     from crossgap.planning import evaluated
     from crossgap.planning.cells import cells
@@ -74,24 +74,24 @@ def _todo(every: list[Cell], params: Path) -> list[Cell]:
 
 def _show_cells(every: list[Cell], todo: list[Cell]) -> None:
     typer.echo("At most these run; where what changed makes no difference, DVC stops there:")
-    rows = [("stage", "cells", "up to date", "to run")]
+    rows = []
     for stage in dict.fromkeys(cell.stage for cell in every):
         names = [cell.item or "1" for cell in todo if cell.stage == stage]
         total = sum(cell.stage == stage for cell in every)
         shown = ", ".join(names[:_NAMED]) + (f", … ({len(names)})" if len(names) > _NAMED else "")
         rows.append((stage, str(total), str(total - len(names)), shown or "-"))
-    _table(rows)
+    tables.show(("stage", "cells", "up to date", "to run"), rows)
 
 
 def _show_items(items: dict[str, Items | None], reasons: dict[str, str]) -> None:
-    rows = [("dataset", "images", "texts", "known by")]
+    rows = []
     for name, held in items.items():
         if held is None:
             rows.append((name, "?", "?", "nothing, as said below"))
         else:
             rows.append((name, f"{held.total('image'):,}", f"{held.total('text'):,}", f"its {held.known_by}"))
     typer.echo()
-    _table(rows)
+    tables.show(("dataset", "images", "texts", "known by"), rows)
     for name, why in reasons.items():
         typer.echo(
             f"{name}: not counted: {why}\n  To know: `dvc repro stages/prepare/dvc.yaml:prepare@{name}`, or declare "
@@ -213,7 +213,7 @@ def _show_costs(costs: dict[str, Cost]) -> None:
     from crossgap.planning import evaluated
     from crossgap.planning.estimate import ESTIMATED
 
-    rows = [("stage", "items", "stores", "time", "")]
+    rows = []
     for stage, held in costs.items():
         if stage in (*ESTIMATED, *evaluated.STAGES):
             beside = [f"without {held.unknown} cells that are not known"] if held.unknown else []
@@ -221,24 +221,17 @@ def _show_costs(costs: dict[str, Cost]) -> None:
             stores = ("-", "-") if stage in evaluated.STAGES else (f"{held.items:,}", readable(held.bytes))
             rows.append((stage, *stores, _time(held.seconds), "; ".join(beside)))
     typer.echo()
-    if len(rows) > 1:
+    if rows:
         known = [held.seconds for held in costs.values() if held.seconds is not None]
         room = sum(held.bytes for held in costs.values())
         rows.append(("together", "", readable(room), _time(sum(known) if known else None), ""))
-        _table(rows)
+        tables.show(("stage", "items", "stores", "time", ""), rows)
     typer.echo(
         f"Free here: {readable(shutil.disk_usage('.').free)}; shards in progress need as much as a store again."
     )
     others = [stage for stage in costs if stage not in (*ESTIMATED, *evaluated.STAGES)]
     if others:
         typer.echo(f"Not estimated: {', '.join(others)}.")
-
-
-def _table(rows: Iterable[Sequence[str]]) -> None:
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _time(seconds: float | None) -> str:

@@ -1,62 +1,85 @@
-"""The rivals of modality inversion: corrections of features that are fitted without labels, one file each.
+"""Post-hoc corrections of features, the rivals of modality inversion: fitted without labels, one module each.
 
-Every module here except `correction` and `material` is a rival; adding one is adding a file. It declares `TITLE`,
-`SOURCE` and `REFERENCE`, a function of its own name that fits the correction on arrays and is found here as
-`crossgap.corrections.<name>`, and `fits(material)`, which yields named variants: `<name>` or `<name>_<variant>` with
-the correction, or with an `Unavailable` that says what is missing. It may also raise that.
+To add one, write a module like `centering.py` and name it in `RIVALS`. `crossgap.corrections.centering.fit(...)` fits
+on arrays and gives a `Correction`; `fitted` fits every rival on what a cell of the pipeline has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from importlib import import_module
-from pkgutil import iter_modules
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import numpy as np
 
+from crossgap.corrections import (
+    centering,
+    isoclip,
+    pca_plus,
+    pseudo_inverse,
+    ridge,
+    standardisation,
+    text_span,
+    whitening,
+)
 from crossgap.corrections.correction import Correction
 from crossgap.corrections.material import Material
 from crossgap.errors import Unavailable
 
-_RIVALS = {
-    name: import_module(f"{__name__}.{name}")
-    for name in sorted(module.name for module in iter_modules(__path__))
-    if not name.startswith("_") and name not in ("correction", "material")
+
+class Rival(Protocol):
+    """What a module of a correction holds, beside its function `fit`, whose arguments are its own.
+
+    Attributes:
+        TITLE: its name in reports.
+        SOURCE: the paper it comes from.
+        REFERENCE: how it works, in one line.
+    """
+
+    TITLE: str
+    SOURCE: str
+    REFERENCE: str
+
+    def fits(self, material: Material) -> Iterator[tuple[str, Correction | Unavailable]]:
+        """Variants by name, `<name>` or `<name>_<variant>`: fitted, or an `Unavailable` that says what is missing.
+
+        Raises:
+            Unavailable: no variant can be fitted.
+        """
+        ...
+
+
+RIVALS: dict[str, Rival] = {
+    "centering": centering,
+    "isoclip": isoclip,
+    "pca_plus": pca_plus,
+    "pseudo_inverse": pseudo_inverse,
+    "ridge": ridge,
+    "standardisation": standardisation,
+    "text_span": text_span,
+    "whitening": whitening,
 }
-# A module gives way to the function of its name.
-globals().update({name: getattr(module, name) for name, module in _RIVALS.items()})
 __all__ = [
+    "RIVALS",
     "Correction",
     "Material",
     "Rival",
     "Unavailable",
     "chosen",
     "fitted",
-    "known",
     "rival_of",
-    *_RIVALS,
+    *RIVALS,
 ]
 
 
-class Rival(NamedTuple):
-    """What a rival is called, where it comes from, and how it works in one line."""
-
-    title: str
-    source: str
-    how: str
-
-
-def known() -> dict[str, Rival]:
-    """All rivals by name."""
-    return {name: Rival(module.TITLE, module.SOURCE, module.REFERENCE) for name, module in _RIVALS.items()}
-
-
 def rival_of(variant: str) -> str:
-    """The name of the rival that `variant` belongs to."""
-    names = [name for name in _RIVALS if variant == name or variant.startswith(f"{name}_")]
+    """The name of the rival that `variant` belongs to.
+
+    Raises:
+        ValueError: it belongs to none.
+    """
+    names = [name for name in RIVALS if variant == name or variant.startswith(f"{name}_")]
     if not names:
-        raise ValueError(f"{variant!r} belongs to no correction: the known ones are {', '.join(_RIVALS)}")
+        raise ValueError(f"{variant!r} belongs to no correction: the known ones are {', '.join(RIVALS)}")
     return max(names, key=len)
 
 
@@ -66,10 +89,10 @@ def chosen(names: Iterable[str] | None = None) -> list[str]:
     Raises:
         ValueError: an unknown name.
     """
-    names = list(_RIVALS if names is None else names)
-    if unknown := [name for name in names if name not in _RIVALS]:
+    names = list(RIVALS if names is None else names)
+    if unknown := [name for name in names if name not in RIVALS]:
         raise ValueError(
-            f"no correction {', '.join(map(repr, unknown))}: the known ones are {', '.join(_RIVALS)}"
+            f"no correction {', '.join(map(repr, unknown))}: the known ones are {', '.join(RIVALS)}"
         )
     return names
 
@@ -86,12 +109,11 @@ def fitted(
     Raises:
         ValueError: an unknown name.
     """
-    names = chosen(names)
     corrections: dict[str, Correction] = {}
     reasons: dict[str, str] = {}
-    for name in names:
+    for name in chosen(names):
         try:
-            for variant, found in _RIVALS[name].fits(material):
+            for variant, found in RIVALS[name].fits(material):
                 if isinstance(found, Unavailable):
                     reasons[variant] = str(found)
                 else:

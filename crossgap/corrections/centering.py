@@ -18,7 +18,7 @@ SOURCE = "GR-CLIP (arXiv 2507.19054)"
 REFERENCE = "unit features less the mean of their modality on a calibration set"
 
 
-def centering(image_features: Features | None, text_features: Features | None = None) -> Correction:
+def fit(image_features: Features | None, text_features: Features | None = None) -> Correction:
     """Take each modality's mean away, as GR-CLIP does: unit rows, less the mean of unit rows.
 
     Args:
@@ -28,12 +28,12 @@ def centering(image_features: Features | None, text_features: Features | None = 
     Raises:
         TypeError, ValueError: features that cannot be used, or none.
     """
-    return fitted_each(_fit, image_features, text_features)
+    return fitted_each(_affine, image_features, text_features)
 
 
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
-    yield "centering", each_side(centering, *material.calibration())
+    yield "centering", each_side(fit, *material.calibration())
 
 
-def _fit(rows: np.ndarray) -> tuple[Affine, dict[str, Any]]:
+def _affine(rows: np.ndarray) -> tuple[Affine, dict[str, Any]]:
     return Affine(np.ones(rows.shape[1]), centre=rows.mean(axis=0)), {}

@@ -26,7 +26,7 @@ PUBLISHED: dict[tuple[str, str], tuple[tuple[int, int] | None, tuple[int, int] |
 }
 
 
-def isoclip(
+def fit(
     image_weight: np.ndarray,
     text_weight: np.ndarray,
     images: tuple[int, int] | None = None,
@@ -83,7 +83,7 @@ def fits(material: Material) -> Iterator[tuple[str, Correction]]:
         )
     name = ((material.model or "").removesuffix("-quickgelu"), material.pretrained or "")
     weights = [_with_bias(material, modality) for modality in ("image", "text")]
-    yield "isoclip", isoclip(*weights, *PUBLISHED.get(name, ()))
+    yield "isoclip", fit(*weights, *PUBLISHED.get(name, ()))
 
 
 def knees(values: np.ndarray) -> tuple[int, int]:

@@ -24,7 +24,7 @@ SOURCE = "Reevaluating the intra-modal misalignment hypothesis (arXiv 2603.16100
 REFERENCE = "uncentred features on the leading principal directions of texts of concept names"
 
 
-def pca_plus(text_features: Features, keep: int | None = None) -> Correction:
+def fit(text_features: Features, keep: int | None = None) -> Correction:
     """Project uncentred features, of images and texts alike, on the leading eigenvectors of the texts' covariance.
 
     The covariance is centred and of the texts as they are stored, of whatever length. The paper's are ImageNet's 1000
@@ -46,4 +46,4 @@ def pca_plus(text_features: Features, keep: int | None = None) -> Correction:
 
 def fits(material: Material) -> Iterator[tuple[str, Correction | Unavailable]]:
     for suffix, texts in material.vocabularies().items():
-        yield f"pca_plus{suffix}", texts if isinstance(texts, Unavailable) else tried(pca_plus, texts)
+        yield f"pca_plus{suffix}", texts if isinstance(texts, Unavailable) else tried(fit, texts)

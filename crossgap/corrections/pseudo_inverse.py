@@ -17,7 +17,7 @@ REFERENCE = (
 )
 
 
-def pseudo_inverse(text_weight: np.ndarray, tolerance: float = 0.3) -> Correction:
+def fit(text_weight: np.ndarray, tolerance: float = 0.3) -> Correction:
     """Map image queries to what the text projection makes of their pseudo-EOS feature, SeMoBridge untrained.
 
     With W `(d, width)` of the text projection, the pseudo-EOS feature of x is W⁺x, scaled to the length of texts; it is
@@ -47,4 +47,4 @@ def pseudo_inverse(text_weight: np.ndarray, tolerance: float = 0.3) -> Correctio
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     if "text" not in material.weights:
         raise Unavailable("the text tower has no last projection that stands apart, or it isn't stored")
-    yield "pseudo_inverse", pseudo_inverse(material.weights["text"])
+    yield "pseudo_inverse", fit(material.weights["text"])

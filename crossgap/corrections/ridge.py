@@ -24,7 +24,7 @@ ROUNDING = 1e-28  # a mean square distance of unit rows to their mean below this
 PENALTIES = np.logspace(-6, 3, 10)
 
 
-def ridge(image_features: Features, text_features: Features, penalty: float | None = None) -> Correction:
+def fit(image_features: Features, text_features: Features, penalty: float | None = None) -> Correction:
     """Map queries into the other modality by ridge regression between unit rows, with an intercept, each way.
 
     Args:
@@ -60,7 +60,7 @@ def ridge(image_features: Features, text_features: Features, penalty: float | No
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     if material.pairs is None or len(material.pairs[0]) < FEWEST:
         raise Unavailable(f"fewer than {FEWEST} image-text pairs beside the queries")
-    yield "ridge", ridge(*material.pairs)
+    yield "ridge", fit(*material.pairs)
 
 
 def _regression(x: np.ndarray, y: np.ndarray, penalty: float | None) -> tuple[Affine, float]:

@@ -20,7 +20,7 @@ REFERENCE = "unit features less their modality's mean, over its standard deviati
 ROUNDING = 1e-12  # a standard deviation of unit features below this is no spread
 
 
-def standardisation(image_features: Features | None, text_features: Features | None = None) -> Correction:
+def fit(image_features: Features | None, text_features: Features | None = None) -> Correction:
     """Standardise every dimension of a modality's unit rows: less their mean, over their standard deviation.
 
     The plain reading of the paper's title. Its public code takes the mean away only and scales to unit length, which is
@@ -34,14 +34,14 @@ def standardisation(image_features: Features | None, text_features: Features | N
     Raises:
         TypeError, ValueError: features that cannot be used, or none.
     """
-    return fitted_each(_fit, image_features, text_features)
+    return fitted_each(_affine, image_features, text_features)
 
 
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
-    yield "standardisation", each_side(standardisation, *material.calibration())
+    yield "standardisation", each_side(fit, *material.calibration())
 
 
-def _fit(rows: np.ndarray) -> tuple[Affine, dict[str, Any]]:
+def _affine(rows: np.ndarray) -> tuple[Affine, dict[str, Any]]:
     deviation = rows.std(axis=0)
     varies = deviation > ROUNDING
     scale = np.where(varies, 1 / np.where(varies, deviation, 1), 1)

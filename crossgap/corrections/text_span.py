@@ -26,7 +26,7 @@ SOURCE = "after the language projector of SSP (arXiv 2407.16977, ACM MM 2024)"
 REFERENCE = "features on the leading singular directions of texts of concept names, uncentred"
 
 
-def text_span(text_features: Features, keep: int | None = None) -> Correction:
+def fit(text_features: Features, keep: int | None = None) -> Correction:
     """Project features, of images and texts alike, on the span of unit texts, or on its leading directions.
 
     Unlike PCA⁺ the texts are not centred, so that their common direction is one of those kept. Texts that span the
@@ -49,4 +49,4 @@ def text_span(text_features: Features, keep: int | None = None) -> Correction:
 
 def fits(material: Material) -> Iterator[tuple[str, Correction | Unavailable]]:
     for suffix, texts in material.vocabularies().items():
-        yield f"text_span{suffix}", texts if isinstance(texts, Unavailable) else tried(text_span, texts)
+        yield f"text_span{suffix}", texts if isinstance(texts, Unavailable) else tried(fit, texts)

@@ -25,7 +25,7 @@ REFERENCE = (
 ROUNDING = 1e-12  # a shrinkage below this is 0: rows on either side of their mean, as two rows always are
 
 
-def whitening(
+def fit(
     image_features: Features | None, text_features: Features | None = None, shrinkage: float | None = None
 ) -> Correction:
     """Whiten each modality's unit rows by the covariance of a calibration set.
@@ -48,14 +48,14 @@ def whitening(
     """
     if shrinkage is not None and not 0 <= shrinkage <= 1:
         raise ValueError(f"shrinkage is {shrinkage}: give 0 to 1, or None")
-    return fitted_each(partial(_fit, shrinkage=shrinkage), image_features, text_features)
+    return fitted_each(partial(_affine, shrinkage=shrinkage), image_features, text_features)
 
 
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
-    yield "whitening", each_side(whitening, *material.calibration())
+    yield "whitening", each_side(fit, *material.calibration())
 
 
-def _fit(rows: np.ndarray, shrinkage: float | None) -> tuple[Affine, dict[str, Any]]:
+def _affine(rows: np.ndarray, shrinkage: float | None) -> tuple[Affine, dict[str, Any]]:
     variances, directions, rank = principal_directions(rows, centred=True)
     if rank == 0:
         raise Unavailable(

@@ -136,10 +136,9 @@ def apply(correction: Correction, items: Items, modality: str) -> Items | None:
 
 def _named(variant: str) -> tuple[str, str, str, str]:
     """A variant's name, its title, its rival's source and how that works."""
-    rival = corrections.rival_of(variant)
-    title, source, how = corrections.known()[rival]
-    form = variant.removeprefix(rival).removeprefix("_")
-    return variant, f"{title} ({form})" if form else title, source, how
+    name = corrections.rival_of(variant)
+    rival, form = corrections.RIVALS[name], variant.removeprefix(name).removeprefix("_")
+    return variant, f"{rival.TITLE} ({form})" if form else rival.TITLE, rival.SOURCE, rival.REFERENCE
 
 
 def _words(parameters: Mapping[str, Any]) -> str:

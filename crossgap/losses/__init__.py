@@ -1,56 +1,44 @@
-"""Losses on batches of unit rows `(n, d)` of torch, one file each.
+"""Losses on batches of unit rows `(n, d)` of torch, and `total`, their weighted sum by name.
 
-`clip(images, texts, temperature)`, `uniformity(x)`, `cross_uniformity(images, texts)`, `alignment(images, texts)`,
-`slip(first, second, temperature=0.1)`, `cyclic_in_modal(images, texts)`, `cyclic_cross_modal(images, texts)`,
-`siglip(images, texts, temperature, bias)`, and `total`, their weighted sum by name.
+To add one, write a module like `contrastive.py`, name its function below, and say in `weighted.total` what it takes.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-TERMS = (
-    "clip",
-    "uniformity",
-    "cross_uniformity",
-    "alignment",
-    "slip",
-    "cyclic_in_modal",
-    "cyclic_cross_modal",
-    "siglip",
-)
+if TYPE_CHECKING:
+    from crossgap.losses.contrastive import clip as clip
+    from crossgap.losses.cyclip import cyclic_cross_modal as cyclic_cross_modal
+    from crossgap.losses.cyclip import cyclic_in_modal as cyclic_in_modal
+    from crossgap.losses.hypersphere import alignment as alignment
+    from crossgap.losses.hypersphere import cross_uniformity as cross_uniformity
+    from crossgap.losses.hypersphere import uniformity as uniformity
+    from crossgap.losses.intra_modal import slip as slip
+    from crossgap.losses.sigmoid import siglip as siglip
+    from crossgap.losses.weighted import total as total
+
+_PUBLIC = {
+    "clip": "crossgap.losses.contrastive",
+    "uniformity": "crossgap.losses.hypersphere",
+    "cross_uniformity": "crossgap.losses.hypersphere",
+    "alignment": "crossgap.losses.hypersphere",
+    "slip": "crossgap.losses.intra_modal",
+    "cyclic_in_modal": "crossgap.losses.cyclip",
+    "cyclic_cross_modal": "crossgap.losses.cyclip",
+    "siglip": "crossgap.losses.sigmoid",
+    "total": "crossgap.losses.weighted",
+}
+TERMS = tuple(name for name in _PUBLIC if name != "total")
 SUMS = {
     "clip": ("clip",),
     "cua": ("clip", "uniformity", "alignment"),
     "cuaxu": ("clip", "uniformity", "alignment", "cross_uniformity"),
 }
-_PUBLIC = {
-    "clip": "crossgap.losses.clip",
-    "uniformity": "crossgap.losses.uniformity",
-    "cross_uniformity": "crossgap.losses.cross_uniformity",
-    "alignment": "crossgap.losses.alignment",
-    "slip": "crossgap.losses.slip",
-    "cyclic_in_modal": "crossgap.losses.cyclip",
-    "cyclic_cross_modal": "crossgap.losses.cyclip",
-    "siglip": "crossgap.losses.siglip",
-    "total": "crossgap.losses.total",
-}
 __all__ = ["SUMS", "TERMS", *_PUBLIC]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     # imported when first used: the names above cost no torch
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-class _Functions(ModuleType):
-    """A package in which a file's function isn't hidden by the file, which bears its name, once that is imported."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _PUBLIC and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Functions

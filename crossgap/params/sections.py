@@ -147,9 +147,9 @@ class Evaluate(Strict):
         if names:
             from crossgap import corrections  # numpy and pandas, which a run with all of them needs not
 
-            if unknown := [name for name in names if name not in corrections.known()]:
+            if unknown := [name for name in names if name not in corrections.RIVALS]:
                 raise ValueError(
-                    f"no correction {', '.join(unknown)}; known: {', '.join(corrections.known())}"
+                    f"no correction {', '.join(unknown)}; known: {', '.join(corrections.RIVALS)}"
                 )
         return names
 

@@ -1,7 +1,7 @@
 """Every model that open_clip registers, shrunk in depth and with random weights: what can be inverted into it.
 
-Pseudo-tokens that are the native embeddings must give the native features. The table in data/reference/towers.md is
-made of these very outcomes; after a change, `python tests/backbones/test_towers.py --write` puts it there.
+Pseudo-tokens that are the native embeddings must give the native features. What `crossgap backbones towers` says of a
+model from its configuration is compared with what comes out.
 """
 
 from __future__ import annotations
@@ -11,14 +11,11 @@ import copy
 import dataclasses
 import functools
 import json
-import logging
 import os
 import re
 import subprocess
 import sys
-import textwrap
 import warnings
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
@@ -34,10 +31,10 @@ from torch.overrides import TorchFunctionMode
 from crossgap.backbones import Backbone, BackboneError, load_backbone, loading, towers
 from crossgap.backbones.injection import Injection, PseudoPatches, PseudoText
 from crossgap.backbones.loading import load_tokenizer
+from crossgap.catalogue import backbones
+from crossgap.catalogue.kinds import FROM_THE_HUB, kinds
 
 ROOT = Path(__file__).parents[2]
-WRITE = "python tests/backbones/test_towers.py --write"
-MARKS = "<!-- towers: made by tests/backbones/test_towers.py -->\n", "<!-- /towers -->"
 NAMES = open_clip.list_models()
 TEMPLATE, WORDS = "a photo of {} on grass", "small dog"
 LARGEST_DIFFERENCE = 1e-5  # relative to the largest component of the feature
@@ -223,6 +220,7 @@ class Found:
 
     Attributes:
         kind: of the tower, in words.
+        width: of its tokens or patches; None where it was refused.
         refusal: why it was refused, in the library's words; None where it wasn't.
         difference: of the injected from the native feature, relative; the larger one of the two paths.
         change: by other pseudo-tokens or patches, relative.
@@ -234,6 +232,7 @@ class Found:
     difference: float = 0.0
     change: float = 1.0
     fast: bool = False
+    width: int | None = None
 
 
 def compared(kind: str, native: Tensor, encode: Injection, embedded: Tensor) -> Found:
@@ -247,6 +246,7 @@ def compared(kind: str, native: Tensor, encode: Injection, embedded: Tensor) -> 
         difference=float((same - native).abs().max() / native.abs().max()),
         change=float((changed - native).norm() / native.norm()),
         fast=encode.fast,
+        width=embedded.shape[-1],
     )
 
 
@@ -302,7 +302,6 @@ def kind_of_vision(visual: nn.Module) -> str:
     return f"timm {kind}{stem}, {POOLS[trunk.global_pool]}"
 
 
-FROM_THE_HUB = "from Hugging Face"
 SAME_VISION_TOWER: dict[str, Found] = {}
 
 
@@ -330,13 +329,13 @@ def refused_without_transformers(name: str, config: dict) -> Found:
     return Found(FROM_THE_HUB)
 
 
-OUTCOMES: dict[str, tuple[Found, Found]] = {}
+KINDS = {kind.model: kind for kind in kinds()}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_native_embeddings_give_the_native_features_or_the_tower_is_refused(name) -> None:
-    textual, visual = OUTCOMES[name] = outcome(name)
+    textual, visual = outcome(name)
     for found in (textual, visual):
         assert found.difference < LARGEST_DIFFERENCE
         assert found.change > 1e-2
@@ -347,6 +346,54 @@ def test_native_embeddings_give_the_native_features_or_the_tower_is_refused(name
     else:
         assert textual.refusal is None
     assert foreseen(name, "oti") is None
+    said = KINDS[name]
+    assert (said.text, said.vision) == (textual.kind, visual.kind)
+    assert said.ovi == ("no" if visual.refusal else "fast" if visual.fast else "yes")
+    assert said.vision_width in (None, visual.width)
+    if textual.refusal is None:
+        assert (said.oti, said.text_width) == ("fast" if textual.fast else "yes", textual.width)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("ViT-S-32", "RN50-quickgelu", "MobileCLIP-B", "PE-Core-T-16-384", "coca_ViT-B-32"),
+        *("vit_relpos_medium_patch16_cls_224", "SLIP-ViT-B-16"),
+    ],
+)
+def test_what_a_configuration_says_of_towers_is_what_is_built(name) -> None:
+    """Some kinds, on the meta device; the test above does it of all models."""
+    model, said = backbones._skeleton(name).model, KINDS[name]
+    assert (said.text, said.vision) == (kind_of_text(model), kind_of_vision(model.visual))
+    embedded = getattr(model, "text", model).token_embedding.weight.shape[1]
+    assert (said.text_width, said.dim) == (embedded, backbones.described(name).dim)
+    blocks = {type(module).__name__ for module in getattr(model, "text", model).transformer.modules()}
+    assert ("QuickGELU" in blocks) == (said.activation == "QuickGELU")
+    if said.vision_width:
+        assert model.visual.conv1.out_channels == said.vision_width
+
+
+def test_every_registered_model_has_its_row() -> None:
+    assert {*NAMES, "SLIP-ViT-B-16", "SLIP-ViT-L-16"} == KINDS.keys()
+    for name, said in KINDS.items():
+        assert (said.ovi == "no") == (foreseen(name, "ovi") is not None), name
+        with transformers_missing():
+            assert said.oti_hub == (towers.refusal(name, "oti") is not None), name
+            assert said.ovi_hub == (towers.unloadable(name) is not None), name
+
+
+def test_the_command_lists_towers_without_torch() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from crossgap.cli.backbones import app; "
+        "said = CliRunner().invoke(app, ['towers', 'rn50X']).output.splitlines(); "
+        "assert [line.split()[0] for line in said[1:7]] == "
+        "[f'RN50x{size}{form}' for size in (16, 4, 64) for form in ('', '-quickgelu')], said; "
+        "assert said[7] == '' and said[8].startswith(f'6 of {NAMES} models. OTI inverts into all text towers; '); "
+        "assert {line.split()[-2] for line in said[1:7]} == {'no'}; "
+        "print({'torch', 'open_clip', 'timm'} & set(sys.modules))"
+    ).replace("NAMES", str(len(KINDS)))
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert ran.stdout == "set()\n", ran.stderr
 
 
 FROM_THE_HUB_NAMES = [
@@ -529,94 +576,3 @@ def test_image_only_models_are_left_out_of_inversions_and_not_refused() -> None:
     assert towers.modalities(model) == ("image",) and towers.modalities("RN50") == ("image", "text")
     assert "'timm:vit_base_patch14_dinov2.lvd142m' is an image-only backbone" in towers.image_only(model)
     assert towers.image_only("RN50") is towers.image_only("local-dir:timm:x") is None
-
-
-def rows(found: dict[str, Found]) -> tuple[list[str], list[str]]:
-    """The table's lines, and a line of names for each; kinds in the order of their size."""
-    kinds = defaultdict(list)
-    for name, one in found.items():
-        kinds[one.kind].append(name)
-    table, names = [], []
-    for kind, members in sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])):
-        refusal = found[members[0]].refusal
-        fast = sum(found[name].fast for name in members)
-        fast = {0: "", len(members): "yes"}.get(fast, f"{fast} of {len(members)}")
-        said = "yes" if refusal is None else f"refused: {refusal}"
-        if kind == FROM_THE_HUB:
-            said = "once transformers is installed and the tower's configuration at hand; refused until then"
-        table.append(f"| {kind} | {min(members, key=len)} | {len(members)} | {said} | {fast} |")
-        names.append(f"- {kind}: {', '.join(members)}")
-    return table, names
-
-
-def section(outcomes: dict[str, tuple[Found, Found]]) -> str:
-    """The section of the table."""
-    text = {name: textual for name, (textual, _) in outcomes.items()}
-    vision = {name: visual for name, (_, visual) in outcomes.items()}
-    patches = [found for found in vision.values() if found.kind not in CONVOLUTIONAL]
-    head = "such as | models | {} | fast path |\n| --- | --- | --- | --- | --- |"
-    (texts, text_names), (visions, vision_names) = rows(text), rows(vision)
-    prose = (
-        f"**Towers.** Of the {len(outcomes)} models that open_clip {open_clip.__version__} registers, OTI takes "
-        f"{sum(found.refusal is None for found in text.values())}, and OVI "
-        f"{sum(found.refusal is None for found in patches)} of the {len(patches)} whose vision tower is a transformer "
-        "over patches. The tests build each of them with few layers and random weights, and find that pseudo-tokens "
-        "and pseudo-patches that are the native embeddings give the native features. What is refused is refused by "
-        "name, by the first stage of a run."
-    )
-    return "\n".join(
-        [
-            *textwrap.wrap(prose, 120, break_on_hyphens=False),
-            "",
-            f"| text tower | {head.format('OTI')}",
-            *texts,
-            "",
-            f"| vision tower | {head.format('OVI')}",
-            *visions,
-            "",
-            "<details><summary>All models by their towers</summary>",
-            "",
-            "Text towers:",
-            "",
-            *text_names,
-            "",
-            "Vision towers:",
-            "",
-            *vision_names,
-            "",
-            "</details>",
-            "",
-        ]
-    )
-
-
-def parts_of_the_table() -> tuple[str, str, str]:
-    """What comes before the section, the section, and what comes after it."""
-    before, start, rest = (ROOT / "data/reference/towers.md").read_text(encoding="utf-8").partition(MARKS[0])
-    written, end, after = rest.partition(MARKS[1])
-    assert start and end, f"towers.md lacks the marks {MARKS}"
-    return before + start, written, end + after
-
-
-@pytest.mark.slow
-def test_the_table_says_what_came_out() -> None:
-    if len(OUTCOMES) < len(NAMES):
-        pytest.skip("compares the outcomes of all models: run the whole module")
-    _, written, _ = parts_of_the_table()
-    if f"open_clip {open_clip.__version__} " not in " ".join(written.split()):
-        pytest.skip(f"towers.md tells of another version of open_clip than {open_clip.__version__}")
-    assert written == section(OUTCOMES), f"towers.md tells something else; {WRITE} puts it right"
-
-
-def main() -> None:
-    logging.disable()
-    for name in NAMES:
-        OUTCOMES[name] = outcome(name)
-        print(name, *OUTCOMES[name], sep="\n    ")
-    if "--write" in sys.argv:
-        before, _, after = parts_of_the_table()
-        (ROOT / "data/reference/towers.md").write_text(before + section(OUTCOMES) + after, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

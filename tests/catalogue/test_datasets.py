@@ -141,14 +141,28 @@ def test_another_root_is_looked_at_and_all_is_told(tmp_path) -> None:
         compare(pets(tmp_path / "nowhere", 6))
 
 
-def test_the_list_has_every_dataset_with_its_size_and_licence() -> None:
+def test_the_list_has_a_row_for_every_dataset() -> None:
     code, text = told("--params", PARAMS)
     assert code == 0
-    for name in DECLARED:
-        assert f"\n{name}: " in f"\n{text}"
+    rows = {line.split()[0]: re.split(r"  +", line) for line in text.partition("\n\n")[0].splitlines()[1:]}
+    assert list(rows) == list(DECLARED)
+    assert {len(row) for row in rows.values()} == {7}
+    assert rows["cub"] == ["cub", "cub", "11,788", "-", "200", "no", "2502.04263"]
+    assert rows["world"][1:4] == ["world", "1,150", "5,750"]
+    table = pd.read_csv(PARAMS.parent / "data" / "reference" / "published.csv")
+    for row in table.to_dict("records"):
+        if name := names().get(plain(row["dataset"])):
+            assert row["source"][:10] in rows[name][-1]
+
+
+def test_show_says_the_licence_and_where_published_values_are() -> None:
+    table = pd.read_csv(PARAMS.parent / "data" / "reference" / "published.csv")
     for name, facts in known().items():
-        assert f"{facts.title}\n" in text and f"licence: {facts.licence}" in text, name
-    assert "11788 images, 200 classes" in text
+        _, text = told("show", name, "--params", PARAMS)
+        assert f"licence: {facts.licence}".split()[-1] in text
+    assert (
+        f"{(table['dataset'] == 'CUB').sum()} published values in 2502.04263 poster" in told("show", "cub")[1]
+    )
 
 
 def test_show_says_how_to_get_one() -> None:

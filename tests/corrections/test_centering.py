@@ -19,7 +19,7 @@ def cloud(seed: int, n: int = 20, d: int = 5) -> np.ndarray:
 
 def test_the_mean_of_unit_rows_is_taken_away():
     images, texts, queries = cloud(0), cloud(1, 30), cloud(2, 7)
-    correction = centering(images, texts)
+    correction = centering.fit(images, texts)
     for modality, rows in (("image", images), ("text", texts)):
         lengths = [math.sqrt(math.fsum(x * x for x in row)) for row in rows]
         mean = [
@@ -37,31 +37,31 @@ def test_the_mean_of_unit_rows_is_taken_away():
 
 def test_the_calibration_set_itself_ends_around_0():
     images = cloud(3)
-    np.testing.assert_allclose(centering(images).apply(images, "image").mean(axis=0), 0, atol=1e-15)
+    np.testing.assert_allclose(centering.fit(images).apply(images, "image").mean(axis=0), 0, atol=1e-15)
 
 
 def test_lengths_in_the_calibration_set_are_of_no_account():
     images, scales = cloud(3), np.random.default_rng(0).uniform(0.1, 10, (20, 1))
-    once, again = (centering(x).apply(cloud(4), "image") for x in (images, images * scales))
+    once, again = (centering.fit(x).apply(cloud(4), "image") for x in (images, images * scales))
     np.testing.assert_allclose(once, again, atol=1e-13)
 
 
 def test_a_modality_without_a_mean_is_refused():
     with pytest.raises(ValueError, match="fitted for image features only"):
-        centering(cloud(0)).apply(cloud(1), "text")
-    assert centering(None, cloud(0)).handles("text")
+        centering.fit(cloud(0)).apply(cloud(1), "text")
+    assert centering.fit(None, cloud(0)).handles("text")
 
 
 def test_what_it_cannot_be_fitted_on():
     with pytest.raises(ValueError, match="neither image_features nor text_features"):
-        centering(None)
+        centering.fit(None)
     with pytest.raises(ValueError, match="text_features holds 1 row: give at least 2"):
-        centering(cloud(0), cloud(1, 1))
+        centering.fit(cloud(0), cloud(1, 1))
     with pytest.raises(ValueError, match="image_features has width 5 and text_features width 4"):
-        centering(cloud(0), cloud(1, d=4))
+        centering.fit(cloud(0), cloud(1, d=4))
 
 
 @pytest.mark.parametrize(("name", "expected"), REAL.items())
 def test_real_features_centred_on_the_test_mean(b32, mean_ap, name, expected):
-    correction = centering(b32[name]["test_features"])
+    correction = centering.fit(b32[name]["test_features"])
     assert mean_ap(name, lambda x: correction.apply(x, "image")) == pytest.approx(expected, abs=0.05)

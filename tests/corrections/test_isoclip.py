@@ -35,7 +35,7 @@ def bases() -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(("top", "bottom"), [(0, 0), (1, 0), (0, 3), (2, 3), (4, 3)])
 @pytest.mark.parametrize("modality", ["image", "text"])
 def test_agrees_with_the_whole_decomposition(top, bottom, modality):
-    correction = isoclip(W["image"], W["text"], (top, bottom), (top, bottom))
+    correction = isoclip.fit(W["image"], W["text"], (top, bottom), (top, bottom))
     kept = bases()[modality][:, top : D - bottom]
     rows = features(modality)
     expected = normalize(np.array([W[modality] @ kept @ kept.T @ row for row in rows]))
@@ -47,7 +47,7 @@ def test_agrees_with_the_whole_decomposition(top, bottom, modality):
 
 @pytest.mark.parametrize("modality", ["image", "text"])
 def test_removed_directions_are_gone_and_kept_ones_whole(modality):
-    correction = isoclip(W["image"], W["text"], (2, 3), (2, 3))
+    correction = isoclip.fit(W["image"], W["text"], (2, 3), (2, 3))
     directions = bases()[modality].T[:D]
     found = correction.apply(directions, modality)
     np.testing.assert_allclose(found[[0, 1, 5, 6, 7]], 0, atol=1e-12)
@@ -69,7 +69,7 @@ def test_keeping_everything_is_the_plain_projection_of_a_model(tiny):
         "text": tiny.encode_texts(tiny.tokenize(["a cat", "two dogs", "rain"])[0]),
     }
     weights = [x.detach().numpy().T for x in (tiny.model.visual.proj, tiny.model.text_projection)]
-    correction = isoclip(*weights, (0, 0), (0, 0))
+    correction = isoclip.fit(*weights, (0, 0), (0, 0))
     for modality, batch in encoded.items():
         found = correction.apply(batch.preprojection, modality)
         np.testing.assert_allclose(normalize(found), normalize(batch.features.numpy()), atol=1e-5)
@@ -77,7 +77,7 @@ def test_keeping_everything_is_the_plain_projection_of_a_model(tiny):
 
 def test_a_bias_is_one_more_column():
     bias = {modality: weight(9, D, 1) for modality in W}
-    biased = isoclip(*(np.hstack([W[m], bias[m]]) for m in W), (0, 0), (0, 0))
+    biased = isoclip.fit(*(np.hstack([W[m], bias[m]]) for m in W), (0, 0), (0, 0))
     for modality in W:
         rows = features(modality)
         expected = normalize(rows @ W[modality].T + bias[modality].T)
@@ -115,14 +115,14 @@ def test_a_spectrum_without_knees_loses_nothing():
 
 def test_directions_of_rounding_go_with_the_bottom():
     assert knees(np.concatenate([spectrum((3, 1.0), (20, 0.01), (3, 1.0)), np.full(4, 1e-18)])) == (3, 7)
-    flat = isoclip(W["image"], np.vstack([W["text"][:-1], np.zeros(10)]))
+    flat = isoclip.fit(W["image"], np.vstack([W["text"][:-1], np.zeros(10)]))
     assert flat.parameters["image"]["bottom"] >= 1
 
 
 @given(scale=st.floats(1e-3, 1e3), other=st.floats(1e-3, 1e3))
 @settings(max_examples=20, deadline=None)
 def test_the_scale_of_the_weights_changes_no_choice_and_no_cosine(scale, other):
-    once, again = isoclip(W["image"], W["text"]), isoclip(W["image"] * scale, W["text"] * other)
+    once, again = isoclip.fit(W["image"], W["text"]), isoclip.fit(W["image"] * scale, W["text"] * other)
     assert once.parameters == again.parameters
     assert once.parameters["image"]["chosen"] == "knees"
     for modality in W:
@@ -166,12 +166,12 @@ def test_what_is_refused():
     with pytest.raises(
         ValueError, match="images lose 5 top and 3 bottom of 8 directions: leave at least one"
     ):
-        isoclip(W["image"], W["text"], (5, 3))
+        isoclip.fit(W["image"], W["text"], (5, 3))
     with pytest.raises(ValueError, match="texts lose -1 top"):
-        isoclip(W["image"], W["text"], (1, 1), (-1, 0))
+        isoclip.fit(W["image"], W["text"], (1, 1), (-1, 0))
     with pytest.raises(ValueError, match="image_weight has 8 outputs and text_weight 7"):
-        isoclip(W["image"], W["text"][:7])
+        isoclip.fit(W["image"], W["text"][:7])
     with pytest.raises(ValueError, match="text_weight has shape \\(10,\\): give the projection's weight"):
-        isoclip(W["image"], W["text"][0])
+        isoclip.fit(W["image"], W["text"][0])
     with pytest.raises(ValueError, match="image_weight holds NaN"):
-        isoclip(W["image"] * np.nan, W["text"])
+        isoclip.fit(W["image"] * np.nan, W["text"])

@@ -23,7 +23,7 @@ def test_features_are_projected_uncentred_on_the_texts_principal_axes(keep, moda
     texts, queries = cloud(0), cloud(1, 10)
     axes = PCA(keep or 4).fit(texts).components_
     expected = normalize(normalize(queries) @ axes.T)
-    correction = pca_plus(texts, keep)
+    correction = pca_plus.fit(texts, keep)
     found = normalize(correction.apply(queries, modality))
     np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-9)
     assert found.shape == (10, keep or 4)
@@ -33,37 +33,39 @@ def test_features_are_projected_uncentred_on_the_texts_principal_axes(keep, moda
 
 def test_all_directions_change_no_cosine():
     queries = normalize(cloud(1))
-    found = pca_plus(cloud(0), 8).apply(queries, "image")
+    found = pca_plus.fit(cloud(0), 8).apply(queries, "image")
     np.testing.assert_allclose(found @ found.T, queries @ queries.T, atol=1e-12)
 
 
 def test_texts_are_taken_at_the_lengths_they_are_stored_in():
     texts, queries = cloud(0), cloud(1)
-    stored, scaled = (normalize(pca_plus(x, 3).apply(queries, "image")) for x in (texts, normalize(texts)))
+    stored, scaled = (
+        normalize(pca_plus.fit(x, 3).apply(queries, "image")) for x in (texts, normalize(texts))
+    )
     assert np.abs(stored @ stored.T - scaled @ scaled.T).max() > 0.01
 
 
 def test_texts_given_twice_change_nothing():
     texts, queries = cloud(0), cloud(1)
-    once, twice = (pca_plus(x, 3).apply(queries, "image") for x in (texts, np.repeat(texts, 2, axis=0)))
+    once, twice = (pca_plus.fit(x, 3).apply(queries, "image") for x in (texts, np.repeat(texts, 2, axis=0)))
     np.testing.assert_allclose(once @ once.T, twice @ twice.T, atol=1e-9)
 
 
 def test_few_texts_span_few_directions():
-    assert pca_plus(cloud(0, 4)).parameters["keep"] == 3
+    assert pca_plus.fit(cloud(0, 4)).parameters["keep"] == 3
     with pytest.raises(ValueError, match="keep is 4: the texts span 3 directions, give 1 to 3 or more texts"):
-        pca_plus(cloud(0, 4), 4)
+        pca_plus.fit(cloud(0, 4), 4)
     with pytest.raises(ValueError, match="keep is 0"):
-        pca_plus(cloud(0), 0)
+        pca_plus.fit(cloud(0), 0)
     for same in (cloud(0, 1), np.tile(cloud(0, 1), (9, 1))):
         with pytest.raises(ValueError, match="text_features are all the same"):
-            pca_plus(same)
+            pca_plus.fit(same)
     with pytest.raises(ValueError, match="text_features holds NaN"):
-        pca_plus(np.full((3, 8), np.nan))
+        pca_plus.fit(np.full((3, 8), np.nan))
 
 
 @pytest.mark.parametrize(("name", "expected"), REAL.items())
 def test_real_features_on_256_directions_of_imagenets_classes(b32, mean_ap, name, expected):
     for keep in (256, None):
-        correction = pca_plus(b32["imagenet_class_text"]["prompt_set_1"], keep)
+        correction = pca_plus.fit(b32["imagenet_class_text"]["prompt_set_1"], keep)
         assert mean_ap(name, lambda x, c=correction: c.apply(x, "image")) == pytest.approx(expected, abs=0.05)

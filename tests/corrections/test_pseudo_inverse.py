@@ -26,14 +26,14 @@ def test_agrees_with_inverting_scaling_and_projecting(seed, width, tolerance):
         dim=-1, keepdim=True
     )  # the mean length of texts before the projection
     expected = normalize((pseudo_eos @ projection).numpy())
-    correction = pseudo_inverse(weight, tolerance)
+    correction = pseudo_inverse.fit(weight, tolerance)
     np.testing.assert_allclose(normalize(correction.apply(images, "image")), expected, atol=1e-8)
     kept = int((np.linalg.svd(weight)[1] > tolerance).sum())
     assert correction.parameters == {"tolerance": tolerance, "kept": kept, "directions": min(8, width)}
 
 
 def test_only_image_queries_are_mapped():
-    correction = pseudo_inverse(cloud(0, 8, 8))
+    correction = pseudo_inverse.fit(cloud(0, 8, 8))
     assert correction.sides == "query" and correction.space == "projected"
     assert correction.parameters["tolerance"] == 0.3
     with pytest.raises(ValueError, match="fitted for image features only"):
@@ -42,18 +42,18 @@ def test_only_image_queries_are_mapped():
 
 def test_a_projection_that_loses_nothing_leaves_features_as_they_are():
     images = normalize(cloud(1, 9, 8))
-    correction = pseudo_inverse(np.linalg.qr(cloud(0, 8, 8))[0])
+    correction = pseudo_inverse.fit(np.linalg.qr(cloud(0, 8, 8))[0])
     np.testing.assert_allclose(correction.apply(images, "image"), images, atol=1e-12)
 
 
 def test_mapping_twice_is_mapping_once():
-    correction = pseudo_inverse(cloud(0, 8, 5))
+    correction = pseudo_inverse.fit(cloud(0, 8, 5))
     once = correction.apply(cloud(1, 9, 8), "image")
     np.testing.assert_allclose(normalize(correction.apply(once, "image")), normalize(once), atol=1e-10)
 
 
 def test_what_is_refused():
     with pytest.raises(ValueError, match="tolerance is 100 and the largest singular value of text_weight"):
-        pseudo_inverse(cloud(0, 8, 8), 100)
+        pseudo_inverse.fit(cloud(0, 8, 8), 100)
     with pytest.raises(ValueError, match="text_weight holds NaN"):
-        pseudo_inverse(np.full((8, 8), np.nan))
+        pseudo_inverse.fit(np.full((8, 8), np.nan))

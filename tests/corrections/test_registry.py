@@ -1,4 +1,4 @@
-"""Rivals are found by their files, fitted on what a cell has, and say what is missing where they can't be."""
+"""Rivals are registered by name, fitted on what a cell has, and say what is missing where they can't be."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 import crossgap
 from crossgap import corrections
-from crossgap.corrections import Material, fitted, known, rival_of
+from crossgap.corrections import RIVALS, Material, fitted, rival_of
 
 NAMES = [
     "centering",
@@ -33,12 +33,12 @@ from crossgap.corrections.correction import Affine, Correction
 
 TITLE, SOURCE, REFERENCE = "Turning", "nobody", "the features' negative"
 
-def turning(images):
+def fit(images):
     return Correction({"image": Affine(-np.ones(images.shape[1]))})
 
 def fits(material):
-    yield "turning", turning(material.images)
-    yield "turning_twice", turning(material.images)
+    yield "turning", fit(material.images)
+    yield "turning_twice", fit(material.images)
 '''
 
 
@@ -47,24 +47,34 @@ def cloud(seed: int, n: int = 12, d: int = 4) -> np.ndarray:
 
 
 def test_every_rival_is_known_by_title_source_and_how():
-    assert list(known()) == NAMES
-    for rival in known().values():
-        assert rival.title and rival.source and rival.how
-        assert not {"\n"} & {*rival.title, *rival.source, *rival.how}
-    assert all(callable(getattr(corrections, name)) for name in NAMES)
+    assert list(RIVALS) == NAMES
+    for rival in RIVALS.values():
+        assert rival.TITLE and rival.SOURCE and rival.REFERENCE
+        assert not {"\n"} & {*rival.TITLE, *rival.SOURCE, *rival.REFERENCE}
     assert set(NAMES) <= set(corrections.__all__)
 
 
-def test_adding_a_rival_is_adding_one_file(tmp_path):
+def test_a_rivals_name_is_its_modules_and_every_module_is_registered():
+    folder = Path(corrections.__file__).parent
+    assert {path.stem for path in folder.glob("*.py")} == {*NAMES, "__init__", "correction", "material"}
+    for name, rival in RIVALS.items():
+        assert rival is sys.modules[f"crossgap.corrections.{name}"] is getattr(corrections, name)
+
+
+def test_adding_a_rival_is_adding_a_module_and_naming_it(tmp_path):
     package = tmp_path / "crossgap"
     shutil.copytree(Path(crossgap.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "corrections" / "turning.py").write_text(ADDED)
-    (package / "corrections" / "_private.py").write_text("raise ImportError")
+    registry = package / "corrections" / "__init__.py"
+    code = registry.read_text().replace(
+        "text_span,\n    whitening", "text_span,\n    turning,\n    whitening"
+    )
+    registry.write_text(code.replace('"whitening": whitening', '"turning": turning, "whitening": whitening'))
     lines = [
         "import numpy as np, crossgap.corrections as c",
         "x = np.eye(3)",
         "found, _ = c.fitted(c.Material(images=x), ['turning'])",
-        "print(sorted(found), c.known()['turning'].title, (c.turning(x).apply(x, 'image') == -x).all())",
+        "print(sorted(found), c.RIVALS['turning'].TITLE, (c.turning.fit(x).apply(x, 'image') == -x).all())",
         "print(c.rival_of('turning_twice'))",
     ]
     done = subprocess.run(
@@ -146,7 +156,7 @@ def test_an_error_of_ours_is_no_reason(monkeypatch):
     def fits(material):
         raise ValueError("a mistake in the code")
 
-    monkeypatch.setattr(corrections._RIVALS["centering"], "fits", fits)
+    monkeypatch.setattr(corrections.RIVALS["centering"], "fits", fits)
     with pytest.raises(ValueError, match="a mistake"):
         fitted(Material(images=cloud(0)))
 
@@ -205,7 +215,7 @@ def test_two_prompts_leave_texts_unwhitened_and_say_why():
     found, reasons = fitted(Material(images=cloud(0), texts=cloud(1)[:2]), ["whitening"])
     assert not reasons and not found["whitening"].handles("text")
     assert "two points" in found["whitening"].parameters["text"]["not fitted:"]
-    images = corrections.whitening(cloud(0), None)
+    images = corrections.whitening.fit(cloud(0), None)
     np.testing.assert_array_equal(
         found["whitening"].apply(cloud(2), "image"), images.apply(cloud(2), "image")
     )

@@ -28,7 +28,7 @@ def pairs(seed: int, n: int, d: int = 6, noise: float = 0.2) -> tuple[np.ndarray
 def test_agrees_with_scikit_learn_each_way(penalty, n):
     images, texts = (normalize(x) for x in pairs(0, n))
     queries = normalize(pairs(1, 9)[0])
-    correction = ridge(images, texts, penalty)
+    correction = ridge.fit(images, texts, penalty)
     for modality, x, y in (("image", images, texts), ("text", texts, images)):
         expected = Ridge(penalty).fit(x, y).predict(queries)
         np.testing.assert_allclose(correction.apply(queries, modality), expected, rtol=0, atol=1e-9)
@@ -39,7 +39,7 @@ def test_agrees_with_scikit_learn_each_way(penalty, n):
 @pytest.mark.parametrize(("n", "noise"), [(5, 0.5), (14, 0.05), (14, 2.0), (30, 0.5)])
 def test_the_penalty_is_that_of_the_least_error_on_pairs_left_out(n, noise):
     images, texts = (normalize(x) for x in pairs(2, n, noise=noise))
-    chosen = ridge(images, texts).parameters["penalty"]
+    chosen = ridge.fit(images, texts).parameters["penalty"]
     for modality, x, y in (("image", images, texts), ("text", texts, images)):
         scale = np.square(x - x.mean(axis=0)).sum() / x.shape[1]
         errors = []
@@ -55,7 +55,7 @@ def test_the_penalty_is_that_of_the_least_error_on_pairs_left_out(n, noise):
 
 def test_a_query_comes_to_lie_by_its_partner_in_the_other_modality():
     images, texts = pairs(3, 200, d=16, noise=0.05)
-    correction = ridge(images[:150], texts[:150])
+    correction = ridge.fit(images[:150], texts[:150])
     for modality, queries, partners in (("image", images, texts), ("text", texts, images)):
         found = normalize(correction.apply(queries[150:], modality)) @ normalize(partners[150:]).T
         before = normalize(queries[150:]) @ normalize(partners[150:]).T
@@ -66,7 +66,7 @@ def test_a_query_comes_to_lie_by_its_partner_in_the_other_modality():
 def test_real_image_queries_cross_the_gap(b32):
     arrays = b32["flickr8k_100x5"]
     images, texts = (normalize(arrays[x].astype(np.float64)) for x in ("image_features", "text_features"))
-    correction = ridge(images[:400], texts[:400])
+    correction = ridge.fit(images[:400], texts[:400])
     moved = normalize(correction.apply(images[400:], "image"))
     gap = [np.linalg.norm(x.mean(axis=0) - texts[400:].mean(axis=0)) for x in (images[400:], moved)]
     assert gap[1] < gap[0] / 2
@@ -81,13 +81,13 @@ def test_what_it_cannot_be_fitted_on():
     with pytest.raises(
         ValueError, match="image_features has 9 rows and text_features 8: give at least 3 pairs"
     ):
-        ridge(images, texts[:8])
+        ridge.fit(images, texts[:8])
     with pytest.raises(ValueError, match="image_features has 2 rows"):
-        ridge(images[:2], texts[:2])
+        ridge.fit(images[:2], texts[:2])
     with pytest.raises(ValueError, match="image_features has width 6 and text_features width 5"):
-        ridge(images, texts[:, :5])
+        ridge.fit(images, texts[:, :5])
     for penalty in (0, -1, float("nan")):
         with pytest.raises(ValueError, match=f"penalty is {penalty}: give a number above 0"):
-            ridge(images, texts, penalty)
+            ridge.fit(images, texts, penalty)
     with pytest.raises(ValueError, match="pairs of which one side is all the same"):
-        ridge(np.tile([1.0, 0, 0, 0, 0, 0], (9, 1)), texts)
+        ridge.fit(np.tile([1.0, 0, 0, 0, 0, 0], (9, 1)), texts)

@@ -17,7 +17,7 @@ def cloud(seed: int, n: int = 25, d: int = 6) -> np.ndarray:
 @pytest.mark.parametrize("modality", ["image", "text"])
 def test_agrees_with_scikit_learn(modality):
     sides, queries = {"image": cloud(0), "text": cloud(1, 40)}, cloud(2)
-    correction = standardisation(sides["image"], sides["text"])
+    correction = standardisation.fit(sides["image"], sides["text"])
     expected = StandardScaler().fit(normalize(sides[modality])).transform(normalize(queries))
     np.testing.assert_allclose(correction.apply(queries, modality), expected, rtol=0, atol=1e-11)
     assert correction.parameters[modality] == {"items": len(sides[modality]), "constant_dimensions": 0}
@@ -26,7 +26,7 @@ def test_agrees_with_scikit_learn(modality):
 def test_a_dimension_that_never_varies_is_centred_only():
     images, queries = cloud(0), cloud(2)
     images[:, 3] = 0
-    correction = standardisation(images)
+    correction = standardisation.fit(images)
     expected = StandardScaler().fit(normalize(images)).transform(normalize(queries))
     found = correction.apply(queries, "image")
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
@@ -35,11 +35,11 @@ def test_a_dimension_that_never_varies_is_centred_only():
 
 
 def test_equal_items_have_no_spread_to_divide_by():
-    correction = standardisation(np.tile(cloud(0, 1), (9, 1)))
+    correction = standardisation.fit(np.tile(cloud(0, 1), (9, 1)))
     assert correction.parameters["image"]["constant_dimensions"] == 6
     assert np.isfinite(correction.apply(cloud(2), "image")).all()
 
 
 def test_real_features_gain_as_they_do_by_centring(b32, mean_ap):
-    correction = standardisation(b32["dtd"]["val_features"])
+    correction = standardisation.fit(b32["dtd"]["val_features"])
     assert mean_ap("dtd", lambda x: correction.apply(x, "image")) > 28.97 + 3

@@ -22,7 +22,7 @@ def cosines(rows: np.ndarray) -> np.ndarray:
 def test_a_feature_becomes_the_nearest_mixture_of_texts(modality):
     texts, queries = cloud(0), cloud(1, 12)
     mixtures = [texts.T @ np.linalg.lstsq(texts.T, query, rcond=None)[0] for query in queries]
-    correction = text_span(texts)
+    correction = text_span.fit(texts)
     np.testing.assert_allclose(
         cosines(correction.apply(queries, modality)), cosines(np.array(mixtures)), atol=1e-10
     )
@@ -33,22 +33,22 @@ def test_mixtures_of_texts_stay_as_they_are():
     texts = cloud(0)
     mixtures = np.random.default_rng(1).standard_normal((9, 5)) @ texts
     np.testing.assert_allclose(
-        cosines(text_span(texts).apply(mixtures, "image")), cosines(mixtures), atol=1e-10
+        cosines(text_span.fit(texts).apply(mixtures, "image")), cosines(mixtures), atol=1e-10
     )
 
 
 def test_repeated_and_mixed_texts_add_no_direction():
     texts = cloud(0)
     more = np.concatenate([texts, texts * 3, texts[:1] + texts[1:2]])
-    assert text_span(more).parameters == {"texts": 11, "rank": 5, "keep": 5}
-    once, again = (cosines(text_span(x).apply(cloud(1, 12), "image")) for x in (texts, more))
+    assert text_span.fit(more).parameters == {"texts": 11, "rank": 5, "keep": 5}
+    once, again = (cosines(text_span.fit(x).apply(cloud(1, 12), "image")) for x in (texts, more))
     np.testing.assert_allclose(once, again, atol=1e-9)
 
 
 @pytest.mark.parametrize("keep", [None, 2, 8])
 def test_texts_that_span_everything_leave_their_leading_directions(keep):
     texts, queries = cloud(0, 30), cloud(1, 12)
-    correction = text_span(texts, keep)
+    correction = text_span.fit(texts, keep)
     _, _, axes = np.linalg.svd(normalize(texts))
     np.testing.assert_allclose(
         cosines(correction.apply(queries, "image")), cosines(queries @ axes[: keep or 4].T), atol=1e-9
@@ -58,4 +58,4 @@ def test_texts_that_span_everything_leave_their_leading_directions(keep):
 
 def test_more_directions_than_the_texts_span_are_refused():
     with pytest.raises(ValueError, match="keep is 6: the texts span 5 directions"):
-        text_span(cloud(0), 6)
+        text_span.fit(cloud(0), 6)

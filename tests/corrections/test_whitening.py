@@ -27,7 +27,7 @@ def inner(rows: np.ndarray) -> np.ndarray:
 @settings(max_examples=20, deadline=None)
 def test_agrees_with_the_pca_of_scikit_learn(seed, n):
     images, queries = cloud(seed, n), cloud(seed + 100, 11)
-    correction = whitening(images)
+    correction = whitening.fit(images)
     expected = PCA(whiten=True).fit(normalize(images)).transform(normalize(queries))
     found = inner(correction.apply(queries, "image"))
     np.testing.assert_allclose(found * (n - 1) / n, inner(expected), rtol=1e-7, atol=1e-7)
@@ -36,7 +36,7 @@ def test_agrees_with_the_pca_of_scikit_learn(seed, n):
 
 def test_the_calibration_set_becomes_uncorrelated():
     texts = cloud(1)
-    rows = whitening(None, texts).apply(texts, "text")
+    rows = whitening.fit(None, texts).apply(texts, "text")
     np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-12)
     np.testing.assert_allclose(rows.T @ rows / len(rows), np.eye(8), atol=1e-10)
 
@@ -45,7 +45,7 @@ def test_fewer_items_than_dimensions_are_shrunk_by_ledoit_and_wolf():
     images, queries = cloud(2, 12, 30), cloud(3, 9, 30)
     model = LedoitWolf().fit(normalize(images))
     centred = normalize(queries) - model.location_
-    correction = whitening(images)
+    correction = whitening.fit(images)
     expected = centred @ np.linalg.inv(model.covariance_) @ centred.T
     np.testing.assert_allclose(inner(correction.apply(queries, "image")), expected, rtol=1e-8, atol=1e-8)
     chosen = correction.parameters["image"]
@@ -54,7 +54,7 @@ def test_fewer_items_than_dimensions_are_shrunk_by_ledoit_and_wolf():
 
 def test_without_shrinkage_only_directions_of_the_data_are_kept():
     images, queries = cloud(4, 12, 30), cloud(5, 9, 30)
-    correction = whitening(images, shrinkage=0)
+    correction = whitening.fit(images, shrinkage=0)
     assert correction.parameters["image"]["components"] == 11
     expected = PCA(11, whiten=True).fit(normalize(images)).transform(normalize(queries))
     found = inner(correction.apply(queries, "image"))
@@ -67,16 +67,18 @@ def test_without_shrinkage_only_directions_of_the_data_are_kept():
 
 def test_each_modality_has_its_own_covariance():
     images, texts, queries = cloud(6), cloud(7), cloud(8)
-    both = whitening(images, texts)
-    np.testing.assert_array_equal(both.apply(queries, "text"), whitening(None, texts).apply(queries, "text"))
-    np.testing.assert_array_equal(both.apply(queries, "image"), whitening(images).apply(queries, "image"))
+    both = whitening.fit(images, texts)
+    np.testing.assert_array_equal(
+        both.apply(queries, "text"), whitening.fit(None, texts).apply(queries, "text")
+    )
+    np.testing.assert_array_equal(both.apply(queries, "image"), whitening.fit(images).apply(queries, "image"))
 
 
 def test_images_and_texts_stay_on_the_axes_of_the_joint_space():
     """By the inverse square root of each covariance, whatever their ranks."""
     images, texts = cloud(6), cloud(7)
     images[:, 0] = 0
-    both = whitening(images, texts)
+    both = whitening.fit(images, texts)
     for modality, features in (("image", images), ("text", texts)):
         rows = normalize(features)
         values, vectors = np.linalg.eigh(np.cov(rows.T, bias=True))
@@ -88,14 +90,14 @@ def test_images_and_texts_stay_on_the_axes_of_the_joint_space():
 
 def test_full_shrinkage_is_centring():
     images, queries = cloud(6), cloud(7)
-    found = normalize(whitening(images, shrinkage=1).apply(queries, "image"))
+    found = normalize(whitening.fit(images, shrinkage=1).apply(queries, "image"))
     expected = normalize(normalize(queries) - normalize(images).mean(axis=0))
     np.testing.assert_allclose(inner(found), inner(expected), atol=1e-12)
 
 
 def test_what_it_cannot_be_fitted_on():
     with pytest.raises(ValueError, match="features that are all the same can't be whitened"):
-        whitening(np.tile(cloud(0, 1), (9, 1)))
+        whitening.fit(np.tile(cloud(0, 1), (9, 1)))
     for shrinkage in (-0.1, 1.5, float("nan")):
         with pytest.raises(ValueError, match=f"shrinkage is {shrinkage}: give 0 to 1"):
-            whitening(cloud(0), shrinkage=shrinkage)
+            whitening.fit(cloud(0), shrinkage=shrinkage)

@@ -352,6 +352,6 @@ def test_parts_cost_little(cell, tmp_path) -> None:
 
     computing, taken_back = spent(), min(spent(), spent())
     assert taken_back < computing / 2
-    assert set(corrections.known()) <= {
+    assert set(corrections.RIVALS) <= {
         name.split("-")[1] for name in names(scratch) if "corrections-" in name
     }

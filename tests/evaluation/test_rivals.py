@@ -184,13 +184,13 @@ def test_the_vocabulary_is_what_pca_plus_is_fitted_on(found) -> None:
 
 def test_the_ridge_map_is_fitted_on_the_support_splits_pairs_and_moves_queries_only(found) -> None:
     pairs = np.repeat(TRAIN["features"], 2, axis=0), captions(TRAIN)["features"]
-    mapped = corrections.ridge(*pairs).apply(TEST["features"], "image")
+    mapped = corrections.ridge.fit(*pairs).apply(TEST["features"], "image")
     expected = np.nanmean(image_maps(mapped, TEST["features"], TEST["label.colour"]))
     assert found.metrics["retrieval/image-image+ridge/colour/mAP"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_isoclip_is_given_what_the_projections_are_applied_to(found) -> None:
-    correction = corrections.isoclip(*(WEIGHTS[name].astype(np.float32) for name in ("image", "text")))
+    correction = corrections.isoclip.fit(*(WEIGHTS[name].astype(np.float32) for name in ("image", "text")))
     projected = correction.apply(TEST["preprojection"], "image")
     expected = np.nanmean(image_maps(projected, projected, TEST["label.colour"]))
     assert found.metrics["retrieval/image-image+isoclip/colour/mAP"] == pytest.approx(expected, abs=1e-6)
@@ -198,7 +198,7 @@ def test_isoclip_is_given_what_the_projections_are_applied_to(found) -> None:
 
 def test_every_rival_is_in_the_table_or_says_why_not(found, cell, tmp_path) -> None:
     table = found.corrections.set_index("name")
-    assert set(corrections.known()) <= {corrections.rival_of(name) for name in table.index}
+    assert set(corrections.RIVALS) <= {corrections.rival_of(name) for name in table.index}
     held = set(table.index[table["reason"] == ""])
     assert {"centering", "pca_plus", "isoclip", "ridge"} <= held
     assert "texts" in table.loc["pca_plus_photo", "reason"]

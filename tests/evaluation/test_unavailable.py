@@ -38,7 +38,7 @@ def test_a_ridge_map_of_captions_that_are_all_the_same(tmp_path) -> None:
     found = evaluate(cell_of(tmp_path / "n.zip", held, support="train"), **SETTINGS)
     reasons = found.corrections.set_index("name")["reason"]
     assert "one side is all the same" in reasons["ridge"] and reasons["centering"] == ""
-    others = [name for name in corrections.known() if name != "ridge"]
+    others = [name for name in corrections.RIVALS if name != "ridge"]
     unchanged(
         found, evaluate(cell_of(tmp_path / "n.zip", held, support="train"), corrections=others, **SETTINGS)
     )

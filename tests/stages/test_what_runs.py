@@ -40,7 +40,7 @@ CHANGES = {
     "injection": ("crossgap/backbones/injection.py", INVERSIONS),
     "the optimiser": ("crossgap/inversion/optimise.py", INVERSIONS),
     "another reader": ("crossgap/datasets/readers/coop.py", ()),
-    "a loss": ("crossgap/losses/uniformity.py", ("finetune",)),
+    "a loss": ("crossgap/losses/hypersphere.py", ("finetune",)),
     "the defaults of fine-tuning": ("crossgap/training/finetune_recipe.py", ("finetune",)),
     "a correction": ("crossgap/corrections/centering.py", ("evaluate",)),
     "ranking": ("crossgap/metrics/retrieval/ranking.py", ("evaluate",)),

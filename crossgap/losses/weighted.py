@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from crossgap.losses import TERMS
-from crossgap.losses.alignment import alignment
-from crossgap.losses.clip import clip
-from crossgap.losses.cross_uniformity import cross_uniformity
+from crossgap.losses.contrastive import clip
 from crossgap.losses.cyclip import cyclic_cross_modal, cyclic_in_modal
-from crossgap.losses.siglip import siglip
-from crossgap.losses.slip import slip
-from crossgap.losses.uniformity import uniformity
+from crossgap.losses.hypersphere import alignment, cross_uniformity, uniformity
+from crossgap.losses.intra_modal import slip
+from crossgap.losses.sigmoid import siglip
 
 
 def total(
