@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,6 +21,18 @@ GROUP = "group"  # the relevance by image
 
 class EvaluationError(ValueError):
     """The stores of a cell don't fit each other or the protocol."""
+
+
+def by_id(ids: np.ndarray) -> np.ndarray:
+    """The order of items by their ids, whatever their order in the store: `(n,)` positions.
+
+    By number where all ids are a number behind one and the same name (`pair 2` before `pair 10`), else as words.
+    """
+    words = [str(one) for one in ids]
+    split = [re.fullmatch(r"(\D*)(\d+)", one) for one in words]
+    if all(split) and len({found[1] for found in split}) == 1:
+        return np.argsort([int(found[2]) for found in split], kind="stable")
+    return np.array(sorted(range(len(words)), key=words.__getitem__), int)
 
 
 class Origin(NamedTuple):

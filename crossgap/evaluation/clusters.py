@@ -33,7 +33,7 @@ def clusterings(work: Work, rivals: Rivals, seed: int) -> dict[str, float]:
         return {}
     metrics = {}
     for labelling in cell.labellings_of(images):
-        for variant in (None, *rivals.variants):
+        for variant in (None, *rivals.of_features):
             found = work.part(
                 "clustering",
                 f"{labelling}+{variant}" if variant else labelling,

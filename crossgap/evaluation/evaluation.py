@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from crossgap.evaluation import arithmetic, gap
+from crossgap.evaluation import arithmetic, gap, hubness
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.clouds import clouds as cloud_points
 from crossgap.evaluation.clusters import clusterings
@@ -123,11 +123,16 @@ def evaluate(
         for (task, relevance), table in retrieved.items()
     }
     outcomes |= {("classification", found.task, found.labelling): found.correct for found in classes}
+    halves = hubness.halves(work, rivals)
+    outcomes |= {
+        ("hubness", *named): table.set_index("query")["recall@1"]
+        for named, table in halves.groupby(["task", "relevance"], sort=False)
+    }
     steps, curves = over_steps(work, retrieved)
     measured, histograms = similar(work)
     seeds = over_seeds(work, retrieved)
     metrics = _retrieval(retrieved) | _classification(classes) | best(cell, curves) | gap.gap(work, seed)
-    metrics |= neighbourhoods(work, rivals)
+    metrics |= neighbourhoods(work, rivals) | hubness.hubs(work, rivals) | hubness.metrics(halves)
     metrics |= clusterings(work, rivals, seed) | _similarity(cell, measured) | spread(seeds)
     scores = arithmetic.over_scales(work, seed, resamples)
     metrics |= arithmetic.metrics(scores) | gap.ceiling(work) | gap.counts(cell)

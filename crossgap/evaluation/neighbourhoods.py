@@ -40,7 +40,7 @@ def neighbourhoods(work: Work, rivals: Rivals) -> dict[str, float]:
     cell = work.cell
     found = sides(cell)
     metrics: dict[str, float] = {}
-    for variant in (None, *rivals.variants):
+    for variant in (None, *rivals.of_features):
         metrics |= (
             work.part(
                 "gap",

@@ -11,6 +11,7 @@ import pandas as pd
 
 from crossgap.evaluation.cell import GROUP, Cell, Items
 from crossgap.metrics import retrieval
+from crossgap.metrics.retrieval.bias import Bias
 
 
 class Relevance(Protocol):
@@ -23,7 +24,9 @@ class Relevance(Protocol):
         """The items that take part."""
         ...
 
-    def table(self, queries: Items, gallery: Items, *, exclude_self: bool, device: str) -> pd.DataFrame:
+    def table(
+        self, queries: Items, gallery: Items, *, exclude_self: bool, device: str, bias: Bias | None = None
+    ) -> pd.DataFrame:
         """The retrieval's metrics, a row a query."""
         ...
 
@@ -55,11 +58,19 @@ class Labelled:
     def concerns(self, items: Items) -> Items:
         return items if self.classes is None else items.where(np.isin(self.labels(items), self.classes))
 
-    def table(self, queries: Items, gallery: Items, *, exclude_self: bool, device: str) -> pd.DataFrame:
+    def table(
+        self, queries: Items, gallery: Items, *, exclude_self: bool, device: str, bias: Bias | None = None
+    ) -> pd.DataFrame:
         ids = {"query_ids": queries.ids, "gallery_ids": gallery.ids} if exclude_self else {}
         labels = self.labels(queries), self.labels(gallery)
         return retrieval.retrieval_metrics(
-            queries.features, gallery.features, *labels, exclude_self=exclude_self, device=device, **ids
+            queries.features,
+            gallery.features,
+            *labels,
+            exclude_self=exclude_self,
+            device=device,
+            bias=bias,
+            **ids,
         )
 
 
@@ -81,7 +92,9 @@ class Judged:
     def concerns(self, items: Items) -> Items:
         return items
 
-    def table(self, queries: Items, gallery: Items, *, exclude_self: bool, device: str) -> pd.DataFrame:
+    def table(
+        self, queries: Items, gallery: Items, *, exclude_self: bool, device: str, bias: Bias | None = None
+    ) -> pd.DataFrame:
         known = self.judgements["query"].isin(queries.ids) & self.judgements["item"].isin(gallery.ids)
         return retrieval.judged_metrics(
             queries.features,
@@ -91,6 +104,7 @@ class Judged:
             gallery_ids=gallery.ids,
             protocol=self.protocol,
             device=device,
+            bias=bias,
         )
 
 

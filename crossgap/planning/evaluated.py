@@ -7,7 +7,7 @@ correction can be fitted. Not counted are transformations that come with a set (
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from crossgap import corrections
 from crossgap.corrections import Material
-from crossgap.evaluation import clusters, dimensions, neighbourhoods, shifts, similarities
+from crossgap.evaluation import clusters, dimensions, hubness, neighbourhoods, shifts, similarities
 from crossgap.evaluation.cell import CLASSES
 from crossgap.params import Params
 from crossgap.planning.cells import Cell
@@ -73,7 +73,7 @@ class Task:
         """By the names of `Rates`: how often each is done."""
         done: Counter[str] = Counter(start=1, fit=len(self.fitted))
         images, gallery = self._of("image", self.query), self._of("image", self.gallery)
-        texts, kinds = self._of("text", self.query), 1 + len(self.fitted)
+        texts, kinds = self._of("text", self.query), 1 + len(self.of_features)
         labelled = self._classes("image", self.query)
         held = self._classes("image", self.gallery)
         relevances = len([name for name in labelled if name in held]) + self.subsets
@@ -89,10 +89,13 @@ class Task:
         if queries and rest and of_texts:
             self._compared(done, queries, rest, of_texts, self.ovi)
         if across:
-            done["pair"] += 2 * texts * images * kinds
-            done["task"] += 2 * kinds
+            ranked = 1 + len(self.fitted)
+            done["pair"] += 2 * texts * images * ranked
+            done["task"] += 2 * ranked
             done["corrected"] += 2 * (texts + images) * len(self.fitted)
             done["resample"] += (texts + images) * self._resamples
+            done["similar"] += 2 * texts * images * ranked
+            self._halved(done, texts, images)
             pairs += 2 * texts * images
 
         prompts = self._of("text", CLASSES.partition("/")[2])
@@ -127,6 +130,11 @@ class Task:
         return sum(held[name] * number for name, number in self.operations().items())
 
     @property
+    def of_features(self) -> list[str]:
+        """Those of `fitted` that change features."""
+        return [name for name in self.fitted if corrections.rival_of(name) not in corrections.SCORING]
+
+    @property
     def _resamples(self) -> int:
         return self.settings["resamples"]
 
@@ -145,8 +153,22 @@ class Task:
         done["task"] += relevances * times
         done["corrected"] += (queries + gallery) * len(self.fitted)
         done["resample"] += queries * relevances * self._resamples
+        done["similar"] += (
+            queries * gallery * (times - inverted.points - inverted.seeds + bool(inverted.points))
+        )
         seen = min(queries, similarities.QUERIES) * min(gallery, similarities.GALLERY)
         done["similar"] += seen * relevances * (2 + inverted.points)
+
+    def _halved(self, done: Counter[str], texts: int, images: int) -> None:
+        """Corrections of hubs by halves of the images: of both galleries, natively and centred, without them too."""
+        chosen = self.settings["corrections"]
+        methods = [name for name in corrections.SCORING if chosen is None or name in chosen]
+        if methods:
+            times = len(hubness.GALLERIES) * (1 + (hubness.BESIDE in self.fitted)) * (2 + len(methods))
+            done["pair"] += texts * images * times
+            done["similar"] += texts * images * times
+            done["task"] += 2 * times
+            done["resample"] += (texts + images) / 2 * len(hubness.GALLERIES) * self._resamples
 
     def _classified(self, done: Counter[str], labelling: str, classes: int, prompts: bool) -> None:
         """By class prompts, by class means and by few of a class, each with every correction."""
@@ -154,14 +176,14 @@ class Task:
         if labelling in self._classes("image", self.support):
             support = self._of("image", self.support)
         shots, draws = (len(self.settings["shots"]), self.settings["draws"]) if support else (0, 0)
-        kinds = 1 + len(self.fitted)
+        kinds = 1 + len(self.of_features)
         times = prompts * (kinds + bool(self.oti.points) + bool(self.ovi.points))
         times += kinds * ((support > 0) + shots * draws)
         done["row"] += images * times + kinds * support
         done["pair"] += images * classes * times
         done["task"] += kinds * (prompts + (support > 0) + shots * draws)
         done["drawn"] += kinds * shots * draws * support
-        done["corrected"] += len(self.fitted) * (
+        done["corrected"] += len(self.of_features) * (
             prompts * images + (images + support) * ((support > 0) + shots)
         )
         done["resample"] += (prompts + (support > 0) + shots) * images * self._resamples
@@ -226,6 +248,7 @@ def _task(
     support = controls.support or (asked.gallery if asked.gallery != asked.query else None)
     others = {controls.support, asked.gallery} - {asked.query, None}
     paired = first > 0 and any(sizes.get(f"image/{split}") and sizes.get(f"text/{split}") for split in others)
+    banks = {name.partition("/")[0] for name in sizes if name.partition("/")[2] in others}
     return Task(
         sizes,
         classes,
@@ -235,7 +258,7 @@ def _task(
         support,
         oti,
         ovi,
-        _fitted(params.evaluate.corrections, sizes, paired, projections),
+        _fitted(params.evaluate.corrections, sizes, paired, projections, banks),
         len(controls.subsets),
         tuple(controls.arithmetic),
         params.evaluate.model_dump(),
@@ -243,7 +266,7 @@ def _task(
 
 
 def _fitted(
-    names: list[str] | None, sizes: Mapping[str, int], paired: bool, projections: bool
+    names: list[str] | None, sizes: Mapping[str, int], paired: bool, projections: bool, banks: Iterable[str]
 ) -> tuple[str, ...]:
     """Names of the corrections that can be fitted where there is this: they are, on noise."""
     rng = np.random.default_rng(0)
@@ -260,6 +283,7 @@ def _fitted(
             vocabulary=noise(f"text/{manifest.VOCABULARIES[0]}" in sizes),
             vocabulary_photo=noise(f"text/{manifest.VOCABULARIES[1]}" in sizes),
             pairs=(noise(True), noise(True)) if paired else None,
+            banks={modality: noise(True) for modality in sorted(banks)},
             weights=weights,
         ),
         names,

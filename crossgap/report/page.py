@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from crossgap.errors import listed
-from crossgap.report import gap, methods, pictures, tables
+from crossgap.report import gap, hubness, methods, pictures, tables
 from crossgap.report.arithmetic import HEADS, arithmetic, published_scores
 from crossgap.report.boards import Section, sections
 from crossgap.report.cell import Cell
@@ -98,7 +98,7 @@ def _environment() -> Environment:
     options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     environment = Environment(loader=found, autoescape=True, **options)
     environment.globals |= {"missing": MISSING, "metric_names": METRIC_NAMES, "arithmetic_heads": HEADS}
-    environment.globals |= {"gap_heads": gap.HEADS}
+    environment.globals |= {"gap_heads": gap.HEADS, "hub_heads": hubness.HEADS}
     environment.filters |= {"cited": cited, "plain": plain_words}
     return environment
 
@@ -112,6 +112,7 @@ def _view(cell: Cell, anchor: str, published: DataFrame | None) -> dict[str, Any
     aside = {key: metrics[key] for key in sorted(metrics) if re.fullmatch("inversion/.+/set_aside", key)}
     shown = {key for section in boards for key in section.board.keys} | similar.keys
     shown |= losses.keys() | aside.keys() | {key for key in metrics if key.startswith(("gap/", "items/"))}
+    shown |= hubness.keys(cell)
     if studies:
         shown |= {key for key in metrics if re.fullmatch("snapshots/.+/best_(step|mAP)", key)}
     if spread:
@@ -136,6 +137,7 @@ def _view(cell: Cell, anchor: str, published: DataFrame | None) -> dict[str, Any
         "gap": gap.measures(cell) if under(metrics, "gap/") else [],
         "gap_values": {key: value for key, _, value, _ in gap.measures(cell)},
         "gap_corrected": gap.corrected(cell),
+        "hubs": hubness.rows(cell),
         "shift": pictures.shift(cell),
         "dimensions": dimensions(cell),
         "spectrum": pictures.spectrum(cell),

@@ -11,6 +11,7 @@ import pandas as pd
 
 from crossgap.arrays import check_widths, checked_features, label_array, label_codes
 from crossgap.errors import listed
+from crossgap.metrics.retrieval.bias import Bias, columns
 from crossgap.metrics.retrieval.ranking import relevant_ranks
 from crossgap.metrics.retrieval.relevance import Relevance, by_judgements, by_labels, check_unique, places
 from crossgap.metrics.retrieval.revisited import revisited
@@ -35,6 +36,7 @@ def retrieval_metrics(
     ks: Sequence[int] = (1, 5, 10),
     block_size: int | None = None,
     device: str = "cpu",
+    bias: Bias | None = None,
 ) -> pd.DataFrame:
     """Rank the gallery by cosine similarity for each query and measure the rankings.
 
@@ -69,6 +71,7 @@ def retrieval_metrics(
         ks: cut-offs of recall@k and precision@k.
         block_size: queries ranked at a time, at most; chosen from the relevant items by default.
         device: `cpu`, `cuda`, `cuda:N`, or `auto`: a GPU if there is one and the work is worth it.
+        bias: added to the similarities before they are ranked, in steps of 2⁻²⁶.
 
     Returns:
         One row a query, in the queries' order.
@@ -92,7 +95,7 @@ def retrieval_metrics(
     elif exclude_self:
         _check_same_items(query_labels, gallery_labels)
         left_out = np.arange(len(queries))
-    return _table(queries, gallery, by_labels(*codes, left_out), "plain", ks, block_size, device)
+    return _table(queries, gallery, by_labels(*codes, left_out), "plain", ks, block_size, device, bias)
 
 
 def judged_metrics(
@@ -106,6 +109,7 @@ def judged_metrics(
     protocol: str = "plain",
     block_size: int | None = None,
     device: str = "cpu",
+    bias: Bias | None = None,
 ) -> pd.DataFrame:
     """`retrieval_metrics` where relevance is a list a query: relevance judgements (qrels), graded or not.
 
@@ -123,7 +127,7 @@ def judged_metrics(
         ks: cut-offs of recall@k and precision@k.
         protocol: `plain`, or `revisited` for ROxford and RParis, where `ap` and `precision@k` are
             those of `crossgap.metrics.retrieval.revisited`; `revisited_judgements` makes the judgements of a setting.
-        block_size, device: as of `retrieval_metrics`.
+        block_size, device, bias: as of `retrieval_metrics`.
 
     Returns:
         The columns of `retrieval_metrics`, one row a query, in the queries' order.
@@ -139,7 +143,7 @@ def judged_metrics(
     gallery_ids = label_array(gallery_ids, len(gallery), "gallery_ids")
     check_unique(query_ids, "query_ids")
     relevance = by_judgements(judgements, query_ids, gallery_ids)
-    return _table(queries, gallery, relevance, protocol, ks, block_size, device)
+    return _table(queries, gallery, relevance, protocol, ks, block_size, device, bias)
 
 
 def summarise(table: pd.DataFrame) -> dict[str, float | int]:
@@ -169,13 +173,15 @@ def _table(
     ks: Sequence[int],
     block_size: int | None,
     device: str,
+    bias: Bias | None,
 ) -> pd.DataFrame:
     if bad := [k for k in ks if not (isinstance(k, Real) and k >= 1 and float(k).is_integer())]:
         raise ValueError(f"ks holds {listed(bad)}: a cut-off is a whole number from 1")
     if block_size is not None and block_size < 1:
         raise ValueError(f"block_size is {block_size}: give at least 1, or None to choose")
     measure, ks = PROTOCOLS[protocol], [int(k) for k in ks]
-    ranks = relevant_ranks(queries, gallery, relevance, block_size, device)
+    added = None if bias is None else columns(bias, len(queries), len(gallery))
+    ranks = relevant_ranks(queries, gallery, relevance, block_size, device, added)
     return pd.concat([measure(found, ks) for found in ranks], ignore_index=True)
 
 

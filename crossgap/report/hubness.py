@@ -1,0 +1,35 @@
+"""The report's table of hubs."""
+
+from __future__ import annotations
+
+import re
+
+from crossgap.report.boards import titles
+from crossgap.report.cell import Cell
+from crossgap.report.tables import count, decimal, percent, title
+
+HEADS = ("task", "method", "skewness of N₁₀", "largest N₁₀", "never found, %")
+MEASURES = ("skewness", "largest", "never_found")
+_KEY = re.compile(f"hubness/([^/]+)/({'|'.join(MEASURES)})")
+
+
+def keys(cell: Cell) -> set[str]:
+    """Of the metrics that the table holds."""
+    return {key for key in cell.metrics if _KEY.fullmatch(key)}
+
+
+def rows(cell: Cell) -> list[tuple[str, ...]]:
+    """`HEADS`, a row a task and correction."""
+    words = titles(cell)
+    tasks = dict.fromkeys(_KEY.fullmatch(key)[1] for key in cell.metrics if _KEY.fullmatch(key))
+    plain = dict.fromkeys(task.partition("+")[0] for task in tasks)
+    order = [
+        task for first in plain for task in (first, *(f"{first}+{name}" for name in words)) if task in tasks
+    ]
+    found = []
+    for task in order:
+        skewness, largest, never = (cell.metrics.get(f"hubness/{task}/{name}") for name in MEASURES)
+        base, _, correction = task.partition("+")
+        shown = decimal(skewness), count(largest), percent(never).value
+        found.append((title(base), words.get(correction, correction or "native features"), *shown))
+    return found
