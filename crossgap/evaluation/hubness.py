@@ -1,9 +1,9 @@
 """Hubs in the galleries of a cell, and the corrections that score with a bank, by queries of its own.
 
 Which items are hubs: `hubness/<task>/<measure>`, for every retrieval, natively, inverted and corrected. What the
-corrections do for retrieval across the modalities where no other split has a bank: the first half of the images, in the
-order of their ids, lends its queries as the bank, the second half's are asked. A match of the bank's queries stands in the
-gallery `all` and not in the gallery `half`, which holds the second half's items alone.
+corrections do for retrieval across the modalities where no other split has a bank: the first half of the images, in
+the order of their ids, lends its queries as the bank, and the second half's are asked. Matches of the bank's queries
+stand in the gallery `all` and not in the gallery `half`, which holds the second half's items alone.
 """
 
 from __future__ import annotations
