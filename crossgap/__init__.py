@@ -1,6 +1,7 @@
 """How far apart are the two modalities of a CLIP-style model, what does it cost, and what helps?"""
 
 from importlib import import_module
+from typing import Any
 
 _PUBLIC = {
     "load_backbone": "crossgap.backbones",
@@ -19,7 +20,7 @@ _MODULES = {
 __all__ = [*_PUBLIC, *_MODULES]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     # imported when first used: `import crossgap` costs neither torch nor open_clip
     if name == "__version__":
         from importlib.metadata import version

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from crossgap.errors import Unavailable, listed
+from crossgap.errors import UnavailableError, listed
 
 if TYPE_CHECKING:
     import torch
 
     Features = np.ndarray | torch.Tensor
+    Labels: TypeAlias = Sequence[Any] | np.ndarray | pd.Series
 
 GRID = 2.0**26
 CHECKED_AT_ONCE = 2**20
@@ -31,7 +32,7 @@ def unit_rows(features: Features, name: str = "features", dtype: type | None = N
 
     Raises:
         TypeError: the entries are not real numbers.
-        ValueError: not two-dimensional or empty; `Unavailable` for rows that hold NaN or infinity or are all zero
+        ValueError: not two-dimensional or empty; `UnavailableError` for rows that hold NaN or infinity or are all zero
             (the message names the first of them).
     """
     array = _real_matrix(features, name)
@@ -39,7 +40,7 @@ def unit_rows(features: Features, name: str = "features", dtype: type | None = N
         narrow = array.dtype.itemsize <= 4 and array.dtype.kind not in "iub"
         dtype = np.float32 if narrow else np.float64
 
-    rows = np.array(array, dtype=dtype, order="C")
+    rows: np.ndarray = np.array(array, dtype=dtype, order="C")
     peak = _peaks(rows)
     _refuse_directionless(peak, name)
     # Dividing by the largest entry first keeps the squares from overflowing or vanishing.
@@ -92,7 +93,7 @@ def check_widths(first: np.ndarray, second: np.ndarray, names: tuple[str, str]) 
         )
 
 
-def label_array(labels: Sequence | np.ndarray | pd.Series, count: int, name: str) -> np.ndarray:
+def label_array(labels: Labels, count: int, name: str) -> np.ndarray:
     """Labels as an object array `(count,)` in which None, NaN and "" have become None.
 
     Raises:
@@ -100,9 +101,13 @@ def label_array(labels: Sequence | np.ndarray | pd.Series, count: int, name: str
         ValueError: not one-dimensional, or not `count` of them.
     """
     if getattr(labels, "ndim", 1) != 1:
-        raise ValueError(f"{name} has shape {tuple(labels.shape)}: give one label an item, `(n,)`")
+        raise ValueError(f"{name} has shape {np.shape(labels)}: give one label an item, `(n,)`")
     if hasattr(labels, "detach"):
         labels = labels.detach().cpu().numpy()
+    if isinstance(labels, np.ndarray) and labels.dtype.kind in "iufbU":
+        labels = (
+            labels.tolist()
+        )  # Python's own: a NumPy scalar raises, and loses, an error as "" is compared with it
     values = np.fromiter(labels, dtype=object, count=len(labels))
     if len(values) != count:
         raise ValueError(f"{name} holds {len(values)} labels for {count} items: give one label an item")
@@ -164,4 +169,4 @@ def _refuse_directionless(peak: np.ndarray, name: str) -> None:
 def _refuse_rows(bad: np.ndarray, what: str, remedy: str) -> None:
     if bad.any():
         rows = np.flatnonzero(bad)
-        raise Unavailable(f"{what} in {len(rows)} of {len(bad)} rows ({listed(rows)}): {remedy}")
+        raise UnavailableError(f"{what} in {len(rows)} of {len(bad)} rows ({listed(rows)}): {remedy}")

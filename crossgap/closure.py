@@ -25,6 +25,7 @@ from functools import cache
 from pathlib import Path
 
 from crossgap import fingerprint
+from crossgap.errors import CrossgapError
 
 CARRIERS = {
     "crossgap": 1,
@@ -50,7 +51,7 @@ _LAZY = "_PUBLIC"  # in a package's `__init__`: name → the module that has it,
 _SILENT = ("ctx", "kind", "type_comment")  # fields of syntax trees that say nothing of their own
 
 
-class ClosureError(ValueError):
+class ClosureError(CrossgapError):
     """A module that is asked for isn't there."""
 
 
@@ -142,6 +143,8 @@ def _tree(source: Path) -> ast.Module:
 def _imported(name: str) -> tuple[str, ...]:
     """Our modules that a module imports, wherever in it, but for what only type checkers read."""
     source = _source(name)
+    if source is None:
+        return ()
     package = name if source.name == "__init__.py" else name.rpartition(".")[0]
     found = set()
     for node in _imports(_tree(source)):

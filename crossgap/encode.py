@@ -12,24 +12,19 @@ import pandas as pd
 from crossgap import closure, fingerprint
 from crossgap.backbones.batches import filled, rows_at_once
 from crossgap.datasets.images import crop, decode, read_bytes
+from crossgap.errors import BackboneError, DatasetError
+from crossgap.prefetching import prefetched
 from crossgap.prepared.manifest import BOX, content, corners
 from crossgap.stores import shards, store
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import Tensor
 
     from crossgap.backbones import Backbone, Encoded
     from crossgap.prepared.transformations import Transformations
 
 COLUMNS = ("id", "group", "rank", BOX)
-
-
-class ChangedItemError(ValueError):
-    """A file is not the one that the manifest was made from."""
-
-
-class NoFeaturesError(ValueError):
-    """A tower's features of an item are NaN, infinite or all zero: no cosine can be taken of them."""
 
 
 def encode(
@@ -63,9 +58,9 @@ def encode(
         workers, shard_size: scheduling; like the items already in `scratch`, they change no bit on one machine.
 
     Raises:
-        ChangedItemError: an image changed since the manifest was made.
+        DatasetError: an image changed since the manifest was made.
         ImageError: an image's box leaves it.
-        NoFeaturesError: features that are NaN, infinite or all zero, before the shard with them is written.
+        BackboneError: features that are NaN, infinite or all zero, before the shard with them is written.
     """
     code = code or closure.digest("crossgap.encode", "crossgap.backbones.loading")
     manifest = manifest.assign(content=content(manifest))
@@ -127,7 +122,7 @@ def _arrays(parts: list[Encoded], count: int) -> dict[str, np.ndarray]:
 
 
 def _check_features(encoded: Encoded, ids: list[str], backbone: Backbone) -> None:
-    """NoFeaturesError, by items' ids, where a feature, or what its projection is applied to, is of no use.
+    """BackboneError, by items' ids, where a feature, or what its projection is applied to, is of no use.
 
     Rows beyond those of `ids` only filled the batch up.
     """
@@ -139,7 +134,7 @@ def _check_features(encoded: Encoded, ids: list[str], backbone: Backbone) -> Non
         return
     named = [ids[position] for position in broken.nonzero().flatten().tolist()]
     precision = backbone.provenance.get("precision", "fp32")
-    raise NoFeaturesError(
+    raise BackboneError(
         f"features of {len(named)} of {len(ids)} items are NaN, infinite or all zero in {backbone.provenance['model']} "
         f"({precision}): {', '.join(named[:3])}{', …' if len(named) > 3 else ''}; "
         + (
@@ -171,18 +166,12 @@ def _images(
     backbone: Backbone, items: pd.DataFrame, root: Path, batch_size: int, workers: int
 ) -> shards.Work:
     def work(cuts: list[list[int]], advance: Callable[[int], None]) -> Iterator[shards.Arrays]:
-        from torch.utils.data import DataLoader
-
         # one loader for all shards, so that decoding runs ahead over their borders
         batches = [
             cut[start : start + batch_size] for cut in cuts for start in range(0, len(cut), batch_size)
         ]
         dataset = Images(items, root, backbone.transform)
-        loader = iter(
-            DataLoader(
-                dataset, batch_sampler=batches, num_workers=workers, pin_memory=backbone.device.type == "cuda"
-            )
-        )
+        loader = prefetched(dataset, batches, num_workers=workers, pin_memory=backbone.device.type == "cuda")
         for cut in cuts:
             parts = []
             for start in range(0, len(cut), batch_size):
@@ -206,7 +195,7 @@ class Images:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, position: int):
+    def __getitem__(self, position: int) -> Tensor:
         return self.transform(self.open(position))
 
     def open(self, position: int) -> Image.Image:
@@ -214,7 +203,7 @@ class Images:
         path = self.paths[position]
         content = read_bytes(self.root, path)
         if fingerprint.of_content(content) != self.digests[position]:
-            raise ChangedItemError(
+            raise DatasetError(
                 f"{self.root / path} is not the file that the manifest was made from; "
                 "raise the dataset's `revision` in params.yaml to prepare it again"
             )

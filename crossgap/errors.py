@@ -1,4 +1,15 @@
-"""Errors that several parts of crossgap share, and those of the machine, which say nothing of what a file holds."""
+"""Errors that a user can mend, those of the machine, and how both are told.
+
+One rule says which error a line raises:
+- What files, params.yaml or the words of a command can bring about is a `CrossgapError`: its message is one sentence
+  with field, value and remedy, and stages and commands print that sentence alone.
+- A wrong argument of a function in Python is a `ValueError` or `TypeError`, as everywhere; in a validator of
+  pydantic's, a `ValueError`, of which `crossgap.params` makes a `ParamsError`. Where a stage or a command can hand
+  what a user gave to such a function, it raises a `CrossgapError` too, or one is made of its error there.
+- What the machine refuses is left as the `OSError` or `MemoryError` that it is: see `of_machine`.
+
+Whatever else comes out of a stage or command is a mistake of crossgap's, and keeps its traceback.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +45,23 @@ _REMEDIES = {
 _BY_NUMBER = {getattr(errno, name): remedy for name, remedy in _REMEDIES.items() if hasattr(errno, name)}
 
 
-class DatasetError(ValueError):
-    """A dataset can't be used as declared; the message names the items and the remedy."""
+class CrossgapError(ValueError):
+    """What a user gave can't be used; the message is a sentence with field, value and remedy."""
 
 
-class Unavailable(ValueError):
+class DatasetError(CrossgapError):
+    """A dataset can't be used as declared or prepared; the message names the items and the remedy."""
+
+
+class BackboneError(CrossgapError):
+    """A model can't be loaded as asked, can't do what is asked of it, or gives features of no use."""
+
+
+class WeightsError(CrossgapError):
+    """Weights can't be read, don't fit, or don't tell how they are to be used; who knows the model names it before."""
+
+
+class UnavailableError(CrossgapError):
     """A number, a correction or a task that these items don't allow; the message says what is missing.
 
     Raised where that is noticed. An evaluation makes a row of it and goes on; any other error is an error.
@@ -61,6 +84,11 @@ def of_machine(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _BY_NUMBER)
 
 
+def is_told(error: BaseException) -> bool:
+    """Whether an error's sentence says all: it is a user's to mend, or the machine's. Any other needs its traceback."""
+    return isinstance(error, CrossgapError) or of_machine(error)
+
+
 @contextmanager
 def opened(path: str | Path) -> Iterator[None]:
     """Around the opening of a file by the library safetensors: it calls every failure to open one "No such file".
@@ -78,6 +106,9 @@ def opened(path: str | Path) -> Iterator[None]:
 
 def said(error: Exception) -> str:
     """An error's message; of an operating system's, the path, what is wrong with it, and the remedy if one is known."""
+    if isinstance(error, MemoryError):
+        words = " ".join(str(error).split())
+        return f"{words}: {_REMEDIES['ENOMEM']}" if words else _REMEDIES["ENOMEM"]
     if not isinstance(error, OSError) or error.errno is None or error.strerror is None:
         return str(error)
     path = error.filename2 or error.filename

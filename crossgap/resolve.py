@@ -87,7 +87,9 @@ def leftovers(params: Params, data: Path) -> list[Path]:
                 "native.zarr.zip"
             }
             found += [path for path in entries(folder) if path.name not in stores]
-    metrics = {(cell.backbone, cell.dataset) for cell in every if cell.stage == "evaluate"}
+    metrics: set[tuple[str, ...]] = {
+        (cell.backbone, cell.dataset) for cell in every if cell.stage == "evaluate"
+    }
     metrics |= {("imports", *cell.words) for cell in every if cell.stage == "evaluate-import"}
     metrics |= {("training", *cell.words) for cell in every if cell.stage == "finetune"}
     metrics |= {("idealised", *cell.words) for cell in every if cell.stage == "idealised"}
@@ -118,7 +120,7 @@ def _made_as(mark: Path) -> str | None:
     """The name that a training made a backbone under: a copy under another name is its user's."""
     try:
         said = json.loads(mark.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
         return None
     return said.get("row") if isinstance(said, dict) else None
 
@@ -154,7 +156,7 @@ def _settings(cell: Cell, params: Params, inverted: dict[tuple, list[Cell]]) -> 
             },
         }
     if stage == "evaluate-import":
-        nothing = {name: [] for name in INVERSIONS}
+        nothing: dict[str, list[str]] = {name: [] for name in INVERSIONS}
         return {**_evaluated(params, params.imports[cell.words[0]]), "summaries": None, "inversions": nothing}
     if stage == "report":
         return _reported(params)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from crossgap.errors import said
+from crossgap.errors import CrossgapError, is_told, said
 
 DATA = Path("data")
 SCRATCH = DATA / "scratch"
@@ -66,12 +66,12 @@ def write_json(path: Path, content: object) -> None:
 def run(stage: Callable[..., None]) -> None:
     """Call `stage(cell, *words)`, `cell` being what was resolved of these words: python -m stages.STAGE WORDS
 
-    An error in what the user gave is a message, not a traceback. SIGTERM, by which schedulers end a job, becomes an
-    exit that removes what was half written.
+    An error in what the user gave, or of the machine's, is a message; any other keeps its traceback.
+    SIGTERM, by which schedulers end a job, becomes an exit that removes what was half written.
     """
     words = sys.argv[1:]
-    name = Path(sys.argv[0])
-    name = name.parent.name if name.stem == "__main__" else name.stem
+    script = Path(sys.argv[0])
+    name = script.parent.name if script.stem == "__main__" else script.stem
     guarded(name, lambda: stage(_resolved(name, words), *words))
 
 
@@ -89,7 +89,7 @@ def guarded(name: str, work: Callable[[], None]) -> None:
     except Exception as error:
         if ended_by:  # the exit met a lock or a file half closed, which answers with an error of its own
             sys.exit(128 + ended_by[0])
-        if isinstance(error, (ValueError, OSError)):
+        if is_told(error):
             sys.exit(f"{name}: {said(error)}")
         raise
 
@@ -98,7 +98,7 @@ def _resolved(stage: str, words: list[str]) -> Mapping[str, Any]:
     path = RESOLVED.joinpath(stage, *words)
     path = path.with_name(f"{path.name}.json")
     if not path.is_file():
-        raise ValueError(
+        raise CrossgapError(
             f"{' '.join([stage, *words])} is no cell of this run: {path} is not there. Name it in params.yaml under "
             "run, and let `dvc repro`, or `python -m stages.resolve`, write the file"
         )
@@ -106,4 +106,15 @@ def _resolved(stage: str, words: list[str]) -> Mapping[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(written(path).read_text(encoding="utf-8"))
+
+
+def written(path: Path) -> Path:
+    """The path of a file that an earlier stage writes, or that comes with the project.
+
+    Raises:
+        CrossgapError: it isn't there.
+    """
+    if not path.is_file():
+        raise CrossgapError(f"{path} is not there: `dvc repro` makes what is made, and git has the rest")
+    return path

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from crossgap.report import Cell, Experiment, Training, render
-from stages.common import CELL_TABLES, DATA, metrics_folder, run
+from stages.common import CELL_TABLES, DATA, metrics_folder, run, written
 
 WORDS = (
     "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "parameters", "reason",
@@ -33,20 +33,24 @@ def report(run_of: Mapping[str, Any]) -> None:
 def _cell(
     backbone: str, dataset: str, folder: Sequence[str], published: str | None, query: str, gallery: str
 ) -> Cell:
-    folder = metrics_folder(*folder)
-    tables = folder / "tables"
-    provenance = json.loads((tables / "provenance.json").read_text(encoding="utf-8"))
+    held = metrics_folder(*folder)
+    tables = held / "tables"
+    provenance = json.loads(written(tables / "provenance.json").read_text(encoding="utf-8"))
     not_inverted = provenance.pop("not_inverted")
-    metrics = (folder / "metrics.json", tables / "corrected.json")
+    metrics = (held / "metrics.json", tables / "corrected.json")
     return Cell(
         backbone,
         dataset,
-        {name: value for path in metrics for name, value in json.loads(path.read_text("utf-8")).items()},
-        clouds=_table(folder / "clouds.csv"),
+        {
+            name: value
+            for path in metrics
+            for name, value in json.loads(written(path).read_text("utf-8")).items()
+        },
+        clouds=_table(held / "clouds.csv"),
         problems=pd.DataFrame(provenance.pop("set_aside", []), columns=["id", "item", "problem"]),
         provenance=provenance,
         not_inverted=pd.DataFrame(not_inverted, columns=["inversion", "group", "id"]),
-        curves=_table(folder / "curves.csv"),
+        curves=_table(held / "curves.csv"),
         **{name: _table(tables / f"{name}.csv") for name in CELL_TABLES},
         published=published,
         query=query,
@@ -70,7 +74,7 @@ def _training(name: str, folder: Path) -> Training | None:
 
 def _table(path: Path) -> pd.DataFrame:
     """A table as it was written: names stay text, whatever they look like, and only an empty field is missing."""
-    return pd.read_csv(path, dtype=dict.fromkeys(WORDS, str), keep_default_na=False, na_values=[""])
+    return pd.read_csv(written(path), dtype=dict.fromkeys(WORDS, str), keep_default_na=False, na_values=[""])
 
 
 run(report)

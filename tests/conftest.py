@@ -52,3 +52,13 @@ def tiny(tiny_folder: Path):
     from crossgap import load_backbone
 
     return load_backbone(f"local-dir:{tiny_folder}")
+
+
+@pytest.fixture(scope="session")
+def cuda() -> str:
+    """A GPU's name; what needs one is skipped where there is none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("torch finds no GPU here")
+    return "cuda"

@@ -20,7 +20,8 @@ from crossgap import encode as encoding
 from crossgap import fingerprint, load_backbone, open_store
 from crossgap.backbones.batches import filled, rows_at_once
 from crossgap.datasets.images import list_images, read_bytes
-from crossgap.encode import ChangedItemError, NoFeaturesError, encode
+from crossgap.encode import encode
+from crossgap.errors import BackboneError, DatasetError
 from crossgap.prepared import manifest
 
 NANO = Path(__file__).parents[1] / "data/backbones/nano"
@@ -291,7 +292,7 @@ def test_an_image_that_changed_is_an_error_that_names_it(dataset, run, tmp_path,
     run()
     before = (tmp_path / "native.zarr.zip").read_bytes()
     Image.new("RGB", (9, 9)).save(dataset[1] / "4.jpg")
-    with pytest.raises(ChangedItemError, match=r"4\.jpg is not the file.*revision"):
+    with pytest.raises(DatasetError, match=r"4\.jpg is not the file.*revision"):
         run(scratch="elsewhere", workers=workers)
     assert (tmp_path / "native.zarr.zip").read_bytes() == before
 
@@ -326,7 +327,7 @@ def test_features_without_a_direction_are_named_and_not_written(
     backbone = load_backbone(f"local-dir:{tiny_folder}")
     backbone.model.get_parameter(part).data[:] = value
     with pytest.raises(
-        NoFeaturesError,
+        BackboneError,
         match=rf"NaN, infinite or all zero in local-dir:.* \(fp32\): .*{named}.*get them again",
     ):
         run(backbone)
@@ -346,7 +347,7 @@ def test_the_one_item_whose_features_are_not_finite_is_named_with_the_remedy(
     ]
     backbone.model.token_embedding.weight.data[token] = torch.inf
     with pytest.raises(
-        NoFeaturesError,
+        BackboneError,
         match=r"features of 1 of \d+ items are .* \(bf16\): caption 1; the precision .* `precision: fp32` in params",
     ):
         run(backbone, manifest.validate(frame))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
+import pkgutil
 import resource
 import subprocess
+import sys
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,13 +19,17 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
+import crossgap
 from crossgap import errors
 from crossgap.backbones import checkpoints, towers
+from crossgap.backbones.backbone import resolve_device
 from crossgap.cli.explained import explained
 from crossgap.datasets import images
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.importing import Assignment
+from crossgap.metrics.retrieval.torch_counting import cuda_device
+from crossgap.prefetching import prefetched
 from crossgap.prepared import problems
 from crossgap.stores import shards, store
 from stages.common import guarded
@@ -172,3 +179,131 @@ def test_a_disk_that_can_only_be_read_is_said_with_its_path(only_readable) -> No
         guarded("resolve", (only_readable / "data").mkdir)
     with pytest.raises(SystemExit, match=f"^crossgap: {words}"), explained():
         (only_readable / "data").mkdir()
+
+
+OTHERS = {"crossgap.stores.temporary.DiskFullError"}  # of the machine
+
+
+def _modules() -> list[str]:
+    names = [module.name for module in pkgutil.walk_packages(crossgap.__path__, "crossgap.")]
+    return [name for name in names if not name.endswith("__main__")]
+
+
+def test_every_error_of_ours_is_a_users_to_mend_and_is_called_an_error() -> None:
+    found = {}
+    for name in _modules():
+        for held in vars(importlib.import_module(name)).values():
+            if isinstance(held, type) and issubclass(held, BaseException) and held.__module__ == name:
+                found[f"{name}.{held.__name__}"] = held
+    strangers = {name for name, kind in found.items() if not issubclass(kind, errors.CrossgapError)}
+    assert strangers == OTHERS and issubclass(found[next(iter(OTHERS))], OSError)
+    assert len(found) > 10 and all(name.endswith("Error") for name in found)
+
+
+MISTAKES = [
+    ValueError("operands could not be broadcast together with shapes (2,) (3,)"), KeyError("colour"),
+    TypeError("a mistake"), FileNotFoundError(2, "No such file or directory", "x"), OSError("no number"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda error: type(error).__name__)
+def test_a_mistake_of_the_codes_keeps_its_traceback_in_stages_and_commands(mistake) -> None:
+    def work() -> None:
+        raise mistake
+
+    for told in (lambda: guarded("encode", work), lambda: explained_(work)):
+        with pytest.raises(type(mistake)) as caught:
+            told()
+        assert caught.value is mistake and caught.traceback[-1].name == "work"
+
+
+def explained_(work) -> None:
+    with explained():
+        work()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.CrossgapError("shots: 0: give 1"), errors.DatasetError("root: x is no folder: mend it"),
+        errors.UnavailableError("1 row: give 2"), images.ImageError("a.jpg", "empty file (0 bytes)"),
+        store.StoreError("x holds no store: make it"), MemoryError("Unable to allocate 8 TiB"),
+    ],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+def test_a_users_error_is_one_sentence(error) -> None:
+    def work() -> None:
+        raise error
+
+    for name, told in (("encode", lambda: guarded("encode", work)), ("crossgap", lambda: explained_(work))):
+        with pytest.raises(SystemExit) as caught:
+            told()
+        assert caught.value.code.startswith(f"{name}: {error}") and "\n" not in caught.value.code
+
+
+def test_a_mistake_in_a_command_is_a_traceback(tmp_path, monkeypatch) -> None:
+    """As a process: what a shell shows of a user's error and of a mistake."""
+    said = _command(tmp_path, "check", "absent.yaml")
+    assert said == ["crossgap: absent.yaml not found: run from the project's root"]
+    (tmp_path / "sitecustomize.py").write_text(
+        "import crossgap.params as params\n"
+        "def text_of(path): raise ValueError('a mistake')\n"
+        "params.text_of = text_of\n"
+    )
+    first, *_, last = _command(tmp_path, "check", "absent.yaml")
+    assert first.startswith("Traceback") and last == "ValueError: a mistake"
+
+
+def _command(folder: Path, *words: str) -> list[str]:
+    root = str(Path(crossgap.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", "from crossgap.cli import app; app()", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{root}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    return done.stderr.strip().splitlines()
+
+
+@pytest.mark.parametrize("script", ["encode", "evaluate"])
+def test_a_stage_that_was_not_resolved_is_one_sentence(tmp_path, script) -> None:
+    root = Path(crossgap.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.argv = ['stages/{script}/__main__.py', 'x']; "
+         f"from stages.common import run; run(None)"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"{script}: {script} x is no cell of this run: ")
+
+
+class _Fails:
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __getitem__(self, _key: int) -> int:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [images.ImageError("a.jpg", "truncated"), OSError(errno.EMFILE, "Too many open files", "a.jpg")],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_of_a_worker_comes_out_as_itself(error) -> None:
+    for workers in (0, 1):
+        with pytest.raises(type(error)) as caught:
+            next(prefetched(_Fails(error), [[0, 1]], num_workers=workers))
+        assert str(caught.value) == str(error) and errors.is_told(caught.value)
+    with pytest.raises(KeyError, match=r"Traceback[\s\S]*__getitem__"):
+        next(prefetched(_Fails(KeyError("a mistake")), [[0]], num_workers=1))
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:99"])
+def test_a_device_that_is_not_here(device) -> None:
+    for chosen in (resolve_device, cuda_device):
+        with pytest.raises(errors.CrossgapError, match=rf"device .*'{device}'"):
+            chosen(device)

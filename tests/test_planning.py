@@ -195,7 +195,7 @@ def test_inverted_items_are_those_that_the_stages_choose(small, prepared, galler
     }
     items = of_manifest(prepared)
     for cell in cells(params):
-        if cell.method is None:
+        if not cell.method:
             continue
         beside = cell.stage in ("sweep", "seeds")
         choose = stores.chosen_images if cell.method == "oti" else stores.chosen_texts

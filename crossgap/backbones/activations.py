@@ -14,16 +14,14 @@ from typing import Any
 import open_clip
 from open_clip.pretrained import _PRETRAINED
 
-
-class ActivationError(ValueError):
-    """A model computes another activation than its weights were trained with."""
+from crossgap.errors import WeightsError
 
 
 def of_tag(model: str, tag: str) -> str:
     """What says it of a tag's weights.
 
     Raises:
-        ActivationError: the model computes the other.
+        WeightsError: the model computes the other.
     """
     _check(model, tag, open_clip.get_pretrained_cfg(model, tag).get("quick_gelu", False))
     return f"tag {tag}"
@@ -36,7 +34,7 @@ def of_file(model: str, file: str, *, openai: bool) -> str:
         openai: whether the file is OpenAI's, by its hash or its form.
 
     Raises:
-        ActivationError: a file of OpenAI's in a model that computes GELU.
+        WeightsError: a file of OpenAI's in a model that computes GELU.
     """
     if openai:
         _check(model, file, wanted=True)
@@ -63,11 +61,11 @@ def of_folder(model: str, config: Mapping[str, Any], *, openai: bool, published:
         published: whether by their hash, which leaves no doubt.
 
     Raises:
-        ActivationError: weights of OpenAI's that the configuration doesn't say so of.
+        WeightsError: weights of OpenAI's that the configuration doesn't say so of.
     """
     said = config.get("quick_gelu")
     if openai and not said and (published or said is None):
-        raise ActivationError(
+        raise WeightsError(
             f"QuickGELU mismatch: the weights of {model!r} are OpenAI's, trained with QuickGELU, and its "
             f"open_clip_config.json says {'otherwise' if published and said is not None else 'nothing of it'}: "
             'add "quick_gelu": true to its model_cfg' + ("" if published else ", or false if they are not")
@@ -87,7 +85,7 @@ def _check(model: str, weights: str, wanted: bool) -> None:
         return
     plain = model.removesuffix("-quickgelu")
     right = f"{plain}-quickgelu" if wanted else plain
-    raise ActivationError(
+    raise WeightsError(
         f"QuickGELU mismatch: the weights {weights!r} were trained with {'QuickGELU' if wanted else 'GELU'}, "
         f"model {model!r} computes {'QuickGELU' if uses else 'GELU'}; "
         + (

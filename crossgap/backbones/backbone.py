@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,18 +16,25 @@ from torch import Tensor, nn
 
 from crossgap import fingerprint
 from crossgap.backbones import towers
+from crossgap.errors import BackboneError
 
 MODALITIES = ("image", "text")
 
 
-class BackboneError(ValueError):
-    """A model can't be loaded as asked, or can't do what is asked of it."""
-
-
 def resolve_device(device: str) -> torch.device:
-    """`auto` is a CUDA device where there is one, else the CPU."""
+    """`auto` is a CUDA device where there is one, else the CPU.
+
+    Raises:
+        BackboneError: a device of another name, or that torch doesn't find here.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = device.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or not (number.isdecimal() or device == kind):
+        raise BackboneError(f"device {device!r} is none of auto, cpu, cuda, cuda:N, mps")
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[kind]
+    if not there or (kind == "cuda" and int(number or 0) >= torch.cuda.device_count()):
+        raise BackboneError(f"device {device!r}: torch finds no such GPU here: give auto or cpu")
     return torch.device(device)
 
 
@@ -52,6 +59,16 @@ def check_finite(module: nn.Module, weights: Path | None, called: str) -> None:
         )
 
 
+class Tokenizer(Protocol):
+    """List of texts → `(n, context)` ids, open_clip's own; what is too long is cut."""
+
+    context_length: int
+
+    def __call__(self, texts: list[str], context_length: int | None = None) -> Tensor:
+        """The ids of these texts."""
+        ...
+
+
 @dataclass(frozen=True)
 class Encoded:
     """Features of a batch.
@@ -71,15 +88,16 @@ class Backbone:
     """A model in evaluation mode, its parameters frozen.
 
     Attributes:
-        model: the module.
+        model: the module, an `nn.Module`; what its parts are called is its library's, which ships no types.
         transform: PIL image → `(3, h, w)` float tensor, the model library's own for inference.
+        load_tokenizer: gives the tokenizer; None of a model that reads no texts.
         device: where the model lies.
         provenance: JSON-able: model, pretrained, weights' SHA-256, precision, preprocessing, library versions.
     """
 
-    model: nn.Module
+    model: Any
     transform: Callable[[Any], Tensor]
-    load_tokenizer: Callable[[], Callable[..., Tensor]]
+    load_tokenizer: Callable[[], Tokenizer] | None
     device: torch.device
     provenance: dict[str, Any]
 
@@ -89,9 +107,11 @@ class Backbone:
         return towers.modalities(self.provenance["model"])
 
     @cached_property
-    def tokenizer(self) -> Callable[..., Tensor]:
+    def tokenizer(self) -> Tokenizer:
         """List of texts → `(n, context)` ids, open_clip's own; loaded when first asked for."""
         self.check_has_texts()
+        if self.load_tokenizer is None:
+            raise BackboneError(f"{self.provenance['model']} was made without a tokenizer")
         return self.load_tokenizer()
 
     def to(self, device: str) -> Backbone:
@@ -124,7 +144,9 @@ class Backbone:
         """Encode `(n, 3, h, w)` transformed images; with `gradient`, as part of a graph of autograd."""
         encode = partial(self.model.encode_image, normalize=False)
         with torch.inference_mode(not gradient):
-            return self._encode(encode, self.projection("image"), pixels.to(self.device, self.dtype))
+            # cast where it lies in the end: a cast here would undo the pinning of its memory, and cost the cores
+            pixels = pixels.to(self.device, non_blocking=True).to(self.dtype)
+            return self._encode(encode, self.projection("image"), pixels)
 
     @torch.inference_mode()
     def encode_texts(self, ids: Tensor) -> Encoded:
@@ -168,8 +190,9 @@ class Backbone:
 
     def _encode(self, encode: Callable, projection: tuple[nn.Module, str] | None, batch: Tensor) -> Encoded:
         if projection is None:
-            return Encoded(encode(batch).float(), None)
-        with without_projection(*projection) as project:
+            with whole_float32():
+                return Encoded(encode(batch).float(), None)
+        with without_projection(*projection) as project, whole_float32():
             before = encode(batch)
         return Encoded(project(before).float(), before.float())
 
@@ -180,7 +203,11 @@ class Backbone:
         if modality == "image":
             visual = self.model.visual
             trunk = getattr(visual, "trunk", None)
-            owners = [(visual, "proj"), (getattr(visual, "head", None), "proj"), (trunk, "head")]
+            owners: list[tuple[Any, str]] = [
+                (visual, "proj"),
+                (getattr(visual, "head", None), "proj"),
+                (trunk, "head"),
+            ]
         else:
             owner = getattr(self.model, "text", self.model)
             owners = [(owner, "text_projection"), (owner, "proj")]
@@ -188,6 +215,21 @@ class Backbone:
             if isinstance(getattr(owner, name, None), (nn.Parameter, nn.Linear)):
                 return owner, name
         return None
+
+
+@contextmanager
+def whole_float32() -> Iterator[None]:
+    """Convolutions in float32 as such: cuDNN takes its operands for TF32, with ten bits, unless told otherwise."""
+    cudnn = torch.backends.cudnn
+    held, name, whole = (
+        (cudnn.conv, "fp32_precision", "ieee") if hasattr(cudnn, "conv") else (cudnn, "allow_tf32", False)
+    )
+    before = getattr(held, name)
+    setattr(held, name, whole)
+    try:
+        yield
+    finally:
+        setattr(held, name, before)
 
 
 @contextmanager

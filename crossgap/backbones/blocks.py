@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from open_clip.transformer import ResidualAttentionBlock
@@ -18,6 +19,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from crossgap.backbones.products import Product, frozen
 
 KeysValues = tuple[Tensor, Tensor]
+FEW = 16  # keys; a GPU's attention kernels compute 64 and more at once, whatever there are
 
 
 def are_standard(blocks: Sequence[nn.Module]) -> bool:
@@ -52,44 +54,49 @@ class Stack:
         mask = _causal_mask(x.shape[1], prefix[0][0].shape[2] if prefix else 0, x) if causal else None
         for number, block in enumerate(self.blocks[:-1]):
             queries, *seen = block.attention_of(x)
-            x = block(x, queries, *_after(prefix[number] if prefix else None, seen), mask)
+            keys, values = _after(prefix[number] if prefix else None, seen)
+            x = block(x, queries, keys, values, mask)
         queries, *seen = self.blocks[-1].attention_at(x, position)
-        seen = _after(prefix[-1] if prefix else None, seen)
+        keys, values = _after(prefix[-1] if prefix else None, seen)
         mask = mask[position : position + 1] if mask is not None else None
-        return self.blocks[-1](x[:, position : position + 1], queries, *seen, mask)[:, 0]
+        return self.blocks[-1](x[:, position : position + 1], queries, keys, values, mask)[:, 0]
 
     def prefix_of(self, x: Tensor) -> list[KeysValues]:
         """Keys and values, per block, of constant positions `(1, p, width)` under a causal mask."""
-        found = []
+        found: list[KeysValues] = []
         mask = _causal_mask(x.shape[1], 0, x)
         for block in self.blocks[:-1]:
             queries, keys, values = block.attention_of(x)
             found.append((keys, values))
             x = block(x, queries, keys, values, mask)
-        return [*found, self.blocks[-1].attention_at(x, 0)[1:]]
+        _, keys, values = self.blocks[-1].attention_at(x, 0)
+        return [*found, (keys, values)]
 
 
 class _Block:
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, block: Any) -> None:  # a `ResidualAttentionBlock`
         self.block = block
         self.out = _product(block.attn.out_proj)
         self.widen, self.narrow = _product(block.mlp.c_fc), _product(block.mlp.c_proj)
 
     def attention_of(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values `(n, heads, length, width / heads)` of all positions."""
-        return tuple(map(self._heads, self._in(self.block.ln_1(x)).chunk(3, dim=-1)))
+        queries, keys, values = map(self._heads, self._in(self.block.ln_1(x)).chunk(3, dim=-1))
+        return queries, keys, values
 
     def attention_at(self, x: Tensor, position: int) -> tuple[Tensor, Tensor, Tensor]:
         """The query of one position, keys and values of all."""
         x = self.block.ln_1(x)
         keys, values = self._in_keys_values(x).chunk(2, dim=-1)
-        return tuple(map(self._heads, (self._in_query(x[:, position : position + 1]), keys, values)))
+        query = self._in_query(x[:, position : position + 1])
+        return self._heads(query), self._heads(keys), self._heads(values)
 
     def __call__(
         self, x: Tensor, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None
     ) -> Tensor:
         block = self.block
-        mixed = scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+        attend = few_keys if keys.is_cuda and keys.shape[2] <= FEW else scaled_dot_product_attention
+        mixed = attend(queries, keys, values, attn_mask=mask)
         x = x + block.ls_1(self.out(mixed.transpose(1, 2).flatten(2)))
         return x + block.ls_2(self.narrow(block.mlp.gelu(self.widen(block.ln_2(x)))))
 
@@ -109,6 +116,15 @@ class _Block:
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.block.attn.num_heads, -1)).transpose(1, 2)
+
+
+def few_keys(queries: Tensor, keys: Tensor, values: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+    """`scaled_dot_product_attention` of `(n, heads, q, d)` queries and `(n, heads, k, d)` keys and values as two
+    products, the softmax in float32."""
+    scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
+    if attn_mask is not None:
+        scores = scores + attn_mask
+    return scores.float().softmax(dim=-1).to(values.dtype) @ values
 
 
 def _product(layer: nn.Linear) -> Product:

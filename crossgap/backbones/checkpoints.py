@@ -8,7 +8,8 @@ from __future__ import annotations
 import builtins
 import pickle
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from crossgap.backbones import openai
-from crossgap.errors import of_machine, opened
+from crossgap.errors import BackboneError, WeightsError, is_told, of_machine, opened
 
 # where a training keeps the weights among other things; with both there, the trained ones and not their average
 TRAINED = ("state_dict", "model_state_dict", "model", "module")
@@ -34,10 +35,6 @@ LONGEST = 300  # characters of a list of names in a message
 DEEPEST = 4  # parts of a prefix that wrappers put before the names
 
 
-class CheckpointError(ValueError):
-    """A file that no weights can be read from."""
-
-
 class _Unread:
     """Stands where a checkpoint has an object that isn't a tensor: takes what it is given, and does nothing."""
 
@@ -45,6 +42,34 @@ class _Unread:
         return super().__new__(cls)
 
     def __setstate__(self, _state: object) -> None: ...
+
+
+@contextmanager
+def by_library() -> Iterator[None]:
+    """Around another library's work on files or configurations, which answers what is wrong with them by any error.
+
+    Raises:
+        WeightsError: what the library said; crossgap's own errors and the machine's come out as they are.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_told(error):
+            raise
+        raise WeightsError(str(error) or type(error).__name__) from error
+
+
+@contextmanager
+def loading(called: str) -> Iterator[None]:
+    """Around the loading of a model, called so.
+
+    Raises:
+        BackboneError: a WeightsError, with the model's name before it.
+    """
+    try:
+        yield
+    except WeightsError as error:
+        raise BackboneError(f"{called} can't be loaded: {error}") from error
 
 
 def read(weights: Path, wrappers: Iterable[str] = (*TRAINED, *AVERAGED)) -> dict[str, Tensor]:
@@ -55,7 +80,7 @@ def read(weights: Path, wrappers: Iterable[str] = (*TRAINED, *AVERAGED)) -> dict
         wrappers: keys that a state dict may lie under, the first that is there is taken.
 
     Raises:
-        CheckpointError: the file is something else, cut short, holds no state dict, or has code in it.
+        WeightsError: the file is something else, cut short, holds no state dict, or has code in it.
     """
     check_is_one(weights)
     try:
@@ -65,11 +90,11 @@ def read(weights: Path, wrappers: Iterable[str] = (*TRAINED, *AVERAGED)) -> dict
         if openai.is_archive(weights):
             return openai.tensors(weights)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{weights}: {error}; nothing of it was run") from error
+        raise WeightsError(f"{weights}: {error}; nothing of it was run") from error
     except Exception as error:
         if of_machine(error):
             raise
-        raise CheckpointError(f"{weights} is damaged or cut short ({error}): get it again") from error
+        raise WeightsError(f"{weights} is damaged or cut short ({error}): get it again") from error
     return _uncompiled(_state_dict(_loaded(weights), weights, tuple(wrappers)))
 
 
@@ -86,7 +111,7 @@ def named_as(module: torch.nn.Module, held: Mapping[str, Tensor], weights: Path)
     names and shapes are the module's. What doesn't lie under it isn't of the module.
 
     Raises:
-        CheckpointError: the module's weights are there twice, of a teacher and a student, for one.
+        WeightsError: the module's weights are there twice, of a teacher and a student, for one.
     """
     held = {name: tensor for name, tensor in held.items() if name.rpartition(".")[2] not in openai.NUMBERS}
     ours = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
@@ -102,7 +127,7 @@ def named_as(module: torch.nn.Module, held: Mapping[str, Tensor], weights: Path)
     most = max(matches.values())
     best = sorted((prefix for prefix, count in matches.items() if count == most), key=lambda p: (len(p), p))
     if len(best) > 1 and most > len(ours) / 2:
-        raise CheckpointError(
+        raise WeightsError(
             f"{weights} holds the model {len(best)} times, under {', '.join(map(repr, best))}: "
             "save the one that counts as a state dict of its own"
         )
@@ -120,11 +145,12 @@ def fill(module: torch.nn.Module, state: dict[str, Tensor], weights: Path, *, re
         resize: whether positions are resized to the module's, as of some tags; else that is an error.
 
     Raises:
-        CheckpointError: other names or shapes, positions for another image size or context.
+        WeightsError: other names or shapes, positions for another image size or context.
     """
-    state = convert_state_dict(module, state)
-    if "positional_embedding" in state and not hasattr(module, "positional_embedding"):
-        state = convert_to_custom_text_state_dict(state)
+    with by_library():
+        state = convert_state_dict(module, state)
+        if "positional_embedding" in state and not hasattr(module, "positional_embedding"):
+            state = convert_to_custom_text_state_dict(state)
     # no feature depends on the scale and the bias of the logits
     for name in ("logit_scale", "logit_bias"):
         ours = getattr(module, name, None)
@@ -137,12 +163,13 @@ def fill(module: torch.nn.Module, state: dict[str, Tensor], weights: Path, *, re
     if POSITION_IDS not in module.state_dict():
         state.pop(POSITION_IDS, None)
     if resize:
-        resize_pos_embed(state, module)
-        resize_text_pos_embed(state, module)
+        with by_library():
+            resize_pos_embed(state, module)
+            resize_text_pos_embed(state, module)
     for name, ours in module.named_parameters():
         theirs = state.get(name, ours)
         if name.rpartition(".")[2] in ("positional_embedding", "pos_embed") and theirs.shape != ours.shape:
-            raise CheckpointError(
+            raise WeightsError(
                 f"{weights} has {name} {tuple(theirs.shape)}, the model {tuple(ours.shape)}: they are "
                 "weights for another image size or context length; name the model they belong to"
             )
@@ -153,10 +180,10 @@ def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], weights:
     """Every weight of a module from a state dict that has no other.
 
     Raises:
-        CheckpointError: what is missing, strange or of another shape, a few names of each.
+        WeightsError: what is missing, strange or of another shape, a few names of each.
     """
     if any(name.startswith("vision_model.") for name in state):
-        raise CheckpointError(
+        raise WeightsError(
             f"{weights} has the names that transformers gives a model's weights, not open_clip's: take the files "
             "of the same model for open_clip, or convert them"
         )
@@ -165,7 +192,7 @@ def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], weights:
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
         said = "; ".join(line if len(line) <= LONGEST else f"{line[:LONGEST]} …" for line in lines[:6])
-        raise CheckpointError(
+        raise WeightsError(
             f"{weights} has weights of another model: {said}{' …' if len(lines) > 6 else ''}"
         ) from error
 
@@ -175,24 +202,24 @@ def _uncompiled(held: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def check_is_one(weights: Path) -> None:
-    """CheckpointError where a file is what a failed download or checkout leaves in the place of weights."""
+    """WeightsError where a file is what a failed download or checkout leaves in the place of weights."""
     size = weights.stat().st_size
     with weights.open("rb") as file:
         start = file.read(512)
     if not size:
-        raise CheckpointError(f"{weights} is empty (0 bytes): get it again")
+        raise WeightsError(f"{weights} is empty (0 bytes): get it again")
     if start.startswith(b"version https://git-lfs"):
-        raise CheckpointError(
+        raise WeightsError(
             f"{weights} is a pointer of git-lfs, not the weights: run git lfs pull where it lies"
         )
     if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:5].lower() in (b"<!doc", b"<html", b"<?xml", b"<head"):
-        raise CheckpointError(
+        raise WeightsError(
             f"{weights} is a web page, not weights: what answered the download was an error or a sign-in; get it again"
         )
     if weights.suffix in NUMPY and not start.startswith((b"PK\x03\x04", b"\x93NUMPY")):
-        raise CheckpointError(f"{weights} is not what numpy writes: get it again")
+        raise WeightsError(f"{weights} is not what numpy writes: get it again")
     if start.startswith(b"PK\x03\x04") and not zipfile.is_zipfile(weights):
-        raise CheckpointError(f"{weights} is cut short after {size} bytes: get it again")
+        raise WeightsError(f"{weights} is cut short after {size} bytes: get it again")
 
 
 def _is_safetensors(weights: Path) -> bool:
@@ -208,15 +235,15 @@ def _loaded(weights: Path) -> Any:
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(weights) if zipped else []
         if functions := sorted(name for name in names if _is_function(name)):
-            raise CheckpointError(f"{weights} has code in it ({', '.join(functions)}), which is not run")
+            raise WeightsError(f"{weights} has code in it ({', '.join(functions)}), which is not run")
         with torch.serialization.safe_globals([(_Unread, name) for name in names]):
             return torch.load(weights, map_location="cpu", weights_only=True, mmap=zipped)
-    except CheckpointError:
+    except WeightsError:
         raise
     except Exception as error:  # its text advises to load the file without any care
         if of_machine(error):
             raise
-        raise CheckpointError(
+        raise WeightsError(
             f"{weights} is no checkpoint that can be read without running what is in it: it is damaged, or holds "
             "other than tensors and plain containers; get it again, or save its state dict alone, as .safetensors"
         ) from error
@@ -229,7 +256,7 @@ def _is_function(name: str) -> bool:
 
 def _state_dict(held: Any, weights: Path, wrappers: tuple[str, ...]) -> dict[str, Tensor]:
     if isinstance(held, _Unread):
-        raise CheckpointError(
+        raise WeightsError(
             f"{weights} is a whole module or another object, whose code is not run: save its state_dict() instead"
         )
     while (key := _under(held, wrappers)) is not None:
@@ -239,7 +266,7 @@ def _state_dict(held: Any, weights: Path, wrappers: tuple[str, ...]) -> dict[str
         tensors = {name: tensor for name, tensor in held.items() if isinstance(tensor, Tensor)}
     if not tensors:
         holds = ", ".join(map(str, list(held)[:6])) if isinstance(held, Mapping) else type(held).__name__
-        raise CheckpointError(
+        raise WeightsError(
             f"{weights} has no `state_dict` of tensors, nor one under any of {', '.join(wrappers)}; "
             f"what it holds: {holds or 'nothing'}"
         )

@@ -8,6 +8,7 @@ import sys
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -26,7 +27,8 @@ from torch import Tensor, nn
 from torchvision.transforms import Compose
 
 from crossgap.backbones import checkpoints, hub, preprocessing, towers
-from crossgap.backbones.backbone import Backbone, BackboneError, check_finite, resolve_device, verified
+from crossgap.backbones.backbone import Backbone, check_finite, resolve_device, verified
+from crossgap.errors import BackboneError, WeightsError, of_machine
 
 # what timm's transform for inference follows from a tag
 KEYS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
@@ -74,14 +76,13 @@ def load(
     name = model.removeprefix(towers.TIMM_PREFIX)
     called = model if pretrained is None else f"{model} with {pretrained!r}"
     shown_by = check_declared(model, pretrained, preprocess)
-    config = get_pretrained_cfg(name)
+    config = _config(name)
     weights = Path(pretrained) if pretrained else _downloaded(model, config, cache_dir)
     found = verified(weights, sha256, called)
-    try:
-        tower = timm.create_model(name, pretrained=False, num_classes=0)
+    with checkpoints.loading(called):
+        with checkpoints.by_library():
+            tower = timm.create_model(name, pretrained=False, num_classes=0)
         shapes = _load_weights(tower, weights)
-    except Exception as error:
-        raise BackboneError(f"{called} can't be loaded: {error}") from error
     if pretrained:
         _check_sizes(tower, shapes, weights, called)
     check_finite(tower, weights, called)
@@ -173,11 +174,11 @@ def _preprocessing_from(model: str, name: str, pretrained: str | None, asked: pr
             )
         try:
             preprocessing.described(asked)
-        except preprocessing.PreprocessingError as error:
+        except WeightsError as error:
             raise BackboneError(f"{model}: {error}") from error
         return "given by `preprocess`"
     if tag or not pretrained:
-        return f"timm's tag {tag or get_pretrained_cfg(name).tag}"
+        return f"timm's tag {tag or _config(name).tag}"
     said = {known: tuple(getattr(get_pretrained_cfg(known), key) for key in KEYS) for known in tags}
     if len(set(said.values())) > 1:
         raise BackboneError(
@@ -186,6 +187,14 @@ def _preprocessing_from(model: str, name: str, pretrained: str | None, asked: pr
             f"with {', '.join(preprocessing.KEYS)}"
         )
     return f"all tags of timm's {architecture}" if tags else f"timm's default of {architecture}"
+
+
+def _config(name: str) -> PretrainedCfg:
+    """What timm's tag says, or its default of an architecture."""
+    found = get_pretrained_cfg(name)
+    if found is None:
+        raise BackboneError(f"timm has no weights of {name}: give one of timm.list_pretrained()")
+    return found
 
 
 def _downloaded(model: str, config: PretrainedCfg, cache_dir: str | None) -> Path:
@@ -200,17 +209,22 @@ def _downloaded(model: str, config: PretrainedCfg, cache_dir: str | None) -> Pat
         with hub.asked_if_reachable():
             return Path(download_pretrained_from_hf(repository, file, revision or None, cache_dir))
     except Exception as error:
+        if of_machine(error):
+            raise
         raise BackboneError(
             f"the weights of {model!r} can't be had: {hub.unreachable() or error}; where there is no network, "
             "put them into the cache beforehand or name a checkpoint file as `pretrained`"
         ) from error
 
 
-def _load_weights(tower: nn.Module, weights: Path) -> dict[str, tuple[int, ...]]:
+def _load_weights(tower: Any, weights: Path) -> dict[str, tuple[int, ...]]:
     """Load a file's weights, of the same names and no others but the classifier's; the shapes that it holds."""
     if weights.suffix in checkpoints.NUMPY:
         checkpoints.check_is_one(weights)
-        load_checkpoint(tower, str(weights))  # by the names of another library, which the architecture knows
+        with checkpoints.by_library():
+            load_checkpoint(
+                tower, str(weights)
+            )  # by the names of another library, which the architecture knows
         return {}
     classifiers = tower.pretrained_cfg.get("classifier") or ()
     classifiers = (classifiers,) if isinstance(classifiers, str) else classifiers
@@ -220,11 +234,14 @@ def _load_weights(tower: nn.Module, weights: Path) -> dict[str, tuple[int, ...]]
     held = checkpoints.read(weights, (*checkpoints.AVERAGED, *checkpoints.TRAINED))
     held = checkpoints.named_as(tower, held, weights)
     state = {name: tensor for name, tensor in held.items() if name not in left_out}
-    checkpoints.load_strictly(tower, convert(state, tower) if convert else state, weights)
+    if convert:
+        with checkpoints.by_library():
+            state = convert(state, tower)
+    checkpoints.load_strictly(tower, state, weights)
     return {name: tuple(tensor.shape) for name, tensor in held.items()}
 
 
-def _check_sizes(tower: nn.Module, shapes: dict[str, tuple[int, ...]], weights: Path, called: str) -> None:
+def _check_sizes(tower: Any, shapes: dict[str, tuple[int, ...]], weights: Path, called: str) -> None:
     """Error where a checkpoint is of another image or patch size: timm resizes what doesn't fit, silently."""
     for name, tensor in tower.state_dict().items():
         ours, theirs = tuple(tensor.shape), shapes.get(name, tuple(tensor.shape))
@@ -233,9 +250,9 @@ def _check_sizes(tower: nn.Module, shapes: dict[str, tuple[int, ...]], weights: 
             sides = [math.isqrt(shape[1]) for shape in (theirs, ours)]
             if sides[0] != sides[1]:
                 patch = max(tower.patch_embed.patch_size)
-                theirs, ours = (f"images of {side * patch} × {side * patch}" for side in sides)
+                given, taken = (f"images of {side * patch} × {side * patch}" for side in sides)
                 raise BackboneError(
-                    f"{called}: {weights} has a position for every patch in {theirs}, the model takes {ours}: "
+                    f"{called}: {weights} has a position for every patch in {given}, the model takes {taken}: "
                     "name the model that the weights belong to"
                 )
         elif math.prod(ours) != math.prod(theirs):

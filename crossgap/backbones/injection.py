@@ -7,13 +7,16 @@ from the positions that matter alone.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor, nn
 
 from crossgap.backbones import blocks
-from crossgap.backbones.backbone import Backbone, BackboneError
+from crossgap.backbones.backbone import Backbone
 from crossgap.backbones.towers import no_patches
+from crossgap.errors import BackboneError
 
 
 class PseudoText:
@@ -80,7 +83,7 @@ class PseudoText:
         if _pool_type(self.model, self.text) == "argmax":
             return self.ids[0].argmax()
         eos = getattr(self.model, "text_eos_id", None) or self.text.eos_id
-        return (self.ids[0] == eos).int().argmax()
+        return torch.eq(self.ids[0], eos).int().argmax()
 
 
 class PseudoPatches:
@@ -154,7 +157,7 @@ def _project(x: Tensor, projection: nn.Module | Tensor | None) -> Tensor:
     return projection(x) if isinstance(projection, nn.Module) else x @ projection
 
 
-def _token_embedding(text: nn.Module) -> nn.Embedding:
+def _token_embedding(text: Any) -> nn.Embedding:
     if hasattr(text, "token_embedding"):
         return text.token_embedding
     if hasattr(getattr(text, "transformer", None), "get_input_embeddings"):
@@ -162,13 +165,13 @@ def _token_embedding(text: nn.Module) -> nn.Embedding:
     raise BackboneError(f"OTI needs a text tower with a token embedding; {type(text).__name__} has none")
 
 
-def _patch_embedding(visual: nn.Module) -> nn.Module:
+def _patch_embedding(visual: Any) -> nn.Module:
     if hasattr(visual, "conv1") and hasattr(visual, "class_embedding"):
         return visual.conv1
     trunk = getattr(visual, "trunk", None)
     embedding = getattr(trunk, "patch_embed", None)
-    one = isinstance(embedding, nn.Module) and not isinstance(embedding, nn.ModuleList)
-    if one and (hasattr(trunk, "blocks") or hasattr(trunk, "layers")):
+    known = hasattr(trunk, "blocks") or hasattr(trunk, "layers")
+    if known and isinstance(embedding, nn.Module) and not isinstance(embedding, nn.ModuleList):
         return embedding
     raise BackboneError(no_patches(type(trunk or visual).__name__))
 
@@ -196,11 +199,11 @@ def _slots(backbone: Backbone, template: str, tokens: int) -> tuple[Tensor, Tens
     return ids[:1].to(backbone.device), slots.to(backbone.device)
 
 
-def _pool_type(model: nn.Module, text: nn.Module) -> str:
-    return getattr(model, "text_pool_type", None) or getattr(text, "pool_type", "")
+def _pool_type(model: Any, text: Any) -> str:
+    return str(getattr(model, "text_pool_type", None) or getattr(text, "pool_type", ""))
 
 
-def _is_causal(model: nn.Module, text: nn.Module) -> bool:
+def _is_causal(model: Any, text: Any) -> bool:
     """Whether the feature is read at the EOT token, which sees the positions before it alone."""
     plain = text is model or (
         type(text) is TextTransformer and text.cls_emb is None and not text.use_pad_mask
@@ -213,7 +216,7 @@ def _is_causal(model: nn.Module, text: nn.Module) -> bool:
     )
 
 
-def _reads_class_token(visual: nn.Module) -> bool:
+def _reads_class_token(visual: Any) -> bool:
     """Whether this is open_clip's plain ViT, its feature read at the class token."""
     return (
         type(visual) is VisionTransformer

@@ -22,7 +22,8 @@ from open_clip.transformer import QuickGELU
 from torch import nn
 
 from crossgap.backbones import activations, checkpoints, hub, image_only, preprocessing, slip, towers
-from crossgap.backbones.backbone import Backbone, BackboneError, check_finite, resolve_device, verified
+from crossgap.backbones.backbone import Backbone, check_finite, resolve_device, verified
+from crossgap.errors import BackboneError, WeightsError, of_machine
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 CONFIG = "open_clip_config.json"
@@ -75,7 +76,7 @@ def load_backbone(
     weights = _weights_file(model, pretrained, cache_dir)
     found = verified(weights, sha256, called) if weights else None
 
-    try:
+    with checkpoints.loading(called):
         if model.startswith((LOCAL_DIR_PREFIX, HF_HUB_PREFIX)):
             document = _document(model, cache_dir)
             shown, shown_by = preprocessing.of_folder(model, document, preprocess)
@@ -96,10 +97,6 @@ def load_backbone(
             cache_dir=cache_dir,
             force_preprocess_cfg=shown,
         )
-    except BackboneError:
-        raise
-    except Exception as error:
-        raise BackboneError(f"{called} can't be loaded: {error}") from error
     if weights is None:
         warnings.warn(f"{model} has random weights (pretrained=None): for tests only", stacklevel=2)
     check_finite(module, weights, called)
@@ -175,7 +172,7 @@ def declared(model: str, pretrained: str | None = None, preprocess: preprocessin
         if pretrained is None and preprocess is None:
             return Declared(model, None, shown_by="open_clip's default, for random weights")
         return Declared(model, pretrained, False, *preprocessing.of_file(model, preprocess))
-    except (preprocessing.PreprocessingError, activations.ActivationError) as error:
+    except WeightsError as error:
         raise BackboneError(f"{model}: {error}") from error
 
 
@@ -190,16 +187,17 @@ def _module(
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("error", message="QuickGELU mismatch")
-        module = open_clip.create_model(
-            model,
-            # a tag says the preprocessing, whoever loads the weights
-            pretrained if tag or by_open_clip else None,
-            load_weights=by_open_clip,
-            require_pretrained=weights is not None and by_open_clip,
-            pretrained_text=False,
-            **options,
-        )
-    if held:
+        with checkpoints.by_library():
+            module = open_clip.create_model(
+                model,
+                # a tag says the preprocessing, whoever loads the weights
+                pretrained if tag or by_open_clip else None,
+                load_weights=by_open_clip,
+                require_pretrained=weights is not None and by_open_clip,
+                pretrained_text=False,
+                **options,
+            )
+    if held and weights is not None:
         held = slip.renamed(held) if model.startswith(slip.PREFIX) else held
         checkpoints.fill(module, checkpoints.named_as(module, held, weights), weights, resize=tag)
     return module
@@ -256,13 +254,14 @@ def _document(model: str, cache_dir: str | None) -> dict[str, Any]:
     if model.startswith(LOCAL_DIR_PREFIX):
         file = Path(model.removeprefix(LOCAL_DIR_PREFIX)) / CONFIG
     else:
-        with hub.asked_if_reachable():
+        with checkpoints.by_library(), hub.asked_if_reachable():
             file = download_pretrained_from_hf(
                 model.removeprefix(HF_HUB_PREFIX), filename=CONFIG, cache_dir=cache_dir
             )
-    document = json.loads(Path(file).read_text(encoding="utf-8"))
+    with checkpoints.by_library():
+        document = json.loads(Path(file).read_text(encoding="utf-8"))
     if not isinstance(document, dict) or not isinstance(document.get("model_cfg"), dict):
-        raise ValueError(f"{file} has no `model_cfg`")
+        raise WeightsError(f"{file} has no `model_cfg`")
     return document
 
 
@@ -277,8 +276,8 @@ def _activation_from(
     try:
         if document:
             return activations.of_folder(model, document["model_cfg"], openai=openai, published=published)
-        return activations.of_file(model, pretrained, openai=openai)
-    except activations.ActivationError as error:
+        return activations.of_file(model, pretrained or str(weights), openai=openai)
+    except WeightsError as error:
         raise BackboneError(str(error)) from error
 
 
@@ -301,6 +300,8 @@ def _weights_file(model: str, pretrained: str | None, cache_dir: str | None) -> 
                 return Path(open_clip.download_pretrained(tag, cache_dir=cache_dir))
             return Path(download_pretrained_from_hf(model.removeprefix(HF_HUB_PREFIX), cache_dir=cache_dir))
     except Exception as error:
+        if of_machine(error):
+            raise
         raise BackboneError(
             f"the weights of {model!r} ({pretrained}) can't be had: {hub.unreachable() or error}; where there is no "
             "network, put them into the cache beforehand or name a checkpoint file"
@@ -330,5 +331,7 @@ def load_tokenizer(model: str, cache_dir: str | None = None) -> Any:
             f"the tokenizer of {model!r} is from Hugging Face: pip install 'crossgap[hub]' ({error})"
         ) from error
     except Exception as error:
+        if of_machine(error):
+            raise
         reason = (asks and hub.unreachable()) or error
         raise BackboneError(f"the tokenizer of {model!r} can't be had: {reason}") from error

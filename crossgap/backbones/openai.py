@@ -5,17 +5,23 @@ An archive is code and an object tree; the tensors are taken from the tree, and 
 
 from __future__ import annotations
 
-import pickle
+import math
 import zipfile
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from crossgap.unpickling import Budget, Held, unpickled
+
 # numbers that the archive holds as tensors, which belong to no layer
 NUMBERS = ("input_resolution", "context_length", "vocab_size")
+_CODE = 16 << 20  # bytes of a module's code that are looked at
+_LARGER = 4  # times as large as the file, what is read of it may be: its small members are compressed
 _DTYPES = {
     "FloatStorage": torch.float32,
     "HalfStorage": torch.float16,
@@ -39,59 +45,78 @@ def calls_gelu(path: Path) -> bool:
     """Whether the code of an archive, read as text, computes GELU: it is another's, OpenAI's computes QuickGELU."""
     with zipfile.ZipFile(path) as archive:
         code = (name for name in archive.namelist() if "/code/" in name and name.endswith(".py"))
-        return any(b"torch.gelu(" in archive.read(name) for name in code)
+        return any(b"torch.gelu(" in _start(archive, name) for name in code)
+
+
+def _start(archive: zipfile.ZipFile, name: str) -> bytes:
+    with archive.open(name) as file:
+        return file.read(_CODE)
 
 
 def tensors(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a TorchScript archive's modules, by its name in the module."""
+    """Every tensor of a TorchScript archive's modules, by its name in the module.
+
+    Raises:
+        UnpicklingError: its tree is damaged, or not of a model of OpenAI's, or claims more than the file holds.
+    """
     with zipfile.ZipFile(path) as archive:
         (tree,) = [name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
-        with archive.open(tree) as file:
-            root = _Tree(file, archive, tree.removesuffix(".pkl")).load()
-    return dict(_named(root, ""))
+        tensors = _Tensors(archive, tree.removesuffix(".pkl"), Budget(_LARGER * path.stat().st_size))
+        root = unpickled(tensors.member(tree), tensors.known, persistent=tensors.storage)
+    return dict(_named(root, "", set()))
 
 
-def _named(module: _Module, prefix: str):
+def _named(module: Held, prefix: str, met: set[int]) -> Iterator[tuple[str, Tensor]]:
+    """Names are those of the first place that a module lies at, as torch has them."""
+    met.add(id(module))
     for name, part in vars(module).items():
         if isinstance(part, Tensor):
             yield prefix + name, part
-        elif isinstance(part, _Module):
-            yield from _named(part, f"{prefix}{name}.")
+        elif isinstance(part, Held) and id(part) not in met:
+            yield from _named(part, f"{prefix}{name}.", met)
 
 
-class _Module:
-    """A module of the archive: its attributes, no code."""
+class _Tensors:
+    """What the object tree of an archive may name: modules, and tensors over the archive's members.
 
+    The members that are read are not much larger together than the file, and no tensor is larger than its storage.
+    """
 
-class _Tree(pickle.Unpickler):
-    """Reads the object tree, with modules and tensors for all that it may name."""
+    def __init__(self, archive: zipfile.ZipFile, folder: str, budget: Budget) -> None:
+        self.archive, self.folder, self.budget = archive, folder, budget
+        self.storages: dict[str, Tensor] = {}
 
-    def __init__(self, file: Any, archive: zipfile.ZipFile, folder: str) -> None:
-        super().__init__(file)
-        self.archive, self.folder = archive, folder
-
-    def find_class(self, module: str, name: str) -> Any:
+    def known(self, module: str, name: str) -> Any:
         if module.split(".")[0] == "__torch__":
-            return _Module
+            return Held
         if module == "torch" and name in _DTYPES:
             return _DTYPES[name]
-        known = {
-            ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-            ("torch.jit._pickle", "restore_type_tag"): _untagged,
-            ("collections", "OrderedDict"): OrderedDict,
-        }
-        if (module, name) in known:
-            return known[module, name]
-        raise pickle.UnpicklingError(f"{module}.{name} is no part of a model of OpenAI's")
+        return _FUNCTIONS.get((module, name))
 
-    def persistent_load(self, reference: Any) -> Tensor:
+    def member(self, name: str) -> bytes:
+        self.budget.take(self.archive.getinfo(name).file_size)
+        return self.archive.read(name)
+
+    def storage(self, reference: Any) -> Tensor:
         _, dtype, key, *_ = reference
-        return torch.frombuffer(bytearray(self.archive.read(f"{self.folder}/{key}")), dtype=dtype)
+        if key not in self.storages:
+            content = bytearray(self.member(f"{self.folder}/{key}"))
+            self.storages[key] = torch.frombuffer(content, dtype=dtype)
+        return self.storages[key]
 
 
 def _tensor(storage: Tensor, offset: int, size: tuple, stride: tuple, *_: Any) -> Tensor:
+    if math.prod(size) > len(storage):
+        raise UnpicklingError(f"a tensor {size} of {len(storage)} numbers")
     return storage.as_strided(size, stride, offset)
 
 
 def _untagged(value: Any, _type: str) -> Any:
     return value
+
+
+_FUNCTIONS = {
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch.jit._pickle", "restore_type_tag"): _untagged,
+    ("collections", "OrderedDict"): lambda *pairs: OrderedDict(*pairs),
+}

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crossgap.backbones import slip
+from crossgap.errors import WeightsError
 
 KEYS = ("mean", "std", "interpolation", "resize_mode")
 Channels = tuple[float, float, float]
@@ -29,18 +30,14 @@ class Preprocess(BaseModel):
 Asked = str | Mapping[str, Any] | Preprocess | None
 
 
-class PreprocessingError(ValueError):
-    """It can't be told which preprocessing weights need, or what was asked for can't be had."""
-
-
 def of_tag(tag: str, asked: Asked) -> str:
     """Where the preprocessing of a tag's weights is from: open_clip takes the tag's.
 
     Raises:
-        PreprocessingError: another is asked for.
+        WeightsError: another is asked for.
     """
     if asked is not None:
-        raise PreprocessingError(f"the tag {tag!r} brings its own preprocessing: remove `preprocess`")
+        raise WeightsError(f"the tag {tag!r} brings its own preprocessing: remove `preprocess`")
     return f"tag {tag}"
 
 
@@ -48,7 +45,7 @@ def of_file(model: str, asked: Asked) -> tuple[dict[str, Any], str]:
     """The preprocessing of a checkpoint file in a registered model, and where it is from.
 
     Raises:
-        PreprocessingError: the model's tags differ and nothing is asked for, or what is asked for isn't known.
+        WeightsError: the model's tags differ and nothing is asked for, or what is asked for isn't known.
     """
     if asked is None and model.startswith(slip.PREFIX):
         return slip.PREPROCESSING, "SLIP's release"
@@ -62,13 +59,13 @@ def of_folder(model: str, document: Mapping[str, Any], asked: Asked) -> tuple[di
     registered model of the same configuration.
 
     Raises:
-        PreprocessingError: another is asked for beside the folder's own, or it can't be told.
+        WeightsError: another is asked for beside the folder's own, or it can't be told.
     """
     import open_clip
 
     if "preprocess_cfg" in document:
         if asked is not None:
-            raise PreprocessingError(
+            raise WeightsError(
                 f"{model!r} brings its own preprocess_cfg, so `preprocess` would be ignored: remove it, or change "
                 "the open_clip_config.json"
             )
@@ -76,7 +73,7 @@ def of_folder(model: str, document: Mapping[str, Any], asked: Asked) -> tuple[di
     config = document.get("model_cfg")
     same = [name for name in open_clip.list_models() if open_clip.get_model_config(name) == config]
     if not same and asked is None:
-        raise PreprocessingError(
+        raise WeightsError(
             f"the open_clip_config.json of {model!r} has no preprocess_cfg, and its model_cfg is none of open_clip's: "
             f"add one there, or `preprocess` to the row, with {', '.join(KEYS)}"
         )
@@ -87,14 +84,14 @@ def described(asked: Asked) -> dict[str, Any]:
     """What is asked for as an object, its values checked.
 
     Raises:
-        PreprocessingError: a value that open_clip's transform doesn't take, or one too few or too many.
+        WeightsError: a value that open_clip's transform doesn't take, or one too few or too many.
     """
     try:
-        return Preprocess.model_validate(asked if isinstance(asked, Preprocess) else dict(asked)).model_dump()
+        return Preprocess.model_validate(dict(asked) if isinstance(asked, Mapping) else asked).model_dump()
     except ValidationError as error:
         (first, *_) = error.errors()
         place = ".".join(map(str, ("preprocess", *first["loc"])))
-        raise PreprocessingError(f"{place}: {first['msg']}; needed are {', '.join(KEYS)}") from error
+        raise WeightsError(f"{place}: {first['msg']}; needed are {', '.join(KEYS)}") from error
 
 
 def _chosen(model: str, names: list[str], asked: Asked) -> tuple[dict[str, Any], str]:
@@ -108,7 +105,7 @@ def _chosen(model: str, names: list[str], asked: Asked) -> tuple[dict[str, Any],
     if isinstance(asked, str):
         tag = asked.lower().replace("-", "_")  # as open_clip reads a tag
         if tag not in published:
-            raise PreprocessingError(
+            raise WeightsError(
                 f"preprocess {asked!r} is no tag of {model} (its tags: {', '.join(published) or 'none'}): name one, "
                 f"or give an object with {', '.join(KEYS)}"
             )
@@ -122,7 +119,7 @@ def _chosen(model: str, names: list[str], asked: Asked) -> tuple[dict[str, Any],
         groups.setdefault(_said(found.values()), []).append(tag)
     if len(groups) > 1:
         alike = "; ".join(f"{', '.join(tags)} have {said}" for said, tags in groups.items())
-        raise PreprocessingError(
+        raise WeightsError(
             f"the published weights of {model} differ in their preprocessing ({alike}), and a file doesn't say which "
             f"it needs: name a tag of the same preprocessing as `preprocess`, or give {', '.join(KEYS)} there"
         )

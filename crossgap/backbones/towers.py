@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from crossgap import fingerprint
 from crossgap.errors import of_machine
+from crossgap.libraries import folder_of
 
 Method = Literal["oti", "ovi"]
 TIMM_PREFIX = "timm:"
@@ -151,12 +152,11 @@ def configuration(model: str) -> dict[str, Any] | None:
             file = Path(model.removeprefix(LOCAL_DIR_PREFIX)) / "open_clip_config.json"
             config = json.loads(file.read_text(encoding="utf-8"))["model_cfg"]
         else:
-            (package,) = find_spec("open_clip").submodule_search_locations
             name = f"{canonical(model)}.json"
-            folders = (OWN_CONFIGS, Path(package) / "model_configs")
+            folders = (OWN_CONFIGS, folder_of("open_clip") / "model_configs")
             file = next(folder / name for folder in folders if (folder / name).is_file())
             config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, StopIteration) as error:
         if of_machine(error):
             raise
         return None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from crossgap.catalogue.backbones import cached, facts
+from crossgap.errors import BackboneError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,13 +17,10 @@ if TYPE_CHECKING:
 
     from crossgap.backbones import Backbone
 
+T = TypeVar("T")
 TEXTS = ("a large red circle", "a small blue triangle")  # the first is what the check's image shows
 TOLERANCE = 0.005  # of a known cosine: features were published in half precision
 AGREEMENT = {"bf16": 0.99, "fp16": 0.999}  # least cosine of a feature in half precision to that in single
-
-
-class CheckError(ValueError):
-    """A backbone's weights or features are not what they should be."""
 
 
 def image() -> np.ndarray:
@@ -56,7 +54,7 @@ def check(
 
     Raises:
         BackboneError: it can't be loaded, or isn't what was declared.
-        CheckError: weights that are not those published, features that aren't finite, cosines that aren't the known
+        BackboneError: weights that are not those published, features that aren't finite, cosines that aren't the known
             ones, half precision that strays.
     """
     known = facts().get(name)
@@ -74,14 +72,22 @@ def check(
             for one, other in zip(_encoded(exact).values(), _encoded(half).values(), strict=True)
         )
         if not worst >= least:
-            raise CheckError(
+            raise BackboneError(
                 f"{name}: a feature in {precision} has cosine {worst:.5f} to that in fp32, under {least}: "
                 "use precision fp32"
             )
         yield f"precision: {precision} agrees with fp32, cosine {worst:.5f} or more"
 
 
-def _load(model, pretrained, device, precision, sha256, preprocess, cache_dir) -> Backbone:
+def _load(
+    model: str,
+    pretrained: str | None,
+    device: str,
+    precision: str,
+    sha256: str | None,
+    preprocess: Any,
+    cache_dir: str | None,
+) -> Backbone:
     from crossgap.backbones import load_backbone
 
     return load_backbone(
@@ -97,7 +103,9 @@ def _verified(name: str, file: Path | None, found: str, declared: str | None) ->
     on_the_hub = file.resolve().name if file and re.fullmatch("[0-9a-f]{64}", file.resolve().name) else None
     for wanted, by in [(published, "published"), (on_the_hub, "stated by the hub")]:
         if wanted and wanted != found:
-            raise CheckError(f"{name}: {file} has SHA-256 {found}, not {wanted}, which is {by}: get it again")
+            raise BackboneError(
+                f"{name}: {file} has SHA-256 {found}, not {wanted}, which is {by}: get it again"
+            )
     vouching = {"declared": declared, "published": published, "stated by the hub": on_the_hub}
     said = [by for by, wanted in vouching.items() if wanted]
     return f"as {' and '.join(said)}" if said else "nothing to compare it with: none is published or declared"
@@ -117,7 +125,7 @@ def _features(backbone: Backbone) -> Iterator[str]:
     found, seconds = _timed(_encoded, backbone)
     for modality, features in found.items():
         if not bool(features.isfinite().all()):
-            raise CheckError(f"{backbone.provenance['model']}: {modality} features aren't finite")
+            raise BackboneError(f"{backbone.provenance['model']}: {modality} features aren't finite")
         norms = ", ".join(f"{norm:.4g}" for norm in features.norm(dim=-1).tolist())
         yield f"{modality}: width {features.shape[1]}, norm {norms}"
     if "text" in found:
@@ -142,7 +150,7 @@ def _known(name: str, backbone: Backbone) -> Iterator[str]:
         found = float(held[one] @ held[other])
         between = f"{repr(one) if one else 'the image'} and {other!r}"
         if not abs(found - cosine) <= TOLERANCE:
-            raise CheckError(
+            raise BackboneError(
                 f"{name}: the cosine of {between} is {found:.4f}, known is {cosine:.4f} ± {TOLERANCE} "
                 f"(from {known.known_from}): the weights, the tokenizer or the transform are others"
             )
@@ -153,6 +161,6 @@ def _unit(features: Tensor) -> Tensor:
     return features / features.norm(dim=-1, keepdim=True)
 
 
-def _timed(call, *arguments):
+def _timed(call: Callable[..., T], *arguments: Any) -> tuple[T, float]:
     start = time.perf_counter()
     return call(*arguments), time.perf_counter() - start

@@ -113,6 +113,8 @@ def described(model: str) -> Described | None:
             parameters, trunk.num_features, widths, None, trunk.pretrained_cfg["input_size"][1:]
         )
     config = towers.configuration(model)
+    if config is None:
+        return None
     text = getattr(module, "text", module)
     context = getattr(text, "context_length", config["text_cfg"].get("context_length", 77))
     return _described(parameters, config["embed_dim"], widths, context, module.visual.image_size)
@@ -138,7 +140,7 @@ def _skeleton(model: str) -> Backbone | None:
     import open_clip
     import torch
 
-    from crossgap.backbones import Backbone, BackboneError, image_only, loading
+    from crossgap.backbones import Backbone, BackboneError, checkpoints, image_only, loading
 
     if reason := towers.unloadable(model):
         raise BackboneError(reason)
@@ -149,7 +151,8 @@ def _skeleton(model: str) -> Backbone | None:
         else:
             if not model.startswith(towers.LOCAL_DIR_PREFIX):
                 loading.check_name(model)
-            module = open_clip.create_model(model, load_weights=False, device=meta, pretrained_text=False)
+            with checkpoints.loading(model), checkpoints.by_library():
+                module = open_clip.create_model(model, load_weights=False, device=meta, pretrained_text=False)
     return Backbone(module, None, None, meta, {"model": model})
 
 

@@ -34,7 +34,7 @@ def nano() -> dict[str, Any]:
 
 @cache
 def _entries(section: Section) -> dict[str, dict[str, Any]]:
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for file in sorted(FOLDER.glob(_FILES[section])):
         found |= _read(file)
     return found

@@ -5,11 +5,10 @@ from __future__ import annotations
 import ast
 import re
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from crossgap.backbones import towers
+from crossgap.libraries import folder_of
 
 QUICK = "-quickgelu"
 
@@ -17,7 +16,7 @@ QUICK = "-quickgelu"
 @cache
 def models() -> list[str]:
     """All that `load_backbone` takes by name: open_clip's, and those that crossgap has configurations of."""
-    folders = (_package() / "model_configs", towers.OWN_CONFIGS)
+    folders = (folder_of("open_clip") / "model_configs", towers.OWN_CONFIGS)
     return sorted({file.stem for folder in folders for file in folder.glob("*.json")})
 
 
@@ -27,7 +26,7 @@ def tags() -> dict[str, dict[str, dict[str, Any]]]:
 
     Empty, where its file is not written as it was when this was: then only loading can tell.
     """
-    tree = ast.parse((_package() / "pretrained.py").read_text(encoding="utf-8"))
+    tree = ast.parse((folder_of("open_clip") / "pretrained.py").read_text(encoding="utf-8"))
     values: dict[str, Any] = {}
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
@@ -50,9 +49,10 @@ def tag(model: str, name: str) -> dict[str, Any] | None:
 @cache
 def of_timm() -> dict[str, set[str]]:
     """timm's architectures, and the tags of the weights that its files name of each, as far as they do."""
-    (folder,) = find_spec("timm").submodule_search_locations
-    text = "\n".join(file.read_text("utf-8") for file in sorted((Path(folder) / "models").rglob("*.py")))
-    found = {name: set() for name in re.findall(r"^@register_model\s+def (\w+)\(", text, re.MULTILINE)}
+    text = "\n".join(file.read_text("utf-8") for file in sorted((folder_of("timm") / "models").rglob("*.py")))
+    names = re.findall(r"^@register_model\s+def (\w+)\(", text, re.MULTILINE)
+    names = re.findall(r"^@register_model\s+def (\w+)\(", text, re.MULTILINE)
+    found: dict[str, set[str]] = {name: set() for name in names}
     for name, of in re.findall(r"""['"](\w+)\.([\w.-]+)['"]""", text):
         if name in found:
             found[name].add(of)
@@ -67,11 +67,8 @@ def _value(node: ast.expr, values: dict[str, Any]) -> Any:
         return values.get(node.id)
     if isinstance(node, ast.Call):
         return {keyword.arg: _value(keyword.value, values) for keyword in node.keywords if keyword.arg}
-    if isinstance(node, ast.Dict) and all(isinstance(key, ast.Constant) for key in node.keys):
-        return {key.value: _value(value, values) for key, value in zip(node.keys, node.values, strict=True)}
+    if isinstance(node, ast.Dict):
+        pairs = list(zip(node.keys, node.values, strict=True))
+        found = {key.value: _value(value, values) for key, value in pairs if isinstance(key, ast.Constant)}
+        return found if len(found) == len(pairs) else None
     return None
-
-
-def _package() -> Path:
-    (folder,) = find_spec("open_clip").submodule_search_locations
-    return Path(folder)

@@ -114,6 +114,10 @@ def _text_of(params: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
+    from crossgap.errors import CrossgapError
     from crossgap.stores import temporary
 
+    if not path.parent.is_dir() or path.is_dir():
+        why = "is a folder" if path.is_dir() else f"can't be written: there is no folder {path.parent}"
+        raise CrossgapError(f"{path} {why}: name a file in a folder that there is")
     temporary.write(path, text.encode("utf-8"))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
 
 from crossgap.cli import tables
 from crossgap.cli.explained import explained
+from crossgap.errors import BackboneError
 
 app = typer.Typer(invoke_without_command=True)
 Params = Annotated[Path, typer.Option(help="The file whose backbones are listed beside the catalogue's.")]
@@ -33,7 +35,7 @@ def backbones(context: typer.Context, params: Params = Path("params.yaml")) -> N
     for name, row in loaded.backbones.items():
         model, said = row.weights.model, None
         if name in loaded.trained:
-            cells = ("-",) * 5
+            cells: tuple[str, ...] = ("-",) * 5
             place = f"made by {loaded.trained[name]}.{name} of {params}"
         else:
             cells, said = _sizes(catalogue, model)
@@ -121,14 +123,13 @@ def check(
     device: Annotated[str, typer.Option(help="Where it is computed: auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Load a backbone, verify the hash of its weights, and compare some of its cosines with known ones."""
-    from crossgap.catalogue.backbone_check import CheckError
     from crossgap.catalogue.backbone_check import check as checked
     from crossgap.params import load
 
     with explained():
         rows = load(params).backbones
         if name not in rows:
-            raise CheckError(
+            raise BackboneError(
                 f"there is no backbone {name!r}, in the catalogue or {params}; there are {', '.join(rows)}"
             )
         weights = rows[name].weights.model_dump(exclude={"precision"})
@@ -137,7 +138,7 @@ def check(
             typer.echo(line)
 
 
-def _place(catalogue, name: str, model: str, pretrained: str | None) -> str:
+def _place(catalogue: ModuleType, name: str, model: str, pretrained: str | None) -> str:
     """Where the weights are, or are to be had."""
     if model.startswith("local-dir:"):
         folder = model.removeprefix("local-dir:")
@@ -148,11 +149,11 @@ def _place(catalogue, name: str, model: str, pretrained: str | None) -> str:
     return str(file) if file else f"not here: {catalogue.where(name, model, pretrained)}"
 
 
-def _sizes(catalogue, model: str) -> tuple[tuple[str, ...], str | None]:
+def _sizes(catalogue: ModuleType, model: str) -> tuple[tuple[str, ...], str | None]:
     """Cells of a model's sizes, and why there are none if it can't be built."""
     try:
         found = catalogue.sizes(model)
-    except ValueError as error:
+    except BackboneError as error:
         return ("?",) * 5, str(error)
     if found is None:
         return ("?",) * 5, None

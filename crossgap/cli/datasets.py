@@ -60,7 +60,7 @@ def show(name: Name, params: Params = Path("params.yaml")) -> None:
         if name in known():
             facts = known()[name]
             about = [how_to_get(name), f"{facts.reference}; licence: {facts.licence}"]
-        published = _published().get(name, {})
+        published = _published().get(name, Counter())
         about += [f"{count} published values in {source}" for source, count in published.items()]
         typer.echo(shown("datasets", name, params, about))
 
@@ -145,7 +145,8 @@ def _sizes(declaration: Declaration) -> tuple[str, str, str]:
     sizes = getattr(declaration, "sizes", {})
     images, texts = (sum(getattr(size, what) or 0 for size in sizes.values()) for what in ("images", "texts"))
     classes = max((size.classes or 0 for size in sizes.values()), default=0)
-    return tuple(f"{number:,}" if number else "-" for number in (images, texts, classes))
+    first, second, third = (f"{number:,}" if number else "-" for number in (images, texts, classes))
+    return first, second, third
 
 
 def _on_disk(declaration: Declaration) -> str:
@@ -158,16 +159,16 @@ def _on_disk(declaration: Declaration) -> str:
 
 def _papers(sources: Iterable[str]) -> list[str]:
     """The arXiv numbers that sources begin with, each once."""
-    return list(dict.fromkeys(re.match(r"[\d.]*", source)[0] or source for source in sources))
+    return list(dict.fromkeys(re.sub(r"^([\d.]+).*", r"\1", source) for source in sources))
 
 
 def _published() -> dict[str, Counter[str]]:
     """How many published values there are, by the dataset's name and by source; none outside of the project."""
     from crossgap.catalogue.datasets import names, plain
 
-    found = defaultdict(Counter)
+    found: dict[str, Counter[str]] = defaultdict(Counter)
     if PUBLISHED.is_file():
         with PUBLISHED.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
-                found[names().get(plain(row["dataset"]))][row["source"]] += 1
+                found[names().get(plain(row["dataset"]), "")][row["source"]] += 1
     return found

@@ -93,8 +93,8 @@ def import_(
     with explained():
         for line in _tracked(path.parent):
             typer.echo(line)
-    splits = dict.fromkeys(group.partition("/")[2] for group in store.groups)
-    splits = [split for split in splits if split not in RESERVED]
+    every = dict.fromkeys(group.partition("/")[2] for group in store.groups)
+    splits = [split for split in every if split not in RESERVED]
     if not splits:
         return
     query, *_, gallery = (*splits, *splits)
@@ -123,8 +123,10 @@ def _tracked(folder: Path) -> Iterator[str]:
         What was done; nothing where there is no DVC.
 
     Raises:
-        OSError: DVC can't take it.
+        FeatureImportError: DVC can't take it.
     """
+    from crossgap.importing import FeatureImportError
+
     if not Path(".dvc").is_dir():
         return
     pointer = folder.with_name(f"{folder.name}.dvc")
@@ -132,7 +134,9 @@ def _tracked(folder: Path) -> Iterator[str]:
         [sys.executable, "-m", "dvc", "add", "--quiet", str(folder)], capture_output=True, text=True
     )
     if added.returncode:
-        raise OSError(f"the store is written, but `dvc add {folder}` failed: {added.stderr.strip()}")
+        raise FeatureImportError(
+            f"the store is written, but `dvc add {folder}` failed: {added.stderr.strip()}"
+        )
     with suppress(FileNotFoundError):  # no git
         subprocess.run(
             ["git", "add", "--", str(pointer), str(folder.parent / ".gitignore")], capture_output=True

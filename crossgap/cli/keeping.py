@@ -11,6 +11,7 @@ import typer
 
 from crossgap.cli import tables
 from crossgap.cli.explained import explained
+from crossgap.errors import CrossgapError
 from crossgap.stores.temporary import readable
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def status() -> None:
     with explained():
         params = load()
         if not Path("dvc.yaml").is_file():
-            raise ValueError("there is no dvc.yaml here: go to the project's root")
+            raise CrossgapError("there is no dvc.yaml here: go to the project's root")
         kept = cached.stores(params, DATA, outdated(Path()))
         waste = cached.wasted(params, DATA)
     rows = [

@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from crossgap.errors import CrossgapError
+
 
 def require_in_git(path: Path) -> None:
     """Nothing, where nothing is at a path, or what git has there.
 
     Raises:
-        FileExistsError: a file that git doesn't have as it is.
+        CrossgapError: a file that git doesn't have as it is.
     """
     if not path.exists():
         return
@@ -20,12 +22,12 @@ def require_in_git(path: Path) -> None:
         tracked = subprocess.run([*asked, "ls-files", "--error-unmatch", path.name], capture_output=True)
         changed = subprocess.run([*asked, "status", "--porcelain", "--", path.name], capture_output=True)
     except FileNotFoundError:
-        raise FileExistsError(f"{path} exists: overwrite it with --force") from None
+        raise CrossgapError(f"{path} exists: overwrite it with --force") from None
     if tracked.returncode:
-        raise FileExistsError(
+        raise CrossgapError(
             f"{path} exists, and git doesn't have it: name another, or overwrite it with --force"
         )
     if changed.returncode or changed.stdout:
-        raise FileExistsError(
+        raise CrossgapError(
             f"{path} has changes that are not committed: commit them, or overwrite them with --force"
         )

@@ -157,6 +157,7 @@ def _show_unmeasured(todo: list[Cell], params: Params) -> None:
 
 def _sizes(todo: list[Cell], params: Params) -> dict:
     from crossgap.catalogue.backbones import sizes
+    from crossgap.errors import BackboneError
     from crossgap.planning.estimate import ESTIMATED, built_as
 
     needed = (*ESTIMATED, "evaluate")
@@ -165,7 +166,7 @@ def _sizes(todo: list[Cell], params: Params) -> dict:
     for model in sorted(models):
         try:
             found[model] = sizes(model)
-        except ValueError as error:
+        except BackboneError as error:
             typer.echo(f"\n{error}")
             found[model] = None
     return found
@@ -175,7 +176,7 @@ def _speeds(todo: list[Cell], params: Params) -> dict[tuple[str, str], Speeds]:
     from crossgap.planning.estimate import asked
     from crossgap.planning.probe import ProbeError, probe
 
-    found = {}
+    found: dict[tuple[str, str], Speeds] = {}
     for wanted in asked(todo, params, _sample(params)):
         if not found:
             typer.echo("\nMeasured just now, with this machine as busy as it is:")
@@ -201,8 +202,8 @@ def _sample(params: Params) -> tuple[str, str] | None:
 
 def _said(wanted: Asked, speeds: Speeds) -> str:
     said = [f"start {speeds.start:.1f} s"]
-    said += [f"image {speeds.image * 1e3:.2f} ms"] if wanted.images else []
-    said += [f"text {speeds.text * 1e3:.2f} ms"] if wanted.texts else []
+    said += [] if speeds.image is None else [f"image {speeds.image * 1e3:.2f} ms"]
+    said += [] if speeds.text is None else [f"text {speeds.text * 1e3:.2f} ms"]
     said += [f"OTI, R = {number}: {took * 1e3:.3f} ms a step" for number, took in speeds.tokens.items()]
     said += [f"OVI, P = {number}: {took * 1e3:.3f} ms a step" for number, took in speeds.patches.items()]
     of = ", ".join(f"{what} {number}" for what, number in speeds.measured.items())

@@ -26,7 +26,7 @@ from crossgap.corrections import (
 )
 from crossgap.corrections.correction import Correction
 from crossgap.corrections.material import Material
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 
 
 class Rival(Protocol):
@@ -42,11 +42,11 @@ class Rival(Protocol):
     SOURCE: str
     REFERENCE: str
 
-    def fits(self, material: Material) -> Iterator[tuple[str, Correction | Unavailable]]:
-        """Variants by name, `<name>` or `<name>_<variant>`: fitted, or an `Unavailable` that says what is missing.
+    def fits(self, material: Material) -> Iterator[tuple[str, Correction | UnavailableError]]:
+        """Variants by name, `<name>` or `<name>_<variant>`: fitted, or an `UnavailableError` that says what is missing.
 
         Raises:
-            Unavailable: no variant can be fitted.
+            UnavailableError: no variant can be fitted.
         """
         ...
 
@@ -71,7 +71,7 @@ __all__ = [
     "Correction",
     "Material",
     "Rival",
-    "Unavailable",
+    "UnavailableError",
     "chosen",
     "fitted",
     "rival_of",
@@ -122,10 +122,10 @@ def fitted(
     for name in chosen(names):
         try:
             for variant, found in RIVALS[name].fits(material):
-                if isinstance(found, Unavailable):
+                if isinstance(found, UnavailableError):
                     reasons[variant] = str(found)
                 else:
                     corrections[variant] = found
-        except (Unavailable, np.linalg.LinAlgError) as reason:
+        except (UnavailableError, np.linalg.LinAlgError) as reason:
             reasons[name] = str(reason)
     return corrections, reasons

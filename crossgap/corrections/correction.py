@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from crossgap.arrays import check_widths, unit_rows
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features
     from crossgap.corrections.scoring import Scoring
 
-Modality = Literal["image", "text"]
 MODALITIES = ("image", "text")
 
 
@@ -52,17 +51,17 @@ class Correction:
         scoring: of a correction that changes no feature (`maps` is empty): what it adds to the similarities.
     """
 
-    maps: Mapping[Modality, Affine]
+    maps: Mapping[str, Affine]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     space: Literal["projected", "preprojection"] = "projected"
     sides: Literal["both", "query"] = "both"
     scoring: Scoring | None = None
 
-    def handles(self, modality: Modality) -> bool:
+    def handles(self, modality: str) -> bool:
         """Whether there is a map for features of this modality."""
         return modality in self.maps
 
-    def apply(self, features: Features, modality: Modality) -> np.ndarray:
+    def apply(self, features: Features, modality: str) -> np.ndarray:
         """Corrected features `(n, k)` in float64, each row by itself; not of unit length: rank them by cosine.
 
         Args:
@@ -108,10 +107,10 @@ def fitted_each(
         text_features: `(m, d)`; None leaves texts without a map.
 
     Raises:
-        TypeError, ValueError: features that cannot be used, two widths, or none at all; `Unavailable` for fewer than 2
-            rows.
+        TypeError, ValueError: features that cannot be used, two widths, or none at all; `UnavailableError` for fewer
+            than 2 rows.
     """
-    given = {"image": image_features, "text": text_features}
+    given: dict[str, Features | None] = {"image": image_features, "text": text_features}
     rows = {
         modality: unit_rows(features, f"{modality}_features", np.float64)
         for modality, features in given.items()
@@ -121,10 +120,11 @@ def fitted_each(
         raise ValueError("neither image_features nor text_features: give at least one to fit on")
     for modality, features in rows.items():
         if len(features) < 2:
-            raise Unavailable(f"{modality}_features holds 1 row: give at least 2 to fit on")
+            raise UnavailableError(f"{modality}_features holds 1 row: give at least 2 to fit on")
     if len(rows) == 2:
         check_widths(rows["image"], rows["text"], ("image_features", "text_features"))
-    maps, parameters = {}, {}
+    maps: dict[str, Affine] = {}
+    parameters: dict[str, Any] = {}
     for modality, features in rows.items():
         maps[modality], chosen = fit(features)
         parameters[modality] = {"items": len(features)} | chosen
@@ -139,31 +139,33 @@ def each_side(
     """`fit` on each modality by itself: one that doesn't allow it has no map, and its parameters say why.
 
     Raises:
-        Unavailable: neither does.
+        UnavailableError: neither does.
     """
     given = {"image": (image_features, None), "text": (None, text_features)}
-    maps, parameters, reasons = {}, {}, []
+    maps: dict[str, Affine] = {}
+    parameters: dict[str, Any] = {}
+    reasons = []
     for modality, features in given.items():
         if all(side is None for side in features):
             continue
         try:
             found = fit(*features)
-        except Unavailable as reason:
+        except UnavailableError as reason:
             reasons.append(str(reason))
             parameters[modality] = {"not fitted:": str(reason)}
         else:
             maps |= found.maps
             parameters |= found.parameters
     if not maps:
-        raise Unavailable("; ".join(reasons))
+        raise UnavailableError("; ".join(reasons))
     return Correction(maps, parameters)
 
 
-def tried(fit: Callable[[Features], Correction], features: Features) -> Correction | Unavailable:
+def tried(fit: Callable[[Features], Correction], features: Features) -> Correction | UnavailableError:
     """`fit(features)`, or why they don't allow it."""
     try:
         return fit(features)
-    except Unavailable as reason:
+    except UnavailableError as reason:
         return reason
 
 
@@ -186,7 +188,7 @@ def principal_directions(rows: np.ndarray, centred: bool) -> tuple[np.ndarray, n
 def directions_to_keep(keep: int | None, rank: int, default: int) -> int:
     """`keep` checked against what the texts span; `default`, or all of fewer, where it is None."""
     if rank == 0:
-        raise Unavailable("text_features are all the same: give texts that differ")
+        raise UnavailableError("text_features are all the same: give texts that differ")
     if keep is None:
         return max(1, min(default, rank))
     if not 1 <= keep <= rank:
@@ -210,5 +212,5 @@ def weight_matrix(weight: np.ndarray, name: str) -> np.ndarray:
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise ValueError(f"{name} has shape {matrix.shape}: give the projection's weight, output × input")
     if not np.isfinite(matrix).all():
-        raise Unavailable(f"{name} holds NaN or infinity: load the weights again")
+        raise UnavailableError(f"{name} holds NaN or infinity: load the weights again")
     return matrix

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossgap.corrections.correction import Correction, Modality
+from crossgap.corrections.correction import Correction
 from crossgap.corrections.material import Material
 from crossgap.corrections.scoring import banks, scored
 from crossgap.metrics import hubness
@@ -23,7 +23,7 @@ REFERENCE = "20 times the similarity, less the log of its exponential’s sum ov
 BETA = 20.0  # the inverse temperature of QB-Norm's code
 
 
-def fit(banks: Mapping[Modality, Features], beta: float = BETA) -> Correction:
+def fit(banks: Mapping[str, Features], beta: float = BETA) -> Correction:
     """Score by β s(q, g) − ln Σ_b exp(β s(b, g)) over the bank.
 
     Args:
@@ -46,5 +46,7 @@ def checked(beta: float) -> float:
     return beta
 
 
-def _bias(queries, gallery, bank, left_out, *, beta: float) -> Bias:
+def _bias(
+    queries: Features, gallery: Features, bank: Features, left_out: np.ndarray | None, *, beta: float
+) -> Bias:
     return Bias(np.ones(len(queries), bool), hubness.softmax_bank(gallery, bank, beta))

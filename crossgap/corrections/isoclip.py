@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from crossgap.corrections.correction import Affine, Correction, weight_matrix
 from crossgap.corrections.material import Material
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 
 TITLE = "IsoCLIP"
 SOURCE = "IsoCLIP (arXiv 2603.19862, CVPR 2026)"
@@ -49,10 +50,10 @@ def fit(
     that the choice has no parameter and needs no data. Directions whose singular value is rounding go with the bottom.
 
     Raises:
-        ValueError: weights that cannot be used or have unequal outputs; `Unavailable` for weights that are not finite,
-            or cut-offs that leave no direction.
+        ValueError: weights that cannot be used or have unequal outputs; `UnavailableError` for weights that are not
+            finite, or cut-offs that leave no direction.
     """
-    weights = {
+    weights: dict[str, np.ndarray] = {
         "image": weight_matrix(image_weight, "image_weight"),
         "text": weight_matrix(text_weight, "text_weight"),
     }
@@ -62,11 +63,12 @@ def fit(
             "give the two projections of one backbone, output × input"
         )
     *bases, values = _inter_modal(*weights.values())
-    maps, parameters = {}, {"directions": len(values)}
+    maps: dict[str, Affine] = {}
+    parameters: dict[str, Any] = {"directions": len(values)}
     for (modality, weight), basis, given in zip(weights.items(), bases, (images, texts), strict=True):
         top, bottom = given or knees(values)
         if min(top, bottom) < 0 or top + bottom >= len(values):
-            raise Unavailable(
+            raise UnavailableError(
                 f"{modality}s lose {top} top and {bottom} bottom of {len(values)} directions: leave at least one"
             )
         kept = basis[:, top : len(values) - bottom]
@@ -78,12 +80,12 @@ def fit(
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     missing = [modality for modality in ("image", "text") if modality not in material.weights]
     if missing:
-        raise Unavailable(
+        raise UnavailableError(
             f"no last projection that stands apart, or none stored: {' and '.join(missing)} tower"
         )
     name = ((material.model or "").removesuffix("-quickgelu"), material.pretrained or "")
-    weights = [_with_bias(material, modality) for modality in ("image", "text")]
-    yield "isoclip", fit(*weights, *PUBLISHED.get(name, ()))
+    image, text = (_with_bias(material, modality) for modality in ("image", "text"))
+    yield "isoclip", fit(image, text, *PUBLISHED.get(name, ()))
 
 
 def knees(values: np.ndarray) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,20 +42,22 @@ class Material:
         """`images` and `texts`, None for those of fewer than 2 rows.
 
         Raises:
-            Unavailable: both are None.
+            UnavailableError: both are None.
         """
         images, texts = (x if x is not None and len(x) >= 2 else None for x in (self.images, self.texts))
         if images is None and texts is None:
-            raise Unavailable("no calibration set: no two images and no two texts beside the queries")
+            raise UnavailableError("no calibration set: no two images and no two texts beside the queries")
         return images, texts
 
-    def vocabularies(self) -> dict[str, np.ndarray | Unavailable]:
+    def vocabularies(self) -> dict[str, np.ndarray | UnavailableError]:
         """Suffix of a variant's name → texts of the concept names in one form, or why there are none."""
         forms = {
             "": (self.vocabulary, "bare concept names"),
             "_photo": (self.vocabulary_photo, 'concept names as "a photo of"'),
         }
         return {
-            suffix: texts if texts is not None and len(texts) >= 2 else Unavailable(f"no texts of {what}")
+            suffix: texts
+            if texts is not None and len(texts) >= 2
+            else UnavailableError(f"no texts of {what}")
             for suffix, (texts, what) in forms.items()
         }

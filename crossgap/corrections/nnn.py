@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossgap.corrections.correction import Correction, Modality
+from crossgap.corrections.correction import Correction
 from crossgap.corrections.material import Material
 from crossgap.corrections.scoring import banks, scored
 from crossgap.metrics import hubness
@@ -24,7 +24,7 @@ ALPHA = 0.75
 NEAREST = (16, 64)  # queries of a bank, a variant each
 
 
-def fit(banks: Mapping[Modality, Features], k: int = 64, alpha: float = ALPHA) -> Correction:
+def fit(banks: Mapping[str, Features], k: int = 64, alpha: float = ALPHA) -> Correction:
     """Score by s(q, g) − α · mean of the k greatest s(b, g) over the bank.
 
     Args:
@@ -48,5 +48,7 @@ def fits(material: Material) -> Iterator[tuple[str, Correction]]:
         yield f"nnn_{k}", fit(held, k)
 
 
-def _bias(queries, gallery, bank, left_out, *, k: int, alpha: float) -> Bias:
+def _bias(
+    queries: Features, gallery: Features, bank: Features, left_out: np.ndarray | None, *, k: int, alpha: float
+) -> Bias:
     return Bias(np.ones(len(queries), bool), hubness.nearest_bank(gallery, bank, k, alpha))

@@ -14,7 +14,7 @@ from crossgap.corrections.correction import (
     tried,
 )
 from crossgap.corrections.material import Material
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features
@@ -44,6 +44,6 @@ def fit(text_features: Features, keep: int | None = None) -> Correction:
     return Correction({"image": affine, "text": affine}, {"texts": len(texts), "keep": keep})
 
 
-def fits(material: Material) -> Iterator[tuple[str, Correction | Unavailable]]:
+def fits(material: Material) -> Iterator[tuple[str, Correction | UnavailableError]]:
     for suffix, texts in material.vocabularies().items():
-        yield f"pca_plus{suffix}", texts if isinstance(texts, Unavailable) else tried(fit, texts)
+        yield f"pca_plus{suffix}", texts if isinstance(texts, UnavailableError) else tried(fit, texts)

@@ -8,7 +8,7 @@ import numpy as np
 
 from crossgap.corrections.correction import Affine, Correction, weight_matrix
 from crossgap.corrections.material import Material
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 
 TITLE = "Closed-form inversion"
 SOURCE = "SeMoBridge (ICLR 2026)"
@@ -30,14 +30,14 @@ def fit(text_weight: np.ndarray, tolerance: float = 0.3) -> Correction:
         tolerance: singular values above it are inverted.
 
     Raises:
-        ValueError: a weight that cannot be used; `Unavailable` for one that is not finite, or has no singular value
-            above the tolerance, which is absolute.
+        ValueError: a weight that cannot be used; `UnavailableError` for one that is not finite, or has no singular
+            value above the tolerance, which is absolute.
     """
     weight = weight_matrix(text_weight, "text_weight")
     directions, values, _ = np.linalg.svd(weight, full_matrices=False)
     kept = directions[:, values > tolerance]
     if not kept.shape[1]:
-        raise Unavailable(
+        raise UnavailableError(
             f"tolerance is {tolerance} and the largest singular value of text_weight {values[0]:.3g}: give a lower one"
         )
     parameters = {"tolerance": tolerance, "kept": kept.shape[1], "directions": len(values)}
@@ -46,5 +46,5 @@ def fit(text_weight: np.ndarray, tolerance: float = 0.3) -> Correction:
 
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     if "text" not in material.weights:
-        raise Unavailable("the text tower has no last projection that stands apart, or it isn't stored")
+        raise UnavailableError("the text tower has no last projection that stands apart, or it isn't stored")
     yield "pseudo_inverse", fit(material.weights["text"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossgap.corrections.correction import Correction, Modality
+from crossgap.corrections.correction import Correction
 from crossgap.corrections.inverted_softmax import BETA, checked
 from crossgap.corrections.material import Material
 from crossgap.corrections.scoring import banks, scored
@@ -23,7 +23,7 @@ SOURCE = "Querybank Normalisation, DIS (CVPR 2022)"
 REFERENCE = "inverted softmax where a query’s first item is that of a query of the bank, else the similarity"
 
 
-def fit(banks: Mapping[Modality, Features], beta: float = BETA) -> Correction:
+def fit(banks: Mapping[str, Features], beta: float = BETA) -> Correction:
     """Dynamic inverted softmax, k = 1: score by β s(q, g) − ln Σ_b exp(β s(b, g)) where the most similar item of a
     query is in the activation set, the items that are most similar to some query of the bank; else by s.
 
@@ -41,7 +41,9 @@ def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     yield "qb_norm", fit(banks(material))
 
 
-def _bias(queries, gallery, bank, left_out, *, beta: float) -> Bias:
+def _bias(
+    queries: Features, gallery: Features, bank: Features, left_out: np.ndarray | None, *, beta: float
+) -> Bias:
     active = hubness.firsts(bank, gallery)
     normalised = np.isin(hubness.firsts(queries, gallery, left_out), active)
     return Bias(normalised, hubness.softmax_bank(gallery, bank, beta))

@@ -10,7 +10,7 @@ import numpy as np
 from crossgap.arrays import check_widths, unit_rows
 from crossgap.corrections.correction import Affine, Correction
 from crossgap.corrections.material import Material
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features
@@ -34,7 +34,7 @@ def fit(image_features: Features, text_features: Features, penalty: float | None
             at a time (in closed form, without labels), of 10 from 10⁻⁶ to 10³ times the mean eigenvalue of XᵀX.
 
     Raises:
-        TypeError, ValueError: features that cannot be used, or unequal row counts; `Unavailable` for fewer than 3
+        TypeError, ValueError: features that cannot be used, or unequal row counts; `UnavailableError` for fewer than 3
             pairs, or a side that is all the same.
     """
     names = ("image_features", "text_features")
@@ -48,7 +48,7 @@ def fit(image_features: Features, text_features: Features, penalty: float | None
             f"give at least {FEWEST} pairs, row i of both belonging together"
         )
     if len(images) < FEWEST:
-        raise Unavailable(f"image_features has {len(images)} rows: give at least {FEWEST} pairs")
+        raise UnavailableError(f"image_features has {len(images)} rows: give at least {FEWEST} pairs")
     if penalty is not None and not penalty > 0:
         raise ValueError(f"penalty is {penalty}: give a number above 0, or None")
     to_texts, image_penalty = _regression(images, texts, penalty)
@@ -59,7 +59,7 @@ def fit(image_features: Features, text_features: Features, penalty: float | None
 
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     if material.pairs is None or len(material.pairs[0]) < FEWEST:
-        raise Unavailable(f"fewer than {FEWEST} image-text pairs beside the queries")
+        raise UnavailableError(f"fewer than {FEWEST} image-text pairs beside the queries")
     yield "ridge", fit(*material.pairs)
 
 
@@ -70,6 +70,6 @@ def _regression(x: np.ndarray, y: np.ndarray, penalty: float | None) -> tuple[Af
     x, y = x - centre, y - shift
     scale = np.square(x).sum() / x.shape[1]
     if np.square(x).sum() <= len(x) * ROUNDING:
-        raise Unavailable("pairs of which one side is all the same have no map: give pairs that differ")
+        raise UnavailableError("pairs of which one side is all the same have no map: give pairs that differ")
     model = RidgeCV(alphas=scale * PENALTIES if penalty is None else [penalty]).fit(x, y)
     return Affine(model.coef_.T, centre, shift), float(model.alpha_)

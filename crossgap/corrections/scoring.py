@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from crossgap.corrections.correction import Correction, Modality
+from crossgap.corrections.correction import Correction
 from crossgap.corrections.material import Material
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 from crossgap.metrics.retrieval.bias import Bias
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ class Scoring:
     """
 
     rule: Rule
-    banks: Mapping[Modality, Features]
+    banks: Mapping[str, Features]
 
     def __call__(
         self,
         queries: Features,
         gallery: Features,
-        modality: Modality,
+        modality: str,
         *,
         rows: np.ndarray | None = None,
         left_out: np.ndarray | None = None,
@@ -56,19 +56,19 @@ class Scoring:
             left_out: `(n,)`, the place of a gallery item that is no candidate for a query, -1 for none.
 
         Raises:
-            Unavailable: no bank of this modality, or none of its rows counts.
+            UnavailableError: no bank of this modality, or none of its rows counts.
         """
         if modality not in self.banks:
-            raise Unavailable(f"no bank of {modality} queries")
+            raise UnavailableError(f"no bank of {modality} queries")
         bank = self.banks[modality]
         if rows is not None:
             bank = bank[rows]
         if not len(bank):
-            raise Unavailable(f"no {modality} query is left in the bank")
+            raise UnavailableError(f"no {modality} query is left in the bank")
         return self.rule(queries, gallery, bank, left_out)
 
 
-def scored(rule: Rule, banks: Mapping[Modality, Features], parameters: Mapping[str, Any]) -> Correction:
+def scored(rule: Rule, banks: Mapping[str, Features], parameters: Mapping[str, Any]) -> Correction:
     """A correction that ranks by a rule and changes no feature."""
     sizes = {modality: {"bank": len(bank)} for modality, bank in banks.items()}
     return Correction({}, {**parameters, **sizes}, scoring=Scoring(rule, banks))
@@ -78,8 +78,8 @@ def banks(material: Material) -> Mapping[Modality, np.ndarray]:
     """The banks of a cell.
 
     Raises:
-        Unavailable: none.
+        UnavailableError: none.
     """
     if not material.banks:
-        raise Unavailable("no bank of queries: no other split than the queries' holds images or texts")
+        raise UnavailableError("no bank of queries: no other split than the queries' holds images or texts")
     return material.banks

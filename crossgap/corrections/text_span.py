@@ -16,7 +16,7 @@ from crossgap.corrections.correction import (
     tried,
 )
 from crossgap.corrections.material import Material
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features
@@ -47,6 +47,6 @@ def fit(text_features: Features, keep: int | None = None) -> Correction:
     return Correction({"image": affine, "text": affine}, {"texts": len(texts), "rank": rank, "keep": keep})
 
 
-def fits(material: Material) -> Iterator[tuple[str, Correction | Unavailable]]:
+def fits(material: Material) -> Iterator[tuple[str, Correction | UnavailableError]]:
     for suffix, texts in material.vocabularies().items():
-        yield f"text_span{suffix}", texts if isinstance(texts, Unavailable) else tried(fit, texts)
+        yield f"text_span{suffix}", texts if isinstance(texts, UnavailableError) else tried(fit, texts)

@@ -10,7 +10,7 @@ import numpy as np
 
 from crossgap.corrections.correction import Affine, Correction, each_side, fitted_each, principal_directions
 from crossgap.corrections.material import Material
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features
@@ -43,8 +43,8 @@ def fit(
             the rows span are kept, with more all d. None: 0 for more items than dimensions, else Ledoit and Wolf's.
 
     Raises:
-        TypeError, ValueError: features that cannot be used, or none; `Unavailable` for rows that are all the same, or
-            no more than dimensions and all at two points.
+        TypeError, ValueError: features that cannot be used, or none; `UnavailableError` for rows that are all the same,
+            or no more than dimensions and all at two points.
     """
     if shrinkage is not None and not 0 <= shrinkage <= 1:
         raise ValueError(f"shrinkage is {shrinkage}: give 0 to 1, or None")
@@ -58,7 +58,7 @@ def fits(material: Material) -> Iterator[tuple[str, Correction]]:
 def _affine(rows: np.ndarray, shrinkage: float | None) -> tuple[Affine, dict[str, Any]]:
     variances, directions, rank = principal_directions(rows, centred=True)
     if rank == 0:
-        raise Unavailable(
+        raise UnavailableError(
             "features that are all the same can't be whitened: give a calibration set that varies"
         )
     if shrinkage is None:
@@ -75,7 +75,7 @@ def _ledoit_wolf(rows: np.ndarray) -> float:
 
     found = float(ledoit_wolf_shrinkage(rows))
     if found <= ROUNDING:
-        raise Unavailable(
+        raise UnavailableError(
             f"{len(rows)} features at two points leave nothing to estimate the shrinkage from: give a third, or more "
             "than there are dimensions"
         )

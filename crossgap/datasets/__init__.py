@@ -1,6 +1,7 @@
 """Datasets: `declared`, what `params.yaml` says of one; `readers`, by layout; and what is made of both."""
 
 from importlib import import_module
+from typing import Any
 
 _PUBLIC = {
     "Declaration": "crossgap.datasets.declared",
@@ -43,7 +44,7 @@ _PUBLIC = {
 __all__ = list(_PUBLIC)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     # imported when first used: what only opens images needs no declarations
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)

@@ -34,7 +34,7 @@ def read_boxes(file: Path, find: Callable[[str], list[str]]) -> dict[str, str]:
             raise DatasetError(f"{file} line {line}: a second box of {image!r}: an image has one, remove it")
         try:
             boxes[path] = " ".join(map(repr, corners(" ".join(numbers))))
-        except ValueError as error:
+        except DatasetError as error:
             raise DatasetError(f"{file} line {line}: box of {image!r}: {error}") from None
     return boxes
 

@@ -30,7 +30,7 @@ def checked(
     Raises:
         DatasetError: items have problems that the declaration doesn't set aside; or nothing of a split that is
             evaluated is left.
-        ManifestError: the items make no valid manifest, for the name of a split, say.
+        DatasetError: the items make no valid manifest, for the name of a split, say.
     """
     require_flat(root, reading.frame.loc[reading.frame["modality"] == "image", "path"])
     frame, problems = reading.frame, [*reading.problems, *_other_sizes(declaration, reading.frame)]

@@ -24,7 +24,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from tqdm import tqdm
 
 from crossgap import fingerprint
-from crossgap.errors import of_machine
+from crossgap.errors import CrossgapError, of_machine
 
 EXTENSIONS = frozenset(
     {
@@ -48,13 +48,16 @@ EXTENSIONS = frozenset(
 _SUBMITTED_AT_ONCE = 4096
 
 
-class ImageError(ValueError):
+class ImageError(CrossgapError):
     """An image can't be had: `path` names it, `problem` says why."""
 
     def __init__(self, path: str, problem: str):
         super().__init__(f"{path}: {problem}")
         self.path = path
         self.problem = problem
+
+    def __reduce__(self) -> tuple:  # from a worker to who waits for its batch
+        return type(self), (self.path, self.problem)
 
 
 def read_bytes(root: str | Path, path: str) -> bytes:
@@ -265,7 +268,7 @@ def _scan(file: Path) -> Iterator[tuple[str, tuple[int, int] | None, str | None]
     """Name, (offset, bytes) of what is a regular file, and what a link names, from the tar's root."""
     with tarfile.open(file, "r:") as tar:
         while (member := tar.next()) is not None:
-            tar.members = []  # else tarfile keeps an object for each of maybe a million members
+            tar.members = []  # type: ignore[attr-defined]  # else tarfile keeps an object for each of maybe a million members
             if member.isdir():
                 continue
             name = member.name.removeprefix("./")

@@ -39,8 +39,8 @@ def prepare(declaration: Declaration, folder: Path, workers: int = 8) -> Prepare
         folder: existing; where a generated dataset puts its images.
 
     Raises:
-        DatasetError: the data, its vocabulary, judgements or controls can't be used as declared.
-        ManifestError: its items make no valid manifest.
+        DatasetError: the data, its vocabulary, judgements or controls can't be used as declared, or its
+            items make no valid manifest.
     """
     judged = asked = None
     notes: tuple[str, ...] = ()
@@ -79,9 +79,9 @@ def _judgements(
     """Those of items that were not set aside, from the set itself or from the user's file; and the problems, with
     judgements of items that there are not, where problems are set aside."""
     file = getattr(declaration, "judgements", None)
-    if reading.judgements is None and file is None:
-        return None, problems
     table = reading.judgements if file is None else read_file(file)
+    if table is None:
+        return None, problems
     gone = set(problems["id"]) - set(items["id"])
     table = table[~table["query"].isin(gone) & ~table["item"].isin(gone)]
     splits = (declaration.retrieval.query, declaration.retrieval.gallery)
@@ -98,10 +98,10 @@ def _judgements(
     try:
         return judgements.validate(table, queries, gallery), problems
     except DatasetError as error:
-        lost = not table.empty and judgements.unknown(table, queries, gallery).any()
+        unknown = not table.empty and judgements.unknown(table, queries, gallery).any()
         remedy = (
             "\nMend them, or declare `on_problem: set_aside` to go on without those of no item."
-            if lost
+            if unknown
             else ""
         )
         raise DatasetError(f"{file or declaration.root}: {error}{remedy}") from None

@@ -18,6 +18,7 @@ from crossgap.datasets.images import EXTENSIONS, ImageError, list_images
 from crossgap.errors import listed
 from crossgap.prepared import manifest
 
+ManifestRow = tuple[str, str, str, str | None, str | None, str | None, int]  # without its digest
 SET_ASIDE_WITH_IMAGE = "set aside with its image"
 _TRIED = 3  # of a folder's images, when they are looked for elsewhere
 
@@ -72,7 +73,7 @@ def labelled(
     return Reading(frame, [])
 
 
-def prompts(labelling: str, names: Mapping[str, str], templates: Sequence[str]) -> list[tuple]:
+def prompts(labelling: str, names: Mapping[str, str], templates: Sequence[str]) -> list[ManifestRow]:
     """The rows of class prompts, by label and template.
 
     Args:
@@ -100,7 +101,9 @@ def captioned(images: Mapping[str, tuple[str, Sequence[str]]]) -> pd.DataFrame:
         images: path → split and captions.
     """
     ids = image_ids(sorted(images))
-    rows = [(ids[path], "image", images[path][0], path, None, ids[path], 0) for path in ids]
+    rows: list[ManifestRow] = [
+        (ids[path], "image", images[path][0], path, None, ids[path], 0) for path in ids
+    ]
     for path, image in ids.items():
         split, texts = images[path]
         named = zip(caption_ids(image, texts), texts, strict=True)
@@ -215,14 +218,14 @@ def label_of(value: object, named: Container[str] = ()) -> str | None:
         named: labels that the declaration names, by `class_names`: a -1 among them is a class.
 
     Raises:
-        ValueError: it is neither text nor a whole number.
+        DatasetError: it is neither text nor a whole number.
     """
     if value is None or value != value:
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, str | int):
-        raise ValueError(f"{value!r} is no class: a class is text or a whole number")
+        raise DatasetError(f"{value!r} is no class: a class is text or a whole number")
     text = str(value).strip()
     unlabelled = UNLABELLED.fullmatch(text) and text not in named and text.partition(".")[0] not in named
     return None if not text or unlabelled else text
@@ -250,8 +253,8 @@ def parts_of(path: str) -> list[str]:
     return [*(part[:-4] if part.lower().endswith(".tar") else part for part in folders), name]
 
 
-def caption_ids(image: str, texts: list[str]) -> list[str]:
-    met = Counter()
+def caption_ids(image: str, texts: Sequence[str]) -> list[str]:
+    met: Counter[str] = Counter()
     ids = []
     for text in texts:
         met[text] += 1
@@ -268,7 +271,7 @@ def with_image(name: str, text: str) -> Problem:
     return Problem(name, f"caption: {text}", SET_ASIDE_WITH_IMAGE)
 
 
-def without_digests(rows: list[tuple]) -> pd.DataFrame:
+def without_digests(rows: Sequence[ManifestRow]) -> pd.DataFrame:
     """Rows of the manifest's columns but for `digest`."""
     columns = [name for name in manifest.COLUMNS if name != "digest"]
     frame = pd.DataFrame(rows, columns=columns, dtype=object)

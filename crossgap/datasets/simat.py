@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap.datasets.declared import DatasetError, Simat
-from crossgap.datasets.reading import Problem, Reading, image_paths, without_digests
+from crossgap.datasets.reading import ManifestRow, Problem, Reading, image_paths, without_digests
 from crossgap.datasets.text_files import rows
 from crossgap.errors import listed, of_machine
 from crossgap.prepared import manifest
@@ -151,13 +151,15 @@ def reading(declaration: Simat, known: list[str], asked: Transformations) -> Rea
     for line, (region, image, box) in rows(file, "tables", ("region_id", "image_id", "bbox")):
         try:
             places[region] = image, " ".join(map(repr, manifest.corners(box.replace(",", " "))))
-        except ValueError as error:
+        except DatasetError as error:
             raise DatasetError(f"{file} line {line}: bbox of region {region}: {error}") from None
     if lacking := [region for region in known if region not in places]:
         raise DatasetError(f"{file} lacks the regions {listed(lacking)} of {TRIPLETS}: take both from SIMAT")
 
     paths = _by_name(image_paths(declaration.root))
-    items, boxes, problems = [], [], []
+    items: list[ManifestRow] = []
+    boxes: list[str | None] = []
+    problems: list[Problem] = []
     for region in known:
         image, box = places[region]
         if len(paths[image]) == 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +11,7 @@ import pandas as pd
 from crossgap.datasets.declared import DatasetError
 from crossgap.datasets.text_files import read_text
 from crossgap.datasets.world import FACTORS, SYNONYMS, combinations
+from crossgap.libraries import folder_of
 from crossgap.prepared import manifest
 
 SIZE = 1000
@@ -45,8 +45,7 @@ def names(vocabulary: str, seed: int = 0) -> list[str]:
 
 def imagenet_names() -> list[str]:
     """The 1000 class names of ImageNet as open_clip words them, two of them twice, without importing it."""
-    (package,) = find_spec("open_clip").submodule_search_locations
-    file = Path(package) / "zero_shot_metadata.py"
+    file = folder_of("open_clip") / "zero_shot_metadata.py"
     try:
         for statement in ast.parse(file.read_text(encoding="utf-8")).body:
             if (

@@ -13,6 +13,7 @@ import tarfile
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -63,7 +64,7 @@ def combinations(split: str, seed: int) -> np.ndarray:
     """
     if split not in ("train", "test"):
         raise ValueError(f"the embedded world has no split {split!r}; use 'train' or 'test'")
-    table = np.stack(np.indices(_SIZES).reshape(len(_SIZES), -1), axis=1)
+    table = np.indices(_SIZES).reshape(len(_SIZES), -1).T.copy()
     table = table[held_out(table) == (split == "test")]
     table = table[np.argsort(hashed(seed, split, "order", np.arange(len(table))), kind="stable")]
     table.setflags(write=False)
@@ -102,7 +103,7 @@ def values(labels: pd.DataFrame) -> np.ndarray:
     return np.stack(columns, axis=1).astype(int)
 
 
-def write(folder: Path, seed: int, sizes: Mapping[str, int]) -> pd.DataFrame:
+def write(folder: Path, seed: int, sizes: Mapping[Literal["train", "test"], int]) -> pd.DataFrame:
     """Render splits into one uncompressed `images.tar` in a folder, the same bytes for the same seed and sizes.
 
     Args:

@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from crossgap.datasets.hashing import hashed, uniform
+from crossgap.errors import UnavailableError
 
 UNSAID = -1
 CAPTIONS_PER_IMAGE = 5
@@ -143,14 +144,14 @@ def recall_ceiling(scenes: np.ndarray, mentions: np.ndarray) -> float:
             belongs to an image of the gallery.
 
     Raises:
-        ValueError: a caption agrees with no image.
+        UnavailableError: a caption agrees with no image.
     """
     chances = []
     for mention in mentions:
         said = mention != UNSAID
         agreeing = int((scenes[:, said] == mention[said]).all(axis=1).sum())
         if not agreeing:
-            raise ValueError(
+            raise UnavailableError(
                 f"a caption's mention {mention.tolist()} agrees with no image of the gallery; "
                 "give the scenes of the images that the captions belong to"
             )

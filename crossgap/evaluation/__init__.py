@@ -4,6 +4,7 @@ Which tasks a cell has follows from what its stores hold: images, captions, clas
 """
 
 from importlib import import_module
+from typing import Any
 
 # a module of a task doesn't load the others: what a part of an evaluation depends on is its own module's imports
 _PUBLIC = {
@@ -15,7 +16,7 @@ _PUBLIC = {
 __all__ = [*_PUBLIC]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

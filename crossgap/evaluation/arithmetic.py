@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from crossgap.evaluation.cell import CLASSES, Cell, Items
-from crossgap.evaluation.work import Work
+from crossgap.evaluation.work import Work, calling
 from crossgap.metrics import arithmetic, significance
 from crossgap.metrics.classification import class_prototypes
 from crossgap.prepared.transformations import SIMAT, SPLITS, Transformations
@@ -36,12 +37,12 @@ def over_scales(work: Work, seed: int = 0, resamples: int = significance.RESAMPL
     images = cell.items(f"image/{cell.query}")
     scores = []
     for protocol in protocols(cell):
-        if protocol.asked.table.empty:
+        if images is None or protocol.asked.table.empty:
             continue
         table = work.part(
             "arithmetic",
             protocol.name,
-            lambda _, protocol=protocol: _answered(images, protocol),
+            calling(_answered, images, protocol),
             by=__name__,
             arithmetic=dict(cell.arithmetic),
         )
@@ -54,7 +55,7 @@ def over_scales(work: Work, seed: int = 0, resamples: int = significance.RESAMPL
                     work.part(
                         "arithmetic",
                         f"{protocol.name} on {split}",
-                        lambda _, of=(protocol.name, split, part): _scores(*of, seed, resamples),
+                        calling(_scores, protocol.name, split, part, seed, resamples),
                         by=__name__,
                         arithmetic=dict(cell.arithmetic),
                         seed=seed,
@@ -85,15 +86,19 @@ def protocols(cell: Cell) -> Iterator[Protocol]:
     if images is None or prompts is None:
         return
     if (asked := cell.native.transformations) is not None:
-        yield Protocol(SIMAT, lambda: (prompts.features, prompts.ids), asked)
+        yield Protocol(SIMAT, lambda: (prompts.features, prompts.ids.tolist()), asked)
     for changed, kept in cell.arithmetic.items():
         named = prompts.where(prompts.labels[changed].astype(bool))
         asked = arithmetic.by_labels(images.ids, images.labels[changed], images.labels[kept])
         yield Protocol(
             changed,
-            lambda named=named, changed=changed: class_prototypes(named.features, named.labels[changed]),
+            partial(_prototypes, named, changed),
             asked,
         )
+
+
+def _prototypes(prompts: Items, labelling: str) -> tuple[np.ndarray, list]:
+    return class_prototypes(prompts.features, prompts.labels[labelling])
 
 
 def _answered(images: Items, protocol: Protocol) -> pd.DataFrame:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 import pandas as pd
 
+from crossgap.errors import CrossgapError
 from crossgap.evaluation.inversions import alike, content, name_of
 from crossgap.stores.store import Group, Store
 
@@ -19,7 +20,7 @@ INVERSIONS = {"image": "oti", "text": "ovi"}
 GROUP = "group"  # the relevance by image
 
 
-class EvaluationError(ValueError):
+class EvaluationError(CrossgapError):
     """The stores of a cell don't fit each other or the protocol."""
 
 
@@ -29,8 +30,8 @@ def by_id(ids: np.ndarray) -> np.ndarray:
     By number where all ids are a number behind one and the same name (`pair 2` before `pair 10`), else as words.
     """
     words = [str(one) for one in ids]
-    split = [re.fullmatch(r"(\D*)(\d+)", one) for one in words]
-    if all(split) and len({found[1] for found in split}) == 1:
+    split = [found for one in words if (found := re.fullmatch(r"(\D*)(\d+)", one))]
+    if len(split) == len(words) and len({found[1] for found in split}) == 1:
         return np.argsort([int(found[2]) for found in split], kind="stable")
     return np.array(sorted(range(len(words)), key=words.__getitem__), int)
 
@@ -77,7 +78,11 @@ class Items:
     @cached_property
     def features(self) -> np.ndarray:
         """`(n, d)`, not normalised."""
-        return self.origin.features() if self.made is None else self.made
+        if self.made is not None:
+            return self.made
+        if self.origin is None:
+            raise EvaluationError("items without features: neither a store holds them nor were they made")
+        return self.origin.features()
 
     @property
     def captions(self) -> bool:
@@ -200,7 +205,7 @@ class Cell:
                     f"{', '.join(lacking)}; it has {', '.join(labels) or 'none'}"
                 )
             prompts = self.items(CLASSES)
-            named = prompts.labels.get(changed, []) if prompts else labels[changed]
+            named = prompts.labels.get(changed, np.empty(0, object)) if prompts else labels[changed]
             if silent := sorted(set(labels[changed]) - set(named) - {""}):
                 raise EvaluationError(
                     f"controls.arithmetic.{changed}: {CLASSES} of {self.native.path} has no prompt of {changed} "
@@ -324,7 +329,7 @@ class Cell:
         return [name for name in items.labels if self.labellings is None or name in self.labellings]
 
 
-def _applies(store: Store | None) -> bool:
+def _applies(store: Store | None) -> TypeGuard[Store]:
     """Whether there is an inversion: a stage that has nothing to invert leaves a store that says so."""
     return store is not None and "not_applicable" not in store.provenance
 

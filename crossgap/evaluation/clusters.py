@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -31,18 +32,17 @@ def clusterings(work: Work, rivals: Rivals, seed: int) -> dict[str, float]:
     images = cell.items(f"image/{cell.query}")
     if images is None:
         return {}
-    metrics = {}
+    metrics: dict[str, float] = {}
+    main = cell.main("image")
     for labelling in cell.labellings_of(images):
         for variant in (None, *rivals.of_features):
             found = work.part(
                 "clustering",
                 f"{labelling}+{variant}" if variant else labelling,
-                lambda reasons, labelling=labelling, variant=variant: _measured(
-                    work, rivals, labelling, variant, seed, reasons
-                ),
+                partial(_measured, work, rivals, labelling, variant, seed),
                 by=__name__,
                 rival=rivals.rival(variant) if variant else None,
-                inversions=[cell.main("image")] if cell.main("image") and not variant else (),
+                inversions=[main] if main and not variant else (),
                 seed=seed,
                 **({"fit": rivals.fitted_on} if variant else {}),
             )
@@ -67,17 +67,19 @@ def _sets(work: Work, rivals: Rivals, labelling: str, variant: str | None) -> It
     cell, name = work.cell, f"image/{work.cell.query}"
     every, captions = cell.items(name), cell.items(f"text/{cell.query}")
     texts = captions if captions and labelling in captions.labels else None
+    if every is None:
+        return
     images = drawn(labelling, every)[0]
     if not len(images):
         return
-    both = drawn(labelling, every, texts) if texts else ()
+    both = drawn(labelling, every, texts) if texts else []
     if variant is None:
         yield "image", lambda: (images.features, images.labels[labelling])
         turned = cell.inverted(images.without(cell.unpaired(name)), name)
         if turned:
             yield "oti", lambda: (turned.features, turned.labels[labelling])
         if len(both) == 2 and len(both[1]):
-            yield "joint", lambda: _joined(*both, labelling)
+            yield "joint", lambda: _joined(both, labelling)
         return
     correction = rivals.correction(variant)
     if correction.sides == "query":
@@ -87,12 +89,10 @@ def _sets(work: Work, rivals: Rivals, labelling: str, variant: str | None) -> It
         return
     yield f"image+{variant}", lambda: (corrected.features, images.labels[labelling])
     if len(both) == 2 and len(both[1]) and correction.handles("text"):
-        sides = [
-            apply(correction, items, modality)
-            for items, modality in zip(both, ("image", "text"), strict=True)
-        ]
-        if all(sides):
-            yield f"joint+{variant}", lambda: _joined(*sides, labelling)
+        sides = [apply(correction, both[0], "image"), apply(correction, both[1], "text")]
+        made = [side for side in sides if side is not None and len(side)]
+        if len(made) == 2:
+            yield f"joint+{variant}", lambda: _joined(made, labelling)
 
 
 def drawn(labelling: str, *sets: Items) -> list[Items]:
@@ -100,12 +100,12 @@ def drawn(labelling: str, *sets: Items) -> list[Items]:
 
     Which classes are drawn follows from their names, which items from their ids: k-means depends on the order.
     """
-    sets = [items.where(items.labels[labelling].astype(bool)) for items in sets]
-    classes = set().union(*(items.labels[labelling] for items in sets))
+    labelled = [items.where(items.labels[labelling].astype(bool)) for items in sets]
+    classes = set().union(*(items.labels[labelling] for items in labelled))
     if len(classes) > CLASSES:
         kept = sorted(classes, key=lambda name: fingerprint.of_content(str(name).encode()))[:CLASSES]
-        sets = [items.where(np.isin(items.labels[labelling].astype(str), kept)) for items in sets]
-    return [_thinned(items, labelling) for items in sets]
+        labelled = [items.where(np.isin(items.labels[labelling].astype(str), kept)) for items in labelled]
+    return [_thinned(items, labelling) for items in labelled]
 
 
 def _thinned(items: Items, labelling: str) -> Items:
@@ -116,9 +116,6 @@ def _thinned(items: Items, labelling: str) -> Items:
     return items.where(np.argsort(ids, kind="stable"))
 
 
-def _joined(images: Items, texts: Items, labelling: str) -> tuple[np.ndarray, np.ndarray]:
-    both = images, texts
-    return tuple(
-        np.concatenate(parts)
-        for parts in ([items.features for items in both], [items.labels[labelling] for items in both])
-    )
+def _joined(sides: Sequence[Items], labelling: str) -> tuple[np.ndarray, np.ndarray]:
+    features = np.concatenate([items.features for items in sides])
+    return features, np.concatenate([items.labels[labelling] for items in sides])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint
-from crossgap.evaluation.work import Work
+from crossgap.evaluation.work import Work, calling
 from crossgap.metrics import significance
 
 # by family, task and relevance: a value a query, by its id
@@ -41,24 +43,22 @@ def compared(work: Work, outcomes: Outcomes, *, seed: int, resamples: int) -> pd
     found = []
     for family, baseline in dict.fromkeys((f, baseline_of(f, task)) for f, task, _ in outcomes):
         rivals = [key for key in outcomes if key[0] == family and baseline_of(family, key[1]) == baseline]
-        table = []
+        table: list[dict[str, Any]] = []
         for relevance in dict.fromkeys(relevance for *_, relevance in rivals):
-            native = outcomes.get((family, baseline, relevance))
+            native = None if baseline is None else outcomes.get((family, baseline, relevance))
             if native is not None:
                 against = {task: outcomes[family, task, of] for _, task, of in rivals if of == relevance}
                 found_here = work.part(
                     "comparisons",
                     f"{family}/{baseline}/{relevance}",
-                    lambda _, native=native, against=against, relevance=relevance: pd.DataFrame(
-                        _one_relevance(native, against, seed, resamples, relevance)
-                    ),
+                    calling(_one_relevance, native, against, seed, resamples, relevance),
                     by=__name__,
                     seed=seed,
                     resamples=resamples,
                     values=_said(native, against) if work.parts.folder else None,
                 )
                 table += [] if found_here is None else found_here.to_dict("records")
-        p = significance.holm([row["p"] for row in table])
+        p = significance.holm(np.array([row["p"] for row in table], float))
         made_of = {"family": family, "baseline": baseline, "metric": METRIC[family]}
         found += [row | made_of | {"p_adjusted": value} for row, value in zip(table, p, strict=True)]
     return pd.DataFrame(found, columns=COLUMNS)
@@ -79,7 +79,7 @@ def _said(native: pd.Series, against: Mapping[str, pd.Series]) -> list:
 
 def _one_relevance(
     native: pd.Series, rivals: Mapping[str, pd.Series], seed: int, resamples: int, relevance: str
-) -> list[dict[str, object]]:
+) -> pd.DataFrame:
     """A row a rival; those measured on the same queries share their resamples."""
     rows = []
     for task, values in rivals.items():
@@ -87,13 +87,15 @@ def _one_relevance(
             pd.concat({"value": values, "baseline_value": native}, axis=1, join="inner").dropna().sort_index()
         )
         rows.append((task, both.astype(float)))
-    tables = {}
+    tables: dict[str, dict[str, Any]] = {}
     for queries in {tuple(both.index) for _, both in rows}:
         same = [(task, both) for task, both in rows if tuple(both.index) == queries]
         differences = pd.concat({task: both["value"] - both["baseline_value"] for task, both in same}, axis=1)
         tested = significance.paired(differences.to_numpy(), seed=seed, resamples=resamples)
         tables |= dict(zip(differences, tested.to_dict("records"), strict=True))
-    return [
-        {"task": task, "relevance": relevance, **both.mean(), **tables[task], "queries": len(both)}
-        for task, both in rows
-    ]
+    return pd.DataFrame(
+        [
+            {"task": task, "relevance": relevance, **both.mean(), **tables[task], "queries": len(both)}
+            for task, both in rows
+        ]
+    )

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from crossgap import corrections
-from crossgap.corrections import Correction, Material, Unavailable
+from crossgap.corrections import Correction, Material, UnavailableError
 from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell, Items
 from crossgap.evaluation.unavailable import Reasons
-from crossgap.evaluation.work import Work
+from crossgap.evaluation.work import Work, calling
 from crossgap.metrics.retrieval.bias import Bias
 
 Scorer = Callable[[Items, Items], Bias]  # queries and gallery → what is added to their similarities
@@ -53,7 +53,7 @@ class Rivals:
 
         parts = [
             self.work.part(
-                "corrections", rival, lambda _, rival=rival: compute(rival),
+                "corrections", rival, calling(compute, rival),
                 by=__name__, rival=rival, fit=self.fitted_on,
             )
             for rival in self.names
@@ -108,19 +108,21 @@ class Rivals:
             name: that `reasons` name it by.
             within: whether a query may stand in its gallery, where it is no candidate.
         """
-        correction, modality = self.correction(variant), task.partition("-")[0]
+        scoring, modality = self.correction(variant).scoring, task.partition("-")[0]
+        if scoring is None:
+            raise ValueError(f"{variant} changes features and scores by nothing else")
         held = bank(self.work.cell, modality)
 
         def bias(queries: Items, gallery: Items) -> Bias:
             if held is None:
-                raise Unavailable(f"no bank of {modality} queries: no other split holds any")
+                raise UnavailableError(f"no bank of {modality} queries: no other split holds any")
             clean = disjoint(held, queries, gallery)
             if not clean.all():
                 why = f"{(~clean).sum()} of {len(clean)} queries of the bank left out: they or their matches are asked"
                 reasons.add([("retrieval", name, f"{why} or stand in the gallery")])
             left_out = pd.Index(gallery.ids).get_indexer(queries.ids) if within else None
             features = queries.features, gallery.features
-            return correction.scoring(*features, modality, rows=clean, left_out=left_out)
+            return scoring(*features, modality, rows=clean, left_out=left_out)
 
         return bias
 

@@ -104,7 +104,7 @@ def _measured(work: Work, comparison: Comparison, point: Point) -> dict[tuple[st
 
 def best(cell: Cell, curves: pd.DataFrame) -> dict[str, float]:
     """The step of the highest mAP, the earliest of equals, per task and relevance of the main inversions."""
-    metrics = {}
+    metrics: dict[str, float] = {}
     for modality, inversion in INVERSIONS.items():
         if (store := cell.main(modality)) is None:
             continue

@@ -5,8 +5,9 @@ Source: Two Effects, One Trigger (Schrodi et al., ICLR 2025, arXiv 2404.07983); 
 
 from __future__ import annotations
 
-from functools import cache
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,7 @@ def over_dimensions(work: Work) -> pd.DataFrame:
     if found is None or not len(found.images) or not len(found.texts):
         return pd.DataFrame(columns=COLUMNS)
     order = cache(lambda: by_mean_difference(found.images.features, found.texts.features))
-    said = {
+    said: dict[str, Any] = {
         "relevances": [[by.said for by in comparison.relevances] for comparison in comparisons(cell)],
         "labellings": cell.labellings,
     }
@@ -43,7 +44,7 @@ def over_dimensions(work: Work) -> pd.DataFrame:
         work.part(
             "dimensions",
             f"{number:05} removed",
-            lambda reasons, number=number: _at(work, found, number, order(), reasons),
+            partial(_at, work, found, number, order),
             by=__name__,
             removed=number,
             **said,
@@ -59,8 +60,10 @@ def numbers(width: int) -> list[int]:
     return [0, *(2**power for power in range(width.bit_length()) if 2**power <= width // 2)]
 
 
-def _at(work: Work, found: Sides, number: int, order: np.ndarray, reasons: Reasons) -> pd.DataFrame:
-    at = _Cut(order[:number])
+def _at(
+    work: Work, found: Sides, number: int, order: Callable[[], np.ndarray], reasons: Reasons
+) -> pd.DataFrame:
+    at = _Cut(order()[:number])
     distance = centroid_distance(at.images(found.images).features, at.texts(found.texts).features)
     values = []
     for name, measure in measures(work.cell, at, work.device):

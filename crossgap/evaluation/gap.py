@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from crossgap.arrays import unit_rows
 from crossgap.datasets.world_captions import UNSAID, recall_ceiling
+from crossgap.errors import UnavailableError
 from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell, Items
-from crossgap.evaluation.work import Work
+from crossgap.evaluation.work import Work, calling
 from crossgap.metrics.gap import explained_variance
 from crossgap.metrics.gap.measures import gap_measures
 
@@ -51,14 +53,19 @@ def gap(work: Work, seed: int) -> dict[str, float]:
         return {}
     held = dict(zip(INVERSIONS, found[:2], strict=True))
     unit = cache(lambda side: unit_rows(held[side].features, f"{side}_features", np.float64))
-    metrics = {}
+    metrics: dict[str, float] = {}
+
+    def measured(name: str, modalities: tuple[str, ...], measure: Callable[..., float]) -> dict[str, float]:
+        return {f"gap/{name}": measure(*map(unit, modalities))}
+
     for name, (modalities, measure) in gap_measures(found.paired, seed).items():
+        settings: dict[str, Any] = {"seed": seed} if name == "linear_separability" else {}
         value = work.part(
             "gap",
             name,
-            lambda _, name=name, of=modalities, measure=measure: {f"gap/{name}": measure(*map(unit, of))},
+            calling(measured, name, modalities, measure),
             by=__name__,
-            **({"seed": seed} if name == "linear_separability" else {}),
+            **settings,
         )
         metrics |= value or {}
     return metrics
@@ -70,9 +77,7 @@ def spectrum(work: Work) -> pd.DataFrame:
     found = sides(work.cell)
     frames = []
     for modality, items in zip(INVERSIONS, found[:2] if found else (), strict=False):
-        frames.append(
-            work.part("spectrum", modality, lambda _, of=(modality, items): _spectrum(*of), by=__name__)
-        )
+        frames.append(work.part("spectrum", modality, calling(_spectrum, modality, items), by=__name__))
     frames = [frame for frame in frames if frame is not None and len(frame)]
     return pd.concat(frames or [pd.DataFrame(columns=SPECTRUM)], ignore_index=True)
 
@@ -102,7 +107,7 @@ def _ceiling(cell: Cell) -> dict[str, float]:
     silent = np.stack([captions.labels[name] == "" for name in shared], axis=1)
     try:
         best = recall_ceiling(codes[: len(images)], np.where(silent, UNSAID, codes[len(images) :]))
-    except ValueError:  # a caption that agrees with no image: its labels are not what it mentions
+    except UnavailableError:  # a caption that agrees with no image: its labels are not what it mentions
         return {}
     return {"retrieval_ceiling/text-image/group/recall@1": best}
 

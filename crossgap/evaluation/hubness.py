@@ -17,6 +17,7 @@ import pandas as pd
 
 from crossgap import corrections
 from crossgap.corrections import Material
+from crossgap.corrections.scoring import Scoring
 from crossgap.evaluation.cell import Cell, Items, by_id
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.queries import Task, across, comparisons, methods
@@ -31,12 +32,12 @@ HALVES = ["task", "relevance", "query", "recall@1", "normalised", "activated"]
 
 
 class Ranked(NamedTuple):
-    """A retrieval by its name, and a function that gives its queries and gallery; None where it can't be had."""
+    """A retrieval by its name, and a function that gives its queries and gallery."""
 
     name: str
     modality: str
     within: bool
-    items: Callable[[], tuple[Items, Items] | None]
+    items: Callable[[], tuple[Items, Items]]
 
 
 def hubs(work: Work, rivals: Rivals) -> dict[str, float]:
@@ -55,7 +56,7 @@ def hubs(work: Work, rivals: Rivals) -> dict[str, float]:
                     by=__name__,
                     rival=rivals.rival(variant) if variant else None,
                     inversions=[main for main in map(work.cell.main, ("image", "text")) if main],
-                    **({"fit": rivals.fitted_on} if variant else {}),
+                    fit=rivals.fitted_on if variant else None,
                 )
                 or {}
             )
@@ -65,16 +66,21 @@ def hubs(work: Work, rivals: Rivals) -> dict[str, float]:
 def _tasks(cell: Cell) -> Iterator[Ranked]:
     for comparison in comparisons(cell):
         for name, both in methods(cell, comparison):
-            yield Ranked(name, comparison.modality, True, lambda both=both: both)
+            yield Ranked(name, comparison.modality, True, partial(_as_they_are, *both))
     for task in across(cell):
         modality = task.name.partition("-")[0]
-        yield Ranked(task.name, modality, False, lambda task=task: (task.queries, task.gallery))
+        yield Ranked(task.name, modality, False, partial(_as_they_are, task.queries, task.gallery))
+
+
+def _as_they_are(queries: Items, gallery: Items) -> tuple[Items, Items]:
+    return queries, gallery
 
 
 def _measured(
     rivals: Rivals, ranked: Ranked, variant: str | None, name: str, reasons: Reasons
 ) -> dict[str, float]:
-    both, added = ranked.items(), None
+    both: tuple[Items, Items] | None = ranked.items()
+    added = None
     if both is not None and variant:
         if rivals.correction(variant).scoring:
             bias = rivals.scorer(variant, name, ranked.name, ranked.within, reasons)(*both)
@@ -108,7 +114,7 @@ def halves(work: Work, rivals: Rivals) -> pd.DataFrame:
                     by=__name__,
                     rival=(*chosen, *([rivals.rival(variant)] if variant else [])),
                     chosen=chosen,
-                    **({"fit": rivals.fitted_on} if variant else {}),
+                    fit=rivals.fitted_on if variant else None,
                 )
                 if table is not None and len(table):
                     found.append(table)
@@ -134,18 +140,18 @@ def _halved(
     chosen: list[str],
     reasons: Reasons,
 ) -> pd.DataFrame:
-    both = (task.queries, task.gallery)
-    if variant:
+    both: tuple[Items, Items] | None = (task.queries, task.gallery)
+    if variant and both:
         both = rivals.pair(variant, task.name, *both)
     if both is None:
         return pd.DataFrame(columns=HALVES)
     queries, gallery = both
-    images = work.cell.items(f"image/{work.cell.query}")
-    images = images.where(by_id(images.ids))
-    captioned = pd.unique(images.groups[np.isin(images.groups.astype(str), _groups(task, "text"))])
-    first = captioned[: len(captioned) // 2].astype(str)
+    texts, images = both if task.name.startswith("text") else both[::-1]
+    groups = images.groups[by_id(images.ids)].astype(str)
+    captioned = pd.unique(groups[np.isin(groups, texts.groups.astype(str))])
+    first = captioned[: len(captioned) // 2]
     lends = np.isin(queries.groups.astype(str), first)
-    asked = np.isin(queries.groups.astype(str), captioned.astype(str)) & ~lends
+    asked = np.isin(queries.groups.astype(str), captioned) & ~lends
     if not lends.any() or not asked.any():
         reasons.add([("hubness", task.name, f"halves of {len(captioned)} captioned images: give at least 2")])
         return pd.DataFrame(columns=HALVES)
@@ -153,7 +159,7 @@ def _halved(
     if name == "half":
         gallery = gallery.where(~np.isin(gallery.groups.astype(str), first))
     modality = task.name.partition("-")[0]
-    scorings = {"": None}
+    scorings: dict[str, Scoring | None] = {"": None}
     for rival in chosen:
         fits, _ = corrections.fitted(Material(banks={modality: bank.features}), [rival])
         scorings |= {f"+{fit}": correction.scoring for fit, correction in fits.items()}
@@ -172,7 +178,7 @@ def _halved(
                 device=work.device,
                 bias=bias,
             )
-            of_bank = ending == "+qb_norm"
+            of_bank = bias if ending == "+qb_norm" else None
             tables.append(
                 pd.DataFrame(
                     {
@@ -180,14 +186,9 @@ def _halved(
                         "relevance": name,
                         "query": queries.ids,
                         "recall@1": ranked["recall@1"].to_numpy(float),
-                        "normalised": bias.queries.astype(float) if of_bank else np.nan,
+                        "normalised": of_bank.queries.astype(float) if of_bank else np.nan,
                         "activated": activated if of_bank else np.nan,
                     }
                 )
             )
     return pd.concat(tables, ignore_index=True)
-
-
-def _groups(task: Task, modality: str) -> np.ndarray:
-    items = task.queries if task.name.startswith(modality) else task.gallery
-    return items.groups.astype(str)

@@ -23,8 +23,11 @@ def alike(stores: Sequence[Store], main: Store | None, but: str) -> tuple[list[S
     Returns:
         Those alike, and by the name of each other one why it is left out.
     """
-    like = main or min(stores, key=lambda store: str(store.path), default=None)
-    held, left_out = [], {}
+    held: list[Store] = []
+    left_out: dict[str, str] = {}
+    if not stores:
+        return held, left_out
+    like = main or min(stores, key=lambda store: str(store.path))
     for store in stores:
         differs = _difference(store, like, but)
         if differs is None:

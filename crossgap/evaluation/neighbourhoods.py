@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 from crossgap.evaluation.cell import Cell, Items
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.gap import Sides, sides
@@ -45,11 +45,11 @@ def neighbourhoods(work: Work, rivals: Rivals) -> dict[str, float]:
             work.part(
                 "gap",
                 f"neighbourhoods+{variant}" if variant else "neighbourhoods",
-                lambda reasons, variant=variant: _measured(cell, rivals, found, variant, reasons),
+                partial(_measured, cell, rivals, found, variant),
                 by=__name__,
                 rival=rivals.rival(variant) if variant else None,
                 labellings=cell.labellings,
-                **({"fit": rivals.fitted_on} if variant else {}),
+                fit=rivals.fitted_on if variant else None,
             )
             or {}
         )
@@ -62,16 +62,16 @@ def _measured(
     metrics: dict[str, float] = {}
     ending = f"+{variant}" if variant else ""
     if found is not None:
-        pair = found.images, found.texts
-        if variant:
+        pair: tuple[Items, Items] | None = (found.images, found.texts)
+        if variant and pair:
             pair = rivals.pair(variant, "image-text", *pair)
         if pair is not None:
             for name, measure in _of_clouds(*pair, found.paired, bool(variant)):
                 with reasons.of("gap", f"{name}{ending}"):
                     metrics |= {f"gap/{key}{ending}": value for key, value in measure().items()}
-    for labelling, measure in _of_classes(cell, rivals, variant):
+    for labelling, order_of in _of_classes(cell, rivals, variant):
         with reasons.of("gap", f"class_order_distance{ending}/{labelling}"):
-            order = measure()
+            order = order_of()
             if order is not None:
                 metrics[f"gap/class_order_distance{ending}/{labelling}"] = float(order.mean())
     return metrics
@@ -83,18 +83,17 @@ def _of_clouds(images: Items, texts: Items, paired: bool, corrected: bool) -> Me
         held = {"image": images, "text": texts}
         for name, (modalities, measure) in gap_measures(paired).items():
             if name not in _NATIVE_ONLY:
-                yield (
-                    name,
-                    lambda name=name, of=modalities, measure=measure: {
-                        name: measure(*(held[side].features for side in of))
-                    },
-                )
+                yield name, partial(_one, name, measure, [held[side] for side in modalities])
     yield "frechet", lambda: _frechet(images.features, texts.features)
     yield "silhouette", lambda: {"silhouette": silhouette(images.features, texts.features)}
     images, texts = images.sample(ITEMS), texts.sample(ITEMS)
     yield "modality_ranks", lambda: _ranks(images.features, texts.features)
     if paired:
         yield f"nas@{NEIGHBOURS}", lambda: _overlap(images.features, texts.features)
+
+
+def _one(name: str, measure: Callable[..., float], sides: list[Items]) -> dict[str, float]:
+    return {name: measure(*(items.features for items in sides))}
 
 
 def _frechet(images: np.ndarray, texts: np.ndarray) -> dict[str, float]:
@@ -135,7 +134,9 @@ def _of_classes(
 ) -> Iterator[tuple[str, Callable[[], np.ndarray | None]]]:
     """Labellings that images and texts both have, and how differently these order the classes."""
     images = cell.items(f"image/{cell.query}")
-    for labelling in cell.labellings_of(images) if images else ():
+    if not images:
+        return
+    for labelling in cell.labellings_of(images):
         texts = class_prompts(cell, labelling)
         if texts is None:
             captions = cell.items(f"text/{cell.query}")
@@ -151,7 +152,7 @@ def _class_order(
     shared = sorted(set(images.labels[labelling]) & set(texts.labels[labelling]))[:CLASSES]
     images, texts = (items.where(np.isin(items.labels[labelling], shared)) for items in (images, texts))
     if len(shared) < 3:
-        raise Unavailable(f"order of the neighbours of {len(shared)} classes: give at least 3")
+        raise UnavailableError(f"order of the neighbours of {len(shared)} classes: give at least 3")
     pair = (images, texts) if variant is None else rivals.pair(variant, "image-text", images, texts)
     if pair is None:
         return None

@@ -64,14 +64,15 @@ class Parts:
             path = self.folder / f"{_plain(f'{family}-{name}')}-{key}.part"
             self.used.add(path.name)
             if path.exists():
-                content = path.read_bytes()
-                try:
+                digest, content = _parted(path.read_bytes())
+                if fingerprint.of_bytes(content).encode() == digest:
                     found, rows = _unpacked(content)
-                except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
-                    warnings.warn(f"{path} is damaged ({error}): it is computed again", stacklevel=2)
-                else:
                     reasons.add(rows)
                     return found
+                warnings.warn(
+                    f"{path} is damaged (its content isn't what its digest says): it is computed again",
+                    stacklevel=2,
+                )
         own, found = Reasons(), None
         with own.of(family, name):
             found = compute(own)
@@ -112,10 +113,12 @@ def _packed(found: pd.DataFrame | dict[str, float] | None, reasons: Reasons) -> 
     return fingerprint.of_bytes(content).encode() + content
 
 
+def _parted(held: bytes) -> tuple[bytes, bytes]:
+    """The digest, and what it is of."""
+    return held[:_DIGEST], held[_DIGEST:]
+
+
 def _unpacked(content: bytes) -> tuple[pd.DataFrame | dict[str, float] | None, list[tuple[str, str, str]]]:
-    digest, content = content[:_DIGEST], content[_DIGEST:]
-    if fingerprint.of_bytes(content).encode() != digest:
-        raise ValueError("its content isn't what its digest says")
     head, _, table = content.partition(b"\n")
     said = json.loads(head)
     rows = [tuple(row) for row in said["reasons"]]

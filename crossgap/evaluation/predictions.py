@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -59,7 +59,9 @@ def classified(
         for variant in (None, *rivals.of_features):
             native = kind == "image-text" and variant is None
 
-            def compute(reasons: Reasons, kind=kind, k=k, variant=variant) -> pd.DataFrame:
+            def compute(
+                reasons: Reasons, kind: str = kind, k: int | None = k, variant: str | None = variant
+            ) -> pd.DataFrame:
                 if kind == "image-text":
                     made = (_by_prompts(cell, rivals, images, name, variant, reasons) for name in labellings)
                 else:
@@ -133,7 +135,7 @@ def _by_prompts(
     if anchors is None:
         return
     if variant is None:
-        pairs = {
+        pairs: dict[str, Callable[[], tuple[Items | None, Items | None] | None]] = {
             "image-text": lambda: (images, anchors),
             "oti-text": lambda: (cell.inverted(images, f"image/{cell.query}"), anchors),
             "image-ovi": lambda: (images, cell.inverted(anchors, CLASSES)),
@@ -161,7 +163,7 @@ def _by_means(
 ) -> Iterator[Classified]:
     """Nearest class mean (`ncm`) over the support split, or over `<shots>-shot` draws of it."""
     images, support = cell.items(f"image/{cell.query}"), _support(cell)
-    if support is None or labelling not in support.labels:
+    if images is None or support is None or labelling not in support.labels:
         return
     support = support.where(support.labels[labelling].astype(bool))
     if not len(support):

@@ -15,7 +15,8 @@ import pandas as pd
 from crossgap.evaluation.cell import INVERSIONS, Cell, Items
 from crossgap.evaluation.corrections import Rivals, Scorer
 from crossgap.evaluation.relevance import BY_GROUP, Relevance, relevances
-from crossgap.evaluation.work import Work
+from crossgap.evaluation.unavailable import Reasons
+from crossgap.evaluation.work import Work, calling
 
 PER_QUERY = [
     "ap", "ap_at_r", "r_precision", "recall@1", "recall@5", "recall@10", "precision@1", "precision@5", "precision@10",
@@ -92,15 +93,16 @@ class Task:
 
 def tables(work: Work, rivals: Rivals) -> Tables:
     """Of every retrieval that the cell's stores allow, at the inversions' last step, and with every correction."""
-    cell, found = work.cell, {}
+    cell = work.cell
+    found: Tables = {}
     for comparison in comparisons(cell):
         main = cell.main(comparison.modality)
         for task in _compared(cell, comparison):
-            inversions = [] if task.name == comparison.native else [main]
+            inversions = [] if task.name == comparison.native or main is None else [main]
             table = work.part(
                 "retrieval",
                 task.words,
-                lambda _, task=task: task.table(work.device),
+                calling(task.table, work.device),
                 by=__name__,
                 inversions=inversions,
                 relevance=task.relevance.said,
@@ -115,7 +117,7 @@ def tables(work: Work, rivals: Rivals) -> Tables:
             ],
         )
     for task in across(cell):
-        table = work.part("retrieval", task.words, lambda _, task=task: task.table(work.device), by=__name__)
+        table = work.part("retrieval", task.words, calling(task.table, work.device), by=__name__)
         _take(found, task, table)
         found |= _corrected(work, rivals, [task])
     return found
@@ -185,7 +187,9 @@ def _corrected(work: Work, rivals: Rivals, tasks: Sequence[Task]) -> Tables:
         for task in tasks:
             named = Task(f"{task.name}+{variant}", task.relevance, task.queries, task.gallery)
 
-            def compute(reasons, task=task, variant=variant, named=named) -> pd.DataFrame | dict:
+            def compute(
+                reasons: Reasons, task: Task = task, variant: str = variant, named: Task = named
+            ) -> pd.DataFrame | dict[str, float]:
                 if rivals.correction(variant).scoring:
                     scoring = rivals.scorer(variant, named.words, task.name, task.within, reasons)
                     return named.table(work.device, scoring)

@@ -61,16 +61,16 @@ class Labelled:
     def table(
         self, queries: Items, gallery: Items, *, exclude_self: bool, device: str, bias: Bias | None = None
     ) -> pd.DataFrame:
-        ids = {"query_ids": queries.ids, "gallery_ids": gallery.ids} if exclude_self else {}
-        labels = self.labels(queries), self.labels(gallery)
         return retrieval.retrieval_metrics(
             queries.features,
             gallery.features,
-            *labels,
+            self.labels(queries),
+            self.labels(gallery),
             exclude_self=exclude_self,
+            query_ids=queries.ids if exclude_self else None,
+            gallery_ids=gallery.ids if exclude_self else None,
             device=device,
             bias=bias,
-            **ids,
         )
 
 

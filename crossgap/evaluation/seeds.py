@@ -7,7 +7,7 @@ import pandas as pd
 from crossgap.evaluation.cell import INVERSIONS
 from crossgap.evaluation.inversions import name_of
 from crossgap.evaluation.queries import Tables, Task, comparisons
-from crossgap.evaluation.work import Work
+from crossgap.evaluation.work import Work, calling
 from crossgap.metrics import retrieval
 
 SEEDS = ["task", "relevance", "seed", "mAP"]
@@ -35,7 +35,7 @@ def over_seeds(work: Work, tables: Tables) -> pd.DataFrame:
                     found[store.provenance["recipe"]["seed"]] = work.part(
                         "seeds",
                         f"{task.words} of {name_of(store)}",
-                        lambda _, task=task: {"mAP": _mean(task.table(work.device))},
+                        calling(_means, task, work.device),
                         by=__name__,
                         inversions=[store],
                         relevance=relevance.said,
@@ -53,6 +53,10 @@ def spread(seeds: pd.DataFrame) -> dict[str, float]:
         metrics[f"seeds/{task}/{relevance}/mAP_mean"] = float(found.mean())
         metrics[f"seeds/{task}/{relevance}/mAP_std"] = float(found.std())
     return metrics
+
+
+def _means(task: Task, device: str) -> dict[str, float]:
+    return {"mAP": _mean(task.table(device))}
 
 
 def _mean(table: pd.DataFrame) -> float:

@@ -6,8 +6,8 @@ Source: Mind the Gap (Liang et al., NeurIPS 2022, arXiv 2203.02053, section 4.2)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache
-from typing import NamedTuple, Protocol
+from functools import cache, partial
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,9 @@ SHIFTS = tuple(
 TEMPERATURE = 0.01  # CLIP's own at the end of its training
 PAIRS = 2048  # that the loss is taken over, at most
 COLUMNS = ["shift", "distance", "family", "task", "relevance", "metric", "value"]
+
+
+_Mover = Callable[[Items], Items]
 
 
 class Moved(Protocol):
@@ -61,7 +64,7 @@ def over_shifts(work: Work) -> pd.DataFrame:
     if found is None:
         return pd.DataFrame(columns=COLUMNS)
     gap = cache(lambda: gap_vector(found.images.features, found.texts.features))
-    said = {
+    said: dict[str, Any] = {
         "relevances": [[by.said for by in comparison.relevances] for comparison in comparisons(cell)],
         "labellings": cell.labellings,
     }
@@ -69,7 +72,7 @@ def over_shifts(work: Work) -> pd.DataFrame:
         work.part(
             "shift",
             f"{shift:+.2f}",
-            lambda reasons, shift=shift: _at(work, found, shift, gap(), reasons),
+            partial(_at, work, found, shift, gap),
             by=__name__,
             shift=shift,
             **said,
@@ -80,8 +83,10 @@ def over_shifts(work: Work) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
 
 
-def _at(work: Work, found: Sides, shift: float, gap: np.ndarray, reasons: Reasons) -> pd.DataFrame:
-    at = _Shifted(-shift / 2 * gap, shift / 2 * gap)
+def _at(
+    work: Work, found: Sides, shift: float, gap: Callable[[], np.ndarray], reasons: Reasons
+) -> pd.DataFrame:
+    at = _Shifted(-shift / 2 * gap(), shift / 2 * gap())
     images, texts = at.images(found.images), at.texts(found.texts)
     distance = centroid_distance(images.features, texts.features)
     values = []
@@ -98,24 +103,14 @@ def _at(work: Work, found: Sides, shift: float, gap: np.ndarray, reasons: Reason
 def measures(cell: Cell, at: Moved, device: str) -> Iterator[tuple[str, Callable[[], list[Value]]]]:
     """The names of what is measured of moved features, and how; these are made when they are asked for."""
     for task, metrics, movers in _retrievals(cell, at):
-
-        def retrieved(task=task, metrics=metrics, movers=movers) -> list[Value]:
-            queries, gallery = (
-                move(items) for move, items in zip(movers, (task.queries, task.gallery), strict=True)
-            )
-            return list(_retrieval(Task(task.name, task.relevance, queries, gallery), metrics, device))
-
-        yield task.words, retrieved
+        yield task.words, partial(_retrieval, task, movers, metrics, device)
     images = cell.invertible(f"image/{cell.query}")
-    for labelling in cell.labellings_of(images) if images else ():
+    if not images:
+        return
+    for labelling in cell.labellings_of(images):
         prompts = class_prompts(cell, labelling)
         if prompts is not None:
-
-            def classified(labelling=labelling, prompts=prompts) -> list[Value]:
-                right = correct(at.images(images), images.labels[labelling], at.texts(prompts), labelling)
-                return [Value("classification", "image-text", labelling, "accuracy", float(right.mean()))]
-
-            yield f"image-text/{labelling}", classified
+            yield f"image-text/{labelling}", partial(_classification, images, prompts, labelling, at)
 
 
 def contrastive_loss(x: np.ndarray, y: np.ndarray) -> float:
@@ -140,7 +135,7 @@ class _Shifted(NamedTuple):
         return items.having(moved(items.features, self.texts_by, "texts"))
 
 
-def _retrievals(cell: Cell, at: Moved) -> Iterator[tuple[Task, tuple[str, ...], tuple[Callable, Callable]]]:
+def _retrievals(cell: Cell, at: Moved) -> Iterator[tuple[Task, tuple[str, ...], tuple[_Mover, _Mover]]]:
     """recall@1 and mAP across the modalities, mAP from image to image by every relevance; and what moves each side."""
     for task in across(cell):
         sides = (at.texts, at.images) if task.name == "text-image" else (at.images, at.texts)
@@ -152,7 +147,14 @@ def _retrievals(cell: Cell, at: Moved) -> Iterator[tuple[Task, tuple[str, ...], 
                 yield task, ("mAP",), (at.images, at.images)
 
 
-def _retrieval(task: Task, metrics: tuple[str, ...], device: str) -> Iterator[Value]:
-    found = retrieval.summarise(task.table(device)[["ap", "recall@1", "relevant"]])
-    for metric in metrics:
-        yield Value("retrieval", task.name, task.relevance.name, metric, found[metric])
+def _retrieval(
+    task: Task, movers: tuple[_Mover, _Mover], metrics: tuple[str, ...], device: str
+) -> list[Value]:
+    at = Task(task.name, task.relevance, movers[0](task.queries), movers[1](task.gallery))
+    found = retrieval.summarise(at.table(device)[["ap", "recall@1", "relevant"]])
+    return [Value("retrieval", task.name, task.relevance.name, metric, found[metric]) for metric in metrics]
+
+
+def _classification(images: Items, prompts: Items, labelling: str, at: Moved) -> list[Value]:
+    right = correct(at.images(images), images.labels[labelling], at.texts(prompts), labelling)
+    return [Value("classification", "image-text", labelling, "accuracy", float(right.mean()))]

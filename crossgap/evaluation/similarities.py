@@ -6,7 +6,7 @@ step x token study).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 import numpy as np
@@ -16,7 +16,7 @@ from crossgap.evaluation.cell import CLASSES, Cell, Items
 from crossgap.evaluation.curves import points
 from crossgap.evaluation.queries import Comparison, comparisons
 from crossgap.evaluation.relevance import BY_GROUP, Labelled
-from crossgap.evaluation.work import Work
+from crossgap.evaluation.work import Work, calling
 from crossgap.metrics.gap.similarities import BINS, Similarities, share_of_the_way, similarities
 
 AT = ["pair", "relevance", "tokens", "step"]
@@ -48,7 +48,7 @@ def similar(work: Work) -> tuple[pd.DataFrame, pd.DataFrame]:
                 table = work.part(
                     "similarity",
                     f"{comparison.native}/{relevance.name}" + (f" {kind}" if number else ""),
-                    lambda _, both=both, number=number: both()[number],
+                    calling(_nth, both, number),
                     by=__name__,
                     inversions=cell.inversions(comparison.modality),
                     relevance=relevance.said,
@@ -60,10 +60,15 @@ def similar(work: Work) -> tuple[pd.DataFrame, pd.DataFrame]:
                     held.append(table)
                     if not number and "text-image" in set(table["pair"]):
                         seen.add(relevance.name)
-    return tuple(
+    measured, histograms = (
         pd.concat(held, ignore_index=True) if held else empty
         for held, empty in zip(tables, _tables([]), strict=True)
     )
+    return measured, histograms
+
+
+def _nth(tables: Callable[[], Sequence[pd.DataFrame]], number: int) -> pd.DataFrame:
+    return tables()[number]
 
 
 def _tables(found: list[tuple[dict[str, object], Similarities, float]]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -75,7 +80,8 @@ def _tables(found: list[tuple[dict[str, object], Similarities, float]]) -> tuple
     whole = pd.concat(histograms) if histograms else pd.DataFrame()
     tables = pd.DataFrame(measured).reindex(columns=MEASURED), whole.reindex(columns=HISTOGRAMS)
     integers = {"tokens": "Int64", "step": "Int64"}
-    return tuple(table.astype(integers).reset_index(drop=True) for table in tables)
+    first, second = (table.astype(integers).reset_index(drop=True) for table in tables)
+    return first, second
 
 
 def _found(
@@ -85,8 +91,9 @@ def _found(
     if native is None:
         return
     images, captions = cell.items(f"image/{cell.query}"), cell.items(f"text/{cell.query}")
-    pairs = images and captions and captions.captions
-    captioned = _between(BY_GROUP, captions, images, within=False) if pairs else None
+    captioned = None
+    if images and captions and captions.captions:
+        captioned = _between(BY_GROUP, captions, images, within=False)
     across = _across(cell, comparison, relevance)
     start = captioned.mean if captioned else across.mean if across else float("nan")
     at = {"relevance": relevance.name, "tokens": pd.NA, "step": pd.NA}
@@ -95,6 +102,8 @@ def _found(
         yield {"pair": "text-image", **at}, across, float("nan")
     for point in points(cell, comparison):
         found = _between(relevance, point.queries, comparison.gallery, within=True)
+        if found is None:
+            continue
         share = share_of_the_way(found.mean, start, native.mean)
         at = {"relevance": relevance.name, "tokens": point.tokens, "step": point.step}
         yield {"pair": comparison.inverted, **at}, found, share

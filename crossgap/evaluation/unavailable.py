@@ -8,12 +8,12 @@ from contextlib import contextmanager
 import numpy as np
 import pandas as pd
 
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 
 COLUMNS = ["family", "name", "reason"]
 # Raised where the code notices what the items don't allow, or by a decomposition that doesn't converge on them. All
 # other errors are mistakes, in the code or in what it was given, and must come out with their traceback.
-EXPECTED = (Unavailable, np.linalg.LinAlgError)
+EXPECTED = (UnavailableError, np.linalg.LinAlgError)
 
 
 class Reasons:
@@ -31,7 +31,7 @@ class Reasons:
             self.add([(family, name, " ".join(str(error).split()))])
 
     def add(self, rows: Iterable[tuple[str, str, str]]) -> None:
-        self.rows |= dict.fromkeys(map(tuple, rows))
+        self.rows |= dict.fromkeys((family, name, why) for family, name, why in rows)
 
     def table(self) -> pd.DataFrame:
         return pd.DataFrame(list(self.rows), columns=COLUMNS)

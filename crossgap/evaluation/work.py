@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
 
@@ -16,6 +16,9 @@ from crossgap.evaluation.inversions import content
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.stores.store import Store
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass
@@ -63,6 +66,11 @@ class Work:
             }
 
         return self.parts.of(family, name, depends, compute, self.reasons)
+
+
+def calling(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Callable[[Reasons], T]:
+    """What `Work.part` takes, of a function that sets nothing aside: it is called with these arguments."""
+    return lambda _reasons: function(*arguments, **named)
 
 
 @cache

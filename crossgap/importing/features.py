@@ -136,13 +136,20 @@ def _complete(name: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray
                 )
         elif values.ndim != 1:
             raise FeatureImportError(f"{name}:{column} has shape {values.shape}: give one value an item")
-    out = {column: values if column in ARRAYS else _strings(values) for column, values in columns.items()}
+    out = {
+        column: values if column in ARRAYS else _strings(f"{name}:{column}", values)
+        for column, values in columns.items()
+    }
     out |= {column: _labels(values) for column, values in out.items() if column.startswith(LABEL)}
     out.setdefault("id", np.array([f"{name}/{row}" for row in range(rows)], dtype=object))
     repeated = pd.Series(out["id"])[pd.Series(out["id"]).duplicated()].unique()
     if len(repeated):
         raise FeatureImportError(
             f"{name}:id names {len(repeated)} items twice, such as {repeated[0]!r}: ids must be unique"
+        )
+    if "" in out["id"]:
+        raise FeatureImportError(
+            f"{name}:id has none in row {list(out['id']).index('')}: give every item one"
         )
     if modality == "image":
         out["group"] = out["id"]
@@ -220,10 +227,15 @@ def _make_whole(groups: dict[str, dict[str, np.ndarray]]) -> None:
             held[column] = np.array([same[label] for label in held[column]], dtype=object)
 
 
-def _strings(values: np.ndarray) -> np.ndarray:
+def _strings(name: str, values: np.ndarray) -> np.ndarray:
     """Labels and names as str, a missing one as an empty string; 3.0 is 3."""
     values = np.asarray(values)
-    series = pd.Series(np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values)
+    if values.dtype.kind == "S":
+        try:
+            values = np.char.decode(values, "utf-8")
+        except UnicodeDecodeError as error:
+            raise FeatureImportError(f"{name}: {error.object!r} is not UTF-8: save it as text") from error
+    series = pd.Series(values)
     if series.dtype.kind == "f" and (series.dropna() % 1 == 0).all():
         series = series.astype("Int64")
     return series.astype(object).where(series.notna(), "").astype(str).to_numpy(object)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from crossgap.datasets.text_files import records
-from crossgap.errors import listed, of_machine, opened
+from crossgap.errors import CrossgapError, listed, of_machine, opened
 from crossgap.prepared.manifest import LABEL, wrong_labelling
 
 ARRAYS = ("features", "preprojection")
@@ -22,7 +24,7 @@ _NOT_NUMPYS = ("BF16", "F8_E4M3", "F8_E5M2")
 _CLIP_RETRIEVAL = {"img_emb": ".npy", "text_emb": ".npy", "metadata": ".parquet"}
 
 
-class FeatureImportError(ValueError):
+class FeatureImportError(CrossgapError):
     """Arrays that can't become a feature store; the message names the array, the item and the remedy."""
 
 
@@ -120,13 +122,13 @@ def from_clip_retrieval(folder: str | Path, split: str) -> list[Assignment]:
         raise FeatureImportError(f"{folder} holds no metadata/metadata_0.parquet, which names the items")
     held = {name: parts for name, parts in held.items() if parts}
     _check_parts(folder, held)
-    found = [
+    found: list[Assignment] = [
         _Joined(f"{modality}/{split}", "features", folder / name, None, tuple(held[name].values()))
         for modality, name in (("image", "img_emb"), ("text", "text_emb"))
         if name in held
     ]
     tables = list(held["metadata"].values())
-    columns = set(pd.read_parquet(tables[0]).columns)
+    columns = _columns(tables[0])
     identity = next((name for name in ("image_path", "key", "url") if name in columns), None)
     if identity is None:
         raise FeatureImportError(
@@ -149,9 +151,13 @@ class _Joined(Assignment):
         return self.parts
 
     def load(self) -> np.ndarray:
-        return np.concatenate(
-            [Assignment(self.group, self.column, part, self.key).load() for part in self.parts]
-        )
+        arrays = [Assignment(self.group, self.column, part, self.key).load() for part in self.parts]
+        shapes = {array.shape[1:] for array in arrays}
+        if len(shapes) > 1:
+            raise FeatureImportError(
+                f"{self}: its parts differ in width ({listed(sorted(shapes))}): compute them again"
+            )
+        return np.concatenate(arrays)
 
 
 def _parts(folder: Path, stem: str, suffix: str) -> dict[int, Path]:
@@ -190,10 +196,22 @@ def _check_parts(folder: Path, held: dict[str, dict[int, Path]]) -> None:
 
 
 def _rows(file: Path) -> int:
-    try:
+    with _readable(file):
         if file.suffix == ".parquet":
             return pq.ParquetFile(file).metadata.num_rows
         return len(np.load(file, mmap_mode="r", allow_pickle=False))
+
+
+def _columns(file: Path) -> set[str]:
+    with _readable(file):
+        return set(pq.read_schema(file).names)
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """FeatureImportError where a library can't read a file."""
+    try:
+        yield
     except Exception as error:  # each library has its own for a damaged file
         if of_machine(error):
             raise

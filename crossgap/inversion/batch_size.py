@@ -24,13 +24,19 @@ def fitting(injection: Injection, device: torch.device) -> int:
     Another size may give other bits. So on CUDA it is a power of two, which a little more or less free memory leaves
     as it is, and on a CPU a multiple of the threads (`crossgap.backbones.batches`).
     """
-    room = SHARE * torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else CPU_BYTES
+    room = SHARE * _free(device) if device.type == "cuda" else CPU_BYTES
     most = MOST.get(device.type, MOST["cpu"])
     size = max(1, min(most, math.floor(room / bytes_an_item(injection, device))))
     if device.type == "cuda":
         return 1 << (size.bit_length() - 1)
     threads = torch.get_num_threads()
     return size // threads * threads or size
+
+
+def _free(device: torch.device) -> int:
+    """Bytes of a GPU that a tensor may take: those that no process holds, and those that torch keeps for later."""
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept
 
 
 def bytes_an_item(injection: Injection, device: torch.device) -> int:

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from crossgap.backbones.backbone import Backbone, BackboneError
+from crossgap.backbones.backbone import Backbone
 from crossgap.backbones.batches import filled
 from crossgap.backbones.injection import Injection
+from crossgap.errors import BackboneError
 from crossgap.inversion.batch_size import fitting
 from crossgap.inversion.methods import Method, Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
@@ -81,7 +82,7 @@ def oti(
         ValueError: features that are not finite, of another width, ids that don't match them, a wrong recipe.
         BackboneError: a text tower that can't take pseudo-tokens, or a template that doesn't fit.
     """
-    recipe = Recipe(steps, lr, weight_decay, seed, snapshots, snapshot_tokens, patience, tolerance)
+    recipe = Recipe(steps, lr, weight_decay, seed, tuple(snapshots), snapshot_tokens, patience, tolerance)
     return _invert(features, backbone, Oti(template, tokens), recipe, ids, batch_size, progress)
 
 
@@ -113,7 +114,7 @@ def ovi(
         ValueError: as `oti`.
         BackboneError: a vision tower without patch tokens, or more pseudo-patches than patches.
     """
-    recipe = Recipe(steps, lr, weight_decay, seed, snapshots, snapshot_tokens, patience, tolerance)
+    recipe = Recipe(steps, lr, weight_decay, seed, tuple(snapshots), snapshot_tokens, patience, tolerance)
     return _invert(features, backbone, Ovi(patches), recipe, ids, batch_size, progress)
 
 
@@ -164,8 +165,8 @@ class Inverter:
         device = self.backbone.device
         targets = torch.from_numpy(np.ascontiguousarray(features, np.float32))
         initial = torch.from_numpy(initial_tokens(ids, self.recipe.seed, self.injection.shape))
-        whole = (filled(rows, self.items_a_batch).to(device) for rows in (targets, initial))
-        found = optimise(self.injection, *whole, self.recipe)
+        whole = [filled(rows, self.items_a_batch).to(device) for rows in (targets, initial)]
+        found = optimise(self.injection, whole[0], whole[1], self.recipe)
         return Inversion(**{name: held[: len(ids)].cpu().numpy() for name, held in vars(found).items()})
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from crossgap.inversion.captured import captured, worth_capturing
 from crossgap.inversion.recipes import Recipe
 
 
@@ -55,10 +57,11 @@ def optimise(
     optimiser = torch.optim.AdamW([tokens], lr=recipe.lr, weight_decay=recipe.weight_decay)
     best, since = torch.full_like(targets[:, 0], torch.inf), torch.zeros_like(rows)
     trace = _Trace(targets, initial, recipe)
+    passes = partial(_passes, encode, targets, tokens)
+    if worth_capturing(encode, targets.device, recipe.steps):
+        passes = captured(passes, targets.device)
     for step in range(recipe.steps):
-        features = encode(tokens).float()
-        losses = 1 - cosine_similarity(features, targets)
-        (gradient,) = torch.autograd.grad(losses.sum(), tokens)
+        features, losses, gradient = passes()
         trace.at(step, going, rows, tokens, features, losses)
         if recipe.patience is not None:
             fell = losses < best - recipe.tolerance
@@ -77,6 +80,16 @@ def optimise(
             losses = 1 - cosine_similarity(features, targets)
             trace.end(recipe.steps, *(held[going] for held in (rows, tokens, features, losses)))
     return trace.optimised
+
+
+def _passes(
+    encode: Callable[[Tensor], Tensor], targets: Tensor, tokens: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Features, losses and the gradient of their sum by the tokens."""
+    features = encode(tokens).float()
+    losses = 1 - cosine_similarity(features, targets)
+    (gradient,) = torch.autograd.grad(losses.sum(), tokens)
+    return features, losses, gradient
 
 
 class _Trace:

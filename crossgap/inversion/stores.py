@@ -11,6 +11,7 @@ import numpy as np
 
 from crossgap import closure, fingerprint
 from crossgap.backbones import Backbone, BackboneError
+from crossgap.errors import CrossgapError
 from crossgap.inversion.invert import Inversion, Inverter, check_targets
 from crossgap.inversion.methods import Method
 from crossgap.inversion.recipes import Recipe
@@ -19,7 +20,7 @@ from crossgap.stores import engines, shards, store
 ERROR, SET_ASIDE = "error", "set_aside"
 
 
-class InversionError(ValueError):
+class InversionError(CrossgapError):
     """The loss of some items is not finite; all others are kept in their shards."""
 
 
@@ -81,7 +82,7 @@ def invert_store(
     whole, set_aside = {}, {}
     for name, held in items.items():
         losses = done.blocks(keys[name], only=("loss",))
-        finite = np.concatenate([np.isfinite(block["loss"]) for block in losses]) if keys[name] else []
+        finite = np.isfinite(np.concatenate([np.zeros(0), *(block["loss"] for block in losses)]))
         whole[name] = np.flatnonzero(finite)
         set_aside[name] = held.ids[np.flatnonzero(np.logical_not(finite))].tolist()
     set_aside = {name: ids for name, ids in set_aside.items() if ids}

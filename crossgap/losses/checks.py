@@ -64,7 +64,7 @@ def finite(value: float | Tensor, name: str) -> float | Tensor:
     return value
 
 
-def _number(value: float | Tensor, name: str) -> float:
+def _number(value: object, name: str) -> float:
     if isinstance(value, Tensor) and value.ndim == 0:
         return value.item()
     if not isinstance(value, Real):

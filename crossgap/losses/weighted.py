@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from torch import Tensor
 
@@ -46,20 +47,23 @@ def total(
             raise ValueError(
                 f"losses.{name}: the weight is {weight}; give a positive number, or leave the term out"
             )
-    if "slip" in losses and views is None:
-        raise ValueError("losses.slip: there are no views; give two of each image")
-    if "siglip" in losses and bias is None:
-        raise ValueError("losses.siglip: there is no bias; give one, such as -10")
-    makers = {
+    makers: dict[str, Callable[[], Tensor]] = {
         "clip": lambda: clip(images, texts, temperature),
         "uniformity": lambda: (uniformity(images) + uniformity(texts)) / 2,
         "cross_uniformity": lambda: cross_uniformity(images, texts),
         "alignment": lambda: alignment(images, texts),
-        "slip": lambda: slip(*views, temperature=intra_modal_temperature),
         "cyclic_in_modal": lambda: cyclic_in_modal(images, texts),
         "cyclic_cross_modal": lambda: cyclic_cross_modal(images, texts),
-        "siglip": lambda: siglip(images, texts, temperature, bias),
     }
+    if views is not None:
+        makers["slip"] = partial(slip, *views, temperature=intra_modal_temperature)
+    elif "slip" in losses:
+        raise ValueError("losses.slip: there are no views; give two of each image")
+    if bias is not None:
+        makers["siglip"] = partial(siglip, images, texts, temperature, bias)
+    elif "siglip" in losses:
+        raise ValueError("losses.siglip: there is no bias; give one, such as -10")
     terms = {name: makers[name]() for name in losses}
-    loss = sum(weight * terms[name] for name, weight in losses.items())
+    first, *rest = (weight * terms[name] for name, weight in losses.items())
+    loss = sum(rest, first)
     return loss, {name: term.detach() for name, term in terms.items()}

@@ -15,11 +15,11 @@ import pandas as pd
 
 from crossgap import fingerprint
 from crossgap.arrays import check_widths, exact_rows
-from crossgap.errors import Unavailable, listed
+from crossgap.errors import UnavailableError, listed
 from crossgap.prepared.transformations import ANSWERS, COLUMNS, SPLITS, Transformations
 
 if TYPE_CHECKING:
-    from crossgap.arrays import Features
+    from crossgap.arrays import Features, Labels
 
 SCALES = (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3)
 ROWS = ("image", "source", "target")  # of images, texts and texts
@@ -30,7 +30,7 @@ def nearest(
     images: Features,
     texts: Features,
     transformations: pd.DataFrame,
-    scales: Sequence[float] = SCALES,
+    scales: Sequence[float] | np.ndarray = SCALES,
     *,
     entries: int = ENTRIES_IN_A_BLOCK,
 ) -> np.ndarray:
@@ -55,7 +55,9 @@ def nearest(
     gallery, texts = exact_rows(images, "images"), exact_rows(texts, "texts")
     check_widths(gallery, texts, ("images", "texts"))
     if len(gallery) < 2:
-        raise Unavailable("images holds one row, which has no other to be compared with: give two or more")
+        raise UnavailableError(
+            "images holds one row, which has no other to be compared with: give two or more"
+        )
     sizes = {"image": len(gallery), "source": len(texts), "target": len(texts)}
     image, source, target = (_rows(transformations, name, sizes[name]) for name in ROWS)
     scales = np.asarray(scales, np.float64)
@@ -75,7 +77,9 @@ def nearest(
     return found
 
 
-def right(found: np.ndarray, asked: Sequence, captions: Sequence, answers: Sequence[int]) -> np.ndarray:
+def right(
+    found: np.ndarray, asked: Labels, captions: Labels, answers: Sequence[int] | np.ndarray
+) -> np.ndarray:
     """Whether what `nearest` found is right, `(t, s)` of bool.
 
     Args:
@@ -97,7 +101,7 @@ def right(found: np.ndarray, asked: Sequence, captions: Sequence, answers: Seque
     return np.isin(codes[: len(asked), None] * width + found, known)
 
 
-def score(correct: np.ndarray, weights: Sequence[float]) -> np.ndarray:
+def score(correct: np.ndarray, weights: Sequence[float] | np.ndarray) -> np.ndarray:
     """The weighted share of right answers at each λ, `(s,)`.
 
     Args:
@@ -119,7 +123,7 @@ def score(correct: np.ndarray, weights: Sequence[float]) -> np.ndarray:
     return np.array(gained) / whole
 
 
-def weight_by(sources: Sequence) -> np.ndarray:
+def weight_by(sources: Labels) -> np.ndarray:
     """`(t,)`: the number of transformations with the same source, to the power −½; SIMAT's `norm2` is that number."""
     codes, _ = pd.factorize(np.asarray(sources, object))
     return np.bincount(codes)[codes] ** -0.5
@@ -144,7 +148,7 @@ def _similarities(features: np.ndarray, rows: np.ndarray, gallery: np.ndarray) -
     return (features[unique] @ gallery.T)[back]
 
 
-def by_labels(ids: Sequence[str], changed: Sequence[str], kept: Sequence[str]) -> Transformations:
+def by_labels(ids: Labels, changed: Labels, kept: Labels) -> Transformations:
     """SIMAT's protocol on images of which two labels are known: red square − red + blue is any blue square.
 
     Of each image its `changed` label is asked to become every other one that some image bears beside the same `kept`

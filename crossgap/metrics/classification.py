@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,15 +9,15 @@ import pandas as pd
 
 from crossgap import fingerprint
 from crossgap.arrays import check_widths, exact_rows, label_array, label_codes, unit_rows
-from crossgap.errors import Unavailable, listed
+from crossgap.errors import UnavailableError, listed
 
 if TYPE_CHECKING:
-    from crossgap.arrays import Features
+    from crossgap.arrays import Features, Labels
 
 PAIRS_IN_A_BLOCK = 2**24
 
 
-def class_prototypes(text_features: Features, labels: Sequence) -> tuple[np.ndarray, list]:
+def class_prototypes(text_features: Features, labels: Labels) -> tuple[np.ndarray, list]:
     """One unit vector a class: the mean of the unit features of its prompts, normalised again.
 
     That is the prompt ensembling of CLIP (Radford et al. 2021, section 3.1.4).
@@ -45,9 +44,9 @@ def class_prototypes(text_features: Features, labels: Sequence) -> tuple[np.ndar
 
 def zero_shot(
     image_features: Features,
-    labels: Sequence,
+    labels: Labels,
     prototypes: Features,
-    classes: Sequence,
+    classes: Labels,
     *,
     block_size: int | None = None,
 ) -> pd.DataFrame:
@@ -67,7 +66,7 @@ def zero_shot(
         without a label, NA. `summarise` turns it into the accuracy.
 
     Raises:
-        TypeError, ValueError: features or labels that cannot be used, a repeated class, or (`Unavailable`) a label
+        TypeError, ValueError: features or labels that cannot be used, a repeated class, or (`UnavailableError`) a label
             that is not among the classes.
     """
     images, anchors = exact_rows(image_features, "image_features"), exact_rows(prototypes, "prototypes")
@@ -80,7 +79,9 @@ def zero_shot(
     labelled = truth >= 0
     if strangers := set(truth[labelled]) - set(known):
         names = dict.fromkeys(labels[np.isin(truth, list(strangers))])
-        raise Unavailable(f"no class for the labels {listed(names)}: add their prompts or clear these labels")
+        raise UnavailableError(
+            f"no class for the labels {listed(names)}: add their prompts or clear these labels"
+        )
 
     block_size = block_size or max(1, PAIRS_IN_A_BLOCK // len(anchors))
     blocks = (images[start : start + block_size] for start in range(0, len(images), block_size))
@@ -98,7 +99,7 @@ def summarise(table: pd.DataFrame) -> dict[str, float | int]:
     return {"accuracy": float(correct.mean()), "images": len(correct), "images_without_label": left_out}
 
 
-def few_shot(labels: Sequence, ids: Sequence, shots: int, seed: int | tuple[int, ...] = 0) -> np.ndarray:
+def few_shot(labels: Labels, ids: Labels, shots: int, seed: int | tuple[int, ...] = 0) -> np.ndarray:
     """Rows of at most so many items a class, drawn as a function of their ids and the seed, ascending.
 
     An item's place in the draw does not depend on the other items: with more shots come more of the same.

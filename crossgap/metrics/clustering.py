@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,13 +10,13 @@ import pandas as pd
 from crossgap.arrays import label_array, unit_rows
 
 if TYPE_CHECKING:
-    from crossgap.arrays import Features
+    from crossgap.arrays import Features, Labels
 
 MEASURES = ("v_measure", "ami", "ari", "nmi")
 
 
 def clustering_metrics(
-    features: Features, labels: Sequence, *, seed: int = 0, restarts: int = 10
+    features: Features, labels: Labels, *, seed: int = 0, restarts: int = 10
 ) -> dict[str, float]:
     """Agreement of the labels with k-means clusters of the unit features, k the number of classes.
 

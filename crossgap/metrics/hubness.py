@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from crossgap.arrays import check_widths, exact_rows
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 from crossgap.metrics.neighbours import blocks, nearest
 
 if TYPE_CHECKING:
@@ -53,12 +53,12 @@ def occurrences(
         added: columns as of `bias.columns`: what is added to the similarities.
 
     Raises:
-        TypeError, ValueError: features that cannot be used; `Unavailable` for a gallery all of which is found.
+        TypeError, ValueError: features that cannot be used; `UnavailableError` for a gallery all of which is found.
     """
     x, y = _pair(queries, gallery, ("queries", "gallery"))
     least = k + (left_out is not None)
     if len(y) <= least:
-        raise Unavailable(
+        raise UnavailableError(
             f"the {k} nearest of {len(y)} gallery items are all of them: give more than {least}"
         )
     counts = np.zeros(len(y), np.int64)

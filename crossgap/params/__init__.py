@@ -76,7 +76,10 @@ class Params(Strict):
         """With the catalogue's rows; a section that is no mapping stays, to be refused."""
         if not isinstance(raw, dict):
             return raw
-        own = {section: raw.get(section, {}) for section in ("backbones", "datasets")}
+        own: dict[entries.Section, Any] = {
+            "backbones": raw.get("backbones", {}),
+            "datasets": raw.get("datasets", {}),
+        }
         return raw | {
             section: entries.rows(section) | rows for section, rows in own.items() if isinstance(rows, dict)
         }
@@ -203,7 +206,7 @@ class Params(Strict):
             except ValidationError as error:
                 for problem in error.errors():
                     place = ".".join(map(str, problem["loc"]))
-                    yield f"pretrain.{name}.{place}: {problem['msg']} (got {changes.get(problem['loc'][0])!r})"
+                    yield f"pretrain.{name}.{place}: {problem['msg']} (got {changes.get(str(problem['loc'][0]))!r})"
         made = {TRAINED.format(name): name for name in self.trained}
         for name, row in self.backbones.items():
             if (maker := made.get(row.weights.model)) and maker != name:

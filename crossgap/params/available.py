@@ -93,9 +93,11 @@ def _missing(weights: Weights) -> str | None:
     if pretrained is None or not known:
         return None
     if (tag := registered.tag(model, pretrained)) is not None:
-        return _other_activation(model, pretrained, bool(tag.get("quick_gelu"))) or _undecided(weights)
+        return _other_activation(model, pretrained, bool(tag.get("quick_gelu"))) or _undecided(
+            weights, pretrained
+        )
     if "/" in pretrained or Path(pretrained).suffix or Path(pretrained).is_file():
-        return _no_file(pretrained) or _undecided(weights)
+        return _no_file(pretrained) or _undecided(weights, pretrained)
     those = list(known.get(towers.canonical(model), ()))
     return (
         f"pretrained: {pretrained!r} is neither a file nor a tag of {model}{_close(pretrained, those)} "
@@ -114,14 +116,14 @@ def _other_activation(model: str, tag: str, wanted: bool) -> str | None:
     )
 
 
-def _undecided(weights: Weights) -> str | None:
+def _undecided(weights: Weights, pretrained: str) -> str | None:
     """What isn't said of a checkpoint file; only where there may be something is open_clip asked, and torch with it."""
-    if weights.preprocess is None and registered.tag(weights.model, weights.pretrained) is not None:
+    if weights.preprocess is None and registered.tag(weights.model, pretrained) is not None:
         return None
     from crossgap.backbones import BackboneError, loading
 
     try:
-        loading.declared(weights.model, weights.pretrained, weights.preprocess)
+        loading.declared(weights.model, pretrained, weights.preprocess)
     except BackboneError as error:
         return f"preprocess: {error}"
     return None

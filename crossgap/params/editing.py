@@ -79,7 +79,7 @@ def without_aliases(text: str) -> str:
         if isinstance(token, yaml.AliasToken):
             edits.append(Edit(start, end, _flow(anchored[token.value], anchored)))
         elif isinstance(token, yaml.AnchorToken):
-            edits.append(Edit(start, re.compile(r" *").match(text, end).end(), ""))
+            edits.append(Edit(start, end + len(text[end:]) - len(text[end:].lstrip(" ")), ""))
     return apply(text, edits)
 
 
@@ -90,7 +90,7 @@ def comments(text: str) -> list[tuple[int, int]]:
         for token in yaml.scan(text, Loader=yaml.SafeLoader)
         if isinstance(token, yaml.ScalarToken)
     ]
-    found = []
+    found: list[tuple[int, int]] = []
     for match in re.finditer(r"(?:^|(?<=[ \t]))#", text, re.MULTILINE):
         start = match.start()
         within = [(first, last) for first, last in (*found[-1:], *scalars) if first <= start < last]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from crossgap.datasets import LAYOUTS, NAME
 from crossgap.params.sections import ADDRESS, DEVICE, SHA256
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _REMEDIES = {
     "missing": "missing; add it",
@@ -30,7 +35,7 @@ _PATTERNS = {
 }
 
 
-def explain(problem: dict) -> str:
+def explain(problem: ErrorDetails) -> str:
     kind, value, message = problem["type"], problem["input"], problem["msg"].removeprefix("Value error, ")
     place = [str(part) for part in problem["loc"] if part != "[key]"]
     if place[:1] == ["datasets"]:

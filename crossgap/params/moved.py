@@ -124,7 +124,8 @@ def _todays(raw: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 def _removals(text: str, wanted: dict[str, Any]) -> list[editing.Edit]:
     """Of the sections and rows that are not wanted, and of comments on them; a user's comments among them stay."""
-    removed, kept = [], []
+    removed: list[tuple[int, int]] = []
+    kept: list[tuple[int, int]] = []
     for key, value in yaml.compose(text, Loader=yaml.SafeLoader).value:
         if key.value not in wanted:
             removed.append(editing.lines_of(text, key, value))

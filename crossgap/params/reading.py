@@ -11,8 +11,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
+from crossgap.errors import CrossgapError
 
-class ParamsError(ValueError):
+
+class ParamsError(CrossgapError):
     """`params.yaml` can't be used; the message lists every field that is wrong."""
 
 
@@ -29,12 +31,14 @@ def text_of(path: str | Path) -> str:
     """The text of a params.yaml.
 
     Raises:
-        ParamsError: there is none.
+        ParamsError: there is none, or it is no text.
     """
     try:
         return Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ParamsError(f"{path} not found: run from the project's root") from None
+    except IsADirectoryError:
+        raise ParamsError(f"{path} is a folder: name the file in it") from None
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path} is not YAML: {error}") from None
 

@@ -55,6 +55,10 @@ class Run(Cells):
     @property
     def inversions(self) -> list[tuple[str, towers.Method, Cells]]:
         """What asks for an inversion, by the field's name, which, and of what."""
-        asked = [("oti", "oti", self.oti), ("sweep", "oti", self.sweep), ("ovi", "ovi", self.ovi)]
+        asked: list[tuple[str, towers.Method, Cells]] = [
+            ("oti", "oti", self.oti),
+            ("sweep", "oti", self.sweep),
+            ("ovi", "ovi", self.ovi),
+        ]
         asked += [("seeds", method, self.seeds) for method in self.seeds.methods]
         return [(f"run.{field}", method, cells) for field, method, cells in asked]

@@ -128,12 +128,12 @@ def _scratch(params: Params, data: Path) -> Iterator[tuple[Path, str]]:
                 yield said.parent, "made by code or a recipe that no cell of the run has"
     parts = [path for path in sorted((scratch / "evaluate").rglob("*")) if _part(path)]
     for folder in dict.fromkeys(path.parent for path in parts):
-        held = [path for path in parts if path.parent == folder]
+        here = [path for path in parts if path.parent == folder]
         if folder.relative_to(scratch / "evaluate").parts not in evaluated:
-            yield from dict.fromkeys(held, "no cell of the run is evaluated there").items()
+            yield from dict.fromkeys(here, "no cell of the run is evaluated there").items()
         elif (used := _read(folder / USED, list)) is not None:
             since = (folder / USED).stat().st_mtime_ns
-            for path in held:
+            for path in here:
                 # a later one is of an evaluation that hasn't ended, and goes on with it
                 if path.name not in {*used, USED} and path.stat().st_mtime_ns <= since:
                     yield path, "the last evaluation of its cell did without"
@@ -147,7 +147,7 @@ def _read(path: Path, kind: type = dict) -> Any:
     """The JSON in a file; None where it is absent, damaged or no `kind`."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, json.JSONDecodeError):
         return None
     return found if isinstance(found, kind) else None
 

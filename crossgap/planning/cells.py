@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 from crossgap.params import Params
 
@@ -20,16 +21,17 @@ class Cell:
     Attributes:
         stage: as in dvc.yaml.
         words: the arguments of its command; none of a stage that is one.
-        method: "oti" or "ovi", of an inversion.
+        backbone, dataset: empty of a stage that has none.
+        method: "oti" or "ovi", of an inversion; else empty.
         tokens: R, of the sweep.
         seed: of the inversions with other seeds.
     """
 
     stage: str
     words: tuple[str, ...] = ()
-    backbone: str | None = None
-    dataset: str | None = None
-    method: str | None = None
+    backbone: str = ""
+    dataset: str = ""
+    method: str = ""
     tokens: int | None = None
     seed: int | None = None
 
@@ -94,7 +96,7 @@ def cells(params: Params) -> list[Cell]:
 
 
 def _matrix(
-    stage: str, backbones: list[str], datasets: list[str], *beside: object, **of: object
+    stage: str, backbones: list[str], datasets: list[str], *beside: object, **of: Any
 ) -> Iterator[Cell]:
     for backbone, dataset in product(backbones, datasets):
         yield Cell(stage, (backbone, dataset, *map(str, beside)), backbone, dataset, **of)

@@ -49,7 +49,9 @@ def built_as(params: Params, backbone: str) -> Weights:
 
 def asked(cells: Iterable[Cell], params: Params, sample: tuple[str, str] | None = None) -> list[Asked]:
     """What has to be measured for these cells: one for all backbones that are built alike."""
-    tokens, patches, encoded = defaultdict(set), defaultdict(set), set()
+    tokens: dict[tuple[str, str], set[int]] = defaultdict(set)
+    patches: dict[tuple[str, str], set[int]] = defaultdict(set)
+    encoded = set()
     for cell in cells:
         if cell.stage not in ESTIMATED:
             continue

@@ -105,7 +105,7 @@ class Task:
             drawn = min(images, clusters.ITEMS) * min(classes, clusters.CLASSES)
             joint = labelling in self._classes("text", self.query)
             sets = (images + texts) / images if joint else 0
-            done["cluster"] += drawn * (kinds * (1 + sets) + bool(self.oti.points))
+            done["cluster"] += round(drawn * (kinds * (1 + sets) + bool(self.oti.points)))
         for labelling in self.arithmetic:
             done["pair"] += images * max(labelled.get(labelling, 1) - 1, 0) * images
 
@@ -120,7 +120,7 @@ class Task:
                 done["row"] += moves * images
                 done["pair"] += moves * images * labelled[labelling]
         paired = (images, self.first) if self.first else (images, prompts)
-        done["similar"] += sum(side**2 / 2 for side in paired) + (sides**2 if self.first else 0)
+        done["similar"] += sum(side**2 for side in paired) // 2 + (sides**2 if self.first else 0)
         near = [min(side, neighbourhoods.ITEMS) for side in paired]
         done["similar"] += kinds * sum(near) ** 2 if sides else 0
         return +done
@@ -168,7 +168,7 @@ class Task:
             done["pair"] += texts * images * times
             done["similar"] += texts * images * times
             done["task"] += 2 * times
-            done["resample"] += (texts + images) / 2 * len(hubness.GALLERIES) * self._resamples
+            done["resample"] += (texts + images) // 2 * len(hubness.GALLERIES) * self._resamples
 
     def _classified(self, done: Counter[str], labelling: str, classes: int, prompts: bool) -> None:
         """By class prompts, by class means and by few of a class, each with every correction."""
@@ -271,19 +271,19 @@ def _fitted(
     """Names of the corrections that can be fitted where there is this: they are, on noise."""
     rng = np.random.default_rng(0)
 
-    def noise(there: Any) -> np.ndarray | None:
-        return rng.normal(size=(4 * WIDTH, WIDTH)).astype(np.float32) if there else None
+    def noise() -> np.ndarray:
+        return rng.normal(size=(4 * WIDTH, WIDTH)).astype(np.float32)
 
     modalities = {name.partition("/")[0] for name in sizes}
     weights = {modality: rng.normal(size=(WIDTH, WIDTH)) for modality in modalities} if projections else {}
     found, _ = corrections.fitted(
         Material(
-            images=noise("image" in modalities),
-            texts=noise("text" in modalities),
-            vocabulary=noise(f"text/{manifest.VOCABULARIES[0]}" in sizes),
-            vocabulary_photo=noise(f"text/{manifest.VOCABULARIES[1]}" in sizes),
-            pairs=(noise(True), noise(True)) if paired else None,
-            banks={modality: noise(True) for modality in sorted(banks)},
+            images=noise() if "image" in modalities else None,
+            texts=noise() if "text" in modalities else None,
+            vocabulary=noise() if f"text/{manifest.VOCABULARIES[0]}" in sizes else None,
+            vocabulary_photo=noise() if f"text/{manifest.VOCABULARIES[1]}" in sizes else None,
+            pairs=(noise(), noise()) if paired else None,
+            banks={modality: noise() for modality in sorted(banks)},
             weights=weights,
         ),
         names,

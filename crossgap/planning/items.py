@@ -10,6 +10,7 @@ import pandas as pd
 from crossgap.datasets import Declaration, Size, readers, vocabulary, world
 from crossgap.datasets.declared import DatasetError, Exported, OnDisk, Simat
 from crossgap.datasets.world_captions import CAPTIONS_PER_IMAGE, class_prompts
+from crossgap.errors import CrossgapError
 from crossgap.params import Params
 from crossgap.planning.cells import Cell
 from crossgap.prepared import manifest
@@ -128,7 +129,7 @@ def of_datasets(params: Params, prepared: Path) -> tuple[dict[str, Items | None]
         if found[name] is None:
             try:
                 found[name] = of_files(params.datasets[name])
-            except (ValueError, OSError) as error:
+            except CrossgapError as error:
                 reasons[name] = str(error)
     return found, reasons
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 
 def outdated(root: Path) -> set[str]:
@@ -26,7 +27,7 @@ def outdated(root: Path) -> set[str]:
         return {stage.addressing for stage in changed | _after(graph, changed) if not stage.frozen}
 
 
-def _after(graph, changed: set) -> set:
+def _after(graph: Any, changed: set) -> set:
     """The stages that read, at first or second hand, from the changed ones."""
     met, ahead = set(), list(changed)
     while ahead:

@@ -17,12 +17,20 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from crossgap.backbones import Backbone
+    from crossgap.inversion.methods import Oti, Ovi
+
+from crossgap.errors import CrossgapError
 
 _STEPS = 50  # at most, of an inversion
 
 
-class ProbeError(ValueError):
+class ProbeError(CrossgapError):
     """A backbone's speed can't be measured here."""
 
 
@@ -138,10 +146,11 @@ def measure(asked: Asked, started: float) -> Speeds:
             warnings.simplefilter("ignore")  # random weights are as fast as any
             backbone = load_backbone(asked.model, None, asked.device, asked.precision)
     start = time.time() - started
-    methods = [Oti(asked.template, number) for number in asked.tokens]
+    methods: list[Oti | Ovi] = [Oti(asked.template, number) for number in asked.tokens]
     methods += [Ovi(number) for number in asked.patches]
     each = asked.seconds / (asked.images + asked.texts + len(methods))
-    measured, encoded = {}, {"image": None, "text": None}
+    measured: dict[str, int] = {}
+    encoded: dict[str, float | None] = {"image": None, "text": None}
     for modality, wanted in (("image", asked.images), ("text", asked.texts)):
         if wanted:
             least = _forward(backbone) if modality == "image" else None
@@ -149,14 +158,14 @@ def measure(asked: Asked, started: float) -> Speeds:
             encoded[modality], measured[f"{modality}s"] = found
     steps: dict[str, dict[int, float]] = {"oti": {}, "ovi": {}}
     for method in methods:
-        number = method.tokens if method.name == "oti" else method.patches
+        number = method.tokens if isinstance(method, Oti) else method.patches
         seconds, items = _step(backbone, method, asked, each)
         steps[method.name][number] = seconds
         measured[f"{method.name} of {number}"] = items
     return Speeds(start, encoded["image"], encoded["text"], steps["oti"], steps["ovi"], measured)
 
 
-def _image_only(asked: Asked):
+def _image_only(asked: Asked) -> Backbone:
     """A control with random weights; `load_backbone` has none without."""
     from timm.data import create_transform, resolve_model_data_config
 
@@ -170,7 +179,7 @@ def _image_only(asked: Asked):
     return Backbone(tower.eval().to(device, _DTYPES[asked.precision]), transform, None, device, provenance)
 
 
-def _encoding(backbone, modality: str, asked: Asked) -> Callable[[int], None]:
+def _encoding(backbone: Backbone, modality: str, asked: Asked) -> Callable[[int], None]:
     """The stage `encode` on so many items of one modality, as a function of their number."""
     from crossgap.encode import encode
 
@@ -187,7 +196,7 @@ def _encoding(backbone, modality: str, asked: Asked) -> Callable[[int], None]:
     return work
 
 
-def _forward(backbone) -> float:
+def _forward(backbone: Backbone) -> float:
     """Seconds to transform and encode one image, without the start of a loader."""
     from PIL import Image
 
@@ -200,7 +209,7 @@ def _forward(backbone) -> float:
     return seconds()
 
 
-def _images(n: int, folder: Path, sample: tuple[str, str] | None):
+def _images(n: int, folder: Path, sample: tuple[str, str] | None) -> tuple[pd.DataFrame, Path]:
     """So many images: the first of a manifest's, or of noise at the usual size of photos, as JPEG."""
     import numpy as np
     import pandas as pd
@@ -222,7 +231,7 @@ def _images(n: int, folder: Path, sample: tuple[str, str] | None):
     return pd.DataFrame(rows), folder
 
 
-def _texts(n: int):
+def _texts(n: int) -> pd.DataFrame:
     import pandas as pd
 
     from crossgap.prepared import manifest
@@ -240,7 +249,7 @@ def _row(name: str, modality: str, path: str | None, text: str | None, digest: s
     }  # fmt: skip
 
 
-def _step(backbone, method, asked: Asked, seconds: float) -> tuple[float, int]:
+def _step(backbone: Backbone, method: Oti | Ovi, asked: Asked, seconds: float) -> tuple[float, int]:
     """Seconds an item and step, and how many items there were; as many together as the stage has, if there is time."""
     import numpy as np
 

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crossgap import fingerprint
+from crossgap.errors import DatasetError
 
 FILE = "manifest.parquet"
 COLUMNS = ("id", "modality", "split", "path", "text", "group", "rank", "digest")
@@ -36,22 +37,18 @@ _NAMED = 3
 _LONGEST = 200  # bytes of a labelling's name: files may have 255
 
 
-class ManifestError(ValueError):
-    """A manifest breaks its contract; a line for each rule broken names items and the remedy."""
-
-
 def validate(frame: pd.DataFrame) -> pd.DataFrame:
     """The manifest with its columns in order and of the right type: str or None, `rank` int64.
 
     Raises:
-        ManifestError: columns are missing, unknown or of the wrong type, or rows break the contract.
+        DatasetError: columns are missing, unknown or of the wrong type, or rows break the contract.
     """
     frame = _typed(frame)
     if frame.empty:
-        raise ManifestError("the manifest has no items: look at what its dataset's declaration points to")
+        raise DatasetError("the manifest has no items: look at what its dataset's declaration points to")
     broken = [_complaint(frame, rows, rule) for rows, rule in _rules(frame) if rows.any()]
     if broken:
-        raise ManifestError("\n".join(broken))
+        raise DatasetError("\n".join(broken))
     return frame
 
 
@@ -71,11 +68,11 @@ def read(folder: str | Path) -> pd.DataFrame:
     """Read and validate the folder's manifest.
 
     Raises:
-        ManifestError: there is none, or it breaks the contract.
+        DatasetError: there is none, or it breaks the contract.
     """
     path = Path(folder) / FILE
     if not path.is_file():
-        raise ManifestError(f"{path} not found: the `prepare` stage of this dataset writes it")
+        raise DatasetError(f"{path} not found: the `prepare` stage of this dataset writes it")
     return validate(pq.read_table(path).to_pandas())
 
 
@@ -120,16 +117,16 @@ def corners(box: str) -> tuple[float, float, float, float]:
     """`left, upper, right, lower` of a box.
 
     Raises:
-        ValueError: it isn't four finite numbers, or a side has no length.
+        DatasetError: it isn't four finite numbers, or a side has no length.
     """
     try:
         left, upper, right, lower = map(float, box.split())
     except ValueError:
         left = math.nan
     if math.isnan(left) or not all(map(math.isfinite, (left, upper, right, lower))):
-        raise ValueError(f"{box!r} is not four numbers: give left, upper, right and lower, in pixels")
+        raise DatasetError(f"{box!r} is not four numbers: give left, upper, right and lower, in pixels")
     if left >= right or upper >= lower:
-        raise ValueError(f"{box!r} is empty: left must be less than right, and upper less than lower")
+        raise DatasetError(f"{box!r} is empty: left must be less than right, and upper less than lower")
     return left, upper, right, lower
 
 
@@ -144,26 +141,26 @@ def content(frame: pd.DataFrame) -> list[str]:
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     missing = [name for name in COLUMNS if name not in frame]
     if missing:
-        raise ManifestError(f"the manifest lacks columns {', '.join(missing)}: add them")
+        raise DatasetError(f"the manifest lacks columns {', '.join(missing)}: add them")
     extra = sorted(set(frame) - set(COLUMNS))
     unknown = [name for name in extra if name != BOX and (not name.startswith(LABEL) or name == LABEL)]
     if unknown:
-        raise ManifestError(f"unknown columns {', '.join(unknown)}: a labelling's is `{LABEL}<labelling>`")
+        raise DatasetError(f"unknown columns {', '.join(unknown)}: a labelling's is `{LABEL}<labelling>`")
     for labelling in labellings(frame):
         if why := wrong_labelling(labelling):
-            raise ManifestError(f"the labelling {labelling!r} {why}")
+            raise DatasetError(f"the labelling {labelling!r} {why}")
     columns = {}
     for name in (*COLUMNS, *extra):
         values = frame[name]
         kind = pd.api.types.infer_dtype(values, skipna=True)
         if name == "rank":
             if kind != "integer" or values.isna().any():
-                raise ManifestError(f"column rank holds {kind} values or gaps: give every row an integer")
+                raise DatasetError(f"column rank holds {kind} values or gaps: give every row an integer")
             columns[name] = values.to_numpy(np.int64)
         elif kind in ("string", "empty"):
             columns[name] = values.astype(object).where(values.notna(), None).reset_index(drop=True)
         else:
-            raise ManifestError(f"column {name} holds {kind} values: give strings, or None for none")
+            raise DatasetError(f"column {name} holds {kind} values: give strings, or None for none")
     return pd.DataFrame(columns)
 
 
@@ -210,7 +207,7 @@ def _rules(frame: pd.DataFrame) -> Iterator[tuple[pd.Series, str]]:
 def _is_box(box: str | None) -> bool:
     try:
         return box is not None and corners(box) is not None
-    except ValueError:
+    except DatasetError:
         return False
 
 

@@ -103,7 +103,7 @@ def _words(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
     return pd.DataFrame(held).reset_index(drop=True)
 
 
-def _complaints(frame: pd.DataFrame, rules: Iterable[tuple[object, str]]) -> list[str]:
+def _complaints(frame: pd.DataFrame, rules: Iterable[tuple[np.ndarray, str]]) -> list[str]:
     found = []
     for broken, rule in rules:
         if (wrong := np.flatnonzero(broken)).size:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 Params = dict[str, Any]  # as read from YAML
 
-NONE = {"backbones": [], "datasets": []}
+NONE: dict[str, list[str]] = {"backbones": [], "datasets": []}
 NO_INVERSIONS = {
     "oti": NONE,
     "ovi": NONE,

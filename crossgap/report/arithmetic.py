@@ -102,7 +102,7 @@ def figure(found: Arithmetic) -> str:
         axes.axvline(1, color=INK, linestyle="--", linewidth=0.8, alpha=0.5)
         for i, (name, splits) in enumerate(found.curves.items()):
             colour, marker = LINES[i % len(LINES)]
-            look = {"color": colour, "marker": marker, "markersize": 3.5, "linewidth": 1.3}
+            look: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 3.5, "linewidth": 1.3}
             for split, curve in splits.items():
                 at = sorted(curve)
                 score, low, high = (

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from crossgap.errors import CrossgapError
 from crossgap.report.cell import Cell
 from crossgap.report.methods import COLUMNS, Board, Line, board, compared
 from crossgap.report.tables import Grouped, group, in_order, title
@@ -42,7 +43,7 @@ class Section(NamedTuple):
     baseline: str
     heads: tuple[str, ...]
     column: str
-    board: Board
+    board: Board | None  # None only until `sections` leaves those without out
     folded: bool = False
 
 
@@ -55,7 +56,9 @@ class _Numbers:
         self.tests: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = {family: {} for family in _METRICS}
         for row in cell.rows("comparisons", COLUMNS):
             if row["family"] not in self.tests:
-                raise ValueError(f"comparisons: no family {row['family']!r}; expected {', '.join(_METRICS)}")
+                raise CrossgapError(
+                    f"comparisons: no family {row['family']!r}; expected {', '.join(_METRICS)}"
+                )
             self.tests[row["family"]][row["task"], row["relevance"]] = row
 
     def board(self, family: str, columns: Iterable[str], lines: Iterable[Line]) -> Board | None:
@@ -92,7 +95,7 @@ class _Numbers:
 def sections(cell: Cell) -> list[Section]:
     """Every table of methods that has numbers, in the page's order.
 
-    Raises ValueError if the cell's comparisons or corrections lack a column, or a comparison is of no known family.
+    Raises CrossgapError if the cell's comparisons or corrections lack a column, or a comparison is of no known family.
     """
     numbers = _Numbers(cell)
     retrieval, accuracy = "mAP in percent, by query-gallery", "Accuracy in percent"

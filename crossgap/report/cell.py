@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from crossgap.errors import CrossgapError
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -66,12 +68,12 @@ class Cell:
     def rows(self, table: str, columns: Sequence[str]) -> list[dict[str, Any]]:
         """The rows of one of the tables, by these columns; what is missing in it is None.
 
-        Raises ValueError if it lacks a column.
+        Raises CrossgapError if it lacks a column.
         """
         frame = getattr(self, table)
         if frame is None or frame.empty:
             return []
         if lacking := [column for column in columns if column not in frame]:
-            raise ValueError(f"{table}: no column {', '.join(lacking)}; expected {', '.join(columns)}")
+            raise CrossgapError(f"{table}: no column {', '.join(lacking)}; expected {', '.join(columns)}")
         held = frame[list(columns)].astype(object)
         return held.where(held.notna(), None).to_dict("records")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from crossgap.errors import CrossgapError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,7 +17,7 @@ MARKS = {"image": ("#d9772b", "o"), "text": ("#3b82c4", "^")}
 LINES = (("#3f9d6b", "o"), ("#a86bc4", "s"), ("#d0587e", "^"), ("#2a97a8", "D"), ("#a8862a", "v"))
 INK = "#010203"  # stands for the colour of text and axes until it becomes `currentColor`
 _THEME = "<style>svg{color:#444}@media(prefers-color-scheme:dark){svg{color:#ccc}}</style>"
-_STYLE = {
+_STYLE: Any = {  # matplotlib's own type has a literal for each key
     "svg.hashsalt": "crossgap",
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",
@@ -35,7 +37,7 @@ _STYLE = {
 
 def check_columns(name: str, table: DataFrame, columns: Sequence[str]) -> None:
     if missing := [column for column in columns if column not in table]:
-        raise ValueError(f"{name}: no column {', '.join(missing)}; expected {', '.join(columns)}")
+        raise CrossgapError(f"{name}: no column {', '.join(missing)}; expected {', '.join(columns)}")
 
 
 @contextmanager
@@ -48,6 +50,15 @@ def drawing() -> Iterator[Figure]:
         matplotlib.rcdefaults()  # a user's matplotlibrc must not change the bytes
         matplotlib.rcParams.update(_STYLE)
         yield Figure(layout="constrained")
+
+
+def spaced(figure: Figure, height: float, width: float | None = None) -> None:
+    """Leave so much between the axes, in inches."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(h_pad=height, w_pad=width)
 
 
 def svg_of(figure: Figure) -> str:

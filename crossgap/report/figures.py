@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from crossgap.report.drawing import INK, LINES, MARKS, check_columns, drawing, plain, svg_of
+from crossgap.errors import CrossgapError
+from crossgap.report.drawing import INK, LINES, MARKS, check_columns, drawing, plain, spaced, svg_of
 from crossgap.report.similarities import Panel
 
 if TYPE_CHECKING:
@@ -24,14 +25,14 @@ def clouds(points: DataFrame) -> str:
     `points`, a row each, has the columns `x`, `y`, `modality`, `id`. A cross marks each modality's mean. Both
     axes share one scale, so that lengths compare. Text and axes follow a dark colour scheme.
 
-    Raises ValueError if a column is missing or a coordinate is not finite.
+    Raises CrossgapError if a column is missing or a coordinate is not finite.
     """
     import numpy as np
 
     check_columns("clouds", points, ("x", "y", "modality", "id"))
     broken = points.loc[~np.isfinite(points[["x", "y"]].astype(float)).all(axis=1), "id"]
     if len(broken):
-        raise ValueError(
+        raise CrossgapError(
             f"clouds: {len(broken)} of {len(points)} points have no finite coordinates, the first is "
             f"{broken.iloc[0]!r}; the features they come from need checking"
         )
@@ -46,10 +47,12 @@ def clouds(points: DataFrame) -> str:
         for name in modalities:
             colour, marker = marks[name]
             # Points as pixels keep a page of hundreds of cells small; the legend's stay vectors.
-            look = {"c": colour, "marker": marker, "linewidths": 0}
-            axes.scatter(*xy[name].T, s=14, alpha=0.65, rasterized=True, **look)
+            look: dict[str, Any] = {"c": colour, "marker": marker, "linewidths": 0}
+            axes.scatter(xy[name][:, 0], xy[name][:, 1], s=14, alpha=0.65, rasterized=True, **look)
             axes.scatter([], [], s=24, label=plain(f"{name} ({len(xy[name])})"), **look)
-        cross = {"marker": "x", "color": INK, "markersize": 8, "markeredgewidth": 1.8, "linestyle": "none"}
+        cross: dict[str, Any] = dict(
+            marker="x", color=INK, markersize=8, markeredgewidth=1.8, linestyle="none"
+        )
         for name in modalities:
             axes.plot(*xy[name].mean(axis=0), **cross)
         axes.plot([], [], **cross, label="mean")
@@ -70,7 +73,7 @@ def curves(points: DataFrame, length: str = "R", baseline: str = "image-image") 
         length: the letter that counts tokens in the legend.
         baseline: the name of the dashed line.
 
-    Raises ValueError if a column is missing.
+    Raises CrossgapError if a column is missing.
     """
     check_columns("curves", points, ("tokens", "relevance", "step", "loss", "mAP", "baseline"))
     tokens, relevances = sorted(points["tokens"].unique()), list(dict.fromkeys(points["relevance"]))
@@ -88,7 +91,7 @@ def curves(points: DataFrame, length: str = "R", baseline: str = "image-image") 
                 axes.plot(line["step"], values, color=colour, marker=marker, markersize=3.5, linewidth=1.3)
                 if relevance is not None and values.notna().any():
                     peak = line["step"][values.idxmax()], values.max()
-                    ring = {"marker": "o", "markersize": 9, "markerfacecolor": "none"}
+                    ring: dict[str, Any] = {"marker": "o", "markersize": 9, "markerfacecolor": "none"}
                     axes.plot(*peak, color=colour, linestyle="none", **ring)
             if relevance is not None:
                 axes.axhline(100 * of["baseline"].iloc[0], color=INK, linestyle="--", linewidth=1)
@@ -99,7 +102,7 @@ def curves(points: DataFrame, length: str = "R", baseline: str = "image-image") 
         for number, (colour, marker) in looks.items():
             axes.plot([], [], color=colour, marker=marker, markersize=3.5, label=f"{length} = {number}")
         axes.plot([], [], color=INK, linestyle="--", linewidth=1, label=plain(baseline))
-        figure.get_layout_engine().set(h_pad=0.08)
+        spaced(figure, 0.08)
         figure.legend(loc="outside upper left", ncols=len(tokens) + 1)
         return svg_of(figure)
 
@@ -132,16 +135,17 @@ def histograms(columns: Mapping[str, Sequence[Panel]], length: str = "R") -> str
         axes = grid[0, 0]
         axes.fill_between([], [], color=_MATCHING, alpha=0.55, label="matching pairs")
         axes.plot([], [], color=_OTHER, linewidth=1.4, label="other pairs")
-        figure.get_layout_engine().set(h_pad=0.03, w_pad=0.08)
+        spaced(figure, 0.03, 0.08)
         figure.legend(loc="outside upper left", ncols=2)
         return svg_of(figure)
 
 
 def _pairs_of(axes: Axes, panel: Panel) -> None:
-    for bins, look in (
+    looks: tuple[tuple[Any, dict[str, Any]], ...] = (
         (panel.matching, {"fill": True, "color": _MATCHING, "alpha": 0.55, "linewidth": 0}),
         (panel.other, {"color": _OTHER, "linewidth": 1.4}),
-    ):
+    )
+    for bins, look in looks:
         if bins:
             density = {left: value for left, _, value in bins}
             edges = sorted({edge for left, right, _ in bins for edge in (left, right)})
@@ -149,7 +153,7 @@ def _pairs_of(axes: Axes, panel: Panel) -> None:
     axes.set_yticks([])
     axes.set_ylim(0, 1.3 * axes.get_ylim()[1])
     axes.spines["left"].set_visible(False)
-    label = {"transform": axes.transAxes, "va": "top", "fontsize": 8}
+    label: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "fontsize": 8}
     axes.text(0, 1, plain(panel.name), ha="left", **label)
     axes.text(1, 1, f"overlap {panel.overlap}", ha="right", **label)
 

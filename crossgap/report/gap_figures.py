@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from crossgap.report.drawing import INK, LINES, MARKS, check_columns, drawing, plain, svg_of
+from crossgap.report.drawing import INK, LINES, MARKS, check_columns, drawing, plain, spaced, svg_of
 from crossgap.report.shifts import SPECTRUM, Panel
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = 3
 _DASHES = ("-", "--", ":")
-_NOW = {"color": INK, "linestyle": "--", "linewidth": 1}
-_CLOSED = {"color": INK, "linestyle": ":", "linewidth": 1}
+_NOW: dict[str, Any] = {"color": INK, "linestyle": "--", "linewidth": 1}
+_CLOSED: dict[str, Any] = {"color": INK, "linestyle": ":", "linewidth": 1}
 _TICKS = (1, 2, 5, 10, 20, 50, 100, 200)
 
 
@@ -25,7 +25,7 @@ def shifts(panels: Sequence[Panel]) -> str:
     Lines of one name look alike in every panel. Text and axes follow a dark colour scheme.
     """
     names = dict.fromkeys(name for panel in panels for name in panel.lines if name)
-    looks = {"": {"color": INK, "marker": "."}}
+    looks: dict[str, dict[str, Any]] = {"": {"color": INK, "marker": "."}}
     for i, name in enumerate(names):
         colour, marker = LINES[i % len(LINES)]
         dashes = _DASHES[i // len(LINES) % len(_DASHES)]
@@ -52,7 +52,7 @@ def shifts(panels: Sequence[Panel]) -> str:
             axes.plot([], [], **looks[name], markersize=3.5, linewidth=1.3, label=plain(name))
         axes.plot([], [], **_NOW, label="as it is")
         axes.plot([], [], **_CLOSED, label="gap closed")
-        figure.get_layout_engine().set(h_pad=0.08)
+        spaced(figure, 0.08)
         figure.legend(loc="outside upper left", ncols=2 * columns)
         return svg_of(figure)
 
@@ -71,7 +71,7 @@ def spectrum(points: DataFrame) -> str:
         axes = figure.add_subplot()
         for modality, line in points.groupby("modality"):
             colour, marker = MARKS[modality]
-            look = {"color": colour, "marker": marker, "markersize": 2.5, "linewidth": 1.3}
+            look: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 2.5, "linewidth": 1.3}
             axes.plot(line["component"], 100 * line["explained"], **look, label=plain(modality))
         axes.set_xscale("log")
         axes.set_xticks([tick for tick in _TICKS if tick <= points["component"].max()])

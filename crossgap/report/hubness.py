@@ -21,15 +21,15 @@ def keys(cell: Cell) -> set[str]:
 def rows(cell: Cell) -> list[tuple[str, ...]]:
     """`HEADS`, a row a task and correction."""
     words = titles(cell)
-    tasks = dict.fromkeys(_KEY.fullmatch(key)[1] for key in cell.metrics if _KEY.fullmatch(key))
+    tasks = dict.fromkeys(found[1] for key in cell.metrics if (found := _KEY.fullmatch(key)))
     plain = dict.fromkeys(task.partition("+")[0] for task in tasks)
     order = [
         task for first in plain for task in (first, *(f"{first}+{name}" for name in words)) if task in tasks
     ]
-    found = []
+    shown: list[tuple[str, ...]] = []
     for task in order:
         skewness, largest, never = (cell.metrics.get(f"hubness/{task}/{name}") for name in MEASURES)
         base, _, correction = task.partition("+")
-        shown = decimal(skewness), count(largest), percent(never).value
-        found.append((title(base), words.get(correction, correction or "native features"), *shown))
-    return found
+        method = words.get(correction, correction or "native features")
+        shown.append((title(base), method, decimal(skewness), count(largest), percent(never).value))
+    return shown

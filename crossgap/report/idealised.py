@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from crossgap.errors import CrossgapError
 from crossgap.report import idealised_figures, pictures, sphere
 from crossgap.report.drawing import check_columns
 from crossgap.report.tables import count, decimal
@@ -55,14 +56,14 @@ class Experiment:
 def view(experiment: Experiment) -> dict[str, Any]:
     """All that the template shows of one experiment.
 
-    Raises ValueError if a table lacks a column, or there is no run `base`.
+    Raises CrossgapError if a table lacks a column, or there is no run `base`.
     """
     runs, curves, toy = experiment.runs, experiment.curves, experiment.toy
     check_columns("runs", runs, _RUNS)
     check_columns("curves", curves, ("run", "step", *_DRAWN))
     check_columns("toy", toy, sphere.COLUMNS)
     if not (runs["run"] == "base").any():
-        raise ValueError(f"runs: no run base among {', '.join(runs['run'])}")
+        raise CrossgapError(f"runs: no run base among {', '.join(runs['run'])}")
     return {
         "name": experiment.name,
         "figures": list(_figures(curves, runs)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crossgap.report.drawing import INK, LINES, drawing, plain, svg_of
 
@@ -27,8 +27,13 @@ def curves(lines: Mapping[str, Sequence[DataFrame]], measures: Mapping[str, str]
             for number, (name, tables) in enumerate(lines.items()):
                 colour, marker = LINES[number % len(LINES)]
                 for seed, table in enumerate(tables):
-                    look = {"color": colour, "marker": marker, "markersize": 3, "linewidth": 1.3}
-                    label = {"label": plain(name)} if name and not seed and place == 1 else {}
+                    look: dict[str, Any] = {
+                        "color": colour,
+                        "marker": marker,
+                        "markersize": 3,
+                        "linewidth": 1.3,
+                    }
+                    label: dict[str, Any] = {"label": plain(name)} if name and not seed and place == 1 else {}
                     axes.plot(table["step"], table[measure], **look, **label, alpha=0.9 if not seed else 0.5)
             axes.set_xscale("symlog", linthresh=1)
             axes.set_xlim(0, None)

@@ -73,7 +73,7 @@ def compared(
 ) -> list[Line]:
     """Lines for tasks, by their titles, and for the corrections of the first of them, which is the baseline."""
     baseline, *_ = tasks
-    titles = tasks | {f"{baseline}+{name}": words for name, words in corrections.items()}
+    titles = {**tasks} | {f"{baseline}+{name}": words for name, words in corrections.items()}
     at = {task: tuple((task, relevance) for relevance in relevances) for task in titles}
     return [
         Line((*heading, words), at[task], () if task == baseline else at[baseline])

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from crossgap.errors import listed
+from crossgap.errors import CrossgapError, listed
 from crossgap.report import gap, hubness, methods, pictures, tables
 from crossgap.report.arithmetic import HEADS, arithmetic, published_scores
 from crossgap.report.boards import Section, sections
@@ -52,28 +52,28 @@ def render(
         experiments: idealised ones, which are of no cell.
         trainings: of the backbones that were fine-tuned.
 
-    Raises ValueError if there are no cells, two are of the same backbone and dataset, a table lacks a column or names
-    a family of comparisons that there isn't, or a point of a cloud has no finite coordinates.
+    Raises CrossgapError if there are no cells, two are of the same backbone and dataset, a table lacks a column or
+    names a family of comparisons that there isn't, or a point of a cloud has no finite coordinates.
     """
     if not cells:
-        raise ValueError("cells: nothing to report; evaluate at least one backbone on one dataset")
+        raise CrossgapError("cells: nothing to report; evaluate at least one backbone on one dataset")
     seen: set[tuple[str, str]] = set()
     for cell in cells:
         if (cell.backbone, cell.dataset) in seen:
-            raise ValueError(f"cells: {cell.name} is there twice; give each backbone and dataset once")
+            raise CrossgapError(f"cells: {cell.name} is there twice; give each backbone and dataset once")
         seen.add((cell.backbone, cell.dataset))
     views = []
     for cell, anchor in zip(cells, _anchors(cell.name for cell in cells), strict=True):
         try:
             views.append(_view(cell, anchor, published))
-        except ValueError as error:
-            raise ValueError(f"cell {cell.name}: {error}") from None
+        except CrossgapError as error:
+            raise CrossgapError(f"cell {cell.name}: {error}") from None
     idealised = []
     for experiment in experiments:
         try:
             idealised.append(experiment_view(experiment))
-        except ValueError as error:
-            raise ValueError(f"idealised experiment {experiment.name}: {error}") from None
+        except CrossgapError as error:
+            raise CrossgapError(f"idealised experiment {experiment.name}: {error}") from None
     return (
         _environment()
         .get_template("page.html.j2")
@@ -95,8 +95,9 @@ def _environment() -> Environment:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     found = FunctionLoader(lambda name: files("crossgap.report").joinpath(name).read_text("utf-8"))
-    options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    environment = Environment(loader=found, autoescape=True, **options)
+    environment = Environment(
+        loader=found, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.globals |= {"missing": MISSING, "metric_names": METRIC_NAMES, "arithmetic_heads": HEADS}
     environment.globals |= {"gap_heads": gap.HEADS, "hub_heads": hubness.HEADS}
     environment.filters |= {"cited": cited, "plain": plain_words}
@@ -110,7 +111,7 @@ def _view(cell: Cell, anchor: str, published: DataFrame | None) -> dict[str, Any
     similar, spread = similarities(cell), spreads(cell)
     losses = {key: metrics[key] for key in sorted(metrics) if re.fullmatch("inversion/.+/loss", key)}
     aside = {key: metrics[key] for key in sorted(metrics) if re.fullmatch("inversion/.+/set_aside", key)}
-    shown = {key for section in boards for key in section.board.keys} | similar.keys
+    shown = {key for section in boards if section.board for key in section.board.keys} | similar.keys
     shown |= losses.keys() | aside.keys() | {key for key in metrics if key.startswith(("gap/", "items/"))}
     shown |= hubness.keys(cell)
     if studies:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crossgap.catalogue import entries
 from crossgap.catalogue.datasets import known, names, plain
+from crossgap.errors import CrossgapError
 from crossgap.report.boards import titles
 from crossgap.report.cell import Cell
 from crossgap.report.tables import absent, group, in_order, percent, title, words
@@ -58,12 +59,12 @@ def beside(cell: Cell, published: DataFrame) -> list[Row]:
     `published` has the columns `COLUMNS`, values in percent. A figure for one dataset stands beside the labelling
     `class`, else beside every labelling that the task was measured by.
 
-    Raises ValueError if a column is missing.
+    Raises CrossgapError if a column is missing.
     """
     if lacking := [column for column in COLUMNS if column not in published]:
-        raise ValueError(f"published: no column {', '.join(lacking)}; expected {', '.join(COLUMNS)}")
+        raise CrossgapError(f"published: no column {', '.join(lacking)}; expected {', '.join(COLUMNS)}")
     backbone, dataset = model_key(_model(cell)), dataset_key(cell.published or cell.dataset)
-    found = []
+    found: list[Row] = []
     for figure in published.to_dict("records"):
         if (
             figure["task"] in _TASKS

@@ -39,6 +39,6 @@ def spreads(cell: Cell) -> list[Spread]:
             values = found[task, relevance]
             if len(values) > 1:
                 numbers = (mean(values), stdev(values), min(values), max(values))
-                shown = (percent(number).value for number in numbers)
-                spread.append(Spread(title(task), relevance, *shown, len(values)))
+                middle, deviation, lowest, highest = (percent(number).value for number in numbers)
+                spread.append(Spread(title(task), relevance, middle, deviation, lowest, highest, len(values)))
     return spread

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from crossgap.report.cell import Cell
 from crossgap.report.steps import LENGTHS
-from crossgap.report.tables import MISSING, absent, decimal, group, in_order, title
+from crossgap.report.tables import MISSING, absent, decimal, group, in_order, present, title
 
 AT = ("pair", "relevance", "tokens", "step")
 COLUMNS = (*AT, "matching", "other", "overlap", "mean", "share")
@@ -86,7 +86,7 @@ def similarities(cell: Cell) -> Similarities:
 
 def _bins(cell: Cell) -> Mapping[tuple, dict[bool, Bins]]:
     """By place, the histograms of matching and of other pairs."""
-    found = defaultdict(lambda: {True: [], False: []})
+    found: dict[tuple, dict[bool, Bins]] = defaultdict(lambda: {True: [], False: []})
     for row in cell.rows("histograms", HISTOGRAMS):
         side = found[tuple(row[name] for name in AT)][bool(row["matching"])]
         side.append((row["left"], row["right"], row["density"]))
@@ -135,8 +135,8 @@ def _listed(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _share(value: float | None) -> str:
-    return MISSING if absent(value) else decimal(100 * value, 1)
+    return decimal(100 * value, 1) if present(value) else MISSING
 
 
 def _whole(number: float | None) -> str:
-    return "" if absent(number) else str(int(number))
+    return str(int(number)) if present(number) else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from crossgap.errors import CrossgapError
 from crossgap.report.tables import MISSING, absent, decimal, percent, title
 
 if TYPE_CHECKING:
@@ -53,10 +54,10 @@ class Study(NamedTuple):
 def studies(curves: DataFrame) -> list[Study]:
     """The tasks of a table with the columns `COLUMNS` that were measured at more than one point.
 
-    Raises ValueError if a column is missing.
+    Raises CrossgapError if a column is missing.
     """
     if missing := [column for column in COLUMNS if column not in curves]:
-        raise ValueError(f"curves: no column {', '.join(missing)}; expected {', '.join(COLUMNS)}")
+        raise CrossgapError(f"curves: no column {', '.join(missing)}; expected {', '.join(COLUMNS)}")
     found = []
     for task in sorted(set(curves["task"])):
         points = curves[curves["task"] == task]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 MISSING = "–"
 METRICS = (
@@ -74,12 +74,17 @@ def absent(value: Any) -> bool:
     return value is None or (isinstance(value, Real) and not isfinite(value))
 
 
+def present(value: float | None) -> TypeGuard[float]:
+    """Whether a number is there, as type checkers understand it: not `absent`."""
+    return not absent(value)
+
+
 def percent(value: float | None, base: float | None = None) -> Entry:
     """A fraction in percent with two decimals, and its difference to `base` in percentage points."""
-    if absent(value):
+    if not present(value):
         return Entry(MISSING)
     shown = minus(f"{100 * value:.2f}")
-    return Entry(shown) if absent(base) else Entry(shown, *points(value - base))
+    return Entry(shown, *points(value - base)) if present(base) else Entry(shown)
 
 
 def points(difference: float) -> tuple[str, str]:
@@ -92,7 +97,7 @@ def points(difference: float) -> tuple[str, str]:
 
 def interval(low: float | None, high: float | None) -> str:
     """The ends of an interval of differences, in percentage points; empty where there is none."""
-    if absent(low) or absent(high):
+    if not (present(low) and present(high)):
         return ""
     ends = (round(100 * end, 2) + 0.0 for end in (low, high))
     return minus("[{:.2f}, {:.2f}]".format(*ends))
@@ -100,7 +105,7 @@ def interval(low: float | None, high: float | None) -> str:
 
 def probability(p: float | None) -> str:
     """A p-value to four decimals."""
-    return "< 0.0001" if not absent(p) and p < 0.00005 else decimal(p, 4)
+    return "< 0.0001" if present(p) and p < 0.00005 else decimal(p, 4)
 
 
 def decimal(value: float | None, places: int = 3) -> str:

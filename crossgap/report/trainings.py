@@ -7,15 +7,17 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from crossgap.errors import CrossgapError
 from crossgap.losses import SUMS
 from crossgap.report import pictures, training_figures
 from crossgap.report.cell import Cell
 from crossgap.report.drawing import check_columns
 from crossgap.report.published import COLUMNS as PUBLISHED
-from crossgap.report.tables import MISSING, absent, decimal, group, percent, points, words
+from crossgap.report.tables import MISSING, absent, decimal, group, percent, points, present, words
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -67,17 +69,19 @@ class _Column(NamedTuple):
 def view(trainings: Sequence[Training], cells: Sequence[Cell], published: DataFrame | None) -> dict[str, Any]:
     """All that the template shows of the trainings; empty without any.
 
-    Raises ValueError if two have one name, a recipe lacks one of `FIELDS`, or curves lack `step`.
+    Raises CrossgapError if two have one name, a recipe lacks one of `FIELDS`, or curves lack `step`.
     """
     if not trainings:
         return {}
     seen: set[str] = set()
     for training in trainings:
         if training.name in seen:
-            raise ValueError(f"trainings: {training.name} is there twice; give each row once")
+            raise CrossgapError(f"trainings: {training.name} is there twice; give each row once")
         seen.add(training.name)
         if lacking := [field for field in FIELDS if field not in training.recipe]:
-            raise ValueError(f"training {training.name}: recipe without {', '.join(lacking)}; train it again")
+            raise CrossgapError(
+                f"training {training.name}: recipe without {', '.join(lacking)}; train it again"
+            )
         if not training.curves.empty:
             check_columns(f"training {training.name}: curves", training.curves, ("step",))
     of_datasets = (_of_dataset(name, trainings, cells) for name in dict.fromkeys(c.dataset for c in cells))
@@ -150,11 +154,11 @@ def _columns(silent: Sequence[str], trained: Sequence[Mapping[str, float]]) -> I
     yield _decimal("uniformity, texts", "gap/uniformity_text")
     yield _decimal("alignment", "gap/alignment")
     for task in ("text-image", "image-text"):
-        yield _percent(f"{task} recall@1", lambda m, task=task: m.get(f"retrieval/{task}/group/recall@1"))
+        yield _percent(f"{task} recall@1", partial(_of, f"retrieval/{task}/group/recall@1"))
     yield _percent("zero-shot", lambda m: _mean(_zero_shot(m).values()))
     for name in silent:
         if any(name in _zero_shot(m) for m in trained):
-            yield _percent(f"zero-shot by {name}", lambda m, name=name: _zero_shot(m).get(name))
+            yield _percent(f"zero-shot by {name}", partial(_zero_shot_by, name))
     yield _percent("image-image mAP", lambda m: _mean(_precision(m, "image-image").values()))
     yield _Column("OTI-image, gain", _gain, _signed, _rate)
     if any(_arithmetic(m) for m in trained):
@@ -162,7 +166,7 @@ def _columns(silent: Sequence[str], trained: Sequence[Mapping[str, float]]) -> I
 
 
 def _decimal(head: str, key: str) -> _Column:
-    return _Column(head, lambda metrics: metrics.get(key), decimal, decimal)
+    return _Column(head, partial(_of, key), decimal, decimal)
 
 
 def _percent(head: str, value: Callable[[Mapping[str, float]], float | None]) -> _Column:
@@ -174,7 +178,15 @@ def _rate(value: float | None) -> str:
 
 
 def _signed(value: float | None) -> str:
-    return MISSING if absent(value) else points(value)[0]
+    return points(value)[0] if present(value) else MISSING
+
+
+def _of(key: str, metrics: Mapping[str, float]) -> float | None:
+    return metrics.get(key)
+
+
+def _zero_shot_by(labelling: str, metrics: Mapping[str, float]) -> float | None:
+    return _zero_shot(metrics).get(labelling)
 
 
 def _zero_shot(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -209,8 +221,9 @@ def _arithmetic(metrics: Mapping[str, float]) -> list[float]:
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    values = list(values)
-    return mean(values) if values and not any(map(absent, values)) else None
+    every = list(values)
+    there = list(filter(present, every))
+    return mean(there) if there and len(there) == len(every) else None
 
 
 def _numbers(metrics: Mapping[str, float], columns: Iterable[_Column]) -> list[str]:
@@ -219,14 +232,15 @@ def _numbers(metrics: Mapping[str, float], columns: Iterable[_Column]) -> list[s
 
 def _spread(values: Sequence[float | None], column: _Column) -> str:
     """Mean ± standard deviation of a sample, over seeds; missing where one of them is."""
-    if any(map(absent, values)):
+    there = list(filter(present, values))
+    if len(there) < len(values):
         return MISSING
-    return f"{column.shown(mean(values))} ± {column.deviation(stdev(values))}"
+    return f"{column.shown(mean(there))} ± {column.deviation(stdev(there))}"
 
 
 def _figure(trainings: Sequence[Training]) -> dict[str, str]:
     """Curves of all trainings; empty where there are none."""
-    lines = {}
+    lines: dict[str, list[DataFrame]] = {}
     for seeds in _configurations(trainings):
         name = seeds[0].name + (f" and {len(seeds) - 1} more" if len(seeds) > 1 else "")
         tables = [training.curves for training in seeds if not training.curves.empty]
@@ -245,7 +259,7 @@ def _figure(trainings: Sequence[Training]) -> dict[str, str]:
 def _published(published: DataFrame) -> list[dict[str, Any]]:
     """Figures that the paper and its code report of fine-tuned backbones, as they give them: a table a source.
 
-    Raises ValueError if a column is missing.
+    Raises CrossgapError if a column is missing.
     """
     check_columns("published", published, PUBLISHED)
     tables: dict[str, dict[tuple[str, ...], dict[str, float]]] = defaultdict(lambda: defaultdict(dict))

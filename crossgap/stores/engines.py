@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from crossgap.errors import CrossgapError
 from crossgap.stores import shards
 
 Cut = list[int]
@@ -43,8 +44,8 @@ class Engine(Protocol):
         """What `shards.compute` calls: results in the order of the cuts."""
 
 
-class EngineError(ValueError):
-    """Ray is not installed, has no room for the workers, or they die again and again."""
+class EngineError(CrossgapError):
+    """Ray is not installed or not at its address, has no room for the workers, or they die again and again."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,6 @@ class Ray:
 
         Raises:
             EngineError: as said there.
-            ConnectionError: no cluster runs at the address.
         """
 
         def work(cuts: list[Cut], advance: Callable[[int], None]) -> Iterator[shards.Arrays]:
@@ -122,6 +122,11 @@ class Ray:
                 log_to_driver=False,
                 configure_logging=False,
             )
+        except ConnectionError as error:
+            raise EngineError(
+                f"machine.ray.address: no cluster answers at {self.address!r} ({error}): start it, or leave the "
+                "address out for one on this machine"
+            ) from error
         finally:
             if main:
                 signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)

@@ -70,7 +70,7 @@ class Shards:
 
     def missing(self, keys: Sequence[str]) -> list[int]:
         """Positions of the first item of each key that no done shard holds."""
-        first = {}
+        first: dict[str, int] = {}
         for position, key in enumerate(keys):
             if key not in self._where:
                 first.setdefault(key, position)
@@ -154,16 +154,15 @@ def _keys_of_whole(path: Path) -> list[str] | None:
     try:
         with _open(path) as file:
             said = file.metadata()
-            keys = json.loads(said["keys"])
-            whole = said["content"] == _digest(
-                keys, {name: file.get_tensor(name) for name in sorted(file.keys())}
-            )
+            keys, content = json.loads(said["keys"]), said["content"]
+            arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except FileNotFoundError:
         return None  # another process threw it away
-    except (ValueError, KeyError, TypeError, SafetensorError):
-        whole = False
-    if whole:
-        return keys
+    except (ValueError, KeyError, TypeError, SafetensorError):  # of safetensors, of JSON, or no metadata
+        pass
+    else:
+        if content == _digest(keys, arrays):
+            return keys
     path.unlink(missing_ok=True)
     warnings.warn(f"threw away {path}: cut short or damaged; its items are computed again", stacklevel=4)
     return None

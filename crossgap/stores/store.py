@@ -35,7 +35,7 @@ import pandas as pd
 import zarr
 from zarr.codecs import ZstdCodec
 
-from crossgap.errors import of_machine
+from crossgap.errors import CrossgapError, of_machine
 from crossgap.prepared import transformations
 from crossgap.prepared.transformations import Transformations
 from crossgap.stores import temporary
@@ -63,7 +63,7 @@ _INNER_DIMENSIONS = {
 _DAMAGE = (OSError, ValueError, RuntimeError, zipfile.BadZipFile)
 
 
-class StoreError(ValueError):
+class StoreError(CrossgapError):
     """A path holds no whole feature store, or not the group asked for."""
 
 
@@ -75,14 +75,14 @@ class Group:
     zarr_group: zarr.Group
 
     def __len__(self) -> int:
-        return self.zarr_group["id"].shape[0]
+        return self._array("id").shape[0]
 
     def __contains__(self, array: str) -> bool:
         return array in self.zarr_group
 
     def __getitem__(self, array: str) -> np.ndarray:
         with self._reading(array) as values:
-            return _as_objects(values[:])
+            return _as_objects(np.asarray(values[:]))
 
     def rows(self, array: str, positions: np.ndarray) -> np.ndarray:
         """The rows of an array at these positions `(n)`, in any order, reading only the chunks that hold them.
@@ -99,24 +99,29 @@ class Group:
             # consecutive rows as a slice: an index array costs zarr a lookup a row
             dense = len(unique) and unique[-1] - unique[0] < 2 * len(unique)
             if dense:
-                return _as_objects(values[unique[0] : unique[-1] + 1][positions - unique[0]])
-            return _as_objects(values.oindex[unique][back])
+                return _as_objects(np.asarray(values[unique[0] : unique[-1] + 1])[positions - unique[0]])
+            return _as_objects(np.asarray(values.oindex[unique])[back])
 
     @contextmanager
     def _reading(self, array: str) -> Iterator[zarr.Array]:
-        if array not in self._arrays:
-            if array not in self.zarr_group:
-                held = ", ".join(sorted(self.zarr_group.array_keys()))
-                raise StoreError(f"{self.name} of {self.zarr_group.store} has no {array!r}; it holds {held}")
-            self._arrays[array] = self.zarr_group[array]
+        held = self._array(array)
         try:
-            yield self._arrays[array]
+            yield held
         except _DAMAGE as error:
             if of_machine(error):
                 raise
             raise StoreError(
                 f"{self.name} of {self.zarr_group.store}: {array!r} is damaged: {error}"
             ) from error
+
+    def _array(self, name: str) -> zarr.Array:
+        if name not in self._arrays:
+            found = self.zarr_group.get(name)
+            if not isinstance(found, zarr.Array):
+                held = ", ".join(sorted(self.zarr_group.array_keys()))
+                raise StoreError(f"{self.name} of {self.zarr_group.store} has no {name!r}; it holds {held}")
+            self._arrays[name] = found
+        return self._arrays[name]
 
     @cached_property
     def _arrays(self) -> dict[str, zarr.Array]:
@@ -155,7 +160,7 @@ class Group:
     def snapshot(self, number: int) -> np.ndarray:
         """`(item, feature)` of one of `steps`, by its place; the others are not held."""
         with self._reading("snapshots") as values:
-            return values[:, number]
+            return np.asarray(values[:, number])
 
     @cached_property
     def snapshot_losses(self) -> np.ndarray:
@@ -207,11 +212,10 @@ class Store:
         return self._of_projections("bias")
 
     def _of_projections(self, array: str) -> dict[str, np.ndarray]:
-        if PROJECTION not in self.zarr_group:
+        projections = self.zarr_group.get(PROJECTION)
+        if not isinstance(projections, zarr.Group):
             return {}
-        held = {
-            name: Group(f"{PROJECTION}/{name}", group) for name, group in self.zarr_group[PROJECTION].groups()
-        }
+        held = {name: Group(f"{PROJECTION}/{name}", group) for name, group in projections.groups()}
         return {name: group[array] for name, group in sorted(held.items()) if array in group}
 
     @cached_property
@@ -226,10 +230,10 @@ class Store:
         return None if held[0] is None else Transformations(*held)
 
     def _table(self, name: str) -> pd.DataFrame | None:
-        if name not in self.zarr_group:
+        group = self.zarr_group.get(name)
+        if not isinstance(group, zarr.Group):
             return None
-        group = self.zarr_group[name]
-        return pd.DataFrame({column: _as_objects(group[column][:]) for column in TABLES[name]})
+        return pd.DataFrame({column: Group(name, group)[column] for column in TABLES[name]})
 
     def __contains__(self, name: str) -> bool:
         return name in self.groups
@@ -240,7 +244,7 @@ class Store:
                 f"{self.path} has no group {name!r}; it holds {', '.join(self.groups) or 'none'}"
             )
         if name not in self._opened:
-            self._opened[name] = Group(name, self.zarr_group[name])
+            self._opened[name] = Group(name, self.zarr_group.require_group(name))
         return self._opened[name]
 
     @cached_property
@@ -334,7 +338,8 @@ class _Stream:
     """Rows on their way into an array, held back until they fill one of its files."""
 
     def __init__(self, array: zarr.Array) -> None:
-        self.array, self.done, self.waiting = array, 0, []
+        self.array, self.done = array, 0
+        self.waiting: list[np.ndarray] = []
         self.rows_a_file = (array.shards or array.chunks)[0]
 
     def write(self, values: np.ndarray) -> None:

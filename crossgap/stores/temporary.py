@@ -46,7 +46,7 @@ def named(path: Path) -> Iterator[Path]:
             _mine.discard(name)
 
 
-def write(path: Path, *parts: bytes) -> None:
+def write(path: Path, *parts: bytes | memoryview) -> None:
     """Write a file that is there whole or not at all, whenever the process is killed.
 
     Raises:
@@ -118,7 +118,7 @@ def _remove(path: Path) -> None:
         time.sleep(0.05)
 
 
-def readable(size: int) -> str:
+def readable(size: float) -> str:
     """A number of bytes to three digits."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:

@@ -41,7 +41,7 @@ class ZipReader(ZipStore):
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         entry, file = self._stored.get(key), self._archive.fp
-        if entry is None or not isinstance(byte_range, (RangeByteRequest, SuffixByteRequest)):
+        if entry is None or file is None or not isinstance(byte_range, (RangeByteRequest, SuffixByteRequest)):
             return await super().get(key, prototype, byte_range)
         file.seek(entry.header_offset + 26)  # the lengths of the two fields before the content
         content = entry.header_offset + 30 + sum(struct.unpack("<HH", file.read(4)))

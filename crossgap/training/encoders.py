@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
+from crossgap.backbones.checkpoints import by_library
 from crossgap.backbones.towers import LOCAL_DIR_PREFIX
 from crossgap.encode import Images
+from crossgap.errors import WeightsError
 from crossgap.training.idealised_recipe import Settings
 from crossgap.training.temperature import WithTemperature
 from crossgap.training.trainable import CONFIG
@@ -44,15 +46,21 @@ class Architecture:
 
     def __init__(self, name: str) -> None:
         try:
-            document = _document(name)
-            model = document["model_cfg"]
-            self.config = {"vision_cfg": model["vision_cfg"], "quick_gelu": model.get("quick_gelu", False)}
-            tower = self.tower(2, 0)
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+            with by_library():
+                document = _document(name)
+                model = document["model_cfg"]
+                self.config = {
+                    "vision_cfg": model["vision_cfg"],
+                    "quick_gelu": model.get("quick_gelu", False),
+                }
+                tower = self.tower(2, 0)
+                preprocessing = PreprocessCfg(
+                    **{**document.get("preprocess_cfg", {}), "size": tower.image_size}
+                )
+        except WeightsError as error:
             raise TrainingError(
-                f"architecture: {name!r} can't be made: {error!r}; name a model of open_clip"
+                f"architecture: {name!r} can't be made: {error}; name a model of open_clip"
             ) from error
-        preprocessing = PreprocessCfg(**{**document.get("preprocess_cfg", {}), "size": tower.image_size})
         self.config["preprocessing"] = asdict(preprocessing)
         self.transform = image_transform_v2(preprocessing, is_train=False)
         projection = getattr(tower, "proj", None)
@@ -75,7 +83,7 @@ def _document(name: str) -> dict[str, Any]:
         return json.loads(file.read_text(encoding="utf-8"))
     config = open_clip.get_model_config(name.replace("/", "-"))
     if config is None:
-        raise ValueError(f"none of its {len(open_clip.list_models())} models, see open_clip.list_models()")
+        raise WeightsError(f"none of its {len(open_clip.list_models())} models, see open_clip.list_models()")
     return {"model_cfg": config}
 
 
@@ -102,6 +110,9 @@ class Encoders(WithTemperature):
         frames: `(frames, 2, images, width)`, features as they were at points in time; part of the state, so that a
             checkpoint has those of before it.
     """
+
+    translation: Tensor
+    frames: Tensor
 
     def __init__(self, architecture: Architecture, settings: Settings, frames: int, images: int) -> None:
         super().__init__(settings.temperature, settings.learn_temperature)

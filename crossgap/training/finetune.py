@@ -7,7 +7,7 @@ then depend on it alone, and a batch can be computed in parts (gradient caching,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -179,12 +179,10 @@ class Learning(WithTemperature):
         loss.backward()
         for part in parts:
             features = self.features(batch, part)
-            told = [
-                (x, leaf.grad[part])
-                for x, leaf in zip(features, leaves, strict=True)
-                if leaf.grad is not None
-            ]
-            torch.autograd.backward(*zip(*told, strict=True))
+            told = {
+                x: leaf.grad[part] for x, leaf in zip(features, leaves, strict=True) if leaf.grad is not None
+            }
+            torch.autograd.backward(list(told), list(told.values()))
         return values
 
     def features(self, batch: Batch, part: slice) -> tuple[Tensor, ...]:
@@ -202,17 +200,19 @@ class Learning(WithTemperature):
                 found.append(encoded.features if encoded.preprojection is None else encoded.preprojection)
         return tuple(found)
 
-    def loss(self, images: Tensor, texts: Tensor, *views: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, images: Tensor, texts: Tensor, *seen: Tensor) -> tuple[Tensor, dict[str, float]]:
         """The weighted sum, and what is logged of it; the head's norms see the views of the whole batch."""
-        if views:
-            views = tuple(normalize(self.head(torch.cat(views)).float(), dim=-1).chunk(2))
+        views = None
+        if seen and self.head is not None:
+            first, second = normalize(self.head(torch.cat(seen)).float(), dim=-1).chunk(2)
+            views = first, second
         loss, terms = total(
             self.recipe.losses,
             images,
             texts,
             temperature=self.temperature,
             bias=self.bias,
-            views=views or None,
+            views=views,
             intra_modal_temperature=self.recipe.intra_modal_temperature,
         )
         with torch.no_grad():
@@ -226,7 +226,7 @@ class Learning(WithTemperature):
             values = torch.stack([value.float() for value in measured.values()]).tolist()
         return loss, dict(zip(measured, values, strict=True))
 
-    def _autocast(self):
+    def _autocast(self) -> AbstractContextManager[object]:
         if self.recipe.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.backbone.device.type, torch.bfloat16)
@@ -270,4 +270,5 @@ def _moved(batch: Batch, device: torch.device) -> Batch:
     def to(tensor: Tensor) -> Tensor:
         return tensor.to(device, non_blocking=True)
 
-    return Batch(to(batch.pixels), to(batch.ids), batch.views and tuple(map(to, batch.views)))
+    views = None if batch.views is None else (to(batch.views[0]), to(batch.views[1]))
+    return Batch(to(batch.pixels), to(batch.ids), views)

@@ -157,11 +157,16 @@ def train(
     }
     stem = scratch / fingerprint.of_json(made_from)
     kept, checkpoint = stem.with_suffix(".json"), stem.with_suffix(".pt")
+
+    def log(row: Row) -> None:
+        if progress.log is not None and _measured(row):
+            progress.log(row)
+
     if kept.exists():
         found = json.loads(kept.read_bytes())
         found = Found(found["curves"], {int(step): clouds for step, clouds in found["frames"].items()})
-        for row in found.curves if progress.log else ():
-            progress.log(row)
+        for row in found.curves:
+            log(row)
     else:
         encoders = Encoders(architecture, settings, len(drawn), len(pairs)).to(pixels.device)
         encoders.overlap(pixels, len(pairs))
@@ -180,7 +185,7 @@ def train(
             checkpoint,
             measure=measure,
             measured_at=drawn or measured_steps(steps),
-            log=progress.log and (lambda row: progress.log(row) if _measured(row) else None),
+            log=log,
             save_seconds=progress.save_seconds,
             label=progress.label,
         )
@@ -194,7 +199,8 @@ def train(
 def tables(recipe: Idealised, done: Mapping[str, Found]) -> Tables:
     """What `idealised` found, as tables."""
     curves = [{"run": name, **row} for name, found in done.items() for row in found.curves]
-    runs, toy, metrics = [], [], {}
+    runs, toy = [], []
+    metrics: dict[str, float] = {}
     for name, found in done.items():
         run, first, last = recipe.runs[name], found.curves[0], found.curves[-1]
         settings = {key: getattr(run.settings, key) for key in SETTINGS}
@@ -225,13 +231,16 @@ def learner(encoders: Encoders, settings: Settings, pairs: Pairs, pixels: Pixels
     def gradients(step: int) -> dict[str, float]:
         if not batches:  # from whichever step is asked for first
             batches.append(pairs.batches(settings.seed, settings.batch_size, step, steps))
-        loss = clip(*encoders(pixels[_rows(next(batches[0]))]), encoders.temperature)
+        first, second = encoders(pixels[_rows(next(batches[0]))])
+        loss = clip(first, second, encoders.temperature)
         loss.backward()
         return {"loss": loss.item()}
 
     parameters = [parameter for parameter in encoders.parameters() if parameter.requires_grad]
-    options = {"lr": settings.lr, "betas": settings.betas, "weight_decay": settings.weight_decay}
-    return Learner(encoders, torch.optim.AdamW(parameters, **options), gradients, after=encoders.clamp)
+    optimizer = torch.optim.AdamW(
+        parameters, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay
+    )
+    return Learner(encoders, optimizer, gradients, after=encoders.clamp)
 
 
 def measures(

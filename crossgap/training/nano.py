@@ -26,7 +26,7 @@ from crossgap.metrics.retrieval import retrieval_metrics
 from crossgap.training.augment import augmentation, slip_head, two_views
 from crossgap.training.batches import batch
 from crossgap.training.bpe import learn_merges, write_merges
-from crossgap.training.nano_recipe import Recipe
+from crossgap.training.nano_recipe import IntraModal, Recipe
 
 if TYPE_CHECKING:
     import open_clip
@@ -84,7 +84,7 @@ def train(
                 naming = _naming(heads[0](images), pairs.scenes) + _naming(heads[1](texts), pairs.mentions)
                 loss = loss + recipe.naming_weight * (1 - step / recipe.naming_steps) * naming
             if recipe.intra_modal:
-                term = _intra_modal(recipe, model, heads[2], pairs.images, step)
+                term = _intra_modal(recipe.intra_modal, recipe.seed, model, heads[2], pairs.images, step)
                 loss, values["slip"] = loss + recipe.intra_modal.weight * term, term.item()
             loss.backward()
             return values
@@ -135,7 +135,7 @@ def _initial(recipe: Recipe, config: dict[str, Any]) -> tuple[open_clip.CLIP, to
 
 
 def _intra_modal(
-    recipe: Recipe, model: open_clip.CLIP, head: torch.nn.Module, images: np.ndarray, step: int
+    term: IntraModal, seed: int, model: open_clip.CLIP, head: torch.nn.Module, images: np.ndarray, step: int
 ) -> torch.Tensor:
     """SLIP's term over two views of the first images `(n, 32, 32, 3)` of a batch."""
     import torch
@@ -144,15 +144,15 @@ def _intra_modal(
     from crossgap import losses
     from crossgap.backbones.backbone import without_projection
 
-    term = recipe.intra_modal
     view = augmentation(term.augment, world.SIDE, [MEAN] * 3, [STD] * 3)
-    keys = hashed(recipe.seed, "views", step, np.arange(term.images)).tolist()
+    keys = hashed(seed, "views", step, np.arange(term.images)).tolist()
     pixels = torch.from_numpy(np.ascontiguousarray(images[: term.images].transpose(0, 3, 1, 2)))
     views = [two_views(view, image, key) for image, key in zip(pixels, keys, strict=True)]
     stacked = torch.cat([torch.stack(side) for side in zip(*views, strict=True)])
     with without_projection(model.visual, "proj"):
         features = normalize(head(model.encode_image(stacked)), dim=-1)
-    return losses.slip(*features.chunk(2), term.temperature)
+    first, second = features.chunk(2)
+    return losses.slip(first, second, term.temperature)
 
 
 def _naming(logits: torch.Tensor, scenes: np.ndarray) -> torch.Tensor:

@@ -11,12 +11,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from crossgap.datasets.hashing import hashed, uniform
 from crossgap.encode import Images
 from crossgap.errors import listed
+from crossgap.prefetching import prefetched
 from crossgap.prepared.manifest import LABEL, labellings, select
 from crossgap.training.augment import two_views
 from crossgap.training.trainer import TrainingError
@@ -111,18 +112,17 @@ def load(
     """The batches' pixels, ids and views, decoded ahead by `workers` processes.
 
     Raises:
-        ChangedItemError, ImageError: an image is not the one of the manifest.
+        DatasetError, ImageError: an image is not the one of the manifest, or can't be read.
     """
     dataset = _Items(pairs, root, transform, seed, view)
-    loader = DataLoader(
+    return prefetched(
         dataset,
-        batch_sampler=batches,
+        batches,
         num_workers=workers,
         pin_memory=pin_memory,
         generator=torch.Generator(),  # the global one stays as it is
-        collate_fn=partial(_collate, tokenize=tokenize),
+        collate=partial(_collate, tokenize=tokenize),
     )
-    return iter(loader)
 
 
 class _Items:
@@ -133,9 +133,9 @@ class _Items:
     ) -> None:
         self.pairs, self.transform, self.seed, self.view = pairs, transform, seed, view
         self.images = Images(pairs.images, root, transform)
-        self.held: dict[int, object] = {}
+        self.held: dict[int, Image.Image] = {}
 
-    def __getitem__(self, at: tuple[int, int]):
+    def __getitem__(self, at: tuple[int, int]) -> tuple[Tensor, str, tuple[Tensor, Tensor] | None]:
         row, step = at
         image = self._image(row)
         key = hashed(self.seed, step, self.pairs.keys[row])
@@ -144,7 +144,7 @@ class _Items:
         views = two_views(self.view, image.convert("RGB"), int(key[0])) if self.view else None
         return self.transform(image), caption, views
 
-    def _image(self, row: int):
+    def _image(self, row: int) -> Image.Image:
         if row in self.held:
             return self.held[row]
         image = self.images.open(row)
@@ -156,5 +156,8 @@ class _Items:
 
 def _collate(items: list, tokenize: Callable[[list[str]], Tensor]) -> Batch:
     pixels, captions, views = zip(*items, strict=True)
-    both = None if views[0] is None else tuple(torch.stack(side) for side in zip(*views, strict=True))
+    both = None
+    if views[0] is not None:
+        first, second = zip(*views, strict=True)
+        both = torch.stack(first), torch.stack(second)
     return Batch(torch.stack(pixels), tokenize(list(captions)), both)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import open_clip
 import torch
 from torch import Tensor, nn
 
 
-def text_features(model: nn.Module, ids: Tensor) -> Tensor:
+def text_features(model: Any, ids: Tensor) -> Tensor:
     """Features `(n, d)` of token ids `(n, context)`, not normalised, as part of a graph of autograd.
 
     A causal tower of open_clip's that reads the end token is given the positions up to the last one of the longest
@@ -24,7 +26,7 @@ def text_features(model: nn.Module, ids: Tensor) -> Tensor:
     return projection(x) if isinstance(projection, nn.Linear) else x @ projection
 
 
-def _ends_early(model: nn.Module) -> bool:
+def _ends_early(model: Any) -> bool:
     return (
         type(model) is open_clip.CLIP
         and model.text_pool_type == "argmax"

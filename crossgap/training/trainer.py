@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from crossgap.errors import of_machine
+from crossgap.errors import CrossgapError, of_machine
 from crossgap.stores import temporary
 
 POINTS = 200  # of a curve, about
@@ -29,7 +29,7 @@ POINTS = 200  # of a curve, about
 Row = dict[str, float]  # "step" and what is known at it
 
 
-class TrainingError(ValueError):
+class TrainingError(CrossgapError):
     """A training can't be done as asked, or can't go on; the message says what to change."""
 
 

@@ -9,6 +9,7 @@ import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -202,7 +203,7 @@ def test_code_in_an_archives_tree_is_refused_and_not_run(tmp_path) -> None:
     with zipfile.ZipFile(tmp_path / "bad.pt", "w") as made:
         made.writestr("bad/code/__torch__.py", "")
         made.writestr("bad/data.pkl", pickle.dumps(Malicious(tmp_path / "ran")))
-    with pytest.raises(BackboneError, match=r"bad\.pt' can't be loaded: .*is no part of a model of OpenAI's"):
+    with pytest.raises(BackboneError, match=r"bad\.pt' can't be loaded: .*which is not executed"):
         load_backbone(MODEL, str(tmp_path / "bad.pt"))
     assert not (tmp_path / "ran").exists()
 
@@ -212,3 +213,35 @@ def test_an_archive_says_which_weights_it_holds(archive) -> None:
     provenance = load_backbone(MODEL, str(archive), precision="fp16").provenance
     assert provenance["precision"] == "fp16" and provenance["quick_gelu"] is True
     assert json.loads(json.dumps(provenance)) == provenance
+
+
+def _archive(path: Path, tree: bytes, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("bad/code/__torch__.py", "")
+        made.writestr("bad/data.pkl", tree)
+        for name, content in members.items():
+            made.writestr(f"bad/data/{name}", content)
+    return path
+
+
+def _tree(size: str, stride: str) -> bytes:
+    """A module with one tensor over the storage 0, of four numbers."""
+    storage = b"(Vstorage\nctorch\nFloatStorage\nV0\nVcpu\nI4\ntQ"
+    tensor = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + f"I0\n{size}{stride}tR".encode()
+    return b"\x80\x02c__torch__\nModel\n)\x81}X\x01\x00\x00\x00w" + tensor + b"sb."
+
+
+def test_a_tensor_is_not_larger_than_its_storage(tmp_path) -> None:
+    four = np.arange(4, dtype=np.float32).tobytes()
+    held = openai.tensors(_archive(tmp_path / "good.pt", _tree("(I2\nI2\nt", "(I2\nI1\nt"), **{"0": four}))
+    assert held["w"].tolist() == [[0, 1], [2, 3]]
+    bad = _archive(tmp_path / "bad.pt", _tree("(L1099511627776L\nt", "(I0\nt"), **{"0": four})
+    with pytest.raises(BackboneError, match=r"a tensor .* of 4 numbers; nothing of it was run"):
+        load_backbone(MODEL, str(bad))
+
+
+def test_members_are_not_larger_than_the_file(tmp_path) -> None:
+    zeros = bytes(64 << 20)  # 64 kB in the file
+    bad = _archive(tmp_path / "bad.pt", _tree("(I4\nt", "(I1\nt"), **{"0": zeros})
+    with pytest.raises(BackboneError, match=r"claims more than the .* bytes"):
+        load_backbone(MODEL, str(bad))

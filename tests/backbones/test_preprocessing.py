@@ -20,6 +20,7 @@ from torchvision import transforms
 
 from crossgap import load_backbone
 from crossgap.backbones import BackboneError, preprocessing
+from crossgap.errors import WeightsError
 from crossgap.params.explain import explain
 from crossgap.params.sections import Weights
 
@@ -105,7 +106,7 @@ def test_so_it_is_for_every_model_of_open_clips() -> None:
         values = set(tags.values())
         if len(values) > 1:
             kinds["differ"] += 1
-            with pytest.raises(preprocessing.PreprocessingError, match="differ in their preprocessing"):
+            with pytest.raises(WeightsError, match="differ in their preprocessing"):
                 preprocessing.of_file(name, None)
             continue
         found, why = preprocessing.of_file(name, None)

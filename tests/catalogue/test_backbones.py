@@ -210,9 +210,7 @@ def test_other_weights_under_the_name_are_told_by_their_cosines(nano, tmp_path) 
     state["visual.proj"] = state["visual.proj"].flip(0).contiguous()
     save_file(state, file)
     lines = backbone_check.check("nano", f"local-dir:{tmp_path / 'nano'}")
-    with pytest.raises(
-        backbone_check.CheckError, match=r"cosine of the image and 'a large red circle' is .* known is 0"
-    ):
+    with pytest.raises(BackboneError, match=r"cosine of the image and 'a large red circle' is .* known is 0"):
         list(lines)
 
 
@@ -229,13 +227,13 @@ def test_a_file_that_is_not_the_one_the_hub_states_is_an_error(tmp_path) -> None
     link = into_the_cache(tmp_path, "a/b", "model.safetensors", b"changed since", called="0" * 64)
     found = hashlib.sha256(b"changed since").hexdigest()
     with pytest.raises(
-        backbone_check.CheckError, match=f"has SHA-256 {found}, not {'0' * 64}, which is stated by the hub"
+        BackboneError, match=f"has SHA-256 {found}, not {'0' * 64}, which is stated by the hub"
     ):
         backbone_check._verified("x", link, found, None)
     link = into_the_cache(tmp_path, "a/c", "model.safetensors", b"as stated")
     right = hashlib.sha256(b"as stated").hexdigest()
     assert backbone_check._verified("x", link, right, None) == "as stated by the hub"
-    with pytest.raises(backbone_check.CheckError, match="which is published: get it again"):
+    with pytest.raises(BackboneError, match="which is published: get it again"):
         backbone_check._verified("openai-b32", tmp_path / "ViT-B-32.pt", found, None)
     assert "nothing to compare it with" in backbone_check._verified("x", tmp_path / "own.pt", found, None)
 

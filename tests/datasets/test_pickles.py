@@ -211,7 +211,7 @@ def test_persistent_ids(tmp_path) -> None:
 def test_a_truncated_file(tmp_path, protocol) -> None:
     whole = pickle.dumps({"data": np.arange(100), "labels": list(range(10))}, protocol)
     for length in range(0, len(whole), 7):
-        with pytest.raises(DatasetError, match=r"no whole pickle .* download or unpack it again"):
+        with pytest.raises(DatasetError, match=r"no whole pickle .* download it again"):
             load(tmp_path, whole[:length])
 
 

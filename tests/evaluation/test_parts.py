@@ -18,7 +18,7 @@ import pytest
 
 import crossgap
 from crossgap import corrections
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 from crossgap.evaluation import Cell, Evaluation, evaluate
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.unavailable import Reasons
@@ -319,7 +319,7 @@ def test_a_column_of_other_things_than_words_is_an_error(tmp_path) -> None:
 def test_what_cannot_be_had_is_kept_with_its_reason_and_a_mistake_is_not(tmp_path) -> None:
     def partly(reasons: Reasons) -> dict:
         with reasons.of("gap", "inner"):
-            raise Unavailable("too  few\nitems")
+            raise UnavailableError("too  few\nitems")
         return {"x": 1.0}
 
     def never(_: Reasons) -> dict:

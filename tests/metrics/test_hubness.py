@@ -11,7 +11,7 @@ from scipy.stats import skew
 
 from crossgap.arrays import exact_rows
 from crossgap.corrections import Correction, Material, fitted, inverted_softmax, nnn, pca_plus, qb_norm
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 from crossgap.metrics import neighbours
 from crossgap.metrics.hubness import firsts, hubs, nearest_bank, occurrences, softmax_bank
 from crossgap.metrics.retrieval import ranking, retrieval_metrics
@@ -44,7 +44,7 @@ def test_occurrences_by_sorting(entries, monkeypatch):
             places = [j for j in range(14) if out is None or j != out[i]]
             expected[sorted(places, key=lambda j: -scores[j])[:4]] += 1
         assert occurrences(queries, gallery, 4, left_out=out, added=more).tolist() == expected.tolist()
-    with pytest.raises(Unavailable, match="the 14 nearest of 14 gallery items are all of them"):
+    with pytest.raises(UnavailableError, match="the 14 nearest of 14 gallery items are all of them"):
         occurrences(queries, gallery, 14)
 
 
@@ -147,7 +147,7 @@ def test_what_cannot_be_ranked_says_so():
         retrieval_metrics(x, x, labels, labels, bias=Bias(every, np.zeros(3)))
     with pytest.raises(ValueError, match=r"bias\.gallery holds NaN"):
         retrieval_metrics(x, x, labels, labels, bias=Bias(every, np.array([0, np.nan, 0, 0])))
-    with pytest.raises(Unavailable, match="biases of the gallery lie 3 apart"):
+    with pytest.raises(UnavailableError, match="biases of the gallery lie 3 apart"):
         retrieval_metrics(x, x, labels, labels, bias=Bias(every, np.array([0, 3.0, 0, 0])))
     with pytest.raises(ValueError, match=r"alpha is 1\.5: give 0 to 1"):
         nnn.fit({"text": x}, 3, 1.5)
@@ -157,9 +157,9 @@ def test_what_cannot_be_ranked_says_so():
         with pytest.raises(ValueError, match="beta is 0: give a number above 0"):
             module.fit({"text": x}, 0)
     correction = nnn.fit({"text": x})
-    with pytest.raises(Unavailable, match="no bank of image queries"):
+    with pytest.raises(UnavailableError, match="no bank of image queries"):
         correction.scoring(x, x, "image")
-    with pytest.raises(Unavailable, match="no text query is left in the bank"):
+    with pytest.raises(UnavailableError, match="no text query is left in the bank"):
         correction.scoring(x, x, "text", rows=np.zeros(4, bool))
     with pytest.raises(ValueError, match="width 3"):
         correction.scoring(x[:, :3], x[:, :3], "text")

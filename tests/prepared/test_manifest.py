@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crossgap.errors import DatasetError
 from crossgap.prepared import manifest
-from crossgap.prepared.manifest import ManifestError
 
 
 def example() -> pd.DataFrame:
@@ -91,7 +91,7 @@ def change(row: int, column: str, value: object) -> pd.DataFrame:
 def test_each_broken_rule_is_named_with_its_item(row, column, value, rule):
     frame = change(row, column, value)
     name = "row 0" if column == "id" and value is None else repr(frame.at[row, "id"])
-    with pytest.raises(ManifestError, match=rule) as error:
+    with pytest.raises(DatasetError, match=rule) as error:
         manifest.validate(frame)
     assert name in str(error.value)
 
@@ -99,14 +99,14 @@ def test_each_broken_rule_is_named_with_its_item(row, column, value, rule):
 def test_all_broken_rules_are_told_at_once():
     frame = change(1, "path", None)
     frame.at[3, "text"] = ""
-    with pytest.raises(ManifestError) as error:
+    with pytest.raises(DatasetError) as error:
         manifest.validate(frame)
     assert "'b'" in str(error.value).splitlines()[0] and "'a#2'" in str(error.value).splitlines()[1]
 
 
 def test_ten_items_are_counted_and_three_are_named():
     frame = pd.concat([example()] * 10, ignore_index=True)
-    with pytest.raises(ManifestError, match=r"duplicate id.*\(70 rows: 'a', 'b', 'a#1', …\)"):
+    with pytest.raises(DatasetError, match=r"duplicate id.*\(70 rows: 'a', 'b', 'a#1', …\)"):
         manifest.validate(frame)
 
 
@@ -130,7 +130,7 @@ def test_ten_items_are_counted_and_three_are_named():
     ],
 )
 def test_wrong_columns_are_refused(frame, message):
-    with pytest.raises(ManifestError, match=message):
+    with pytest.raises(DatasetError, match=message):
         manifest.validate(frame)
 
 
@@ -139,11 +139,11 @@ def test_a_box_is_of_an_image_and_has_four_numbers():
     assert list(frame) == [*manifest.COLUMNS, "box", "label.colour", "label.shape"]
     assert manifest.corners(frame["box"][0]) == (1, 2, 3.5, 4)
     for box in ("1 2 3", "1 2 3 4 5", "a b c d", "0 0 nan 1", "0 0 inf 1", "3 0 3 1", "0 3 1 2", ""):
-        with pytest.raises(ManifestError, match=r"wrong box: .*\(1 rows: 'b'\)"):
+        with pytest.raises(DatasetError, match=r"wrong box: .*\(1 rows: 'b'\)"):
             manifest.validate(example().assign(box=[None, box, *[None] * 5]))
         with pytest.raises(ValueError, match=r"is not four numbers|is empty"):
             manifest.corners(box)
-    with pytest.raises(ManifestError, match=r"text with a box.*'a#1'"):
+    with pytest.raises(DatasetError, match=r"text with a box.*'a#1'"):
         manifest.validate(example().assign(box=[None, None, "0 0 1 1", *[None] * 4]))
 
 
@@ -164,9 +164,9 @@ def test_written_is_read_and_equal_manifests_are_equal_bytes(tmp_path):
 
 
 def test_reading_nothing_and_writing_the_invalid_are_errors(tmp_path):
-    with pytest.raises(ManifestError, match="prepare"):
+    with pytest.raises(DatasetError, match="prepare"):
         manifest.read(tmp_path)
-    with pytest.raises(ManifestError, match="duplicate"):
+    with pytest.raises(DatasetError, match="duplicate"):
         manifest.write(change(1, "id", "a"), tmp_path)
     assert not (tmp_path / manifest.FILE).exists()
 

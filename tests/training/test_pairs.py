@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from crossgap.backbones.backbone import Backbone
-from crossgap.encode import ChangedItemError, Images
+from crossgap.encode import Images
+from crossgap.errors import DatasetError
 from crossgap.prepared import manifest
 from crossgap.training.augment import Augment, augmentation
 from crossgap.training.pairs import Batch, Pairs, captioned, load
@@ -181,5 +182,5 @@ def test_any_draws_from_all_captions_of_an_image(scenes, small, table) -> None:
 
 def test_an_image_that_changed_is_an_error(scenes, small, table) -> None:
     pairs = captioned(table.assign(digest=manifest.text_digest("other")), "train")
-    with pytest.raises(ChangedItemError, match="is not the file that the manifest was made from"):
+    with pytest.raises(DatasetError, match="is not the file that the manifest was made from"):
         loaded(scenes, small, pairs, [[(0, 0)]])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from crossgap.catalogue.datasets import facts_of, how_to_get
 from crossgap.datasets import DatasetError
+from crossgap.errors import of_machine
 
 
 def fetch(name: str, folder: Path) -> Path:
@@ -28,5 +29,7 @@ def fetch(name: str, folder: Path) -> Path:
 
             getattr(torchvision.datasets, made_by)(folder, download=True, **arguments)
     except Exception as error:  # of any of the libraries for the network
+        if of_machine(error):
+            raise
         raise DatasetError(f"{name} can't be downloaded: {error}\n{how_to_get(name)}") from error
     return folder / facts.folder if facts.folder else folder

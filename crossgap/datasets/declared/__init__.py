@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field
 
@@ -34,7 +34,7 @@ from crossgap.datasets.declared.pairs import Coco, Flickr, Karpathy
 from crossgap.datasets.declared.texts import Beir, Documents, Texts
 
 LAYOUTS = {
-    declared.model_fields["layout"].annotation.__args__[0]: declared
+    get_args(declared.model_fields["layout"].annotation)[0]: declared
     for declared in (
         World, Captions, ImageFolder, Simat,
         Coop, Aircraft, ImageNet, Cub, Sop, DogsVsCats,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -98,10 +98,20 @@ class Dataset(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    if TYPE_CHECKING:
+        layout: str  # each kind has its own
     retrieval: Retrieval
     controls: Controls = Controls()
-    modalities: ClassVar[tuple[str, ...]] = ("image", "text")
-    splits_read: ClassVar[Sequence[str] | None] = None  # None: only reading tells
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What there can be of it."""
+        return "image", "text"
+
+    @property
+    def splits_read(self) -> Sequence[str] | None:
+        """The splits that there will be; None where only reading tells."""
+        return None
 
     @property
     def splits_used(self) -> dict[str, str]:

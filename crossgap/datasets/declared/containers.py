@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -28,14 +29,20 @@ class Revisited(OnDisk):
         None,
         description="folder in `root` with revisitop1m.txt and its million images, which join the gallery",
     )
-    splits_read: ClassVar[tuple[str, ...]] = ("query", "gallery")
+
+    @property
+    def splits_read(self) -> Sequence[str]:
+        return "query", "gallery"
 
 
 class Cifar(Classified, Exported):
     """CIFAR-10 and CIFAR-100, the version for Python: pickles, which are read without being executed."""
 
     layout: Literal["cifar"]
-    splits_read: ClassVar[tuple[str, ...]] = ("train", "test")
+
+    @property
+    def splits_read(self) -> Sequence[str]:
+        return "train", "test"
 
 
 class HuggingFace(Classified, Exported):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -52,4 +53,7 @@ class Simat(OnDisk):
 
     layout: Literal["simat"]
     tables: Path = Field(description="SIMAT's folder simat_db, see `crossgap.datasets.simat`")
-    splits_read: ClassVar[tuple[str, ...]] = ("test",)
+
+    @property
+    def splits_read(self) -> Sequence[str]:
+        return ("test",)

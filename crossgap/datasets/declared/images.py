@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -15,14 +16,20 @@ class Coop(Classified):
     layout: Literal["coop"]
     split_file: str
     images: str = Field(".", description="folder or tar that the split file's paths start at")
-    splits_read: ClassVar[tuple[str, ...]] = ("train", "val", "test")
+
+    @property
+    def splits_read(self) -> Sequence[str]:
+        return "train", "val", "test"
 
 
 class Aircraft(Classified):
     """FGVC-Aircraft, folder `data` of its archive: 100 variants by `images_variant_<split>.txt`."""
 
     layout: Literal["aircraft"]
-    splits_read: ClassVar[tuple[str, ...]] = ("train", "val", "test")
+
+    @property
+    def splits_read(self) -> Sequence[str]:
+        return "train", "val", "test"
 
 
 class ImageNet(Classified):
@@ -58,11 +65,17 @@ class Sop(Classified):
 
     layout: Literal["sop"]
     labelling: ClassVar[str] = "category"
-    splits_read: ClassVar[tuple[str, ...]] = ("train", "test")
+
+    @property
+    def splits_read(self) -> Sequence[str]:
+        return "train", "test"
 
 
 class DogsVsCats(Classified):
     """Dogs vs Cats of Kaggle, folder `train`: `cat.0.jpg`, `dog.0.jpg` and so on."""
 
     layout: Literal["dogs-vs-cats"]
-    splits_read: ClassVar[tuple[str, ...]] = ("train",)
+
+    @property
+    def splits_read(self) -> Sequence[str]:
+        return ("train",)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import Field
 
@@ -25,7 +26,10 @@ class Karpathy(OnDisk):
 
     layout: Literal["karpathy"]
     captions: str = Field(description="such as dataset_coco.json")
-    splits_read: ClassVar[tuple[str, ...]] = ("train", "val", "test")
+
+    @property
+    def splits_read(self) -> Sequence[str]:
+        return "train", "val", "test"
 
 
 class Flickr(OnDisk):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -17,7 +18,10 @@ class Texts(OnDisk):
     says which texts were cut.
     """
 
-    modalities: ClassVar[tuple[str, ...]] = ("text",)
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return ("text",)
+
     summaries: Path | None = Field(
         None, description="JSON, from the project's root: id → summary, which stands for the document"
     )
@@ -57,4 +61,7 @@ class Beir(Texts):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         description="which of the judgements in `qrels/`: test, or the only ones, if not given",
     )
-    splits_read: ClassVar[tuple[str, ...]] = ("query", "gallery")
+
+    @property
+    def splits_read(self) -> Sequence[str]:
+        return "query", "gallery"

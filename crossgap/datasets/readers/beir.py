@@ -64,7 +64,9 @@ def read(declaration: Beir, _folder: Path) -> Reading:
     items = [(name, "text", QUERY, None, text, None, 0) for name, text in queries.items() if text]
     items += [(name, "text", GALLERY, None, text, None, 0) for name, text in corpus.items()]
     judged["query"] = f"{QUERY}/" + judged["query"]
-    notes = (f"{len(own)} queries are documents too: none of them is to find itself",) if own else ()
+    notes: tuple[str, ...] = (
+        (f"{len(own)} queries are documents too: none of them is to find itself",) if own else ()
+    )
     if declaration.qrels is None and split != _TEST:
         notes += (f"the judgements of {split} are measured, the only ones that there are",)
     return Reading(without_digests(items), problems, judged.assign(setting=judgements.SETTING), notes)

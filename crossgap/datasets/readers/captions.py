@@ -11,6 +11,7 @@ from crossgap.datasets.images import slashes
 from crossgap.datasets.readers import own
 from crossgap.datasets.readers.captions_file import rows
 from crossgap.datasets.reading import (
+    ManifestRow,
     Problem,
     Reading,
     by_name,
@@ -68,7 +69,8 @@ def _of(declaration: Captions, ids: dict[str, str]) -> Reading:
             item = f"{declaration.captions.name} line {row.line}: {row.image}"
             problems.append(Problem(manifest.caption_id(image, row.caption), item, problem))
 
-    images, texts = [], []
+    images: list[ManifestRow] = []
+    texts: list[ManifestRow] = []
     alone = len(ids.keys() - named)
     for path, image in ids.items():
         if path not in named:

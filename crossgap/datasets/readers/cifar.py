@@ -12,7 +12,7 @@ import pandas as pd
 from crossgap.datasets.declared import Cifar, DatasetError
 from crossgap.datasets.exporting import exporting, png
 from crossgap.datasets.pickles import as_text, read_pickle
-from crossgap.datasets.reading import Reading, prompts, without_digests
+from crossgap.datasets.reading import ManifestRow, Reading, prompts, without_digests
 from crossgap.errors import listed
 from crossgap.prepared import manifest
 
@@ -61,7 +61,8 @@ def read(declaration: Cifar, folder: Path) -> Reading:
         raise DatasetError(
             f"class_names: {root} has no class {listed(unknown)}; its classes are {listed(names['class'])}"
         )
-    items, labels = [], []
+    items: list[ManifestRow] = []
+    labels: list[dict[str, str | None]] = []
     with exporting(folder) as add:
         for split, batches in files.items():
             rows = (row for batch in batches for row in _rows(root / batch, keys, names))
@@ -69,8 +70,8 @@ def read(declaration: Cifar, folder: Path) -> Reading:
                 name = f"{split}/{number:06d}"
                 items.append((name, "image", split, add(f"{name}.png", png(pixels)), None, name, 0))
                 labels.append(label)
-    for labelling, held in names.items():
-        called = {name: declaration.class_names.get(name, name.replace("_", " ")) for name in held}
+    for labelling, known in names.items():
+        called = {name: declaration.class_names.get(name, name.replace("_", " ")) for name in known}
         items += prompts(labelling, called, declaration.templates)
         labels += [{labelling: name} for name in sorted(called) for _ in declaration.templates]
     frame = without_digests(items)

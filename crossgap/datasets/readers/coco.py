@@ -36,7 +36,8 @@ def _of(file: Path) -> dict[str, list[str]]:
         raise DatasetError(
             f"{file} has no annotations: of COCO's test images there are no captions to be had"
         )
-    names, captions = {}, {}
+    names: dict[object, str] = {}
+    captions: dict[str, list[str]] = {}
     for number, row in enumerate(images):
         key, name = values(file, f"images[{number}]", row, id=(int, str), file_name=str)
         if key in names or name in captions:

@@ -107,7 +107,9 @@ def _images(
                 else:
                     try:
                         suffix, data = _file(declaration, datasets, row[column])
-                    except (OSError, ValueError) as error:
+                    except (OSError, ValueError) as error:  # of Pillow and of the library
+                        if of_machine(error):
+                            raise
                         problems.append(
                             Problem(name, name, f"no image: {row[column]['path']} can't be read: {error}")
                         )
@@ -175,7 +177,7 @@ def _label(declaration: HuggingFace, table: Any, where: str, row: dict[str, Any]
         return None if label < 0 else names[label]  # -1 stands for unlabelled
     try:
         return label_of(label, declaration.class_names)
-    except ValueError:
+    except DatasetError:
         raise DatasetError(
             f"label_column: {where} has {label!r} in {declaration.label_column!r}: name a column with one class a row"
         ) from None
@@ -186,4 +188,4 @@ def _classes(declaration: HuggingFace, tables: dict[str, Any]) -> dict[str, str]
     if declaration.label_column is None:
         return None
     given = [getattr(table.features[declaration.label_column], "names", None) for table in tables.values()]
-    return {name: name for names in given for name in names} if all(given) else None
+    return {name: name for names in given for name in names or ()} if all(given) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from crossgap.datasets.declared import DatasetError, ImageNet
@@ -11,6 +10,7 @@ from crossgap.datasets.reading import Listed, Reading, image_paths, not_followed
 from crossgap.datasets.text_files import read_text
 from crossgap.datasets.vocabulary import imagenet_names
 from crossgap.errors import listed
+from crossgap.libraries import folder_of
 
 CLASS_NAMES = "classnames.txt"
 
@@ -44,8 +44,7 @@ def read(declaration: ImageNet, _folder: Path) -> Reading:
 
 def wordnet_ids() -> list[str]:
     """The WordNet ids of the 1000 classes in the order of their numbers, as timm lists them, without importing it."""
-    (package,) = find_spec("timm").submodule_search_locations
-    return read_text(Path(package) / "data" / "_info" / "imagenet_synsets.txt", "WordNet ids").split()
+    return read_text(folder_of("timm") / "data" / "_info" / "imagenet_synsets.txt", "WordNet ids").split()
 
 
 def _names(root: Path, synsets: list[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from crossgap.datasets.boxes import read_boxes
 from crossgap.datasets.declared import Folder
@@ -20,8 +21,10 @@ from crossgap.datasets.reading import (
 )
 from crossgap.prepared import manifest
 
+_Own = TypeVar("_Own", bound=Folder)
 
-def read(declaration: Folder, reader: Callable[[Folder, dict[str, str]], Reading]) -> Reading:
+
+def read(declaration: _Own, reader: Callable[[_Own, dict[str, str]], Reading]) -> Reading:
     """What a reader makes of the images' ids by path, with their boxes, and no more than `max_images`.
 
     Raises:

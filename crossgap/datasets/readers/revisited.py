@@ -81,7 +81,7 @@ def _box(where: str, corners: Any) -> str:
     try:
         box = " ".join(repr(float(side)) for side in np.asarray(corners).tolist())
         manifest.corners(box)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError):  # of `float`; and the DatasetError of `corners`
         raise DatasetError(f"{where}: bbx {corners!r} is no box of four numbers: download it again") from None
     return box
 

@@ -10,7 +10,16 @@ from typing import NamedTuple
 import pandas as pd
 
 from crossgap.datasets.declared import Classified, DatasetError
-from crossgap.datasets.reading import Reading, caption_ids, label_of, lines, prompts, whole, without_digests
+from crossgap.datasets.reading import (
+    ManifestRow,
+    Reading,
+    caption_ids,
+    label_of,
+    lines,
+    prompts,
+    whole,
+    without_digests,
+)
 from crossgap.errors import listed
 from crossgap.prepared import manifest
 
@@ -38,7 +47,8 @@ def of_samples(
     Raises:
         DatasetError: `class_names` has a label that the set lacks, or an image's class has no name.
     """
-    rows, labels = [], []
+    rows: list[ManifestRow] = []
+    labels: list[str | None] = []
     samples, notes = in_lines(declaration, list(samples))
     labels_of = [label_of(one.label, declaration.class_names) for one in samples]
     same = whole((label for label in labels_of if label is not None), declaration.class_names)

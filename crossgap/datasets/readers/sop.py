@@ -32,7 +32,7 @@ def read(declaration: Sop, _folder: Path) -> Reading:
                 )
             images.append(Listed(path, split, folder.removesuffix("_final")))
             products[path] = product
-    names = {category: category.replace("_", " ") for *_, category in images}
+    names = {category: category.replace("_", " ") for *_, category in images if category is not None}
     found = reading(declaration, images, names)
     labels = [products.get(path) for path in found.frame["path"]]
     found.frame[f"{manifest.LABEL}product"] = pd.Series(labels, dtype=object)

@@ -15,6 +15,7 @@ from crossgap.datasets.images import slashes
 from crossgap.datasets.readers.parquet import read_parquet
 from crossgap.datasets.readers.samples import check_class_names, spoken
 from crossgap.datasets.reading import (
+    ManifestRow,
     Problem,
     Reading,
     image_ids,
@@ -71,8 +72,8 @@ def read(declaration: Table, _folder: Path) -> Reading:
     if images and not declaration.root.exists():
         raise DatasetError(f"root {declaration.root} does not exist: paths start at the project's root")
     ids = image_ids(path for path, row in images.items() if "id" not in row.values)
-    ids = {path: row.values.get("id", ids.get(path)) for path, row in images.items()}
-    items = [
+    ids = {path: row.values["id"] if "id" in row.values else ids[path] for path, row in images.items()}
+    items: list[ManifestRow] = [
         (ids[path], "image", row.values["split"], path, None, ids[path], 0) for path, row in images.items()
     ]
     labels = [row.labels for row in images.values()]
@@ -169,7 +170,7 @@ def _check(where: str, values: Mapping[str, str]) -> None:
     try:
         if "box" in values:
             manifest.corners(values["box"])
-    except ValueError as error:
+    except DatasetError as error:
         raise DatasetError(f"{where}: box: {error}") from None
     if not _WHOLE.fullmatch(values.get("rank", "0")):
         raise DatasetError(f"{where}: rank {values['rank']!r} is no whole number")
@@ -199,7 +200,7 @@ def _images(rows: Sequence[_Row]) -> dict[str, _Row]:
         if row is first:
             continue
         own, said = (
-            one.values | {manifest.LABEL + k: v for k, v in one.labels.items()} for one in (first, row)
+            {**one.values} | {manifest.LABEL + k: v for k, v in one.labels.items()} for one in (first, row)
         )
         differ = [name for name in said if name not in ("text", "rank") and said[name] != own.get(name)]
         if differ or "text" not in said:
@@ -221,7 +222,8 @@ def _texts(
         ids: of images by path.
     """
     given = {row.values["id"] for row in rows if "id" in row.values} & set(ids.values())
-    texts, labels, met = [], [], Counter()
+    texts, labels = [], []
+    met: Counter[tuple[str | None, str, str]] = Counter()
     found, problems = _of_images([row for row in rows if "text" in row.values], ids, given, root)
     ranks, unranked = _ranks(found)
     for place, (row, group) in enumerate(found):

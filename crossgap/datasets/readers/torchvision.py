@@ -136,7 +136,7 @@ def _pair(declaration: Torchvision, where: str, item: Any) -> tuple[Any, int]:
         number = operator.index(target)
     except (TypeError, ValueError):
         image = number = None
-    if not isinstance(image, Image.Image):
+    if number is None or not isinstance(image, Image.Image):
         kinds = [type(part).__name__ for part in item] if isinstance(item, tuple) else type(item).__name__
         raise DatasetError(
             f"{declaration.name} {where} is {kinds}, not an image and a class number: set the class's arguments in "

@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from crossgap.datasets.declared import DatasetError, WebDataset
 from crossgap.datasets.images import EXTENSIONS, ImageError, members, read_bytes, walk
@@ -48,7 +48,7 @@ def read(declaration: WebDataset, _folder: Path) -> Reading:
     for held in found:
         try:
             samples.append(_sample(declaration, held))
-        except ValueError as error:
+        except DatasetError as error:
             where = next(iter(held.endings.values()))
             problems.append(Problem(held.id, where, str(error)))
     captioned = any(sample.captions for sample in samples)
@@ -63,7 +63,7 @@ def read(declaration: WebDataset, _folder: Path) -> Reading:
         )
     if captioned:
         bare = [sample for sample in samples if not sample.captions]
-        problems += [Problem(sample.id, sample.path, "image without caption") for sample in bare]
+        problems += [Problem(sample.id, sample.path or sample.id, "image without caption") for sample in bare]
         samples = [sample for sample in samples if sample.captions]
     return of_samples(declaration, samples)._replace(problems=problems)
 
@@ -140,15 +140,15 @@ def _names(file: Path) -> Iterator[str]:
 
 
 def _sample(declaration: WebDataset, held: _Members) -> Sample:
-    """Raises ValueError where the image, the caption or the class can't be had."""
+    """Raises DatasetError where the image, the caption or the class can't be had."""
     images = [path for ending, path in held.endings.items() if ending in EXTENSIONS]
     if len(images) != 1:
-        raise ValueError(_not_one(held.endings, images))
+        raise DatasetError(_not_one(held.endings, images))
     root = declaration.root
     captions = _captions(root, held.endings, declaration.caption)
     label = _text(root, held.endings["cls"]) if "cls" in held.endings else None
     if label == "":
-        raise ValueError("empty class: write its number or name into the `cls`")
+        raise DatasetError("empty class: write its number or name into the `cls`")
     return Sample(held.id, held.split, images[0], captions, label)
 
 
@@ -173,21 +173,21 @@ def _captions(root: Path, endings: dict[str, str], field: str) -> list[str]:
     ending, _, key = field.partition(":")
     if ending not in endings:
         return []
-    content = _text(root, endings[ending])
+    content: Any = _text(root, endings[ending])
     if key:
         try:
             held = json.loads(content)
         except json.JSONDecodeError as error:
-            raise ValueError(f"its `{ending}` is no JSON: {error.msg}") from None
+            raise DatasetError(f"its `{ending}` is no JSON: {error.msg}") from None
         content = held.get(key) if isinstance(held, dict) else None
     if content is None:
         return []
     captions = content if isinstance(content, list) else [content]
     if not all(isinstance(caption, str) for caption in captions):
-        raise ValueError(f"its {field} is no text: {content!r}"[:200])
+        raise DatasetError(f"its {field} is no text: {content!r}"[:200])
     captions = [caption.strip() for caption in captions]
     if "" in captions:
-        raise ValueError("empty caption")
+        raise DatasetError("empty caption")
     return captions
 
 
@@ -195,6 +195,6 @@ def _text(root: Path, path: str) -> str:
     try:
         return read_bytes(root, path).decode().strip()
     except UnicodeDecodeError:
-        raise ValueError(f"not UTF-8: {path}") from None
+        raise DatasetError(f"not UTF-8: {path}") from None
     except ImageError as error:
-        raise ValueError(error.problem) from None
+        raise DatasetError(error.problem) from None

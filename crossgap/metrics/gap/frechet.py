@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from crossgap.arrays import check_widths, unit_rows
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features
@@ -34,12 +34,12 @@ def frechet(x: Features, y: Features) -> Frechet:
     covariance part as it is; making rows of unit length again changes it.
 
     Raises:
-        Unavailable: fewer than 2 rows on a side.
+        UnavailableError: fewer than 2 rows on a side.
     """
     x, y = unit_rows(x, "x", np.float64), unit_rows(y, "y", np.float64)
     check_widths(x, y, ("x", "y"))
     if min(len(x), len(y)) < 2:
-        raise Unavailable(f"covariance of {len(x)} and {len(y)} rows: give at least 2 on each side")
+        raise UnavailableError(f"covariance of {len(x)} and {len(y)} rows: give at least 2 on each side")
     apart = x.mean(axis=0) - y.mean(axis=0)
     factors = [np.linalg.qr(rows - rows.mean(axis=0), mode="r") / np.sqrt(len(rows) - 1) for rows in (x, y)]
     traces = [float(np.square(factor).sum()) for factor in factors]

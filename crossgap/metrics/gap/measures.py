@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from crossgap.arrays import check_widths, unit_rows
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 from crossgap.metrics.gap.spectrum import ONE_POINT, effective_rank
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def gap_metrics(
         `cross_uniformity` and `relative_modality_gap`.
 
     Raises:
-        TypeError, ValueError: features that cannot be used, `paired` with different row counts, or `Unavailable` for
-            fewer items than a measure needs.
+        TypeError, ValueError: features that cannot be used, `paired` with different row counts, or `UnavailableError`
+            for fewer items than a measure needs.
     """
     images, texts = _unit_pair(image_features, text_features, ("image_features", "text_features"))
     if paired:
@@ -59,7 +59,7 @@ def gap_measures(
 ) -> dict[str, tuple[tuple[str, ...], Callable[..., float]]]:
     """All that `gap_metrics` takes: name → the modalities whose features the measure is given, and the measure."""
     both = ("image", "text")
-    found = {
+    found: dict[str, tuple[tuple[str, ...], Callable[..., float]]] = {
         "centroid_distance": (both, centroid_distance),
         "linear_separability": (both, partial(linear_separability, seed=seed)),
         "uniformity_image": (("image",), uniformity),
@@ -87,7 +87,7 @@ def uniformity(x: Features) -> float:
     """
     x = unit_rows(x, "x", np.float64)
     if len(x) < 2:
-        raise Unavailable("uniformity of 1 row: it is a mean over pairs, give at least 2")
+        raise UnavailableError("uniformity of 1 row: it is a mean over pairs, give at least 2")
     total = 0.0
     for start in _blocks(len(x), "uniformity"):
         block = x[start : start + BLOCK]
@@ -105,7 +105,7 @@ def cross_uniformity(x: Features, y: Features) -> float:
     x, y = _unit_pair(x, y)
     _check_paired(x, y, ("x", "y"))
     if len(x) < 2:
-        raise Unavailable(
+        raise UnavailableError(
             "cross uniformity of 1 pair: it is a mean over rows that don't match, give at least 2"
         )
     total = 0.0
@@ -148,7 +148,7 @@ def relative_modality_gap(x: Features, y: Features) -> float:
     x, y = _unit_pair(x, y)
     _check_paired(x, y, ("x", "y"))
     if len(x) < 2:
-        raise Unavailable(
+        raise UnavailableError(
             "relative modality gap of 1 pair: it needs pairs inside a modality, give at least 2 rows"
         )
     matching = np.square(x - y).sum(axis=1).mean() / 4  # ‖a − b‖² = 2 − 2a·b for unit rows
@@ -173,7 +173,9 @@ def linear_separability(x: Features, y: Features, seed: int = 0) -> float:
     x, y = _unit_pair(x, y)
     count = min(len(x), len(y))
     if count < 2:
-        raise Unavailable(f"linear separability of {len(x)} and {len(y)} rows: give at least 2 on each side")
+        raise UnavailableError(
+            f"linear separability of {len(x)} and {len(y)} rows: give at least 2 on each side"
+        )
     rng = np.random.default_rng(seed)
     x, y = (rows[np.sort(rng.choice(len(rows), count, replace=False))] for rows in (x, y))
     sides = np.repeat([0, 1], count)

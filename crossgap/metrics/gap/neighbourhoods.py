@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossgap.arrays import check_widths, exact_rows, unit_rows
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 from crossgap.metrics.neighbours import blocks, nearest
 
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ def neighbour_overlap(x: Features, y: Features, k: int = NEIGHBOURS) -> np.ndarr
     in its mean). Of equal similarities the first rows count.
 
     Raises:
-        ValueError: rows that are no pairs; `Unavailable` for no more than k + 1 of them, whose neighbours are all.
+        ValueError: rows that are no pairs; `UnavailableError` for no more than k + 1 of them, whose neighbours are all.
     """
     x, y = _pair(x, y)
     if len(x) != len(y):
         raise ValueError(f"x has {len(x)} rows and y {len(y)}: give rows that belong together")
     if len(x) <= k + 1:
-        raise Unavailable(f"neighbour overlap at {k} of {len(x)} pairs: give at least {k + 2}")
+        raise UnavailableError(f"neighbour overlap at {k} of {len(x)} pairs: give at least {k + 2}")
     found = np.empty(len(x))
     for rows in blocks(len(x), len(x)):
         at = np.arange(rows.start, rows.stop)
@@ -70,12 +70,12 @@ def silhouette(x: Features, y: Features) -> float:
     from the sums of rows, so no pair is looked at.
 
     Raises:
-        Unavailable: fewer than 2 rows on a side.
+        UnavailableError: fewer than 2 rows on a side.
     """
     x, y = unit_rows(x, "x", np.float64), unit_rows(y, "y", np.float64)
     check_widths(x, y, ("x", "y"))
     if min(len(x), len(y)) < 2:
-        raise Unavailable(f"silhouette of {len(x)} and {len(y)} rows: give at least 2 on each side")
+        raise UnavailableError(f"silhouette of {len(x)} and {len(y)} rows: give at least 2 on each side")
     values = []
     for side, other in ((x, y), (y, x)):
         inside = (len(side) - side @ side.sum(axis=0)) / (len(side) - 1)
@@ -94,7 +94,7 @@ def class_order_distance(x: Features, y: Features) -> np.ndarray:
     One Trigger (arXiv 2404.07983), which compares the neighbourhoods of images and texts; the details are ours.
 
     Raises:
-        ValueError: rows that are no pairs; `Unavailable` for fewer than 3 classes, of which none has two others.
+        ValueError: rows that are no pairs; `UnavailableError` for fewer than 3 classes, of which none has two others.
     """
     from scipy.stats import kendalltau
 
@@ -102,7 +102,7 @@ def class_order_distance(x: Features, y: Features) -> np.ndarray:
     if len(x) != len(y):
         raise ValueError(f"x has {len(x)} classes and y {len(y)}: give the same in one order")
     if len(x) < 3:
-        raise Unavailable(f"order of the neighbours of {len(x)} classes: give at least 3")
+        raise UnavailableError(f"order of the neighbours of {len(x)} classes: give at least 3")
     pairs = (len(x) - 1) * (len(x) - 2) / 2
     found = np.empty(len(x))
     for rows in blocks(len(x), len(x)):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crossgap.arrays import GRID
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 
 LARGEST = 1 - 2.0**-10  # so that a similarity and its bias together stay below 2, where float64 is exact
 
@@ -32,8 +32,8 @@ def columns(bias: Bias, queries: int, gallery: int) -> tuple[np.ndarray, np.ndar
     float64 holds without rounding. So a ranking with a bias is as exact as one without.
 
     Raises:
-        ValueError: another number of either, values that are not finite; `Unavailable` for gallery biases that lie 2
-            apart or more, as far as two similarities can.
+        ValueError: another number of either, values that are not finite; `UnavailableError` for gallery biases that
+            lie 2 apart or more, as far as two similarities can.
     """
     flags, values = np.asarray(bias.queries), np.asarray(bias.gallery, np.float64)
     if flags.shape != (queries,) or flags.dtype != bool or values.shape != (gallery,):
@@ -45,7 +45,7 @@ def columns(bias: Bias, queries: int, gallery: int) -> tuple[np.ndarray, np.ndar
         raise ValueError("bias.gallery holds NaN or infinity: give a number for each item")
     values = np.rint((values - (values.min() + values.max()) / 2) * GRID) / GRID
     if np.abs(values).max() > LARGEST:
-        raise Unavailable(
+        raise UnavailableError(
             f"biases of the gallery lie {2 * np.abs(values).max():.3g} apart, and similarities at most 2: "
             "nothing but the bias would be ranked"
         )

@@ -66,7 +66,9 @@ class NumpyCounter:
     def steps_of(self, scores: np.ndarray, row: np.ndarray, item: np.ndarray) -> np.ndarray:
         return np.rint(scores[row, item]).astype(np.int64)
 
-    def steps_between(self, rows, block, row, item) -> np.ndarray:
+    def steps_between(
+        self, rows: np.ndarray, block: np.ndarray, row: np.ndarray, item: np.ndarray
+    ) -> np.ndarray:
         return np.rint(np.einsum("pd,pd->p", rows[row], block[item])).astype(np.int64)
 
     def ahead(self, scores: np.ndarray, row: np.ndarray, step: np.ndarray, place: np.ndarray) -> np.ndarray:
@@ -85,12 +87,13 @@ class _Scratch(threading.local):
     """Arrays that a thread uses again: fresh ones cost more, in page faults, than what is computed in them."""
 
     def __init__(self) -> None:
-        self.arrays = ()
+        self.arrays = np.empty(0, np.int32), np.empty(0, np.intp), np.empty(0, bool)
 
     def __call__(self, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        if not self.arrays or len(self.arrays[0]) < size:
+        if len(self.arrays[0]) < size:
             self.arrays = np.empty(size, np.int32), np.empty(size, np.intp), np.empty(size, bool)
-        return tuple(array[:size] for array in self.arrays)
+        first, second, third = self.arrays
+        return first[:size], second[:size], third[:size]
 
 
 def _ahead(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from crossgap.metrics.retrieval.revisited import revisited
 from crossgap.metrics.retrieval.scores import plain
 
 if TYPE_CHECKING:
-    from crossgap.arrays import Features
+    from crossgap.arrays import Features, Labels
 
 MEANS = {"ap": "mAP", "ap_at_r": "mAP@R", "r_precision": "R-precision", "ndcg@10": "nDCG@10"}
 PROTOCOLS = {"plain": plain, "revisited": revisited}
@@ -27,12 +27,12 @@ PROTOCOLS = {"plain": plain, "revisited": revisited}
 def retrieval_metrics(
     queries: Features,
     gallery: Features,
-    query_labels: Sequence,
-    gallery_labels: Sequence,
+    query_labels: Labels,
+    gallery_labels: Labels,
     exclude_self: bool = False,
     *,
-    query_ids: Sequence | None = None,
-    gallery_ids: Sequence | None = None,
+    query_ids: Labels | None = None,
+    gallery_ids: Labels | None = None,
     ks: Sequence[int] = (1, 5, 10),
     block_size: int | None = None,
     device: str = "cpu",
@@ -103,8 +103,8 @@ def judged_metrics(
     gallery: Features,
     judgements: pd.DataFrame,
     *,
-    query_ids: Sequence,
-    gallery_ids: Sequence,
+    query_ids: Labels,
+    gallery_ids: Labels,
     ks: Sequence[int] = (1, 5, 10),
     protocol: str = "plain",
     block_size: int | None = None,
@@ -170,12 +170,12 @@ def _table(
     gallery: np.ndarray,
     relevance: Relevance,
     protocol: str,
-    ks: Sequence[int],
+    ks: Sequence[Any],
     block_size: int | None,
     device: str,
     bias: Bias | None,
 ) -> pd.DataFrame:
-    if bad := [k for k in ks if not (isinstance(k, Real) and k >= 1 and float(k).is_integer())]:
+    if bad := [k for k in ks if not (isinstance(k, Real) and float(k) >= 1 and float(k).is_integer())]:
         raise ValueError(f"ks holds {listed(bad)}: a cut-off is a whole number from 1")
     if block_size is not None and block_size < 1:
         raise ValueError(f"block_size is {block_size}: give at least 1, or None to choose")

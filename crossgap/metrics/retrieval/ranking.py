@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -84,7 +84,7 @@ def relevant_ranks(
             yield _without_ignored(chunk, pairs, ahead)
 
 
-def _in_one(counter: Counter, rows, gallery, pairs: Pairs, progress: tqdm) -> np.ndarray:
+def _in_one(counter: Counter, rows: Any, gallery: Any, pairs: Pairs, progress: tqdm) -> np.ndarray:
     """The items ahead of each pair's (p,), the gallery being one block."""
     ahead = np.empty(len(pairs.query), dtype=np.int64)
     for tile, part in _tiles(len(rows), len(gallery), pairs.query):
@@ -97,7 +97,7 @@ def _in_one(counter: Counter, rows, gallery, pairs: Pairs, progress: tqdm) -> np
 
 def _in_blocks(
     counter: Counter,
-    rows,
+    rows: Any,
     gallery: np.ndarray,
     held: np.ndarray | None,
     length: int,
@@ -113,7 +113,7 @@ def _in_blocks(
         block = counter.put(block)
         inside = np.flatnonzero((pairs.item >= start) & (pairs.item < start + len(block)))
 
-        def products(cut: int, start=start, block=block, inside=inside) -> None:
+        def products(cut: int, start: int = start, block: Any = block, inside: np.ndarray = inside) -> None:
             some = inside[cut : cut + at_once]
             step[some] = counter.steps_between(rows, block, pairs.query[some], pairs.item[some] - start)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -133,7 +132,7 @@ def check_unique(ids: np.ndarray, name: str) -> None:
         raise ValueError(f"{name} repeats {listed(dict.fromkeys(ids[repeated]))}: an id names one item")
 
 
-def _known(judgements: pd.DataFrame, column: str, ids: Sequence, name: str) -> np.ndarray:
+def _known(judgements: pd.DataFrame, column: str, ids: np.ndarray, name: str) -> np.ndarray:
     """The places in `ids` of a column's ids."""
     given = label_array(judgements[column], len(judgements), f"judgements['{column}']")
     judged, codes = label_codes(given, ids, (f"judgements['{column}']", name))

@@ -8,18 +8,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crossgap.errors import CrossgapError
 from crossgap.metrics.retrieval.counting import keys
 
 
 def cuda_device(name: str) -> torch.device | None:
-    """The GPU of `cuda`, `cuda:N` or `auto`; None if `auto` finds none."""
+    """The GPU of `cuda`, `cuda:N` or `auto`; None if `auto` finds none.
+
+    Raises:
+        CrossgapError: another name, or a GPU that torch doesn't find.
+    """
     if name == "auto" and not torch.cuda.is_available():
         return None
     if not re.fullmatch(r"auto|cuda(:\d+)?", name):
-        raise ValueError(f"device is {name!r}: give 'cpu', 'cuda', 'cuda:N' or 'auto'")
+        raise CrossgapError(f"device is {name!r}: give 'cpu', 'cuda', 'cuda:N' or 'auto'")
     device = torch.device("cuda" if name == "auto" else name)
     if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device is {name!r}, but torch finds {torch.cuda.device_count()} GPUs: give 'cpu'")
+        raise CrossgapError(
+            f"device is {name!r}, but torch finds {torch.cuda.device_count()} GPUs: give 'cpu'"
+        )
     return device
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 from crossgap.metrics.gap.dimensions import by_mean_difference, without
 from crossgap.metrics.gap.frechet import frechet
 from tests.metrics.gap.test_neighbourhoods import pairs, unit
@@ -30,7 +30,7 @@ def test_a_cloud_beside_itself_is_at_0():
     x = np.random.default_rng(0).normal(size=(20, 6))
     found = frechet(x, x)
     assert found.mean == 0 and 0 <= found.covariance < 1e-12
-    with pytest.raises(Unavailable, match="covariance of 1 and 20 rows"):
+    with pytest.raises(UnavailableError, match="covariance of 1 and 20 rows"):
         frechet(x[:1], x)
 
 
@@ -57,5 +57,5 @@ def test_dimensions_go_by_how_far_the_means_differ():
     assert order.tolist() == sorted(range(4), key=lambda k: -differences[k]) and order[:2].tolist() == [0, 2]
     np.testing.assert_allclose(without(x, order[:2]), unit(np.delete(unit(x), order[:2], axis=1)))
     assert without(x, order[:0]).shape == (3, 4)
-    with pytest.raises(Unavailable, match="x, cut, holds zero vectors"):
+    with pytest.raises(UnavailableError, match="x, cut, holds zero vectors"):
         without(np.eye(4)[:1], np.array([0]))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import silhouette_score
 
-from crossgap.errors import Unavailable
+from crossgap.errors import UnavailableError
 from crossgap.metrics import neighbours
 from crossgap.metrics.gap.neighbourhoods import (
     class_order_distance,
@@ -102,11 +102,11 @@ def test_reversed_orders_are_1():
 
 def test_too_few_items_say_so():
     x, y = clouds(11, 11)
-    with pytest.raises(Unavailable, match="neighbour overlap at 10 of 11 pairs: give at least 12"):
+    with pytest.raises(UnavailableError, match="neighbour overlap at 10 of 11 pairs: give at least 12"):
         neighbour_overlap(x, y)
-    with pytest.raises(Unavailable, match="silhouette of 1 and 11 rows"):
+    with pytest.raises(UnavailableError, match="silhouette of 1 and 11 rows"):
         silhouette(x[:1], y)
-    with pytest.raises(Unavailable, match="of 2 classes: give at least 3"):
+    with pytest.raises(UnavailableError, match="of 2 classes: give at least 3"):
         class_order_distance(x[:2], y[:2])
     for measure in (neighbour_overlap, class_order_distance):
         with pytest.raises(ValueError, match=r"x has 11 .* and y 9"):
