@@ -74,7 +74,7 @@ def scored(rule: Rule, banks: Mapping[str, Features], parameters: Mapping[str, A
     return Correction({}, {**parameters, **sizes}, scoring=Scoring(rule, banks))
 
 
-def banks(material: Material) -> Mapping[Modality, np.ndarray]:
+def banks(material: Material) -> Mapping[str, np.ndarray]:
     """The banks of a cell.
 
     Raises:

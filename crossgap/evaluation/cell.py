@@ -85,6 +85,13 @@ class Items:
         return self.origin.features()
 
     @property
+    def width(self) -> int:
+        """Of the features, which are not read for it."""
+        if self.made is None and self.origin is not None:
+            return self.origin.group.width
+        return self.features.shape[1]
+
+    @property
     def captions(self) -> bool:
         """Whether any of the items belongs to an image."""
         return bool(self.groups.astype(bool).any())

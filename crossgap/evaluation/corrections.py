@@ -117,7 +117,7 @@ class Rivals:
             if held is None:
                 raise UnavailableError(f"no bank of {modality} queries: no other split holds any")
             clean = disjoint(held, queries, gallery)
-            if not clean.all():
+            if clean.any() and not clean.all():
                 why = f"{(~clean).sum()} of {len(clean)} queries of the bank left out: they or their matches are asked"
                 reasons.add([("retrieval", name, f"{why} or stand in the gallery")])
             left_out = pd.Index(gallery.ids).get_indexer(queries.ids) if within else None

@@ -49,7 +49,7 @@ def over_dimensions(work: Work) -> pd.DataFrame:
             removed=number,
             **said,
         )
-        for number in numbers(found.images.features.shape[1])
+        for number in numbers(found.images.width)
     ]
     tables = [table for table in tables if table is not None and len(table)]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)

@@ -18,7 +18,7 @@ import pandas as pd
 from crossgap import corrections
 from crossgap.corrections import Material
 from crossgap.corrections.scoring import Scoring
-from crossgap.evaluation.cell import Cell, Items, by_id
+from crossgap.evaluation.cell import INVERSIONS, Cell, Items, by_id
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.queries import Task, across, comparisons, methods
 from crossgap.evaluation.unavailable import Reasons
@@ -44,8 +44,10 @@ def hubs(work: Work, rivals: Rivals) -> dict[str, float]:
     """`hubness/<task>/skewness`, `largest` and `never_found` of N₁₀, over all queries and the whole gallery."""
     metrics: dict[str, float] = {}
     for ranked in _tasks(work.cell):
+        inverted = ranked.name.startswith(tuple(INVERSIONS.values()))
+        main = work.cell.main(ranked.modality)
         for variant in (None, *rivals.variants):
-            if variant and ranked.name.partition("-")[0] in ("oti", "ovi"):
+            if variant and inverted:
                 continue
             name = f"{ranked.name}+{variant}" if variant else ranked.name
             metrics |= (
@@ -55,7 +57,7 @@ def hubs(work: Work, rivals: Rivals) -> dict[str, float]:
                     partial(_measured, rivals, ranked, variant, name),
                     by=__name__,
                     rival=rivals.rival(variant) if variant else None,
-                    inversions=[main for main in map(work.cell.main, ("image", "text")) if main],
+                    inversions=[main] if inverted and main else (),
                     fit=rivals.fitted_on if variant else None,
                 )
                 or {}
@@ -191,4 +193,4 @@ def _halved(
                     }
                 )
             )
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=HALVES)
