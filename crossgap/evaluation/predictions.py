@@ -17,7 +17,7 @@ from crossgap.metrics import classification
 _COLUMNS = ["task", "labelling", "image", "correct", "without_class"]
 
 
-class Classified(NamedTuple):
+class Predictions(NamedTuple):
     """One way of classifying the query images by one labelling.
 
     Attributes:
@@ -33,7 +33,7 @@ class Classified(NamedTuple):
 
 def classified(
     work: Work, rivals: Rivals, shots: Sequence[int], draws: int, seed: int
-) -> Iterator[Classified]:
+) -> Iterator[Predictions]:
     """By class prompts, and by the means of a support split's images where there is one, all of them or a few.
 
     What an inversion set aside is left out of the tasks by class prompts; a class of which no prompt is left keeps its
@@ -54,7 +54,7 @@ def classified(
     kinds += [(f"{k}-shot", k, {"shots": k, "draws": draws, "seed": seed}) for k in shots]
     if _support(cell) is None:
         kinds = kinds[:1]
-    found: dict[tuple[str, str], list[Classified]] = {}
+    found: dict[tuple[str, str], list[Predictions]] = {}
     for kind, k, settings in kinds:
         for variant in (None, *rivals.of_features):
             native = kind == "image-text" and variant is None
@@ -68,7 +68,7 @@ def classified(
                     made = (
                         _by_means(cell, rivals, name, variant, k, draws, seed, reasons) for name in labellings
                     )
-                return _table(one for of in made for one in of)
+                return in_rows(one for of in made for one in of)
 
             table = work.part(
                 "classification",
@@ -93,8 +93,8 @@ def _named(task: str, variant: str | None) -> str:
     return task if variant is None else f"{task}+{variant}"
 
 
-def _table(classes: Iterable[Classified]) -> pd.DataFrame:
-    """A row an image."""
+def in_rows(classes: Iterable[Predictions]) -> pd.DataFrame:
+    """A row an image: `task`, `labelling`, `image`, `correct`, `without_class`."""
     frames = [
         pd.DataFrame(
             {
@@ -110,10 +110,10 @@ def _table(classes: Iterable[Classified]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_COLUMNS)
 
 
-def _parted(table: pd.DataFrame) -> Iterator[Classified]:
+def _parted(table: pd.DataFrame) -> Iterator[Predictions]:
     for (task, labelling), rows in table.groupby(["task", "labelling"], sort=False):
         correct = pd.Series(rows["correct"].to_numpy(), index=pd.Index(rows["image"], name=None))
-        yield Classified(task, labelling, correct, int(rows["without_class"].iloc[0]))
+        yield Predictions(task, labelling, correct, int(rows["without_class"].iloc[0]))
 
 
 def class_prompts(cell: Cell, labelling: str) -> Items | None:
@@ -130,7 +130,7 @@ def class_prompts(cell: Cell, labelling: str) -> Items | None:
 
 def _by_prompts(
     cell: Cell, rivals: Rivals, images: Items, labelling: str, variant: str | None, reasons: Reasons
-) -> Iterator[Classified]:
+) -> Iterator[Predictions]:
     anchors = class_prompts(cell, labelling)
     if anchors is None:
         return
@@ -146,7 +146,7 @@ def _by_prompts(
         with reasons.of("classification", f"{task}/{labelling}"):
             queries, texts = pair() or (None, None)
             if queries is not None and texts is not None:
-                yield Classified(
+                yield Predictions(
                     task, labelling, correct(queries, queries.labels[labelling], texts, labelling)
                 )
 
@@ -160,7 +160,7 @@ def _by_means(
     draws: int,
     seed: int,
     reasons: Reasons,
-) -> Iterator[Classified]:
+) -> Iterator[Predictions]:
     """Nearest class mean (`ncm`) over the support split, or over `<shots>-shot` draws of it."""
     images, support = cell.items(f"image/{cell.query}"), _support(cell)
     if images is None or support is None or labelling not in support.labels:
@@ -187,7 +187,7 @@ def _by_means(
             known = np.where(np.isin(labels, support.labels[labelling]), labels, "")
             outcomes = [correct(queries, known, means_of.where(few), labelling) for few in chosen]
             strangers = int((known != labels).sum())
-            yield Classified(task, labelling, pd.concat(outcomes, axis=1).mean(axis=1), strangers)
+            yield Predictions(task, labelling, pd.concat(outcomes, axis=1).mean(axis=1), strangers)
 
 
 def _support(cell: Cell) -> Items | None:

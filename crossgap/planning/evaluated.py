@@ -18,9 +18,9 @@ from crossgap.corrections import Material
 from crossgap.evaluation import clusters, dimensions, hubness, neighbourhoods, shifts, similarities
 from crossgap.evaluation.cell import CLASSES
 from crossgap.params import Params
-from crossgap.planning.cells import Cell
+from crossgap.planning.cells import StageCell
 from crossgap.planning.estimate import Cost
-from crossgap.planning.items import Items
+from crossgap.planning.items import ItemCounts
 from crossgap.planning.rates import Rates
 from crossgap.prepared import manifest
 from crossgap.stores.store import Store
@@ -33,7 +33,8 @@ WIDTH = 16  # of the noise that corrections are fitted on, to see which there ar
 @dataclass(frozen=True)
 class Inverted:
     """How often a modality's queries are ranked by inverted features, beside natively: at `points` for the curves, the
-    last step among them, for other `seeds`, and once more where the `gallery` is inverted."""
+    last step among them, for other `seeds`, and once more where the `gallery` is inverted.
+    """
 
     points: int = 0
     seeds: int = 0
@@ -41,7 +42,7 @@ class Inverted:
 
 
 @dataclass(frozen=True)
-class Task:
+class PlannedEvaluation:
     """An evaluation.
 
     Attributes:
@@ -189,7 +190,7 @@ class Task:
         done["resample"] += (prompts + (support > 0) + shots) * images * self._resamples
 
 
-def of_cell(cell: Cell, params: Params, items: Items, projections: bool) -> Task:
+def of_cell(cell: StageCell, params: Params, items: ItemCounts, projections: bool) -> PlannedEvaluation:
     """The evaluation of a backbone's features on a dataset.
 
     Args:
@@ -215,7 +216,7 @@ def of_cell(cell: Cell, params: Params, items: Items, projections: bool) -> Task
     return _task(declared, params, sizes, items.classes, first, projections, **found)
 
 
-def of_import(store: Store, declared: Any, params: Params) -> Task:
+def of_import(store: Store, declared: Any, params: Params) -> PlannedEvaluation:
     """The evaluation of an imported store."""
     sizes, classes = {}, {}
     for name in store.groups:
@@ -238,7 +239,7 @@ def _task(
     projections: bool,
     oti: Inverted = Inverted(),
     ovi: Inverted = Inverted(),
-) -> Task:
+) -> PlannedEvaluation:
     asked, controls = declared.retrieval, declared.controls
     if asked.labellings is not None:
         classes = {
@@ -249,7 +250,7 @@ def _task(
     others = {controls.support, asked.gallery} - {asked.query, None}
     paired = first > 0 and any(sizes.get(f"image/{split}") and sizes.get(f"text/{split}") for split in others)
     banks = {name.partition("/")[0] for name in sizes if name.partition("/")[2] in others}
-    return Task(
+    return PlannedEvaluation(
         sizes,
         classes,
         first,
@@ -291,7 +292,7 @@ def _fitted(
     return tuple(found)
 
 
-def cost(tasks: list[tuple[Task, int] | None], rates: Mapping[int, Rates] | None) -> Cost:
+def cost(tasks: list[tuple[PlannedEvaluation, int] | None], rates: Mapping[int, Rates] | None) -> Cost:
     """What evaluations take together.
 
     Args:
