@@ -14,7 +14,7 @@ The folders, in layers. Each imports only from the layers above it in this list;
      1. `errors`; `fingerprint`: names of content; `libraries`: where installed ones lie
      2. `arrays`: exact features; `closure`: the code of a result; `prepared`: tables; `unpickling`; `prefetching`
      3. `metrics`: retrieval, the gap, classification, … of arrays; `losses`: of torch
-     4. `corrections`: fitted on arrays; they change features, or rank with a bias of `metrics`
+     4. `corrections`: fitted on arrays; they change features, or rank with a bias that metrics take
      5. `stores`: features on disk, and functions run shard by shard; `presets`: the settings of published studies
      6. `backbones`: one interface to every model; `datasets`: declarations, readers and what is made of both
      7. `encode`, `importing`, `inversion`, `evaluation`
