@@ -13,6 +13,7 @@ import numpy as np
 import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
+from scipy.optimize import minimize
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 from tqdm import tqdm
@@ -142,10 +143,10 @@ class Encoders(WithTemperature):
 def translation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The vector c `(d,)` for which unit(y + c) has the mean of x, both unit rows `(n, d)` in float64.
 
-    c = mean x − mean y would do but for the rows' return to unit length. With it, mean unit(y + c) is the gradient by
-    c of mean ‖y + c‖: c is where the convex function mean ‖y + c‖ − c · mean x is lowest, found from mean x − mean y
-    by Newton's method with halved steps, with lengths √(‖y + c‖² + blur²) whose blur falls to almost none. A row that
-    would have to end at the origin leaves a distance of 1/n at most.
+    Were rows not made unit again, c would be mean x − mean y. As they are, mean unit(y + c) is the gradient, by c, of
+    mean ‖y + c‖; so c is where the convex function mean ‖y + c‖ − c · mean x is lowest. It is found from mean x −
+    mean y by scipy's trust-region method, with lengths √(‖y + c‖² + blur²) whose blur falls to almost none. If a row
+    would have to end at the origin, a distance of at most 1/n is left between the means.
 
     Raises:
         TrainingError: the rows of one are one point, which no translation brings to spread as the other's.
@@ -163,23 +164,32 @@ def translation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _lowest(y: np.ndarray, mean: np.ndarray, c: np.ndarray, blur: float) -> np.ndarray:
-    """Where mean √(‖y + c‖² + blur²) − c · mean is lowest, by Newton's method from c."""
+    """Where mean √(‖y + c‖² + blur²) − c · mean is lowest, from c."""
 
-    def lengths(c: np.ndarray) -> np.ndarray:
-        return np.sqrt(np.square(y + c).sum(axis=1, keepdims=True) + blur**2)
+    def lengths(step: np.ndarray) -> np.ndarray:
+        return np.sqrt(np.square(y + c + step).sum(axis=1, keepdims=True) + blur**2)
 
-    def height(c: np.ndarray) -> float:
-        return lengths(c).mean() - c @ mean
+    start = lengths(np.zeros_like(c))
 
-    for _ in range(100):
-        length = lengths(c)
-        units = (y + c) / length
-        slope = units.mean(axis=0) - mean
-        if np.linalg.norm(slope) < 1e-9:
-            break
-        curvature = (1 / length).mean() * np.eye(len(c)) - (units / length).T @ units / len(y)
-        step, size = np.linalg.solve(curvature, -slope), 1.0
-        while size > 1e-9 and height(c + size * step) > height(c) + 1e-4 * size * (slope @ step):
-            size /= 2
-        c = c + size * step
-    return c
+    def height(step: np.ndarray) -> float:
+        """Above that of c: a difference of large numbers would hide how little the last steps go down."""
+        longer = (2 * (y + c) + step) @ step / (lengths(step) + start)[:, 0]
+        return longer.mean() - step @ mean
+
+    def slope(step: np.ndarray) -> np.ndarray:
+        return ((y + c + step) / lengths(step)).mean(axis=0) - mean
+
+    def curvature(step: np.ndarray) -> np.ndarray:
+        length = lengths(step)
+        units = (y + c + step) / length
+        return (1 / length).mean() * np.eye(len(c)) - (units / length).T @ units / len(y)
+
+    found = minimize(
+        height,
+        np.zeros_like(c),
+        method="trust-exact",
+        jac=slope,
+        hess=curvature,
+        options={"gtol": 1e-9, "maxiter": 1000},
+    )
+    return c + found.x
