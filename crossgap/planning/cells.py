@@ -70,8 +70,12 @@ class StageCell:
         return "-".join([self.method, *beside]) + ".zarr.zip"
 
 
+# the frozen stage `nano`, which trains the embedded backbone and never runs by itself
+EMBEDDED = StageCell("pretrain", ("nano",))
+
+
 def cells(params: Params) -> list[StageCell]:
-    """All cells, in the order of a run; without the frozen stage `nano`, which never runs by itself."""
+    """All cells, in the order of a run; without `EMBEDDED`."""
     run = params.run
     found = [StageCell("resolve")]
     found += [StageCell("pretrain", (name,)) for name in params.pretrain]

@@ -1,7 +1,8 @@
 """How fast this machine encodes and inverts with a backbone: measured on a few items, by crossgap's own stages' code.
 
-As a process, `python -m crossgap.planning.probe` reads an `Asked` from its input as JSON and writes `Speeds`: what is
-measured is then a process of its own, as a stage is, with what it takes to start one.
+As a process, `python -m crossgap.planning.probe` reads an `Asked` from its input as JSON and writes `Speeds`, or why
+there are none: `{"error": sentence}`. What is measured is then a process of its own, as a stage is, with what it takes
+to start one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from crossgap.backbones import Backbone
     from crossgap.inversion.methods import Oti, Ovi
 
-from crossgap.errors import CrossgapError
+from crossgap.errors import CrossgapError, is_told, said
 
 _STEPS = 50  # at most, of an inversion
 
@@ -96,11 +97,19 @@ def probe(asked: Asked) -> Speeds:
         name = signal.Signals(-done.returncode).name
         raise ProbeError(f"ended by {name}" + ", as where memory runs out" * (name == "SIGKILL"))
     if done.returncode:
-        raise ProbeError((done.stderr.strip().splitlines() or ["ended without a word"])[-1])
+        raise ProbeError(_why(done))
     found = json.loads(done.stdout.splitlines()[-1])
     for name in ("tokens", "patches"):
         found[name] = {int(number): seconds for number, seconds in found[name].items()}
     return Speeds(**found)
+
+
+def _why(failed: subprocess.CompletedProcess) -> str:
+    """What a user needs of a probe that failed: its sentence, or the traceback where there is none."""
+    if said := failed.stdout.strip():
+        return json.loads(said.splitlines()[-1])["error"]
+    before, mark, traceback = failed.stderr.rpartition("Traceback (most recent call last)")
+    return f"by a mistake of crossgap's or a library's:\n{mark}{traceback or before}".strip()
 
 
 def rate(
@@ -278,7 +287,13 @@ def _step(backbone: Backbone, method: Oti | Ovi, asked: Asked, seconds: float) -
 def main() -> None:
     started = float(os.environ["CROSSGAP_PROBE_STARTED"])
     asked = json.load(sys.stdin)
-    print(json.dumps(asdict(measure(Asked(**asked), started))))
+    try:
+        print(json.dumps(asdict(measure(Asked(**asked), started))))
+    except Exception as error:
+        if not is_told(error):
+            raise
+        print(json.dumps({"error": said(error)}))
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,13 @@ from typing import Any
 from crossgap import closure
 from crossgap.backbones import towers
 from crossgap.params import Params
-from crossgap.planning.cells import ALONE, INVERSIONS, StageCell, cells
+from crossgap.planning.cells import ALONE, EMBEDDED, INVERSIONS, StageCell, cells
 from crossgap.planning.discarding import entries
+from crossgap.training import made_by
 
 Resolved = dict[str, dict[str, Any]]  # path below the folder of what is resolved → content
 MACHINE = "machine.json"
 CODE = "code"
-MADE_BY = "made_by.json"  # in the folder of a trained backbone: which section's row
 CORRECTIONS, READERS = closure.PLUGINS
 _UNSEEN = {
     "published": True,
@@ -42,14 +42,9 @@ def resolved(params: Params, roots: dict[str, str]) -> Resolved:
     """
     files: Resolved = {MACHINE: {**params.machine.model_dump(mode="json"), "roots": roots}}
     inverted = _inversions(params)
-    for cell in cells(params):
-        if cell.stage not in ("resolve", "weights"):
+    for cell in [*cells(params), EMBEDDED]:
+        if cell.stage != "resolve":
             files[cell.resolved] = {CODE: _code(cell, params), **_settings(cell, params, inverted)}
-    files["weights.json"] = {
-        CODE: closure.digest("stages.weights"),
-        "backbones": {name: _weights(params, name) for name in params.run.backbones},
-    }
-    files["pretrain/nano.json"] = {CODE: _of_stage("pretrain"), "recipe": params.nano.model_dump(mode="json")}
     # for people: which module a changed name of the code is of
     files |= {f"{CODE}/{stage}.json": closure.digests(*_scripts(stage)) for stage in _folders(params)}
     return files
@@ -98,10 +93,10 @@ def leftovers(params: Params, data: Path) -> list[Path]:
             found.append(folder)
         found += [path for path in entries(folder) if (folder.name, path.name) not in metrics]
     loaded = {path.resolve() for path in _loaded(params)}
-    for mark in (data / "backbones").glob(f"*/{MADE_BY}"):
-        folder = mark.parent
+    for folder in made_by.marked(data / "backbones"):
         below = any(path.is_relative_to(folder.resolve()) for path in loaded)
-        if folder.name not in params.trained and _made_as(mark) == folder.name and not below:
+        # a copy under another name is its user's
+        if folder.name not in params.trained and made_by.row_of(folder) == folder.name and not below:
             found.append(folder)
     return sorted(found)
 
@@ -116,15 +111,6 @@ def _loaded(params: Params) -> Iterator[Path]:
             yield Path(weights.pretrained)
 
 
-def _made_as(mark: Path) -> str | None:
-    """The name that a training made a backbone under: a copy under another name is its user's."""
-    try:
-        said = json.loads(mark.read_text(encoding="utf-8"))
-    except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
-        return None
-    return said.get("row") if isinstance(said, dict) else None
-
-
 def _settings(cell: StageCell, params: Params, inverted: dict[tuple, list[StageCell]]) -> dict[str, Any]:
     """What a cell does, but for its code."""
     stage = cell.stage
@@ -133,13 +119,16 @@ def _settings(cell: StageCell, params: Params, inverted: dict[tuple, list[StageC
             "declared": params.datasets[cell.dataset].model_dump(mode="json", exclude={"controls": _UNSEEN})
         }
     if stage == "pretrain":
-        return {"recipe": params.pretrained(*cell.words).model_dump(mode="json")}
+        recipe = params.nano if cell == EMBEDDED else params.pretrained(*cell.words)
+        return {"recipe": recipe.model_dump(mode="json")}
     if stage in ("finetune", "idealised"):
         recipe = getattr(params, stage)[cell.words[0]]
         found = {"recipe": recipe.model_dump(mode="json")}
         if stage == "finetune":
             found["weights"] = _weights(params, recipe.backbone)
         return found
+    if stage == "weights":
+        return {"backbones": {name: _weights(params, name) for name in params.run.backbones}}
     if stage == "encode":
         return {}
     if stage in INVERSIONS:
