@@ -11,7 +11,8 @@ import pandas as pd
 
 from crossgap import closure, fingerprint
 from crossgap.backbones.batches import filled, rows_at_once
-from crossgap.datasets.images import crop, decode, read_bytes
+from crossgap.datasets.image_files import read_bytes
+from crossgap.datasets.images import crop, decode
 from crossgap.errors import BackboneError, DatasetError
 from crossgap.prefetching import prefetched
 from crossgap.prepared.manifest import BOX, content, corners

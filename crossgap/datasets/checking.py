@@ -11,7 +11,8 @@ import pandas as pd
 from crossgap.datasets.boxes import box_problem
 from crossgap.datasets.declared import DatasetError, OnDisk
 from crossgap.datasets.images import check_all
-from crossgap.datasets.reading import SET_ASIDE_WITH_IMAGE, Problem, Reading, require_flat, with_image
+from crossgap.datasets.paths import require_flat
+from crossgap.datasets.reading import SET_ASIDE_WITH_IMAGE, Problem, Reading, with_image
 from crossgap.prepared import manifest
 
 _LISTED = 20

@@ -13,7 +13,7 @@ import pandas as pd
 from crossgap import fingerprint
 from crossgap.datasets import simat
 from crossgap.datasets.judgement_files import read_file
-from crossgap.datasets.reading import label_of, whole
+from crossgap.datasets.labels import label_of, whole
 from crossgap.errors import listed
 from crossgap.importing.files import ARRAYS, Assignment, FeatureImportError
 from crossgap.prepared import judgements

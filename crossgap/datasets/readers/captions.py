@@ -7,22 +7,11 @@ from collections import defaultdict
 from pathlib import Path
 
 from crossgap.datasets.declared import Captions
-from crossgap.datasets.images import slashes
+from crossgap.datasets.image_files import slashes
+from crossgap.datasets.paths import by_name, name_of, one_file, parts_of, plain
 from crossgap.datasets.readers import own
 from crossgap.datasets.readers.captions_file import rows
-from crossgap.datasets.reading import (
-    ManifestRow,
-    Problem,
-    Reading,
-    by_name,
-    caption_ids,
-    name_of,
-    one_file,
-    parts_of,
-    plain,
-    with_image,
-    without_digests,
-)
+from crossgap.datasets.reading import ManifestRow, Problem, Reading, caption_ids, with_image, without_digests
 from crossgap.prepared import manifest
 
 

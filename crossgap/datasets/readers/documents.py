@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from crossgap.datasets.declared import DatasetError, Documents
-from crossgap.datasets.reading import Problem, Reading, image_ids, label_of, without_digests
+from crossgap.datasets.labels import label_of
+from crossgap.datasets.reading import Problem, Reading, image_ids, without_digests
 from crossgap.datasets.summaries import summarised
 from crossgap.prepared import manifest
 

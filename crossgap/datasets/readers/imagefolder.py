@@ -7,16 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from crossgap.datasets.declared import DatasetError, ImageFolder
+from crossgap.datasets.labels import label_of
+from crossgap.datasets.paths import parts_of, without_images
 from crossgap.datasets.readers import own
-from crossgap.datasets.reading import (
-    Problem,
-    Reading,
-    label_of,
-    parts_of,
-    prompts,
-    without_digests,
-    without_images,
-)
+from crossgap.datasets.reading import Problem, Reading, prompts, without_digests
 from crossgap.prepared import manifest
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from crossgap.datasets.declared import DatasetError, ImageNet
+from crossgap.datasets.paths import image_paths, not_followed, parts_of, without_images
 from crossgap.datasets.readers.lists import reading, require, table
-from crossgap.datasets.reading import Listed, Reading, image_paths, not_followed, parts_of, without_images
+from crossgap.datasets.reading import Listed, Reading
 from crossgap.datasets.text_files import read_text
 from crossgap.datasets.vocabulary import imagenet_names
 from crossgap.errors import listed

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from crossgap.datasets.declared import Classified, DatasetError
-from crossgap.datasets.reading import Listed, Reading, labelled, require_flat
+from crossgap.datasets.paths import require_flat
+from crossgap.datasets.reading import Listed, Reading, labelled
 from crossgap.datasets.text_files import read_text
 from crossgap.errors import listed
 

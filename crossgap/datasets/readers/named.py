@@ -9,17 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from crossgap.datasets.declared import DatasetError, OnDisk
-from crossgap.datasets.reading import (
-    Problem,
-    Reading,
-    captioned,
-    image_ids,
-    image_paths,
-    name_of,
-    one_file,
-    parts_of,
-    plain,
-)
+from crossgap.datasets.paths import image_paths, name_of, one_file, parts_of, plain
+from crossgap.datasets.reading import Problem, Reading, captioned, image_ids
 from crossgap.datasets.text_files import read_text
 from crossgap.errors import listed
 

@@ -7,18 +7,8 @@ from typing import TypeVar
 
 from crossgap.datasets.boxes import read_boxes
 from crossgap.datasets.declared import Folder
-from crossgap.datasets.reading import (
-    Problem,
-    Reading,
-    by_name,
-    capped,
-    image_ids,
-    image_paths,
-    is_unicode,
-    name_of,
-    not_followed,
-    plain,
-)
+from crossgap.datasets.paths import by_name, image_paths, is_unicode, name_of, not_followed, plain
+from crossgap.datasets.reading import Problem, Reading, capped, image_ids
 from crossgap.prepared import manifest
 
 _Own = TypeVar("_Own", bound=Folder)

@@ -10,16 +10,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from crossgap.datasets.declared import Classified, DatasetError
-from crossgap.datasets.reading import (
-    ManifestRow,
-    Reading,
-    caption_ids,
-    label_of,
-    lines,
-    prompts,
-    whole,
-    without_digests,
-)
+from crossgap.datasets.labels import label_of, whole
+from crossgap.datasets.reading import ManifestRow, Reading, caption_ids, lines, prompts, without_digests
 from crossgap.errors import listed
 from crossgap.prepared import manifest
 

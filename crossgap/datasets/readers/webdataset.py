@@ -14,10 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from crossgap.datasets.declared import DatasetError, WebDataset
-from crossgap.datasets.images import EXTENSIONS, ImageError, members, read_bytes, walk
+from crossgap.datasets.image_files import EXTENSIONS, read_bytes, walk
 from crossgap.datasets.readers.samples import Sample, of_samples
 from crossgap.datasets.reading import Problem, Reading
-from crossgap.errors import listed, of_machine
+from crossgap.datasets.tars import members
+from crossgap.errors import ImageError, listed, of_machine
 
 
 class _Members(NamedTuple):
