@@ -59,7 +59,7 @@ def train(
     from safetensors.torch import save_file
     from torch.nn.functional import normalize
 
-    from crossgap.backbones.loading import load_tokenizer
+    from crossgap.backbones.tokenizers import load_tokenizer
     from crossgap.training.texts import text_features
     from crossgap.training.trainer import Learner, fit, rate
 
