@@ -8,7 +8,8 @@ from typing import Any
 from crossgap.backbones import towers
 from crossgap.planning import unmeasured
 from crossgap.prepared import manifest
-from crossgap.stores.store import Store, creating, open_store
+from crossgap.stores.store import Store, open_store
+from crossgap.stores.writing import creating
 from stages.common import SCRATCH, features_folder, machine, weights
 
 

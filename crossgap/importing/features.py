@@ -19,7 +19,7 @@ from crossgap.importing.files import ARRAYS, Assignment, FeatureImportError
 from crossgap.prepared import judgements
 from crossgap.prepared.manifest import CLASSES, LABEL, RESERVED, VOCABULARIES
 from crossgap.prepared.transformations import Transformations
-from crossgap.stores import store
+from crossgap.stores import store, writing
 
 
 def import_features(
@@ -86,7 +86,7 @@ def import_features(
     }
     provenance["fingerprint"] = fingerprint.of_json(sources)
     Path(scratch).mkdir(parents=True, exist_ok=True)
-    with store.creating(path, scratch, provenance) as writer:
+    with writing.creating(path, scratch, provenance) as writer:
         for name, columns in sorted(groups.items()):
             arrays = {key: columns.pop(key) for key in ARRAYS if key in columns}
             writer.add(name, columns, _blocks(arrays))
@@ -243,8 +243,8 @@ def _strings(name: str, values: np.ndarray) -> np.ndarray:
 
 
 def _check_finite(name: str, values: np.ndarray, ids: np.ndarray) -> None:
-    for start in range(0, len(values), store.ROWS_A_SHARD):
-        block = np.asarray(values[start : start + store.ROWS_A_SHARD], np.float32)
+    for start in range(0, len(values), writing.ROWS_A_SHARD):
+        block = np.asarray(values[start : start + writing.ROWS_A_SHARD], np.float32)
         bad = np.flatnonzero(~np.isfinite(block).all(axis=1) | ~block.any(axis=1))
         if len(bad):
             raise FeatureImportError(
@@ -268,8 +268,8 @@ def _check_together(groups: dict[str, dict[str, np.ndarray]]) -> None:
 
 
 def _blocks(arrays: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-    for start in range(0, len(arrays["features"]), store.ROWS_A_SHARD):
+    for start in range(0, len(arrays["features"]), writing.ROWS_A_SHARD):
         yield {
-            name: np.asarray(values[start : start + store.ROWS_A_SHARD], np.float32)
+            name: np.asarray(values[start : start + writing.ROWS_A_SHARD], np.float32)
             for name, values in arrays.items()
         }
