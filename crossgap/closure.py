@@ -32,6 +32,7 @@ CARRIERS = {
     "crossgap.closure": 1,
     "crossgap.errors": 1,
     "crossgap.fingerprint": 1,
+    "crossgap.lazy": 1,
     "crossgap.planning.unmeasured": 1,
     "crossgap.prepared.judgements": 1,
     "crossgap.prepared.manifest": 1,
