@@ -44,17 +44,17 @@ def load_backbone(
     Args:
         model: a registered name (`ViT-B-32`, or `ViT-B/32`), `hf-hub:org/repo`, `local-dir:path` or
             `timm:architecture.tag`; beside open_clip's, `SLIP-ViT-B-16` and `SLIP-ViT-L-16`, for SLIP's checkpoints.
-            A checkpoint that doesn't tell its activation is computed with the name's: GELU, or QuickGELU of a name
-            that ends in `-quickgelu`.
+            A checkpoint that doesn't tell its activation is computed as the name says: with QuickGELU if it ends in
+            `-quickgelu`, else with GELU.
         pretrained: a tag, or the path of a checkpoint; None with `hf-hub:` and `local-dir:`, which bring their
             own weights, and with `timm:`, whose tag is part of the name. None with a registered name gives random
             weights and a warning: for tests only.
         device: `cpu`, `cuda`, `cuda:1`, `mps` or `auto`.
         precision: `fp32`, `bf16` or `fp16`; features are always handed out as float32.
         sha256: what the weights' file must hash to, if given.
-        preprocess: of weights that bring none, a checkpoint file's for one: the name of a tag of the model, or `mean`,
-            `std`, `interpolation` and `resize_mode`. A file is taken for one with the preprocessing of all published
-            tags of the model if None; where they differ, it must be given.
+        preprocess: for weights that don't tell their preprocessing, such as a checkpoint file: the name of a tag of the
+            model, or `mean`, `std`, `interpolation` and `resize_mode`. If None, a file has the preprocessing that all
+            published tags of the model share; where they differ, it must be given.
         cache_dir: where downloads are kept.
 
     Raises:
@@ -126,7 +126,7 @@ def load_backbone(
 def _module(
     model: str, pretrained: str | None, weights: Path | None, held: dict, *, tag: bool, **options: Any
 ) -> nn.Module:
-    """open_clip's model with the weights held; without any, open_clip reads the file, or draws random ones."""
+    """open_clip's model with the weights in `held`. If that is empty, open_clip reads the file or draws random ones."""
     by_open_clip = not held
     with (
         hub.asked_if_reachable() if tag or towers.asks_hub(model) else nullcontext(),
@@ -137,7 +137,7 @@ def _module(
         with checkpoints.by_library():
             module = open_clip.create_model(
                 model,
-                # a tag says the preprocessing, whoever loads the weights
+                # with a tag, open_clip sets the tag's preprocessing, even if we load the weights
                 pretrained if tag or by_open_clip else None,
                 load_weights=by_open_clip,
                 require_pretrained=weights is not None and by_open_clip,
@@ -152,7 +152,7 @@ def _module(
 
 @contextmanager
 def unasked() -> Iterator[None]:
-    """Without open_clip's warning of a model that it was given no weights for: it gets them, or needs none."""
+    """Silence open_clip's warning that a model has no weights: they are loaded later, or not needed."""
 
     def other(record: logging.LogRecord) -> bool:
         return not str(record.msg).startswith("No pretrained weights loaded")
@@ -168,7 +168,7 @@ def unasked() -> Iterator[None]:
 def _activation_from(
     model: str, pretrained: str | None, document: dict, weights: Path | None, held: dict, sha256: str | None
 ) -> str:
-    """What says with which activation a model is computed; BackboneError where the weights say another."""
+    """What tells the activation of a model; BackboneError if the weights tell another one."""
     if weights is None:
         return "the model's name"
     published = activations.is_published_by_openai(sha256)

@@ -18,11 +18,11 @@ class Declared:
     """What is known of weights before anything is downloaded or read.
 
     Attributes:
-        model, pretrained: in the one spelling that they have.
-        tag: whether `pretrained` is one.
-        shown: what is forced on open_clip's preprocessing.
-        shown_by, activation_from: what says the preprocessing and the activation; None where the weights' folder or
-            file may.
+        model, pretrained: in canonical spelling.
+        tag: whether `pretrained` is a tag.
+        shown: the fields of open_clip's preprocessing that are overridden.
+        shown_by, activation_from: what tells the preprocessing and the activation; None where only the weights'
+            folder or file can tell.
     """
 
     model: str
@@ -67,7 +67,7 @@ def declared(model: str, pretrained: str | None = None, preprocess: preprocessin
 
 
 def check_name(model: str) -> None:
-    """BackboneError where open_clip doesn't know a model; those configured beside this module are made known to it."""
+    """BackboneError if open_clip doesn't know a model. Models in `configs/` are registered with it first."""
     name = towers.canonical(model)
     if (file := towers.OWN_CONFIGS / f"{name}.json").is_file() and name not in open_clip.list_models():
         open_clip.add_model_config(file)

@@ -1,4 +1,4 @@
-"""Datasets: `declared`, what `params.yaml` says of one; `readers`, by layout; and what is made of both."""
+"""Datasets: `declared` has the rows of params.yaml, `readers` read each layout, `preparing` makes the manifest."""
 
 from crossgap.lazy import when_used
 

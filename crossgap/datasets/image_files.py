@@ -52,7 +52,7 @@ def read_bytes(root: str | Path, path: str) -> bytes:
 
 
 def slashes(path: str) -> str:
-    """What to say beside a path that leads to nothing."""
+    """The end of a message on a path that doesn't exist: what to write in place of backslashes, if it has any."""
     return ": write / between folders, not \\" if "\\" in path else ""
 
 
@@ -60,7 +60,7 @@ def list_images(root: str | Path, passed_by: list[str] | None = None) -> list[st
     """Sorted paths of the files under a folder or tar that end in one of EXTENSIONS and are not hidden.
 
     Args:
-        passed_by: takes the paths of links that `walk` does not follow.
+        passed_by: a list to which the paths of links are added that `walk` does not follow.
 
     Raises:
         FileNotFoundError: the root does not exist.
@@ -89,12 +89,13 @@ def _files(root: Path, passed_by: list[str] | None) -> Iterator[str]:
 
 
 def walk(root: Path, passed_by: list[str] | None = None) -> Iterator[str]:
-    """Paths from a folder of the files under it that are not hidden, nor in hidden folders.
+    """Paths, relative to a folder, of all files below it that are neither hidden nor in hidden folders.
 
     A folder that links to another counts under both names; a link to a folder that it lies in is not followed.
 
     Args:
-        passed_by: takes the paths of such links, and of those that lead nowhere, unless they are called as images are.
+        passed_by: a list to which the paths of such links are added, and of links that lead nowhere and don't end
+            like an image.
     """
     yield from _walk(str(root), "", frozenset(), [] if passed_by is None else passed_by)
 

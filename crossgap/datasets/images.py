@@ -26,7 +26,7 @@ def open_image(root: str | Path, path: str) -> Image.Image:
     - Palette and 1-bit images are therefore resized to the nearest pixel, as open_clip does.
     - Transparency is dropped, of a palette too; the colour under it shows.
     - CMYK is converted without its profile; a JPEG of it is taken for inverted, as Adobe writes them.
-    - Of an animation it is the first frame, of a TIFF the first page.
+    - An animation gives its first frame, a TIFF its first page.
     - EXIF orientation is not applied: open_clip does not.
     - 16 bits a channel keep their high byte; open_clip would clip 16-bit greyscale to white.
     - 32 bits a channel, integers and floats, are refused.

@@ -1,4 +1,4 @@
-"""Labels as people and tools write them, read as the text of a class."""
+"""Labels as people and tools write them → the names of classes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _WHOLE = re.compile(r"([+-]?\d+)(\.0*)?")
 
 
 def whole(labels: Iterable[str], named: Container[str] = ()) -> dict[str, str]:
-    """Label → what it is, for all labels of a labelling: 1.0 is 1 where every one is a whole number.
+    """Label as written → the class that it means, for all labels of a labelling.
 
-    So tools write whole numbers that have gaps among them. Among words, or other numbers, 1.0 is a name, a version's
-    say.
+    1.0 means 1 where every label is a whole number: tools write whole numbers so if some of them are missing. Among
+    words or other numbers, 1.0 is a name, such as that of a version.
 
     Args:
-        labels: stripped, blank ones too, which stay so.
-        named: labels that the declaration names, by `class_names`: where it names all as they are written, they stay.
+        labels: stripped; blank ones stay blank.
+        named: labels that the declaration names in `class_names`; if it names all as they are written, they stay.
     """
     held = set(labels)
     numbers = {label: match[1] for label in held if (match := _WHOLE.fullmatch(label))}
@@ -30,10 +30,10 @@ def whole(labels: Iterable[str], named: Container[str] = ()) -> dict[str, str]:
 
 
 def label_of(value: object, named: Container[str] = ()) -> str | None:
-    """A label as text, None for a blank one and for -1, which stands for unlabelled; 3.0 is 3.
+    """A label as text, 3.0 as "3"; None for a blank one, and for -1, which means unlabelled.
 
     Args:
-        named: labels that the declaration names, by `class_names`: a -1 among them is a class.
+        named: labels that the declaration names in `class_names`; if -1 is among them, it is a class.
 
     Raises:
         DatasetError: it is neither text nor a whole number.

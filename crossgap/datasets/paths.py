@@ -12,7 +12,7 @@ from crossgap.datasets.declared.base import DatasetError
 from crossgap.datasets.image_files import EXTENSIONS, list_images
 from crossgap.errors import ImageError, listed
 
-_TRIED = 3  # of a folder's images, when they are looked for elsewhere
+_TRIED = 3  # how many of a folder's images are looked for in another folder
 
 
 def image_paths(root: Path, passed_by: list[str] | None = None) -> list[str]:
@@ -34,7 +34,7 @@ def image_paths(root: Path, passed_by: list[str] | None = None) -> list[str]:
 
 
 def not_followed(links: Sequence[str]) -> tuple[str, ...]:
-    """A note on links that `image_paths` passed by."""
+    """A note for the user on links that `image_paths` did not follow; empty without any."""
     if not links:
         return ()
     found = listed(sorted(links))
@@ -44,8 +44,9 @@ def not_followed(links: Sequence[str]) -> tuple[str, ...]:
 
 
 def plain(path: str, root: Path) -> str:
-    """A path as a manifest has it, of one as people write it: `./a//1.jpg`, `a/../1.jpg`, or from `/` to a file under
-    the root. One that leaves the root, or goes up from a link, stays as it is.
+    """The path, relative to the root, that a user means by `./a//1.jpg`, `a/../1.jpg` or an absolute path.
+
+    A path that leaves the root, or has `..` behind a link, stays as it is.
     """
     if path.startswith("/"):
         try:
@@ -64,7 +65,7 @@ def plain(path: str, root: Path) -> str:
 
 
 def one_file(root: Path, paths: Sequence[str]) -> list[str]:
-    """The paths, one of those that are one file by links: that which no link leads to, if there is one."""
+    """The paths without those that are links to the file of another; a path without links is preferred."""
     if len(paths) < 2:
         return list(paths)
     files: dict[str, str] = {}
@@ -88,15 +89,15 @@ def by_name(paths: Iterable[str]) -> dict[str, list[str]]:
 
 
 def parts_of(path: str) -> list[str]:
-    """A path's folders, tars among them, and file name, in Unicode's composed form: macOS decomposes."""
+    """A path's folders, tars without `.tar`, and its file name, in Unicode's composed form, unlike macOS's."""
     *folders, name = unicodedata.normalize("NFC", path).split("/")
     return [*(part[:-4] if part.lower().endswith(".tar") else part for part in folders), name]
 
 
 def require_flat(root: Path, paths: Iterable[str]) -> None:
-    """Raises DatasetError where the images of a folder lie in another of its name within.
+    """Raise DatasetError where images lie one folder too deep, as in `test/test/1.jpg`.
 
-    So they do once an archive that holds a folder is unpacked into one that was made for it.
+    That happens when an archive that holds a folder is unpacked into a folder of the same name.
     """
     folders: dict[str, list[str]] = defaultdict(list)
     for path in paths:
@@ -121,10 +122,10 @@ def require_flat(root: Path, paths: Iterable[str]) -> None:
 
 
 def without_images(root: Path, folders: Iterable[str], paths: Iterable[str]) -> tuple[str, ...]:
-    """A note on folders of classes that are there and hold none of the images.
+    """A note for the user on class folders that exist and hold none of the images; empty without any.
 
     Args:
-        folders: paths from the root that classes may have.
+        folders: the paths, relative to the root, where the images of a class may lie.
     """
     inner = {path.rpartition("/")[0] for path in paths}
     held = {"/".join(folder.split("/")[:end]) for folder in inner for end in range(1, folder.count("/") + 2)}

@@ -19,7 +19,7 @@ SET_ASIDE_WITH_IMAGE = "set aside with its image"
 
 
 class Problem(NamedTuple):
-    """What is wrong with one item: `item` is where to find it; `problem` up to a colon is the kind."""
+    """What is wrong with one item: `item` says where it is; `problem` begins with the kind of problem, then a colon."""
 
     id: str
     item: str
@@ -31,9 +31,9 @@ class Reading(NamedTuple):
 
     Attributes:
         frame: a manifest without digests, of the items that no problem sets aside.
-        judgements: a table that `crossgap.prepared.judgements.validate` takes, of a set that comes with one; what
-            names items that there are not is set aside later.
-        notes: sentences on what was left alone or decided without being asked.
+        judgements: the table of a set that comes with judgements, as `crossgap.prepared.judgements.validate` takes it.
+            Rows that name unknown items are set aside later.
+        notes: sentences on what was ignored or decided by default.
     """
 
     frame: pd.DataFrame
@@ -53,7 +53,7 @@ class Listed(NamedTuple):
 def labelled(
     images: Sequence[Listed], labelling: str, names: Mapping[str, str], templates: Sequence[str]
 ) -> Reading:
-    """A row an image by path, then the class prompts; images are not yet looked for.
+    """A row for each image by path, then the class prompts; the files are not yet looked for.
 
     Args:
         names: label → what prompts call it; classes of no image have a prompt too.
@@ -90,7 +90,7 @@ def prompts(labelling: str, names: Mapping[str, str], templates: Sequence[str]) 
 
 
 def captioned(images: Mapping[str, tuple[str, Sequence[str]]]) -> pd.DataFrame:
-    """A row an image by path, then a row a caption, whose order gives the rank.
+    """A row for each image by path, then a row for each caption, whose order gives the rank.
 
     Args:
         images: path → split and captions.
@@ -107,8 +107,10 @@ def captioned(images: Mapping[str, tuple[str, Sequence[str]]]) -> pd.DataFrame:
 
 
 def image_ids(paths: Iterable[str]) -> dict[str, str]:
-    """Path → id: the path without its extension and with tars as folders; more of the path among equals, and where the
-    short one is another image's path, as `1.jpg` is beside `1.jpg.png`.
+    """Path → id, which is the path without its extension and without the `.tar` of its folders.
+
+    Where two ids would be equal, or an id would be another image's path, as `1.jpg` is beside `1.jpg.png`, the
+    extension is kept; where that is not enough, `.tar` too.
     """
     paths = list(paths)
     names = {path: (*_names(path), path) for path in paths}
@@ -151,7 +153,7 @@ def without_digests(rows: Sequence[ManifestRow]) -> pd.DataFrame:
 
 
 def capped(frame: pd.DataFrame, count: int | None) -> pd.DataFrame:
-    """At most `count` images, those whose hashed ids come first, with their captions: whatever the order."""
+    """At most `count` images with their captions: those whose hashed ids come first, so that no order matters."""
     images = frame.loc[frame["modality"] == "image", "id"]
     if count is None or count >= len(images):
         return frame

@@ -27,7 +27,7 @@ def members(file: Path) -> Iterator[str]:
 
 
 def _scan(file: Path) -> Iterator[tuple[str, tuple[int, int] | None, str | None]]:
-    """Name, (offset, bytes) of what is a regular file, and what a link names, from the tar's root."""
+    """For every member but folders: its name; offset and size, if it is a regular file; its target, if it is a link."""
     with tarfile.open(file, "r:") as tar:
         while (member := tar.next()) is not None:
             tar.members = []  # type: ignore[attr-defined]  # else tarfile keeps an object for each of maybe a million members
@@ -42,7 +42,7 @@ def _scan(file: Path) -> Iterator[tuple[str, tuple[int, int] | None, str | None]
 
 
 class Tar:
-    """Where the members of a tar lie: name → (offset, bytes), or None for what is neither a file nor a link to one.
+    """Where the members of a tar lie: name → (offset, size); None for one that is neither a file nor a link to one.
 
     A link to a folder of the tar stands for all that lies in it.
     """

@@ -1,4 +1,4 @@
-"""Arrays → feature store, checked as wholes and against each other."""
+"""Arrays → feature store: each array is checked by itself and against the others."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def import_features(
 ) -> store.Store:
     """Write the feature store at `path` from arrays.
 
-    A group without ids gets `<modality>/<split>/<row>`. Captions are ranked 0, 1, 2, … within their image by the order
-    of their ranks, wherever these start, or as they are given. A label that is blank or -1 is none; 1.0 is 1 where all
-    of a labelling are whole numbers.
+    Items without ids are named `<modality>/<split>/<row>`. The captions of an image get the ranks 0, 1, 2, … in the
+    order of the ranks given, or of their rows. A blank label, or -1, means no label. A label 1.0 becomes 1 where all
+    labels of its labelling are whole numbers.
 
     Args:
         judged: a file of explicit judgements, as `datasets.judgement_files.read_file` takes it.
-        simat_tables: SIMAT's folder simat_db: what is asked of the images, its regions.
+        simat_tables: SIMAT's folder simat_db, with the transformations that are asked of its regions.
 
     Raises:
         DatasetError: judgements or tables of SIMAT that can't be used.
@@ -113,7 +113,7 @@ def shared_ids(held: store.Store) -> Iterator[str]:
 
 
 def _complete(name: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The group's columns checked, cast and with what can be derived filled in."""
+    """A group's columns, checked and cast, with missing ones derived from the others."""
     modality, _, split = name.partition("/")
     if modality == "image" and split in RESERVED:
         raise FeatureImportError(
@@ -171,7 +171,7 @@ def _complete(name: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray
 
 
 def _asked(folder: Path, groups: dict[str, dict[str, np.ndarray]]) -> Transformations:
-    """SIMAT's transformations, of the images that are its regions and the class prompts that are its words."""
+    """SIMAT's transformations of those of its regions that are among the images, by words among the class prompts."""
     images = [columns["id"] for name, columns in groups.items() if name.startswith("image/")]
     prompts = groups.get(f"text/{CLASSES}", {})
     words = prompts.get(LABEL + simat.LABELLING)

@@ -11,7 +11,7 @@ from crossgap.params import Params
 
 INVERSIONS = ("oti", "ovi", "sweep", "seeds")
 ALONE = ("resolve", "weights", "report")  # stages of one cell, in the dvc.yaml at the root
-FOLDERS = {"evaluate-import": "evaluate"}  # stages that share the folder of another
+FOLDERS = {"evaluate-import": "evaluate"}  # stage → the stage whose folder it shares
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,12 @@ class StageCell:
     """One run of a stage.
 
     Attributes:
-        stage: as in dvc.yaml.
-        words: the arguments of its command; none of a stage that is one.
-        backbone, dataset: empty of a stage that has none.
-        method: "oti" or "ovi", of an inversion; else empty.
-        tokens: R, of the sweep.
-        seed: of the inversions with other seeds.
+        stage: its name in dvc.yaml.
+        words: the arguments of its command; empty for a stage of a single cell.
+        backbone, dataset: empty for a stage that has none.
+        method: "oti" or "ovi" for an inversion, else empty.
+        tokens: R, the number of pseudo-tokens, for a cell of the sweep.
+        seed: for a cell of the stage `seeds`.
     """
 
     stage: str
@@ -37,24 +37,24 @@ class StageCell:
 
     @property
     def item(self) -> str:
-        """What DVC puts behind the @: it joins the values of a matrix."""
+        """The part of DVC's name behind the @: DVC joins the values of a matrix with «-»."""
         return "-".join(self.words)
 
     @property
     def folder(self) -> str:
-        """Of the stage's script, below `stages`."""
+        """The folder of the stage's script, below `stages`."""
         return FOLDERS.get(self.stage, self.stage)
 
     @property
     def name(self) -> str:
-        """DVC's, as `dvc repro` takes it."""
+        """DVC's name of this cell, as `dvc repro` takes it."""
         if self.stage in ALONE:
             return self.stage
         return f"stages/{self.folder}/dvc.yaml:{self.stage}@{self.item}"
 
     @property
     def resolved(self) -> str:
-        """Where what it depends on is written, below the folder of what is resolved."""
+        """The file that `resolve` writes for this cell, below the folder `data/resolved`."""
         return "/".join((self.folder, *self.words)) + ".json"
 
     @property

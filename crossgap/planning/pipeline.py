@@ -1,4 +1,4 @@
-"""What DVC itself holds to be out of date."""
+"""Which stages are out of date, by DVC itself."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ class PipelineError(CrossgapError):
 
 
 def outdated(root: Path) -> set[str]:
-    """Names of the stages that `dvc repro` would look into: changed, or after one that is.
+    """Names of the changed stages, and of all stages after them.
 
-    It is the most that can run: a stage after a changed one is left out where what it reads comes out as it was, and a
-    changed one where DVC's run cache holds its result.
+    At most these run. `dvc repro` skips a stage whose inputs come out as they were, and takes the result of a changed
+    stage from its run cache where that has it.
 
     Args:
         root: the project's, with dvc.yaml and params.yaml.
 
     Raises:
-        PipelineError: there is no project of DVC's, a file of its can't be read, or another process of DVC's works
-            on it.
+        PipelineError: `root` is no project of DVC's, one of DVC's files in it can't be read, or another process of
+            DVC's holds its lock.
     """
     import logging
 
@@ -54,7 +54,7 @@ def outdated(root: Path) -> set[str]:
 
 
 def _after(graph: Any, changed: set) -> set:
-    """The stages that read, at first or second hand, from the changed ones."""
+    """The stages that read from the changed ones, directly or through other stages."""
     met, ahead = set(), list(changed)
     while ahead:
         for stage in graph.predecessors(ahead.pop()):

@@ -1,8 +1,8 @@
-"""What each cell of a run depends on beside the stores that it reads: params.yaml, the catalogue and the code, joined.
+"""params.yaml, the catalogue and the code → what each cell of a run depends on, beside the stores that it reads.
 
-`resolved` gives a small JSON a cell. A cell's stage reads this file and no params, and DVC compares this file alone: a
-comment, a new row of the catalogue or another cell's setting runs nothing, and whatever changes what a cell does runs
-that cell.
+`resolved` gives a small JSON file for each cell. The cell's stage reads this file and not params.yaml, and DVC compares
+this file alone. So a comment, a new row of the catalogue or a setting of another cell runs nothing again, and whatever
+changes what a cell does runs this cell again.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ def resolved(params: Params, roots: dict[str, str]) -> Resolved:
 
     Args:
         params: validated.
-        roots: dataset → what its manifest's paths are relative to. It lies in `MACHINE`, beside how the work is
-            scheduled, which no cell depends on.
+        roots: dataset → what its manifest's paths are relative to. They are written into `MACHINE`, on which no cell
+            depends, like how the work is scheduled.
     """
     files: Resolved = {MACHINE: {**params.machine.model_dump(mode="json"), "roots": roots}}
     inverted = _inversions(params)
     for cell in [*cells(params), EMBEDDED]:
         if cell.stage != "resolve":
             files[cell.resolved] = {CODE: _code(cell, params), **_settings(cell, params, inverted)}
-    # for people: which module a changed name of the code is of
+    # for people: which module changed, where a hash of code did
     files |= {f"{CODE}/{stage}.json": closure.digests(*_scripts(stage)) for stage in _folders(params)}
     return files
 
@@ -66,11 +66,11 @@ def write(files: Resolved, folder: Path) -> None:
 
 
 def leftovers(params: Params, data: Path) -> list[Path]:
-    """What lies where a cell of this run would read it, and no cell of this run makes.
+    """Outputs of earlier runs that a cell of this run would read by mistake.
 
-    What is evaluated depends on the folder of a backbone and dataset, the report on that of all metrics, and what
-    weights are on all trained backbones. Of backbones those alone are meant that a training made under this name and
-    that no row of params.yaml loads; files in progress stay.
+    An evaluation depends on its whole folder of features, and the report on the whole folder of metrics: whatever
+    lies there and no cell of this run makes is listed. Trained backbones are listed if a training made them under
+    their present name, params.yaml has no such training, and no row of it loads them. Files in progress are not.
     """
     every = cells(params)
     named = {(cell.backbone, cell.dataset, cell.store) for cell in every if cell.stage in INVERSIONS}
@@ -112,7 +112,7 @@ def _loaded(params: Params) -> Iterator[Path]:
 
 
 def _settings(cell: StageCell, params: Params, inverted: dict[tuple, list[StageCell]]) -> dict[str, Any]:
-    """What a cell does, but for its code."""
+    """The settings that a cell depends on, beside its code."""
     stage = cell.stage
     if stage == "prepare":
         return {
@@ -225,7 +225,7 @@ def _weights(params: Params, backbone: str) -> dict[str, Any]:
 
 
 def _code(cell: StageCell, params: Params) -> str:
-    """A name of the code that a cell runs: of plugins, what it picks."""
+    """A hash of the code that a cell runs, with those plugins that it picks."""
     if cell.stage == "prepare":
         reader = f"{READERS}.{params.datasets[cell.dataset].layout.replace('-', '_')}"
         return _of_stage("prepare", (reader,) if reader in closure.members(READERS) else ())
@@ -244,7 +244,7 @@ def _folders(params: Params) -> set[str]:
 
 
 def _scripts(stage: str) -> list[str]:
-    """The modules that a stage runs. All inversions count as one: an evaluation takes those of one code together."""
+    """A stage's scripts. All inversions share theirs: an evaluation takes inversions of the same code together."""
     if stage in ALONE:
         return [f"stages.{stage}"]
     return [f"stages.{name}.__main__" for name in (INVERSIONS if stage in INVERSIONS else (stage,))]

@@ -1,4 +1,4 @@
-"""The names that a store is written and read by; `store` describes all that lies in one."""
+"""Names in a feature store, shared by its reader (`store`, which describes the whole store) and `writing`."""
 
 from __future__ import annotations
 

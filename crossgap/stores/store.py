@@ -1,4 +1,4 @@
-"""The feature store: what was encoded, of which items, by exactly what.
+"""The feature store: the features, the items that they are of, and all that made them.
 
 A store is a zarr v3 hierarchy in one zip file, so that DVC hashes, pushes and pulls one file and not hundreds; equal
 stores have equal bytes. Each group `<modality>/<split>` (`image/test`, `text/classes`, …) holds
@@ -58,7 +58,7 @@ class Group:
 
     @property
     def width(self) -> int:
-        """Of the features, which are not read."""
+        """The width of the features, without reading them."""
         return self._array("features").shape[1]
 
     def __contains__(self, array: str) -> bool:

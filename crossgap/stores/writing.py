@@ -1,4 +1,4 @@
-"""Writing a feature store, as `store` describes it: beside its place, and moved there once it is whole."""
+"""Write a feature store, as `store` describes it, in scratch, and move it to its place once it is whole."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Writer:
         """Write one group.
 
         Args:
-            columns: `(item)` each, among them `id`; and coordinates of other dimensions, `step (step)`.
+            columns: name → `(item)`; `id` is one of them. `step` is `(step)`.
             blocks: arrays of consecutive items, as many a block as is convenient; written as they come.
         """
         group = self.zarr_group.create_group(name)
@@ -125,7 +125,7 @@ class _Stream:
 
 @contextmanager
 def creating(path: str | Path, scratch: str | Path, provenance: dict[str, Any]) -> Iterator[Writer]:
-    """Write a store beside and move it to `path` in one step when the block ends without an error.
+    """Write a store in `scratch`, and move it to `path` in one step when the block ends without an error.
 
     Args:
         path: where the finished store will lie; what is there is replaced.
@@ -171,7 +171,7 @@ def _create(group: zarr.Group, name: str, rows: int, like: np.ndarray) -> zarr.A
         rows_a_shard //= 2
     rows_a_chunk = min(ROWS_A_CHUNK, rows_a_shard)
     small = rows <= rows_a_chunk
-    # one step of all items is what is read together
+    # one step of all items is read together
     steps = [1 if dimension == "step" else size for dimension, size in zip(dimensions, inner, strict=True)]
     return group.create_array(
         name,

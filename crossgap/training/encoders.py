@@ -28,7 +28,7 @@ from crossgap.training.trainable import CONFIG
 from crossgap.training.trainer import TrainingError
 
 HELD = 2**31  # bytes of transformed images that are kept; more are decoded again for each batch
-FORWARD = 256  # images at once where no gradient is wanted
+FORWARD = 256  # images at once where no gradient is needed
 BLURS = (1e-1, 1e-2, 1e-3, 1e-5, 1e-9)
 _NO_TEXTS = {"context_length": 2, "vocab_size": 2, "width": 8, "heads": 1, "layers": 1}
 
@@ -38,8 +38,8 @@ class Architecture:
 
     Attributes:
         config: open_clip's `vision_cfg` and `quick_gelu`, and `preprocessing`.
-        transform: PIL image → `(3, h, w)`, that of inference.
-        widest: features that a tower spans at most, where its projection tells.
+        transform: PIL image → `(3, h, w)`, for inference.
+        widest: the largest width of features that a tower can fill; infinite where its projection doesn't tell.
 
     Raises:
         TrainingError: open_clip can't make it.
@@ -70,7 +70,7 @@ class Architecture:
     def tower(self, width: int, seed: int) -> nn.Module:
         """A tower `(n, 3, h, w)` → `(n, width)` of random weights.
 
-        In evaluation mode, as all towers that are trained here: a feature depends on its image alone.
+        It is in evaluation mode, even while it is trained: a feature depends on its image alone.
         """
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
@@ -104,12 +104,12 @@ class Pixels:
 
 
 class Encoders(WithTemperature):
-    """Two towers, of which the second's unit features are moved by a fixed vector and made unit again.
+    """Two towers. The unit features of the second are moved by a fixed vector and made unit again.
 
     Attributes:
         translation: `(width,)`.
-        frames: `(frames, 2, images, width)`, features as they were at points in time; part of the state, so that a
-            checkpoint has those of before it.
+        frames: `(frames, 2, images, width)`, the features at some steps. They are part of the state, so that a
+            checkpoint has the frames before it.
     """
 
     translation: Tensor
@@ -172,7 +172,7 @@ def _lowest(y: np.ndarray, mean: np.ndarray, c: np.ndarray, blur: float) -> np.n
     start = lengths(np.zeros_like(c))
 
     def height(step: np.ndarray) -> float:
-        """Above that of c: a difference of large numbers would hide how little the last steps go down."""
+        """The rise from c. The difference of two heights would lose the small falls of the last steps by rounding."""
         longer = (2 * (y + c) + step) @ step / (lengths(step) + start)[:, 0]
         return longer.mean() - step @ mean
 

@@ -22,7 +22,7 @@ def read(declaration: Captions, _folder: Path) -> Reading:
 def _of(declaration: Captions, ids: dict[str, str]) -> Reading:
     """A row an image by path, then a row a caption; the order in the file gives the rank.
 
-    Images that the file doesn't name are no part of the set.
+    Images that the file doesn't name don't belong to the dataset.
     """
     whole, endings = by_name(ids), defaultdict(list)
     for path in ids:

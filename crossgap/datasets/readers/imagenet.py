@@ -57,7 +57,7 @@ def _names(root: Path, synsets: list[str]) -> dict[str, str]:
 
 
 def _paths(root: Path, split: str, folder: str, classes: dict[str, str], links: list[str]) -> list[str]:
-    """Paths within the folder of a split, each `<class>/<image>`; `links` takes those that are not followed."""
+    """Paths within the folder of a split, each `<class>/<image>`; links that are not followed are added to `links`."""
     passed_by: list[str] = []
     paths = image_paths(
         require(root, folder, f"unpack the archive there, or mend `folders.{split}`"), passed_by

@@ -1,4 +1,4 @@
-"""A table of one's own, a row an item."""
+"""A user's own table with a row for each item."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def read(declaration: Table, _folder: Path) -> Reading:
     The table is CSV (UTF-8, with a header, of commas, tabs, semicolons or vertical bars) or parquet, and its columns
     are any of:
 
-    - `path`, of an image, relative to `root`, or `text`. A row with both is an image and a caption of it; more rows of
-      the same path are more captions.
-    - `id`: unique; if there is none, an image's path without its extension, or a hash of a text.
-    - `split`: `test`, if there is no such column.
-    - `group`, of a text: the id or path of the image that it is a caption of; without, it is a text of no image.
-    - `rank`, of a caption: its place among its image's, by their order, wherever they start; by the table's order, if
-      not given.
-    - `box`, of an image: what it is cropped to, "left upper right lower" in pixels.
-    - `label.<labelling>`, any number of them, or `label`: the class of the image, or of the text in a row without path;
-      blank or -1 where it has none; 1.0 is 1 where all are whole numbers.
+    - `path` of an image, relative to `root`, or `text`, or both. A row with both is an image and a caption of it;
+      further rows with the same path are further captions.
+    - `id`: unique. Without it, an image is named by its path without the extension, a text by a hash.
+    - `split`: without this column, every item is in `test`.
+    - `group` of a text: the id or path of the image whose caption it is. Without it, the text belongs to no image.
+    - `rank` of a caption: a whole number; the captions of an image are put in ascending order. Without it, they keep
+      the table's order.
+    - `box` of an image: the part to be cropped out, "left upper right lower" in pixels.
+    - `label.<labelling>`, for any number of labellings, or `label`: the class of the image, or of the text in a row
+      without a path; blank or -1 means no class. 1.0 means 1 where all labels are whole numbers.
 
     Raises:
         DatasetError: the table or the root is missing, the table is malformed, or a row contradicts another.
@@ -71,7 +71,7 @@ def read(declaration: Table, _folder: Path) -> Reading:
 
 
 def _images(rows: Sequence[TableRow]) -> dict[str, TableRow]:
-    """Path → the first of an image's rows."""
+    """Path → the first row of this image."""
     images: dict[str, TableRow] = {}
     for row in rows:
         if (path := row.values.get("path")) is None:
@@ -99,7 +99,7 @@ def _texts(
     """Rows of the manifest and labels of texts, and the problems of those that are left out.
 
     Args:
-        ids: of images by path.
+        ids: path → id of the image.
     """
     given = {row.values["id"] for row in rows if "id" in row.values} & set(ids.values())
     texts, labels = [], []
@@ -123,10 +123,10 @@ def _texts(
 def _of_images(
     rows: Sequence[TableRow], ids: Mapping[str, str], given: Set[str], root: Path
 ) -> tuple[list[tuple[TableRow, str | None]], list[Problem]]:
-    """Texts, each with the id of its image, None of one that belongs to none; and those whose image can't be told.
+    """Every text with the id of its image, None if it belongs to none; and the problems of texts without a clear image.
 
-    A group is an id that the table gives, a path, or an id made from a path, in this order: `1.jpg` is that image's
-    path, though it be what `1.jpg.png` is called without its extension.
+    A group is looked for among the ids in the table, then among the paths, then among the ids made from paths. So
+    `1.jpg` means the image of that path, even if `1.jpg` is also the id made from `1.jpg.png`.
     """
     made = set(ids.values())
     found: list[tuple[TableRow, str | None]] = []
@@ -152,8 +152,9 @@ def _of_images(
 
 
 def _ranks(texts: Sequence[tuple[TableRow, str | None]]) -> tuple[dict[int, int], dict[int, str]]:
-    """Place in `texts` → rank among the captions of its image, 0, 1, 2, … by the order of what is given, or of the
-    table where nothing is; and place → why a caption has no rank.
+    """Place in `texts` → rank among the captions of its image; and place → why a caption has no rank.
+
+    The ranks of an image are 0, 1, 2, … in the order of the ranks given, or of the table if none are given.
     """
     captions = defaultdict(list)
     for place, (row, group) in enumerate(texts):

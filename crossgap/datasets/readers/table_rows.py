@@ -1,4 +1,4 @@
-"""The rows of a table of one's own: CSV or parquet, each value as a manifest has it."""
+"""The rows of a user's own table, CSV or parquet, with each value as a manifest has it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 
 
 class TableRow(NamedTuple):
-    """Where a row stands, and what it has: values by column, labels by labelling."""
+    """A row: the file and line where it stands, column → value, and labelling → label."""
 
     where: str
     values: Mapping[str, str]
@@ -30,7 +30,7 @@ class TableRow(NamedTuple):
 
 
 def rows_of(declaration: Table) -> Iterator[TableRow]:
-    """Every row of the declared table, its labels with 1.0 as 1 where all of a labelling are whole numbers.
+    """Every row of the declared table; labels like 1.0 become 1 where all labels of a labelling are whole numbers.
 
     Raises:
         DatasetError: the table is missing or malformed.
@@ -99,7 +99,7 @@ def _parquet(file: Path) -> Iterator[tuple[str, list[Any]]]:
 
 
 def _text(where: str, value: Any) -> str:
-    """A value as a manifest has it, "" for none; numbers that gaps have made floats are whole again."""
+    """A value as text, "" for a missing one; whole numbers that were read as floats are whole again."""
     if isinstance(value, (list, tuple)):
         return " ".join(_text(where, part) for part in value)
     if value is None or value != value:
@@ -120,7 +120,7 @@ def _check(where: str, values: Mapping[str, str]) -> None:
 
 
 def problem_of(row: TableRow) -> str | None:
-    """Why the row is no item."""
+    """Why the row can't be an item; None if it can."""
     has = row.values.keys()
     if not has & {"path", "text"}:
         return "neither path nor text"
