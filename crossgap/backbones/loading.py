@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
-from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX, _find_checkpoint_in_dir
+from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX
 from open_clip.pretrained import download_pretrained_from_hf
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from open_clip.transformer import QuickGELU
@@ -166,7 +166,7 @@ def declared(model: str, pretrained: str | None = None, preprocess: preprocessin
     _check_tag(model, pretrained)
     try:
         if _tag(model, pretrained):
-            pretrained = open_clip.pretrained._clean_tag(pretrained)
+            pretrained = towers.canonical_tag(pretrained)
             shown_by = preprocessing.of_tag(pretrained, preprocess)
             return Declared(model, pretrained, True, {}, shown_by, activations.of_tag(model, pretrained))
         if pretrained is None and preprocess is None:
@@ -287,10 +287,16 @@ def _weights_file(model: str, pretrained: str | None, cache_dir: str | None) -> 
         folder = Path(model.removeprefix(LOCAL_DIR_PREFIX))
         if not (folder / CONFIG).is_file():
             raise BackboneError(f"{model!r}: {folder} holds no {CONFIG}")
-        found = _find_checkpoint_in_dir(folder)
-        if found is None:
+        found = towers.weights_in(folder)
+        if not found:
             raise BackboneError(f"{model!r}: {folder} holds no weights (.safetensors, .bin or .pth)")
-        return Path(found)
+        if len(found) > 1 and found[0].name not in towers.WEIGHTS:
+            warnings.warn(
+                f"{model!r}: of {', '.join(file.name for file in found)} the first is taken: keep one, or name it "
+                f"{towers.WEIGHTS[0]}",
+                stacklevel=3,
+            )
+        return found[0]
     tag = _tag(model, pretrained)
     if not tag and not model.startswith(HF_HUB_PREFIX):
         return Path(pretrained) if pretrained else None

@@ -21,6 +21,16 @@ LOCAL_DIR_PREFIX = "local-dir:"
 OWN_CONFIGS = (
     Path(__file__).parent / "configs"
 )  # of models that open_clip has the parts of, but not the names
+WEIGHTS = (  # names of a folder's weights, that which open_clip takes before the others first
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "open_clip_pytorch_model.pth",
+    "model.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model.pth",
+    "model.pth",
+)
 
 # timm's convolutional families that CLIP models use, by the prefix of the name, and the class that timm makes of it
 _CONVOLUTIONAL = {"convnext": "ConvNeXt", "fastvit": "FastVit", "resnet": "ResNet"}
@@ -30,6 +40,20 @@ _HUB = "pip install 'crossgap[hub]', with a network or a filled cache of Hugging
 def canonical(model: str) -> str:
     """The one name of a model: open_clip takes `ViT-B/32` for `ViT-B-32`; a path or repository stays as it is."""
     return model if ":" in model else model.replace("/", "-")
+
+
+def canonical_tag(tag: str) -> str:
+    """The one spelling of a tag of open_clip's: it takes `LAION2B-s34B` for `laion2b_s34b`."""
+    return tag.lower().replace("-", "_")
+
+
+def weights_in(folder: Path) -> list[Path]:
+    """The files of a `local-dir:` folder that may be its weights, in open_clip's order: it takes the first."""
+    found = [file for file in folder.iterdir() if file.suffix in (".safetensors", ".bin", ".pth")]
+    names = {name: place for place, name in enumerate(WEIGHTS)}
+    return sorted(
+        found, key=lambda file: (names.get(file.name, len(names)), file.suffix != ".safetensors", file)
+    )
 
 
 def modalities(model: str) -> tuple[str, ...]:

@@ -164,10 +164,8 @@ def supported(model: str) -> dict[str, str | None]:
 def cached(model: str, pretrained: str | None, cache_dir: str | None = None) -> Path | None:
     """The file that the weights would be read from, if it is on this machine; no network is asked."""
     if model.startswith(towers.LOCAL_DIR_PREFIX):
-        from crossgap.backbones import loading
-
-        found = loading._find_checkpoint_in_dir(Path(model.removeprefix(towers.LOCAL_DIR_PREFIX)))
-        return Path(found) if found else None
+        folder = Path(model.removeprefix(towers.LOCAL_DIR_PREFIX))
+        return next(iter(towers.weights_in(folder)), None) if folder.is_dir() else None
     if pretrained and Path(pretrained).is_file():
         return Path(pretrained)
     repository, names = on_the_hub(model, pretrained)
