@@ -56,7 +56,7 @@ def declared(model: str, pretrained: str | None = None, preprocess: preprocessin
     check_tag(model, pretrained)
     try:
         if tag_of(model, pretrained):
-            pretrained = open_clip.pretrained._clean_tag(pretrained)
+            pretrained = towers.canonical_tag(pretrained)
             shown_by = preprocessing.of_tag(pretrained, preprocess)
             return Declared(model, pretrained, True, {}, shown_by, activations.of_tag(model, pretrained))
         if pretrained is None and preprocess is None:

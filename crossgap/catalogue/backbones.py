@@ -166,7 +166,8 @@ def cached(model: str, pretrained: str | None, cache_dir: str | None = None) -> 
     if model.startswith(towers.LOCAL_DIR_PREFIX):
         from crossgap.backbones import weights_files
 
-        return weights_files.in_folder(Path(model.removeprefix(towers.LOCAL_DIR_PREFIX)))
+        found = weights_files.in_folder(Path(model.removeprefix(towers.LOCAL_DIR_PREFIX)))
+        return found[0] if found else None
     if pretrained and Path(pretrained).is_file():
         return Path(pretrained)
     repository, names = on_the_hub(model, pretrained)

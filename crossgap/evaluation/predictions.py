@@ -189,7 +189,7 @@ def _by_means(
     if shots is None:
         chosen = [np.arange(len(support))]
     else:
-        largest = int(np.unique(support.labels[labelling].astype(str), return_counts=True)[1].max())
+        largest = int(np.max(np.unique(support.labels[labelling].astype(str), return_counts=True)[1]))
         if shots > largest:
             return
         chosen = [

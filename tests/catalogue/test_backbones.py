@@ -72,9 +72,8 @@ def test_every_row_is_valid_and_has_its_facts(name) -> None:
 
 def test_openais_hashes_are_those_in_its_addresses() -> None:
     published = [known.published for known in catalogue.facts().values() if known.published]
-    addresses = " ".join(
-        tags["openai"]["url"] for tags in open_clip.pretrained._PRETRAINED.values() if "openai" in tags
-    )
+    models = open_clip.list_pretrained_models_by_tag("openai")
+    addresses = " ".join(open_clip.get_pretrained_url(model, "openai") for model in models)
     assert len(published) == 4
     for name, sha256 in [pair for held in published for pair in held.items()]:
         assert f"/{sha256}/{name}" in addresses
