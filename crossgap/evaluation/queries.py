@@ -169,7 +169,7 @@ def _compared(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[tuple[Tas
             yield Task(sides.task, relevance, sides.queries, sides.gallery), sides.inversion
 
 
-class Sides(NamedTuple):
+class QueriesAndGallery(NamedTuple):
     """Queries and gallery of a retrieval within a modality.
 
     Attributes:
@@ -182,18 +182,18 @@ class Sides(NamedTuple):
     inversion: Store | None
 
 
-def methods(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[Sides]:
+def methods(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[QueriesAndGallery]:
     """Native queries, and, by each inversion, inverted queries and both sides inverted, as far as they were."""
     modality, main = comparison.modality, cell.main(comparison.modality)
-    yield Sides(comparison.native, comparison.queries, comparison.gallery, None)
+    yield QueriesAndGallery(comparison.native, comparison.queries, comparison.gallery, None)
     variants = [Variant(INVERSIONS[modality], main, None)] if main else []
     for words, store, step in (*variants, *cell.variants(modality)):
         queries = cell.inverted(comparison.queries, comparison.queries_of, store, step)
         gallery = cell.inverted(comparison.gallery, comparison.gallery_of, store, step)
         if queries is not None:
-            yield Sides(f"{words}-{modality}", queries, comparison.gallery, store)
+            yield QueriesAndGallery(f"{words}-{modality}", queries, comparison.gallery, store)
             if gallery is not None:
-                yield Sides(f"{words}-{INVERSIONS[modality]}", queries, gallery, store)
+                yield QueriesAndGallery(f"{words}-{INVERSIONS[modality]}", queries, gallery, store)
 
 
 def _corrected(work: Work, rivals: Rivals, tasks: Sequence[Task]) -> Tables:
