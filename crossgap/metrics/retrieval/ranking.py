@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -13,6 +13,9 @@ from tqdm import tqdm
 from crossgap.arrays import exact_rows
 from crossgap.metrics.retrieval.counting import MOST_ROWS, STEPS, Counter, NumpyCounter
 from crossgap.metrics.retrieval.relevance import IGNORED, JudgedPairs, RelevanceLists
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int64, Real
 
 ITEMS_IN_A_BLOCK = 2**17  # of the gallery
 ENTRIES_IN_A_BLOCK = 2**26  # in float64: 512 MiB
@@ -36,14 +39,14 @@ class Ranks(NamedTuple):
     """
 
     queries: slice
-    query: np.ndarray
-    rank: np.ndarray
-    grade: np.ndarray
+    query: Int64[np.ndarray, " r"]
+    rank: Int64[np.ndarray, " r"]
+    grade: Int64[np.ndarray, " r"]
 
 
 def relevant_ranks(
-    queries: np.ndarray,
-    gallery: np.ndarray,
+    queries: Real[np.ndarray, "n d"],
+    gallery: Real[np.ndarray, "m d"],
     relevance: RelevanceLists,
     block_size: int | None = None,
     device: str = "cpu",
@@ -86,7 +89,9 @@ def relevant_ranks(
             yield _without_ignored(chunk, pairs, ahead)
 
 
-def _in_one(counter: Counter, rows: Any, gallery: Any, pairs: JudgedPairs, progress: tqdm) -> np.ndarray:
+def _in_one(
+    counter: Counter, rows: Any, gallery: Any, pairs: JudgedPairs, progress: tqdm
+) -> Int64[np.ndarray, " p"]:
     """The items ahead of each pair's (p,), the gallery being one block."""
     ahead = np.empty(len(pairs.query), dtype=np.int64)
     for tile, part in _tiles(len(rows), len(gallery), pairs.query):
@@ -100,12 +105,12 @@ def _in_one(counter: Counter, rows: Any, gallery: Any, pairs: JudgedPairs, progr
 def _in_blocks(
     counter: Counter,
     rows: Any,
-    gallery: np.ndarray,
+    gallery: Real[np.ndarray, "m d"],
     length: int,
     pairs: JudgedPairs,
     pool: ThreadPoolExecutor,
     progress: tqdm,
-) -> np.ndarray:
+) -> Int64[np.ndarray, " p"]:
     """The items ahead of each pair's (p,), the gallery cut into blocks: once for the pairs' similarities, once
     to count.
     """
@@ -132,7 +137,7 @@ def _in_blocks(
     return ahead
 
 
-def _without_ignored(chunk: slice, pairs: JudgedPairs, ahead: np.ndarray) -> Ranks:
+def _without_ignored(chunk: slice, pairs: JudgedPairs, ahead: Int64[np.ndarray, " p"]) -> Ranks:
     order = np.argsort(pairs.query << 40 | ahead)
     query, rank, grade = pairs.query[order], ahead[order], pairs.grade[order]
     ignored = grade == IGNORED
@@ -156,7 +161,7 @@ def _chunks(relevance: RelevanceLists, block_size: int | None, width: int) -> It
         start, before = stop, total[stop - 1]
 
 
-def _tiles(count: int, length: int, query: np.ndarray) -> Iterator[tuple[slice, slice]]:
+def _tiles(count: int, length: int, query: Int64[np.ndarray, " p"]) -> Iterator[tuple[slice, slice]]:
     """The rows of each tile, and which of the pairs of `query` (p,), ordered, are theirs."""
     height = min(MOST_ROWS, max(ROWS_IN_A_TILE, PAIRS_IN_A_TILE // length))
     for start in range(0, count, height):
@@ -164,7 +169,9 @@ def _tiles(count: int, length: int, query: np.ndarray) -> Iterator[tuple[slice, 
         yield slice(start, stop), slice(*np.searchsorted(query, [start, stop]))
 
 
-def _blocks(gallery: np.ndarray, length: int, pool: ThreadPoolExecutor) -> Iterator[tuple[int, np.ndarray]]:
+def _blocks(
+    gallery: Real[np.ndarray, "m d"], length: int, pool: ThreadPoolExecutor
+) -> Iterator[tuple[int, Float64[np.ndarray, "g d"]]]:
     """`exact_rows` of the gallery and where they start; a block is gone when the next one comes."""
     buffer = np.empty((length, gallery.shape[1]))
     for start in range(0, len(gallery), length):
@@ -172,7 +179,9 @@ def _blocks(gallery: np.ndarray, length: int, pool: ThreadPoolExecutor) -> Itera
         yield start, _exact(rows, pool, buffer[: len(rows)])
 
 
-def _exact(features: np.ndarray, pool: ThreadPoolExecutor, out: np.ndarray | None = None) -> np.ndarray:
+def _exact(
+    features: Real[np.ndarray, "n d"], pool: ThreadPoolExecutor, out: Float64[np.ndarray, "n d"] | None = None
+) -> Float64[np.ndarray, "n d"]:
     """`exact_rows` of checked features, by several threads."""
     rows = np.empty(features.shape) if out is None else out
 
