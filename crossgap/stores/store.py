@@ -23,12 +23,12 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,9 @@ from crossgap.prepared import transformations
 from crossgap.prepared.transformations import Transformations
 from crossgap.stores import temporary
 from crossgap.stores.zipped import ZipReader, pack, size
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32, Int, Int64, Shaped
 
 FORMAT = "crossgap-features/1"
 TABLES = {  # beside the groups: their columns
@@ -84,7 +87,7 @@ class Group:
         with self._reading(array) as values:
             return _as_objects(np.asarray(values[:]))
 
-    def rows(self, array: str, positions: np.ndarray) -> np.ndarray:
+    def rows(self, array: str, positions: Sequence[int] | Int[np.ndarray, " n"]) -> Shaped[np.ndarray, "n ..."]:
         """The rows of an array at these positions `(n)`, in any order, reading only the chunks that hold them.
 
         Raises:
@@ -128,52 +131,52 @@ class Group:
         return {}
 
     @cached_property
-    def features(self) -> np.ndarray:
+    def features(self) -> Float32[np.ndarray, "item feature"]:
         """`(item, feature)` float32, not normalised."""
         return self["features"]
 
     @cached_property
-    def preprojection(self) -> np.ndarray:
+    def preprojection(self) -> Float32[np.ndarray, "item width"]:
         """`(item, width)` float32; StoreError where the backbone's projection can't be told apart."""
         return self["preprojection"]
 
     @cached_property
-    def tokens(self) -> np.ndarray:
+    def tokens(self) -> Float32[np.ndarray, "item token embedding"]:
         """`(item, token, embedding)` float32, in an inversion store."""
         return self["tokens"]
 
     @cached_property
-    def losses(self) -> np.ndarray:
+    def losses(self) -> Float32[np.ndarray, " item"]:
         """`(item)` final 1 − cosine, in an inversion store."""
         return self["loss"]
 
     @cached_property
-    def steps(self) -> np.ndarray:
+    def steps(self) -> Int64[np.ndarray, " step"]:
         """`(step)` int64, ascending: the steps that snapshots were kept of, in an inversion store that has them."""
         return self["step"]
 
     @cached_property
-    def snapshots(self) -> np.ndarray:
+    def snapshots(self) -> Float32[np.ndarray, "item step feature"]:
         """`(item, step, feature)` float32, the features at each of `steps`."""
         return self["snapshots"]
 
-    def snapshot(self, number: int) -> np.ndarray:
+    def snapshot(self, number: int) -> Float32[np.ndarray, "item feature"]:
         """`(item, feature)` of one of `steps`, by its place; the others are not held."""
         with self._reading("snapshots") as values:
             return np.asarray(values[:, number])
 
     @cached_property
-    def snapshot_losses(self) -> np.ndarray:
+    def snapshot_losses(self) -> Float32[np.ndarray, "item step"]:
         """`(item, step)` float32, 1 − cosine at each of `steps`."""
         return self["snapshot_loss"]
 
     @cached_property
-    def ids(self) -> np.ndarray:
+    def ids(self) -> Shaped[np.ndarray, " item"]:
         """`(item)` of str."""
         return self["id"]
 
     @cached_property
-    def labels(self) -> dict[str, np.ndarray]:
+    def labels(self) -> dict[str, Shaped[np.ndarray, " item"]]:
         """Per labelling, `(item)` of str; an empty string where an item has no label."""
         names = sorted(name for name in self.zarr_group.array_keys() if name.startswith("label."))
         return {name.removeprefix("label."): self[name] for name in names}
@@ -202,12 +205,12 @@ class Store:
         )
 
     @cached_property
-    def projections(self) -> dict[str, np.ndarray]:
+    def projections(self) -> dict[str, Float32[np.ndarray, "d width"]]:
         """By modality, W `(d, width)` float32: features are preprojection @ W.T, plus the bias if there is one."""
         return self._of_projections("weight")
 
     @cached_property
-    def biases(self) -> dict[str, np.ndarray]:
+    def biases(self) -> dict[str, Float32[np.ndarray, " d"]]:
         """By modality, `(d,)` float32 of those `projections` that have a bias."""
         return self._of_projections("bias")
 
@@ -278,7 +281,7 @@ class Writer:
     def add(
         self,
         name: str,
-        columns: dict[str, np.ndarray],
+        columns: dict[str, Shaped[np.ndarray, " item"]],
         blocks: Iterable[dict[str, np.ndarray]] = (),
     ) -> None:
         """Write one group.
@@ -303,7 +306,12 @@ class Writer:
             if stream.flush() != rows:
                 raise ValueError(f"{name}: {stream.done} rows of {key!r} for {rows} items")
 
-    def add_projection(self, modality: str, weight: np.ndarray, bias: np.ndarray | None = None) -> None:
+    def add_projection(
+        self,
+        modality: str,
+        weight: Float32[np.ndarray, "d width"],
+        bias: Float32[np.ndarray, " d"] | None = None,
+    ) -> None:
         """Write a tower's last linear map: `(d, width)`, and `(d,)` if it has a bias."""
         group = self.zarr_group.create_group(f"{PROJECTION}/{modality}")
         for name, values in {"weight": weight, "bias": bias}.items():
@@ -342,7 +350,7 @@ class _Stream:
         self.waiting: list[np.ndarray] = []
         self.rows_a_file = (array.shards or array.chunks)[0]
 
-    def write(self, values: np.ndarray) -> None:
+    def write(self, values: Shaped[np.ndarray, "n ..."]) -> None:
         while len(values):
             room = self.rows_a_file - sum(map(len, self.waiting))
             self.waiting.append(values[:room])
@@ -389,12 +397,12 @@ def creating(path: str | Path, scratch: str | Path, provenance: dict[str, Any]) 
         temporary.move(packed, path)
 
 
-def _as_objects(values: np.ndarray) -> np.ndarray:
+def _as_objects(values: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
     """Strings as objects, everything else as it is."""
     return values.astype(object) if values.dtype.kind == "T" else values
 
 
-def _write_column(group: zarr.Group, name: str, values: np.ndarray, dimension: str) -> None:
+def _write_column(group: zarr.Group, name: str, values: Shaped[np.ndarray, " n"], dimension: str) -> None:
     values = np.asarray(values)
     kind = str if values.dtype.kind in "OUT" else values.dtype
     array = group.create_array(
