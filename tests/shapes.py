@@ -33,6 +33,7 @@ KINDS = {
     name: getattr(jaxtyping, name)
     for name in (
         "Bool", "Float", "Float32", "Float64", "Int", "Int32", "Int64", "Integer", "Num", "Real", "Shaped", "UInt8",
+        "UInt64",
     )
 }  # fmt: skip
 _CONF = BeartypeConf(is_pep484_tower=True)  # an int is a float
@@ -99,7 +100,7 @@ def names_shape(annotation: object) -> bool:
 @cache
 def meaning(annotation: str, module: str, with_torch: bool) -> Any:
     """What an annotation says, of a module; without torch no features are tensors."""
-    names: dict[str, Any] = {**KINDS, "Features": np.ndarray}
+    names: dict[str, Any] = {**KINDS, "np": np, "Features": np.ndarray}
     if with_torch or "Tensor" in annotation:
         torch = import_module("torch")
         names |= {"torch": torch, "Tensor": torch.Tensor, "Features": np.ndarray | torch.Tensor}

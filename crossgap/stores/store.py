@@ -87,7 +87,9 @@ class Group:
         with self._reading(array) as values:
             return _as_objects(np.asarray(values[:]))
 
-    def rows(self, array: str, positions: Sequence[int] | Int[np.ndarray, " n"]) -> Shaped[np.ndarray, "n ..."]:
+    def rows(
+        self, array: str, positions: Sequence[int] | Int[np.ndarray, " n"]
+    ) -> Shaped[np.ndarray, "n ..."]:
         """The rows of an array at these positions `(n)`, in any order, reading only the chunks that hold them.
 
         Raises:
@@ -281,7 +283,7 @@ class Writer:
     def add(
         self,
         name: str,
-        columns: dict[str, Shaped[np.ndarray, " item"]],
+        columns: dict[str, Shaped[np.ndarray, " _"]],
         blocks: Iterable[dict[str, np.ndarray]] = (),
     ) -> None:
         """Write one group.
