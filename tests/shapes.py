@@ -52,33 +52,58 @@ def install() -> None:
 
 
 def checked(function: Callable[..., Any], module: str | None = None) -> Callable[..., Any]:
-    """The function, of a module, with what it takes and gives checked."""
-    signature = inspect.signature(function)
-    named = {name: text for name, text in function.__annotations__.items() if names_shape(text)}
-    module = module or function.__module__
-    whole = f"{module}.{function.__qualname__}"
+    """The function, of a module, with what it takes and gives checked once it has returned.
 
-    def differs(name: str, value: Any) -> bool:
-        return not is_bearable(value, meaning(named[name], module, "torch" in sys.modules), conf=_CONF)
+    What passed once, by types, kinds and lengths, is known afterwards.
+    """
+    module = module or function.__module__
+    named = {name: text for name, text in function.__annotations__.items() if names_shape(text)}
+    places = [
+        (place, name) for place, name in enumerate(inspect.signature(function).parameters) if name in named
+    ]
+    gives, passed = "return" in named, set()
 
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
-        given = signature.bind(*args, **kwargs).arguments
-        with jaxtyping.jaxtyped("context"):
-            wrong = [name for name in named if name in given and differs(name, given[name])]
-            result = function(*args, **kwargs)
-            if wrong:
-                said = "; ".join(f"{name}: {named[name]}, not {told(given[name])}" for name in wrong)
-                raise ShapeError(f"{whole} took {said}")
-            if "return" in named and differs("return", result):
-                given_shapes = ", ".join(f"{name} {told(given[name])}" for name in named if name in given)
-                raise ShapeError(
-                    f"{whole} of {given_shapes or 'no array'} gave {told(result)}, not {named['return']}"
-                )
+        result = function(*args, **kwargs)
+        values = [args[place] if place < len(args) else kwargs.get(name) for place, name in places]
+        kinds = tuple(map(_kind, values)), _kind(result) if gives else None
+        if kinds not in passed:
+            given = {
+                name: value
+                for (place, name), value in zip(places, values, strict=True)
+                if place < len(args) or name in kwargs
+            }
+            check(f"{module}.{function.__qualname__}", module, named, given, result)
+            passed.add(kinds)
         return result
 
     return wrapper
+
+
+def check(what: str, module: str, named: dict[str, str], given: dict[str, Any], result: Any) -> None:
+    """Raises ShapeError where what was given, or the result, is not as the annotations `named` say."""
+
+    def differs(name: str, value: Any) -> bool:
+        return not is_bearable(value, meaning(named[name], module, "torch" in sys.modules), conf=_CONF)
+
+    with jaxtyping.jaxtyped("context"):
+        if wrong := [name for name, value in given.items() if differs(name, value)]:
+            said = "; ".join(f"{name}: {named[name]}, not {told(given[name])}" for name in wrong)
+            raise ShapeError(f"{what} took {said}")
+        if "return" in named and differs("return", result):
+            said = ", ".join(f"{name} {told(value)}" for name, value in given.items()) or "no array"
+            raise ShapeError(f"{what} of {said} gave {told(result)}, not {named['return']}")
+
+
+def _kind(value: Any) -> Any:
+    """All that a check depends on."""
+    try:
+        return type(value), value.dtype, value.shape
+    except AttributeError:
+        held = value.values() if isinstance(value, dict) else value
+        return (type(value), *map(_kind, held)) if isinstance(value, dict | list | tuple) else type(value)
 
 
 def checked_class(kind: type) -> type:
