@@ -13,7 +13,9 @@ from crossgap.report.results import Results
 from crossgap.report.tables import Grouped, group, in_order, title
 
 CORRECTIONS = ("name", "title", "source", "how", "parameters", "reason")
-_METRICS = {"retrieval": "mAP", "classification": "accuracy", "clustering": "ami"}  # by family
+_METRICS = {
+    "retrieval": "mAP", "classification": "accuracy", "clustering": "ami", "hubness": "recall@1",
+}  # by family  # fmt: skip
 _IMAGE = ("image-image", "oti-image", "oti-oti")
 _TEXT = ("text-text", "ovi-text", "ovi-ovi")
 _ACROSS = ("text-image", "image-text")
@@ -111,6 +113,11 @@ def sections(cell: Results) -> list[Section]:
             numbers.across(),
         ),
         Section(
+            "hubness", "Corrections of hubs", "Recall@1 in percent, of the second half of images and captions",
+            _NATIVE, ("task", "method"), "gallery",
+            numbers.of("hubness", {(title(task),): {task: _NATIVE} for task in _ACROSS}),
+        ),
+        Section(
             "prompts", "Classification by class prompts", f"{accuracy}, by feature and class prompt",
             "image-text (zero-shot)", ("method",), "labelling",
             numbers.of("classification", {(): _titled(_PROMPTS)}),
@@ -144,7 +151,13 @@ def titles(cell: Results) -> dict[str, str]:
         name: words if shared[words] == 1 else f"{words} ({name})" for name, words in described.items()
     }
     used = {task.partition("+")[2] for family in _METRICS for task, _, _ in group(cell.metrics, family)}
-    return described | {name: name for name in sorted(used - described.keys() - {""})}
+    used |= {
+        key.split("/")[1].partition("+")[2] for key in cell.metrics if key.startswith(("gap/", "hubness/"))
+    }
+    others = sorted(used - described.keys() - {""})
+    return described | {
+        name: " + ".join(described.get(part, part) for part in name.split("+")) for name in others
+    }
 
 
 def _titled(tasks: Iterable[str]) -> dict[str, str]:

@@ -130,6 +130,11 @@ def minus(text: str) -> str:
     return text.replace("-", "−")
 
 
+def plain_words(key: str) -> str:
+    """A key as words."""
+    return str(key).replace("_", " ").replace("/", " ")
+
+
 def words(value: Any) -> str:
     """Any value as words: mappings and lists separated by commas."""
     if isinstance(value, Mapping):
