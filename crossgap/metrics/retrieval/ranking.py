@@ -16,7 +16,6 @@ from crossgap.metrics.retrieval.relevance import IGNORED, JudgedPairs, Relevance
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Real
-
 ITEMS_IN_A_BLOCK = 2**17  # of the gallery
 ENTRIES_IN_A_BLOCK = 2**26  # in float64: 512 MiB
 ENTRIES_IN_A_CHUNK = 2**25  # of the queries
@@ -50,7 +49,7 @@ def relevant_ranks(
     relevance: RelevanceLists,
     block_size: int | None = None,
     device: str = "cpu",
-    added: tuple[np.ndarray, np.ndarray] | None = None,
+    added: tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " m"]] | None = None,
 ) -> Iterator[Ranks]:
     """Rank the gallery for each query and find the relevant items.
 
