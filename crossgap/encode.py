@@ -19,6 +19,7 @@ from crossgap.prepared.manifest import BOX, content, corners
 from crossgap.stores import shards, writing
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
     from PIL import Image
     from torch import Tensor
 
@@ -196,7 +197,7 @@ class Images:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, position: int) -> Tensor:
+    def __getitem__(self, position: int) -> Float[Tensor, "c h w"]:
         return self.transform(self.open(position))
 
     def open(self, position: int) -> Image.Image:

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import shapes
+
+shapes.install()  # before any module of crossgap is imported
+
 # a worker of pytest-xdist for each core: more threads than that only wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -7,11 +7,14 @@ build of torch gives linear layers to MKL, which packs them at every call.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 Product = Callable[[Tensor], Tensor]
 PACKED_FROM = 1 << 17  # elements of a weight: with fewer, the call of oneDNN costs as much as packing saves
@@ -21,7 +24,7 @@ _PACK: Any = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None)
 PACKED_LINEAR: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
-def frozen(weight: Tensor, bias: Tensor | None = None) -> Product:
+def frozen(weight: Float[Tensor, "out in"], bias: Float[Tensor, " out"] | None = None) -> Product:
     """The map x → x Wᵀ + b. Where the weights are packed, it is differentiable in x alone.
 
     Args:

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -24,6 +24,9 @@ from tqdm import tqdm
 from crossgap import fingerprint
 from crossgap.errors import opened
 from crossgap.stores import temporary
+
+if TYPE_CHECKING:
+    from jaxtyping import Int64
 
 Arrays = dict[str, np.ndarray]
 Work = Callable[[list[list[int]], Callable[[int], None]], Iterator[Arrays]]
@@ -182,7 +185,7 @@ def _open(path: Path) -> Any:
         return safe_open(path, "np")
 
 
-def _read(path: Path, rows: np.ndarray, only: Sequence[str] | None) -> Arrays:
+def _read(path: Path, rows: Int64[np.ndarray, " n"], only: Sequence[str] | None) -> Arrays:
     """The rows, ascending, of a shard's arrays."""
     runs = np.split(rows, np.flatnonzero(np.diff(rows) > _FAR) + 1)
     with _open(path) as file:
