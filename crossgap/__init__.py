@@ -7,7 +7,8 @@ A cell is one backbone on one dataset. Its way through the pipeline, a stage of 
     → `inversion` finds pseudo-tokens for its items (OTI, OVI) → inversion store
     → `evaluation` applies `metrics` and `corrections` to both → tables of one cell → `report` draws all cells
 
-`importing` makes a feature store of features that were computed elsewhere; `training` makes backbones.
+`importing` makes a feature store of features that were computed elsewhere, and `exporting` files for other tools;
+`training` makes backbones.
 
 The folders, in layers. Each imports only from the layers above it in this list; `tests/test_layers.py` checks it:
 
@@ -17,7 +18,7 @@ The folders, in layers. Each imports only from the layers above it in this list;
      4. `stores`: features on disk, and functions run shard by shard; `presets`: the settings of published studies
      5. `backbones`: one interface to every model; `datasets`: declarations, readers and what is made of both
      6. `encode`, `importing`, `inversion`, `evaluation`
-     7. `training`, `catalogue`: the backbones and datasets that are known by name
+     7. `training`; `exporting`; `catalogue`: the backbones and datasets that are known by name
      8. `params`: `params.yaml`; `report`: one HTML page
      9. `planning`: which cells there are, what they cost, what each depends on
     10. `cli`: the commands

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crossgap.datasets.text_files import records
@@ -240,17 +241,34 @@ def _csv(file: Path) -> pd.DataFrame:
     return pd.DataFrame([fields for _, fields in table], columns=header, dtype=object)
 
 
-def _table(frame: pd.DataFrame, key: str | None) -> np.ndarray:
-    values = frame[_only(list(frame.columns), key)].to_numpy()
+def _parquet(file: Path, key: str | None) -> np.ndarray:
+    """One column, and no other is read; lists of one length become rows."""
+    name = _only(pq.read_schema(file).names, key)
+    column = pq.read_table(file, columns=[name])[name]
+    if (
+        pa.types.is_fixed_size_list(column.type)
+        and column.type.value_type.bit_width >= 8
+        and not column.null_count
+    ):
+        # a chunk's numbers lie one after the other: no object is made for each item
+        rows = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
+        flat = np.concatenate(rows) if rows else np.zeros(0, column.type.value_type.to_pandas_dtype())
+        return flat.reshape(-1, column.type.list_size)
+    values = column.to_pandas().to_numpy()
     return np.stack(values) if len(values) and isinstance(values[0], np.ndarray) else values
+
+
+def _csv_column(file: Path, key: str | None) -> np.ndarray:
+    frame = _csv(file)
+    return frame[_only(list(frame.columns), key)].to_numpy()
 
 
 _LOADERS = {
     ".npy": lambda file, _key: np.load(file, mmap_mode="r", allow_pickle=False),
     ".npz": _npz,
     ".safetensors": _safetensors,
-    ".parquet": lambda file, key: _table(pd.read_parquet(file), key),
-    ".csv": lambda file, key: _table(_csv(file), key),
+    ".parquet": _parquet,
+    ".csv": _csv_column,
     ".txt": lambda file, _key: np.array(file.read_text(encoding="utf-8").splitlines(), dtype=object),
 }
 
