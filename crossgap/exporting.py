@@ -6,7 +6,7 @@ Of a group, in the folder `<modality>/<split>`:
   tool's own `inference` writes them; arrays beside the features as `<array>.npy`;
 - safetensors: `arrays.safetensors`, and the columns in `columns.parquet`;
 - parquet: `items.parquet`: the columns, and each array as a column of lists of one length;
-- lance: the same as a Lance dataset, `items.lance`; needs the package pylance.
+- lance: the same as a Lance dataset, `items.lance`, with `label_<labelling>`; needs the package pylance.
 
 Columns are `id`, `group`, `rank`, `label.<labelling>` and what else a group has one value an item of. In the metadata
 of clip-retrieval, `image_path` is an image's id and a caption's group, by which the two find each other.
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -74,13 +75,10 @@ def export(store: Store, format_: str, folder: str | Path) -> Words:
 def _held(group: Group) -> tuple[list[str], list[str]]:
     """Names of the arrays of rows, and of those of one value an item."""
     arrays, columns = [], []
-    for name in sorted(group.zarr_group.array_keys()):
-        array = group.zarr_group[name]
-        dimensions = array.metadata.dimension_names
-        if dimensions == ("item",):
-            columns.append(name)
-        elif dimensions[0] == "item" and "step" not in dimensions:
-            arrays.append(name)
+    for name, array in sorted(group.zarr_group.arrays()):
+        first, *inner = getattr(array.metadata, "dimension_names", None) or ("",)
+        if first == "item" and "step" not in inner:
+            (arrays if inner else columns).append(name)
     return arrays, columns
 
 
@@ -116,12 +114,16 @@ def _clip_retrieval(group: Group, folder: Path) -> Iterator[tuple[str, str]]:
 
 def _npy(group: Group, name: str, path: Path) -> None:
     """An array, a part of it in memory at a time."""
-    shape, dtype = group.zarr_group[name].shape, group.zarr_group[name].dtype
+    blocks = _blocks(group, name)
+    first = next(blocks)
+    header = {
+        "descr": np.lib.format.dtype_to_descr(first.dtype),
+        "fortran_order": False,
+        "shape": (len(group), *first.shape[1:]),
+    }
     with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(
-            file, {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-        )
-        for block in _blocks(group, name):
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in chain([first], blocks):
             file.write(np.ascontiguousarray(block).data)
 
 
@@ -175,10 +177,14 @@ def _parquet(group: Group, folder: Path) -> Iterator[tuple[str, str]]:
 
 def _lance(group: Group, folder: Path) -> Iterator[tuple[str, str]]:
     try:
-        import lance
+        import lance  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         raise ExportError("the format lance needs the package pylance: pip install pylance") from None
-    lance.write_dataset(_table(group), str(folder / "items.lance"))
+    table = _table(group)
+    names = [
+        name.replace(".", "_") for name in table.column_names
+    ]  # a point parts the names of nested fields there
+    lance.write_dataset(table.rename_columns(names), str(folder / "items.lance"))
     yield from ()
 
 

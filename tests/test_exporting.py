@@ -144,7 +144,9 @@ def test_lance(made):
     export(made, "lance", "out")
     table = lance.dataset("out/image/test/items.lance").to_table()
     assert table["id"].to_pylist() == made["image/test"].ids.tolist()
+    assert table["label_class"].to_pylist() == ["x", "", "y", "01"]
     assert table["features"].to_pylist() == made["image/test"].features.tolist()
+    assert table.schema.field("features").type == pa.list_(pa.float32(), WIDTH)
 
 
 @pytest.mark.parametrize(
