@@ -74,7 +74,8 @@ def export(store: Store, format_: str, folder: str | Path) -> Words:
 
 def _held(group: Group) -> tuple[list[str], list[str]]:
     """Names of the arrays of rows, and of those of one value an item."""
-    arrays, columns = [], []
+    arrays: list[str] = []
+    columns: list[str] = []
     for name, array in sorted(group.zarr_group.arrays()):
         first, *inner = getattr(array.metadata, "dimension_names", None) or ("",)
         if first == "item" and "step" not in inner:
