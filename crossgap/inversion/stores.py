@@ -15,6 +15,7 @@ from crossgap.errors import CrossgapError
 from crossgap.inversion.invert import Inversion, Inverter, check_targets
 from crossgap.inversion.methods import Method
 from crossgap.inversion.recipes import Recipe
+from crossgap.machine import processor
 from crossgap.stores import engines, shards, store
 
 ERROR, SET_ASIDE = "error", "set_aside"
@@ -90,6 +91,7 @@ def invert_store(
         raise InversionError(_not_finite(method.name, set_aside, sum(map(len, keys.values()))))
     provenance = {
         **made_by,
+        "made_on": processor(backbone.device),
         "inverts": native.provenance["fingerprint"],
         "fingerprint": fingerprint.of_json([made_by, keys, set_aside]),
         **({"set_aside": set_aside} if set_aside else {}),
