@@ -38,6 +38,7 @@ CARRIERS = {
     "crossgap.prepared.problems": 1,
     "crossgap.prepared.transformations": 1,
     "crossgap.stores.engines": 1,
+    "crossgap.stores.remote": 1,
     "crossgap.stores.shards": 1,
     "crossgap.stores.store": 1,
     "crossgap.stores.temporary": 1,

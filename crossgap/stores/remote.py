@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 import zipfile
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from crossgap.errors import CrossgapError
 from crossgap.stores.zipped import ZipReader
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-AHEAD = 1 << 16  # bytes read at least, and beyond what is asked for: a zip's table of contents is read in small parts
+AHEAD = (
+    1 << 16
+)  # bytes read at least, and beyond what is asked for: a zip's table of contents is read in small parts
 
 
 class RemoteError(CrossgapError):
@@ -29,20 +30,17 @@ class RemoteReader(ZipReader):
 
     def __init__(self, url: str, options: dict[str, Any]) -> None:
         self.url, self.options = url, options
-        super().__init__(url)
+        super().__init__(Path(url))
 
     def _opened(self) -> zipfile.ZipFile:
         return zipfile.ZipFile(opened(self.url, self.options))
 
+    def _sync_open(self) -> None:
+        self._lock = threading.RLock()
+        self._zf, self._is_open = self.__dict__.get("_archive") or self._opened(), True
+
     def __str__(self) -> str:
         return self.url
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "url": self.url, "options": self.options}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.url, self.options = state.pop("url"), state.pop("options")
-        super().__setstate__(state)
 
 
 def opened(url: str, options: dict[str, Any]) -> io.BufferedIOBase:
@@ -55,7 +53,8 @@ def opened(url: str, options: dict[str, Any]) -> io.BufferedIOBase:
     import fsspec
 
     try:
-        return fsspec.open(url, "rb", cache_type="readahead", block_size=AHEAD, **options).open()
+        files, path = fsspec.url_to_fs(url, **options)
+        return files.open(path, "rb", cache_type="readahead", block_size=AHEAD)
     except FileNotFoundError:
         raise RemoteError(f"{url}: no such file: `dvc push` brings stores to a remote") from None
     except (ImportError, PermissionError, ValueError) as error:

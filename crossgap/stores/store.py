@@ -39,6 +39,7 @@ from crossgap.errors import CrossgapError, of_machine
 from crossgap.prepared import transformations
 from crossgap.prepared.transformations import Transformations
 from crossgap.stores import temporary
+from crossgap.stores.remote import RemoteError, RemoteReader, is_remote
 from crossgap.stores.zipped import ZipReader, pack, size
 
 FORMAT = "crossgap-features/1"
@@ -252,18 +253,25 @@ class Store:
         return {}
 
 
-def open_store(path: str | Path) -> Store:
+def open_store(path: str | Path, **options: Any) -> Store:
     """Open a finished feature store.
+
+    Args:
+        path: of the file, or a URL that fsspec opens (`s3://bucket/…`, `ssh://host/…`): of a store elsewhere no more
+            is read than what is asked for, such as some `rows` of a group.
+        options: of a URL's file system, such as `endpoint_url` of S3.
 
     Raises:
         StoreError: if `path` holds none, or one that was never finished.
+        RemoteError: a URL can't be opened.
         OSError: it can't be read, which says nothing of what it holds.
     """
-    path = Path(path)
     try:
-        group = zarr.open_group(ZipReader(path), mode="r", zarr_format=3)
+        reader = RemoteReader(str(path), options) if is_remote(path) else ZipReader(Path(path))
+        path = reader.path
+        group = zarr.open_group(reader, mode="r", zarr_format=3)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        if of_machine(error):
+        if of_machine(error) or isinstance(error, RemoteError):
             raise
         raise StoreError(f"{path} holds no feature store: {error}") from None
     if group.attrs.get("format") != FORMAT:

@@ -25,9 +25,12 @@ class ZipReader(ZipStore):
         self._index()
 
     def _index(self) -> None:
-        self._archive = zipfile.ZipFile(self.path)
+        self._archive = self._opened()
         stored = (entry for entry in self._archive.infolist() if entry.compress_type == zipfile.ZIP_STORED)
         self._stored = {entry.filename: entry for entry in stored}
+
+    def _opened(self) -> zipfile.ZipFile:
+        return zipfile.ZipFile(self.path)
 
     def __getstate__(self) -> dict[str, Any]:
         own = ("_archive", "_stored")
