@@ -13,7 +13,7 @@ A cell is one backbone on one dataset. Its way through the pipeline, a stage of 
 The folders, in layers. Each imports only from the layers above it in this list; `tests/test_layers.py` checks it:
 
      1. `errors`; `fingerprint`: names of content; `libraries`: where installed ones lie; `machine`
-     2. `arrays`: exact features; `closure`: the code of a result; `prepared`: tables; `unpickling`; `prefetching`
+     2. `arrays`: exact features; `claims`: of files; `closure`: of code; `prepared`; `unpickling`; `prefetching`
      3. `metrics`: retrieval, the gap, classification, … of arrays; `corrections`: fitted on arrays; `losses`: of torch
      4. `stores`: features on disk, and functions run shard by shard; `presets`: the settings of published studies
      5. `backbones`: one interface to every model; `datasets`: declarations, readers and what is made of both

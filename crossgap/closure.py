@@ -29,6 +29,7 @@ from crossgap.errors import CrossgapError
 
 CARRIERS = {
     "crossgap": 1,
+    "crossgap.claims": 1,
     "crossgap.closure": 1,
     "crossgap.errors": 1,
     "crossgap.fingerprint": 1,

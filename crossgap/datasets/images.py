@@ -24,6 +24,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from tqdm import tqdm
 
 from crossgap import fingerprint
+from crossgap.claims import MOST_IMAGE, MOST_PIXELS
 from crossgap.errors import CrossgapError, of_machine
 
 EXTENSIONS = frozenset(
@@ -70,11 +71,22 @@ def read_bytes(root: str | Path, path: str) -> bytes:
         raise ImageError(path, "not a plain path inside the dataset's root")
     try:
         tar, member = _through_tar(Path(root), path)
-        return _tar(tar).read(path, member) if tar else (Path(root) / path).read_bytes()
+        if tar:
+            return _tar(tar).read(path, member)
+        _bounded(path, (Path(root) / path).stat().st_size)
+        return (Path(root) / path).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise ImageError(path, f"no such file{slashes(path)}") from None
     except (IsADirectoryError, PermissionError) as error:
         raise ImageError(path, f"can't be read: {error.strerror}") from None
+
+
+def _bounded(path: str, size: int) -> None:
+    """Raises ImageError where a file, or what a tar claims of a member, is larger than any image."""
+    if size > MOST_IMAGE:
+        raise ImageError(
+            path, f"{size} bytes, more than the {MOST_IMAGE} that a file may have: it is no image"
+        )
 
 
 def slashes(path: str) -> str:
@@ -150,6 +162,10 @@ def decode(path: str, data: bytes, small: bool = False) -> Image.Image:
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # some libraries set it: half an image would pass for a whole one
     try:
         image = Image.open(io.BytesIO(data))
+        if image.width * image.height > MOST_PIXELS:  # whatever limit of Pillow's a library has set
+            raise Image.DecompressionBombError(
+                f"{image.width} × {image.height} pixels, more than the {MOST_PIXELS} that are decoded: scale it down"
+            )
         if small:
             image.draft(None, (1, 1))
         image.load()
@@ -332,6 +348,7 @@ class _Tar:
             problem = "a link or special member of the tar, and no file: pack it itself, `tar --dereference`"
             raise ImageError(path, problem)
         offset, size = place
+        _bounded(path, size)
         data = os.pread(self.descriptor, size, offset)
         if len(data) < size:
             raise ImageError(path, f"truncated or damaged: the tar ends after {len(data)} of {size} bytes")

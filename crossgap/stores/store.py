@@ -35,6 +35,7 @@ import pandas as pd
 import zarr
 from zarr.codecs import ZstdCodec
 
+from crossgap import claims
 from crossgap.errors import CrossgapError, of_machine
 from crossgap.prepared import transformations
 from crossgap.prepared.transformations import Transformations
@@ -121,8 +122,19 @@ class Group:
             if not isinstance(found, zarr.Array):
                 held = ", ".join(sorted(self.zarr_group.array_keys()))
                 raise StoreError(f"{self.name} of {self.zarr_group.store} has no {name!r}; it holds {held}")
+            self._check_claims(found)
             self._arrays[name] = found
         return self._arrays[name]
+
+    def _check_claims(self, array: zarr.Array) -> None:
+        """StoreError where an array, or a chunk of it, claims more than the whole file can hold."""
+        held = self.zarr_group.store
+        if isinstance(held, ZipReader):
+            largest = max(math.prod(shape) for shape in (array.shape, array.chunks, array.shards or ()))
+            try:
+                claims.check(f"{held}: {array.name}", largest * array.dtype.itemsize, held.held)
+            except claims.ClaimError as error:
+                raise StoreError(str(error)) from None
 
     @cached_property
     def _arrays(self) -> dict[str, zarr.Array]:

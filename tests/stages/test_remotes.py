@@ -51,10 +51,10 @@ def needs(*modules: str) -> None:
 
 
 class Remote:
-    """Where DVC pushes to: `url`, settings of DVC's remote, and how fsspec reaches a file of it."""
+    """Where DVC pushes to: `url`, settings of DVC's remote, how fsspec reaches a file of it, and who asks."""
 
-    def __init__(self, url: str, settings: dict[str, str], options: dict) -> None:
-        self.url, self.settings, self.options = url, settings, options
+    def __init__(self, url: str, settings: dict[str, str], options: dict, who: dict | None = None) -> None:
+        self.url, self.settings, self.options, self.who = url, settings, options, who or {}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def s3() -> Iterator[Remote]:
         try:
             address = f"http://127.0.0.1:{port}"
             boto3.client("s3", endpoint_url=address).create_bucket(Bucket="team")
-            yield Remote("s3://team/store", {"endpointurl": address}, {"endpoint_url": address})
+            yield Remote("s3://team/store", {"endpointurl": address}, {"endpoint_url": address}, keys)
         finally:
             server.kill()
             server.wait()
@@ -113,18 +113,19 @@ def test_a_colleague_takes_all_over_the_network_and_runs_what_a_change_touches(
     """The real stages: A runs and pushes, B pulls, changes a step count and runs oti and what follows it alone."""
     remote = request.getfixturevalue(protocol)
     first = project
+    first.environment |= remote.who
     cell = {"backbones": ["nano"], "datasets": ["world"]}
     first.edit(run=first.run_of(**cell, oti=cell, ovi=cell))
-    first.dvc("remote", "add", "-f", "-d", "team", remote.url)
+    first.dvc("remote", "add", "-f", "-d", protocol, remote.url)
     for name, value in remote.settings.items():
-        first.dvc("remote", "modify", "--local", "team", name, value)
+        first.dvc("remote", "modify", "--local", protocol, name, value)
     first.repro()
     first.commit()
     first.dvc("push", "-q", "--run-cache")
 
     there = first.cloned(tmp_path / "clone")
     for name, value in remote.settings.items():
-        there.dvc("remote", "modify", "--local", "team", name, value)
+        there.dvc("remote", "modify", "--local", protocol, name, value)
     there.dvc("pull", "-q", "--run-cache")
     assert (there / STORE).read_bytes() == (first / STORE).read_bytes()
     assert there.repro() == set()
