@@ -17,11 +17,12 @@ from crossgap.errors import CrossgapError, is_told, said
 DATA = Path("data")
 SCRATCH = DATA / "scratch"
 RESOLVED = DATA / "resolved"
+DISTILLED = DATA / "distilled"
 WEIGHTS = DATA / "weights"
 # of a cell, by their names in `Evaluation` and in `report.Cell`: what evaluate writes, report reads
 CELL_TABLES = (
-    "comparisons", "corrections", "similarities", "histograms", "seeds", "shifts", "spectrum", "arithmetic",
-    "unavailable",
+    "comparisons", "corrections", "similarities", "histograms", "seeds", "shifts", "dimensions", "spectrum",
+    "arithmetic", "unavailable",
 )  # fmt: skip
 
 

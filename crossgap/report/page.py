@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from crossgap.errors import CrossgapError, listed
-from crossgap.report import methods, pictures, tables
+from crossgap.report import gap, hubness, methods, pictures, tables
 from crossgap.report.arithmetic import HEADS, arithmetic, published_scores
 from crossgap.report.boards import Section, sections
 from crossgap.report.idealised import Experiment
@@ -17,9 +17,10 @@ from crossgap.report.idealised import view as experiment_view
 from crossgap.report.published import beside
 from crossgap.report.results import Results
 from crossgap.report.seeds import spreads
+from crossgap.report.shifts import dimensions
 from crossgap.report.similarities import similarities
 from crossgap.report.sources import cited, corrections
-from crossgap.report.tables import MISSING, under, words
+from crossgap.report.tables import MISSING, plain_words, under, words
 from crossgap.report.trainings import Training
 from crossgap.report.trainings import view as trainings_view
 
@@ -27,36 +28,6 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from pandas import DataFrame
 
-GAP = {
-    "centroid_distance": ("centroid distance", "0: the means coincide; at most 2"),
-    "linear_separability": (
-        "linear separability",
-        "1: told apart without error; 0.5: chance, if equally many",
-    ),
-    "uniformity_image": ("uniformity, images", "0: all at one point; the lower, the more spread out"),
-    "uniformity_text": ("uniformity, texts", "0: all at one point; the lower, the more spread out"),
-    "effective_rank_image": (
-        "effective rank, images",
-        "over how many principal components the variance spreads",
-    ),
-    "effective_rank_text": (
-        "effective rank, texts",
-        "over how many principal components the variance spreads",
-    ),
-    "alignment": ("alignment", "mean squared distance of matching pairs; 0: they coincide"),
-    "matching_distance": (
-        "matching distance",
-        "mean distance of matching pairs; 0: they coincide; at most 2",
-    ),
-    "cross_uniformity": (
-        "cross uniformity",
-        "pairs that don’t match; 0: all at one point; the lower, the further apart; at least −8",
-    ),
-    "relative_modality_gap": (
-        "relative modality gap",
-        "0: matching pairs coincide; 0.5: as far apart as two of one modality; 1: each modality one point",
-    ),
-}
 METRIC_NAMES = {
     "ami": "adjusted mutual information",
     "v_measure": "V-measure",
@@ -110,7 +81,7 @@ def render(
             cells=views,
             experiments=idealised,
             trainings=trainings_view(trainings, cells, published),
-            gap_names={key: name for cell in cells for key, name, _, _ in _gap(cell)},
+            gap_names={key: name for cell in cells for key, name in gap.summarised(cell).items()},
             summaries=_summaries(views) if len(views) > 1 else [],
             anywhere={name for view in views for name, value in view.items() if value}
             | {section.name for view in views for section in view["sections"]},
@@ -128,7 +99,8 @@ def _environment() -> Environment:
         loader=found, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals |= {"missing": MISSING, "metric_names": METRIC_NAMES, "arithmetic_heads": HEADS}
-    environment.filters |= {"cited": cited, "plain": _plain}
+    environment.globals |= {"gap_heads": gap.HEADS, "hub_heads": hubness.HEADS}
+    environment.filters |= {"cited": cited, "plain": plain_words}
     return environment
 
 
@@ -141,6 +113,7 @@ def _view(cell: Results, anchor: str, published: DataFrame | None) -> dict[str, 
     aside = {key: metrics[key] for key in sorted(metrics) if re.fullmatch("inversion/.+/set_aside", key)}
     shown = {key for section in boards if section.board for key in section.board.keys} | similar.keys
     shown |= losses.keys() | aside.keys() | {key for key in metrics if key.startswith(("gap/", "items/"))}
+    shown |= hubness.keys(cell)
     if studies:
         shown |= {key for key in metrics if re.fullmatch("snapshots/.+/best_(step|mAP)", key)}
     if spread:
@@ -162,14 +135,19 @@ def _view(cell: Results, anchor: str, published: DataFrame | None) -> dict[str, 
         "similarity_figures": list(map(pictures.similarities, similar.studies)),
         "drift": any(study.drift for study in similar.studies),
         "spread": spread,
-        "gap": _gap(cell) if under(metrics, "gap/") else [],
-        "gap_values": {key: value for key, _, value, _ in _gap(cell)},
+        "gap": gap.measures(cell) if under(metrics, "gap/") else [],
+        "gap_values": {key: value for key, _, value, _ in gap.measures(cell)},
+        "gap_corrected": gap.corrected(cell),
+        "hubs": hubness.rows(cell),
         "shift": pictures.shift(cell),
+        "dimensions": dimensions(cell),
         "spectrum": pictures.spectrum(cell),
         "arithmetic": pictures.arithmetic(asked),
         "published_arithmetic": [] if published is None else published_scores(cell, published),
         "losses": [(_inversion(key), tables.decimal(losses[key], 4)) for key in losses],
-        "counts": [(_plain(key), tables.count(value)) for key, value in under(metrics, "items/").items()],
+        "counts": [
+            (plain_words(key), tables.count(value)) for key, value in under(metrics, "items/").items()
+        ],
         "cut": _cut(metrics),
         "summaries": cell.provenance.get("summaries"),
         "truncation_counted": any(key.startswith("items/") and "truncated" in key for key in metrics),
@@ -178,7 +156,7 @@ def _view(cell: Results, anchor: str, published: DataFrame | None) -> dict[str, 
         "others": [(key, tables.other(key, metrics[key])) for key in sorted(metrics.keys() - shown)],
         "problems": _listed(cell, "problems", ("id", "item", "problem")),
         "not_inverted": _listed(cell, "not_inverted", ("id", "group", "inversion")),
-        "provenance": [(_plain(key), words(value)) for key, value in cell.provenance.items()],
+        "provenance": [(plain_words(key), words(value)) for key, value in cell.provenance.items()],
         **pictures.clouds(cell),
     }
 
@@ -199,13 +177,6 @@ def _summaries(views: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _named(found: Iterable[Section], name: str) -> Section | None:
     return next((section for section in found if section.name == name), None)
-
-
-def _gap(cell: Results) -> list[tuple[str, str, str, str]]:
-    """Key, name, value and reading of the usual gap measures, then of any others of this cell."""
-    values = under(cell.metrics, "gap/")
-    names = GAP | {key: (_plain(key), "") for key in values if key not in GAP}
-    return [(key, name, tables.decimal(values.get(key)), reading) for key, (name, reading) in names.items()]
 
 
 def _cut(metrics: Mapping[str, float]) -> list[str]:
@@ -242,7 +213,3 @@ def _anchors(names: Iterable[str]) -> list[str]:
 
 def _inversion(key: str) -> str:
     return " ".join(map(tables.title, key.split("/")[1:-1]))
-
-
-def _plain(key: str) -> str:
-    return str(key).replace("_", " ").replace("/", " ")

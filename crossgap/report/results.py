@@ -31,6 +31,7 @@ class Results:
         histograms: of these pairs: `similarities.HISTOGRAMS`.
         seeds: mAP by the seed of an inversion: task, relevance, seed, mAP.
         shifts: tasks with both clouds moved along the gap vector: `shifts.COLUMNS`.
+        dimensions: tasks without the dimensions in which the means differ most: `shifts.DIMENSIONS`.
         spectrum: how the variance of a modality spreads: `shifts.SPECTRUM`.
         arithmetic: text-driven arithmetic over λ: `arithmetic.COLUMNS`.
         unavailable: what could not be measured: family, name, reason.
@@ -52,6 +53,7 @@ class Results:
     histograms: DataFrame | None = None
     seeds: DataFrame | None = None
     shifts: DataFrame | None = None
+    dimensions: DataFrame | None = None
     spectrum: DataFrame | None = None
     arithmetic: DataFrame | None = None
     unavailable: DataFrame | None = None

@@ -1,14 +1,15 @@
-"""The report's numbers on the gap-shift curve and on the spectrum of either modality."""
+"""The report's numbers on the gap-shift curve, without the dimensions of the gap, and on the spectra."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from crossgap.report.results import Results
 from crossgap.report.tables import MISSING, decimal, in_order, minus, percent, title
 
 COLUMNS = ("shift", "distance", "family", "task", "relevance", "metric", "value")
+DIMENSIONS = ("removed", *COLUMNS[1:])
 SPECTRUM = ("modality", "component", "explained")
 DISTANCE = "centroid distance"
 SHARES = (0.5, 0.8, 0.9, 0.95)
@@ -48,13 +49,24 @@ def shifts(cell: Results) -> Shifts | None:
 
     Raises ValueError if the table lacks a column.
     """
-    found = cell.rows("shifts", COLUMNS)
+    return _over(cell.rows("shifts", COLUMNS), "shift")
+
+
+def dimensions(cell: Results) -> Shifts | None:
+    """The same over the number of dimensions removed, those first in which the means differ most; None without it.
+
+    Raises ValueError if the table lacks a column.
+    """
+    return _over(cell.rows("dimensions", DIMENSIONS), "removed")
+
+
+def _over(found: list[dict[str, Any]], amount_of: str) -> Shifts | None:
     if not found:
         return None
     curves: dict[tuple[str, ...], dict[float, float]] = defaultdict(dict)
     for row in found:
-        curves[tuple(row[name] for name in COLUMNS[2:6])][row["shift"]] = row["value"]
-    distances = {row["shift"]: row["distance"] for row in found}
+        curves[tuple(row[name] for name in COLUMNS[2:6])][row[amount_of]] = row["value"]
+    distances = {row[amount_of]: row["distance"] for row in found}
     amounts = sorted(distances)
     panels, rows = [], [(DISTANCE, "", "", *(decimal(distances[amount]) for amount in amounts))]
     for heading, (family, metric, tasks) in _PANELS.items():
