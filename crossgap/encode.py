@@ -14,6 +14,7 @@ from crossgap.backbones.batches import filled, rows_at_once
 from crossgap.datasets.image_files import read_bytes
 from crossgap.datasets.images import crop, decode
 from crossgap.errors import BackboneError, DatasetError
+from crossgap.machine import processor
 from crossgap.prefetching import prefetched
 from crossgap.prepared.manifest import BOX, content, corners
 from crossgap.stores import shards, writing
@@ -88,6 +89,7 @@ def encode(
         **provenance,
         **left_out,
         "backbone_provenance": backbone.provenance,
+        "made_on": processor(backbone.device),
         "code": code,
         "fingerprint": fingerprint.of_json(
             [backbone.provenance, code, manifest["id"].tolist(), manifest["content"].tolist()]

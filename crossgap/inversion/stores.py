@@ -17,6 +17,7 @@ from crossgap.inversion.invert import Inversion, Inverter, check_targets
 from crossgap.inversion.methods import Method
 from crossgap.inversion.phi import Distilled
 from crossgap.inversion.recipes import Recipe
+from crossgap.machine import processor
 from crossgap.stores import engines, shards, store, writing
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def invert_store(
         raise InversionError(_not_finite(method.name, set_aside, sum(map(len, keys.values()))))
     provenance = {
         **made_by,
+        "made_on": processor(backbone.device),
         "inverts": native.provenance["fingerprint"],
         "fingerprint": fingerprint.of_json([made_by, keys, set_aside]),
         **({"set_aside": set_aside} if set_aside else {}),

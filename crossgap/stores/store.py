@@ -21,6 +21,7 @@ The root's attributes are the provenance. Arrays carry dimension names, so xarra
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,9 +34,11 @@ import numpy as np
 import pandas as pd
 import zarr
 
+from crossgap import claims
 from crossgap.errors import CrossgapError, of_machine
 from crossgap.prepared.transformations import Transformations
 from crossgap.stores.layout import FORMAT, MODALITIES, PROJECTION, TABLES
+from crossgap.stores.remote import RemoteError, RemoteReader, is_remote
 from crossgap.stores.writing import creating as creating
 from crossgap.stores.zipped import ZipReader
 
@@ -109,8 +112,19 @@ class Group:
             if not isinstance(found, zarr.Array):
                 held = ", ".join(sorted(self.zarr_group.array_keys()))
                 raise StoreError(f"{self.name} of {self.zarr_group.store} has no {name!r}; it holds {held}")
+            self._check_claims(found)
             self._arrays[name] = found
         return self._arrays[name]
+
+    def _check_claims(self, array: zarr.Array) -> None:
+        """StoreError where an array, or a chunk of it, claims more than the whole file can hold."""
+        held = self.zarr_group.store
+        if isinstance(held, ZipReader):
+            largest = max(math.prod(shape) for shape in (array.shape, array.chunks, array.shards or ()))
+            try:
+                claims.check(f"{held}: {array.name}", largest * array.dtype.itemsize, held.held)
+            except claims.ClaimError as error:
+                raise StoreError(str(error)) from None
 
     @cached_property
     def _arrays(self) -> dict[str, zarr.Array]:
@@ -241,18 +255,25 @@ class Store:
         return {}
 
 
-def open_store(path: str | Path) -> Store:
+def open_store(path: str | Path, **options: Any) -> Store:
     """Open a finished feature store.
+
+    Args:
+        path: of the file, or a URL that fsspec opens (`s3://bucket/…`, `ssh://host/…`): of a store elsewhere no more
+            is read than what is asked for, such as some `rows` of a group.
+        options: of a URL's file system, such as `endpoint_url` of S3.
 
     Raises:
         StoreError: if `path` holds none, or one that was never finished.
+        RemoteError: a URL can't be opened.
         OSError: it can't be read, which says nothing of what it holds.
     """
-    path = Path(path)
     try:
-        group = zarr.open_group(ZipReader(path), mode="r", zarr_format=3)
+        reader = RemoteReader(str(path), options) if is_remote(path) else ZipReader(Path(path))
+        path = reader.path
+        group = zarr.open_group(reader, mode="r", zarr_format=3)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        if of_machine(error):
+        if of_machine(error) or isinstance(error, RemoteError):
             raise
         raise StoreError(f"{path} holds no feature store: {error}") from None
     if group.attrs.get("format") != FORMAT:
