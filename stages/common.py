@@ -17,6 +17,7 @@ from crossgap.errors import CrossgapError, is_told, said
 DATA = Path("data")
 SCRATCH = DATA / "scratch"
 RESOLVED = DATA / "resolved"
+DISTILLED = DATA / "distilled"
 WEIGHTS = DATA / "weights"
 # the tables of a cell that `evaluate` writes and `report` reads, by their names in `Evaluation` and `report.Cell`
 CELL_TABLES = (
