@@ -34,7 +34,8 @@ from crossgap.planning.pipeline import PipelineError, outdated
 from crossgap.planning.probe import Asked, ProbeError, Speeds, measure, probe, rate
 from crossgap.prepared import manifest
 from crossgap.presets import applied
-from crossgap.stores.store import Store, creating
+from crossgap.stores.store import Store
+from crossgap.stores.writing import creating
 
 ROOT = Path(__file__).parents[1]
 SPEEDS = Speeds(start=2.0, image=0.5, text=0.25, tokens={1: 0.125, 2: 1.0}, patches={1: 0.0625}, measured={})

@@ -25,8 +25,9 @@ class StageCell:
         method: "oti" or "ovi" for an inversion, else empty.
         tokens: R, the number of pseudo-tokens, for a cell of the sweep.
         seed: for a cell of the stage `seeds`.
-        loss: the loss that φ is distilled with, for a cell that distils φ or inverts by it.
-        on: the dataset that φ was distilled on, for a cell that inverts by it; a cell that distils has it as `dataset`.
+        loss: the loss that φ is distilled by, for a cell that distils or that inverts by φ.
+        on: the dataset that φ was distilled on, for a cell that inverts by it; the cell that distils has it as its
+            `dataset`.
     """
 
     stage: str
