@@ -12,7 +12,7 @@ from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX
 from open_clip.pretrained import download_pretrained_from_hf
 
 from crossgap.backbones import checkpoints, hub
-from crossgap.backbones.naming import tag_of
+from crossgap.backbones.declaring import tag_of
 from crossgap.errors import BackboneError, WeightsError, of_machine
 
 CONFIG = "open_clip_config.json"

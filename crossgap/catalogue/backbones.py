@@ -140,7 +140,7 @@ def _skeleton(model: str) -> Backbone | None:
     import open_clip
     import torch
 
-    from crossgap.backbones import Backbone, BackboneError, checkpoints, image_only, loading, naming
+    from crossgap.backbones import Backbone, BackboneError, checkpoints, declaring, image_only, loading
 
     if reason := towers.unloadable(model):
         raise BackboneError(reason)
@@ -150,7 +150,7 @@ def _skeleton(model: str) -> Backbone | None:
             module = image_only.built(model)
         else:
             if not model.startswith(towers.LOCAL_DIR_PREFIX):
-                naming.check_name(model)
+                declaring.check_name(model)
             with checkpoints.loading(model), checkpoints.by_library():
                 module = open_clip.create_model(model, load_weights=False, device=meta, pretrained_text=False)
     return Backbone(module, None, None, meta, {"model": model})

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from crossgap.backbones import BackboneError, load_backbone, weights_files
-from crossgap.backbones.naming import declared
+from crossgap.backbones.declaring import declared
 from crossgap.backbones.tokenizers import load_tokenizer
 from crossgap.corrections.isoclip import PUBLISHED
 from crossgap.training.bpe import learn_merges, write_merges
