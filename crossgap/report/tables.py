@@ -137,3 +137,8 @@ def words(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(words, value)) or MISSING
     return MISSING if absent(value) or value == "" else str(value)
+
+
+def plain_words(key: str) -> str:
+    """A key as words."""
+    return str(key).replace("_", " ").replace("/", " ")

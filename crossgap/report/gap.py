@@ -1,0 +1,76 @@
+"""The page's gap measures: of all cells, with native and with corrected features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from crossgap.report.explore import NATIVE
+from crossgap.report.results import Results
+from crossgap.report.sources import titles
+from crossgap.report.tables import plain_words, present, under
+
+GAP = {
+    "centroid_distance": ("centroid distance", "0: the means coincide; at most 2"),
+    "linear_separability": (
+        "linear separability",
+        "1: told apart without error; 0.5: chance, if equally many",
+    ),
+    "uniformity_image": ("uniformity, images", "0: all at one point; the lower, the more spread out"),
+    "uniformity_text": ("uniformity, texts", "0: all at one point; the lower, the more spread out"),
+    "effective_rank_image": (
+        "effective rank, images",
+        "over how many principal components the variance spreads",
+    ),
+    "effective_rank_text": (
+        "effective rank, texts",
+        "over how many principal components the variance spreads",
+    ),
+    "alignment": ("alignment", "mean squared distance of matching pairs; 0: they coincide"),
+    "matching_distance": (
+        "matching distance",
+        "mean distance of matching pairs; 0: they coincide; at most 2",
+    ),
+    "cross_uniformity": (
+        "cross uniformity",
+        "pairs that don’t match; 0: all at one point; the lower, the further apart; at least −8",
+    ),
+    "relative_modality_gap": (
+        "relative modality gap",
+        "0: matching pairs coincide; 0.5: as far apart as two of one modality; 1: each modality one point",
+    ),
+}
+_DIGITS = 5
+
+
+def measures(cells: Sequence[Results]) -> dict[str, Any]:
+    """Title and reading of every gap measure of any cell, and a row a cell and kind of features that has some.
+
+    A row: the cell's number, the features, and the values by measure; None for one that isn't there.
+    """
+    found: dict[tuple[int, str], dict[str, float]] = {}
+    for number, cell in enumerate(cells):
+        named = titles(cell)
+        for key, value in under(cell.metrics, "gap/").items():
+            measure, _, correction = key.partition("+")
+            features = named.get(correction, correction) if correction else NATIVE
+            if present(value):
+                found.setdefault((number, features), {})[measure] = value
+    held = {measure for values in found.values() for measure in values}
+    names = [*(name for name in GAP if name in held), *sorted(held - GAP.keys())]
+    return {
+        "names": [GAP.get(name, (plain_words(name), "")) for name in names],
+        "rows": [
+            [number, features, *(_number(values.get(name)) for name in names)]
+            for (number, features), values in sorted(found.items(), key=_native_first)
+        ],
+    }
+
+
+def _native_first(row: tuple[tuple[int, str], dict[str, float]]) -> tuple[int, bool]:
+    (number, features), _ = row
+    return number, features != NATIVE
+
+
+def _number(value: float | None) -> float | None:
+    return float(f"{value:.{_DIGITS}g}") + 0.0 if present(value) else None
