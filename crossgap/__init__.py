@@ -13,14 +13,15 @@ The folders, in layers. Each imports only from the layers above it in this list;
 
      1. `errors`; `fingerprint`: names of content; `libraries`: where installed ones lie
      2. `arrays`: exact features; `closure`: the code of a result; `prepared`: tables; `unpickling`; `prefetching`
-     3. `metrics`: retrieval, the gap, classification, … of arrays; `corrections`: fitted on arrays; `losses`: of torch
-     4. `stores`: features on disk, and functions run shard by shard; `presets`: the settings of published studies
-     5. `backbones`: one interface to every model; `datasets`: declarations, readers and what is made of both
-     6. `encode`, `importing`, `inversion`, `evaluation`
-     7. `training`, `catalogue`: the backbones and datasets that are known by name
-     8. `params`: `params.yaml`; `report`: one HTML page
-     9. `planning`: which cells there are, what they cost, what each depends on
-    10. `cli`: the commands
+     3. `metrics`: retrieval, the gap, classification, … of arrays; `losses`: of torch
+     4. `corrections`: fitted on arrays; they change features, or rank with a bias that metrics take
+     5. `stores`: features on disk, and functions run shard by shard; `presets`: the settings of published studies
+     6. `backbones`: one interface to every model; `datasets`: declarations, readers and what is made of both
+     7. `encode`, `importing`, `inversion`, `evaluation`
+     8. `training`, `catalogue`: the backbones and datasets that are known by name
+     9. `params`: `params.yaml`; `report`: one HTML page
+    10. `planning`: which cells there are, what they cost, what each depends on
+    11. `cli`: the commands
 
 To add
 - a dataset of a known layout: a row in `params.yaml`, or in `catalogue/datasets/*.yaml`;

@@ -20,8 +20,8 @@ RESOLVED = DATA / "resolved"
 WEIGHTS = DATA / "weights"
 # of a cell, by their names in `Evaluation` and in `report.Cell`: what evaluate writes, report reads
 CELL_TABLES = (
-    "comparisons", "corrections", "similarities", "histograms", "seeds", "shifts", "spectrum", "arithmetic",
-    "unavailable",
+    "comparisons", "corrections", "similarities", "histograms", "seeds", "shifts", "dimensions", "spectrum",
+    "arithmetic", "unavailable",
 )  # fmt: skip
 
 

@@ -52,7 +52,7 @@ def test_a_part_imports_only_from_the_layers_below_its_own(name) -> None:
     ("name", "allowed"),
     [
         ("metrics", ARRAYS_ALONE),
-        ("corrections", ARRAYS_ALONE),
+        ("corrections", ARRAYS_ALONE | {"metrics"}),
         ("losses", ARRAYS_ALONE),
         ("report", {"errors", "losses", "catalogue"}),
     ],

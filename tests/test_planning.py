@@ -410,7 +410,7 @@ def test_operations_of_an_evaluation_by_hand():
     """40 images and 2 captions each against themselves, 4 kinds with prompts, one correction, no support."""
     sizes = {"image/test": 40, "text/test": 80, "text/classes": 4}
     classes = {"image/test": {"kind": 4}, "text/classes": {"kind": 4}}
-    settings = {"resamples": 100, "shots": [1, 2], "draws": 3}
+    settings = {"resamples": 100, "shots": [1, 2], "draws": 3, "corrections": ["centering"]}
     none = evaluated.Inverted()
     task = evaluated.PlannedEvaluation(
         sizes, classes, 40, "test", "test", None, none, none, ("centering",), 0, (), settings
@@ -419,6 +419,7 @@ def test_operations_of_an_evaluation_by_hand():
     ranked = 40 * 40 + 40 * 40 + 2 * 80 * 40  # image-image, text-text by the first captions, and across
     unshifted = 2 * ranked + 2 * 40 * 4  # natively and corrected, and 4 class means for each image
     shifted = 13 * (40 * 40 + 2 * 80 * 40 + 40 * 40 + 40 * 4)  # with the loss of 40 pairs, and the classes
+    shifted += 10 * (40 * 40 + 2 * 80 * 40 + 40 * 4)  # without dimensions, of which there is no loss
     assert done["pair"] == unshifted + shifted
     # image-image, text-text, both ways across, zero-shot
     assert done["resample"] == 100 * (40 + 40 + 80 + 40 + 40)
@@ -426,7 +427,8 @@ def test_operations_of_an_evaluation_by_hand():
     inverted = replace(task, oti=evaluated.Inverted(points=3, seeds=2, gallery=True))
     more = inverted.operations() - done
     assert more["pair"] == 6 * 40 * 40 + 40 * 4  # OTI-OTI too, and OTI to text
-    assert more["similar"] == 3 * 40 * 40 and more["cluster"] == 40 * 4 and "resample" not in more
+    assert more["similar"] == (3 + 2) * 40 * 40  # and the hubs of OTI-image and of OTI-OTI
+    assert more["cluster"] == 40 * 4 and "resample" not in more
     supported = replace(task, sizes=sizes | {"image/train": 30}, support="train")
     supported = replace(supported, classes=classes | {"image/train": {"kind": 4}})
     more = supported.operations() - done

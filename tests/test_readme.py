@@ -38,7 +38,7 @@ ELSEWHERE = {  # what runs a command: a file, and what stands in it
         'dvc("repro", "stages/oti/dvc.yaml:oti@nano-world")',
     ),
     "dvc plots show": ("stages/test_pipeline.py", 'dvc("plots", "show")'),
-    "dvc exp run -S oti.steps=50": ("stages/test_pipeline.py", '"-S", "oti.steps=3"'),
+    "dvc exp run -S oti.steps=50": ("stages/test_pipeline.py", '"-S", "ovi.steps=3"'),
     "dvc remote add -d team <url>": ("stages/test_sharing.py", '"dvc", "remote", "add", "-q", "-d"'),
     "dvc push": ("stages/test_imports.py", 'dvc("push"'),
     "dvc push --run-cache": ("stages/test_sharing.py", '"dvc", "push", "-q", "--run-cache"'),

@@ -13,9 +13,12 @@ import numpy as np
 
 from crossgap.corrections import (
     centering,
+    inverted_softmax,
     isoclip,
+    nnn,
     pca_plus,
     pseudo_inverse,
+    qb_norm,
     ridge,
     standardisation,
     text_span,
@@ -50,16 +53,21 @@ class Rival(Protocol):
 
 RIVALS: dict[str, Rival] = {
     "centering": centering,
+    "inverted_softmax": inverted_softmax,
     "isoclip": isoclip,
+    "nnn": nnn,
     "pca_plus": pca_plus,
     "pseudo_inverse": pseudo_inverse,
+    "qb_norm": qb_norm,
     "ridge": ridge,
     "standardisation": standardisation,
     "text_span": text_span,
     "whitening": whitening,
 }
+SCORING = ("inverted_softmax", "nnn", "qb_norm")  # rivals that change no feature and rank with a bias
 __all__ = [
     "RIVALS",
+    "SCORING",
     "Correction",
     "Material",
     "Rival",

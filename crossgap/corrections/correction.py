@@ -13,6 +13,7 @@ from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features
+    from crossgap.corrections.scoring import Scoring
 
 MODALITIES = ("image", "text")
 
@@ -47,12 +48,14 @@ class Correction:
             linear map is applied to; the corrected features then lie in the joint space all the same.
         sides: "both": queries and gallery are corrected. "query": the query goes into the other modality and is
             compared with the untouched gallery, as an inverted one is.
+        scoring: of a correction that changes no feature (`maps` is empty): what it adds to the similarities.
     """
 
     maps: Mapping[str, Affine]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     space: Literal["projected", "preprojection"] = "projected"
     sides: Literal["both", "query"] = "both"
+    scoring: Scoring | None = None
 
     def handles(self, modality: str) -> bool:
         """Whether there is a map for features of this modality."""

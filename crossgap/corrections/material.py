@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ class Material:
         vocabulary: `(v, d)` texts of bare concept names: ImageNet's classes, or the dataset's own.
         vocabulary_photo: `(v, d)` the same as "a photo of <name>".
         pairs: `(p, d)` images and `(p, d)` texts that belong together row by row, none of them a query.
+        banks: "image", "text" → `(b, d)` queries of another split, for corrections that score with a bank.
         weights: "image", "text" → `(d, width)` last projections, where they stand apart.
         biases: "image", "text" → `(d,)` of those projections that have one.
         model, pretrained: open_clip's names, for published cut-offs.
@@ -30,6 +32,7 @@ class Material:
     vocabulary: np.ndarray | None = None
     vocabulary_photo: np.ndarray | None = None
     pairs: tuple[np.ndarray, np.ndarray] | None = None
+    banks: Mapping[Any, np.ndarray] = field(default_factory=dict)
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     biases: Mapping[str, np.ndarray] = field(default_factory=dict)
     model: str | None = None

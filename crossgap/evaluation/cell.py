@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,6 +22,18 @@ GROUP = "group"  # the relevance by image
 
 class EvaluationError(CrossgapError):
     """The stores of a cell don't fit each other or the protocol."""
+
+
+def by_id(ids: np.ndarray) -> np.ndarray:
+    """The order of items by their ids, whatever their order in the store: `(n,)` positions.
+
+    By number where all ids are a number behind one and the same name (`pair 2` before `pair 10`), else as words.
+    """
+    words = [str(one) for one in ids]
+    split = [found for one in words if (found := re.fullmatch(r"(\D*)(\d+)", one))]
+    if len(split) == len(words) and len({found[1] for found in split}) == 1:
+        return np.argsort([int(found[2]) for found in split], kind="stable")
+    return np.array(sorted(range(len(words)), key=words.__getitem__), int)
 
 
 class Origin(NamedTuple):
@@ -70,6 +83,13 @@ class Items:
         if self.origin is None:
             raise EvaluationError("items without features: neither a store holds them nor were they made")
         return self.origin.features()
+
+    @property
+    def width(self) -> int:
+        """Of the features, which are not read for it."""
+        if self.made is None and self.origin is not None:
+            return self.origin.group.width
+        return self.features.shape[1]
 
     @property
     def captions(self) -> bool:

@@ -35,7 +35,7 @@ def clusterings(work: Work, rivals: Rivals, seed: int) -> dict[str, float]:
     metrics: dict[str, float] = {}
     main = cell.main("image")
     for labelling in cell.labellings_of(images):
-        for variant in (None, *rivals.variants):
+        for variant in (None, *rivals.of_features):
             found = work.part(
                 "clustering",
                 f"{labelling}+{variant}" if variant else labelling,

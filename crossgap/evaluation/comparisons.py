@@ -18,7 +18,7 @@ COLUMNS = [
     "family", "task", "baseline", "relevance", "metric", "value", "baseline_value",
     "difference", "low", "high", "p", "p_adjusted", "queries",
 ]  # fmt: skip
-METRIC = {"retrieval": "mAP", "classification": "accuracy"}
+METRIC = {"retrieval": "mAP", "classification": "accuracy", "hubness": "recall@1"}
 _INTRA = {
     "retrieval": {
         "oti-image": "image-image", "oti-oti": "image-image", "ovi-text": "text-text", "ovi-ovi": "text-text",
@@ -30,7 +30,7 @@ _INTRA = {
 def baseline_of(family: str, task: str) -> str | None:
     """The task that another is compared with: the same without the correction, or with native features."""
     plain, plus, _ = task.partition("+")
-    return plain if plus else _INTRA[family].get(task)
+    return plain if plus else _INTRA.get(family, {}).get(task)
 
 
 def compared(work: Work, outcomes: Outcomes, *, seed: int, resamples: int) -> pd.DataFrame:

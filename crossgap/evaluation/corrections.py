@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 
 from crossgap import corrections
-from crossgap.corrections import Correction, Material
-from crossgap.evaluation.cell import CLASSES, Cell, Items
+from crossgap.corrections import Correction, Material, UnavailableError
+from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell, Items
+from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work, calling
+from crossgap.metrics.retrieval.bias import Bias
 
+Scorer = Callable[[Items, Items], Bias]  # queries and gallery → what is added to their similarities
 ROWS = 2**16  # corrected at a time, in float64
 COLUMNS = ["name", "title", "source", "how", "parameters", "reason"]
 
@@ -64,6 +67,11 @@ class Rivals:
         """Names of those that could be fitted."""
         return self.described.loc[self.described["reason"] == "", "name"].tolist()
 
+    @property
+    def of_features(self) -> list[str]:
+        """Those of `variants` that change features; the others rank with a bias."""
+        return [variant for variant in self.variants if self.rival(variant) not in corrections.SCORING]
+
     def rival(self, variant: str) -> str:
         return corrections.rival_of(variant)
 
@@ -90,6 +98,34 @@ class Rivals:
         against = gallery if correction.sides == "query" else apply(correction, gallery, modalities[1])
         return None if corrected is None or against is None else (corrected, against)
 
+    def scorer(self, variant: str, name: str, task: str, within: bool, reasons: Reasons) -> Scorer:
+        """The bias of a correction that ranks with one, by the bank of the cell, for a task of these modalities.
+
+        Of the bank are left out, and counted in `reasons`: items that are asked or stand in the gallery, and those of
+        one image with such an item.
+
+        Args:
+            name: that `reasons` name it by.
+            within: whether a query may stand in its gallery, where it is no candidate.
+        """
+        scoring, modality = self.correction(variant).scoring, task.partition("-")[0]
+        if scoring is None:
+            raise ValueError(f"{variant} changes features and scores by nothing else")
+        held = bank(self.work.cell, modality)
+
+        def bias(queries: Items, gallery: Items) -> Bias:
+            if held is None:
+                raise UnavailableError(f"no bank of {modality} queries: no other split holds any")
+            clean = disjoint(held, queries, gallery)
+            if clean.any() and not clean.all():
+                why = f"{(~clean).sum()} of {len(clean)} queries of the bank left out: they or their matches are asked"
+                reasons.add([("retrieval", name, f"{why} or stand in the gallery")])
+            left_out = pd.Index(gallery.ids).get_indexer(queries.ids) if within else None
+            features = queries.features, gallery.features
+            return scoring(*features, modality, rows=clean, left_out=left_out)
+
+        return bias
+
     @cached_property
     def _material(self) -> Material:
         return material(self.work.cell)
@@ -105,7 +141,7 @@ def material(cell: Cell) -> Material:
 
     Images and captions are those of the query split, without their pairing and without those that an inversion set
     aside (the gallery's texts where texts are no captions, the class prompts where there are none); pairs come from the
-    support split, else from the gallery's.
+    support split, else from the gallery's, and so do the banks of other queries.
     """
     made_by = cell.native.provenance.get("backbone_provenance", {})
     return Material(
@@ -114,11 +150,25 @@ def material(cell: Cell) -> Material:
         vocabulary=_features(cell, "text/vocabulary"),
         vocabulary_photo=_features(cell, "text/vocabulary-photo"),
         pairs=_first(_pairs(cell, split) for split in (cell.support, cell.gallery) if split),
+        banks={modality: held.features for modality in INVERSIONS if (held := bank(cell, modality))},
         weights=cell.native.projections,
         biases=cell.native.biases,
         model=made_by.get("model"),
         pretrained=made_by.get("pretrained"),
     )
+
+
+def bank(cell: Cell, modality: str) -> Items | None:
+    """Queries that are not asked: the items of the support split, else of the gallery's; None without another split."""
+    splits = [split for split in (cell.support, cell.gallery) if split and split != cell.query]
+    return _first(cell.items(f"{modality}/{split}") for split in splits)
+
+
+def disjoint(bank: Items, *others: Items) -> np.ndarray:
+    """Which items of a bank `(b,)` are none of the others, nor of one image with any of them."""
+    ids, groups = (np.concatenate([getattr(items, name) for items in others]) for name in ("ids", "groups"))
+    met = np.isin(bank.groups.astype(str), groups[groups.astype(bool)].astype(str))
+    return ~(np.isin(bank.ids.astype(str), ids.astype(str)) | met & bank.groups.astype(bool))
 
 
 def apply(correction: Correction, items: Items, modality: str) -> Items | None:

@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from crossgap.evaluation import arithmetic, gap
+from crossgap.evaluation import arithmetic, gap, hubness
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.clouds import clouds as cloud_points
 from crossgap.evaluation.clusters import clusterings
 from crossgap.evaluation.comparisons import compared
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.curves import DIGITS, best, over_steps, tokens_of
+from crossgap.evaluation.dimensions import over_dimensions
+from crossgap.evaluation.neighbourhoods import neighbourhoods
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.predictions import Predictions, classified, in_rows
 from crossgap.evaluation.queries import PER_QUERY, Tables, incomplete, tables
@@ -49,6 +51,7 @@ class Evaluation:
         similarities, histograms: of matching and of other pairs, as of `similarities.similar`.
         seeds: mAP with inverted queries by every seed: `task`, `relevance`, `seed`, `mAP`.
         shifts: tasks with both clouds moved along the gap vector, as of `shifts.over_shifts`.
+        dimensions: tasks without the dimensions in which the means differ most, as of `dimensions.over_dimensions`.
         spectrum: how the variance of either modality spreads, as of `gap.spectrum`.
         arithmetic: scores of text-driven arithmetic over λ, as of `arithmetic.over_scales`.
         unavailable: what can't be had and why, as of `unavailable.COLUMNS`: `family`, `name`, `reason`. Corrections
@@ -69,6 +72,7 @@ class Evaluation:
     histograms: pd.DataFrame
     seeds: pd.DataFrame
     shifts: pd.DataFrame
+    dimensions: pd.DataFrame
     spectrum: pd.DataFrame
     arithmetic: pd.DataFrame
     unavailable: pd.DataFrame
@@ -119,10 +123,16 @@ def evaluate(
         for (task, relevance), table in retrieved.items()
     }
     outcomes |= {("classification", found.task, found.labelling): found.correct for found in classes}
+    halves = hubness.halves(work, rivals)
+    outcomes |= {
+        ("hubness", *named): table.set_index("query")["recall@1"]
+        for named, table in halves.groupby(["task", "relevance"], sort=False)
+    }
     steps, curves = over_steps(work, retrieved)
     measured, histograms = similar(work)
     seeds = over_seeds(work, retrieved)
     metrics = _retrieval(retrieved) | _classification(classes) | best(cell, curves) | gap.gap(work, seed)
+    metrics |= neighbourhoods(work, rivals) | hubness.hubs(work, rivals) | hubness.metrics(halves)
     metrics |= clusterings(work, rivals, seed) | _similarity(cell, measured) | spread(seeds)
     scores = arithmetic.over_scales(work, seed, resamples)
     metrics |= arithmetic.metrics(scores) | gap.ceiling(work) | gap.counts(cell)
@@ -140,6 +150,7 @@ def evaluate(
         histograms=histograms.round(DIGITS),
         seeds=seeds.round(DIGITS),
         shifts=over_shifts(work).round(DIGITS),
+        dimensions=over_dimensions(work).round(DIGITS),
         spectrum=gap.spectrum(work).round(DIGITS),
         arithmetic=scores.round(DIGITS),
         unavailable=work.reasons.table(),

@@ -56,7 +56,7 @@ def classified(
         kinds = kinds[:1]
     found: dict[tuple[str, str], list[Predictions]] = {}
     for kind, k, settings in kinds:
-        for variant in (None, *rivals.variants):
+        for variant in (None, *rivals.of_features):
             native = kind == "image-text" and variant is None
 
             def compute(

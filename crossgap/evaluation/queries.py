@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from crossgap.evaluation.cell import INVERSIONS, Cell, Items
-from crossgap.evaluation.corrections import Rivals
+from crossgap.evaluation.corrections import Rivals, Scorer
 from crossgap.evaluation.relevance import BY_GROUP, Relevance, relevances
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work, calling
@@ -71,16 +71,24 @@ class Task:
         """As its metrics are called."""
         return f"{self.name}/{self.relevance.name}"
 
-    def table(self, work: Work) -> pd.DataFrame:
-        """The retrieval's metrics, a row a query, with the columns `task`, `relevance` and `query` (its id)."""
+    @property
+    def within(self) -> bool:
+        """Whether queries and gallery are of one modality, so that a query may stand in its gallery."""
+        return self.name.partition("+")[0] not in _ACROSS
+
+    def table(self, work: Work, scoring: Scorer | None = None) -> pd.DataFrame:
+        """The retrieval's metrics, a row a query, with the columns `task`, `relevance` and `query` (its id).
+
+        `scoring` is of a correction that ranks with a bias.
+        """
         queries, gallery = self.relevance.concerns(self.queries), self.relevance.concerns(self.gallery)
         names = {"task": self.name, "relevance": self.relevance.name, "query": queries.ids}
         if not len(queries) or not len(gallery):
             nothing = dict.fromkeys(PER_QUERY, float("nan"))
             return pd.DataFrame(names | nothing | {"relevant": 0}).astype({"relevant": int})
-        exclude_self = self.name.partition("+")[0] not in _ACROSS
-        retrieval = self.relevance.retrieval(queries, gallery, exclude_self=exclude_self)
-        return retrieval(device=work.device).assign(**names)
+        bias = scoring(queries, gallery) if scoring else None
+        retrieval = self.relevance.retrieval(queries, gallery, exclude_self=self.within)
+        return retrieval(device=work.device, bias=bias).assign(**names)
 
 
 def tables(work: Work, rivals: Rivals) -> Tables:
@@ -154,16 +162,22 @@ def incomplete(cell: Cell) -> Iterator[tuple[str, str, str]]:
 
 
 def _compared(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[Task]:
-    """Native queries, inverted queries, and both sides inverted, as far as they were."""
+    found = dict(methods(cell, comparison))
+    for relevance in comparison.relevances:
+        for name, (queries, gallery) in found.items():
+            yield Task(name, relevance, queries, gallery)
+
+
+def methods(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[tuple[str, tuple[Items, Items]]]:
+    """Name → queries and gallery: native queries, inverted queries, and both sides inverted, as far as they were."""
     queries = cell.inverted(comparison.queries, comparison.queries_of)
     gallery = cell.inverted(comparison.gallery, comparison.gallery_of)
     inversion = INVERSIONS[comparison.modality]
-    for relevance in comparison.relevances:
-        yield Task(comparison.native, relevance, comparison.queries, comparison.gallery)
-        if queries is not None:
-            yield Task(comparison.inverted, relevance, queries, comparison.gallery)
-            if gallery is not None:
-                yield Task(f"{inversion}-{inversion}", relevance, queries, gallery)
+    yield comparison.native, (comparison.queries, comparison.gallery)
+    if queries is not None:
+        yield comparison.inverted, (queries, comparison.gallery)
+        if gallery is not None:
+            yield f"{inversion}-{inversion}", (queries, gallery)
 
 
 def _corrected(work: Work, rivals: Rivals, tasks: Sequence[Task]) -> Tables:
@@ -174,8 +188,11 @@ def _corrected(work: Work, rivals: Rivals, tasks: Sequence[Task]) -> Tables:
             named = Task(f"{task.name}+{variant}", task.relevance, task.queries, task.gallery)
 
             def compute(
-                _: Reasons, task: Task = task, variant: str = variant, named: Task = named
+                reasons: Reasons, task: Task = task, variant: str = variant, named: Task = named
             ) -> pd.DataFrame | dict[str, float]:
+                if rivals.correction(variant).scoring:
+                    scoring = rivals.scorer(variant, named.words, task.name, task.within, reasons)
+                    return named.table(work, scoring)
                 both = rivals.pair(variant, task.name, task.queries, task.gallery)
                 return {} if both is None else Task(named.name, named.relevance, *both).table(work)
 

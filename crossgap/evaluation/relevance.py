@@ -27,7 +27,9 @@ class Relevance(Protocol):
         ...
 
     def retrieval(self, queries: Items, gallery: Items, *, exclude_self: bool) -> Retrieval:
-        """What ranks the gallery for each query and measures it: called with a `device`, a row a query."""
+        """What ranks the gallery for each query and measures it: called with a `device` and a `bias` (None for
+        plain similarities), a row a query.
+        """
         ...
 
     @property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,17 @@ COLUMNS = ["shift", "distance", "family", "task", "relevance", "metric", "value"
 _Mover = Callable[[Items], Items]
 
 
-class _Value(NamedTuple):
+class Moved(Protocol):
+    """What is done to either modality."""
+
+    def images(self, items: Items) -> Items: ...
+
+    def texts(self, items: Items) -> Items: ...
+
+
+class Value(NamedTuple):
+    """A number of a task."""
+
     family: str
     task: str
     relevance: str
@@ -82,16 +92,16 @@ def _at(
     values = []
     if found.paired:
         loss = contrastive_loss(images.sample(PAIRS).features, texts.sample(PAIRS).features)
-        values.append(_Value("loss", "image-text", "group", "contrastive", loss))
-    for name, measure in _measures(work, at):
+        values.append(Value("loss", "image-text", "group", "contrastive", loss))
+    for name, measure in measures(work, at):
         with reasons.of("shift", f"{name} at {shift:+.2f}"):
             values += measure()
     rows = [(shift, distance, *value) for value in values if not np.isnan(value.value)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _measures(work: Work, at: _Shifted) -> Iterator[tuple[str, Callable[[], list[_Value]]]]:
-    """The names of what is measured at a shift, and how; moved features are made when they are asked for."""
+def measures(work: Work, at: Moved) -> Iterator[tuple[str, Callable[[], list[Value]]]]:
+    """The names of what is measured of moved features, and how; these are made when they are asked for."""
     cell = work.cell
     for task, metrics, movers in _retrievals(cell, at):
         yield task.words, partial(_retrieval, task, movers, metrics, work)
@@ -127,7 +137,7 @@ class _Shifted(NamedTuple):
         return items.having(moved(items.features, self.texts_by, "texts"))
 
 
-def _retrievals(cell: Cell, at: _Shifted) -> Iterator[tuple[Task, tuple[str, ...], tuple[_Mover, _Mover]]]:
+def _retrievals(cell: Cell, at: Moved) -> Iterator[tuple[Task, tuple[str, ...], tuple[_Mover, _Mover]]]:
     """recall@1 and mAP across the modalities, mAP from image to image by every relevance; and what moves each side."""
     for task in across(cell):
         sides = (at.texts, at.images) if task.name == "text-image" else (at.images, at.texts)
@@ -141,12 +151,12 @@ def _retrievals(cell: Cell, at: _Shifted) -> Iterator[tuple[Task, tuple[str, ...
 
 def _retrieval(
     task: Task, movers: tuple[_Mover, _Mover], metrics: tuple[str, ...], work: Work
-) -> list[_Value]:
+) -> list[Value]:
     at = Task(task.name, task.relevance, movers[0](task.queries), movers[1](task.gallery))
     found = retrieval.summarise(at.table(work)[["ap", "recall@1", "relevant"]])
-    return [_Value("retrieval", task.name, task.relevance.name, metric, found[metric]) for metric in metrics]
+    return [Value("retrieval", task.name, task.relevance.name, metric, found[metric]) for metric in metrics]
 
 
-def _classification(images: Items, prompts: Items, labelling: str, at: _Shifted) -> list[_Value]:
+def _classification(images: Items, prompts: Items, labelling: str, at: Moved) -> list[Value]:
     right = correct(at.images(images), images.labels[labelling], at.texts(prompts), labelling)
-    return [_Value("classification", "image-text", labelling, "accuracy", float(right.mean()))]
+    return [Value("classification", "image-text", labelling, "accuracy", float(right.mean()))]

@@ -41,7 +41,7 @@ class Work:
         compute: Callable[[Reasons], pd.DataFrame | dict[str, float]],
         *,
         by: str,
-        rival: str | None = None,
+        rival: str | tuple[str, ...] | None = None,
         inversions: Iterable[Store] = (),
         **settings: Any,
     ) -> Any:
@@ -52,7 +52,7 @@ class Work:
         Args:
             family, name: that `reasons` name it by.
             by: the name of the module that computes it; all that this imports counts.
-            rival: the correction that it uses.
+            rival: the correction that it uses, or several.
             inversions: stores that it reads.
             settings: JSON-able.
         """
@@ -74,8 +74,9 @@ def calling(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> 
 
 
 @cache
-def _code(by: str, rival: str | None) -> str:
-    return closure.digest(by, chosen=(f"crossgap.corrections.{rival}",) if rival else ())
+def _code(by: str, rival: str | tuple[str, ...] | None) -> str:
+    rivals = (rival,) if isinstance(rival, str) else rival or ()
+    return closure.digest(by, chosen=tuple(f"crossgap.corrections.{name}" for name in rivals))
 
 
 @cache

@@ -7,7 +7,7 @@ correction can be fitted. Not counted are transformations that come with a set (
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from crossgap import corrections
 from crossgap.corrections import Material
-from crossgap.evaluation import clusters, shifts, similarities
+from crossgap.evaluation import clusters, dimensions, hubness, neighbourhoods, shifts, similarities
 from crossgap.evaluation.cell import CLASSES
 from crossgap.params import Params
 from crossgap.planning.cells import StageCell
@@ -26,6 +26,7 @@ from crossgap.prepared import manifest
 from crossgap.stores.store import Store
 
 STAGES = ("evaluate", "evaluate-import")
+USUAL_WIDTH = 512  # of features, from which half the dimensions are removed
 WIDTH = 16  # of the noise that corrections are fitted on, to see which there are
 
 
@@ -73,7 +74,7 @@ class PlannedEvaluation:
         """By the names of `Rates`: how often each is done."""
         done: Counter[str] = Counter(start=1, fit=len(self.fitted))
         images, gallery = self._of("image", self.query), self._of("image", self.gallery)
-        texts, kinds = self._of("text", self.query), 1 + len(self.fitted)
+        texts, kinds = self._of("text", self.query), 1 + len(self.of_features)
         labelled = self._classes("image", self.query)
         held = self._classes("image", self.gallery)
         relevances = len([name for name in labelled if name in held]) + self.subsets
@@ -89,10 +90,13 @@ class PlannedEvaluation:
         if queries and rest and of_texts:
             self._compared(done, queries, rest, of_texts, self.ovi)
         if across:
-            done["pair"] += 2 * texts * images * kinds
-            done["task"] += 2 * kinds
+            ranked = 1 + len(self.fitted)
+            done["pair"] += 2 * texts * images * ranked
+            done["task"] += 2 * ranked
             done["corrected"] += 2 * (texts + images) * len(self.fitted)
             done["resample"] += (texts + images) * self._resamples
+            done["similar"] += 2 * texts * images * ranked
+            self._halved(done, texts, images)
             pairs += 2 * texts * images
 
         prompts = self._of("text", CLASSES.partition("/")[2])
@@ -107,9 +111,10 @@ class PlannedEvaluation:
             done["pair"] += images * max(labelled.get(labelling, 1) - 1, 0) * images
 
         sides = min(images, self.first or prompts)
-        moves = len(shifts.SHIFTS) if sides else 0
+        shifted = len(shifts.SHIFTS) if sides else 0
+        moves = shifted + (len(dimensions.numbers(USUAL_WIDTH)) if sides else 0)
         ranked = across + bool(images and gallery) * relevances
-        done["pair"] += moves * (pairs + (min(sides, shifts.PAIRS) ** 2 if self.first else 0))
+        done["pair"] += moves * pairs + shifted * (min(sides, shifts.PAIRS) ** 2 if self.first else 0)
         done["task"] += moves * (ranked + sum(name in named for name in labelled))
         for labelling in labelled:
             if labelling in named:
@@ -117,11 +122,18 @@ class PlannedEvaluation:
                 done["pair"] += moves * images * labelled[labelling]
         paired = (images, self.first) if self.first else (images, prompts)
         done["similar"] += sum(side**2 for side in paired) // 2 + (sides**2 if self.first else 0)
+        near = [min(side, neighbourhoods.ITEMS) for side in paired]
+        done["similar"] += kinds * sum(near) ** 2 if sides else 0
         return +done
 
     def seconds(self, rates: Rates) -> float:
         held = asdict(rates)
         return sum(held[name] * number for name, number in self.operations().items())
+
+    @property
+    def of_features(self) -> list[str]:
+        """Those of `fitted` that change features."""
+        return [name for name in self.fitted if corrections.rival_of(name) not in corrections.SCORING]
 
     @property
     def _resamples(self) -> int:
@@ -142,8 +154,22 @@ class PlannedEvaluation:
         done["task"] += relevances * times
         done["corrected"] += (queries + gallery) * len(self.fitted)
         done["resample"] += queries * relevances * self._resamples
+        done["similar"] += (
+            queries * gallery * (times - inverted.points - inverted.seeds + bool(inverted.points))
+        )
         seen = min(queries, similarities.QUERIES) * min(gallery, similarities.GALLERY)
         done["similar"] += seen * relevances * (2 + inverted.points)
+
+    def _halved(self, done: Counter[str], texts: int, images: int) -> None:
+        """Corrections of hubs by halves of the images: of both galleries, natively and centred, without them too."""
+        chosen = self.settings["corrections"]
+        methods = [name for name in corrections.SCORING if chosen is None or name in chosen]
+        if methods:
+            times = len(hubness.GALLERIES) * (1 + (hubness.BESIDE in self.fitted)) * (2 + len(methods))
+            done["pair"] += texts * images * times
+            done["similar"] += texts * images * times
+            done["task"] += 2 * times
+            done["resample"] += (texts + images) // 2 * len(hubness.GALLERIES) * self._resamples
 
     def _classified(self, done: Counter[str], labelling: str, classes: int, prompts: bool) -> None:
         """By class prompts, by class means and by few of a class, each with every correction."""
@@ -151,14 +177,14 @@ class PlannedEvaluation:
         if labelling in self._classes("image", self.support):
             support = self._of("image", self.support)
         shots, draws = (len(self.settings["shots"]), self.settings["draws"]) if support else (0, 0)
-        kinds = 1 + len(self.fitted)
+        kinds = 1 + len(self.of_features)
         times = prompts * (kinds + bool(self.oti.points) + bool(self.ovi.points))
         times += kinds * ((support > 0) + shots * draws)
         done["row"] += images * times + kinds * support
         done["pair"] += images * classes * times
         done["task"] += kinds * (prompts + (support > 0) + shots * draws)
         done["drawn"] += kinds * shots * draws * support
-        done["corrected"] += len(self.fitted) * (
+        done["corrected"] += len(self.of_features) * (
             prompts * images + (images + support) * ((support > 0) + shots)
         )
         done["resample"] += (prompts + (support > 0) + shots) * images * self._resamples
@@ -223,6 +249,7 @@ def _task(
     support = controls.support or (asked.gallery if asked.gallery != asked.query else None)
     others = {controls.support, asked.gallery} - {asked.query, None}
     paired = first > 0 and any(sizes.get(f"image/{split}") and sizes.get(f"text/{split}") for split in others)
+    banks = {name.partition("/")[0] for name in sizes if name.partition("/")[2] in others}
     return PlannedEvaluation(
         sizes,
         classes,
@@ -232,7 +259,7 @@ def _task(
         support,
         oti,
         ovi,
-        _fitted(params.evaluate.corrections, sizes, paired, projections),
+        _fitted(params.evaluate.corrections, sizes, paired, projections, banks),
         len(controls.subsets),
         tuple(controls.arithmetic),
         params.evaluate.model_dump(),
@@ -240,7 +267,7 @@ def _task(
 
 
 def _fitted(
-    names: list[str] | None, sizes: Mapping[str, int], paired: bool, projections: bool
+    names: list[str] | None, sizes: Mapping[str, int], paired: bool, projections: bool, banks: Iterable[str]
 ) -> tuple[str, ...]:
     """Names of the corrections that can be fitted where there is this: they are, on noise."""
     rng = np.random.default_rng(0)
@@ -257,6 +284,7 @@ def _fitted(
             vocabulary=noise() if f"text/{manifest.VOCABULARIES[0]}" in sizes else None,
             vocabulary_photo=noise() if f"text/{manifest.VOCABULARIES[1]}" in sizes else None,
             pairs=(noise(), noise()) if paired else None,
+            banks={modality: noise() for modality in sorted(banks)},
             weights=weights,
         ),
         names,

@@ -40,6 +40,24 @@ GAP = {
         "0: matching pairs coincide; 0.5: as far apart as two of one modality; 1: each modality one point",
     ),
 }
+MORE = {
+    "frechet": ("Fréchet distance², as Gaussians", "the sum of the parts of means and covariances"),
+    "frechet_mean": ("Fréchet, of the means", "the centroid distance, squared"),
+    "frechet_covariance": ("Fréchet, of the covariances", "0: alike; taking the means off leaves it"),
+    "trace_image": ("trace of covariance, images", "mean squared distance to their mean"),
+    "trace_text": ("trace of covariance, texts", "mean squared distance to their mean"),
+    "imr": ("IMR", "mean rank of an image’s nearest text among its neighbours; 1: nothing is nearer"),
+    "imr_median": ("IMR, median", ""),
+    "tmr": ("TMR", "mean rank of a text’s nearest image among its neighbours; 1: nothing is nearer"),
+    "tmr_median": ("TMR, median", ""),
+    "nearest_other_image": ("images whose nearest is a text", "share"),
+    "nearest_other_text": ("texts whose nearest is an image", "share"),
+    "nearest_other": ("items whose nearest is of the other modality", "share; 0: two islands"),
+    "nas@10": ("NAS@10", "share of a pair’s 10 nearest others that are the same in both modalities"),
+    "nas_jaccard@10": ("NAS@10, Jaccard", "the same over the union of both"),
+    "silhouette": ("silhouette, cosine", "1: two points; 0: no clusters by modality"),
+}
+_ORDER = "class_order_distance/"
 _DIGITS = 5
 
 
@@ -52,19 +70,29 @@ def measures(cells: Sequence[Results]) -> dict[str, Any]:
     for number, cell in enumerate(cells):
         named = titles(cell)
         for key, value in under(cell.metrics, "gap/").items():
-            measure, _, correction = key.partition("+")
+            head, slash, labelling = key.partition("/")
+            measure, _, correction = head.partition("+")
+            measure += slash + labelling
             features = named.get(correction, correction) if correction else NATIVE
             if present(value):
                 found.setdefault((number, features), {})[measure] = value
     held = {measure for values in found.values() for measure in values}
-    names = [*(name for name in GAP if name in held), *sorted(held - GAP.keys())]
+    usual = GAP | MORE
+    names = [*(name for name in usual if name in held), *sorted(held - usual.keys())]
     return {
-        "names": [GAP.get(name, (plain_words(name), "")) for name in names],
+        "names": [usual.get(name) or _other(name) for name in names],
         "rows": [
             [number, features, *(_number(values.get(name)) for name in names)]
             for (number, features), values in sorted(found.items(), key=_native_first)
         ],
     }
+
+
+def _other(key: str) -> tuple[str, str]:
+    if key.startswith(_ORDER):
+        reading = "how differently images and texts order the other classes around each; 0.5: chance"
+        return f"class order distance, {key.removeprefix(_ORDER)}", reading
+    return plain_words(key), ""
 
 
 def _native_first(row: tuple[tuple[int, str], dict[str, float]]) -> tuple[int, bool]:

@@ -93,7 +93,7 @@ def _others_over(cell: Results) -> list[Part]:
         columns = list(frame.columns)
         heading = plain_words(name).capitalize()
         if len(columns) > 1 and [*columns[1:]] == [*SHIFTS[1:]]:
-            caption = f"Tasks measured again over: {plain_words(columns[0])}."
+            caption = f"Tasks measured again; {name} {plain_words(columns[0])}, from left to right."
             shown = over(cell.rows(name, columns), columns[0], caption)
         else:
             rows = [[words(value) for value in row.values()] for row in cell.rows(name, columns)]

@@ -25,12 +25,13 @@ class Results:
         provenance: what made the features; its values may be mappings or lists.
         not_inverted: the items whose inversion has no finite loss: inversion, group, id.
         curves: a row a point over an inversion's steps: `steps.COLUMNS`.
-        comparisons: methods against their baselines on the same queries: `methods.COLUMNS`.
+        comparisons: methods against their baselines on the same queries: `explore.COLUMNS`.
         corrections: name, title, source, how, parameters, reason (why it is absent; empty where it is there).
         similarities: of matching and of other pairs: `similarities.COLUMNS`.
         histograms: of these pairs: `similarities.HISTOGRAMS`.
         seeds: mAP by the seed of an inversion: task, relevance, seed, mAP.
         shifts: tasks with both clouds moved along the gap vector: `shifts.COLUMNS`.
+        dimensions: tasks without the dimensions in which the means differ most: like `shifts`, the number `removed` first.
         spectrum: how the variance of a modality spreads: `shifts.SPECTRUM`.
         arithmetic: text-driven arithmetic over λ: `arithmetic.COLUMNS`.
         unavailable: what could not be measured: family, name, reason.
@@ -52,6 +53,7 @@ class Results:
     histograms: DataFrame | None = None
     seeds: DataFrame | None = None
     shifts: DataFrame | None = None
+    dimensions: DataFrame | None = None
     spectrum: DataFrame | None = None
     arithmetic: DataFrame | None = None
     unavailable: DataFrame | None = None

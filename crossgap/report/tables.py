@@ -130,6 +130,11 @@ def minus(text: str) -> str:
     return text.replace("-", "−")
 
 
+def plain_words(key: str) -> str:
+    """A key as words."""
+    return str(key).replace("_", " ").replace("/", " ")
+
+
 def words(value: Any) -> str:
     """Any value as words: mappings and lists separated by commas."""
     if isinstance(value, Mapping):
@@ -137,8 +142,3 @@ def words(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(words, value)) or MISSING
     return MISSING if absent(value) or value == "" else str(value)
-
-
-def plain_words(key: str) -> str:
-    """A key as words."""
-    return str(key).replace("_", " ").replace("/", " ")

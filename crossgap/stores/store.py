@@ -77,6 +77,11 @@ class Group:
     def __len__(self) -> int:
         return self._array("id").shape[0]
 
+    @property
+    def width(self) -> int:
+        """Of the features, which are not read."""
+        return self._array("features").shape[1]
+
     def __contains__(self, array: str) -> bool:
         return array in self.zarr_group
 

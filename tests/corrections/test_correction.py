@@ -42,6 +42,7 @@ def material(seed: int = 0) -> Material:
         vocabulary=cloud(seed + 2),
         vocabulary_photo=cloud(seed + 3),
         pairs=(images, images @ cloud(seed + 4, D) + 0.1 * cloud(seed + 5)),
+        banks={"text": cloud(seed + 7)},
         weights={modality: cloud(seed + 6, D, width) for modality, width in WIDTHS.items()},
     )
 

@@ -16,9 +16,12 @@ from crossgap.corrections import RIVALS, Material, fitted, rival_of
 
 NAMES = [
     "centering",
+    "inverted_softmax",
     "isoclip",
+    "nnn",
     "pca_plus",
     "pseudo_inverse",
+    "qb_norm",
     "ridge",
     "standardisation",
     "text_span",
@@ -56,7 +59,13 @@ def test_every_rival_is_known_by_title_source_and_how():
 
 def test_a_rivals_name_is_its_modules_and_every_module_is_registered():
     folder = Path(corrections.__file__).parent
-    assert {path.stem for path in folder.glob("*.py")} == {*NAMES, "__init__", "correction", "material"}
+    assert {path.stem for path in folder.glob("*.py")} == {
+        *NAMES,
+        "__init__",
+        "correction",
+        "material",
+        "scoring",
+    }
     for name, rival in RIVALS.items():
         assert rival is sys.modules[f"crossgap.corrections.{name}"] is getattr(corrections, name)
 
@@ -110,7 +119,8 @@ def test_a_cell_without_anything_gets_a_reason_for_each():
 def test_variants_are_fitted_on_what_there_is():
     found, reasons = fitted(Material(images=cloud(0), texts=cloud(1)[:1], vocabulary=cloud(2)))
     assert sorted(found) == ["centering", "pca_plus", "standardisation", "text_span", "whitening"]
-    assert sorted(reasons) == ["isoclip", "pca_plus_photo", "pseudo_inverse", "ridge", "text_span_photo"]
+    without = ["inverted_softmax", "isoclip", "nnn", "pca_plus_photo", "pseudo_inverse", "qb_norm", "ridge"]
+    assert sorted(reasons) == [*without, "text_span_photo"]
     assert found["centering"].handles("image") and not found["centering"].handles("text")
     texts_alone, _ = fitted(Material(texts=cloud(1)), ["centering"])
     assert texts_alone["centering"].handles("text") and not texts_alone["centering"].handles("image")
@@ -124,7 +134,7 @@ def test_names_limit_what_is_fitted():
     assert list(found) == ["pca_plus"] and sorted(reasons) == ["pca_plus_photo", "ridge"]
     assert fitted(cell, []) == ({}, {})
     with pytest.raises(
-        ValueError, match="no correction 'pca', 'centring': the known ones are centering, iso"
+        ValueError, match="no correction 'pca', 'centring': the known ones are centering, inverted"
     ):
         fitted(cell, ["pca", "centring", "ridge"])
 

@@ -188,7 +188,9 @@ def test_other_items_labels_or_inversions_are_other_parts(cell, scratch, tmp_pat
     assert written(found) == written(evaluate(other, **SETTINGS))
     assert {name.partition("-")[0] for name in made} == {
         "retrieval", "classification", "clustering", "snapshots", "similarity", "clouds", "comparisons",
+        "hubness",
     }  # fmt: skip
+    assert {name for name in made if name.startswith("hubness")} == {"hubness-oti-image", "hubness-oti-oti"}
     assert {name for name in made if name.startswith("retrieval")} == {
         "retrieval-oti-image_colour", "retrieval-oti-image_shape", "retrieval-oti-image_warm",
         "retrieval-oti-oti_colour", "retrieval-oti-oti_shape", "retrieval-oti-oti_warm",

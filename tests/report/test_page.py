@@ -278,7 +278,6 @@ def test_unknown_numbers_are_listed_or_are_rows(parse):
 def test_unknown_tables_are_shown_by_their_columns(parse):
     @dataclass(frozen=True, eq=False)
     class Wider(Results):
-        dimensions: pd.DataFrame | None = None
         remarks: pd.DataFrame | None = None
 
     columns = ["removed", "distance", "family", "task", "relevance", "metric", "value"]
@@ -291,7 +290,7 @@ def test_unknown_tables_are_shown_by_their_columns(parse):
         remarks=pd.DataFrame({"a_b": [1], "c": ["x"]}),
     )
     page = parse(render([of]))
-    panels = page.figure("Tasks measured again over: removed")
+    panels = page.figure("Tasks measured again; dimensions removed")
     assert panels["across, mAP"]["image-text"]["y"] == [50, 62.5, 87.5]
     assert panels["centroid distance"][""] == {"name": "", "x": [0, 1, 3], "y": [1, 0.75, 0.25]}
     assert page.table("Remarks") == [["a b", "c"], ["1", "x"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,10 @@ import pandas as pd
 
 from crossgap.arrays import check_widths, checked_features, label_array, label_codes
 from crossgap.errors import listed
-from crossgap.metrics.retrieval.ranking import Ranks, relevant_ranks
+from crossgap.metrics.retrieval.bias import Bias, columns
+from crossgap.metrics.retrieval.ranking import relevant_ranks
 from crossgap.metrics.retrieval.relevance import (
+    RelevanceLists,
     by_judgements,
     by_labels,
     check_unique,
@@ -41,6 +43,7 @@ def retrieval_metrics(
     ks: Sequence[int] = (1, 5, 10),
     block_size: int | None = None,
     device: str = "cpu",
+    bias: Bias | None = None,
 ) -> pd.DataFrame:
     """Rank the gallery by cosine similarity for each query and measure the rankings.
 
@@ -75,6 +78,7 @@ def retrieval_metrics(
         ks: cut-offs of recall@k and precision@k.
         block_size: queries ranked at a time, at most; chosen from the relevant items by default.
         device: `cpu`, `cuda`, `cuda:N`, or `auto`: a GPU if there is one and the work is worth it.
+        bias: added to the similarities before they are ranked, in steps of 2⁻²⁶.
 
     Returns:
         One row a query, in the queries' order.
@@ -98,9 +102,7 @@ def retrieval_metrics(
     elif exclude_self:
         _check_same_items(query_labels, gallery_labels)
         left_out = np.arange(len(queries))
-    measure = _measure("plain", ks)
-    ranks = relevant_ranks(queries, gallery, by_labels(*codes, left_out), block_size, device)
-    return pd.concat(map(measure, ranks), ignore_index=True)
+    return _table(queries, gallery, by_labels(*codes, left_out), "plain", ks, block_size, device, bias)
 
 
 def judged_metrics(
@@ -114,6 +116,7 @@ def judged_metrics(
     protocol: str = "plain",
     block_size: int | None = None,
     device: str = "cpu",
+    bias: Bias | None = None,
 ) -> pd.DataFrame:
     """`retrieval_metrics` where relevance is a list a query: relevance judgements (qrels), graded or not.
 
@@ -131,7 +134,7 @@ def judged_metrics(
         ks: cut-offs of recall@k and precision@k.
         protocol: `plain`, or `revisited` for ROxford and RParis, where `ap` and `precision@k` are
             those of `crossgap.metrics.retrieval.revisited`; `revisited_judgements` makes the judgements of a setting.
-        block_size, device: as of `retrieval_metrics`.
+        block_size, device, bias: as of `retrieval_metrics`.
 
     Returns:
         The columns of `retrieval_metrics`, one row a query, in the queries' order.
@@ -147,9 +150,7 @@ def judged_metrics(
     gallery_ids = label_array(gallery_ids, len(gallery), "gallery_ids")
     check_unique(query_ids, "query_ids")
     relevance = by_judgements(judgements, query_ids, gallery_ids)
-    measure = _measure(protocol, ks)
-    ranks = relevant_ranks(queries, gallery, relevance, block_size, device)
-    return pd.concat(map(measure, ranks), ignore_index=True)
+    return _table(queries, gallery, relevance, protocol, ks, block_size, device, bias)
 
 
 def summarise(table: pd.DataFrame) -> dict[str, float | int]:
@@ -171,11 +172,22 @@ def _features(queries: Features, gallery: Features) -> tuple[np.ndarray, np.ndar
     return found
 
 
-def _measure(protocol: str, ks: Sequence[Any]) -> Callable[[Ranks], pd.DataFrame]:
-    """What makes rows of metrics of the ranks of relevant items."""
+def _table(
+    queries: np.ndarray,
+    gallery: np.ndarray,
+    relevance: RelevanceLists,
+    protocol: str,
+    ks: Sequence[Any],
+    block_size: int | None,
+    device: str,
+    bias: Bias | None,
+) -> pd.DataFrame:
     if bad := [k for k in ks if not (isinstance(k, Real) and float(k) >= 1 and float(k).is_integer())]:
         raise ValueError(f"ks holds {listed(bad)}: a cut-off is a whole number from 1")
-    return partial(PROTOCOLS[protocol], ks=[int(k) for k in ks])
+    measure = partial(PROTOCOLS[protocol], ks=[int(k) for k in ks])
+    added = None if bias is None else columns(bias, len(queries), len(gallery))
+    ranks = relevant_ranks(queries, gallery, relevance, block_size, device, added)
+    return pd.concat(map(measure, ranks), ignore_index=True)
 
 
 def _check_same_items(query_labels: np.ndarray, gallery_labels: np.ndarray) -> None:

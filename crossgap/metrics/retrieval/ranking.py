@@ -47,6 +47,7 @@ def relevant_ranks(
     relevance: RelevanceLists,
     block_size: int | None = None,
     device: str = "cpu",
+    added: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Iterator[Ranks]:
     """Rank the gallery for each query and find the relevant items.
 
@@ -64,23 +65,25 @@ def relevant_ranks(
         relevance: of the n queries.
         block_size: queries in a chunk, at most; chosen from the judged pairs by default.
         device: `cpu`, `cuda`, `cuda:N`, or `auto`: a GPU if there is one and the work is worth it.
+        added: one more column of the queries' exact rows and of the gallery's (of `bias.columns`).
 
     Raises:
         ValueError: a block size or a device that cannot be used.
     """
     if block_size is not None and block_size < 1:
         raise ValueError(f"block_size is {block_size}: give at least 1, or None to choose")
+    asked, held = (None, None) if added is None else added
     length = min(len(gallery), ITEMS_IN_A_BLOCK, max(1, ENTRIES_IN_A_BLOCK // gallery.shape[1]))
     work = len(queries) * gallery.size
     with ThreadPoolExecutor(_cores()) as pool, _progress(len(queries) * len(gallery)) as progress:
         counter = _counter(device, work, pool)
-        whole = counter.put(_exact(gallery, pool)) if length == len(gallery) else None
+        whole = counter.put(_exact(gallery, pool, held)) if length == len(gallery) else None
         for chunk in _chunks(relevance, block_size, queries.shape[1]):
-            rows = _exact(queries[chunk], pool)
+            rows = _exact(queries[chunk], pool, None if asked is None else asked[chunk])
             rows *= -STEPS
             pairs, rows = relevance.pairs(chunk), counter.put(rows)
             if whole is None:
-                ahead = _in_blocks(counter, rows, gallery, length, pairs, pool, progress)
+                ahead = _in_blocks(counter, rows, gallery, held, length, pairs, pool, progress)
             else:
                 ahead = _in_one(counter, rows, whole, pairs, progress)
             yield _without_ignored(chunk, pairs, ahead)
@@ -101,6 +104,7 @@ def _in_blocks(
     counter: Counter,
     rows: Any,
     gallery: np.ndarray,
+    held: np.ndarray | None,
     length: int,
     pairs: JudgedPairs,
     pool: ThreadPoolExecutor,
@@ -111,7 +115,7 @@ def _in_blocks(
     """
     step = np.empty(len(pairs.query), dtype=np.int64)
     at_once = max(1, PAIRS_AT_ONCE // gallery.shape[1])
-    for start, block in _blocks(gallery, length, pool):
+    for start, block in _blocks(gallery, held, length, pool):
         block = counter.put(block)
         inside = np.flatnonzero((pairs.item >= start) & (pairs.item < start + len(block)))
 
@@ -122,7 +126,7 @@ def _in_blocks(
         list(pool.map(products, range(0, len(inside), at_once)))
 
     ahead = np.zeros(len(pairs.query), dtype=np.int64)
-    for start, block in _blocks(gallery, length, pool):
+    for start, block in _blocks(gallery, held, length, pool):
         block = counter.put(block)
         for tile, part in _tiles(len(rows), len(block), pairs.query):
             scores = counter.scores(rows[tile], block)
@@ -164,22 +168,33 @@ def _tiles(count: int, length: int, query: np.ndarray) -> Iterator[tuple[slice, 
         yield slice(start, stop), slice(*np.searchsorted(query, [start, stop]))
 
 
-def _blocks(gallery: np.ndarray, length: int, pool: ThreadPoolExecutor) -> Iterator[tuple[int, np.ndarray]]:
-    """`exact_rows` of the gallery and where they start; a block is gone when the next one comes."""
-    buffer = np.empty((length, gallery.shape[1]))
+def _blocks(
+    gallery: np.ndarray, held: np.ndarray | None, length: int, pool: ThreadPoolExecutor
+) -> Iterator[tuple[int, np.ndarray]]:
+    """`_exact` rows of the gallery and where they start; a block is gone when the next one comes."""
+    buffer = np.empty((length, gallery.shape[1] + (held is not None)))
     for start in range(0, len(gallery), length):
         rows = gallery[start : start + length]
-        yield start, _exact(rows, pool, buffer[: len(rows)])
+        last = None if held is None else held[start : start + length]
+        yield start, _exact(rows, pool, last, buffer[: len(rows)])
 
 
-def _exact(features: np.ndarray, pool: ThreadPoolExecutor, out: np.ndarray | None = None) -> np.ndarray:
-    """`exact_rows` of checked features, by several threads."""
-    rows = np.empty(features.shape) if out is None else out
+def _exact(
+    features: np.ndarray,
+    pool: ThreadPoolExecutor,
+    last: np.ndarray | None = None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """`exact_rows` of checked features, by several threads, with one more column `last` `(n,)` if there is one."""
+    count, width = features.shape
+    rows = np.empty((count, width + (last is not None))) if out is None else out
 
     def fill(start: int) -> None:
-        rows[start : start + ROWS_AT_ONCE] = exact_rows(features[start : start + ROWS_AT_ONCE])
+        rows[start : start + ROWS_AT_ONCE, :width] = exact_rows(features[start : start + ROWS_AT_ONCE])
 
     list(pool.map(fill, range(0, len(rows), ROWS_AT_ONCE)))
+    if last is not None:
+        rows[:, width] = last
     return rows
 
 

@@ -1,0 +1,54 @@
+"""NNN: a gallery item loses a share of its mean similarity to the queries of a bank that are nearest to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossgap.corrections.correction import Correction
+from crossgap.corrections.material import Material
+from crossgap.corrections.scoring import banks, scored
+from crossgap.metrics import hubness
+from crossgap.metrics.retrieval.bias import Bias
+
+if TYPE_CHECKING:
+    from crossgap.arrays import Features
+
+TITLE = "NNN"
+SOURCE = "Nearest Neighbor Normalization (EMNLP 2024)"
+REFERENCE = "similarity less 0.75 of the item’s mean similarity to its k nearest queries of a bank"
+ALPHA = 0.75
+NEAREST = (16, 64)  # queries of a bank, a variant each
+
+
+def fit(banks: Mapping[str, Features], k: int = 64, alpha: float = ALPHA) -> Correction:
+    """Score by s(q, g) − α · mean of the k greatest s(b, g) over the bank.
+
+    Args:
+        banks: by the queries' modality, `(b, d)`; of fewer than k queries all count.
+        k: at least 1.
+        alpha: from 0, as it is, to 1.
+
+    Raises:
+        ValueError: k or alpha out of range.
+    """
+    if k < 1:
+        raise ValueError(f"k is {k}: give at least 1")
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha}: give 0 to 1")
+    return scored(partial(_bias, k=k, alpha=alpha), banks, {"k": k, "alpha": alpha})
+
+
+def fits(material: Material) -> Iterator[tuple[str, Correction]]:
+    held = banks(material)
+    for k in NEAREST:
+        yield f"nnn_{k}", fit(held, k)
+
+
+def _bias(
+    queries: Features, gallery: Features, bank: Features, left_out: np.ndarray | None, *, k: int, alpha: float
+) -> Bias:
+    return Bias(np.ones(len(queries), bool), hubness.nearest_bank(gallery, bank, k, alpha))

@@ -1,0 +1,49 @@
+"""QB-Norm: the inverted softmax for those queries alone whose first item is the first of a bank’s query too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossgap.corrections.correction import Correction
+from crossgap.corrections.inverted_softmax import BETA, checked
+from crossgap.corrections.material import Material
+from crossgap.corrections.scoring import banks, scored
+from crossgap.metrics import hubness
+from crossgap.metrics.retrieval.bias import Bias
+
+if TYPE_CHECKING:
+    from crossgap.arrays import Features
+
+TITLE = "QB-Norm"
+SOURCE = "Querybank Normalisation, DIS (CVPR 2022)"
+REFERENCE = "inverted softmax where a query’s first item is that of a query of the bank, else the similarity"
+
+
+def fit(banks: Mapping[str, Features], beta: float = BETA) -> Correction:
+    """Dynamic inverted softmax, k = 1: score by β s(q, g) − ln Σ_b exp(β s(b, g)) where the most similar item of a
+    query is in the activation set, the items that are most similar to some query of the bank; else by s.
+
+    Args:
+        banks: by the queries' modality, `(b, d)`.
+        beta: inverse temperature, above 0.
+
+    Raises:
+        ValueError: beta out of range.
+    """
+    return scored(partial(_bias, beta=checked(beta)), banks, {"beta": beta})
+
+
+def fits(material: Material) -> Iterator[tuple[str, Correction]]:
+    yield "qb_norm", fit(banks(material))
+
+
+def _bias(
+    queries: Features, gallery: Features, bank: Features, left_out: np.ndarray | None, *, beta: float
+) -> Bias:
+    active = hubness.firsts(bank, gallery)
+    normalised = np.isin(hubness.firsts(queries, gallery, left_out), active)
+    return Bias(normalised, hubness.softmax_bank(gallery, bank, beta))

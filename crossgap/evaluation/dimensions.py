@@ -1,0 +1,85 @@
+"""A cell's tasks without the dimensions in which the means of the modalities differ most.
+
+Source: Two Effects, One Trigger (Schrodi et al., ICLR 2025, arXiv 2404.07983); see `crossgap.metrics.gap.dimensions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from crossgap.evaluation.cell import Items
+from crossgap.evaluation.gap import Sides, sides
+from crossgap.evaluation.queries import comparisons
+from crossgap.evaluation.shifts import measures
+from crossgap.evaluation.unavailable import Reasons
+from crossgap.evaluation.work import Work
+from crossgap.metrics.gap import centroid_distance
+from crossgap.metrics.gap.dimensions import by_mean_difference, without
+
+COLUMNS = ["removed", "distance", "family", "task", "relevance", "metric", "value"]
+
+
+def over_dimensions(work: Work) -> pd.DataFrame:
+    """`COLUMNS`, a row a number of `removed` dimensions and measure; without rows where the cell has no gap.
+
+    Dimensions go in the order of how far the means of the cell's `sides` differ in them: none, then 1, 2, 4 and so on
+    to half of them. All features lose the same ones. Measured are the tasks of `shifts.over_shifts`; `distance` is that
+    of the sides' means.
+    """
+    cell = work.cell
+    found = sides(cell)
+    if found is None or not len(found.images) or not len(found.texts):
+        return pd.DataFrame(columns=COLUMNS)
+    order = cache(lambda: by_mean_difference(found.images.features, found.texts.features))
+    said: dict[str, Any] = {
+        "relevances": [[by.said for by in comparison.relevances] for comparison in comparisons(cell)],
+        "labellings": cell.labellings,
+    }
+    tables = [
+        work.part(
+            "dimensions",
+            f"{number:05} removed",
+            partial(_at, work, found, number, order),
+            by=__name__,
+            removed=number,
+            **said,
+        )
+        for number in numbers(found.images.width)
+    ]
+    tables = [table for table in tables if table is not None and len(table)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+
+
+def numbers(width: int) -> list[int]:
+    """How many of so many dimensions are removed, a point after the other."""
+    return [0, *(2**power for power in range(width.bit_length()) if 2**power <= width // 2)]
+
+
+def _at(
+    work: Work, found: Sides, number: int, order: Callable[[], np.ndarray], reasons: Reasons
+) -> pd.DataFrame:
+    at = _Cut(order()[:number])
+    distance = centroid_distance(at.images(found.images).features, at.texts(found.texts).features)
+    values = []
+    for name, measure in measures(work, at):
+        with reasons.of("dimensions", f"{name} without {number}"):
+            values += measure()
+    rows = [(number, distance, *value) for value in values if not np.isnan(value.value)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+class _Cut(NamedTuple):
+    """The dimensions that both modalities lose."""
+
+    dimensions: np.ndarray
+
+    def images(self, items: Items) -> Items:
+        return items.having(without(items.features, self.dimensions, "images"))
+
+    def texts(self, items: Items) -> Items:
+        return items.having(without(items.features, self.dimensions, "texts"))

@@ -1,0 +1,196 @@
+"""Hubs in the galleries of a cell, and the corrections that score with a bank, by queries of its own.
+
+Which items are hubs: `hubness/<task>/<measure>`, for every retrieval, natively, inverted and corrected. What the
+corrections do for retrieval across the modalities where no other split has a bank: the first half of the images, in
+the order of their ids, lends its queries as the bank, and the second half's are asked. Matches of the bank's queries
+stand in the gallery `all` and not in the gallery `half`, which holds the second half's items alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from crossgap import corrections
+from crossgap.corrections import Material
+from crossgap.corrections.scoring import Scoring
+from crossgap.evaluation.cell import INVERSIONS, Cell, Items, by_id
+from crossgap.evaluation.corrections import Rivals
+from crossgap.evaluation.queries import Task, across, comparisons, methods
+from crossgap.evaluation.unavailable import Reasons
+from crossgap.evaluation.work import Work
+from crossgap.metrics import hubness, retrieval
+from crossgap.metrics.retrieval.bias import columns
+
+BESIDE = "centering"  # the correction of features that they are measured with as well
+GALLERIES = ("all", "half")
+HALVES = ["task", "relevance", "query", "recall@1", "normalised", "activated"]
+
+
+class Ranked(NamedTuple):
+    """A retrieval by its name, and a function that gives its queries and gallery."""
+
+    name: str
+    modality: str
+    within: bool
+    items: Callable[[], tuple[Items, Items]]
+
+
+def hubs(work: Work, rivals: Rivals) -> dict[str, float]:
+    """`hubness/<task>/skewness`, `largest` and `never_found` of N₁₀, over all queries and the whole gallery."""
+    metrics: dict[str, float] = {}
+    for ranked in _tasks(work.cell):
+        inverted = ranked.name.startswith(tuple(INVERSIONS.values()))
+        main = work.cell.main(ranked.modality)
+        for variant in (None, *rivals.variants):
+            if variant and inverted:
+                continue
+            name = f"{ranked.name}+{variant}" if variant else ranked.name
+            metrics |= (
+                work.part(
+                    "hubness",
+                    name,
+                    partial(_measured, rivals, ranked, variant, name),
+                    by=__name__,
+                    rival=rivals.rival(variant) if variant else None,
+                    inversions=[main] if inverted and main else (),
+                    fit=rivals.fitted_on if variant else None,
+                )
+                or {}
+            )
+    return metrics
+
+
+def _tasks(cell: Cell) -> Iterator[Ranked]:
+    for comparison in comparisons(cell):
+        for name, both in methods(cell, comparison):
+            yield Ranked(name, comparison.modality, True, partial(_as_they_are, *both))
+    for task in across(cell):
+        modality = task.name.partition("-")[0]
+        yield Ranked(task.name, modality, False, partial(_as_they_are, task.queries, task.gallery))
+
+
+def _as_they_are(queries: Items, gallery: Items) -> tuple[Items, Items]:
+    return queries, gallery
+
+
+def _measured(
+    rivals: Rivals, ranked: Ranked, variant: str | None, name: str, reasons: Reasons
+) -> dict[str, float]:
+    both: tuple[Items, Items] | None = ranked.items()
+    added = None
+    if both is not None and variant:
+        if rivals.correction(variant).scoring:
+            bias = rivals.scorer(variant, name, ranked.name, ranked.within, reasons)(*both)
+            added = columns(bias, *map(len, both))
+        else:
+            both = rivals.pair(variant, ranked.name, *both)
+    if both is None:
+        return {}
+    queries, gallery = both
+    left_out = pd.Index(gallery.ids).get_indexer(queries.ids) if ranked.within else None
+    counts = hubness.occurrences(queries.features, gallery.features, left_out=left_out, added=added)
+    return {f"hubness/{name}/{key}": value for key, value in hubness.hubs(counts)._asdict().items()}
+
+
+def halves(work: Work, rivals: Rivals) -> pd.DataFrame:
+    """`HALVES`: every query of the second half by task (`text-image+centering+nnn_16`), `relevance` being the gallery.
+
+    `normalised` is whether a query was ranked with a bias, `activated` the share of the gallery that QB-Norm's
+    activation set has.
+    """
+    found = []
+    chosen = [name for name in corrections.SCORING if name in rivals.names]
+    beside = [None, *(variant for variant in rivals.variants if variant == BESIDE)]
+    for task in across(work.cell) if chosen else ():
+        for variant in beside:
+            for gallery in GALLERIES:
+                table = work.part(
+                    "hubness",
+                    f"{task.name}{f'+{variant}' if variant else ''} {gallery}",
+                    partial(_halved, work, rivals, task, variant, gallery, chosen),
+                    by=__name__,
+                    rival=(*chosen, *([rivals.rival(variant)] if variant else [])),
+                    chosen=chosen,
+                    fit=rivals.fitted_on if variant else None,
+                )
+                if table is not None and len(table):
+                    found.append(table)
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=HALVES)
+
+
+def metrics(table: pd.DataFrame) -> dict[str, float]:
+    """`hubness/<task>/<gallery>/recall@1`, with the shares of `HALVES` where a bank was used."""
+    found: dict[str, float] = {}
+    for (task, gallery), rows in table.groupby(["task", "relevance"], sort=False):
+        for name in HALVES[3:]:
+            if not rows[name].isna().all():
+                found[f"hubness/{task}/{gallery}/{name}"] = float(rows[name].mean())
+    return found
+
+
+def _halved(
+    work: Work,
+    rivals: Rivals,
+    task: Task,
+    variant: str | None,
+    name: str,
+    chosen: list[str],
+    reasons: Reasons,
+) -> pd.DataFrame:
+    both: tuple[Items, Items] | None = (task.queries, task.gallery)
+    if variant and both:
+        both = rivals.pair(variant, task.name, *both)
+    if both is None:
+        return pd.DataFrame(columns=HALVES)
+    queries, gallery = both
+    texts, images = both if task.name.startswith("text") else both[::-1]
+    groups = images.groups[by_id(images.ids)].astype(str)
+    captioned = pd.unique(groups[np.isin(groups, texts.groups.astype(str))])
+    first = captioned[: len(captioned) // 2]
+    lends = np.isin(queries.groups.astype(str), first)
+    asked = np.isin(queries.groups.astype(str), captioned) & ~lends
+    if not lends.any() or not asked.any():
+        reasons.add([("hubness", task.name, f"halves of {len(captioned)} captioned images: give at least 2")])
+        return pd.DataFrame(columns=HALVES)
+    bank, queries = queries.where(lends), queries.where(asked)
+    if name == "half":
+        gallery = gallery.where(~np.isin(gallery.groups.astype(str), first))
+    modality = task.name.partition("-")[0]
+    scorings: dict[str, Scoring | None] = {"": None}
+    for rival in chosen:
+        fits, _ = corrections.fitted(Material(banks={modality: bank.features}), [rival])
+        scorings |= {f"+{fit}": correction.scoring for fit, correction in fits.items()}
+    ids = f"+{variant}" if variant else ""
+    activated = len(np.unique(hubness.firsts(bank.features, gallery.features))) / len(gallery)
+    tables = []
+    for ending, scoring in scorings.items():
+        with reasons.of("hubness", f"{task.name}{ids}{ending} {name}"):
+            bias = scoring(queries.features, gallery.features, modality) if scoring else None
+            ranked = retrieval.retrieval_metrics(
+                queries.features,
+                gallery.features,
+                queries.groups,
+                gallery.groups,
+                ks=(1,),
+                device=work.device,
+                bias=bias,
+            )
+            of_bank = bias if ending == "+qb_norm" else None
+            tables.append(
+                pd.DataFrame(
+                    {
+                        "task": f"{task.name}{ids}{ending}",
+                        "relevance": name,
+                        "query": queries.ids,
+                        "recall@1": ranked["recall@1"].to_numpy(float),
+                        "normalised": of_bank.queries.astype(float) if of_bank else np.nan,
+                        "activated": activated if of_bank else np.nan,
+                    }
+                )
+            )
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=HALVES)

@@ -1,0 +1,27 @@
+"""Clouds without the dimensions in which their means differ most.
+
+Source: Two Effects, One Trigger (Schrodi et al., ICLR 2025, arXiv 2404.07983): few embedding dimensions carry most of
+the distance of the means.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossgap.arrays import unit_rows
+from crossgap.metrics.gap.shifts import gap_vector
+
+if TYPE_CHECKING:
+    from crossgap.arrays import Features
+
+
+def by_mean_difference(x: Features, y: Features) -> np.ndarray:
+    """The dimensions of `x` `(n, d)` and `y` `(m, d)`, `(d,)`, those of the largest differences of means first."""
+    return np.argsort(-np.abs(gap_vector(x, y)), kind="stable")
+
+
+def without(x: Features, dimensions: np.ndarray, name: str = "x") -> np.ndarray:
+    """The unit rows of `x` `(n, d)` with some of the d `dimensions` taken out, of unit length again: `(n, d − k)`."""
+    return unit_rows(np.delete(unit_rows(x, name, np.float64), dimensions, axis=1), f"{name}, cut,")

@@ -1,0 +1,47 @@
+"""Distance of two clouds as if they were Gaussian: what their means and what their covariances add to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from crossgap.arrays import check_widths, unit_rows
+from crossgap.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from crossgap.arrays import Features
+
+
+class Frechet(NamedTuple):
+    """Squared Fréchet distance in its two parts, and the traces of both covariances."""
+
+    mean: float
+    covariance: float
+    trace_x: float
+    trace_y: float
+
+    @property
+    def total(self) -> float:
+        return self.mean + self.covariance
+
+
+def frechet(x: Features, y: Features) -> Frechet:
+    """‖m_x − m_y‖² + tr(C_x + C_y − 2 (C_x C_y)^½) of the unit rows of `x` `(n, d)` and `y` `(m, d)`.
+
+    Covariances are divided by n − 1 and m − 1 (Dowson and Landau, 1982). The trace of the root is the nuclear norm of
+    the product of two factors of the covariances, so it needs no root of a matrix. Taking the means away leaves the
+    covariance part as it is; making rows of unit length again changes it.
+
+    Raises:
+        UnavailableError: fewer than 2 rows on a side.
+    """
+    x, y = unit_rows(x, "x", np.float64), unit_rows(y, "y", np.float64)
+    check_widths(x, y, ("x", "y"))
+    if min(len(x), len(y)) < 2:
+        raise UnavailableError(f"covariance of {len(x)} and {len(y)} rows: give at least 2 on each side")
+    apart = x.mean(axis=0) - y.mean(axis=0)
+    factors = [np.linalg.qr(rows - rows.mean(axis=0), mode="r") / np.sqrt(len(rows) - 1) for rows in (x, y)]
+    traces = [float(np.square(factor).sum()) for factor in factors]
+    root = np.linalg.svd(factors[0] @ factors[1].T, compute_uv=False).sum()
+    return Frechet(float(apart @ apart), float(max(sum(traces) - 2 * root, 0)), *traces)

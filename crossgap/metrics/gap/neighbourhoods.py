@@ -1,0 +1,127 @@
+"""Who the neighbours are: of the same modality or of the other, and the same items in both.
+
+Similarities are exact (see `crossgap.arrays.exact_rows`), in blocks of rows: memory does not grow with the pairs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossgap.arrays import check_widths, exact_rows, unit_rows
+from crossgap.errors import UnavailableError
+from crossgap.metrics.neighbours import blocks, nearest
+
+if TYPE_CHECKING:
+    from crossgap.arrays import Features
+
+NEIGHBOURS = 10
+
+
+def modality_ranks(x: Features, y: Features) -> np.ndarray:
+    """Where the nearest row of the other modality stands among the neighbours of each row of `x`, `(n,)`, from 1.
+
+    For row i of `x` `(n, d)`: 1 + the number of other rows of `x` with a greater cosine to it than its nearest row of
+    `y` `(m, d)` has; n where all of its own modality come first. The mean over the texts is called TMR, that over the
+    images IMR. Definition: ours, where a paper's own words could not be had.
+    """
+    x, y = _pair(x, y)
+    ranks = np.empty(len(x), np.int64)
+    for rows in blocks(len(x), max(len(x), len(y))):
+        across = (x[rows] @ y.T).max(axis=1)
+        within = x[rows] @ x.T
+        within[np.arange(len(within)), np.arange(rows.start, rows.stop)] = -np.inf
+        ranks[rows] = 1 + (within > across[:, None]).sum(axis=1)
+    return ranks
+
+
+def neighbour_overlap(x: Features, y: Features, k: int = NEIGHBOURS) -> np.ndarray:
+    """How many of a pair's k nearest others are the same in both modalities, `(n,)`, as a share of k.
+
+    The k nearest other rows of row i of `x` `(n, d)` by cosine, and those of row i of `y` `(n, d)`: |A ∩ B| / k (NAS@k
+    in its mean). Of equal similarities the first rows count.
+
+    Raises:
+        ValueError: rows that are no pairs; `UnavailableError` for no more than k + 1 of them, whose neighbours are all.
+    """
+    x, y = _pair(x, y)
+    if len(x) != len(y):
+        raise ValueError(f"x has {len(x)} rows and y {len(y)}: give rows that belong together")
+    if len(x) <= k + 1:
+        raise UnavailableError(f"neighbour overlap at {k} of {len(x)} pairs: give at least {k + 2}")
+    found = np.empty(len(x))
+    for rows in blocks(len(x), len(x)):
+        at = np.arange(rows.start, rows.stop)
+        near = []
+        for side in (x, y):
+            scores = side[rows] @ side.T
+            scores[np.arange(len(at)), at] = -np.inf
+            near.append(nearest(scores, k))
+        found[rows] = (near[0] & near[1]).sum(axis=1) / k
+    return found
+
+
+def silhouette(x: Features, y: Features) -> float:
+    """Mean silhouette of the rows of `x` `(n, d)` and `y` `(m, d)` by modality, with the distance 1 − cosine.
+
+    (b − a) / max(a, b) of a row's mean distances a to the others of its modality and b to the other modality
+    (Rousseeuw, 1987): 1, two points; 0, no clusters; below, rows are nearer to the other modality. The means follow
+    from the sums of rows, so no pair is looked at.
+
+    Raises:
+        UnavailableError: fewer than 2 rows on a side.
+    """
+    x, y = unit_rows(x, "x", np.float64), unit_rows(y, "y", np.float64)
+    check_widths(x, y, ("x", "y"))
+    if min(len(x), len(y)) < 2:
+        raise UnavailableError(f"silhouette of {len(x)} and {len(y)} rows: give at least 2 on each side")
+    values = []
+    for side, other in ((x, y), (y, x)):
+        inside = (len(side) - side @ side.sum(axis=0)) / (len(side) - 1)
+        outside = 1 - side @ other.mean(axis=0)
+        largest = np.maximum(inside, outside)
+        values.append(np.divide(outside - inside, largest, out=np.zeros(len(side)), where=largest > 0))
+    return float(np.concatenate(values).mean())
+
+
+def class_order_distance(x: Features, y: Features) -> np.ndarray:
+    """How differently two modalities order the classes around each class, `(c,)`: 0, alike, to 1, reversed.
+
+    Row i of `x` and `y`, both `(c, d)`, stands for class i in either modality: its mean, its prompts. The other classes
+    are ordered by their cosine to it, in `x` and in `y`; the share of their pairs that stand in opposite orders is
+    Kendall's distance, normalised. A pair that one modality alone ties counts half. 0.5 is chance. After Two Effects,
+    One Trigger (arXiv 2404.07983), which compares the neighbourhoods of images and texts; the details are ours.
+
+    Raises:
+        ValueError: rows that are no pairs; `UnavailableError` for fewer than 3 classes, of which none has two others.
+    """
+    from scipy.stats import kendalltau
+
+    x, y = _pair(x, y)
+    if len(x) != len(y):
+        raise ValueError(f"x has {len(x)} classes and y {len(y)}: give the same in one order")
+    if len(x) < 3:
+        raise UnavailableError(f"order of the neighbours of {len(x)} classes: give at least 3")
+    pairs = (len(x) - 1) * (len(x) - 2) / 2
+    found = np.empty(len(x))
+    for rows in blocks(len(x), len(x)):
+        for at, one, other in zip(range(rows.start, rows.stop), x[rows] @ x.T, y[rows] @ y.T, strict=True):
+            one, other = np.delete(one, at), np.delete(other, at)
+            tied = [_ties(values) for values in (one[:, None], other[:, None], np.stack([one, other], 1))]
+            scale = np.sqrt((pairs - tied[0]) * (pairs - tied[1]))
+            agreement = kendalltau(one, other).statistic * scale if scale else 0.0
+            found[at] = (pairs - tied[2] - agreement) / (2 * pairs)
+    return found
+
+
+def _ties(rows: np.ndarray) -> float:
+    """Pairs of equal rows."""
+    _, counts = np.unique(rows, axis=0, return_counts=True)
+    return float((counts * (counts - 1) / 2).sum())
+
+
+def _pair(x: Features, y: Features) -> tuple[np.ndarray, np.ndarray]:
+    x, y = exact_rows(x, "x"), exact_rows(y, "y")
+    check_widths(x, y, ("x", "y"))
+    return x, y

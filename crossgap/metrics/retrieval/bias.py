@@ -1,0 +1,52 @@
+"""What is added to similarities before they are ranked: a number for each gallery item, for some of the queries."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from crossgap.arrays import GRID
+from crossgap.errors import UnavailableError
+
+LARGEST = 1 - 2.0**-10  # so that a similarity and its bias together stay below 2, where float64 is exact
+
+
+class Bias(NamedTuple):
+    """Ranked are similarities + `queries` × `gallery`.
+
+    Attributes:
+        queries: `(n,)` of bool, the queries that are ranked with the bias; the others are ranked without.
+        gallery: `(m,)`, what is added for each gallery item.
+    """
+
+    queries: np.ndarray
+    gallery: np.ndarray
+
+
+def columns(bias: Bias, queries: int, gallery: int) -> tuple[np.ndarray, np.ndarray]:
+    """One more column of the queries' and of the gallery's `exact_rows`, whose product is the bias.
+
+    What a query adds to all items alike changes no rank, so the gallery's are first shifted to lie about 0. They are
+    multiples of 2⁻²⁶ as all entries are, and below 1: each product is a multiple of 2⁻⁵² and each sum below 2, which
+    float64 holds without rounding. So a ranking with a bias is as exact as one without.
+
+    Raises:
+        ValueError: another number of either, values that are not finite; `UnavailableError` for gallery biases that
+            lie 2 apart or more, as far as two similarities can.
+    """
+    flags, values = np.asarray(bias.queries), np.asarray(bias.gallery, np.float64)
+    if flags.shape != (queries,) or flags.dtype != bool or values.shape != (gallery,):
+        raise ValueError(
+            f"bias has queries of shape {flags.shape} and {flags.dtype}, and gallery of shape {values.shape}: give a "
+            f"bool for each of {queries} queries and a number for each of {gallery} items"
+        )
+    if not np.isfinite(values).all():
+        raise ValueError("bias.gallery holds NaN or infinity: give a number for each item")
+    values = np.rint((values - (values.min() + values.max()) / 2) * GRID) / GRID
+    if np.abs(values).max() > LARGEST:
+        raise UnavailableError(
+            f"biases of the gallery lie {2 * np.abs(values).max():.3g} apart, and similarities at most 2: "
+            "nothing but the bias would be ranked"
+        )
+    return flags.astype(np.float64), values
