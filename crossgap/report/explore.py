@@ -1,4 +1,4 @@
-"""Every method of every task of a cell, beside its baseline: what the page's table, figure and sentences are made from."""
+"""Every method of every task of a cell, and its baseline: what the page's table, figure and sentences are of."""
 
 from __future__ import annotations
 

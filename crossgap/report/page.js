@@ -80,6 +80,14 @@ function said(row) {
   return lines.join("\n");
 }
 
+// a figure is one image with one description: the names that Plot gives its marks are for no reader
+function pictured(plot) {
+  plot.setAttribute("role", "img");
+  for (const mark of plot.querySelectorAll("[aria-label]")) { mark.dataset.mark = mark.getAttribute("aria-label"); mark.removeAttribute("aria-label"); }
+  for (const mark of plot.querySelectorAll("[aria-hidden]")) mark.removeAttribute("aria-hidden");
+  return plot;
+}
+
 // --- the forest ---------------------------------------------------------------------------------------------------
 function sign(i, line = false) {
   const path = d3.symbol(d3["symbol" + symbols[i % 8][0].toUpperCase() + symbols[i % 8].slice(1)] ?? d3.symbolWye, 48)();
@@ -150,7 +158,7 @@ function forest() {
       ],
     });
     plot.classList.add("fixed");
-    figure.replaceChildren(plot);
+    figure.replaceChildren(pictured(plot));
   };
   draw();
   return draw;
@@ -172,7 +180,7 @@ function matches(asked, value) {
 }
 function column(title, field, more = {}) {
   return { title, field, headerFilter: "input", headerFilterFunc: matches, headerFilterPlaceholder: "filter",
-    headerFilterParams: { elementAttributes: { "aria-label": `filter ${title}` } }, headerSortTristate: true, ...more };
+    headerFilterParams: { elementAttributes: { "aria-label": `filter ${title}` } }, headerSortTristate: true, resizable: "header", ...more };
 }
 const numeric = (title, field, shown, more = {}) => column(title, field, { hozAlign: "right", headerHozAlign: "right", sorter: "number", sorterParams: { alignEmptyValues: "bottom" }, formatter: (cell) => shown(cell.getValue()), width: 108, ...more });
 function focusable(row, picked) {
@@ -232,9 +240,9 @@ function explore() {
       ...[...heads].map(([title, field]) => numeric(title, field, signed, { formatter: shown, width: 130 })) ] };
   }
   function show(cell) {
-    const data = cell.getData(), row = data.rows ? data.rows[cell.getField()] ?? Object.values(data.rows)[0] : data;
+    const data = cell.getData(), field = "getField" in cell ? cell.getField() : "", row = data.rows ? data.rows[field] ?? Object.values(data.rows)[0] : data;
     for (const other of place.querySelectorAll(".tabulator-row.at")) other.classList.remove("at");
-    (cell.getRow?.() ?? cell).getElement().classList.add("at");
+    (field ? cell.getRow() : cell).getElement().classList.add("at");
     const others = data.rows ? [] : names.map((name, i) => { const value = valueAt(row.cell, row.at, i); return value == null ? null : `${name} ${rates[i] ? fixed(value) + " %" : plainNumber(value)}`; }).filter(Boolean);
     const button = el("button", { type: "button" }, "Show this cell below");
     button.addEventListener("click", () => { pick(row.cell); $("gap").scrollIntoView(); });
@@ -251,7 +259,7 @@ function explore() {
     const holder = el("div", {});
     place.append(holder);
     table = new Tabulator(holder, {
-      data, columns, height: Math.max(260, Math.min(560, 80 + 32 * data.length)), layout: "fitDataStretch", placeholder: "No row matches", columnDefaults: { tooltip: (event, cell) => { const d = cell.getData(), row = d.rows ? d.rows[cell.getField()] : d; return row ? said(row) : ""; } },
+      data, columns, height: Math.max(260, Math.min(560, 80 + 32 * data.length)), layout: "fitDataStretch", placeholder: "No row matches", columnDefaults: { resizable: "header", tooltip: (event, cell) => { const d = cell.getData(), row = d.rows ? d.rows[cell.getField()] : d; return row ? said(row) : ""; } },
       initialHeaderFilter: filters.map(([name, value]) => ({ field: name.slice(2), value })),
       initialSort: columns.some((c) => c.field === field) ? [{ column: field, dir: dir === "desc" ? "desc" : "asc" }] : [],
       rowFormatter: (row) => focusable(row, show), selectableRows: false, renderHorizontal: columns.length > 25 ? "virtual" : "basic",
@@ -304,10 +312,10 @@ function explore() {
   toolbar();
   build();
 }
-// Tabulator leaves headings of sorting without names for a screen reader, and a grid without one
+// Tabulator leaves its grid without a name, and puts into it what can be focused but is neither row nor cell
 function labelled(holder, name) {
   holder.setAttribute("aria-label", name);
-  holder.querySelector(".tabulator-tableholder")?.setAttribute("aria-label", `${name}: rows`);
+  holder.querySelector(".tabulator-tableholder")?.removeAttribute("tabindex");
 }
 function markdown(heads, lines, right) {
   const cell = (value) => String(value).replaceAll("|", "\\|").replaceAll("\n", " ");
@@ -341,7 +349,7 @@ function tableBlock(block) {
     if (lines.length > 40) {
       const holder = el("div", {});
       const value = (text) => parseFloat(String(text).replace("−", "-").replace(/[<,\s]/g, ""));
-      setTimeout(() => { const made = new Tabulator(holder, { data: lines.map((line) => Object.fromEntries(line.map((text, i) => ["c" + i, text]))), height: 420, layout: "fitDataStretch",
+      setTimeout(() => { const made = new Tabulator(holder, { data: lines.map((line) => Object.fromEntries(line.map((text, i) => ["c" + i, text]))), height: 420, layout: "fitDataStretch", rowFormatter: (row) => focusable(row, () => {}),
         columns: heads.map((head, i) => column(head, "c" + i, { hozAlign: right[i] ? "right" : "left", formatter: "plaintext", ...(right[i] ? { sorter: (a, b) => (isNaN(value(a)) ? -Infinity : value(a)) - (isNaN(value(b)) ? -Infinity : value(b)) } : {}) })) });
         made.on("tableBuilt", () => labelled(holder, caption)); });
       return el("div", {}, el("p", { class: "none" }, caption), holder);
@@ -396,7 +404,7 @@ function linesBlock(block) {
         Plot.tip(points, Plot.pointer({ x: "x", y: "y", fill: "var(--paper)", title: (p) => `${p.line ? p.line + "\n" : ""}${block.over} ${plainNumber(p.x)}: ${plainNumber(p.y)}${panel.unit ? " " + panel.unit : ""}${p.low == null ? "" : `\n[${plainNumber(p.low)}, ${plainNumber(p.high)}]`}` })),
       ],
     });
-    return el("div", {}, el("h4", {}, panel.title), plot);
+    return el("div", {}, el("p", { class: "panel" }, panel.title), pictured(plot));
   }).filter(Boolean);
   const marks = (block.marks ?? []).map(([, name], i) => `${i ? "┈" : "╌"} ${name}`);
   const legend = el("ul", { class: "legend" }, ...all.map((name, i) => el("li", {}, sign(i, true), ` ${name}`)), ...marks.map((words) => el("li", {}, words)));
@@ -485,7 +493,7 @@ addEventListener("beforeprint", () => [...waiting.keys()].forEach(now));
 let current = 0;
 async function chapter(element) {
   const number = current, cell = D.cells[number], all = await parts();
-  if (number !== current) return;
+  if (!cell || number !== current) return;
   const here = all.cells[number].filter((part) => part.chapter === element.dataset.chapter);
   element.replaceChildren(...here.flatMap((part, i) => [
     i ? null : el("p", { class: "none" }, `${cell.backbone} on ${cell.dataset}:`), el("h3", {}, part.title), $(`note-${part.note}`)?.content.cloneNode(true), ...part.blocks.map(drawnBlock)]).filter(Boolean));

@@ -41,9 +41,9 @@ def render(
 ) -> str:
     """The report on `cells`, in their order: one HTML file that loads nothing from elsewhere.
 
-    Equal cells give equal text. The numbers are in it once, as compressed JSON (`data`), from which its script makes tables and
-    figures; the answers are sentences of HTML. What a cell lacks is left out or shown as "–"; a metric that no part
-    knows is listed under "Other numbers", and a table that none knows by its columns.
+    Equal cells give equal text. The numbers are in it once, as compressed JSON (`data`), from which its script makes
+    tables and figures; the answers are sentences of HTML. What a cell lacks is left out or shown as "–"; a metric
+    that no part knows is listed under "Other numbers", and a table that none knows by its columns.
 
     Args:
         published: figures to stand beside the measured ones: `published.COLUMNS`.
@@ -85,7 +85,7 @@ def render(
 def data(
     cells: Sequence[Results], published: DataFrame | None = None, trainings: Sequence[Training] = ()
 ) -> dict[str, Any]:
-    """All that the page shows, as plain data: `answers`, what its script draws at once, and `parts`, which it draws later.
+    """All that the page shows as plain data: `answers`, what its script draws at once, and `parts`, drawn later.
 
     Raises CrossgapError as `render` does.
     """

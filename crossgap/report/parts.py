@@ -144,7 +144,9 @@ def _inversion(cell: Results) -> list[Block]:
         made.append(blocks.table(caption, ("inversion", "loss"), rows))
     aside = cell.rows("not_inverted", ("id", "group", "inversion"))
     if aside:
-        caption = "Their loss was not finite: left out of every task compared with that inversion, of the native one too"
+        caption = (
+            "Their loss was not finite: left out of every task compared with that inversion, natively too"
+        )
         rows = [tuple(map(words, row.values())) for row in aside]
         made.append(blocks.table(caption, ("item", "group", "inversion"), rows, folded=True))
     return made

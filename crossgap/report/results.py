@@ -31,7 +31,7 @@ class Results:
         histograms: of these pairs: `similarities.HISTOGRAMS`.
         seeds: mAP by the seed of an inversion: task, relevance, seed, mAP.
         shifts: tasks with both clouds moved along the gap vector: `shifts.COLUMNS`.
-        dimensions: tasks without the dimensions in which the means differ most: like `shifts`, the number `removed` first.
+        dimensions: tasks without the dimensions in which the means differ most: as `shifts`, but by `removed`.
         spectrum: how the variance of a modality spreads: `shifts.SPECTRUM`.
         arithmetic: text-driven arithmetic over λ: `arithmetic.COLUMNS`.
         unavailable: what could not be measured: family, name, reason.

@@ -84,7 +84,9 @@ def spectrum(cell: Results) -> list[Block]:
         xs.append(row["component"])
         ys.append(row["explained"])
     title = "variance explained, in %"
-    caption = "How much of the variance of unit-length features the first principal components have, each modality by its own."
+    caption = (
+        "How much of the variance of unit-length features the first principal components of a modality have."
+    )
     return [
         blocks.lines(caption, "principal components", {title: series}, scale="log", percent=[title]),
         blocks.table("Principal components that hold so much of the variance", HEADS, rows),

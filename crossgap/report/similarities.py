@@ -99,7 +99,7 @@ def _study(
 
 
 def _panel(row: Mapping[str, Any], bins: Mapping[tuple, dict[bool, Bins]]) -> Block | None:
-    """Heights over one grid of bins, from `left` in steps of `width`, the highest of both sides 99; None without any."""
+    """Heights over bins from `left` in steps of `width`, the highest of both sides 99; None without any."""
     sides = bins.get(tuple(row[name] for name in AT))
     if not sides or not (every := [one for side in sides.values() for one in side]):
         return None

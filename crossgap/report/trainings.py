@@ -124,8 +124,8 @@ def _of_dataset(dataset: str, trainings: Sequence[Training], cells: Sequence[Res
             spread.append((*heading, *(_spread([column.value(m) for m in of], column) for column in columns)))
     heads = [column.head for column in columns]
     caption = (
-        f"{dataset}: fine-tuned backbones, and what they started from; recall, accuracy, mAP and arithmetic in percent, "
-        "the gain in points"
+        f"{dataset}: fine-tuned backbones, and what they started from; recall, accuracy, mAP and arithmetic in "
+        "percent, the gain in points"
     )
     made = [blocks.table(caption, ["backbone", *settings, "seed", *heads], rows)]
     if spread:

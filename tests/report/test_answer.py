@@ -51,18 +51,18 @@ def sentences(*cells: Results) -> tuple[str, str, str]:
 def test_three_sentences_of_one_cell():
     gap, inter, best = sentences(cell())
     assert gap == (
-        "On world, the means of image and text features lie 0.750 apart (centroid distance: 0 if they coincide, at most "
-        "2), and a linear classifier tells the modalities apart with an accuracy of 99.00 %."
+        "On world, the means of image and text features lie 0.750 apart (centroid distance: 0 if they coincide, at "
+        "most 2), and a linear classifier tells the modalities apart with an accuracy of 99.00 %."
     )
     # (10 − 5 + 1) / 3 points
     assert inter == (
-        "OTI-image changes image retrieval, against image-image, by +2.00 points of mAP on average: significantly better "
-        "in 1 of 3, most by colour (+10.00 [8.00, 12.00], p = 0.0010), significantly worse in 1 of 3, most by place "
-        "(−5.00 [−7.00, −3.00], p = 0.0400), undecided in 1."
+        "OTI-image changes image retrieval, against image-image, by +2.00 points of mAP on average: significantly "
+        "better in 1 of 3, most by colour (+10.00 [8.00, 12.00], p = 0.0010), significantly worse in 1 of 3, most "
+        "by place (−5.00 [−7.00, −3.00], p = 0.0400), undecided in 1."
     )
     assert best == (
-        "Of 2 corrections, pca is best for image retrieval: +2.00 points, significantly better in 2 of 3, most by colour "
-        "(+3.00 [1.00, 5.00], p = 0.0010), undecided in 1."
+        "Of 2 corrections, pca is best for image retrieval: +2.00 points, significantly better in 2 of 3, most by "
+        "colour (+3.00 [1.00, 5.00], p = 0.0010), undecided in 1."
     )
 
 
@@ -86,7 +86,7 @@ def test_what_was_not_measured_is_said():
 def test_no_correction_that_helps_is_called_the_best():
     values = {"retrieval/image-image/colour/mAP": 0.5, "retrieval/image-image+bad/colour/mAP": 0.4}
     *_, best = sentences(Results("b32", "world", values))
-    assert (
-        best
-        == "Of 1 correction, bad costs least, but none helps on average for image retrieval: −10.00 points, not tested in 1."
+    assert best == (
+        "Of 1 correction, bad costs least, but none helps on average for image retrieval: −10.00 points, not tested in "
+        "1."
     )

@@ -32,7 +32,10 @@ def test_every_measure_has_a_column_and_every_correction_a_row(parse):
     titles = [title for title, _ in gap["names"]]
     native, centred = (dict(zip(titles, row[2:], strict=True)) for row in gap["rows"])
     assert [row[1] for row in gap["rows"]] == ["native features", "Modality centring"]
-    assert native["Fréchet distance², as Gaussians"] == 1.1052 and native["Fréchet, of the covariances"] == 0.3804
+    assert (
+        native["Fréchet distance², as Gaussians"] == 1.1052
+        and native["Fréchet, of the covariances"] == 0.3804
+    )
     assert native["TMR"] == 475.99 and native["NAS@10"] == 0.2494
     assert native["class order distance, colour"] == 0.4321
     assert centred["centroid distance"] == 0.0279 and centred["class order distance, colour"] == 0.3333
