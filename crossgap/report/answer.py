@@ -41,19 +41,15 @@ def answers(measured: Measured) -> list[Answer]:
     return found
 
 
-def changes(measured: Measured, task: str, chosen: Callable[[Line], bool]) -> list[Change]:
-    """Of a retrieval task's chosen methods, by every labelling of every cell that has both numbers."""
+def changes(measured: Measured, task: str) -> list[Change]:
+    """Of every method of a retrieval task, by every labelling of every cell that has both numbers."""
     found = []
     several = len({cell.dataset for cell, _ in measured}) > 1
     for cell, lines in measured:
         of = [line for line in lines if line.family == "retrieval" and line.task == task]
         native = {line.labelling: line for line in of if line.native}
         for line in of:
-            if (
-                not line.native
-                and chosen(line)
-                and present(gained := difference(line, native.get(line.labelling)))
-            ):
+            if not line.native and present(gained := difference(line, native.get(line.labelling))):
                 where = f"{line.labelling} on {cell.dataset}" if several else line.labelling
                 found.append(Change(where, gained, line))
     return found
@@ -77,7 +73,7 @@ def _gap(of: Measured) -> str:
 def _inter_modal(of: Measured) -> str:
     clauses = []
     for task, method in INVERSIONS.values():
-        found = changes(of, task, lambda line, method=method: line.method == method)
+        found = [change for change in changes(of, task) if change.line.method == method]
         if found:
             clauses.append(
                 f"{title(method)} changes {_KINDS[task]}, against {task}, by {_mean(found)} points of mAP on average: "
@@ -91,7 +87,7 @@ def _inter_modal(of: Measured) -> str:
 def _corrections(of: Measured) -> str:
     clauses, number = [], 0
     for task, kind in _KINDS.items():
-        found = changes(of, task, lambda line: bool(line.correction))
+        found = [change for change in changes(of, task) if change.line.correction]
         by = {name: [c for c in found if c.line.correction == name] for name in _names(found)}
         if not by:
             continue

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from crossgap.errors import CrossgapError
 from crossgap.report import blocks, sphere
 from crossgap.report.blocks import Block, Series
-from crossgap.report.drawing import check_columns
+from crossgap.report.results import check_columns
 from crossgap.report.tables import count, decimal
 
 if TYPE_CHECKING:

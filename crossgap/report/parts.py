@@ -114,11 +114,11 @@ def _corrections(cell: Results) -> list[Block]:
     fitted, absent = corrections(cell)
     made = []
     if fitted:
-        heads = ("correction", "source", "how", "parameters")
-        made.append(blocks.table("Corrections, fitted without labels", heads, fitted))
+        caption = "Corrections, fitted without labels"
+        made.append(blocks.table(caption, ("correction", "source", "how", "parameters"), fitted))
     if absent:
-        heads = ("correction", "source", "why not")
-        made.append(blocks.table("Corrections that this cell does not have", heads, absent))
+        caption = "Corrections that this cell does not have"
+        made.append(blocks.table(caption, ("correction", "source", "why not"), absent))
     return made
 
 
@@ -147,8 +147,8 @@ def _inversion(cell: Results) -> list[Block]:
         caption = (
             "Their loss was not finite: left out of every task compared with that inversion, natively too"
         )
-        rows = [tuple(map(words, row.values())) for row in aside]
-        made.append(blocks.table(caption, ("item", "group", "inversion"), rows, folded=True))
+        rows_aside = [tuple(map(words, row.values())) for row in aside]
+        made.append(blocks.table(caption, ("item", "group", "inversion"), rows_aside, folded=True))
     return made
 
 

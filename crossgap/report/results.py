@@ -77,3 +77,9 @@ class Results:
             raise CrossgapError(f"{table}: no column {', '.join(lacking)}; expected {', '.join(columns)}")
         held = frame[list(columns)].astype(object)
         return held.where(held.notna(), None).to_dict("records")
+
+
+def check_columns(name: str, table: DataFrame, columns: Sequence[str]) -> None:
+    """Raises CrossgapError if a table lacks one of the columns that are expected."""
+    if missing := [column for column in columns if column not in table]:
+        raise CrossgapError(f"{name}: no column {', '.join(missing)}; expected {', '.join(columns)}")

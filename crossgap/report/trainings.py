@@ -15,10 +15,9 @@ from crossgap.errors import CrossgapError
 from crossgap.losses import SUMS
 from crossgap.report import blocks
 from crossgap.report.blocks import Block
-from crossgap.report.drawing import check_columns
 from crossgap.report.idealised import over_seeds
 from crossgap.report.published import COLUMNS as PUBLISHED
-from crossgap.report.results import Results
+from crossgap.report.results import Results, check_columns
 from crossgap.report.tables import MISSING, absent, decimal, group, percent, points, present, words
 
 if TYPE_CHECKING:

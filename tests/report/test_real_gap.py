@@ -65,7 +65,7 @@ def test_both_stand_in_the_table_of_gap_measures(parse, html, evaluated):
     titles = [title for title, _ in found["names"]]
     assert [(row[0], row[1]) for row in found["rows"]] == [(0, "native features"), (1, "native features")]
     flickr, coco = (dict(zip(titles, row[2:], strict=True)) for row in found["rows"])
-    assert len(titles) == 10 and None not in {*flickr.values(), *coco.values()}
+    assert len(titles) >= 10 and None not in {*flickr.values(), *coco.values()}
     known = {
         "centroid distance": 0.851,
         "alignment": 1.380,
