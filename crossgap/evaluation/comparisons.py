@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crossgap import fingerprint
+from crossgap import fingerprint, naming
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics import significance
 
@@ -30,7 +30,7 @@ _INTRA = {
 def baseline_of(family: str, task: str) -> str | None:
     """The task that another is compared with: the same without the correction, or with native features."""
     plain, plus, _ = task.partition("+")
-    return plain if plus else _INTRA.get(family, {}).get(task)
+    return plain if plus else _INTRA.get(family, {}).get(naming.plain(task))
 
 
 def compared(work: Work, outcomes: Outcomes, *, seed: int, resamples: int) -> pd.DataFrame:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell, Items
+from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell, Items, Variant
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
@@ -50,6 +51,7 @@ def classified(
         return
     labellings = cell.labellings_of(images)
     inversions = [store for store in map(cell.main, INVERSIONS) if store]
+    inversions += [variant.store for modality in INVERSIONS for variant in cell.variants(modality)]
     kinds: list[tuple[str, int | None, dict]] = [("image-text", None, {}), ("ncm", None, {})]
     kinds += [(f"{k}-shot", k, {"shots": k, "draws": draws, "seed": seed}) for k in shots]
     if _support(cell) is None:
@@ -140,6 +142,14 @@ def _by_prompts(
             "oti-text": lambda: (cell.inverted(images, f"image/{cell.query}"), anchors),
             "image-ovi": lambda: (images, cell.inverted(anchors, CLASSES)),
         }
+        pairs |= {
+            f"{by.words}-text": partial(_inverted_images, cell, images, anchors, by)
+            for by in cell.variants("image")
+        }
+        pairs |= {
+            f"image-{by.words}": partial(_inverted_prompts, cell, images, anchors, by)
+            for by in cell.variants("text")
+        }
     else:
         pairs = {_named("image-text", variant): lambda: rivals.pair(variant, "image-text", images, anchors)}
     for task, pair in pairs.items():
@@ -149,6 +159,14 @@ def _by_prompts(
                 yield Predictions(
                     task, labelling, correct(queries, queries.labels[labelling], texts, labelling)
                 )
+
+
+def _inverted_images(cell: Cell, images: Items, anchors: Items, by: Variant) -> tuple[Items | None, Items]:
+    return cell.inverted(images, f"image/{cell.query}", by.store, by.step), anchors
+
+
+def _inverted_prompts(cell: Cell, images: Items, anchors: Items, by: Variant) -> tuple[Items, Items | None]:
+    return images, cell.inverted(anchors, CLASSES, by.store, by.step)
 
 
 def _by_means(

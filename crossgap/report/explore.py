@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from crossgap import naming
 from crossgap.errors import CrossgapError
 from crossgap.report.results import Results
 from crossgap.report.sources import titles
@@ -112,8 +113,8 @@ def baseline(task: str, measured: Iterable[str] = ()) -> str:
     plain, plus, _ = task.partition("+")
     if plus:
         return plain
-    parts = task.split("-")
-    native = "-".join({"oti": "image", "ovi": "text"}.get(part.partition(".")[0], part) for part in parts)
+    parts = naming.plain(task).split("-")
+    native = "-".join({"oti": "image", "ovi": "text"}.get(part, part) for part in parts)
     return native if native != task or native in {*measured} else task
 
 

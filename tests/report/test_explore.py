@@ -111,6 +111,8 @@ def test_a_baseline_stands_before_what_is_compared_with_it_and_is_its_row(parse)
         ("image-image+pca", "image-image"),
         ("4-shot+pca", "4-shot"),
         ("ncm", "ncm"),
+        ("oti.distilled.cosine.my-set-image", "image-image"),
+        ("image-ovi.warm.cosine.world", "image-text"),
         ("text-image", "text-image"),
         ("joint", "joint"),
     ],
