@@ -149,7 +149,7 @@ function forest() {
       symbol: { type: "identity" }, color: { type: "identity" },
       ariaLabel: `Differences to the baseline in ${task} of ${backbone}, by labelling and method`,
       marks: [
-        Plot.ruleY(groups.map((_, i) => i * tall), { strokeOpacity: 0.15 }),
+        ...(groups.length > 40 ? [] : [Plot.ruleY(groups.map((_, i) => i * tall), { strokeOpacity: 0.15 })]),
         Plot.ruleX([0]),
         Plot.text(groups, { frameAnchor: "left", x: null, y: (name) => (groups.indexOf(name) + 0.5) * tall, text: (name) => name, dx: -6, textAnchor: "end", fontSize: 12, lineWidth: long / 12, textOverflow: "ellipsis" }),
         Plot.ruleY(data.filter((row) => row.low != null), { x1: "low", x2: "high", y, stroke: colour, strokeWidth: 1.6 }),
@@ -262,7 +262,7 @@ function explore() {
       data, columns, height: Math.max(260, Math.min(560, 80 + 32 * data.length)), layout: "fitDataStretch", placeholder: "No row matches", columnDefaults: { resizable: "header", tooltip: (event, cell) => { const d = cell.getData(), row = d.rows ? d.rows[cell.getField()] : d; return row ? said(row) : ""; } },
       initialHeaderFilter: filters.map(([name, value]) => ({ field: name.slice(2), value })),
       initialSort: columns.some((c) => c.field === field) ? [{ column: field, dir: dir === "desc" ? "desc" : "asc" }] : [],
-      rowFormatter: (row) => focusable(row, show), selectableRows: false, renderHorizontal: columns.length > 25 ? "virtual" : "basic",
+      rowFormatter: (row) => focusable(row, show), selectableRows: false, renderVerticalBuffer: 120, renderHorizontal: columns.length > 25 ? "virtual" : "basic",
     });
     table.on("cellClick", (event, cell) => show(cell));
     table.on("dataFiltered", (_, found) => { lines = found; $("table-count").textContent = `${found.length.toLocaleString("en")} of ${data.length.toLocaleString("en")} rows`; });
@@ -511,7 +511,7 @@ function gapTable() {
   if (!lines.length) { place.replaceChildren(el("p", { class: "none" }, "No cell has images and texts to measure a gap between.")); return; }
   const data = lines.map(([cell, features, ...values]) => ({ cell, backbone: D.cells[cell].backbone, dataset: D.cells[cell].dataset, features, ...Object.fromEntries(values.map((v, i) => ["g" + i, v])) }));
   const several = data.some((row) => row.features !== data[0].features);
-  const table = new Tabulator(place, { data, layout: "fitDataStretch", ...(data.length > 12 ? { height: 420 } : {}),
+  const table = new Tabulator(place, { data, layout: "fitDataStretch", ...(data.length > 12 ? { height: 420, renderVerticalBuffer: 120 } : {}),
     columns: [column("backbone", "backbone"), column("dataset", "dataset"), ...(several ? [column("features", "features")] : []),
       ...measures.map(([title, reading], i) => numeric(title, "g" + i, (v) => v == null ? MISSING : fixed(v, 3), { headerTooltip: reading || title, width: undefined, minWidth: 110 }))],
     rowFormatter: (row) => focusable(row, (chosen) => pick(chosen.getData().cell)) });
