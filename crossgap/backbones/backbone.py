@@ -39,7 +39,7 @@ def resolve_device(device: str) -> torch.device:
 
 
 def verified(weights: Path, sha256: str | None, called: str) -> str:
-    """The SHA-256 of a file; BackboneError where it is not the one declared."""
+    """The SHA-256 of a file; BackboneError if another one is declared."""
     found = fingerprint.sha256_of_files([weights])
     if sha256 and found != sha256:
         raise BackboneError(
@@ -49,7 +49,7 @@ def verified(weights: Path, sha256: str | None, called: str) -> str:
 
 
 def check_finite(module: nn.Module, weights: Path | None, called: str) -> None:
-    """BackboneError where a weight is NaN or infinite: so is every feature then, or most."""
+    """BackboneError if a weight is NaN or infinite, since most features then are too."""
     broken = [name for name, held in module.named_parameters() if not bool(held.isfinite().all())]
     if broken:
         raise BackboneError(
@@ -88,7 +88,7 @@ class Backbone:
     """A model in evaluation mode, its parameters frozen.
 
     Attributes:
-        model: the module, an `nn.Module`; what its parts are called is its library's, which ships no types.
+        model: an `nn.Module`. Its library names the parts, and ships no types.
         transform: PIL image → `(3, h, w)` float tensor, the model library's own for inference.
         load_tokenizer: gives the tokenizer; None of a model that reads no texts.
         device: where the model lies.
@@ -156,7 +156,7 @@ class Backbone:
         return self._encode(encode, self.projection("text"), ids.to(self.device))
 
     def check_has_texts(self) -> None:
-        """BackboneError where the model has no text tower: no texts, and no inversion of or into them."""
+        """BackboneError if the model has no text tower: it can neither encode texts nor be inverted."""
         if reason := towers.image_only(self.provenance["model"]):
             raise BackboneError(reason)
 
@@ -219,7 +219,7 @@ class Backbone:
 
 @contextmanager
 def whole_float32() -> Iterator[None]:
-    """Convolutions in float32 as such: cuDNN takes its operands for TF32, with ten bits, unless told otherwise."""
+    """Convolutions in full float32: by default, cuDNN rounds their operands to TF32, with ten bits."""
     cudnn = torch.backends.cudnn
     held, name, whole = (
         (cudnn.conv, "fp32_precision", "ieee") if hasattr(cudnn, "conv") else (cudnn, "allow_tf32", False)
@@ -236,7 +236,7 @@ def whole_float32() -> Iterator[None]:
 def without_projection(owner: nn.Module, name: str) -> Iterator[Callable[[Tensor], Tensor]]:
     """Take the projection out while the block runs; gives the map that was taken out.
 
-    A layer stays in its place and hands on its input: who calls it may look at its type.
+    A layer stays in its place and hands on its input, since callers may look at its type.
     """
     projection = getattr(owner, name)
     if isinstance(projection, nn.Linear):

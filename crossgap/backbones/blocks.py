@@ -1,8 +1,8 @@
 """open_clip's residual attention blocks, run on chosen positions only.
 
-The arithmetic is the block's own; what is saved is what an inversion doesn't need: positions that no gradient and
-no feature reaches. Keys and values of a constant prefix are computed once, and the last block is computed for the
-position that is read out alone.
+The arithmetic is the block's own. Positions that neither the gradient nor the feature of an inversion needs are left
+out: keys and values of a constant prefix are computed once, and the last block is computed only for the position that
+is read out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from crossgap.backbones.products import Product, frozen
 
 KeysValues = tuple[Tensor, Tensor]
-FEW = 16  # keys; a GPU's attention kernels compute 64 and more at once, whatever there are
+FEW = 16  # up to so many keys: a GPU's attention kernels compute at least 64, even if there are fewer
 
 
 def are_standard(blocks: Sequence[nn.Module]) -> bool:
@@ -44,7 +44,7 @@ class Stack:
 
         Args:
             x: `(n, length, width)`, embedded positions.
-            position: the one to give.
+            position: whose output is given.
             prefix: per block, keys and values `(1, heads, p, width / heads)` of p constant positions before `x`.
             causal: whether positions see only those before them and themselves; the prefix is always seen.
 

@@ -136,7 +136,7 @@ class PseudoPatches:
             patches = patches.transpose(1, 2).unflatten(2, self.grid)
         else:
             patches = patches.unflatten(1, self.grid)
-        # one blank image will do: what follows the embedding takes the batch from its output
+        # one blank image will do: all that follows the embedding takes its batch from the embedding's output
         handle = self.embedding.register_forward_hook(lambda *_: patches)
         try:
             return self.model.encode_image(self.blank, normalize=False)

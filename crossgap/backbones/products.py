@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 Product = Callable[[Tensor], Tensor]
-PACKED_FROM = 1 << 17  # elements of a weight; with fewer, oneDNN's call costs what packing saves
+PACKED_FROM = 1 << 17  # elements of a weight: with fewer, the call of oneDNN costs as much as packing saves
 
 
 def frozen(weight: Tensor, bias: Tensor | None = None) -> Product:
-    """The map x → x Wᵀ + b; differentiable in x alone where the weights are packed.
+    """The map x → x Wᵀ + b. Where the weights are packed, it is differentiable in x alone.
 
     Args:
         weight: `(out, in)`.

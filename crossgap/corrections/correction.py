@@ -42,9 +42,9 @@ class Correction:
     """A fitted correction of features.
 
     Attributes:
-        maps: by modality, what is done to its unit rows; a modality without one is not handled.
+        maps: modality → the map of its unit rows; a modality without a map is not handled.
         parameters: JSON-able: what the fit chose and how many items it saw.
-        space: of the features that `apply` takes. "projected": a tower's output. "preprojection": what its last
+        space: which features `apply` takes. "projected": a tower's output. "preprojection": what its last
             linear map is applied to; the corrected features then lie in the joint space all the same.
         sides: "both": queries and gallery are corrected. "query": the query goes into the other modality and is
             compared with the untouched gallery, as an inverted one is.
@@ -136,10 +136,10 @@ def each_side(
     image_features: Features | None,
     text_features: Features | None,
 ) -> Correction:
-    """`fit` on each modality by itself: one that doesn't allow it has no map, and its parameters say why.
+    """`fit` each modality by itself. A modality that can't be fitted has no map, and its parameters say why.
 
     Raises:
-        UnavailableError: neither does.
+        UnavailableError: neither modality can be fitted.
     """
     given = {"image": (image_features, None), "text": (None, text_features)}
     maps: dict[str, Affine] = {}
@@ -162,7 +162,7 @@ def each_side(
 
 
 def tried(fit: Callable[[Features], Correction], features: Features) -> Correction | UnavailableError:
-    """`fit(features)`, or why they don't allow it."""
+    """`fit(features)`, or the reason why these features can't be fitted."""
     try:
         return fit(features)
     except UnavailableError as reason:
@@ -186,7 +186,7 @@ def principal_directions(rows: np.ndarray, centred: bool) -> tuple[np.ndarray, n
 
 
 def directions_to_keep(keep: int | None, rank: int, default: int) -> int:
-    """`keep` checked against what the texts span; `default`, or all of fewer, where it is None."""
+    """`keep`, checked against the number of directions that the texts span; if None, `default` or all of them."""
     if rank == 0:
         raise UnavailableError("text_features are all the same: give texts that differ")
     if keep is None:

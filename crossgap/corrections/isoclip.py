@@ -1,4 +1,4 @@
-"""IsoCLIP: the projections lose the directions in which the modalities are not aligned alike."""
+"""IsoCLIP: the towers' projections without the directions at both ends of the spectrum of their product."""
 
 from __future__ import annotations
 

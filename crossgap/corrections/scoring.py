@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Rule(Protocol):
-    """How a bias is made; `crossgap.metrics.hubness` has what it is made of."""
+    """How a bias is made, from the functions in `crossgap.metrics.hubness`."""
 
     def __call__(
         self, queries: Features, gallery: Features, bank: Features, left_out: np.ndarray | None
@@ -31,7 +31,7 @@ class Scoring:
 
     Attributes:
         rule: how the bias is made.
-        banks: by the queries' modality, `(b, d)`: other queries, without labels, none of them asked.
+        banks: modality of the queries → `(b, d)`, other queries without labels, none of which is measured.
     """
 
     rule: Rule
@@ -52,7 +52,7 @@ class Scoring:
             queries: `(n, d)`.
             gallery: `(m, d)`.
             modality: of the queries.
-            rows: of the bank that count, by a mask or by places; all, if not given.
+            rows: the rows of the bank that are used, as a mask or as places; all, if not given.
             left_out: `(n,)`, the place of a gallery item that is no candidate for a query, -1 for none.
 
         Raises:

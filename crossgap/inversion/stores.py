@@ -17,7 +17,7 @@ from crossgap.inversion.invert import Inversion, Inverter, check_targets
 from crossgap.inversion.methods import Method
 from crossgap.inversion.phi import Distilled
 from crossgap.inversion.recipes import Recipe
-from crossgap.stores import engines, shards, store
+from crossgap.stores import engines, shards, store, writing
 
 ERROR, SET_ASIDE = "error", "set_aside"
 
@@ -88,7 +88,7 @@ def invert_store(
         "fingerprint": fingerprint.of_json([made_by, keys, set_aside]),
         **({"set_aside": set_aside} if set_aside else {}),
     }
-    with store.creating(path, scratch, provenance) as writer:
+    with writing.creating(path, scratch, provenance) as writer:
         for name, held in items.items():
             found = [keys[name][row] for row in whole[name]]
             columns = {"id": held.ids[whole[name]]}
@@ -141,8 +141,8 @@ class Targets:
 
     def keys(self, backbone: Backbone) -> Iterator[str]:
         """What each item's inversion depends on beside the recipe: its id and its feature, checked on the way."""
-        for start in range(0, len(self.rows), store.ROWS_A_SHARD):
-            positions = range(start, min(start + store.ROWS_A_SHARD, len(self.rows)))
+        for start in range(0, len(self.rows), writing.ROWS_A_SHARD):
+            positions = range(start, min(start + writing.ROWS_A_SHARD, len(self.rows)))
             ids, features = self.read(list(positions))
             check_targets(features, ids, backbone)
             for item, row in zip(ids, fingerprint.of_rows(features), strict=True):

@@ -1,4 +1,4 @@
-"""What every loss asks of its input."""
+"""The checks of its input that every loss makes."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _FAR = 64  # rows of a shard that lie further apart are read one by one
 
 @dataclass
 class Shards:
-    """The done shards of one recipe. Holds where each item is, and no item.
+    """The done shards of one recipe: knows which shard holds each item, and keeps no item in memory.
 
     Attributes:
         folder: where they lie, `<scratch>/<fingerprint of the recipe>`.
@@ -127,7 +127,7 @@ def compute(
     """Make sure that every key's item is computed, shard by shard.
 
     Args:
-        keys: per item, a name of all that its result depends on beside the recipe; equal keys are computed once.
+        keys: for each item, a text of all that its result depends on beside the recipe; equal keys are computed once.
         work: given the shards still to do (lists of positions into `keys`) and a function to call with the number
             of items just finished, yields each shard's arrays in turn, one row an item.
         scratch: folder of shards in progress.
@@ -148,7 +148,7 @@ def compute(
 
 
 def _keys_of_whole(path: Path) -> list[str] | None:
-    """The keys of a shard; None where there is no whole one, once what there was is thrown away."""
+    """The keys of a shard; None where the file is not a whole shard, and then it is removed."""
     from safetensors import SafetensorError
 
     try:

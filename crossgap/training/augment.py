@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Augment(BaseModel):
-    """How strongly views differ; what is not given is SLIP's."""
+    """How strongly views differ; the defaults are SLIP's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,7 +48,7 @@ def augmentation(
 
 
 def two_views(view: Callable[[Any], torch.Tensor], image: Any, key: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two views `(3, h, w)` of an image, a function of it and of a 64-bit key alone."""
+    """Two views `(3, h, w)` of an image; they depend on the image and on a 64-bit key alone."""
     import torch
 
     with torch.random.fork_rng(devices=[]):

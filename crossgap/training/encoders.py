@@ -13,6 +13,7 @@ import numpy as np
 import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
+from scipy.optimize import minimize
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 from tqdm import tqdm
@@ -27,7 +28,7 @@ from crossgap.training.trainable import CONFIG
 from crossgap.training.trainer import TrainingError
 
 HELD = 2**31  # bytes of transformed images that are kept; more are decoded again for each batch
-FORWARD = 256  # images at once where no gradient is wanted
+FORWARD = 256  # images at once where no gradient is needed
 BLURS = (1e-1, 1e-2, 1e-3, 1e-5, 1e-9)
 _NO_TEXTS = {"context_length": 2, "vocab_size": 2, "width": 8, "heads": 1, "layers": 1}
 
@@ -37,8 +38,8 @@ class Architecture:
 
     Attributes:
         config: open_clip's `vision_cfg` and `quick_gelu`, and `preprocessing`.
-        transform: PIL image → `(3, h, w)`, that of inference.
-        widest: features that a tower spans at most, where its projection tells.
+        transform: PIL image → `(3, h, w)`, for inference.
+        widest: the largest width of features that a tower can fill; infinite where its projection doesn't tell.
 
     Raises:
         TrainingError: open_clip can't make it.
@@ -69,7 +70,7 @@ class Architecture:
     def tower(self, width: int, seed: int) -> nn.Module:
         """A tower `(n, 3, h, w)` → `(n, width)` of random weights.
 
-        In evaluation mode, as all towers that are trained here: a feature depends on its image alone.
+        It is in evaluation mode, even while it is trained: a feature depends on its image alone.
         """
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
@@ -103,12 +104,12 @@ class Pixels:
 
 
 class Encoders(WithTemperature):
-    """Two towers, of which the second's unit features are moved by a fixed vector and made unit again.
+    """Two towers. The unit features of the second are moved by a fixed vector and made unit again.
 
     Attributes:
         translation: `(width,)`.
-        frames: `(frames, 2, images, width)`, features as they were at points in time; part of the state, so that a
-            checkpoint has those of before it.
+        frames: `(frames, 2, images, width)`, the features at some steps. They are part of the state, so that a
+            checkpoint has the frames before it.
     """
 
     translation: Tensor
@@ -142,10 +143,10 @@ class Encoders(WithTemperature):
 def translation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The vector c `(d,)` for which unit(y + c) has the mean of x, both unit rows `(n, d)` in float64.
 
-    c = mean x − mean y would do but for the rows' return to unit length. With it, mean unit(y + c) is the gradient by
-    c of mean ‖y + c‖: c is where the convex function mean ‖y + c‖ − c · mean x is lowest, found from mean x − mean y
-    by Newton's method with halved steps, with lengths √(‖y + c‖² + blur²) whose blur falls to almost none. A row that
-    would have to end at the origin leaves a distance of 1/n at most.
+    Were rows not made unit again, c would be mean x − mean y. As they are, mean unit(y + c) is the gradient, by c, of
+    mean ‖y + c‖; so c is where the convex function mean ‖y + c‖ − c · mean x is lowest. It is found from mean x −
+    mean y by scipy's trust-region method, with lengths √(‖y + c‖² + blur²) whose blur falls to almost none. If a row
+    would have to end at the origin, a distance of at most 1/n is left between the means.
 
     Raises:
         TrainingError: the rows of one are one point, which no translation brings to spread as the other's.
@@ -163,23 +164,32 @@ def translation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _lowest(y: np.ndarray, mean: np.ndarray, c: np.ndarray, blur: float) -> np.ndarray:
-    """Where mean √(‖y + c‖² + blur²) − c · mean is lowest, by Newton's method from c."""
+    """Where mean √(‖y + c‖² + blur²) − c · mean is lowest, from c."""
 
-    def lengths(c: np.ndarray) -> np.ndarray:
-        return np.sqrt(np.square(y + c).sum(axis=1, keepdims=True) + blur**2)
+    def lengths(step: np.ndarray) -> np.ndarray:
+        return np.sqrt(np.square(y + c + step).sum(axis=1, keepdims=True) + blur**2)
 
-    def height(c: np.ndarray) -> float:
-        return lengths(c).mean() - c @ mean
+    start = lengths(np.zeros_like(c))
 
-    for _ in range(100):
-        length = lengths(c)
-        units = (y + c) / length
-        slope = units.mean(axis=0) - mean
-        if np.linalg.norm(slope) < 1e-9:
-            break
-        curvature = (1 / length).mean() * np.eye(len(c)) - (units / length).T @ units / len(y)
-        step, size = np.linalg.solve(curvature, -slope), 1.0
-        while size > 1e-9 and height(c + size * step) > height(c) + 1e-4 * size * (slope @ step):
-            size /= 2
-        c = c + size * step
-    return c
+    def height(step: np.ndarray) -> float:
+        """The rise from c. The difference of two heights would lose the small falls of the last steps by rounding."""
+        longer = (2 * (y + c) + step) @ step / (lengths(step) + start)[:, 0]
+        return longer.mean() - step @ mean
+
+    def slope(step: np.ndarray) -> np.ndarray:
+        return ((y + c + step) / lengths(step)).mean(axis=0) - mean
+
+    def curvature(step: np.ndarray) -> np.ndarray:
+        length = lengths(step)
+        units = (y + c + step) / length
+        return (1 / length).mean() * np.eye(len(c)) - (units / length).T @ units / len(y)
+
+    found = minimize(
+        height,
+        np.zeros_like(c),
+        method="trust-exact",
+        jac=slope,
+        hess=curvature,
+        options={"gtol": 1e-9, "maxiter": 1000},
+    )
+    return c + found.x

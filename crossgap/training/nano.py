@@ -50,16 +50,16 @@ def train(
     The global state of torch (generator, threads) is left as it was.
 
     Args:
-        checkpoint: file that a killed training goes on from, of this recipe alone; removed once the backbone is
+        checkpoint: the file that a killed training of this recipe continues from; removed once the backbone is
             written.
-        log, save_seconds: as of `trainer.fit`.
+        log, save_seconds: as for `trainer.fit`.
     """
     import open_clip
     import torch
     from safetensors.torch import save_file
     from torch.nn.functional import normalize
 
-    from crossgap.backbones.loading import load_tokenizer
+    from crossgap.backbones.tokenizers import load_tokenizer
     from crossgap.training.texts import text_features
     from crossgap.training.trainer import Learner, fit, rate
 
@@ -156,7 +156,7 @@ def _intra_modal(
 
 
 def _naming(logits: torch.Tensor, scenes: np.ndarray) -> torch.Tensor:
-    """Mean cross-entropy of naming each factor, where it is said."""
+    """Mean cross-entropy of naming each factor, over the items where it is known."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -211,7 +211,7 @@ def _optimizer(recipe: NanoRecipe, parameters: list[torch.nn.Parameter]) -> torc
 
 
 def quality(folder: Path, seed: int, images: int = 400) -> dict[str, float]:
-    """What the backbone of a folder does on held-out images of the world.
+    """How well the backbone in a folder does on held-out images of the world.
 
     Returns:
         zero-shot accuracy of each labelling (templates averaged), recall@1 both ways beside the captions' ceiling,

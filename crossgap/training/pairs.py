@@ -35,7 +35,7 @@ class PairBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class CaptionedImages:
-    """Captioned images: rows of the manifest, each with its captions in their order, and a key of its id."""
+    """Captioned images: rows of the manifest, the captions of each in order, and a 64-bit key of each id."""
 
     images: pd.DataFrame
     captions: list[list[str]]
@@ -45,7 +45,7 @@ class CaptionedImages:
         return len(self.captions)
 
     def batches(self, seed: int, size: int, first: int, last: int) -> Iterator[list[tuple[int, int]]]:
-        """Of the steps from `first` to `last`: (row, step) of each pair. Whole batches; an epoch has another order."""
+        """The batches of steps `first` to `last`, each a list of (row, step). Every epoch has another order."""
         a_time = len(self) // size
         order, epoch = np.array([], int), -1
         for step in range(first, last):

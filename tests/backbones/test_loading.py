@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from crossgap.backbones import BackboneError, load_backbone
-from crossgap.backbones.loading import declared, load_tokenizer
+from crossgap.backbones.naming import declared
+from crossgap.backbones.tokenizers import load_tokenizer
 from crossgap.corrections.isoclip import PUBLISHED
 from crossgap.training.bpe import learn_merges, write_merges
 

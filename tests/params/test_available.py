@@ -15,7 +15,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from crossgap.backbones import BackboneError, loading, towers
+from crossgap.backbones import BackboneError, naming, towers
 from crossgap.catalogue import entries, registered
 from crossgap.cli import app
 from crossgap.params import ParamsError, load
@@ -66,7 +66,7 @@ def test_activations_are_judged_as_loading_judges_them() -> None:
             if registered.tag(model, tag) is None:
                 continue
             try:
-                loading.declared(model, tag)
+                naming.declared(model, tag)
                 wanted = None
             except BackboneError as error:
                 wanted = str(error)
