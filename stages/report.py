@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,13 @@ def report(run_of: Mapping[str, Any]) -> None:
     ]
     trained = (_training(name, metrics_folder("training", name)) for name in run_of["trainings"])
     trainings = [training for training in trained if training]
-    page.write_text(render(cells, published, experiments, trainings), encoding="utf-8")
+    made = {
+        "made by": "dvc repro",
+        "made again by": "dvc repro report; python -m stages.report, where all metrics are there",
+        "what it depends on": "data/resolved/report.json and the metrics; their hashes are in dvc.lock",
+        "crossgap": version("crossgap"),
+    }
+    page.write_text(render(cells, published, experiments, trainings, made), encoding="utf-8")
     print(f"the report is at {page}")
 
 

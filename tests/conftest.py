@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,3 +91,16 @@ def cuda() -> str:
     if not torch.cuda.is_available():
         pytest.skip("torch finds no GPU here")
     return "cuda"
+
+
+@pytest.fixture(scope="session")
+def page_text():
+    """A report's page → all that it says: its HTML, and the data that its script draws."""
+
+    def read(path: Path) -> str:
+        html = path.read_text(encoding="utf-8")
+        packed = re.findall(r'<script type="text/plain" id="\w+">(.*?)</script>', html)
+        assert len(packed) == 2
+        return "\n".join([html, *(gzip.decompress(base64.b64decode(text)).decode() for text in packed)])
+
+    return read

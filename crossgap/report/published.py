@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from crossgap.catalogue import entries
 from crossgap.catalogue.datasets import known, names, plain
 from crossgap.errors import CrossgapError
-from crossgap.report.boards import titles
 from crossgap.report.results import Results
+from crossgap.report.sources import titles
 from crossgap.report.tables import absent, group, in_order, percent, title, words
 
 if TYPE_CHECKING:

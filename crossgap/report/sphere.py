@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from crossgap.report.drawing import MARKS, check_columns
+from crossgap.report.results import check_columns
 
 if TYPE_CHECKING:
     import numpy as np
     from pandas import DataFrame
 
 COLUMNS = ("batch_size", "step", "encoder", "item", "x", "y", "z")
-LOOKS = {"first": MARKS["image"], "second": MARKS["text"]}
+LOOKS = {"first": ("#d9772b", "o"), "second": ("#3b82c4", "^")}
 PAIRS = 128  # that are drawn, at most
 FRAMES = 6  # of a strip
 SECONDS = 0.4  # a frame of an animation

@@ -154,8 +154,8 @@ def test_gap(evaluated):
         assert evaluated["coco"][f"gap/{name}"] == pytest.approx(value, abs=0.002)
 
 
-def test_report_has_every_import(evaluated, project):
-    page = (project / "data/report/index.html").read_text()
+def test_report_has_every_import(evaluated, project, page_text):
+    page = page_text(project / "data/report/index.html")
     for name in evaluated:
         assert name in page
     assert "28.97" in page and "28.30" in page  # measured beside published
