@@ -19,11 +19,12 @@ from crossgap.evaluation.curves import DIGITS, best, over_steps, tokens_of
 from crossgap.evaluation.dimensions import over_dimensions
 from crossgap.evaluation.neighbourhoods import neighbourhoods
 from crossgap.evaluation.parts import Parts
-from crossgap.evaluation.predictions import Classified, classified
+from crossgap.evaluation.predictions import Classified, prompted
 from crossgap.evaluation.queries import PER_QUERY, Tables, incomplete, tables
 from crossgap.evaluation.seeds import over_seeds, spread
 from crossgap.evaluation.shifts import over_shifts
 from crossgap.evaluation.similarities import similar
+from crossgap.evaluation.supported import Logistic, supported
 from crossgap.evaluation.work import Work
 from crossgap.metrics import retrieval, significance
 
@@ -88,6 +89,7 @@ def evaluate(
     corrections: Sequence[str] | None = None,
     shots: Sequence[int] = (1, 2, 4, 8, 16),
     draws: int = 5,
+    logistic: Logistic = "native",
     device: str = "cpu",
     scratch: str | Path | None = None,
 ) -> Evaluation:
@@ -102,6 +104,7 @@ def evaluate(
         resamples: of every bootstrap and permutation test.
         corrections: their names; all, if not given.
         shots, draws: of few-shot classification.
+        logistic: whether there is a logistic regression, natively alone or with every correction.
         device: that rankings are computed on; it changes no result.
         scratch: folder in which parts are kept, by all that they depend on. An evaluation that was ended goes on where
             it was, and with another setting or correction that part alone is computed. It changes no result.
@@ -117,7 +120,7 @@ def evaluate(
     work.reasons.add(cell.unknown())
     rivals = Rivals(work, corrections)
     retrieved = tables(work, rivals)
-    classes = list(classified(work, rivals, shots, draws, seed))
+    classes = [*prompted(work, rivals), *supported(work, rivals, shots, draws, seed, logistic)]
     outcomes = {
         ("retrieval", task, relevance): table.set_index("query")["ap"]
         for (task, relevance), table in retrieved.items()

@@ -1,8 +1,8 @@
-"""Classification of a cell's images: zero-shot, by inverted features, by class means, with every correction."""
+"""Classification of a cell's images by class prompts: zero-shot, by inverted features, with every correction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -31,18 +31,11 @@ class Classified(NamedTuple):
     without_class: int = 0
 
 
-def classified(
-    work: Work, rivals: Rivals, shots: Sequence[int], draws: int, seed: int
-) -> Iterator[Classified]:
-    """By class prompts, and by the means of a support split's images where there is one, all of them or a few.
+def prompted(work: Work, rivals: Rivals) -> Iterator[Classified]:
+    """By class prompts.
 
-    What an inversion set aside is left out of the tasks by class prompts; a class of which no prompt is left keeps its
-    native ones, and there is no `image-ovi` for its labelling.
-
-    Args:
-        shots: images a class behind `<k>-shot`.
-        draws: of the few images; accuracies are means over them.
-        seed: of the draws.
+    What an inversion set aside is left out; a class of which no prompt is left keeps its native ones, and there is no
+    `image-ovi` for its labelling.
     """
     cell = work.cell
     images = cell.invertible(f"image/{cell.query}")
@@ -50,50 +43,35 @@ def classified(
         return
     labellings = cell.labellings_of(images)
     inversions = [store for store in map(cell.main, INVERSIONS) if store]
-    kinds: list[tuple[str, int | None, dict]] = [("image-text", None, {}), ("ncm", None, {})]
-    kinds += [(f"{k}-shot", k, {"shots": k, "draws": draws, "seed": seed}) for k in shots]
-    if _support(cell) is None:
-        kinds = kinds[:1]
-    found: dict[tuple[str, str], list[Classified]] = {}
-    for kind, k, settings in kinds:
-        for variant in (None, *rivals.of_features):
-            native = kind == "image-text" and variant is None
+    found: dict[str, list[Classified]] = {}
+    for variant in (None, *rivals.of_features):
 
-            def compute(
-                reasons: Reasons, kind: str = kind, k: int | None = k, variant: str | None = variant
-            ) -> pd.DataFrame:
-                if kind == "image-text":
-                    made = (_by_prompts(cell, rivals, images, name, variant, reasons) for name in labellings)
-                else:
-                    made = (
-                        _by_means(cell, rivals, name, variant, k, draws, seed, reasons) for name in labellings
-                    )
-                return _table(one for of in made for one in of)
+        def compute(reasons: Reasons, variant: str | None = variant) -> pd.DataFrame:
+            made = (_by_prompts(cell, rivals, images, name, variant, reasons) for name in labellings)
+            return table(one for of in made for one in of)
 
-            table = work.part(
-                "classification",
-                _named(kind, variant),
-                compute,
-                by=__name__,
-                rival=rivals.rival(variant) if variant else None,
-                inversions=inversions if native else (),
-                labellings=labellings,
-                **settings,
-                **({"fit": rivals.fitted_on} if variant else {}),
-            )
-            if table is not None:
-                for one in _parted(table):
-                    found.setdefault((one.labelling, kind), []).append(one)
+        held = work.part(
+            "classification",
+            named("image-text", variant),
+            compute,
+            by=__name__,
+            rival=rivals.rival(variant) if variant else None,
+            inversions=() if variant else inversions,
+            labellings=labellings,
+            **({"fit": rivals.fitted_on} if variant else {}),
+        )
+        for one in parted(held) if held is not None else ():
+            found.setdefault(one.labelling, []).append(one)
     for labelling in labellings:
-        for kind, *_ in kinds:
-            yield from found.get((labelling, kind), ())
+        yield from found.get(labelling, ())
 
 
-def _named(task: str, variant: str | None) -> str:
+def named(task: str, variant: str | None) -> str:
+    """A task with a correction, or without."""
     return task if variant is None else f"{task}+{variant}"
 
 
-def _table(classes: Iterable[Classified]) -> pd.DataFrame:
+def table(classes: Iterable[Classified]) -> pd.DataFrame:
     """A row an image."""
     frames = [
         pd.DataFrame(
@@ -110,7 +88,8 @@ def _table(classes: Iterable[Classified]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_COLUMNS)
 
 
-def _parted(table: pd.DataFrame) -> Iterator[Classified]:
+def parted(table: pd.DataFrame) -> Iterator[Classified]:
+    """What `table` was made of."""
     for (task, labelling), rows in table.groupby(["task", "labelling"], sort=False):
         correct = pd.Series(rows["correct"].to_numpy(), index=pd.Index(rows["image"], name=None))
         yield Classified(task, labelling, correct, int(rows["without_class"].iloc[0]))
@@ -141,7 +120,7 @@ def _by_prompts(
             "image-ovi": lambda: (images, cell.inverted(anchors, CLASSES)),
         }
     else:
-        pairs = {_named("image-text", variant): lambda: rivals.pair(variant, "image-text", images, anchors)}
+        pairs = {named("image-text", variant): lambda: rivals.pair(variant, "image-text", images, anchors)}
     for task, pair in pairs.items():
         with reasons.of("classification", f"{task}/{labelling}"):
             queries, texts = pair() or (None, None)
@@ -149,50 +128,6 @@ def _by_prompts(
                 yield Classified(
                     task, labelling, correct(queries, queries.labels[labelling], texts, labelling)
                 )
-
-
-def _by_means(
-    cell: Cell,
-    rivals: Rivals,
-    labelling: str,
-    variant: str | None,
-    shots: int | None,
-    draws: int,
-    seed: int,
-    reasons: Reasons,
-) -> Iterator[Classified]:
-    """Nearest class mean (`ncm`) over the support split, or over `<shots>-shot` draws of it."""
-    images, support = cell.items(f"image/{cell.query}"), _support(cell)
-    if images is None or support is None or labelling not in support.labels:
-        return
-    support = support.where(support.labels[labelling].astype(bool))
-    if not len(support):
-        return
-    if shots is None:
-        chosen = [np.arange(len(support))]
-    else:
-        largest = int(np.unique(support.labels[labelling].astype(str), return_counts=True)[1].max())
-        if shots > largest:
-            return
-        chosen = [
-            classification.few_shot(support.labels[labelling], support.ids, shots, seed=(seed, draw))
-            for draw in range(draws)
-        ]
-    task = _named("ncm" if shots is None else f"{shots}-shot", variant)
-    with reasons.of("classification", f"{task}/{labelling}"):
-        pair = (images, support) if variant is None else rivals.pair(variant, "image-image", images, support)
-        if pair is not None:
-            queries, means_of = pair
-            labels = images.labels[labelling]
-            known = np.where(np.isin(labels, support.labels[labelling]), labels, "")
-            outcomes = [correct(queries, known, means_of.where(few), labelling) for few in chosen]
-            strangers = int((known != labels).sum())
-            yield Classified(task, labelling, pd.concat(outcomes, axis=1).mean(axis=1), strangers)
-
-
-def _support(cell: Cell) -> Items | None:
-    split = cell.support or (cell.gallery if cell.gallery != cell.query else None)
-    return cell.items(f"image/{split}") if split else None
 
 
 def correct(queries: Items, labels: np.ndarray, anchors: Items, labelling: str) -> pd.Series:

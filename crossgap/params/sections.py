@@ -135,6 +135,9 @@ class Evaluate(Strict):
     corrections: list[str] | None = Field(None, description="by name; all, if not given")
     shots: list[Annotated[int, Field(ge=1)]] = Field([1, 2, 4, 8, 16], description="images a class")
     draws: int = Field(5, ge=1, description="of the few images")
+    logistic: Literal["none", "native", "all"] = Field(
+        "native", description="logistic regressions: none, of native features, or with every correction too"
+    )
 
     @field_validator("shots", "corrections")
     @classmethod

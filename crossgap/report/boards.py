@@ -21,6 +21,11 @@ _TEXT = ("text-text", "ovi-text", "ovi-ovi")
 _ACROSS = ("text-image", "image-text")
 _PROMPTS = ("image-text", "oti-text", "image-ovi")
 _NATIVE = "native features"
+_PROBES = {
+    "ncm": "class means", "gda": "GDA", "knn_1": "1 nearest neighbour", "knn_5": "5 nearest neighbours",
+    "logistic": "logistic regression",
+}  # fmt: skip
+_BLENDED = "with class prompts"
 
 Blocks = Mapping[tuple[str, ...], Mapping[str, str]]  # heading of a block → task → title, the baseline first
 
@@ -128,9 +133,20 @@ def sections(cell: Cell) -> list[Section]:
             numbers.of("classification", {(): {"ncm": _NATIVE}}),
         ),
         Section(
+            "probes", "Classification by labelled images", f"{accuracy}, by probes of all of them",
+            "class means, of a correction the same probe without it", ("probe", "method"), "labelling",
+            numbers.of("classification", _probes()), folded=True,
+        ),
+        Section(
             "shots", "Classification by a few images a class", f"{accuracy}, by the nearest mean of a few images",
             f"the same with {_NATIVE}", ("images", "method"), "labelling",
             numbers.of("classification", {(task,): {task: _NATIVE} for task in numbers.shots()}), folded=True,
+        ),
+        Section(
+            "shot_probes", "Classification by a few images a class, otherwise",
+            f"{accuracy}, by the first images, by GDA, and with class prompts",
+            "class means, of a correction the same without it", ("images", "method"), "labelling",
+            numbers.of("classification", _few(numbers.shots())), folded=True,
         ),
         Section(
             "clusters", "Clusters", "Adjusted mutual information of k-means with each labelling, in percent",
@@ -141,6 +157,31 @@ def sections(cell: Cell) -> list[Section]:
         ),
     ]  # fmt: skip
     return [section for section in made if section.board]
+
+
+def _probes() -> Blocks:
+    """Every probe beside class means, then each with corrections, and with class prompts blended in."""
+    beside = dict(_PROBES)
+    blocks: dict[tuple[str, ...], Mapping[str, str]] = {("all",): beside}
+    for task, words in _PROBES.items():
+        if task != "ncm":
+            blocks[words,] = {task: _NATIVE}
+        if task in ("ncm", "gda"):
+            blocks[f"{words}, {_BLENDED}",] = {f"{task}_text": _NATIVE}
+    return blocks
+
+
+def _few(shots: Iterable[str]) -> Blocks:
+    """By the number of images: GDA, class prompts blended in, and the first images by id instead of random draws."""
+    blocks: dict[tuple[str, ...], Mapping[str, str]] = {}
+    for drawn in shots:
+        first = f"first-{drawn.removesuffix('-shot')}"
+        blocks[f"{drawn}, {_PROBES['ncm']}, {_BLENDED}",] = {f"{drawn}_text": _NATIVE}
+        blocks[f"{drawn}, GDA",] = {f"{drawn}-gda": _NATIVE}
+        blocks[f"{drawn}, GDA, {_BLENDED}",] = {f"{drawn}-gda_text": _NATIVE}
+        blocks[f"{first}, {_PROBES['ncm']}",] = {first: _NATIVE}
+        blocks[f"{first}, GDA",] = {f"{first}-gda": _NATIVE}
+    return blocks
 
 
 def titles(cell: Cell) -> dict[str, str]:
