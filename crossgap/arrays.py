@@ -76,7 +76,8 @@ def exact_rows(features: Features, name: str = "features") -> np.ndarray:
 
 def checked_features(features: Features, name: str = "features") -> np.ndarray:
     """`features` in NumPy, as they are and not copied, after the checks of `unit_rows`: a block of them may
-    then go to `exact_rows` at a time."""
+    then go to `exact_rows` at a time.
+    """
     array = _real_matrix(features, name)
     step = max(1, CHECKED_AT_ONCE // array.shape[1])
     parts = (np.asarray(array[start : start + step], float) for start in range(0, len(array), step))

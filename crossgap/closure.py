@@ -2,8 +2,8 @@
 
 The *import closure* of a module is the module, what it imports, what that imports, and so on, as far as it is ours
 (crossgap and the stages). `digests` names what each of these modules does: its syntax tree without comments, docstrings
-and layout, the same on every version of Python. DVC's dependencies (through `crossgap.resolve`), the shards in scratch
-and the provenance of stores and tables all use it.
+and layout, the same on every version of Python. DVC's dependencies (through `crossgap.planning.resolve`), the shards in
+scratch and the provenance of stores and tables all use it.
 
 Every module stands on one of two sides:
 
@@ -12,9 +12,9 @@ Every module stands on one of two sides:
   import isn't followed, so that mending one costs nobody a computation. `tests/test_formats.py` holds their bytes
   fast: when these change, the version must.
 
-Modules of a *plugin package*, those that its `__init__` imports whole to register them, are picked by name when the
-program runs. Who asks for a closure may name those that are picked (`chosen`); else all of the package count. A
-package's files that are no Python count with the package.
+Modules of a *plugin package*, those that its `__init__` registers, are picked by name when the program runs. Who asks
+for a closure may name those that are picked (`chosen`); else all of the package count. A package's files that are no
+Python count with the package.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ CARRIERS = {
 PLUGINS = ("crossgap.corrections", "crossgap.datasets.readers")
 _OURS = ("crossgap", "stages")
 _LAZY = "_PUBLIC"  # in a package's `__init__`: name → the module that has it, imported when first used
+_REGISTRY = "READERS"  # in a plugin package's: by what a module is picked → the module, imported when used
 _SILENT = ("ctx", "kind", "type_comment")  # fields of syntax trees that say nothing of their own
 
 
@@ -92,19 +93,22 @@ def closure(*modules: str, chosen: Iterable[str] | None = None) -> set[str]:
             ahead.append(parent)
         if name in CARRIERS:
             continue
-        plugins = members(name) if name in PLUGINS and chosen is not None else ()
+        plugins = members(name) if name in PLUGINS else []
         ahead += [imported for imported in _imported(name) if imported not in plugins]
+        ahead += plugins if chosen is None else []
     return met
 
 
 def members(package: str) -> list[str]:
-    """The modules of a plugin package that can be picked: those that its `__init__` imports whole."""
-    return sorted(
+    """The modules of a plugin package that can be picked: what its `__init__` imports whole or has in `READERS`."""
+    source = _source(package)
+    whole = {
         f"{package}.{alias.name}"
-        for node in _imports(_tree(_source(package)))
+        for node in (_imports(_tree(source)) if source else ())
         if isinstance(node, ast.ImportFrom) and node.module == package
         for alias in node.names
-    )
+    }
+    return sorted(whole | set(_table(package, _REGISTRY).values()))
 
 
 def modules(top: str = "crossgap") -> list[str]:
@@ -188,14 +192,19 @@ def _of_import(module: str, names: Iterable[str]) -> set[str]:
     return found
 
 
-@cache
 def _lazy(package: str) -> dict[str, str]:
     """Name → module of what a package imports when it is first used."""
+    return _table(package, _LAZY)
+
+
+@cache
+def _table(package: str, name: str) -> dict[str, str]:
+    """The literal of this name in a package's `__init__`; empty where there is none."""
     source = _source(package)
     if source is None or source.name != "__init__.py":
         return {}
     for node in _tree(source).body:
-        if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == [_LAZY]:
+        if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == [name]:
             return ast.literal_eval(node.value)
     return {}
 

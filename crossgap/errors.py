@@ -14,6 +14,7 @@ Whatever else comes out of a stage or command is a mistake of crossgap's, and ke
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,13 +36,15 @@ _REMEDIES = {
     "ENOTCONN": f"that file system is no longer mounted; {_AGAIN}",
     "ENODEV": f"that device is no longer there; {_AGAIN}",
     "ENXIO": f"that device is no longer there; {_AGAIN}",
-    "ENOMEM": f"memory ran out: end other programs, or give fewer workers and smaller batches; {_AGAIN}",
+    "ENOMEM": "memory ran out: end other programs, or give fewer workers and smaller batches (machine.workers, "
+    f"batch_size, inversion_batch_size and training_batch_size in params.yaml); {_AGAIN}",
     "EAGAIN": f"the machine ran out of something for a while; {_AGAIN}",
     "EBUSY": f"another program holds it; {_AGAIN}",
     "ENOSPC": f"make room; {_AGAIN}",
     "EDQUOT": f"make room, or raise the quota; {_AGAIN}",
     "EFBIG": f"raise the limit of a file's size (`ulimit -f`); {_AGAIN}",
 }
+_NO_MEMORY = ("out of memory", "can't allocate memory")  # torch's words
 _BY_NUMBER = {getattr(errno, name): remedy for name, remedy in _REMEDIES.items() if hasattr(errno, name)}
 
 
@@ -81,7 +84,14 @@ def of_machine(error: BaseException) -> bool:
     It passes or can be mended, and what a file holds is not known by it: never a reason to call the file damaged or
     missing, to throw it away or to leave it out.
     """
-    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _BY_NUMBER)
+    return out_of_memory(error) or (isinstance(error, OSError) and error.errno in _BY_NUMBER)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, the machine's or a GPU's: torch has no `MemoryError`, and says it in words alone."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+    )
 
 
 def is_told(error: BaseException) -> bool:
@@ -106,8 +116,9 @@ def opened(path: str | Path) -> Iterator[None]:
 
 def said(error: Exception) -> str:
     """An error's message; of an operating system's, the path, what is wrong with it, and the remedy if one is known."""
-    if isinstance(error, MemoryError):
-        words = " ".join(str(error).split())
+    if out_of_memory(error):
+        sentences = re.split(r"\.\s|\n", str(error))
+        words = next((one for one in sentences if any(words in one for words in _NO_MEMORY)), sentences[0])
         return f"{words}: {_REMEDIES['ENOMEM']}" if words else _REMEDIES["ENOMEM"]
     if not isinstance(error, OSError) or error.errno is None or error.strerror is None:
         return str(error)

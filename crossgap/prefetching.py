@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from torch.utils.data import Dataset as TorchDataset
 
 
-class Dataset(Protocol):
+class Indexed(Protocol):
     """Map-style: anything that items are taken from by a key."""
 
     def __getitem__(self, key: Any, /) -> Any: ...
 
 
 def prefetched(
-    dataset: Dataset,
+    dataset: Indexed,
     batches: Iterable[list],
     *,
     collate: Callable[[list], Any] | None = None,
@@ -59,7 +59,7 @@ class _Failed:
 
 
 class _Telling:
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Indexed) -> None:
         self.dataset = dataset
 
     def __getitem__(self, key: Any) -> Any:

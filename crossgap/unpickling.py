@@ -229,7 +229,8 @@ class _Array(np.ndarray):
 
     def __setstate__(self, state: tuple) -> None:
         _version, shape, dtype, columns_first, content = state
-        super().__setstate__((1, shape, _held(dtype), np.bool(columns_first), _bytes(content, self.budget)))
+        held = 1, shape, _held(dtype), bool(columns_first), _bytes(content, self.budget)
+        super().__setstate__(held)  # type: ignore[arg-type]  # numpy's own takes no bool of numpy's
 
 
 def _held(dtype: _Dtype) -> np.dtype:

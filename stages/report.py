@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from crossgap.report import Cell, Experiment, Training, render
+from crossgap.report import Experiment, Results, Training, render
 from stages.common import CELL_TABLES, DATA, metrics_folder, run, written
 
 WORDS = (
@@ -32,13 +32,13 @@ def report(run_of: Mapping[str, Any]) -> None:
 
 def _cell(
     backbone: str, dataset: str, folder: Sequence[str], published: str | None, query: str, gallery: str
-) -> Cell:
+) -> Results:
     held = metrics_folder(*folder)
     tables = held / "tables"
     provenance = json.loads(written(tables / "provenance.json").read_text(encoding="utf-8"))
     not_inverted = provenance.pop("not_inverted")
     metrics = (held / "metrics.json", tables / "corrected.json")
-    return Cell(
+    return Results(
         backbone,
         dataset,
         {

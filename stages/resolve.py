@@ -4,9 +4,9 @@ Validates params.yaml as a whole before anything else runs, and clears away outp
 DVC's cache doesn't hold is moved to data/set-aside.
 """
 
-from crossgap import resolve
 from crossgap.params import load
 from crossgap.params.available import require
+from crossgap.planning import resolve
 from crossgap.planning.discarding import Cache, discard
 from stages.common import DATA, RESOLVED, dataset_folder, guarded
 

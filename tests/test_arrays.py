@@ -67,6 +67,20 @@ def test_unusable_features_are_named(features, error, message):
         unit_rows(features, "x")
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.float16, bool, str])
+def test_labels_of_an_array_are_those_of_a_list(kind):
+    """Of NumPy's own scalars, each would be compared with "" by way of an error, which takes longer than all else."""
+    array = np.array([3, 0, 1, 3]).astype(kind)
+    found = label_array(array, 4, "labels")
+    assert found.dtype == object and found.tolist() == label_array(list(array), 4, "labels").tolist()
+    assert not any(isinstance(value, np.generic) for value in found)
+
+
+def test_dates_are_no_labels():
+    with pytest.raises(TypeError, match="a label is a string or a number"):
+        label_array(np.array(["2020-01-01", "2020-01-02"], "datetime64[ns]"), 2, "labels")
+
+
 def test_equal_labels_get_equal_codes():
     first = label_array(["a", "b", None, np.str_("c")], 4, "first")
     second = label_array(np.array(["c", "a", "", "d"]), 4, "second")

@@ -13,13 +13,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from crossgap import resolve
 from crossgap.cli import app
 from crossgap.evaluation.parts import USED, Parts
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.inversion.recipes import Recipe
 from crossgap.params import load
-from crossgap.planning import cached
+from crossgap.planning import cached, resolve
 from crossgap.planning.cells import cells
 from crossgap.planning.discarding import Cache, discard
 from crossgap.stores import shards, store
@@ -365,7 +364,7 @@ def test_the_first_stage_leaves_what_cells_read_as_a_clone_has_it_and_loses_noth
     outputs = unnamed()
     by_hand = [write(FOLDER / "notes.txt", "mine"), write(DATA / "metrics" / "table.csv", "1,2")]
     link = FOLDER / "linked.zarr.zip"
-    link.symlink_to(Path("../../../reference/towers.md"))
+    link.symlink_to(Path("../../../reference/published.csv"))
     kept = [write(FOLDER / ".gitignore", "/native.zarr.zip"), write(FOLDER / "x.zarr.zip.host.1.0a.tmp")]
     kept += [write(DATA / "metrics" / "nano" / "world" / "metrics.json", "{}")]
     dvc(outputs["store"], outputs["trained"])
@@ -382,7 +381,7 @@ def test_the_first_stage_leaves_what_cells_read_as_a_clone_has_it_and_loses_noth
     assert (aside / "features" / "nano" / "world" / "notes.txt").read_text() == "mine"
     assert (aside / "metrics" / "table.csv").read_text() == "1,2" and not by_hand[1].exists()
     moved = aside / "features" / "nano" / "world" / "linked.zarr.zip"
-    assert moved.is_symlink() and moved.read_text() == (DATA / "reference" / "towers.md").read_text()
+    assert moved.is_symlink() and moved.read_text() == (DATA / "reference" / "published.csv").read_text()
     assert not (aside / "features" / "nano" / "world" / "oti-4.zarr.zip").exists(), "DVC's cache holds it"
     assert "moved to data/set-aside/metrics/table.csv" in told and "oti-4.zarr.zip, which no cell" in told
     assert outputs["features"].is_dir() and outputs["dataset"].is_dir(), "nothing reads these"

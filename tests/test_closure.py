@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from crossgap import closure
+from crossgap.datasets import LAYOUTS, SIMAT, OnDisk
+from crossgap.datasets.readers import READERS
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(
@@ -149,6 +151,12 @@ def test_plugins_count_as_far_as_they_are_picked():
     assert not closure.closure(package, chosen=()) & {f"{package}.centering", f"{package}.whitening"}
 
 
+def test_every_layout_on_disk_has_a_reader_that_can_be_picked():
+    layouts = {name for name, declared in LAYOUTS.items() if issubclass(declared, OnDisk)}
+    assert layouts - {SIMAT} == set(READERS)
+    assert closure.members("crossgap.datasets.readers") == sorted(READERS.values())
+
+
 def test_a_module_that_is_not_there_is_an_error():
     with pytest.raises(closure.ClosureError, match=r"no module .crossgap\.nothing"):
         closure.digest("crossgap.nothing")
@@ -169,12 +177,12 @@ def test_imports_are_followed_wherever_they_stand_but_for_type_checkers(tmp_path
         "def f():\n    from stages.a import inner, late\n"
     )
     monkeypatch.chdir(tmp_path)
-    for held in (closure._source, closure._tree, closure._imported, closure._lazy, closure._digest):
+    for held in (closure._source, closure._tree, closure._imported, closure._table, closure._digest):
         held.cache_clear()
     try:
         found = closure.closure("stages.root")
     finally:
-        for held in (closure._source, closure._tree, closure._imported, closure._lazy, closure._digest):
+        for held in (closure._source, closure._tree, closure._imported, closure._table, closure._digest):
             held.cache_clear()
     assert found == {
         "stages.root",

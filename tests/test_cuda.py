@@ -12,6 +12,7 @@ import torch
 from crossgap import judged_metrics, load_backbone, oti, ovi, retrieval_metrics
 from crossgap.datasets import world
 from crossgap.encode import encode
+from crossgap.errors import out_of_memory, said
 from crossgap.inversion import batch_size, captured, optimise
 from crossgap.inversion.batch_size import fitting
 from crossgap.inversion.methods import Oti, Ovi
@@ -210,3 +211,9 @@ def test_memory_that_torch_keeps_for_later_is_free(on_gpu) -> None:
     while_held = batch_size._free(on_gpu.device)
     del held
     assert before - while_held >= 1 << 30 and abs(batch_size._free(on_gpu.device) - before) < 64 << 20
+
+
+def test_a_gpu_without_room_is_told(on_gpu) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 50, dtype=torch.uint8, device=on_gpu.device)
+    assert out_of_memory(caught.value) and said(caught.value).startswith("CUDA out of memory: memory ran out")

@@ -153,9 +153,11 @@ def test_an_image_is_transformed_as_by_open_clip_bit_by_bit(dataset, model, tag)
 
 
 def test_real_photos_in_a_tar_are_transformed_bit_by_bit(real, tiny) -> None:
-    root, rows = real / "flickr8k", []
-    for path in list_images(root)[::50]:
-        rows.append({"path": path, "digest": fingerprint.of_content(read_bytes(root, path))})
+    root = real / "flickr8k"
+    rows = [
+        {"path": path, "digest": fingerprint.of_content(read_bytes(root, path))}
+        for path in list_images(root)[::50]
+    ]
     images = encoding.Images(pd.DataFrame(rows), root, tiny.transform)
     with tarfile.open(root / "images.tar") as tar:
         for position, row in enumerate(rows):
@@ -401,7 +403,7 @@ RUNS = st.tuples(
 )
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(RUNS)
 def test_no_bit_depends_on_the_company_that_an_item_is_encoded_in(many, whole, split) -> None:
     earlier, order, count, shard_size, batch_size = split

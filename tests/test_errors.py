@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from safetensors.numpy import save_file
 
@@ -23,7 +24,7 @@ import crossgap
 from crossgap import errors
 from crossgap.backbones import checkpoints, towers
 from crossgap.backbones.backbone import resolve_device
-from crossgap.cli.explained import explained
+from crossgap.cli.errors import explained
 from crossgap.datasets import images
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.unavailable import Reasons
@@ -140,7 +141,7 @@ def test_no_reader_takes_a_want_of_handles_for_a_fault_of_the_file(tmp_path, rea
 
 
 @pytest.mark.parametrize(
-    "number, remedy",
+    ("number", "remedy"),
     [
         (errno.EMFILE, "raise its limit"), (errno.EACCES, "give this user the right"), (errno.EIO, "disk"),
         (errno.EROFS, "make it writable"), (errno.ENOMEM, "memory ran out"), (errno.ESTALE, "mount it again"),
@@ -307,3 +308,45 @@ def test_a_device_that_is_not_here(device) -> None:
     for chosen in (resolve_device, cuda_device):
         with pytest.raises(errors.CrossgapError, match=rf"device .*'{device}'"):
             chosen(device)
+
+
+@pytest.mark.parametrize(
+    ("error", "first"),
+    [
+        (
+            MemoryError("Unable to allocate 8.00 EiB for an array with shape (9, 9)"),
+            "Unable to allocate",
+        ),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried 2.00 GiB. GPU 0 has"),
+            "CUDA out of memory",
+        ),
+        (
+            RuntimeError("CUDA error: out of memory\nCUDA kernel errors might"),
+            "CUDA error: out of memory: memory",
+        ),
+        (
+            RuntimeError("[enforce fail] err == 0. Allocator: can't allocate memory: 9 bytes"),
+            "Allocator: can't",
+        ),
+        (MemoryError(), "memory ran out"),
+    ],
+)
+def test_memory_that_ran_out_is_a_sentence_with_the_settings_that_need_less(error, first) -> None:
+    def work() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        guarded("encode", work)
+    told = str(ended.value)
+    assert told.startswith(f"encode: {first}") and "machine.workers, batch_size" in told
+    assert "GPU 0" not in told and "might" not in told and errors.of_machine(error)
+
+
+def test_memory_that_torch_does_not_get_is_known_by_its_words() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert errors.out_of_memory(caught.value)
+    assert not errors.out_of_memory(
+        RuntimeError("The size of tensor a (2) must match the size of tensor b (3)")
+    )

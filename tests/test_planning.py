@@ -18,15 +18,14 @@ from crossgap.catalogue.backbones import described
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.world import FACTORS
 from crossgap.encode import encode
-from crossgap.evaluation import Cell as Evaluated
-from crossgap.evaluation import evaluate
+from crossgap.evaluation import Cell, evaluate
 from crossgap.inversion import stores
 from crossgap.inversion.methods import Oti, Ovi
 from crossgap.inversion.optimise import optimise
 from crossgap.params import Import, Params, load
 from crossgap.planning import evaluated, rates
 from crossgap.planning import probe as probing
-from crossgap.planning.cells import Cell, cells
+from crossgap.planning.cells import StageCell, cells
 from crossgap.planning.estimate import Cost, asked, cost
 from crossgap.planning.items import inverted, of_datasets, of_declaration, of_manifest
 from crossgap.planning.pipeline import outdated
@@ -239,7 +238,7 @@ def test_room_is_what_the_stores_arrays_take(small, prepared, tiny_folder, tmp_p
             for _, array in found[name].zarr_group.arrays()
             if array.dtype == np.float32
         ]
-        estimated = cost([Cell(stage, "", "tiny", "world", method and stage)], small, items, sizes)
+        estimated = cost([StageCell(stage, "", "tiny", "world", method and stage)], small, items, sizes)
         assert estimated.bytes == sum(array.nbytes for array in arrays)
         assert estimated.items == sum(len(found[name]) for name in found.groups)
 
@@ -252,7 +251,7 @@ def test_time_by_hand(small, prepared, tiny_folder):
 
     def seconds(**of) -> float:
         return cost(
-            [Cell(backbone="tiny", dataset="world", **of)], small, {"world": items}, sizes, speeds
+            [StageCell(backbone="tiny", dataset="world", **of)], small, {"world": items}, sizes, speeds
         ).seconds
 
     assert seconds(stage="encode") == 2 + 10 * 0.5 + texts * 0.25
@@ -260,7 +259,7 @@ def test_time_by_hand(small, prepared, tiny_folder):
     assert seconds(stage="sweep", method="oti", tokens=1) == 2 + 4 * 3 * 0.125
     assert seconds(stage="seeds", method="ovi") == 2 + 4 * 2 * 0.0625
     assert seconds(stage="evaluate") == 0
-    cell = Cell("encode", "", "tiny", "world")
+    cell = StageCell("encode", "", "tiny", "world")
     assert cost([cell], small, {"world": None}, sizes, speeds) == Cost(seconds=0.0, unknown=1)
     assert cost([cell], small, {"world": items}, sizes, {}) == Cost(seconds=0.0, unknown=1)
     assert cost([cell], small, {"world": items}, sizes).seconds is None
@@ -399,7 +398,7 @@ def test_an_evaluation_takes_about_as_long_as_it_is_estimated_to(small, tmp_path
     task, settings = evaluated.of_import(store, declared, params), params.evaluate.model_dump()
     before = rates.measure(32, clock=time.process_time)
     start = time.process_time()
-    found = evaluate(Evaluated(store, None, None, "test", "train"), **settings)
+    found = evaluate(Cell(store, None, None, "test", "train"), **settings)
     took = time.process_time() - start
     after = rates.measure(32, clock=time.process_time)
     estimate = (task.seconds(before) + task.seconds(after)) / 2
@@ -419,7 +418,7 @@ def test_operations_of_an_evaluation_by_hand():
         "logistic": "native",
     }
     none = evaluated.Inverted()
-    task = evaluated.Task(
+    task = evaluated.PlannedEvaluation(
         sizes, classes, 40, "test", "test", None, none, none, ("centering",), 0, (), settings
     )
     done = task.operations()

@@ -181,7 +181,9 @@ def test_the_command_lists_prints_and_writes(tmp_path):
     run = CliRunner().invoke
     listed = run(app, ["preset"])
     assert listed.exit_code == 0
-    assert [line.partition(":")[0] for line in listed.output.splitlines()] == list(PRESETS)
+    rows = listed.output.partition("\n\n")[0].splitlines()[1:]
+    assert [row.split()[0] for row in rows] == list(PRESETS)
+    assert all(row.endswith(held.words) for row, held in zip(rows, PRESETS.values(), strict=True))
     path = tmp_path / "params.yaml"
     path.write_text(OURS.read_text() + "# mine\n")
     printed = run(app, ["preset", "intra-modal", "--params", str(path)])

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from crossgap.catalogue import entries
 from crossgap.stores.shards import Shards
 from crossgap.training import nano
-from crossgap.training.nano_recipe import Recipe
+from crossgap.training.nano_recipe import NanoRecipe
 from crossgap.training.trainable import WEIGHTS, writer
 
 ROOT = Path(__file__).parents[1]
@@ -87,7 +87,7 @@ def test_the_nano_backbone(tmp_path, monkeypatch) -> None:
     model["vision_cfg"] |= {"layers": 1, "width": 32, "head_width": 16}
     model["text_cfg"] |= {"layers": 1, "width": 32, "heads": 2}
     model["embed_dim"] = 16
-    recipe = Recipe(**{**section, "steps": 1, "warmup": 1, "batch_size": 8, "threads": 1})
+    recipe = NanoRecipe(**{**section, "steps": 1, "warmup": 1, "batch_size": 8, "threads": 1})
     made, initial = [], nano._initial
 
     def lying(*arguments):

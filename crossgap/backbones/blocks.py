@@ -120,7 +120,8 @@ class _Block:
 
 def few_keys(queries: Tensor, keys: Tensor, values: Tensor, attn_mask: Tensor | None = None) -> Tensor:
     """`scaled_dot_product_attention` of `(n, heads, q, d)` queries and `(n, heads, k, d)` keys and values as two
-    products, the softmax in float32."""
+    products, the softmax in float32.
+    """
     scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
     if attn_mask is not None:
         scores = scores + attn_mask

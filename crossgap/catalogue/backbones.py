@@ -50,7 +50,7 @@ class Described(BaseModel):
     image_size: tuple[int, int]
 
 
-class Facts(BaseModel):
+class BackboneFacts(BaseModel):
     """What is known of a backbone.
 
     Attributes:
@@ -72,9 +72,9 @@ class Facts(BaseModel):
 
 
 @cache
-def facts() -> dict[str, Facts]:
+def facts() -> dict[str, BackboneFacts]:
     """The facts that the catalogue has, by the names of its rows."""
-    return TypeAdapter(dict[str, Facts]).validate_python(entries.facts("backbones"))
+    return TypeAdapter(dict[str, BackboneFacts]).validate_python(entries.facts("backbones"))
 
 
 def sizes(model: str) -> Described | None:

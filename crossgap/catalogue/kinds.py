@@ -84,8 +84,9 @@ def text_of(config: dict[str, Any]) -> str:
         return FROM_THE_HUB
     if text.get("embed_cls"):
         return "causal, read at an appended class token (CoCa)"
+    pool = text.get("pool_type", "argmax")
     masked = "not causal" if text.get("no_causal_mask") else "causal"
-    return f"{masked}, read at the {_TEXT_POOLS[text.get('pool_type', 'argmax')]}"
+    return f"{masked}, read at the {_TEXT_POOLS.get(pool, pool)}"
 
 
 def vision_of(config: dict[str, Any]) -> str:
@@ -95,7 +96,7 @@ def vision_of(config: dict[str, Any]) -> str:
     vision = config["vision_cfg"]
     if (trunk := vision.get("timm_model_name")) is None:
         pool = "map" if vision.get("attentional_pool") else vision.get("pool_type", "tok")
-        return f"open_clip ViT, {_POOLS[pool]}"
+        return f"open_clip ViT, {_POOLS.get(pool, pool)}"
     known = (about for start, about in _TRUNKS.items() if trunk.startswith(start))
     kind, pool = next(known, (f"timm {trunk}", ""))
     pool = vision.get("timm_pool") or pool

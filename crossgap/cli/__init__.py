@@ -7,19 +7,13 @@ from typing import Annotated
 
 import typer
 
-from crossgap.cli import backbones, datasets
-from crossgap.cli.explained import explained
+from crossgap.cli import backbones, datasets, tables
+from crossgap.cli.errors import explained
 from crossgap.cli.importing import import_
 from crossgap.cli.keeping import clean, status
-from crossgap.cli.plan import plan
+from crossgap.cli.planning import plan
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-app.command("import")(import_)
-app.command()(plan)
-app.command()(status)
-app.command()(clean)
-app.add_typer(backbones.app, name="backbones")
-app.add_typer(datasets.app, name="datasets")
 
 
 def _version(asked: bool) -> None:
@@ -33,18 +27,17 @@ def _version(asked: bool) -> None:
 @app.callback()
 def main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
     ] = False,
 ) -> None:
     """How far apart are the two modalities of a CLIP-style model, what does it cost, and what helps?"""
 
 
-File = Annotated[Path, typer.Argument(help="the file")]
+File = Annotated[Path, typer.Argument(help="The params.yaml to look at.")]
 
 
-@app.command()
 def check(params: File = Path("params.yaml")) -> None:
-    """Validate params.yaml as a whole, read as DVC reads it; look for the models, files and device that it names."""
+    """Say whether params.yaml is valid, and whether the models, files and device that it names are there."""
     from crossgap.params import load
     from crossgap.params.available import require
 
@@ -53,11 +46,10 @@ def check(params: File = Path("params.yaml")) -> None:
     typer.echo(f"{params} is valid")
 
 
-@app.command()
 def migrate(params: File = Path("params.yaml")) -> None:
-    """Rewrite a params.yaml of an older crossgap in today's shape; its values and your comments stay."""
+    """Rewrite a params.yaml of an older crossgap in today's shape; its values and your comments are kept."""
     from crossgap.params import load
-    from crossgap.params.moved import migrated
+    from crossgap.params.migration import migrated
 
     with explained():
         text, done = migrated(_text_of(params))
@@ -68,22 +60,23 @@ def migrate(params: File = Path("params.yaml")) -> None:
     typer.echo(f"{params} is of today's shape")
 
 
-@app.command()
 def preset(
-    name: Annotated[str | None, typer.Argument(help="of the study; without it, all are listed")] = None,
-    params: Annotated[Path, typer.Option(help="what the study's settings are put into")] = Path(
+    name: Annotated[
+        str | None, typer.Argument(help="The study's name; without it, all studies are listed.")
+    ] = None,
+    params: Annotated[Path, typer.Option(help="The file to put the study's settings into.")] = Path(
         "params.yaml"
     ),
     output: Annotated[
         Path | None,
         typer.Option(
-            help="the file to write; else it is printed. One that is there is overwritten where git has it as it "
-            "is, so that nothing is lost, or with --force"
+            help="The file to write; without it, the text is printed. A file with changes that git lacks is not "
+            "overwritten without --force."
         ),
     ] = None,
-    force: Annotated[bool, typer.Option(help="overwrite the file whatever it holds")] = False,
+    force: Annotated[bool, typer.Option(help="Overwrite the file, whatever it holds.")] = False,
 ) -> None:
-    """params.yaml with a study's settings, its comments kept: crossgap preset NAME --output params.yaml && dvc repro"""
+    """Put the settings of a published table or a study into params.yaml, whose comments are kept."""
     from crossgap.cli.overwriting import require_in_git
     from crossgap.params import load_text
     from crossgap.params.editing import edited
@@ -91,8 +84,8 @@ def preset(
     from crossgap.presets import PRESETS, applied
 
     if name is None:
-        for known, described in PRESETS.items():
-            typer.echo(f"{known}: {described.words}")
+        tables.show(("study", "what it measures"), [(name, held.words) for name, held in PRESETS.items()])
+        typer.echo("\nTo run one: crossgap preset NAME --output params.yaml && dvc repro")
         return
     with explained():
         text = _text_of(params)
@@ -105,6 +98,21 @@ def preset(
         if not force:
             require_in_git(output)
         _write(output, changed)
+
+
+def corrections() -> None:
+    """List the corrections that are measured beside inversion, and the papers they come from."""
+    from crossgap.corrections import RIVALS
+
+    rows = [(name, held.TITLE, held.SOURCE or "-", held.REFERENCE) for name, held in RIVALS.items()]
+    tables.show(("correction", "title", "source", "how it works"), rows)
+
+
+for one in (check, plan, status, clean, preset, migrate, corrections):
+    app.command()(one)
+app.command("import")(import_)
+app.add_typer(backbones.app, name="backbones")
+app.add_typer(datasets.app, name="datasets")
 
 
 def _text_of(params: Path) -> str:

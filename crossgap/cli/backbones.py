@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from crossgap.cli import tables
-from crossgap.cli.explained import explained
+from crossgap.cli.errors import explained
 from crossgap.errors import BackboneError
 
 app = typer.Typer(invoke_without_command=True)

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crossgap.cli import tables
-from crossgap.cli.explained import explained
+from crossgap.cli.errors import explained
 
 if TYPE_CHECKING:
-    from crossgap.datasets import Declaration
+    from pydantic.fields import FieldInfo
+
+    from crossgap.datasets import Dataset, Declaration
 
 app = typer.Typer(invoke_without_command=True)
 Params = Annotated[Path, typer.Option(help="The file whose datasets are listed beside the catalogue's.")]
@@ -63,6 +65,39 @@ def show(name: Name, params: Params = Path("params.yaml")) -> None:
         published = _published().get(name, Counter())
         about += [f"{count} published values in {source}" for source, count in published.items()]
         typer.echo(shown("datasets", name, params, about))
+
+
+@app.command()
+def layouts(
+    layout: Annotated[
+        str | None, typer.Argument(help="One of them, with all its fields; without it, all are listed.")
+    ] = None,
+) -> None:
+    """List the layouts on disk that can be read, and the fields that a row of each has."""
+    from crossgap.datasets import LAYOUTS, DatasetError
+
+    if layout is None:
+        rows = [
+            (name, ", ".join(_needed(declared)), _words(declared.__doc__))
+            for name, declared in LAYOUTS.items()
+        ]
+        tables.show(("layout", "fields it needs", "what it is"), rows)
+        typer.echo("\nAll fields of one: crossgap datasets layouts LAYOUT")
+        return
+    with explained():
+        if layout not in LAYOUTS:
+            raise DatasetError(f"there is no layout {layout!r}; there are {', '.join(LAYOUTS)}")
+    declared = LAYOUTS[layout]
+    fields, needed = declared.model_fields, _needed(declared)
+    others = [name for name in fields if name not in ("layout", *needed)]
+    typer.echo(f"{layout}: {_words(declared.__doc__)}\n")
+    tables.show(
+        ("field", "if not given", "what it is"),
+        [
+            *((name, "must be given", fields[name].description or "-") for name in needed),
+            *((name, _default(fields[name]), fields[name].description or "-") for name in others),
+        ],
+    )
 
 
 @app.command()
@@ -155,6 +190,36 @@ def _on_disk(declaration: Declaration) -> str:
     if root is None or str(root) == ".":
         return "-"
     return "yes" if root.exists() else "no"
+
+
+def _needed(declared: type[Dataset]) -> list[str]:
+    """The fields without which no row is valid, beside `layout`; one that another stands for is none of them."""
+    from pydantic import ValidationError
+
+    required = [name for name, field in declared.model_fields.items() if field.is_required()]
+    needed = []
+    for name in required:
+        try:
+            declared.model_validate(dict.fromkeys((other for other in required if other != name), "x"))
+        except ValidationError as error:
+            if any(one["type"] == "missing" and one["loc"] == (name,) for one in error.errors()):
+                needed.append(name)
+    return [name for name in needed if name != "layout"]
+
+
+def _default(field: FieldInfo) -> str:
+    """What stands for a field that is not given."""
+    if field.is_required():
+        return "-"
+    value = field.get_default(call_default_factory=True)
+    if hasattr(value, "model_dump"):
+        value = value.model_dump(exclude_defaults=True)
+    return "-" if value in (None, {}, [], ()) else str(value)
+
+
+def _words(doc: str | None) -> str:
+    """A docstring's first paragraph, in one line."""
+    return " ".join((doc or "").partition("\n\n")[0].split())
 
 
 def _papers(sources: Iterable[str]) -> list[str]:

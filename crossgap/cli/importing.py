@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crossgap.cli.explained import explained
+from crossgap.cli.errors import explained
 
 if TYPE_CHECKING:
     from crossgap.stores.store import Store
@@ -21,37 +21,43 @@ IMPORTS = Path("data/imports")
 
 
 def import_(
-    name: Annotated[str, typer.Argument(help="of the store, under data/imports")],
+    name: Annotated[str, typer.Argument(help="The store's name: its folder in data/imports.")],
     arrays: Annotated[
         list[str] | None,
         typer.Argument(
-            help="image/SPLIT[:COLUMN]=FILE[:KEY] or text/SPLIT[:COLUMN]=FILE[:KEY], one an array"
+            help="One for each array: image/SPLIT[:COLUMN]=FILE[:KEY] or text/SPLIT[:COLUMN]=FILE[:KEY]."
         ),
     ] = None,
     clip_retrieval: Annotated[
-        Path | None, typer.Option(help="a folder that `clip-retrieval inference` wrote, instead of arrays")
+        Path | None, typer.Option(help="A folder that `clip-retrieval inference` wrote, instead of arrays.")
     ] = None,
-    split: Annotated[str, typer.Option(help="split of the clip-retrieval folder's items")] = "test",
-    backbone: Annotated[str, typer.Option(help="what encoded the features")] = "unknown",
+    split: Annotated[
+        str, typer.Option(help="The split that the clip-retrieval folder's items are of.")
+    ] = "test",
+    backbone: Annotated[str, typer.Option(help="What the features were computed with.")] = "unknown",
     dataset: Annotated[
-        str | None, typer.Option(help="what was encoded; the store's name if not given")
+        str | None, typer.Option(help="What they were computed from, if not what the store is called.")
     ] = None,
     judgements: Annotated[
         Path | None,
-        typer.Option(help="CSV or TSV with the header query,item,grade[,setting], or TREC's qrels; by ids"),
+        typer.Option(
+            help="Judgements by ids: CSV or TSV with the header query,item,grade[,setting], or TREC's qrels."
+        ),
     ] = None,
     simat: Annotated[
         Path | None,
-        typer.Option(help="SIMAT's folder simat_db: what is asked of its regions, which the images then are"),
+        typer.Option(help="SIMAT's folder simat_db, if the images are its regions."),
     ] = None,
-    note: Annotated[str, typer.Option(help="where the features come from")] = "",
-    force: Annotated[bool, typer.Option(help="replace a store of this name")] = False,
+    note: Annotated[str, typer.Option(help="Where the features come from; kept in the store.")] = "",
+    force: Annotated[bool, typer.Option(help="Replace a store of this name.")] = False,
 ) -> None:
-    """Bring features computed elsewhere into a feature store.
+    """Bring features that were computed elsewhere into a feature store that DVC tracks.
 
-    COLUMN is `features` if not named, or `preprojection`, `id`, `group` (the image a caption belongs to), `rank` or
-    `label.<labelling>`. Class prompts are `text/classes` with a label each; concept names that corrections are
-    fitted on are `text/vocabulary` and, as "a photo of <name>", `text/vocabulary-photo`. For example:
+    COLUMN is `features` if none is given, or `preprojection`, `id`, `rank`,
+    `group` (the image a caption belongs to), or `label.<labelling>`. Class
+    prompts are `text/classes`, with a label each. Concept names that
+    corrections are fitted on are `text/vocabulary` and, as "a photo of
+    <name>", `text/vocabulary-photo`. For example:
 
     crossgap import b32-dtd image/test=dtd.npz:test_features image/test:label.class=dtd.npz:test_labels
     """

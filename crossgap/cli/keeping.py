@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crossgap.cli import tables
-from crossgap.cli.explained import explained
+from crossgap.cli.errors import explained
 from crossgap.errors import CrossgapError
 from crossgap.stores.temporary import readable
 
@@ -43,7 +43,7 @@ def status() -> None:
     states = ", ".join(f"{count} {state}" for state, count in counts.items())
     held = sum(one.bytes for one in kept)
     typer.echo(f"{len(kept)} stores, {readable(held)}{f': {states}' if states else ''}")
-    typer.echo(f"scratch: {readable(size(SCRATCH) if SCRATCH.is_dir() else 0)}, to go on from and to grow by")
+    typer.echo(f"scratch: {readable(size(SCRATCH) if SCRATCH.is_dir() else 0)}, which later runs go on from")
     if (aside := DATA / SET_ASIDE).is_dir():
         typer.echo(
             f"{aside}: {readable(size(aside))} that no run makes and DVC's cache lacks: yours to remove"

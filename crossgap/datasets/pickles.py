@@ -48,9 +48,11 @@ def as_text(held: Any, _met: dict[int, Any] | None = None) -> Any:
     if id(held) in met:
         return met[id(held)]
     if isinstance(held, dict):
-        met[id(held)] = texts = {}
+        texts: dict[Any, Any] = {}
+        met[id(held)] = texts
         texts.update((as_text(key, met), as_text(value, met)) for key, value in held.items())
         return texts
-    met[id(held)] = items = []
+    items: list[Any] = []
+    met[id(held)] = items
     items.extend(as_text(value, met) for value in held)
     return items

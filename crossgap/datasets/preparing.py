@@ -77,7 +77,8 @@ def _judgements(
     declaration: OnDisk, reading: Reading, items: pd.DataFrame, problems: pd.DataFrame
 ) -> tuple[pd.DataFrame | None, pd.DataFrame]:
     """Those of items that were not set aside, from the set itself or from the user's file; and the problems, with
-    judgements of items that there are not, where problems are set aside."""
+    judgements of items that there are not, where problems are set aside.
+    """
     file = getattr(declaration, "judgements", None)
     table = reading.judgements if file is None else read_file(file)
     if table is None:

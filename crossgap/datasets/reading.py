@@ -131,7 +131,8 @@ def image_paths(root: Path, passed_by: list[str] | None = None) -> list[str]:
 
 def image_ids(paths: Iterable[str]) -> dict[str, str]:
     """Path → id: the path without its extension and with tars as folders; more of the path among equals, and where the
-    short one is another image's path, as `1.jpg` is beside `1.jpg.png`."""
+    short one is another image's path, as `1.jpg` is beside `1.jpg.png`.
+    """
     paths = list(paths)
     names = {path: (*_names(path), path) for path in paths}
     whole = {name for path in paths for name in names[path][1:]}
@@ -159,7 +160,8 @@ def not_followed(links: Sequence[str]) -> tuple[str, ...]:
 
 def plain(path: str, root: Path) -> str:
     """A path as a manifest has it, of one as people write it: `./a//1.jpg`, `a/../1.jpg`, or from `/` to a file under
-    the root. One that leaves the root, or goes up from a link, stays as it is."""
+    the root. One that leaves the root, or goes up from a link, stays as it is.
+    """
     if path.startswith("/"):
         try:
             path = PurePosixPath(path).relative_to(root.absolute().as_posix()).as_posix()

@@ -62,7 +62,8 @@ def imagenet_names() -> list[str]:
 
 def world_names(seed: int) -> list[str]:
     """The word of every value, then names of the world's training combinations, such as "small red dotted star on
-    the left at night", `SIZE` names in all: none of a combination that is held out for the test split."""
+    the left at night", `SIZE` names in all: none of a combination that is held out for the test split.
+    """
     words = [[SYNONYMS[factor][value][0] for value in values] for factor, values in FACTORS.items()]
     plain = [word for factor in words for word in factor]
     places = [list(FACTORS).index(factor) for factor in _ORDER]

@@ -32,7 +32,8 @@ _INTRA = {
 
 def baseline_of(family: str, task: str) -> str | None:
     """The task that another is compared with: the same without the correction, with native features, without text or by
-    class means."""
+    class means.
+    """
     plain, plus, _ = task.partition("+")
     if plus:
         return plain

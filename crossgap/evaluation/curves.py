@@ -10,7 +10,7 @@ import pandas as pd
 
 from crossgap.evaluation.cell import INVERSIONS, Cell, Items
 from crossgap.evaluation.inversions import name_of
-from crossgap.evaluation.queries import Comparison, Task, comparisons
+from crossgap.evaluation.queries import IntraModalRetrieval, Task, comparisons
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import retrieval
@@ -74,7 +74,9 @@ def over_steps(
     return _sorted(whole, STEPS), _sorted(pd.DataFrame(curves), CURVES)
 
 
-def _measured(work: Work, comparison: Comparison, point: Point) -> dict[tuple[str, str], pd.DataFrame]:
+def _measured(
+    work: Work, comparison: IntraModalRetrieval, point: Point
+) -> dict[tuple[str, str], pd.DataFrame]:
     """By task and relevance, a row a query: all relevances at one point."""
     name = comparison.inverted
     kept = ["task", "relevance", "query", "ap", "recall@1", "relevant"]
@@ -84,7 +86,7 @@ def _measured(work: Work, comparison: Comparison, point: Point) -> dict[tuple[st
         for relevance in comparison.relevances:
             task = Task(name, relevance, point.queries, comparison.gallery)
             with reasons.of("snapshots", f"{point.words(name)}/{relevance.name}"):
-                found.append(task.table(work.device)[kept])
+                found.append(task.table(work)[kept])
         return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=kept)
 
     table = work.part(
@@ -117,7 +119,7 @@ def best(cell: Cell, curves: pd.DataFrame) -> dict[str, float]:
     return metrics
 
 
-def points(cell: Cell, comparison: Comparison) -> Iterator[Point]:
+def points(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[Point]:
     """The queries at each step of each inversion that has them all, one inversion a number of tokens."""
     main, seen = cell.main(comparison.modality), set()
     for store in cell.inversions(comparison.modality):

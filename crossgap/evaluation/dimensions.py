@@ -66,7 +66,7 @@ def _at(
     at = _Cut(order()[:number])
     distance = centroid_distance(at.images(found.images).features, at.texts(found.texts).features)
     values = []
-    for name, measure in measures(work.cell, at, work.device):
+    for name, measure in measures(work, at):
         with reasons.of("dimensions", f"{name} without {number}"):
             values += measure()
     rows = [(number, distance, *value) for value in values if not np.isnan(value.value)]

@@ -19,7 +19,7 @@ from crossgap.evaluation.curves import DIGITS, best, over_steps, tokens_of
 from crossgap.evaluation.dimensions import over_dimensions
 from crossgap.evaluation.neighbourhoods import neighbourhoods
 from crossgap.evaluation.parts import Parts
-from crossgap.evaluation.predictions import Classified, prompted
+from crossgap.evaluation.predictions import Predictions, in_rows, prompted
 from crossgap.evaluation.queries import PER_QUERY, Tables, incomplete, tables
 from crossgap.evaluation.seeds import over_seeds, spread
 from crossgap.evaluation.shifts import over_shifts
@@ -143,7 +143,7 @@ def evaluate(
     found = Evaluation(
         metrics={name: round(value, DIGITS) for name, value in metrics.items() if not np.isnan(value)},
         queries=queries.reindex(columns=["task", "relevance", "query", *PER_QUERY, "relevant"]),
-        predictions=_predictions(classes),
+        predictions=in_rows(classes).drop(columns="without_class"),
         comparisons=compared(work, outcomes, seed=seed, resamples=resamples).round(8),
         corrections=rivals.table(),
         clouds=cloud_points(work, clouds),
@@ -174,7 +174,7 @@ def _retrieval(retrieved: Tables) -> dict[str, float]:
     return metrics
 
 
-def _classification(classes: Sequence[Classified]) -> dict[str, float]:
+def _classification(classes: Sequence[Predictions]) -> dict[str, float]:
     metrics = {}
     for found in classes:
         name = f"classification/{found.task}/{found.labelling}"
@@ -193,19 +193,3 @@ def _similarity(cell: Cell, measured: pd.DataFrame) -> dict[str, float]:
         for name in ("matching", "other", "overlap", "share"):
             metrics[f"similarity/{row['pair']}/{row['relevance']}/{name}"] = row[name]
     return metrics
-
-
-def _predictions(classes: Sequence[Classified]) -> pd.DataFrame:
-    frames = [
-        pd.DataFrame(
-            {
-                "task": found.task,
-                "labelling": found.labelling,
-                "image": found.correct.index,
-                "correct": found.correct.to_numpy(),
-            }
-        )
-        for found in classes
-    ]
-    columns = ["task", "labelling", "image", "correct"]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)

@@ -73,7 +73,8 @@ def gap(work: Work, seed: int) -> dict[str, float]:
 
 def spectrum(work: Work) -> pd.DataFrame:
     """How the variance of the cell's `sides` spreads: `modality`, `component`, from 1, `explained`, the share of the
-    variance that the components up to this one have. No rows for features that are one point."""
+    variance that the components up to this one have. No rows for features that are one point.
+    """
     found = sides(work.cell)
     frames = []
     for modality, items in zip(INVERSIONS, found[:2] if found else (), strict=False):

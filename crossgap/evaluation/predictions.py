@@ -17,7 +17,7 @@ from crossgap.metrics import classification
 _COLUMNS = ["task", "labelling", "image", "correct", "without_class"]
 
 
-class Classified(NamedTuple):
+class Predictions(NamedTuple):
     """One way of classifying the query images by one labelling.
 
     Attributes:
@@ -31,7 +31,7 @@ class Classified(NamedTuple):
     without_class: int = 0
 
 
-def prompted(work: Work, rivals: Rivals) -> Iterator[Classified]:
+def prompted(work: Work, rivals: Rivals) -> Iterator[Predictions]:
     """By class prompts.
 
     What an inversion set aside is left out; a class of which no prompt is left keeps its native ones, and there is no
@@ -43,12 +43,12 @@ def prompted(work: Work, rivals: Rivals) -> Iterator[Classified]:
         return
     labellings = cell.labellings_of(images)
     inversions = [store for store in map(cell.main, INVERSIONS) if store]
-    found: dict[str, list[Classified]] = {}
+    found: dict[str, list[Predictions]] = {}
     for variant in (None, *rivals.of_features):
 
         def compute(reasons: Reasons, variant: str | None = variant) -> pd.DataFrame:
             made = (_by_prompts(cell, rivals, images, name, variant, reasons) for name in labellings)
-            return table(one for of in made for one in of)
+            return in_rows(one for of in made for one in of)
 
         held = work.part(
             "classification",
@@ -71,8 +71,8 @@ def named(task: str, variant: str | None) -> str:
     return task if variant is None else f"{task}+{variant}"
 
 
-def table(classes: Iterable[Classified]) -> pd.DataFrame:
-    """A row an image."""
+def in_rows(classes: Iterable[Predictions]) -> pd.DataFrame:
+    """A row an image: `task`, `labelling`, `image`, `correct`, `without_class`."""
     frames = [
         pd.DataFrame(
             {
@@ -88,11 +88,11 @@ def table(classes: Iterable[Classified]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_COLUMNS)
 
 
-def parted(table: pd.DataFrame) -> Iterator[Classified]:
-    """What `table` was made of."""
+def parted(table: pd.DataFrame) -> Iterator[Predictions]:
+    """What `in_rows` was made of."""
     for (task, labelling), rows in table.groupby(["task", "labelling"], sort=False):
         correct = pd.Series(rows["correct"].to_numpy(), index=pd.Index(rows["image"], name=None))
-        yield Classified(task, labelling, correct, int(rows["without_class"].iloc[0]))
+        yield Predictions(task, labelling, correct, int(rows["without_class"].iloc[0]))
 
 
 def class_prompts(cell: Cell, labelling: str) -> Items | None:
@@ -109,7 +109,7 @@ def class_prompts(cell: Cell, labelling: str) -> Items | None:
 
 def _by_prompts(
     cell: Cell, rivals: Rivals, images: Items, labelling: str, variant: str | None, reasons: Reasons
-) -> Iterator[Classified]:
+) -> Iterator[Predictions]:
     anchors = class_prompts(cell, labelling)
     if anchors is None:
         return
@@ -125,7 +125,7 @@ def _by_prompts(
         with reasons.of("classification", f"{task}/{labelling}"):
             queries, texts = pair() or (None, None)
             if queries is not None and texts is not None:
-                yield Classified(
+                yield Predictions(
                     task, labelling, correct(queries, queries.labels[labelling], texts, labelling)
                 )
 

@@ -27,7 +27,7 @@ Tables = dict[tuple[str, str], pd.DataFrame]  # by task and relevance, a row a q
 
 
 @dataclass(frozen=True)
-class Comparison:
+class IntraModalRetrieval:
     """An intra-modal retrieval that can be done with inverted queries as well.
 
     Items that an inversion set aside take no part in it, as queries or in the gallery.
@@ -76,7 +76,7 @@ class Task:
         """Whether queries and gallery are of one modality, so that a query may stand in its gallery."""
         return self.name.partition("+")[0] not in _ACROSS
 
-    def table(self, device: str = "cpu", scoring: Scorer | None = None) -> pd.DataFrame:
+    def table(self, work: Work, scoring: Scorer | None = None) -> pd.DataFrame:
         """The retrieval's metrics, a row a query, with the columns `task`, `relevance` and `query` (its id).
 
         `scoring` is of a correction that ranks with a bias.
@@ -87,8 +87,8 @@ class Task:
             nothing = dict.fromkeys(PER_QUERY, float("nan"))
             return pd.DataFrame(names | nothing | {"relevant": 0}).astype({"relevant": int})
         bias = scoring(queries, gallery) if scoring else None
-        found = self.relevance.table(queries, gallery, exclude_self=self.within, device=device, bias=bias)
-        return found.assign(**names)
+        retrieval = self.relevance.retrieval(queries, gallery, exclude_self=self.within)
+        return retrieval(device=work.device, bias=bias).assign(**names)
 
 
 def tables(work: Work, rivals: Rivals) -> Tables:
@@ -102,7 +102,7 @@ def tables(work: Work, rivals: Rivals) -> Tables:
             table = work.part(
                 "retrieval",
                 task.words,
-                calling(task.table, work.device),
+                calling(task.table, work),
                 by=__name__,
                 inversions=inversions,
                 relevance=task.relevance.said,
@@ -117,7 +117,7 @@ def tables(work: Work, rivals: Rivals) -> Tables:
             ],
         )
     for task in across(cell):
-        table = work.part("retrieval", task.words, calling(task.table, work.device), by=__name__)
+        table = work.part("retrieval", task.words, calling(task.table, work), by=__name__)
         _take(found, task, table)
         found |= _corrected(work, rivals, [task])
     return found
@@ -131,7 +131,7 @@ def across(cell: Cell) -> Iterator[Task]:
         yield Task("image-text", BY_GROUP, images, captions)
 
 
-def comparisons(cell: Cell) -> Iterator[Comparison]:
+def comparisons(cell: Cell) -> Iterator[IntraModalRetrieval]:
     """The intra-modal retrievals that the cell's native store allows."""
     for modality in INVERSIONS:
         names = f"{modality}/{cell.query}", f"{modality}/{cell.gallery}"
@@ -139,9 +139,9 @@ def comparisons(cell: Cell) -> Iterator[Comparison]:
         if modality == "text" and queries and queries.captions:
             first, others = queries.where(queries.ranks == 0), queries.where(queries.ranks > 0)
             if others:
-                yield Comparison(modality, [BY_GROUP], first, others, names[0], names[0])
+                yield IntraModalRetrieval(modality, [BY_GROUP], first, others, names[0], names[0])
         elif queries and gallery:
-            yield Comparison(modality, relevances(cell, queries, gallery), queries, gallery, *names)
+            yield IntraModalRetrieval(modality, relevances(cell, queries, gallery), queries, gallery, *names)
 
 
 def incomplete(cell: Cell) -> Iterator[tuple[str, str, str]]:
@@ -161,14 +161,14 @@ def incomplete(cell: Cell) -> Iterator[tuple[str, str, str]]:
                 )
 
 
-def _compared(cell: Cell, comparison: Comparison) -> Iterator[Task]:
+def _compared(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[Task]:
     found = dict(methods(cell, comparison))
     for relevance in comparison.relevances:
         for name, (queries, gallery) in found.items():
             yield Task(name, relevance, queries, gallery)
 
 
-def methods(cell: Cell, comparison: Comparison) -> Iterator[tuple[str, tuple[Items, Items]]]:
+def methods(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[tuple[str, tuple[Items, Items]]]:
     """Name → queries and gallery: native queries, inverted queries, and both sides inverted, as far as they were."""
     queries = cell.inverted(comparison.queries, comparison.queries_of)
     gallery = cell.inverted(comparison.gallery, comparison.gallery_of)
@@ -192,9 +192,9 @@ def _corrected(work: Work, rivals: Rivals, tasks: Sequence[Task]) -> Tables:
             ) -> pd.DataFrame | dict[str, float]:
                 if rivals.correction(variant).scoring:
                     scoring = rivals.scorer(variant, named.words, task.name, task.within, reasons)
-                    return named.table(work.device, scoring)
+                    return named.table(work, scoring)
                 both = rivals.pair(variant, task.name, task.queries, task.gallery)
-                return {} if both is None else Task(named.name, named.relevance, *both).table(work.device)
+                return {} if both is None else Task(named.name, named.relevance, *both).table(work)
 
             table = work.part(
                 "retrieval", named.words, compute, by=__name__, rival=rivals.rival(variant),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +12,8 @@ import pandas as pd
 
 from crossgap.evaluation.cell import GROUP, Cell, Items
 from crossgap.metrics import retrieval
-from crossgap.metrics.retrieval.bias import Bias
+
+Retrieval = Callable[..., pd.DataFrame]
 
 
 class Relevance(Protocol):
@@ -24,10 +26,10 @@ class Relevance(Protocol):
         """The items that take part."""
         ...
 
-    def table(
-        self, queries: Items, gallery: Items, *, exclude_self: bool, device: str, bias: Bias | None = None
-    ) -> pd.DataFrame:
-        """The retrieval's metrics, a row a query."""
+    def retrieval(self, queries: Items, gallery: Items, *, exclude_self: bool) -> Retrieval:
+        """What ranks the gallery for each query and measures it: called with a `device` and a `bias` (None for
+        plain similarities), a row a query.
+        """
         ...
 
     @property
@@ -58,10 +60,9 @@ class Labelled:
     def concerns(self, items: Items) -> Items:
         return items if self.classes is None else items.where(np.isin(self.labels(items), self.classes))
 
-    def table(
-        self, queries: Items, gallery: Items, *, exclude_self: bool, device: str, bias: Bias | None = None
-    ) -> pd.DataFrame:
-        return retrieval.retrieval_metrics(
+    def retrieval(self, queries: Items, gallery: Items, *, exclude_self: bool) -> Retrieval:
+        return partial(
+            retrieval.retrieval_metrics,
             queries.features,
             gallery.features,
             self.labels(queries),
@@ -69,8 +70,6 @@ class Labelled:
             exclude_self=exclude_self,
             query_ids=queries.ids if exclude_self else None,
             gallery_ids=gallery.ids if exclude_self else None,
-            device=device,
-            bias=bias,
         )
 
 
@@ -92,19 +91,16 @@ class Judged:
     def concerns(self, items: Items) -> Items:
         return items
 
-    def table(
-        self, queries: Items, gallery: Items, *, exclude_self: bool, device: str, bias: Bias | None = None
-    ) -> pd.DataFrame:
+    def retrieval(self, queries: Items, gallery: Items, *, exclude_self: bool) -> Retrieval:
         known = self.judgements["query"].isin(queries.ids) & self.judgements["item"].isin(gallery.ids)
-        return retrieval.judged_metrics(
+        return partial(
+            retrieval.judged_metrics,
             queries.features,
             gallery.features,
             self.judgements[known],
             query_ids=queries.ids,
             gallery_ids=gallery.ids,
             protocol=self.protocol,
-            device=device,
-            bias=bias,
         )
 
 

@@ -35,7 +35,7 @@ def over_seeds(work: Work, tables: Tables) -> pd.DataFrame:
                     found[store.provenance["recipe"]["seed"]] = work.part(
                         "seeds",
                         f"{task.words} of {name_of(store)}",
-                        calling(_means, task, work.device),
+                        calling(_means, task, work),
                         by=__name__,
                         inversions=[store],
                         relevance=relevance.said,
@@ -55,8 +55,8 @@ def spread(seeds: pd.DataFrame) -> dict[str, float]:
     return metrics
 
 
-def _means(task: Task, device: str) -> dict[str, float]:
-    return {"mAP": _mean(task.table(device))}
+def _means(task: Task, work: Work) -> dict[str, float]:
+    return {"mAP": _mean(task.table(work))}
 
 
 def _mean(table: pd.DataFrame) -> float:

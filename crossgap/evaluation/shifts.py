@@ -93,17 +93,18 @@ def _at(
     if found.paired:
         loss = contrastive_loss(images.sample(PAIRS).features, texts.sample(PAIRS).features)
         values.append(Value("loss", "image-text", "group", "contrastive", loss))
-    for name, measure in measures(work.cell, at, work.device):
+    for name, measure in measures(work, at):
         with reasons.of("shift", f"{name} at {shift:+.2f}"):
             values += measure()
     rows = [(shift, distance, *value) for value in values if not np.isnan(value.value)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def measures(cell: Cell, at: Moved, device: str) -> Iterator[tuple[str, Callable[[], list[Value]]]]:
+def measures(work: Work, at: Moved) -> Iterator[tuple[str, Callable[[], list[Value]]]]:
     """The names of what is measured of moved features, and how; these are made when they are asked for."""
+    cell = work.cell
     for task, metrics, movers in _retrievals(cell, at):
-        yield task.words, partial(_retrieval, task, movers, metrics, device)
+        yield task.words, partial(_retrieval, task, movers, metrics, work)
     images = cell.invertible(f"image/{cell.query}")
     if not images:
         return
@@ -115,7 +116,8 @@ def measures(cell: Cell, at: Moved, device: str) -> Iterator[tuple[str, Callable
 
 def contrastive_loss(x: np.ndarray, y: np.ndarray) -> float:
     """CLIP's loss of the matching rows of `x` and `y`, both `(n, d)`: the mean cross entropy of finding a row's partner
-    among all rows of the other side by cosine / `TEMPERATURE`, over both ways. In float64."""
+    among all rows of the other side by cosine / `TEMPERATURE`, over both ways. In float64.
+    """
     logits = unit_rows(x, "x", np.float64) @ unit_rows(y, "y", np.float64).T / TEMPERATURE
     matching = logits.diagonal().mean()
     np.exp(logits, out=logits)  # logits from -100 to 100 neither overflow nor vanish
@@ -148,10 +150,10 @@ def _retrievals(cell: Cell, at: Moved) -> Iterator[tuple[Task, tuple[str, ...], 
 
 
 def _retrieval(
-    task: Task, movers: tuple[_Mover, _Mover], metrics: tuple[str, ...], device: str
+    task: Task, movers: tuple[_Mover, _Mover], metrics: tuple[str, ...], work: Work
 ) -> list[Value]:
     at = Task(task.name, task.relevance, movers[0](task.queries), movers[1](task.gallery))
-    found = retrieval.summarise(at.table(device)[["ap", "recall@1", "relevant"]])
+    found = retrieval.summarise(at.table(work)[["ap", "recall@1", "relevant"]])
     return [Value("retrieval", task.name, task.relevance.name, metric, found[metric]) for metric in metrics]
 
 

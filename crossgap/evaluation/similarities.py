@@ -14,7 +14,7 @@ import pandas as pd
 
 from crossgap.evaluation.cell import CLASSES, Cell, Items
 from crossgap.evaluation.curves import points
-from crossgap.evaluation.queries import Comparison, comparisons
+from crossgap.evaluation.queries import IntraModalRetrieval, comparisons
 from crossgap.evaluation.relevance import BY_GROUP, Labelled
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics.gap.similarities import BINS, Similarities, share_of_the_way, similarities
@@ -85,7 +85,7 @@ def _tables(found: list[tuple[dict[str, object], Similarities, float]]) -> tuple
 
 
 def _found(
-    cell: Cell, comparison: Comparison, relevance: Labelled, anew: bool
+    cell: Cell, comparison: IntraModalRetrieval, relevance: Labelled, anew: bool
 ) -> Iterator[tuple[dict[str, object], Similarities, float]]:
     native = _between(relevance, comparison.queries, comparison.gallery, within=True)
     if native is None:
@@ -109,7 +109,7 @@ def _found(
         yield {"pair": comparison.inverted, **at}, found, share
 
 
-def _across(cell: Cell, comparison: Comparison, relevance: Labelled) -> Similarities | None:
+def _across(cell: Cell, comparison: IntraModalRetrieval, relevance: Labelled) -> Similarities | None:
     """Between texts and the images that they match: captions by their group, class prompts by a labelling."""
     images = comparison.gallery if comparison.modality == "image" else cell.items(f"image/{cell.query}")
     texts = cell.items(CLASSES) if relevance.labelling != BY_GROUP.labelling else comparison.queries

@@ -19,7 +19,7 @@ from crossgap.arrays import exact_rows
 from crossgap.errors import UnavailableError
 from crossgap.evaluation.cell import Cell, Items, by_id
 from crossgap.evaluation.corrections import Rivals, apply
-from crossgap.evaluation.predictions import Classified, class_prompts, named, parted, table
+from crossgap.evaluation.predictions import Predictions, class_prompts, in_rows, named, parted
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import classification, probes
@@ -32,7 +32,7 @@ Logistic = Literal["none", "native", "all"]
 FITS: dict[str, Callable[..., Linear]] = {"ncm": probes.class_means, "gda": probes.gda}
 
 
-class Kind(NamedTuple):
+class Shots(NamedTuple):
     """Which images of the support split are used: all, or so many of a class.
 
     Attributes:
@@ -72,7 +72,7 @@ class Kind(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sides:
+class Probed:
     """What one labelling is classified by, corrected or not.
 
     Attributes:
@@ -97,7 +97,7 @@ class Sides:
 
 def supported(
     work: Work, rivals: Rivals, shots: Sequence[int], draws: int, seed: int, logistic: Logistic = "native"
-) -> Iterator[Classified]:
+) -> Iterator[Predictions]:
     """By the support split's images, where there are any: the gallery's, if none is named and it isn't the queries'.
 
     Args:
@@ -111,12 +111,12 @@ def supported(
     if not images or not support:
         return
     labellings = [name for name in cell.labellings_of(images) if name in support.labels]
-    kinds = [Kind("support")]
-    kinds += [Kind(f"{k}-shot", k, draws, seed) for k in shots] + [Kind(f"first-{k}", k) for k in shots]
+    kinds = [Shots("support")]
+    kinds += [Shots(f"{k}-shot", k, draws, seed) for k in shots] + [Shots(f"first-{k}", k) for k in shots]
     parts = [(kind, kind.name, _by_probes) for kind in kinds]
     if logistic != "none":
         parts.insert(1, (kinds[0], "logistic", _by_logistic))
-    found: dict[tuple[str, str], list[Classified]] = {}
+    found: dict[tuple[str, str], list[Predictions]] = {}
     for variant in (None, *rivals.of_features):
         sides = cache(partial(_sides, cell, rivals, images, support, variant))  # the same for every part
         for kind, name, by in parts:
@@ -140,20 +140,20 @@ def supported(
 
 
 def _classify(
-    kind: Kind,
-    by: Callable[..., Iterator[Classified]],
-    sides: Callable[[str], Sides | None],
+    kind: Shots,
+    by: Callable[..., Iterator[Predictions]],
+    sides: Callable[[str], Probed | None],
     labellings: Sequence[str],
     variant: str | None,
     reasons: Reasons,
 ) -> pd.DataFrame:
-    made: list[Classified] = []
+    made: list[Predictions] = []
     for labelling in labellings:
         with reasons.of("classification", f"{named(kind.name, variant)}/{labelling}"):
             against = sides(labelling)
             if against is not None:
                 made += by(kind, against, labelling, variant, reasons)
-    return table(made)
+    return in_rows(made)
 
 
 def _support(cell: Cell) -> Items | None:
@@ -163,7 +163,7 @@ def _support(cell: Cell) -> Items | None:
 
 def _sides(
     cell: Cell, rivals: Rivals, images: Items, support: Items, variant: str | None, labelling: str
-) -> Sides | None:
+) -> Probed | None:
     """None where no image of the support has a label, or the correction takes no images."""
     support = support.where(support.labels[labelling].astype(bool))
     if not len(support):
@@ -173,19 +173,19 @@ def _sides(
     truth = np.where(np.isin(labels, support.labels[labelling]), labels, "")
     strangers, prompts = int((truth != labels).sum()), class_prompts(cell, labelling)
     if variant is None:
-        return Sides(images, truth, support, prompts, strangers)
+        return Probed(images, truth, support, prompts, strangers)
     pair = rivals.pair(variant, "image-image", images, support)
     if pair is None:
         return None
     correction = rivals.correction(variant)
     if prompts is not None and correction.sides == "both":
         prompts = apply(correction, prompts, "text")
-    return Sides(pair[0], truth, pair[1], prompts, strangers)
+    return Probed(pair[0], truth, pair[1], prompts, strangers)
 
 
 def _by_probes(
-    kind: Kind, sides: Sides, labelling: str, variant: str | None, reasons: Reasons
-) -> Iterator[Classified]:
+    kind: Shots, sides: Probed, labelling: str, variant: str | None, reasons: Reasons
+) -> Iterator[Predictions]:
     """Class means and GDA, of a few images without text too where these are drawn; of all images neighbours as well."""
     labels = sides.support.labels[labelling]
     chosen = kind.chosen(sides.support, labelling)
@@ -216,8 +216,8 @@ def _by_probes(
 
 
 def _by_logistic(
-    kind: Kind, sides: Sides, labelling: str, variant: str | None, reasons: Reasons
-) -> Iterator[Classified]:
+    kind: Shots, sides: Probed, labelling: str, variant: str | None, reasons: Reasons
+) -> Iterator[Predictions]:
     """A logistic regression, with C by halves of the support split."""
     support, labels = sides.support, sides.support.labels[labelling]
     task = named("logistic", variant)
@@ -232,14 +232,14 @@ def _by_logistic(
         yield _told(task, labelling, sides, [model])
 
 
-def _told(task: str, labelling: str, sides: Sides, models: Iterable[Linear]) -> Classified:
+def _told(task: str, labelling: str, sides: Probed, models: Iterable[Linear]) -> Predictions:
     told = [np.asarray(model.classes, object)[model.places(sides.rows)] for model in models]
     return _classified(task, labelling, sides, told)
 
 
-def _classified(task: str, labelling: str, sides: Sides, told: Iterable[np.ndarray]) -> Classified:
+def _classified(task: str, labelling: str, sides: Probed, told: Iterable[np.ndarray]) -> Predictions:
     """The share of what was told, an array `(n,)` a draw, that is right."""
     right = np.mean([(one == sides.truth).astype(float) for one in told], axis=0)
     known = sides.truth.astype(str) != ""
     correct = pd.Series(np.where(known, right, np.nan), index=sides.queries.ids)
-    return Classified(task, labelling, correct, sides.strangers)
+    return Predictions(task, labelling, correct, sides.strangers)

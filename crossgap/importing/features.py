@@ -99,7 +99,8 @@ def import_features(
 
 def shared_ids(held: store.Store) -> Iterator[str]:
     """A sentence for every two splits of a modality that have ids in common; those of concept names and class prompts
-    aside."""
+    aside.
+    """
     groups = [name for name in held.groups if name.partition("/")[2] not in RESERVED]
     for one, other in combinations(groups, 2):
         if one.partition("/")[0] != other.partition("/")[0]:

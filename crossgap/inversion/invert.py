@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,14 +60,9 @@ def oti(
     ids: Sequence[str] | None = None,
     seed: int = 0,
     *,
-    lr: float = 0.02,
-    weight_decay: float = 0.01,
-    snapshots: Sequence[int] = (),
-    snapshot_tokens: bool = False,
-    patience: int | None = None,
-    tolerance: float = 1e-4,
     batch_size: int | None = None,
     progress: bool = True,
+    **settings: Any,
 ) -> Inversion:
     """Optimisation-based Textual Inversion (Cross the Gap, section 4.1).
 
@@ -76,13 +72,14 @@ def oti(
         ids: one unique name an item; an item's result depends on its name, the seed and the recipe, not on its
             batch. Row numbers if not given.
         batch_size: items optimised together; as many as fit if not given.
-        lr, weight_decay, snapshots, snapshot_tokens, patience, tolerance: as in `recipes.Recipe`.
+        settings: the other fields of `recipes.Recipe` by name, such as `lr` or `patience`.
 
     Raises:
+        TypeError: a setting that `Recipe` doesn't have.
         ValueError: features that are not finite, of another width, ids that don't match them, a wrong recipe.
         BackboneError: a text tower that can't take pseudo-tokens, or a template that doesn't fit.
     """
-    recipe = Recipe(steps, lr, weight_decay, seed, tuple(snapshots), snapshot_tokens, patience, tolerance)
+    recipe = Recipe(steps, seed=seed, **settings)
     return _invert(features, backbone, Oti(template, tokens), recipe, ids, batch_size, progress)
 
 
@@ -94,27 +91,22 @@ def ovi(
     ids: Sequence[str] | None = None,
     seed: int = 0,
     *,
-    lr: float = 0.02,
-    weight_decay: float = 0.01,
-    snapshots: Sequence[int] = (),
-    snapshot_tokens: bool = False,
-    patience: int | None = None,
-    tolerance: float = 1e-4,
     batch_size: int | None = None,
     progress: bool = True,
+    **settings: Any,
 ) -> Inversion:
     """Optimisation-based Visual Inversion (Cross the Gap, section 4.2).
 
     Args:
         features: `(n, d)` text features of this backbone; normalisation makes no difference.
         patches: P, pseudo-patches spread over the patch grid.
-        ids and the rest: as in `oti`; the values of the preset `fast` are `recipes.PRESETS["ovi"]["fast"]`.
+        ids and the rest: as in `oti`. `ovi(features, backbone, **recipes.PRESETS["ovi"]["fast"])` is the preset `fast`.
 
     Raises:
-        ValueError: as `oti`.
+        TypeError, ValueError: as `oti`.
         BackboneError: a vision tower without patch tokens, or more pseudo-patches than patches.
     """
-    recipe = Recipe(steps, lr, weight_decay, seed, tuple(snapshots), snapshot_tokens, patience, tolerance)
+    recipe = Recipe(steps, seed=seed, **settings)
     return _invert(features, backbone, Ovi(patches), recipe, ids, batch_size, progress)
 
 

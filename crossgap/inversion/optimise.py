@@ -57,7 +57,7 @@ def optimise(
     optimiser = torch.optim.AdamW([tokens], lr=recipe.lr, weight_decay=recipe.weight_decay)
     best, since = torch.full_like(targets[:, 0], torch.inf), torch.zeros_like(rows)
     trace = _Trace(targets, initial, recipe)
-    passes = partial(_passes, encode, targets, tokens)
+    passes: Callable[[], tuple[torch.Tensor, ...]] = partial(_passes, encode, targets, tokens)
     if worth_capturing(encode, targets.device, recipe.steps):
         passes = captured(passes, targets.device)
     for step in range(recipe.steps):

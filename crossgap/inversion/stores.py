@@ -66,7 +66,7 @@ def invert_store(
         "backbone": backbone.provenance,
         "code": code or closure.digest("crossgap.inversion.stores", "crossgap.backbones.loading"),
     }
-    items = {name: Items(native[name], rows) for name, rows in chosen.items()}
+    items = {name: Targets(native[name], rows) for name, rows in chosen.items()}
     keys = {name: list(held.keys(backbone)) for name, held in items.items()}
     # all groups as one, so that no batch but the last is filled up
     done = shards.compute(
@@ -104,7 +104,7 @@ def invert_store(
 
 
 @dataclass(frozen=True)
-class Items:
+class Targets:
     """Chosen items of a group; features are read as they are needed."""
 
     group: store.Group
@@ -129,7 +129,7 @@ class Items:
                 yield fingerprint.of_bytes(item.encode(), row.encode())
 
 
-def _read(groups: list[Items], cut: list[int]) -> tuple[list[str], np.ndarray]:
+def _read(groups: list[Targets], cut: list[int]) -> tuple[list[str], np.ndarray]:
     """Ids and `(n, d)` features of the items at these ascending positions in the groups, one after the other."""
     positions, start, parts = np.array(cut), 0, []
     for held in groups:
@@ -195,7 +195,8 @@ def chosen_images(native: store.Store, query: str, gallery: str | None = None) -
 
 def chosen_texts(native: store.Store, query: str, gallery: str | None = None) -> dict[str, np.ndarray]:
     """The texts to invert: class prompts, each image's first caption or, where texts are no captions, all of the
-    query split; with a gallery, its texts too."""
+    query split; with a gallery, its texts too.
+    """
     chosen = {}
     for split in dict.fromkeys(["classes", query, *([gallery] if gallery else [])]):
         name = f"text/{split}"

@@ -93,7 +93,8 @@ def zero_shot(
 
 def summarise(table: pd.DataFrame) -> dict[str, float | int]:
     """`accuracy` over the labelled images of a `zero_shot` table (NaN if there are none), the number of
-    `images` counted, and of `images_without_label` left out."""
+    `images` counted, and of `images_without_label` left out.
+    """
     correct = table["correct"].dropna().astype(bool)
     left_out = len(table) - len(correct)
     return {"accuracy": float(correct.mean()), "images": len(correct), "images_without_label": left_out}

@@ -17,25 +17,25 @@ from crossgap.backbones import towers
 from crossgap.catalogue import entries
 from crossgap.datasets import Declaration
 from crossgap.params.base import Name, Strict
-from crossgap.params.explain import explain
-from crossgap.params.moved import TRAININGS, moved
+from crossgap.params.migration import TRAININGS, moved
 from crossgap.params.names import collisions
 from crossgap.params.reading import ParamsError, parsed, refused, text_of
 from crossgap.params.run import Run
 from crossgap.params.sections import (
-    Backbone,
+    BackboneSection,
     Evaluate,
     Import,
     Machine,
-    Oti,
-    Ovi,
+    OtiSection,
+    OviSection,
     PatchCount,
     TokenCount,
     Weights,
 )
+from crossgap.params.wording import explain
 from crossgap.training.finetune_recipe import Finetune
 from crossgap.training.idealised_recipe import Idealised
-from crossgap.training.nano_recipe import Recipe
+from crossgap.training.nano_recipe import NanoRecipe
 
 __all__ = ["TRAINED", "Import", "Params", "ParamsError", "load"]
 
@@ -63,11 +63,11 @@ class Params(Strict):
         description="fields of the embedded backbone's recipe that differ"
     )
     idealised: dict[Name, Idealised]
-    oti: Oti
-    ovi: Ovi
+    oti: OtiSection
+    ovi: OviSection
     evaluate: Evaluate
     machine: Machine = Machine()
-    backbones: dict[Name, Backbone]
+    backbones: dict[Name, BackboneSection]
     datasets: dict[Name, Declaration]
 
     @model_validator(mode="before")
@@ -94,14 +94,14 @@ class Params(Strict):
             raise ValueError("\n  ".join(wrong))
         return self
 
-    def _made(self) -> dict[str, Backbone]:
+    def _made(self) -> dict[str, BackboneSection]:
         """The rows of what trainings make: inverted into as what they start from is."""
         bases = {name: training.backbone for name, training in self.finetune.items()}
         bases |= dict.fromkeys(self.pretrain, "nano")
         rows = {}
         for name, base in bases.items():
             counts = self.backbones.get(base)
-            rows[name] = Backbone(
+            rows[name] = BackboneSection(
                 weights=Weights(model=TRAINED.format(name)),
                 oti=counts.oti if counts else TokenCount(),
                 ovi=counts.ovi if counts else PatchCount(),
@@ -109,18 +109,18 @@ class Params(Strict):
         return rows
 
     @property
-    def nano(self) -> Recipe:
+    def nano(self) -> NanoRecipe:
         """The recipe of the embedded backbone."""
-        return Recipe.model_validate(entries.nano())
+        return NanoRecipe.model_validate(entries.nano())
 
     @property
     def trained(self) -> dict[str, str]:
         """The backbones that trainings make, and the section that has their recipe."""
         return {name: section for section in TRAININGS for name in getattr(self, section)}
 
-    def pretrained(self, name: str) -> Recipe:
+    def pretrained(self, name: str) -> NanoRecipe:
         """The recipe of a row of `pretrain`: the embedded backbone's, but for the fields that the row names."""
-        return Recipe.model_validate({**entries.nano(), **self.pretrain[name]})
+        return NanoRecipe.model_validate({**entries.nano(), **self.pretrain[name]})
 
     def _undeclared(self) -> Iterator[str]:
         run = self.run
@@ -223,7 +223,7 @@ class Params(Strict):
                 yield f"{section}.{name}.dataset", [training.dataset], "datasets"
 
     def _inverted(self) -> Iterator[tuple[str, object]]:
-        return iter(dict((field, cells) for field, _, cells in self.run.inversions).items())
+        return iter({field: cells for field, _, cells in self.run.inversions}.items())
 
 
 def load(path: str | Path = "params.yaml") -> Params:

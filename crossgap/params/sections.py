@@ -68,7 +68,7 @@ class PatchCount(Strict):
     patches: int = Field(1, ge=1, description="P, pseudo-patches under the patch grid")
 
 
-class Backbone(Strict):
+class BackboneSection(Strict):
     weights: Weights
     oti: TokenCount = TokenCount()
     ovi: PatchCount = PatchCount()
@@ -83,7 +83,7 @@ class Import(Strict):
     controls: Controls = Controls()
 
 
-class Inversion(Strict):
+class InversionSection(Strict):
     """A preset of the recipe that OTI and OVI share; its values can be changed one by one, null leaves the preset's."""
 
     method: ClassVar[str]
@@ -105,12 +105,12 @@ class Inversion(Strict):
         return inversion_recipe(self.method, self.preset, **named)
 
     @model_validator(mode="after")
-    def _in_range(self) -> Inversion:
+    def _in_range(self) -> InversionSection:
         _ = self.recipe
         return self
 
 
-class Oti(Inversion):
+class OtiSection(InversionSection):
     method = "oti"
     template: str = "a photo of {}"
 
@@ -122,7 +122,7 @@ class Oti(Inversion):
         return template
 
 
-class Ovi(Inversion):
+class OviSection(InversionSection):
     method = "ovi"
 
 
@@ -157,7 +157,7 @@ class Evaluate(Strict):
         return names
 
 
-class Ray(Strict):
+class RaySection(Strict):
     """The workers that invert where `engine` is `ray`: of a running cluster, or of one that the stage starts."""
 
     workers: int = Field(2, ge=1)
@@ -183,4 +183,4 @@ class Machine(Strict):
     )
     checkpoint_seconds: float = Field(60, ge=0, description="between two checkpoints of a training")
     engine: Literal["local", "ray"] = "local"
-    ray: Ray = Ray()
+    ray: RaySection = RaySection()

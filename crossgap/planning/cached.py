@@ -11,9 +11,9 @@ from typing import Any
 from crossgap.evaluation.parts import USED
 from crossgap.inversion.recipes import Recipe
 from crossgap.params import Params
-from crossgap.planning.cells import INVERSIONS, Cell, cells
+from crossgap.planning.cells import INVERSIONS, StageCell, cells
 from crossgap.planning.discarding import Cache, behind_a_link, entries, remove
-from crossgap.resolve import CODE, leftovers, resolved
+from crossgap.planning.resolve import CODE, leftovers, resolved
 from crossgap.stores.zipped import size
 
 UNMADE = "no cell of the run makes it"
@@ -157,7 +157,7 @@ def _bytes(path: Path) -> int:
     return size(path) if path.is_dir() and not path.is_symlink() else path.lstat().st_size
 
 
-def _store(data: Path, cell: Cell) -> Path:
+def _store(data: Path, cell: StageCell) -> Path:
     name = "native.zarr.zip" if cell.stage == "encode" else cell.store
     return data / "features" / cell.backbone / cell.dataset / name
 

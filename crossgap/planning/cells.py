@@ -15,7 +15,7 @@ FOLDERS = {"evaluate-import": "evaluate"}  # stages that share the folder of ano
 
 
 @dataclass(frozen=True)
-class Cell:
+class StageCell:
     """One run of a stage.
 
     Attributes:
@@ -70,15 +70,15 @@ class Cell:
         return "-".join([self.method, *beside]) + ".zarr.zip"
 
 
-def cells(params: Params) -> list[Cell]:
+def cells(params: Params) -> list[StageCell]:
     """All cells, in the order of a run; without the frozen stage `nano`, which never runs by itself."""
     run = params.run
-    found = [Cell("resolve")]
-    found += [Cell("pretrain", (name,)) for name in params.pretrain]
-    found += [Cell("prepare", (name,), dataset=name) for name in run.datasets]
-    found += [Cell("finetune", (name,), dataset=row.dataset) for name, row in params.finetune.items()]
-    found += [Cell("idealised", (name,), dataset=row.dataset) for name, row in params.idealised.items()]
-    found += [Cell("weights")]
+    found = [StageCell("resolve")]
+    found += [StageCell("pretrain", (name,)) for name in params.pretrain]
+    found += [StageCell("prepare", (name,), dataset=name) for name in run.datasets]
+    found += [StageCell("finetune", (name,), dataset=row.dataset) for name, row in params.finetune.items()]
+    found += [StageCell("idealised", (name,), dataset=row.dataset) for name, row in params.idealised.items()]
+    found += [StageCell("weights")]
     found += _matrix("encode", run.backbones, run.datasets)
     found += _matrix("oti", run.oti.backbones, run.oti.datasets, method="oti")
     found += _matrix("ovi", run.ovi.backbones, run.ovi.datasets, method="ovi")
@@ -91,12 +91,12 @@ def cells(params: Params) -> list[Cell]:
             "seeds", run.seeds.backbones, run.seeds.datasets, method, seed, method=method, seed=seed
         )
     found += _matrix("evaluate", run.backbones, run.datasets)
-    found += [Cell("evaluate-import", (name,)) for name in run.imports]
-    return [*found, Cell("report")]
+    found += [StageCell("evaluate-import", (name,)) for name in run.imports]
+    return [*found, StageCell("report")]
 
 
 def _matrix(
     stage: str, backbones: list[str], datasets: list[str], *beside: object, **of: Any
-) -> Iterator[Cell]:
+) -> Iterator[StageCell]:
     for backbone, dataset in product(backbones, datasets):
-        yield Cell(stage, (backbone, dataset, *map(str, beside)), backbone, dataset, **of)
+        yield StageCell(stage, (backbone, dataset, *map(str, beside)), backbone, dataset, **of)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from crossgap.backbones import towers
 from crossgap.params import Params
 from crossgap.params.sections import Weights
-from crossgap.planning.cells import INVERSIONS, Cell
-from crossgap.planning.items import Items, inverted
+from crossgap.planning.cells import INVERSIONS, StageCell
+from crossgap.planning.items import ItemCounts, inverted
 from crossgap.planning.probe import Asked, Speeds
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def built_as(params: Params, backbone: str) -> Weights:
     return params.backbones[backbone].weights
 
 
-def asked(cells: Iterable[Cell], params: Params, sample: tuple[str, str] | None = None) -> list[Asked]:
+def asked(cells: Iterable[StageCell], params: Params, sample: tuple[str, str] | None = None) -> list[Asked]:
     """What has to be measured for these cells: one for all backbones that are built alike."""
     tokens: dict[tuple[str, str], set[int]] = defaultdict(set)
     patches: dict[tuple[str, str], set[int]] = defaultdict(set)
@@ -88,9 +88,9 @@ def asked(cells: Iterable[Cell], params: Params, sample: tuple[str, str] | None 
 
 
 def cost(
-    cells: Iterable[Cell],
+    cells: Iterable[StageCell],
     params: Params,
-    items: Mapping[str, Items | None],
+    items: Mapping[str, ItemCounts | None],
     sizes: Mapping[str, Described | None],
     speeds: Mapping[tuple[str, str], Speeds] | None = None,
 ) -> Cost:
@@ -118,7 +118,7 @@ def cost(
 
 
 def _encoded(
-    cell: Cell, params: Params, items: Items, size: Described, speed: Speeds | None
+    cell: StageCell, params: Params, items: ItemCounts, size: Described, speed: Speeds | None
 ) -> tuple[int, int, float]:
     total, room, seconds = 0, 0, speed.start if speed else 0.0
     for modality in towers.modalities(built_as(params, cell.backbone).model):
@@ -131,7 +131,7 @@ def _encoded(
 
 
 def _inverted(
-    cell: Cell, params: Params, items: Items, size: Described, speed: Speeds | None
+    cell: StageCell, params: Params, items: ItemCounts, size: Described, speed: Speeds | None
 ) -> tuple[int, int, float]:
     if towers.image_only(built_as(params, cell.backbone).model):
         return 0, 0, 0.0  # the store is empty and says why

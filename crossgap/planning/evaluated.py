@@ -27,9 +27,9 @@ from crossgap.evaluation import (
 from crossgap.evaluation.cell import CLASSES
 from crossgap.metrics import probes as probing
 from crossgap.params import Params
-from crossgap.planning.cells import Cell
+from crossgap.planning.cells import StageCell
 from crossgap.planning.estimate import Cost
-from crossgap.planning.items import Items
+from crossgap.planning.items import ItemCounts
 from crossgap.planning.rates import Rates
 from crossgap.prepared import manifest
 from crossgap.stores.store import Store
@@ -42,7 +42,8 @@ WIDTH = 16  # of the noise that corrections are fitted on, to see which there ar
 @dataclass(frozen=True)
 class Inverted:
     """How often a modality's queries are ranked by inverted features, beside natively: at `points` for the curves, the
-    last step among them, for other `seeds`, and once more where the `gallery` is inverted."""
+    last step among them, for other `seeds`, and once more where the `gallery` is inverted.
+    """
 
     points: int = 0
     seeds: int = 0
@@ -50,7 +51,7 @@ class Inverted:
 
 
 @dataclass(frozen=True)
-class Task:
+class PlannedEvaluation:
     """An evaluation.
 
     Attributes:
@@ -203,7 +204,7 @@ class Task:
             done["logistic"] += regressions * (halves + 1) * support * classes
 
 
-def of_cell(cell: Cell, params: Params, items: Items, projections: bool) -> Task:
+def of_cell(cell: StageCell, params: Params, items: ItemCounts, projections: bool) -> PlannedEvaluation:
     """The evaluation of a backbone's features on a dataset.
 
     Args:
@@ -229,7 +230,7 @@ def of_cell(cell: Cell, params: Params, items: Items, projections: bool) -> Task
     return _task(declared, params, sizes, items.classes, first, projections, **found)
 
 
-def of_import(store: Store, declared: Any, params: Params) -> Task:
+def of_import(store: Store, declared: Any, params: Params) -> PlannedEvaluation:
     """The evaluation of an imported store."""
     sizes, classes = {}, {}
     for name in store.groups:
@@ -252,7 +253,7 @@ def _task(
     projections: bool,
     oti: Inverted = Inverted(),
     ovi: Inverted = Inverted(),
-) -> Task:
+) -> PlannedEvaluation:
     asked, controls = declared.retrieval, declared.controls
     if asked.labellings is not None:
         classes = {
@@ -263,7 +264,7 @@ def _task(
     others = {controls.support, asked.gallery} - {asked.query, None}
     paired = first > 0 and any(sizes.get(f"image/{split}") and sizes.get(f"text/{split}") for split in others)
     banks = {name.partition("/")[0] for name in sizes if name.partition("/")[2] in others}
-    return Task(
+    return PlannedEvaluation(
         sizes,
         classes,
         first,
@@ -305,7 +306,7 @@ def _fitted(
     return tuple(found)
 
 
-def cost(tasks: list[tuple[Task, int] | None], rates: Mapping[int, Rates] | None) -> Cost:
+def cost(tasks: list[tuple[PlannedEvaluation, int] | None], rates: Mapping[int, Rates] | None) -> Cost:
     """What evaluations take together.
 
     Args:

@@ -12,12 +12,12 @@ from crossgap.datasets.declared import DatasetError, Exported, OnDisk, Simat
 from crossgap.datasets.world_captions import CAPTIONS_PER_IMAGE, class_prompts
 from crossgap.errors import CrossgapError
 from crossgap.params import Params
-from crossgap.planning.cells import Cell
+from crossgap.planning.cells import StageCell
 from crossgap.prepared import manifest
 
 
 @dataclass(frozen=True)
-class Items:
+class ItemCounts:
     """Numbers of items.
 
     Attributes:
@@ -41,12 +41,12 @@ class Items:
         return sum((self.images if modality == "image" else self.texts).values())
 
 
-def of_manifest(frame: pd.DataFrame) -> Items:
+def of_manifest(frame: pd.DataFrame) -> ItemCounts:
     texts = frame[frame["modality"] == "text"]
     captions = texts["group"].notna().groupby(texts["split"]).transform("any")
     first = texts[~captions | (texts["rank"] == 0)]
     content = frame.assign(content=manifest.content(frame)).groupby("modality")["content"].nunique()
-    return Items(
+    return ItemCounts(
         images=_by_split(frame[frame["modality"] == "image"]),
         texts=_by_split(texts),
         first=_by_split(first),
@@ -61,7 +61,7 @@ def of_manifest(frame: pd.DataFrame) -> Items:
     )
 
 
-def of_declaration(declaration: Declaration) -> Items | None:
+def of_declaration(declaration: Declaration) -> ItemCounts | None:
     """By the `sizes` that a declaration gives, and its vocabulary; of the embedded world, all. None if not known."""
     if declaration.layout == "world":
         images = dict(declaration.images)
@@ -96,10 +96,10 @@ def of_declaration(declaration: Declaration) -> Items | None:
     distinct = {"image": sum(images.values()), "text": sum((texts | reserved).values())}
     if classes and declaration.layout != "world":
         labelled[f"text/{manifest.CLASSES}"] = {labelling: classes // prompts}
-    return Items(images, texts | reserved, first | reserved, "declaration", distinct, labelled, captions)
+    return ItemCounts(images, texts | reserved, first | reserved, "declaration", distinct, labelled, captions)
 
 
-def of_files(declaration: Declaration) -> Items:
+def of_files(declaration: Declaration) -> ItemCounts:
     """By what its reader lists, which opens no image: those that don't open, and are left out, are counted too.
 
     Raises:
@@ -113,13 +113,13 @@ def of_files(declaration: Declaration) -> Items:
     return replace(of_manifest(frame.assign(digest=frame.index.astype(str))), known_by="files")
 
 
-def of_datasets(params: Params, prepared: Path) -> tuple[dict[str, Items | None], dict[str, str]]:
-    """Items of every dataset that is run, by name; and of those that are not known, why.
+def of_datasets(params: Params, prepared: Path) -> tuple[dict[str, ItemCounts | None], dict[str, str]]:
+    """Numbers of items of every dataset that is run, by name; and of those that are not known, why.
 
     Args:
         prepared: folder with one folder a dataset.
     """
-    found: dict[str, Items | None] = {}
+    found: dict[str, ItemCounts | None] = {}
     reasons = {}
     for name in params.run.datasets:
         if (prepared / name / manifest.FILE).is_file():
@@ -134,7 +134,7 @@ def of_datasets(params: Params, prepared: Path) -> tuple[dict[str, Items | None]
     return found, reasons
 
 
-def inverted(cell: Cell, params: Params, items: Items) -> int:
+def inverted(cell: StageCell, params: Params, items: ItemCounts) -> int:
     """How many items a cell inverts, chosen as its stage does."""
     retrieval = params.datasets[cell.dataset].retrieval
     gallery = getattr(params, cell.method).gallery

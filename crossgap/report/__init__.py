@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from crossgap.report.cell import Cell
 from crossgap.report.idealised import Experiment
 from crossgap.report.page import render
+from crossgap.report.results import Results
 from crossgap.report.trainings import Training
 
-__all__ = ["Cell", "Experiment", "Training", "render"]
+__all__ = ["Experiment", "Results", "Training", "render"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from crossgap.report.cell import Cell
 from crossgap.report.drawing import INK, LINES, drawing, plain, svg_of
 from crossgap.report.published import COLUMNS as PUBLISHED
 from crossgap.report.published import dataset_key
+from crossgap.report.results import Results
 from crossgap.report.tables import MISSING, count, in_order, interval, minus, percent, words
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Arithmetic(NamedTuple):
     keys: frozenset[str]
 
 
-def arithmetic(cell: Cell) -> Arithmetic | None:
+def arithmetic(cell: Results) -> Arithmetic | None:
     """What the page shows of a cell's arithmetic; None without any.
 
     Raises ValueError if the table lacks a column.
@@ -72,7 +72,7 @@ def arithmetic(cell: Cell) -> Arithmetic | None:
     return Arithmetic(curves, tuple(f"{scale:g}" for scale in scales), scores, chosen, frozenset(keys))
 
 
-def published_scores(cell: Cell, published: DataFrame) -> list[tuple[str, str, tuple[str, ...]]]:
+def published_scores(cell: Results, published: DataFrame) -> list[tuple[str, str, tuple[str, ...]]]:
     """Published SIMAT scores where the cell's dataset is SIMAT: dataset, source, and model, method, setting and score.
 
     They are of all models, since those that they are of were fine-tuned for them.

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from crossgap.errors import CrossgapError
-from crossgap.report.cell import Cell
 from crossgap.report.methods import COLUMNS, Board, Line, board, compared
+from crossgap.report.results import Results
 from crossgap.report.tables import Grouped, group, in_order, title
 
 CORRECTIONS = ("name", "title", "source", "how", "parameters", "reason")
@@ -55,7 +55,7 @@ class Section(NamedTuple):
 class _Numbers:
     """A cell's metrics and tests by family, and the titles of its corrections."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Results) -> None:
         self.corrections = titles(cell)
         self.values = {family: group(cell.metrics, family) for family in _METRICS}
         self.tests: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = {family: {} for family in _METRICS}
@@ -97,7 +97,7 @@ class _Numbers:
         return sorted(found, key=lambda task: int(task.removesuffix("-shot")))
 
 
-def sections(cell: Cell) -> list[Section]:
+def sections(cell: Results) -> list[Section]:
     """Every table of methods that has numbers, in the page's order.
 
     Raises CrossgapError if the cell's comparisons or corrections lack a column, or a comparison is of no known family.
@@ -184,7 +184,7 @@ def _few(shots: Iterable[str]) -> Blocks:
     return blocks
 
 
-def titles(cell: Cell) -> dict[str, str]:
+def titles(cell: Results) -> dict[str, str]:
     """Correction → title, no two alike: those described, then any others that a task is named after."""
     described = {row["name"]: row["title"] or row["name"] for row in cell.rows("corrections", CORRECTIONS)}
     shared = Counter(described.values())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from crossgap.errors import CrossgapError
 from crossgap.report.drawing import INK, LINES, MARKS, check_columns, drawing, plain, spaced, svg_of
-from crossgap.report.similarities import Panel
+from crossgap.report.similarities import HistogramPair
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,9 +50,13 @@ def clouds(points: DataFrame) -> str:
             look: dict[str, Any] = {"c": colour, "marker": marker, "linewidths": 0}
             axes.scatter(xy[name][:, 0], xy[name][:, 1], s=14, alpha=0.65, rasterized=True, **look)
             axes.scatter([], [], s=24, label=plain(f"{name} ({len(xy[name])})"), **look)
-        cross: dict[str, Any] = dict(
-            marker="x", color=INK, markersize=8, markeredgewidth=1.8, linestyle="none"
-        )
+        cross: dict[str, Any] = {
+            "marker": "x",
+            "color": INK,
+            "markersize": 8,
+            "markeredgewidth": 1.8,
+            "linestyle": "none",
+        }
         for name in modalities:
             axes.plot(*xy[name].mean(axis=0), **cross)
         axes.plot([], [], **cross, label="mean")
@@ -107,7 +111,7 @@ def curves(points: DataFrame, length: str = "R", baseline: str = "image-image") 
         return svg_of(figure)
 
 
-def histograms(columns: Mapping[str, Sequence[Panel]], length: str = "R") -> str:
+def histograms(columns: Mapping[str, Sequence[HistogramPair]], length: str = "R") -> str:
     """Cosine similarities of matching pairs (filled) and of other pairs (outlined): a panel below the other.
 
     All panels share the axis of cosines, each has a vertical scale of its own. Text and axes follow a dark colour
@@ -140,7 +144,7 @@ def histograms(columns: Mapping[str, Sequence[Panel]], length: str = "R") -> str
         return svg_of(figure)
 
 
-def _pairs_of(axes: Axes, panel: Panel) -> None:
+def _pairs_of(axes: Axes, panel: HistogramPair) -> None:
     looks: tuple[tuple[Any, dict[str, Any]], ...] = (
         (panel.matching, {"fill": True, "color": _MATCHING, "alpha": 0.55, "linewidth": 0}),
         (panel.other, {"color": _OTHER, "linewidth": 1.4}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crossgap.report.boards import titles
-from crossgap.report.cell import Cell
+from crossgap.report.results import Results
 from crossgap.report.tables import decimal, plain_words, under
 
 GAP = {
@@ -63,7 +63,7 @@ HEADS = ("features", *((GAP | MORE)[name][0].removeprefix("– ") for name in SH
 _ORDER = "class_order_distance/"
 
 
-def measures(cell: Cell) -> list[tuple[str, str, str, str]]:
+def measures(cell: Results) -> list[tuple[str, str, str, str]]:
     """Key, name, value and reading of the usual gap measures, then of any others of this cell."""
     values = _native(cell.metrics)
     names = GAP | {key: words for key, words in MORE.items() if key in values}
@@ -71,12 +71,12 @@ def measures(cell: Cell) -> list[tuple[str, str, str, str]]:
     return [(key, name, decimal(values.get(key)), reading) for key, (name, reading) in names.items()]
 
 
-def summarised(cell: Cell) -> dict[str, str]:
+def summarised(cell: Results) -> dict[str, str]:
     """Key → name of the measures that stand in the table of all cells."""
     return {key: name for key, name, _, _ in measures(cell) if key not in MORE and "/" not in key}
 
 
-def corrected(cell: Cell) -> list[tuple[str, ...]]:
+def corrected(cell: Results) -> list[tuple[str, ...]]:
     """`HEADS`, a row a correction and one for native features; none where nothing was measured with a correction."""
     values = under(cell.metrics, "gap/")
     used = {key.partition("+")[2] for key in values if "+" in key and "/" not in key}

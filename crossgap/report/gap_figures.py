@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from crossgap.report.drawing import INK, LINES, MARKS, check_columns, drawing, plain, spaced, svg_of
-from crossgap.report.shifts import SPECTRUM, Panel
+from crossgap.report.shifts import SPECTRUM, ShiftPanel
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -19,7 +19,7 @@ _CLOSED: dict[str, Any] = {"color": INK, "linestyle": ":", "linewidth": 1}
 _TICKS = (1, 2, 5, 10, 20, 50, 100, 200)
 
 
-def shifts(panels: Sequence[Panel]) -> str:
+def shifts(panels: Sequence[ShiftPanel]) -> str:
     """Each panel's lines over the shift; a dashed line marks where the clouds are, a dotted one where the gap closes.
 
     Lines of one name look alike in every panel. Text and axes follow a dark colour scheme.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from crossgap.report.boards import titles
-from crossgap.report.cell import Cell
+from crossgap.report.results import Results
 from crossgap.report.tables import count, decimal, percent, title
 
 HEADS = ("task", "method", "skewness of N₁₀", "largest N₁₀", "never found, %")
@@ -13,12 +13,12 @@ MEASURES = ("skewness", "largest", "never_found")
 _KEY = re.compile(f"hubness/([^/]+)/({'|'.join(MEASURES)})")
 
 
-def keys(cell: Cell) -> set[str]:
+def keys(cell: Results) -> set[str]:
     """Of the metrics that the table holds."""
     return {key for key in cell.metrics if _KEY.fullmatch(key)}
 
 
-def rows(cell: Cell) -> list[tuple[str, ...]]:
+def rows(cell: Results) -> list[tuple[str, ...]]:
     """`HEADS`, a row a task and correction."""
     words = titles(cell)
     tasks = dict.fromkeys(found[1] for key in cell.metrics if (found := _KEY.fullmatch(key)))

@@ -12,10 +12,10 @@ from crossgap.errors import CrossgapError, listed
 from crossgap.report import gap, hubness, methods, pictures, tables
 from crossgap.report.arithmetic import HEADS, arithmetic, published_scores
 from crossgap.report.boards import Section, sections
-from crossgap.report.cell import Cell
 from crossgap.report.idealised import Experiment
 from crossgap.report.idealised import view as experiment_view
 from crossgap.report.published import beside
+from crossgap.report.results import Results
 from crossgap.report.seeds import spreads
 from crossgap.report.shifts import dimensions
 from crossgap.report.similarities import similarities
@@ -37,7 +37,7 @@ METRIC_NAMES = {
 
 
 def render(
-    cells: Sequence[Cell],
+    cells: Sequence[Results],
     published: DataFrame | None = None,
     experiments: Sequence[Experiment] = (),
     trainings: Sequence[Training] = (),
@@ -104,7 +104,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _view(cell: Cell, anchor: str, published: DataFrame | None) -> dict[str, Any]:
+def _view(cell: Results, anchor: str, published: DataFrame | None) -> dict[str, Any]:
     """All that the template shows of one cell."""
     metrics = cell.metrics
     boards, studies = sections(cell), pictures.studies(cell)
@@ -186,7 +186,7 @@ def _cut(metrics: Mapping[str, float]) -> list[str]:
     return [f"{tables.count(n)} of {tables.count(counts[name])} of {name}" for name, n in cut.items()]
 
 
-def _unavailable(cell: Cell) -> list[tuple[str, str, str]]:
+def _unavailable(cell: Results) -> list[tuple[str, str, str]]:
     """Family, names and reason of what could not be measured, a row a reason."""
     found: dict[tuple[str, str], list[str]] = {}
     for row in cell.rows("unavailable", ("family", "name", "reason")):
@@ -194,7 +194,7 @@ def _unavailable(cell: Cell) -> list[tuple[str, str, str]]:
     return [(family, listed(names), reason) for (family, reason), names in found.items()]
 
 
-def _listed(cell: Cell, name: str, columns: Sequence[str]) -> list[tuple[str, ...]]:
+def _listed(cell: Results, name: str, columns: Sequence[str]) -> list[tuple[str, ...]]:
     """The columns of one of the cell's lists of items, as words."""
     return [tuple(map(words, row.values())) for row in cell.rows(name, columns)]
 

@@ -8,12 +8,12 @@ from typing import Any
 from crossgap.report import figures, gap_figures, steps
 from crossgap.report.arithmetic import Arithmetic
 from crossgap.report.arithmetic import figure as arithmetic_figure
-from crossgap.report.cell import Cell
+from crossgap.report.results import Results
 from crossgap.report.shifts import HEADS, components, shifts
-from crossgap.report.similarities import Study
+from crossgap.report.similarities import SimilarityStudy
 
 
-def clouds(cell: Cell) -> dict[str, str]:
+def clouds(cell: Results) -> dict[str, str]:
     """The scatter of a cell, empty where it has no points."""
     if cell.clouds is None or cell.clouds.empty:
         return {"figure": "", "figure_text": ""}
@@ -23,7 +23,7 @@ def clouds(cell: Cell) -> dict[str, str]:
     return picture(svg, f"Scatter of {points} on the first two principal components of all of them")
 
 
-def studies(cell: Cell) -> list[dict[str, Any]]:
+def studies(cell: Results) -> list[dict[str, Any]]:
     """Each task over the steps of its inversions, with its numbers."""
     if cell.curves is None or cell.curves.empty:
         return []
@@ -38,7 +38,7 @@ def studies(cell: Cell) -> list[dict[str, Any]]:
     ]
 
 
-def similarities(study: Study) -> dict[str, Any]:
+def similarities(study: SimilarityStudy) -> dict[str, Any]:
     """The histograms of a study, empty where it has none, with its numbers."""
     panels = [panel for column in study.columns.values() for panel in column]
     if not any(panel.matching or panel.other for panel in panels):
@@ -51,7 +51,7 @@ def similarities(study: Study) -> dict[str, Any]:
     )
 
 
-def shift(cell: Cell) -> dict[str, Any]:
+def shift(cell: Results) -> dict[str, Any]:
     """The gap-shift curve of a cell with its numbers, empty where it has none."""
     found = shifts(cell)
     if found is None:
@@ -61,7 +61,7 @@ def shift(cell: Cell) -> dict[str, Any]:
     return found._asdict() | picture(gap_figures.shifts(found.panels), described)
 
 
-def spectrum(cell: Cell) -> dict[str, Any]:
+def spectrum(cell: Results) -> dict[str, Any]:
     """The spectrum of a cell with its numbers, empty where it has none."""
     rows = components(cell)
     if not rows:

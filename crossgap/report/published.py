@@ -10,7 +10,7 @@ from crossgap.catalogue import entries
 from crossgap.catalogue.datasets import known, names, plain
 from crossgap.errors import CrossgapError
 from crossgap.report.boards import titles
-from crossgap.report.cell import Cell
+from crossgap.report.results import Results
 from crossgap.report.tables import absent, group, in_order, percent, title, words
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _WITHOUT_MEANING = {
 }  # in a model's name; a wrong activation is refused elsewhere
 
 
-class Row(NamedTuple):
+class PublishedRow(NamedTuple):
     """A measured figure beside a published one, both in percent."""
 
     task: str
@@ -53,7 +53,7 @@ def dataset_key(name: str) -> str:
     return names().get(plain(name), plain(name))
 
 
-def beside(cell: Cell, published: DataFrame) -> list[Row]:
+def beside(cell: Results, published: DataFrame) -> list[PublishedRow]:
     """The published figures of the cell's backbone and dataset that the cell has measured, in the table's order.
 
     `published` has the columns `COLUMNS`, values in percent. A figure for one dataset stands beside the labelling
@@ -64,7 +64,7 @@ def beside(cell: Cell, published: DataFrame) -> list[Row]:
     if lacking := [column for column in COLUMNS if column not in published]:
         raise CrossgapError(f"published: no column {', '.join(lacking)}; expected {', '.join(COLUMNS)}")
     backbone, dataset = model_key(_model(cell)), dataset_key(cell.published or cell.dataset)
-    found: list[Row] = []
+    found: list[PublishedRow] = []
     for figure in published.to_dict("records"):
         if (
             figure["task"] in _TASKS
@@ -76,14 +76,14 @@ def beside(cell: Cell, published: DataFrame) -> list[Row]:
     return found
 
 
-def _model(cell: Cell) -> str:
+def _model(cell: Results) -> str:
     made_by = cell.provenance.get("backbone_provenance")
     if not isinstance(made_by, Mapping) or not made_by.get("model"):
         return cell.backbone
     return f"{made_by['model']} {made_by.get('pretrained') or ''}"
 
 
-def _rows(cell: Cell, figure: Mapping[str, Any], dataset: str) -> Iterable[Row]:
+def _rows(cell: Results, figure: Mapping[str, Any], dataset: str) -> Iterable[PublishedRow]:
     family, uncorrected = _TASKS[figure["task"]]
     task = figure["method"] if "-" in figure["method"] else f"{uncorrected}+{figure['method']}"
     values, metric = group(cell.metrics, family), figure["metric"]
@@ -96,7 +96,7 @@ def _rows(cell: Cell, figure: Mapping[str, Any], dataset: str) -> Iterable[Row]:
         base, _, correction = task.partition("+")
         protocol = _protocol(cell, family, dataset)
         setting = words(figure["setting"])
-        yield Row(
+        yield PublishedRow(
             title(base) + (f", {titles(cell)[correction]}" if correction else ""),
             relevance,
             metric,
@@ -114,7 +114,7 @@ def _judged_by(task: str, relevances: Sequence[str]) -> Sequence[str]:
     return ["class"] if "class" in relevances else [name for name in relevances if name != "group"]
 
 
-def _protocol(cell: Cell, family: str, dataset: str) -> str:
+def _protocol(cell: Results, family: str, dataset: str) -> str:
     """Whether the splits are those published, and which they are where not."""
     fields = ("query", "gallery") if family == "retrieval" else ("query",)
     if dataset not in known() or known()[dataset].protocol is None:

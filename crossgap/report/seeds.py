@@ -6,7 +6,7 @@ from collections import defaultdict
 from statistics import mean, stdev
 from typing import NamedTuple
 
-from crossgap.report.cell import Cell
+from crossgap.report.results import Results
 from crossgap.report.tables import absent, in_order, percent, title
 
 COLUMNS = ("task", "relevance", "seed", "mAP")
@@ -24,7 +24,7 @@ class Spread(NamedTuple):
     seeds: int
 
 
-def spreads(cell: Cell) -> list[Spread]:
+def spreads(cell: Results) -> list[Spread]:
     """A row a task and relevance that was measured with more than one seed.
 
     Raises ValueError if the cell's table of seeds lacks a column.

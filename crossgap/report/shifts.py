@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any, NamedTuple
 
-from crossgap.report.cell import Cell
+from crossgap.report.results import Results
 from crossgap.report.tables import MISSING, decimal, in_order, minus, percent, title
 
 COLUMNS = ("shift", "distance", "family", "task", "relevance", "metric", "value")
@@ -24,7 +24,7 @@ _PANELS = {  # title → family, metric, tasks
 }
 
 
-class Panel(NamedTuple):
+class ShiftPanel(NamedTuple):
     """One measure over the shift: lines by name, empty where it is the only one, of shift and value."""
 
     title: str
@@ -39,12 +39,12 @@ class Shifts(NamedTuple):
         heads, rows: of the table of all numbers, a column a shift.
     """
 
-    panels: list[Panel]
+    panels: list[ShiftPanel]
     heads: tuple[str, ...]
     rows: list[tuple[str, ...]]
 
 
-def shifts(cell: Cell) -> Shifts | None:
+def shifts(cell: Results) -> Shifts | None:
     """What the page shows of a cell's gap-shift curve; None without one.
 
     Raises ValueError if the table lacks a column.
@@ -52,7 +52,7 @@ def shifts(cell: Cell) -> Shifts | None:
     return _over(cell.rows("shifts", COLUMNS), "shift")
 
 
-def dimensions(cell: Cell) -> Shifts | None:
+def dimensions(cell: Results) -> Shifts | None:
     """The same over the number of dimensions removed, those first in which the means differ most; None without it.
 
     Raises ValueError if the table lacks a column.
@@ -82,13 +82,13 @@ def _over(found: list[dict[str, Any]], amount_of: str) -> Shifts | None:
                     (title(task), relevance, f"{metric} loss" if family == "loss" else metric, *shown)
                 )
         if lines:
-            panels.append(Panel(heading, lines))
-    panels.append(Panel(DISTANCE, {"": sorted(distances.items())}))
+            panels.append(ShiftPanel(heading, lines))
+    panels.append(ShiftPanel(DISTANCE, {"": sorted(distances.items())}))
     heads = ("task", "relevance", "metric", *(minus(f"{amount:g}") for amount in amounts))
     return Shifts(panels, heads, rows)
 
 
-def components(cell: Cell) -> list[tuple[str, ...]]:
+def components(cell: Results) -> list[tuple[str, ...]]:
     """`HEADS` by modality: its effective rank, and how many principal components hold each of `SHARES` of its variance.
 
     Raises ValueError if the table lacks a column.

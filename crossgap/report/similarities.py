@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from crossgap.report.cell import Cell
+from crossgap.report.results import Results
 from crossgap.report.steps import LENGTHS
 from crossgap.report.tables import MISSING, absent, decimal, group, in_order, present, title
 
@@ -19,7 +19,7 @@ _DRIFTING = {"oti-image": "image-image", "ovi-text": "text-text"}  # to where
 Bins = list[tuple[float, float, float]]  # left, right, density
 
 
-class Panel(NamedTuple):
+class HistogramPair(NamedTuple):
     """Two histograms: the pairs, by name and step, and how far matching and other ones overlap."""
 
     name: str
@@ -28,7 +28,7 @@ class Panel(NamedTuple):
     overlap: str
 
 
-class Study(NamedTuple):
+class SimilarityStudy(NamedTuple):
     """From the similarities across the modalities to those within one, by the steps of an inversion.
 
     Attributes:
@@ -41,12 +41,12 @@ class Study(NamedTuple):
     inverted: str
     length: str
     relevance: str
-    columns: dict[str, list[Panel]]
+    columns: dict[str, list[HistogramPair]]
     steps: tuple[str, ...]
     drift: dict[tuple[str, str], tuple[str, ...]]
 
 
-class Similarities(NamedTuple):
+class SimilarityResults(NamedTuple):
     """Of one cell.
 
     Attributes:
@@ -56,14 +56,14 @@ class Similarities(NamedTuple):
         keys: of metrics.json that `overlaps` and the rows hold.
     """
 
-    studies: list[Study]
+    studies: list[SimilarityStudy]
     pairs: tuple[str, ...]
     overlaps: list[tuple[str, ...]]
     rows: list[tuple[str, ...]]
     keys: frozenset[str]
 
 
-def similarities(cell: Cell) -> Similarities:
+def similarities(cell: Results) -> SimilarityResults:
     """What the page shows of a cell's similarities; everything empty where there are none.
 
     Raises ValueError if a table lacks a column.
@@ -75,7 +75,7 @@ def similarities(cell: Cell) -> Similarities:
         (relevance, *(decimal(values.get((pair, relevance, "overlap"))) for pair in pairs))
         for relevance in in_order(relevance for _, relevance, _ in values)
     ]
-    return Similarities(
+    return SimilarityResults(
         [study for inverted in _DRIFTING if (study := _study(inverted, measured, bins))],
         tuple(map(title, pairs)),
         overlaps,
@@ -84,7 +84,7 @@ def similarities(cell: Cell) -> Similarities:
     )
 
 
-def _bins(cell: Cell) -> Mapping[tuple, dict[bool, Bins]]:
+def _bins(cell: Results) -> Mapping[tuple, dict[bool, Bins]]:
     """By place, the histograms of matching and of other pairs."""
     found: dict[tuple, dict[bool, Bins]] = defaultdict(lambda: {True: [], False: []})
     for row in cell.rows("histograms", HISTOGRAMS):
@@ -95,7 +95,7 @@ def _bins(cell: Cell) -> Mapping[tuple, dict[bool, Bins]]:
 
 def _study(
     inverted: str, measured: Sequence[Mapping[str, Any]], bins: Mapping[tuple, dict[bool, Bins]]
-) -> Study | None:
+) -> SimilarityStudy | None:
     native = _DRIFTING[inverted]
     relevances = in_order(row["relevance"] for row in measured if row["pair"] == native)
     if not relevances:
@@ -120,13 +120,15 @@ def _study(
         )
     }
     length = LENGTHS[inverted.partition("-")[0]]
-    return Study(native, title(inverted), length, relevance, columns, tuple(map(_whole, steps)), drift)
+    return SimilarityStudy(
+        native, title(inverted), length, relevance, columns, tuple(map(_whole, steps)), drift
+    )
 
 
-def _panel(row: Mapping[str, Any], bins: Mapping[tuple, dict[bool, Bins]]) -> Panel:
+def _panel(row: Mapping[str, Any], bins: Mapping[tuple, dict[bool, Bins]]) -> HistogramPair:
     sides = bins[tuple(row[name] for name in AT)]
     step = "" if row["step"] is None else f", step {_whole(row['step'])}"
-    return Panel(title(row["pair"]) + step, sides[True], sides[False], decimal(row["overlap"], 2))
+    return HistogramPair(title(row["pair"]) + step, sides[True], sides[False], decimal(row["overlap"], 2))
 
 
 def _listed(row: Mapping[str, Any]) -> tuple[str, ...]:

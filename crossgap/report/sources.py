@@ -6,13 +6,13 @@ import re
 from typing import NamedTuple
 
 from crossgap.report.boards import CORRECTIONS, titles
-from crossgap.report.cell import Cell
+from crossgap.report.results import Results
 from crossgap.report.tables import words
 
 _ARXIV = r"(?:arXiv[: ]|https://arxiv\.org/abs/)?\b(\d{4}\.\d{5})\b"
 
 
-class Correction(NamedTuple):
+class CorrectionRow(NamedTuple):
     """A correction in words: how it works and what it was fitted with, or why it is absent."""
 
     title: str
@@ -20,7 +20,7 @@ class Correction(NamedTuple):
     words: tuple[str, ...]
 
 
-def corrections(cell: Cell) -> tuple[list[Correction], list[Correction]]:
+def corrections(cell: Results) -> tuple[list[CorrectionRow], list[CorrectionRow]]:
     """The corrections that were fitted, and those that weren't.
 
     Raises ValueError if the cell's table of corrections lacks a column.
@@ -29,9 +29,9 @@ def corrections(cell: Cell) -> tuple[list[Correction], list[Correction]]:
     for row in cell.rows("corrections", CORRECTIONS):
         name, source = named[row["name"]], words(row["source"])
         if row["reason"]:
-            absent.append(Correction(name, source, (row["reason"],)))
+            absent.append(CorrectionRow(name, source, (row["reason"],)))
         else:
-            fitted.append(Correction(name, source, (words(row["how"]), words(row["parameters"]))))
+            fitted.append(CorrectionRow(name, source, (words(row["how"]), words(row["parameters"]))))
     return fitted, absent
 
 

@@ -14,23 +14,23 @@ COLUMNS = ("task", "tokens", "relevance", "step", "loss", "mAP", "baseline")
 LENGTHS = {"oti": "R", "ovi": "P"}
 
 
-class Entry(NamedTuple):
+class StepEntry(NamedTuple):
     """One number at a step, and whether no step has a higher one."""
 
     value: str
     best: bool = False
 
 
-class Row(NamedTuple):
+class StepRow(NamedTuple):
     """One inversion by one relevance, or its loss: numbers at each step, and the step of the best."""
 
     heading: tuple[str, ...]
     baseline: str
-    entries: tuple[Entry, ...]
+    entries: tuple[StepEntry, ...]
     best: str
 
 
-class Study(NamedTuple):
+class StepStudy(NamedTuple):
     """A task over the steps of its inversions.
 
     Attributes:
@@ -46,12 +46,12 @@ class Study(NamedTuple):
     baseline: str
     length: str
     steps: tuple[str, ...]
-    rows: tuple[Row, ...]
-    losses: tuple[Row, ...]
+    rows: tuple[StepRow, ...]
+    losses: tuple[StepRow, ...]
     points: DataFrame
 
 
-def studies(curves: DataFrame) -> list[Study]:
+def studies(curves: DataFrame) -> list[StepStudy]:
     """The tasks of a table with the columns `COLUMNS` that were measured at more than one point.
 
     Raises CrossgapError if a column is missing.
@@ -66,7 +66,7 @@ def studies(curves: DataFrame) -> list[Study]:
     return found
 
 
-def _study(task: str, points: DataFrame) -> Study:
+def _study(task: str, points: DataFrame) -> StepStudy:
     inversion, modality = task.split("-")
     points = points.sort_values(["relevance", "tokens", "step"], ignore_index=True)
     points = points.loc[(points["relevance"] != "group").sort_values(kind="stable").index]
@@ -80,13 +80,15 @@ def _study(task: str, points: DataFrame) -> Study:
             best = next(
                 (str(step) for step, entry in zip(steps, entries, strict=True) if entry.best), MISSING
             )
-            rows.append(Row((relevance, str(tokens)), percent(of["baseline"].iloc[0]).value, entries, best))
+            rows.append(
+                StepRow((relevance, str(tokens)), percent(of["baseline"].iloc[0]).value, entries, best)
+            )
     losses = []
     for tokens, of in points.groupby("tokens"):
         values = dict(zip(of["step"], of["loss"], strict=True))
-        entries = tuple(Entry(decimal(values.get(step), 4)) for step in steps)
-        losses.append(Row((str(tokens),), "", entries, ""))
-    return Study(
+        entries = tuple(StepEntry(decimal(values.get(step), 4)) for step in steps)
+        losses.append(StepRow((str(tokens),), "", entries, ""))
+    return StepStudy(
         title(task),
         f"{modality}-{modality}",
         LENGTHS.get(inversion, "tokens"),
@@ -97,5 +99,5 @@ def _study(task: str, points: DataFrame) -> Study:
     )
 
 
-def _entry(value: float | None, held: list[float]) -> Entry:
-    return Entry(percent(value).value, not absent(value) and value == max(held))
+def _entry(value: float | None, held: list[float]) -> StepEntry:
+    return StepEntry(percent(value).value, not absent(value) and value == max(held))

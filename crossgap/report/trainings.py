@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from crossgap.errors import CrossgapError
 from crossgap.losses import SUMS
 from crossgap.report import pictures, training_figures
-from crossgap.report.cell import Cell
 from crossgap.report.drawing import check_columns
 from crossgap.report.published import COLUMNS as PUBLISHED
+from crossgap.report.results import Results
 from crossgap.report.tables import MISSING, absent, decimal, group, percent, points, present, words
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ class _Column(NamedTuple):
     deviation: Callable[[float], str]
 
 
-def view(trainings: Sequence[Training], cells: Sequence[Cell], published: DataFrame | None) -> dict[str, Any]:
+def view(
+    trainings: Sequence[Training], cells: Sequence[Results], published: DataFrame | None
+) -> dict[str, Any]:
     """All that the template shows of the trainings; empty without any.
 
     Raises CrossgapError if two have one name, a recipe lacks one of `FIELDS`, or curves lack `step`.
@@ -93,7 +95,9 @@ def view(trainings: Sequence[Training], cells: Sequence[Cell], published: DataFr
     }
 
 
-def _of_dataset(dataset: str, trainings: Sequence[Training], cells: Sequence[Cell]) -> dict[str, Any] | None:
+def _of_dataset(
+    dataset: str, trainings: Sequence[Training], cells: Sequence[Results]
+) -> dict[str, Any] | None:
     """The table of a dataset, and that over seeds; None where no trained backbone was evaluated."""
     metrics = {cell.backbone: cell.metrics for cell in cells if cell.dataset == dataset}
     there = [training for training in trainings if training.name in metrics]

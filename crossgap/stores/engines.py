@@ -230,7 +230,7 @@ class _Worker:
 
     def compute(self, payload: bytes) -> shards.Arrays:
         # Ray would hand over arrays that can't be written to
-        return self.function(pickle.loads(payload), lambda items: None)
+        return self.function(pickle.loads(payload), lambda items: None)  # noqa: S301 - from `compute`, by Ray
 
 
 def _ray() -> Any:

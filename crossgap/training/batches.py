@@ -8,17 +8,17 @@ import numpy as np
 
 from crossgap.datasets import world
 from crossgap.datasets.hashing import hashed, uniform
-from crossgap.training.nano_recipe import Groups, Recipe
+from crossgap.training.nano_recipe import Groups, NanoRecipe
 
 
-class Batch(NamedTuple):
+class SceneBatch(NamedTuple):
     images: np.ndarray  # `(n, 32, 32, 3)` uint8
     texts: list[str]
     scenes: np.ndarray  # `(n, factors)`
     mentions: np.ndarray  # `(n, factors)`, UNSAID where the text is silent
 
 
-def batch(recipe: Recipe, step: int) -> Batch:
+def batch(recipe: NanoRecipe, step: int) -> SceneBatch:
     """The pairs of a step: groups of distinct scenes that differ in a few factors, which their captions mention."""
     counts = np.diff(np.rint(np.cumsum([0.0, *(group.share for group in recipe.groups)]) * recipe.batch_size))
     parts = [
@@ -28,7 +28,7 @@ def batch(recipe: Recipe, step: int) -> Batch:
     scenes, say = (np.concatenate(part) for part in zip(*parts, strict=True))
     keys = hashed(recipe.seed, "batch", step, np.arange(len(scenes)))
     texts, mentions = world.captions(scenes, keys, count=1, say=say)
-    return Batch(world.render(scenes, keys), [text for (text,) in texts], scenes, mentions[:, 0])
+    return SceneBatch(world.render(scenes, keys), [text for (text,) in texts], scenes, mentions[:, 0])
 
 
 def _members(seed: int, step: int, number: int, group: Groups, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,7 @@ from crossgap.prepared.manifest import content
 from crossgap.training import pairs as captioned_pairs
 from crossgap.training.augment import augmentation, slip_head
 from crossgap.training.finetune_recipe import Finetune
-from crossgap.training.pairs import Batch, Pairs
+from crossgap.training.pairs import CaptionedImages, PairBatch
 from crossgap.training.temperature import WithTemperature
 from crossgap.training.texts import text_features
 from crossgap.training.trainable import inputs_of, trainable, writer
@@ -35,7 +35,7 @@ HEAD_HIDDEN, HEAD_WIDTH = 4096, 256  # SLIP's, at most this wide
 
 def finetune(
     backbone: Backbone,
-    pairs: Pairs,
+    pairs: CaptionedImages,
     root: Path,
     recipe: Finetune,
     folder: Path,
@@ -100,7 +100,7 @@ def finetune(
     return curves
 
 
-def captions_of(manifest: pd.DataFrame, recipe: Finetune) -> Pairs:
+def captions_of(manifest: pd.DataFrame, recipe: Finetune) -> CaptionedImages:
     """The pairs of a dataset that a recipe names.
 
     Raises:
@@ -159,7 +159,7 @@ class Learning(WithTemperature):
         if self.bias is not None and isinstance(getattr(self.model, "logit_bias", None), nn.Parameter):
             self.model.logit_bias.copy_(self.bias)
 
-    def gradients(self, batch: Batch, forward_size: int | None = None) -> dict[str, float]:
+    def gradients(self, batch: PairBatch, forward_size: int | None = None) -> dict[str, float]:
         """Leave the gradients of a batch's loss in the parameters, and give its values.
 
         With fewer than all pairs at once: features without a graph first, then the gradient of the loss by each
@@ -185,7 +185,7 @@ class Learning(WithTemperature):
             torch.autograd.backward(list(told), list(told.values()))
         return values
 
-    def features(self, batch: Batch, part: slice) -> tuple[Tensor, ...]:
+    def features(self, batch: PairBatch, part: slice) -> tuple[Tensor, ...]:
         """Unit features of a part's images and texts, and what the head is given of its views, `(n, d)` each."""
         gradient = torch.is_grad_enabled()
         with self._autocast():
@@ -236,18 +236,24 @@ class _Source:
     """The batches of a training, from whichever step it is asked for first."""
 
     def __init__(
-        self, pairs: Pairs, steps: int, recipe: Finetune, backbone: Backbone, root: Path, workers: int
+        self,
+        pairs: CaptionedImages,
+        steps: int,
+        recipe: Finetune,
+        backbone: Backbone,
+        root: Path,
+        workers: int,
     ) -> None:
         self.pairs, self.steps, self.recipe, self.backbone = pairs, steps, recipe, backbone
         self.root, self.workers = root, workers
-        self.loaded: Iterator[Batch] | None = None
+        self.loaded: Iterator[PairBatch] | None = None
 
-    def at(self, step: int) -> Batch:
+    def at(self, step: int) -> PairBatch:
         if self.loaded is None:
             self.loaded = self._from(step)
         return _moved(next(self.loaded), self.backbone.device)
 
-    def _from(self, step: int) -> Iterator[Batch]:
+    def _from(self, step: int) -> Iterator[PairBatch]:
         recipe, backbone = self.recipe, self.backbone
         view = None
         if "slip" in recipe.losses:
@@ -266,9 +272,9 @@ class _Source:
         )
 
 
-def _moved(batch: Batch, device: torch.device) -> Batch:
+def _moved(batch: PairBatch, device: torch.device) -> PairBatch:
     def to(tensor: Tensor) -> Tensor:
         return tensor.to(device, non_blocking=True)
 
     views = None if batch.views is None else (to(batch.views[0]), to(batch.views[1]))
-    return Batch(to(batch.pixels), to(batch.ids), views)
+    return PairBatch(to(batch.pixels), to(batch.ids), views)

@@ -25,8 +25,8 @@ from crossgap.metrics.gap import alignment, centroid_distance, linear_separabili
 from crossgap.prepared.manifest import content, select
 from crossgap.stores import temporary
 from crossgap.training.encoders import Architecture, Encoders, Pixels
-from crossgap.training.idealised_recipe import Idealised, Run, Settings
-from crossgap.training.pairs import Pairs, hashed_ids
+from crossgap.training.idealised_recipe import Idealised, IdealisedRun, Settings
+from crossgap.training.pairs import CaptionedImages, hashed_ids
 from crossgap.training.trainer import Learner, Row, TrainingError, fit
 
 MEASURES = (
@@ -134,7 +134,7 @@ def chosen(manifest: pd.DataFrame, split: str, count: int) -> pd.DataFrame:
 
 
 def train(
-    run: Run,
+    run: IdealisedRun,
     images: pd.DataFrame,
     pixels: Pixels,
     architecture: Architecture,
@@ -144,7 +144,7 @@ def train(
 ) -> Found:
     """Train one pair of encoders on `images`, the first rows of `pixels`, or find it done in `scratch`."""
     settings = run.settings
-    pairs = Pairs(images, [[]] * len(images), hashed_ids(images["id"]))
+    pairs = CaptionedImages(images, [[]] * len(images), hashed_ids(images["id"]))
     steps = settings.epochs * (len(pairs) // settings.batch_size)
     drawn = frame_steps(steps, run.frames)
     made_from = {
@@ -224,7 +224,9 @@ def tables(recipe: Idealised, done: Mapping[str, Found]) -> Tables:
     )
 
 
-def learner(encoders: Encoders, settings: Settings, pairs: Pairs, pixels: Pixels, steps: int) -> Learner:
+def learner(
+    encoders: Encoders, settings: Settings, pairs: CaptionedImages, pixels: Pixels, steps: int
+) -> Learner:
     """CLIP's loss on the batches of `pairs`, by AdamW."""
     batches: list[Iterator] = []
 

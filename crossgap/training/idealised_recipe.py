@@ -35,7 +35,7 @@ class Settings(_Strict):
     seed: Seed = Field(0, description="of the two encoders and the order of the pairs")
 
 
-class Sweep(_Strict):
+class IdealisedSweep(_Strict):
     """Values beside those of `run`, one setting at a time; everything runs with every seed."""
 
     widths: list[Width] = []
@@ -62,7 +62,7 @@ class Toy(_Strict):
 
 
 @dataclass(frozen=True)
-class Run:
+class IdealisedRun:
     """One training: its settings, on how many images, and how many frames are kept of it."""
 
     settings: Settings
@@ -85,7 +85,7 @@ class Idealised(_Strict):
     images: int = Field(2048, ge=2)
     architecture: str = "local-dir:data/backbones/nano"
     run: Settings = Settings()
-    sweep: Sweep = Sweep()
+    sweep: IdealisedSweep = IdealisedSweep()
     toy: Toy | None = None
 
     @field_validator("architecture")
@@ -113,21 +113,21 @@ class Idealised(_Strict):
         return self
 
     @property
-    def runs(self) -> dict[str, Run]:
+    def runs(self) -> dict[str, IdealisedRun]:
         """All trainings by name, the first `base`; one that is named twice over is there once."""
         seeds = dict.fromkeys([self.run.seed, *self.sweep.seeds])
-        runs: dict[str, Run] = {}
+        runs: dict[str, IdealisedRun] = {}
         for name, change in self._changes():
             for seed in seeds:
                 settings = self.run.model_copy(update={**change, "seed": seed})
-                run = Run(settings, self.images)
+                run = IdealisedRun(settings, self.images)
                 if run not in runs.values():
                     runs[name if seed == self.run.seed else f"{name}-seed-{seed}"] = run
         if self.toy:
             for size in self.toy.batch_sizes:
                 change = {"width": self.toy.width, "epochs": self.toy.epochs, "batch_size": size}
                 settings = self.run.model_copy(update=change)
-                runs[f"toy-{size}"] = Run(settings, self.toy.images, self.toy.frames)
+                runs[f"toy-{size}"] = IdealisedRun(settings, self.toy.images, self.toy.frames)
         return runs
 
     def _changes(self) -> Iterator[tuple[str, dict[str, float]]]:

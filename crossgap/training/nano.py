@@ -26,7 +26,7 @@ from crossgap.metrics.retrieval import retrieval_metrics
 from crossgap.training.augment import augmentation, slip_head, two_views
 from crossgap.training.batches import batch
 from crossgap.training.bpe import learn_merges, write_merges
-from crossgap.training.nano_recipe import IntraModal, Recipe
+from crossgap.training.nano_recipe import IntraModal, NanoRecipe
 
 if TYPE_CHECKING:
     import open_clip
@@ -38,7 +38,7 @@ _VOCABULARY_IMAGES = 4000
 
 
 def train(
-    recipe: Recipe,
+    recipe: NanoRecipe,
     folder: Path,
     checkpoint: Path,
     *,
@@ -116,7 +116,7 @@ def train(
     return [row["loss"] for row in curves]
 
 
-def _initial(recipe: Recipe, config: dict[str, Any]) -> tuple[open_clip.CLIP, torch.nn.ModuleList]:
+def _initial(recipe: NanoRecipe, config: dict[str, Any]) -> tuple[open_clip.CLIP, torch.nn.ModuleList]:
     """The model and the two heads, image and text, that name the factors."""
     import open_clip
     import torch
@@ -166,7 +166,7 @@ def _naming(logits: torch.Tensor, scenes: np.ndarray) -> torch.Tensor:
     return torch.stack(sums).sum() / (truth != world.UNSAID).sum()
 
 
-def _write_config(recipe: Recipe, folder: Path) -> dict[str, Any]:
+def _write_config(recipe: NanoRecipe, folder: Path) -> dict[str, Any]:
     """Write the vocabulary and open_clip's configuration; gives the model's part of it."""
     indices = np.arange(_VOCABULARY_IMAGES)
     keys = world.item_keys("train", indices, recipe.seed)
@@ -198,7 +198,7 @@ def to_tensor(images: np.ndarray) -> torch.Tensor:
     return pixels.div_(255).sub_(MEAN).div_(STD)
 
 
-def _optimizer(recipe: Recipe, parameters: list[torch.nn.Parameter]) -> torch.optim.AdamW:
+def _optimizer(recipe: NanoRecipe, parameters: list[torch.nn.Parameter]) -> torch.optim.AdamW:
     import torch
 
     matrices = [parameter for parameter in parameters if parameter.ndim >= 2]

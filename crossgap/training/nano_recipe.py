@@ -35,7 +35,7 @@ class IntraModal(BaseModel):
     augment: Augment = Augment()
 
 
-class Recipe(BaseModel):
+class NanoRecipe(BaseModel):
     """Every number of the training but what is standard in CLIP."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())

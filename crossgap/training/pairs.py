@@ -25,7 +25,7 @@ from crossgap.training.trainer import TrainingError
 HELD = 2**28  # bytes of decoded images that a process keeps, if all of them fit
 
 
-class Batch(NamedTuple):
+class PairBatch(NamedTuple):
     """Pairs: pixels `(n, 3, h, w)`, token ids `(n, context)` and, where wanted, two views of each image."""
 
     pixels: Tensor
@@ -34,7 +34,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Pairs:
+class CaptionedImages:
     """Captioned images: rows of the manifest, each with its captions in their order, and a key of its id."""
 
     images: pd.DataFrame
@@ -58,7 +58,7 @@ class Pairs:
 
 def captioned(
     manifest: pd.DataFrame, split: str, *, captions: str = "first", silent_on: Sequence[str] = ()
-) -> Pairs:
+) -> CaptionedImages:
     """The images of a split that have a caption, in the order of their ids.
 
     Args:
@@ -89,7 +89,7 @@ def captioned(
         texts = texts.drop_duplicates("group")
     of_image = texts.groupby("group", sort=False)["text"].agg(list)
     images = images[images["id"].isin(of_image.index)].sort_values("id").reset_index(drop=True)
-    return Pairs(images, of_image.loc[images["id"]].tolist(), hashed_ids(images["id"]))
+    return CaptionedImages(images, of_image.loc[images["id"]].tolist(), hashed_ids(images["id"]))
 
 
 def hashed_ids(ids: Sequence[str]) -> np.ndarray:
@@ -98,7 +98,7 @@ def hashed_ids(ids: Sequence[str]) -> np.ndarray:
 
 
 def load(
-    pairs: Pairs,
+    pairs: CaptionedImages,
     batches: Iterator[list[tuple[int, int]]],
     root: Path,
     transform: Callable,
@@ -108,13 +108,13 @@ def load(
     view: Callable | None = None,
     workers: int = 0,
     pin_memory: bool = False,
-) -> Iterator[Batch]:
+) -> Iterator[PairBatch]:
     """The batches' pixels, ids and views, decoded ahead by `workers` processes.
 
     Raises:
         DatasetError, ImageError: an image is not the one of the manifest, or can't be read.
     """
-    dataset = _Items(pairs, root, transform, seed, view)
+    dataset = _PairItems(pairs, root, transform, seed, view)
     return prefetched(
         dataset,
         batches,
@@ -125,11 +125,11 @@ def load(
     )
 
 
-class _Items:
+class _PairItems:
     """A map-style torch dataset by (row, step): pixels, a caption, views."""
 
     def __init__(
-        self, pairs: Pairs, root: Path, transform: Callable, seed: int, view: Callable | None
+        self, pairs: CaptionedImages, root: Path, transform: Callable, seed: int, view: Callable | None
     ) -> None:
         self.pairs, self.transform, self.seed, self.view = pairs, transform, seed, view
         self.images = Images(pairs.images, root, transform)
@@ -154,10 +154,10 @@ class _Items:
         return image
 
 
-def _collate(items: list, tokenize: Callable[[list[str]], Tensor]) -> Batch:
+def _collate(items: list, tokenize: Callable[[list[str]], Tensor]) -> PairBatch:
     pixels, captions, views = zip(*items, strict=True)
     both = None
     if views[0] is not None:
         first, second = zip(*views, strict=True)
         both = torch.stack(first), torch.stack(second)
-    return Batch(torch.stack(pixels), tokenize(list(captions)), both)
+    return PairBatch(torch.stack(pixels), tokenize(list(captions)), both)

@@ -5,13 +5,13 @@ from typing import Any
 
 from crossgap import fingerprint
 from crossgap.training.nano import WEIGHTS, quality, train
-from crossgap.training.nano_recipe import Recipe
+from crossgap.training.nano_recipe import NanoRecipe
 from stages.common import DATA, SCRATCH, machine, run, write_json
 
 
 def main(cell: Mapping[str, Any], name: str) -> None:
     folder = DATA / "backbones" / name
-    recipe = Recipe.model_validate(cell["recipe"])
+    recipe = NanoRecipe.model_validate(cell["recipe"])
     made_from = fingerprint.of_json([recipe.model_dump(), cell["code"]])
     checkpoint = SCRATCH / "nano" / f"{made_from}.pt"
     losses = train(recipe, folder, checkpoint, save_seconds=machine()["checkpoint_seconds"])

@@ -21,8 +21,8 @@ from torchvision import transforms
 from crossgap import load_backbone
 from crossgap.backbones import BackboneError, preprocessing
 from crossgap.errors import WeightsError
-from crossgap.params.explain import explain
 from crossgap.params.sections import Weights
+from crossgap.params.wording import explain
 
 KEYS = ("mean", "std", "interpolation", "resize_mode")
 DIFFER = ("ViT-H-14", "ViT-H-14-quickgelu", "ViT-L-14")
@@ -77,7 +77,7 @@ def by_hand(mean, std, interpolation: str, resize_mode: str) -> transforms.Compo
 
 @pytest.mark.parametrize(
     "name",
-    (
+    [
         "ViT-B-16-SigLIP",
         "ViT-B-16-SigLIP2",
         "MobileCLIP-B",
@@ -86,7 +86,7 @@ def by_hand(mean, std, interpolation: str, resize_mode: str) -> transforms.Compo
         "ViT-H-14-378-quickgelu",
         "ViT-B-16",
         "RN50-quickgelu",
-    ),
+    ],
 )
 def test_a_file_is_given_the_preprocessing_of_all_published_tags(file, photo, name) -> None:
     backbone = load_backbone(name, file(name))

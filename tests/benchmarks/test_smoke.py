@@ -28,20 +28,54 @@ SCRIPTS = [  # the script, its smallest size, and what its lines say
     ),
     (
         "gpu",
-        ["--models", NANO, "--device", "cpu", "--steps", "1", "--batch", "2", "--matrix", "64"],
         [
-            rf"CPU: matrix products fp32 {NUMBER} TFLOP/s, bf16 {NUMBER} TFLOP/s",
+            "--part",
+            "inversion",
+            "--models",
+            NANO,
+            "--device",
+            "cpu",
+            "--steps",
+            "1",
+            "--batch",
+            "2",
+            "--matrix",
+            "64",
+        ],
+        [
+            "CPU, torch ",
+            rf"matrix products fp32 {NUMBER} TFLOP/s, bf16 {NUMBER} TFLOP/s",
             *[
                 line
                 for method, steps in (("OTI", 150), ("OVI", 1000))
                 for line in (
                     rf"{method}, local-dir:\S+, {steps} steps",
                     rf"  plain           batch    64 +{NUMBER} items/s",
+                    rf"  fp32 by kernel  batch     2 +{NUMBER} items/s",
                     rf"  fp32            batch     2 +{NUMBER} items/s",
+                    rf"  bf16 by kernel  batch     2 +{NUMBER} items/s",
                     rf"  bf16            batch     2 +{NUMBER} items/s",
-                    rf"  times the plain recipe: fp32 {NUMBER}, bf16 {NUMBER}",
+                    rf"  times the plain recipe: fp32 by kernel {NUMBER}, fp32 {NUMBER}",
                 )
             ],
+        ],
+    ),
+    (
+        "gpu",
+        [
+            *("--part", "ranking", "encoding", "precision", "--models", NANO, "--device", "cpu"),
+            *("--share", "0.002", "--cpu-queries", "5", "--images", "4", "--world", "4", "--oti-steps", "1"),
+        ],
+        [
+            rf"ranking, 20 × 200 × 512: {NUMBER} s, .*; CPU, \d+ cores, 20 queries: .*; all columns equal",
+            rf"ranking, 100 × 2562 × 512: {NUMBER} s, .*; CPU, \d+ cores, 5 queries: .*; all columns equal",
+            r"encoding, local-dir:\S+, fp32, 4 photos of 640 pixels, \d+ cores: \d+ a second; decoding alone \d+",
+            r"encoding, local-dir:\S+, bf16, 4 photos",
+            rf"nano, cpu fp32: features \S+ of their length away; OTI, 4 images, mean loss {NUMBER}",
+            r"nano, cpu fp32: ",
+            r"nano, cpu bf16: ",
+            rf"nano, cpu fp16: .*; mAP {NUMBER}",
+            r"local-dir:\S+, cpu fp32: features \S+ of their length away",
         ],
     ),
     (

@@ -24,7 +24,7 @@ from crossgap.backbones import Backbone, load_backbone
 from crossgap.losses import total
 from crossgap.training.finetune import Learning
 from crossgap.training.finetune_recipe import Finetune
-from crossgap.training.pairs import Batch
+from crossgap.training.pairs import PairBatch
 from crossgap.training.trainer import Learner, fit
 
 ROOT = Path(__file__).parents[2]
@@ -38,16 +38,16 @@ def recipe(batch: int, width: int | None) -> Finetune:
     )
 
 
-def pairs(backbone: Backbone, count: int) -> Batch:
+def pairs(backbone: Backbone, count: int) -> PairBatch:
     """Random pixels, and captions as long as the world's."""
     size = backbone.provenance["preprocessing"]["size"]
     side = size if isinstance(size, int) else size[0]
     pixels = torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(0))
     ids, _ = backbone.tokenize([f"a small red circle number {row} on grass" for row in range(count)])
-    return Batch(pixels, ids, None)
+    return PairBatch(pixels, ids, None)
 
 
-def bare(learning: Learning, batch: Batch, steps: int) -> None:
+def bare(learning: Learning, batch: PairBatch, steps: int) -> None:
     """Towers forward, their sum backward, an update: what no training can do without."""
     model, optimizer = learning.model, learning.optimizer()
     for _ in range(steps):
@@ -60,7 +60,7 @@ class Done(Exception):
     """The steps are done; the checkpoint at the end of a training is no part of them."""
 
 
-def ours(learning: Learning, batch: Batch, steps: int) -> None:
+def ours(learning: Learning, batch: PairBatch, steps: int) -> None:
     """The same steps by `fit`, with the losses."""
 
     def gradients(step: int) -> dict[str, float]:

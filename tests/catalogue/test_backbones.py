@@ -27,7 +27,7 @@ from crossgap.catalogue import backbones as catalogue
 from crossgap.cli.backbones import app
 from crossgap.corrections.isoclip import PUBLISHED
 from crossgap.encode import encode
-from crossgap.params.sections import Backbone
+from crossgap.params.sections import BackboneSection
 from crossgap.prepared import manifest
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +61,7 @@ def test_every_row_names_a_model_and_a_tag_that_the_libraries_have(name) -> None
 
 @pytest.mark.parametrize("name", ROWS)
 def test_every_row_is_valid_and_has_its_facts(name) -> None:
-    Backbone.model_validate(ROWS[name])
+    BackboneSection.model_validate(ROWS[name])
     known = catalogue.facts()[name]
     assert (
         known.title

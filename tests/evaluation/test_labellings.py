@@ -59,7 +59,7 @@ def test_a_labelling_of_any_allowed_name_is_measured_as_one_of_a_plain_name(tmp_
         written = pd.read_csv(io.StringIO(kept.to_csv(index=False)), keep_default_na=False)
         assert written[column].tolist() == kept[column].tolist() and set(kept[column]) >= set(names)
     tables = {name: getattr(found, name) for name in ("comparisons", "similarities", "histograms")}
-    page = report.render([report.Cell("tiny", "odd", metrics, **tables)])
+    page = report.render([report.Results("tiny", "odd", metrics, **tables)])
     for name in names:
         assert str(escape(name)) in page, name
     assert "Other numbers" not in page

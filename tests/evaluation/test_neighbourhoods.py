@@ -107,7 +107,7 @@ def test_without_dimensions_everything_is_measured_again(work):
         recall = np.mean([scores[i].argmax() == i // 2 for i in range(len(scores))])
         assert rows.loc[("text-image", "group", "recall@1"), "value"] == recall
     (task, _) = across(work.cell)
-    plain = retrieval.summarise(task.table()[["ap", "recall@1", "relevant"]])
+    plain = retrieval.summarise(task.table(work)[["ap", "recall@1", "relevant"]])
     at_0 = table[(table["removed"] == 0) & (table["task"] == "text-image") & (table["metric"] == "mAP")]
     assert at_0["value"].tolist() == [pytest.approx(plain["mAP"], abs=1e-12)]
 

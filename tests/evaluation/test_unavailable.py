@@ -296,7 +296,7 @@ class Made:
         return open_store(self.folder / f"{name}.zip")
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_whatever_the_items_are_a_cell_comes_to_its_end(tmp_path, seed) -> None:
     made = Made(seed, tmp_path)
     cell = made.cell()

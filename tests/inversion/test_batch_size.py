@@ -44,6 +44,8 @@ def test_towers_are_measured_without_changing_them(tiny) -> None:
 
 def test_a_little_more_or_less_memory_or_other_threads_leave_the_shape_as_it_is(monkeypatch) -> None:
     monkeypatch.setattr(batch_size, "bytes_an_item", lambda injection, device: 1000)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
     for free, size in ((500_000, 256), (600_000, 256), (900_000, 512), (10**9, 1024), (1000, 1)):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 10**9))
         assert batch_size.fitting(Deep(10), torch.device("cuda")) == size
@@ -51,3 +53,11 @@ def test_a_little_more_or_less_memory_or_other_threads_leave_the_shape_as_it_is(
     for threads, size in ((1, 30), (2, 30), (4, 28), (64, 30)):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         assert batch_size.fitting(Deep(10), CPU) == size
+
+
+def test_what_torch_keeps_of_a_gpu_for_later_is_free(monkeypatch) -> None:
+    monkeypatch.setattr(batch_size, "bytes_an_item", lambda injection, device: 1000)
+    found = {"mem_get_info": (100_000, 10**6), "memory_reserved": 700_000, "memory_allocated": 200_000}
+    for name, held in found.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, held=held: held)
+    assert batch_size.fitting(Deep(10), torch.device("cuda")) == 256  # of 600,000 bytes, not of 100,000

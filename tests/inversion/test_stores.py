@@ -332,9 +332,7 @@ def grown(request, tiny, tmp_path_factory):
     return backbone, written("before.zip", range(140)), written("after.zip", range(2, 144))
 
 
-@pytest.mark.parametrize("patience", [None, 2])
-@pytest.mark.parametrize("batch_size", [None, 5])
-@pytest.mark.parametrize("method", [OTI, OVI])
+@pytest.mark.parametrize(("method", "batch_size", "patience"), [(OTI, None, 2), (OVI, 5, None)])
 def test_a_grown_sets_inversion_is_the_bytes_of_one_made_from_nothing(
     grown, run, tmp_path, method, batch_size, patience
 ) -> None:

@@ -135,6 +135,9 @@ def test_what_the_gap_measures_is_what_is_trained(batch):
 
 
 def test_known_geometry():
+    alike = torch.eye(3)
+    assert abs(losses.clip(alike, alike, 1.0).item() - 0.551445) < 1e-5
+    assert losses.alignment(alike, alike).item() == 0
     axes = torch.eye(6, dtype=torch.float64)
     point = axes[:1].expand(6, 6)
     assert losses.clip(point, point, 0.01).item() == pytest.approx(math.log(6))

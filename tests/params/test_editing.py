@@ -212,11 +212,14 @@ def test_anything_becomes_anything(now, wanted):
         + "\n# last\n"
     )
     assert parsed(text, "") == now
+    refused = None
     try:
         found = edited(text, wanted)
     except ParamsError as error:
-        assert ":" in str(now) and "put in quotes what stands there" in str(
-            error
+        refused = str(error)
+    if refused is not None:
+        assert (
+            ":" in str(now) and "put in quotes what stands there" in refused
         )  # [:1], which YAML 1.1 can't read
         return
     assert parsed(found, "") == wanted

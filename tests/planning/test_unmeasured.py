@@ -20,7 +20,7 @@ JUDGED = pd.DataFrame({"setting": ["judged"], "query": ["b"], "item": ["a"], "gr
 
 
 @pytest.mark.parametrize(
-    "ids, labels, judgements, vain",
+    ("ids", "labels", "judgements", "vain"),
     [
         (["a", "b"], [], None, True),
         (["a", "b"], [["", ""], [None, ""]], None, True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from crossgap.report import Cell, render
+from crossgap.report import Results, render
 from crossgap.report.arithmetic import COLUMNS, arithmetic, figure, published_scores
 
 SCALES = (0.0, 0.5, 1.0, 2.0)
@@ -27,9 +27,9 @@ def metrics(name: str) -> dict[str, float]:
     return {f"arithmetic/{name}/{key}": value for key, value in found.items()}
 
 
-def cell(scores: pd.DataFrame | None = None, **fields) -> Cell:
+def cell(scores: pd.DataFrame | None = None, **fields) -> Results:
     numbers = metrics("simat") | metrics("colour") | {"gap/centroid_distance": 0.5}
-    return Cell("b32", fields.pop("dataset", "world"), numbers, arithmetic=scores, **fields)
+    return Results("b32", fields.pop("dataset", "world"), numbers, arithmetic=scores, **fields)
 
 
 def shown(fraction: float) -> str:
@@ -63,7 +63,7 @@ def test_a_cell_without_arithmetic_has_no_section(parse) -> None:
 
 
 def test_one_half_alone(parse) -> None:
-    found = arithmetic(Cell("b32", "world", {}, arithmetic=table(splits=("test",))))
+    found = arithmetic(Results("b32", "world", {}, arithmetic=table(splits=("test",))))
     assert [row[-2:] for row in found.chosen] == [("", ""), ("", "")]
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from crossgap.report import figures
-from crossgap.report.similarities import Panel
+from crossgap.report.similarities import HistogramPair
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
@@ -132,9 +132,9 @@ def test_curves_with_gaps():
     ElementTree.fromstring(figures.curves(points[points["step"] + points["tokens"] != 14]))
 
 
-def panels(*names: str, density: float = 3.0) -> list[Panel]:
+def panels(*names: str, density: float = 3.0) -> list[HistogramPair]:
     matching = [(0.1, 0.11, density), (0.2, 0.21, 2.0)]
-    return [Panel(name, matching, [(0.0, 0.01, 1.0)], "0.25") for name in names]
+    return [HistogramPair(name, matching, [(0.0, 0.01, 1.0)], "0.25") for name in names]
 
 
 def test_histograms_are_whole_and_hold_no_address_or_date():
@@ -169,12 +169,12 @@ def test_histograms_of_equal_panels_have_equal_bytes():
     with matplotlib.rc_context({"font.size": 30, "axes.grid": True, "svg.hashsalt": "other"}):
         assert figures.histograms({"": panels("a", "b")}) == first
     assert figures.histograms({"": panels("a", "b", density=4.0)}) != first
-    ElementTree.fromstring(figures.histograms({"": [Panel("a", [], [], "–")]}))
+    ElementTree.fromstring(figures.histograms({"": [HistogramPair("a", [], [], "–")]}))
 
 
 def test_page_needs_matplotlib_only_for_figures():
     code = (
-        "import sys\nfrom crossgap.report import Cell, render\nrender([Cell('a', 'b', {})])\n"
+        "import sys\nfrom crossgap.report import Results, render\nrender([Results('a', 'b', {})])\n"
         "heavy = {'matplotlib', 'torch', 'pandas', 'sklearn', 'open_clip'} & sys.modules.keys()\n"
         "assert not heavy, heavy"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from crossgap.report import Cell, render
+from crossgap.report import Results, render
 
 METRICS = {
     "gap/centroid_distance": 0.8514, "gap/frechet": 1.1052, "gap/frechet_mean": 0.7248,
@@ -19,8 +19,8 @@ CORRECTIONS = pd.DataFrame(
 )
 
 
-def shown(**more) -> Cell:
-    return Cell("nano", "world", METRICS, corrections=CORRECTIONS, **more)
+def shown(**more) -> Results:
+    return Results("nano", "world", METRICS, corrections=CORRECTIONS, **more)
 
 
 def test_every_measure_has_a_row_and_corrections_a_table(parse):
@@ -41,7 +41,7 @@ def test_every_measure_has_a_row_and_corrections_a_table(parse):
 
 def test_a_cell_without_corrections_has_no_such_table(parse):
     metrics = {key: value for key, value in METRICS.items() if "+" not in key}
-    page = parse(render([Cell("nano", "world", metrics)]))
+    page = parse(render([Results("nano", "world", metrics)]))
     assert not [caption for caption, _ in page.tables if "every correction" in caption]
 
 

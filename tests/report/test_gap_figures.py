@@ -9,15 +9,18 @@ import pandas as pd
 import pytest
 
 from crossgap.report import gap_figures
-from crossgap.report.shifts import Panel
+from crossgap.report.shifts import ShiftPanel
 
 HREF = "{http://www.w3.org/1999/xlink}href"
 
 
-def panels(count: int = 7, value: float = 0.5) -> list[Panel]:
+def panels(count: int = 7, value: float = 0.5) -> list[ShiftPanel]:
     names = [f"label {i} $a_" for i in range(count)]
     lines = {name: [(-1.0, i / 10), (0.0, value), (1.0, 0.2)] for i, name in enumerate(names)}
-    return [Panel("image-image, mAP in %", lines), Panel("centroid distance", {"": [(0.0, 1.0), (1.0, 0.1)]})]
+    return [
+        ShiftPanel("image-image, mAP in %", lines),
+        ShiftPanel("centroid distance", {"": [(0.0, 1.0), (1.0, 0.1)]}),
+    ]
 
 
 def spectrum(first: float = 0.4) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from crossgap.report import Cell, render
+from crossgap.report import Results, render
 
 METRICS = {
     "hubness/text-image/skewness": 2.3564, "hubness/text-image/largest": 72, "hubness/text-image/never_found": 0.02,
@@ -21,7 +21,7 @@ CORRECTIONS = pd.DataFrame(
 
 
 def test_hubs_and_halves(parse):
-    page = parse(render([Cell("nano", "world", METRICS, corrections=CORRECTIONS)]))
+    page = parse(render([Results("nano", "world", METRICS, corrections=CORRECTIONS)]))
     heads, native, scored = page.table("Hubs: N₁₀")
     assert heads == ["task", "method", "skewness of N₁₀", "largest N₁₀", "never found, %"]
     assert native == ["text-image", "native features", "2.356", "72", "2.00"]

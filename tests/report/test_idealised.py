@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossgap.report import Cell, Experiment, idealised_figures, render, sphere
+from crossgap.report import Experiment, Results, idealised_figures, render, sphere
 from crossgap.report.idealised import MEASURES
 
 STEPS = (0, 1, 7, 40)
@@ -53,7 +53,7 @@ def experiment(name="both_$ides", toys=True) -> Experiment:
 
 
 def page(*experiments: Experiment) -> str:
-    return render([Cell("nano", "world", {"gap/centroid_distance": 0.5})], None, experiments)
+    return render([Results("nano", "world", {"gap/centroid_distance": 0.5})], None, experiments)
 
 
 def svgs(html: str) -> list[str]:
@@ -138,7 +138,7 @@ def dots(element: ElementTree.Element, kind: str) -> list[tuple[int, int]]:
 
 def test_every_frame_holds_its_points_front_and_back():
     turned = sphere.seen(toy().query("batch_size == 3"))
-    frames = [g for g in ElementTree.fromstring(sphere.motion(turned)).iter(f"{SVG}g")]
+    frames = list(ElementTree.fromstring(sphere.motion(turned)).iter(f"{SVG}g"))
     assert [frame.find(f"{SVG}text").text for frame in frames] == [f"step {step}" for step in STEPS]
     delays = [float(re.search(r"animation-delay:([\d.]+)s", frame.get("style"))[1]) for frame in frames]
     assert delays == [pytest.approx(number * sphere.SECONDS) for number in range(len(STEPS))]

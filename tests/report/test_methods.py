@@ -7,7 +7,7 @@ import re
 import pandas as pd
 import pytest
 
-from crossgap.report import Cell, render
+from crossgap.report import Results, render
 
 RELEVANCES = ("colour", "shape", "size")
 COMPARED = [  # task, relevance, difference, low, high, p, p_adjusted
@@ -47,9 +47,9 @@ def comparisons(family="retrieval", baseline="image-image", metric="mAP", rows=C
     )  # fmt: skip
 
 
-def cell(**changes) -> Cell:
+def cell(**changes) -> Results:
     given = {"metrics": metrics(), "comparisons": comparisons(), "corrections": CORRECTIONS}
-    return Cell("nano", "world", **given | changes)
+    return Results("nano", "world", **given | changes)
 
 
 def test_each_entry_has_difference_interval_and_mark(parse):
@@ -277,7 +277,7 @@ def test_new_metrics_and_counts_have_their_columns(parse):
 
 def test_summary_has_every_method_of_any_cell(parse):
     alone = {"retrieval/image-image/class/mAP": 0.2, "retrieval/image-image+centering/class/mAP": 0.3}
-    page = parse(render([cell(), Cell("dino", "dtd", alone, corrections=CORRECTIONS)]))
+    page = parse(render([cell(), Results("dino", "dtd", alone, corrections=CORRECTIONS)]))
     heading, *rows = page.table("Retrieval with image queries: mAP in percent")
     assert heading == ["backbone", "dataset", "relevance", "image-image", "OTI-image", "Modality centring"]
     assert rows[0] == ["nano", "world", "colour", "40.00", "48.85 +8.85*", "42.00 +2.00"]

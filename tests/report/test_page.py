@@ -7,7 +7,7 @@ import re
 import pandas as pd
 import pytest
 
-from crossgap.report import Cell, render
+from crossgap.report import Results, render
 
 IMAGE_QUERIES = ("image-image", "oti-image", "oti-oti", "text-image")
 TEXT_QUERIES = ("text-text", "ovi-text", "ovi-ovi", "image-text")
@@ -63,11 +63,11 @@ def curves(steps=(5, 17, 150)) -> pd.DataFrame:
     return pd.DataFrame([*rows, ("ovi-text", 1, "group", 1000, 0.1, 0.5, 0.4)], columns=columns)
 
 
-def cell(backbone="nano", dataset="world", **changes) -> Cell:
+def cell(backbone="nano", dataset="world", **changes) -> Results:
     problems = pd.DataFrame({"id": ["w/3"], "item": ["images/3.jpg"], "problem": ["zero-byte file"]})
     provenance = {"model": "nano-vit", "libraries": {"torch": "2.15"}, "mean": [0.5, 0.25]}
     defaults = {"metrics": metrics(), "clouds": clouds(), "problems": problems, "provenance": provenance}
-    return Cell(backbone, dataset, **defaults | changes)
+    return Results(backbone, dataset, **defaults | changes)
 
 
 def percent(fraction: float) -> str:
@@ -194,7 +194,7 @@ def test_user_text_is_escaped(parse):
     points = clouds().assign(modality=nasty)
     aside = pd.DataFrame({"inversion": [nasty], "group": [nasty], "id": [nasty]})
     steps = curves().assign(relevance=nasty, task="oti-image").drop_duplicates(["tokens", "step"])
-    html = render([Cell(nasty, nasty, values, points, problems, {nasty: nasty}, aside, steps), cell()])
+    html = render([Results(nasty, nasty, values, points, problems, {nasty: nasty}, aside, steps), cell()])
     page = parse(html)
     assert not page.all("script")
     assert "<script" not in html
@@ -237,7 +237,7 @@ def test_equal_cells_give_equal_bytes():
 
 def test_imported_image_features_alone(parse):
     """No text, no test and no figure: nothing is said of them."""
-    page = parse(render([Cell("openai", "dtd", {"retrieval/image-image/class/mAP": 0.2897})]))
+    page = parse(render([Results("openai", "dtd", {"retrieval/image-image/class/mAP": 0.2897})]))
     assert page.tables == [
         ("mAP in percent, by query-gallery", [["method", "class"], ["image-image", "28.97"]])
     ]
@@ -364,10 +364,10 @@ def test_refusals_name_the_cell():
 def test_texts_that_are_cut_and_documents_that_are_summarised(parse):
     counts = {"items/text/test": 7532, "items/text/test/truncated": 1200, "items/text/query": 20}
     counts |= {"items/text/query/truncated": 0}
-    page = parse(render([Cell("openai", "newsgroups", counts)]))
+    page = parse(render([Results("openai", "newsgroups", counts)]))
     assert "only their heads count: 1,200 of 7,532 of test." in page.text
     assert "stood for by summaries" not in page.text
     counts |= {"items/text/test/truncated": 0}
-    page = parse(render([Cell("openai", "newsgroups", counts, provenance={"summaries": "data/s.json"})]))
+    page = parse(render([Results("openai", "newsgroups", counts, provenance={"summaries": "data/s.json"})]))
     assert "only their heads count" not in page.text
     assert "stood for by summaries, those in data/s.json." in page.text

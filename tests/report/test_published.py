@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from crossgap.report import Cell, render
+from crossgap.report import Results, render
 from crossgap.report.published import dataset_key, model_key
 
 ROOT = Path(__file__).parents[2]
@@ -16,14 +16,14 @@ B32 = {"backbone_provenance": {"model": "ViT-B-32-quickgelu", "pretrained": "ope
 HEADING = ["task", "relevance", "metric", "measured", "published", "difference", "source", "protocol"]
 
 
-def cell(backbone="openai-b32", dataset="dtd", metrics=None, provenance=B32, **changes) -> Cell:
+def cell(backbone="openai-b32", dataset="dtd", metrics=None, provenance=B32, **changes) -> Results:
     tasks = {"image-image": 0.2897, "oti-image": 0.3195, "image-image+pca_plus": 0.34}
     measured = {f"retrieval/{task}/class/mAP": value for task, value in tasks.items()}
     splits = {"query": "test", "gallery": "val"}
-    return Cell(backbone, dataset, metrics or measured, provenance=provenance, **splits | changes)
+    return Results(backbone, dataset, metrics or measured, provenance=provenance, **splits | changes)
 
 
-def rows(parse, given: Cell, published=PUBLISHED) -> list[list[str]]:
+def rows(parse, given: Results, published=PUBLISHED) -> list[list[str]]:
     page = parse(render([given], published))
     found = [table for caption, table in page.tables if caption.startswith("Measured beside published")]
     if not found:

@@ -7,8 +7,7 @@ import pytest
 
 from crossgap.evaluation import Cell, Evaluation, evaluate
 from crossgap.importing import Assignment, import_features
-from crossgap.report import Cell as Shown
-from crossgap.report import render
+from crossgap.report import Results, render
 
 FLICKR, COCO = ("ViT-B/32", "flickr8k"), ("ViT-B/16", "coco")
 
@@ -54,7 +53,7 @@ def html(evaluated) -> str:
     tables = ("clouds", "similarities", "histograms", "shifts", "spectrum")
     return render(
         [
-            Shown(*names, found.metrics, **{table: getattr(found, table) for table in tables})
+            Results(*names, found.metrics, **{table: getattr(found, table) for table in tables})
             for names, found in evaluated.items()
         ]
     )

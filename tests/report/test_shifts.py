@@ -8,7 +8,7 @@ import re
 import pandas as pd
 import pytest
 
-from crossgap.report import Cell, render
+from crossgap.report import Results, render
 from crossgap.report.shifts import shifts
 
 CURVES = {
@@ -43,9 +43,11 @@ def spread() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["modality", "component", "explained"])
 
 
-def cell(**changes) -> Cell:
+def cell(**changes) -> Results:
     values = {"gap/centroid_distance": 0.625, "gap/effective_rank_image": 3.21, "gap/effective_rank_text": 4}
-    return Cell("nano", "world", **{"metrics": values, "shifts": shifted(), "spectrum": spread()} | changes)
+    return Results(
+        "nano", "world", **{"metrics": values, "shifts": shifted(), "spectrum": spread()} | changes
+    )
 
 
 def texts(address: str) -> list[str]:

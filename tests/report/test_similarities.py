@@ -9,7 +9,7 @@ import statistics
 import pandas as pd
 import pytest
 
-from crossgap.report import Cell, render
+from crossgap.report import Results, render
 from crossgap.report.similarities import similarities
 
 NA = float("nan")
@@ -48,9 +48,9 @@ def metrics() -> dict[str, float]:
     return values | {"similarity/oti-image/shape/share": 0.6}
 
 
-def cell(**changes) -> Cell:
+def cell(**changes) -> Results:
     given = {"metrics": metrics(), "similarities": measured(), "histograms": histograms(measured())}
-    return Cell("nano", "world", **given | changes)
+    return Results("nano", "world", **given | changes)
 
 
 def test_overlaps_by_pair(parse):

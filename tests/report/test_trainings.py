@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossgap.report import Cell, Training, render, training_figures
+from crossgap.report import Results, Training, render, training_figures
 from crossgap.training.finetune_recipe import Finetune
 
 LABELLINGS = ("colour", "texture")
@@ -66,7 +66,7 @@ def page(trainings, published=None, without=(), base=True, cells=None) -> str:
     if cells is None:
         names = [*(["nano"] if base else ["other"]), *(training.name for training in trainings)]
         cells = [
-            Cell(
+            Results(
                 name, "world", {key: v for key, v in metrics(i).items() if not key.startswith(tuple(without))}
             )
             for i, name in enumerate(dict.fromkeys(names))
@@ -125,7 +125,7 @@ def test_what_a_cell_lacks_is_a_missing_sign_and_columns_without_any_number_go(p
     heading, *_ = parse(page([training()])).table("world: fine-tuned backbones")
     assert "arithmetic" in heading and "silent on" not in heading and "zero-shot by texture" not in heading
     values = metrics(1) | {"classification/image-text/colour/accuracy": float("nan")}
-    cells = [Cell("tuned", "world", values)]
+    cells = [Results("tuned", "world", values)]
     heading, base, row = parse(page([training()], cells=cells)).table("world: fine-tuned backbones")
     assert row[heading.index("zero-shot")] == "–"
     assert base[0] == "nano" and set(base[5:]) == {"–"}
@@ -133,8 +133,12 @@ def test_what_a_cell_lacks_is_a_missing_sign_and_columns_without_any_number_go(p
 
 def test_each_base_heads_its_own_and_each_dataset_has_a_table(parse):
     tuned = [training("a"), training("b", backbone="big"), training("c"), training("d")]
-    cells = [Cell(name, "world", metrics(i)) for i, name in enumerate(("big", "nano", "a", "b", "c"))]
-    cells += [Cell("nano", "photos", metrics(7)), Cell("c", "photos", metrics(8)), Cell("nano", "empty", {})]
+    cells = [Results(name, "world", metrics(i)) for i, name in enumerate(("big", "nano", "a", "b", "c"))]
+    cells += [
+        Results("nano", "photos", metrics(7)),
+        Results("c", "photos", metrics(8)),
+        Results("nano", "empty", {}),
+    ]
     shown = parse(page(tuned, cells=cells))
     assert [row[0] for row in shown.table("world: fine-tuned")[1:]] == ["nano", "a", "c", "big", "b"]
     assert [row[0] for row in shown.table("photos: fine-tuned")[1:]] == ["nano", "c"]
@@ -191,7 +195,7 @@ def test_no_spread_of_one_seed_nor_of_seeds_of_which_one_lacks_the_number(parse)
     assert (
         "over seeds of the same recipe" not in parse(page([training("a"), training("b", temperature=1)])).text
     )
-    cells = [Cell("a", "world", metrics(1)), Cell("b", "world", {"gap/centroid_distance": 0.5})]
+    cells = [Results("a", "world", metrics(1)), Results("b", "world", {"gap/centroid_distance": 0.5})]
     tuned = [training("a"), training("b", seed=1)]
     heading, row = parse(page(tuned, cells=cells)).table("world: mean ± standard deviation")
     assert row[heading.index("alignment")] == "–"
@@ -251,7 +255,7 @@ def test_published_figures_are_those_of_the_paper_as_it_gives_them(parse):
 
 def test_nothing_is_said_without_trainings_and_what_was_not_evaluated_is_said(parse):
     assert TITLE not in parse(page([], PUBLISHED)).text and "Fine-tuned" not in page([], PUBLISHED)
-    shown = parse(page([training()], cells=[Cell("nano", "world", metrics(0))]))
+    shown = parse(page([training()], cells=[Results("nano", "world", metrics(0))]))
     assert TITLE in shown.text and "none of them was evaluated" in shown.text
     assert "learn_temperature False" in shown.text  # the recipe
     bare = page([training(table=pd.DataFrame())])
@@ -275,6 +279,6 @@ def test_bad_input_is_an_error_that_names_the_training(trainings, message):
 
 
 def test_published_figures_without_a_column_are_an_error():
-    cells = [Cell("other", "elsewhere", {})]
+    cells = [Results("other", "elsewhere", {})]
     with pytest.raises(ValueError, match="published: no column setting"):
         page([training()], PUBLISHED.drop(columns="setting"), cells=cells)

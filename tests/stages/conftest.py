@@ -71,7 +71,30 @@ def tell():
 """
 
 
-class Project:
+class Checkout:
+    """A folder that commands run in, with the variables they see."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def __truediv__(self, path: str) -> Path:
+        return self.folder / path
+
+    def command(self, *words: str, ok: bool = True) -> str:
+        """What the command printed; it must succeed, or fail where `ok` is False."""
+        done = subprocess.run(
+            words,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert (done.returncode == 0) == ok, f"{words} gave {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+
+class Project(Checkout):
     """A copy of the project in `folder`."""
 
     def __init__(self, folder: Path) -> None:
@@ -120,19 +143,6 @@ class Project:
         run = {**none, "oti": none, "ovi": none, "sweep": {**none, "tokens": []}, "imports": []}
         return run | {"seeds": {**none, "methods": [], "seeds": []}} | lists
 
-    def command(self, *words: str, ok: bool = True) -> str:
-        """What the command printed; it must succeed, or fail where `ok` is False."""
-        done = subprocess.run(
-            words,
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert (done.returncode == 0) == ok, f"{words} gave {done.returncode}:\n{done.stdout}"
-        return done.stdout
-
     def dvc(self, *words: str, ok: bool = True) -> str:
         """What DVC printed; `stage@item` stands for a cell's whole name, in what it is told and in what it says."""
         told = [self.address(word) if re.match(r"[a-z-]+@", word) else word for word in words]
@@ -170,9 +180,6 @@ class Project:
         self.command("git", "add", "--all")
         self.command("git", "commit", "-q", "--allow-empty", "-m", "state")
 
-    def __truediv__(self, path: str) -> Path:
-        return self.folder / path
-
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Project:
@@ -182,7 +189,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Proj
     return made
 
 
-class Stubbed:
+class Stubbed(Checkout):
     """A copy of the project whose stages but the first only write their outputs."""
 
     def __init__(self, folder: Path) -> None:
@@ -200,21 +207,6 @@ class Stubbed:
         }
         for name in (".gitignore", ".dvc/config"):
             shutil.copy(ROOT / name, folder / name)
-
-    def __truediv__(self, path: str) -> Path:
-        return self.folder / path
-
-    def command(self, *words: str, ok: bool = True) -> str:
-        done = subprocess.run(
-            words,
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert (done.returncode == 0) == ok, done.stdout
-        return done.stdout
 
     def cloned(self, folder: Path) -> Stubbed:
         """Another clone of the repository, with a DVC cache of its own."""

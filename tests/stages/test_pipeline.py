@@ -15,6 +15,7 @@ from PIL import Image
 
 from crossgap import closure, open_store
 
+README = Path(__file__).parents[2] / "README.md"
 EVALUATED = {"evaluate@nano-world", "report"}
 SWEEP, SEED = "sweep@nano-world-2", "seeds@nano-world-oti-1"
 CELL = {"weights", "encode@nano-world", "oti@nano-world", "ovi@nano-world", SWEEP, SEED, *EVALUATED}
@@ -113,8 +114,24 @@ def test_what_a_dvc_user_expects_works(project):
     project.dvc("plots", "show")
     plots = (project / "dvc_plots/index.html").read_text()
     assert "nano/world/clouds.csv" in plots and "nano/world/curves.csv" in plots
-    assert "evaluate@nano-world" in project.dvc("dag")
+    assert "evaluate@nano-world" in project.dvc("dag", "--mermaid")
+    assert "encode@nano-world" in project.dvc("repro", "-R", "stages/encode")
+    assert "oti@nano-world" in project.dvc("repro", "stages/oti/dvc.yaml:oti@nano-world")
     assert json.loads(project.dvc("status", "--json").splitlines()[-1]) == {}
+
+
+def test_the_readmes_lines_of_python_run_after_it(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.folder)
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    named: dict = {}
+    exec(code, named)
+    gap, means, _ = capsys.readouterr().out.splitlines()[0:3]
+    plain, turned = map(float, means.split())
+    found = project.metrics("nano/world")
+    assert plain == pytest.approx(found["retrieval/image-image/shape/mAP"], abs=1e-6)
+    assert 0 < turned < 1 and "centroid_distance" in gap
+    assert named["centred"].shape == named["images"].features.shape
+    assert "backbone_provenance" in named["store"].provenance
 
 
 def test_git_sees_no_output_of_the_pipeline(project):
@@ -126,24 +143,24 @@ def test_git_sees_no_output_of_the_pipeline(project):
     assert not any(name.startswith(("dvc_plots/", ".dvc/tmp", ".dvc/cache")) for name in kept)
 
 
-def test_experiment_with_other_oti_steps_leaves_features_and_ovi_alone(project):
+def test_experiment_with_other_ovi_steps_leaves_features_and_oti_alone(project):
     project.commit()
-    store = project / "data/features/nano/world/oti.zarr.zip"
+    store = project / "data/features/nano/world/ovi.zarr.zip"
     before = open_store(store).provenance["recipe"]["steps"]
-    ran = project.dvc("exp", "run", "--name", "longer", "-S", "oti.steps=3")
-    assert set(stages_in(ran)) == {"resolve", "oti@nano-world", SWEEP, SEED, *EVALUATED}
+    ran = project.dvc("exp", "run", "--name", "longer", "-S", "ovi.steps=3")
+    assert set(stages_in(ran)) == {"resolve", "ovi@nano-world", *EVALUATED}
     assert (before, open_store(store).provenance["recipe"]["steps"]) == (2, 3)
     assert "longer" in project.dvc("exp", "list", "--all-commits")
-    assert "inversion/oti/loss" in project.dvc("metrics", "diff", "--md")
-    assert re.search(r"params.yaml \| oti.steps +\| 2 +\| 3", project.dvc("params", "diff", "--md"))
-    assert "oti.steps" in project.dvc("exp", "show", "--csv")
+    assert "inversion/ovi/loss" in project.dvc("metrics", "diff", "--md")
+    assert re.search(r"params.yaml \| ovi.steps +\| 2 +\| 3", project.dvc("params", "diff", "--md"))
+    assert "ovi.steps" in project.dvc("exp", "show", "--csv")
 
 
 def test_parameter_of_evaluate_runs_only_evaluation(project):
     """And the steps of before the experiment are in the run cache."""
     project.edit(**{"evaluate.clouds": 5})
     assert project.repro() == {"resolve", *EVALUATED}
-    assert open_store(project / "data/features/nano/world/oti.zarr.zip").provenance["recipe"]["steps"] == 2
+    assert open_store(project / "data/features/nano/world/ovi.zarr.zip").provenance["recipe"]["steps"] == 2
 
 
 def test_schedule_runs_nothing_but_the_check(project):
@@ -237,6 +254,7 @@ def test_added_datasets_run_only_their_own_cells(project, photos, kinds):
             "datasets.photos": captions_dataset(on_problem="set_aside"),
             "datasets.kinds": imagefolder_dataset(on_problem="set_aside"),
             "run.oti.datasets": ["world", "kinds"],
+            "run.ovi.datasets": ["world", "photos"],
         }
     )
     assert project.repro() == {
@@ -244,13 +262,14 @@ def test_added_datasets_run_only_their_own_cells(project, photos, kinds):
         *(f"prepare@{name}" for name in ("photos", "kinds")),
         *(f"{stage}@nano-{name}" for stage in ("encode", "evaluate") for name in ("photos", "kinds")),
         "oti@nano-kinds",
+        "ovi@nano-photos",
         "report",
     }
     captioned, labelled = project.metrics("nano/photos"), project.metrics("nano/kinds")
     assert captioned["items/image/test"] == 4
     assert captioned["items/text/test"] == 9
     assert captioned["items/text/test/truncated"] == 1
-    assert "retrieval/text-image/group/recall@1" in captioned
+    assert {"retrieval/text-image/group/recall@1", "retrieval/ovi-text/group/mAP"} < set(captioned)
     assert labelled["items/image/test"] == 5
     assert {"classification/image-text/class/accuracy", "classification/oti-text/class/accuracy"} < set(
         labelled
@@ -258,12 +277,6 @@ def test_added_datasets_run_only_their_own_cells(project, photos, kinds):
     page = (project / "data/report/index.html").read_text()
     for item in ("4.jpg", "line 13: 1.jpg", "empty caption", "lost.jpg", "coarse/5.png"):
         assert item in page
-
-
-def test_dataset_added_to_ovi_runs_only_its_ovi(project):
-    project.edit(**{"run.ovi.datasets": ["world", "photos"]})
-    assert project.repro() == {"resolve", "ovi@nano-photos", "evaluate@nano-photos", "report"}
-    assert "retrieval/ovi-text/group/mAP" in project.metrics("nano/photos")
 
 
 def test_added_backbone_runs_only_its_own_cells(project):

@@ -85,8 +85,8 @@ def test_two_branches_that_each_added_a_dataset(first, tmp_path):
     conflicts = here.command("git", "diff", "--name-only", "--diff-filter=U").split()
     assert {path for path in conflicts if not path.endswith("dvc.lock")} == {"params.yaml"}
     assert any(path.endswith("dvc.lock") for path in conflicts)
-    locks = [path for path in conflicts if path.endswith("dvc.lock")]
-    here.command("git", "checkout", "-q", "--ours", "--", "params.yaml", *locks)
+    here.command("git", "checkout", "-q", "--ours", "--", "params.yaml")
+    here.command("git", "checkout", "--ours", "--", "*dvc.lock")
     add_dataset(here, "photos")
     assert here.repro() <= {"resolve", "report"}, "DVC's cache has what both branches computed"
     assert Path(here / "data/metrics/nano/photos/metrics.json").is_file()

@@ -31,7 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, stubbed):
 
 
 INVERSIONS = ("oti", "ovi", "sweep", "seeds")
-CHANGES = {
+CHANGES = {  # what is changed, and the stages that it touches; `TOGETHER` says which are tried in one run
     "decoding": ("crossgap/datasets/images.py", ("prepare", "finetune", "idealised", "encode")),
     "a tower": (
         "crossgap/backbones/backbone.py",
@@ -46,18 +46,33 @@ CHANGES = {
     "ranking": ("crossgap/metrics/retrieval/ranking.py", ("evaluate",)),
     "the page": ("crossgap/report/page.py", ("report",)),
     "a stage's script": ("stages/encode/__main__.py", ("encode",)),
-    "params' own checks": ("crossgap/params/explain.py", ()),
+    "params' own checks": ("crossgap/params/wording.py", ()),
     "the store": ("crossgap/stores/store.py", ()),
     "shards": ("crossgap/stores/shards.py", ()),
 }
 
 
-@pytest.mark.parametrize("what", CHANGES)
-def test_a_change_of_behaviour_runs_what_it_touches(run, what):
+TOGETHER = (  # those that touch different stages, and those that touch none
+    ("decoding",),
+    ("a tower",),
+    ("injection", "a loss"),
+    ("the optimiser", "the defaults of fine-tuning"),
+    ("ranking", "a stage's script"),
+    ("a correction", "the page"),
+    ("another reader", "params' own checks", "the store", "shards"),
+)
+
+
+@pytest.mark.parametrize("changed", TOGETHER, ids=", ".join)
+def test_a_change_of_behaviour_runs_what_it_touches(run, changed):
     """A carrier's runs nothing: `tests/test_formats.py` holds its bytes."""
-    path, kinds = CHANGES[what]
-    (run / path).write_text((run / path).read_text() + "\nADDED = 1\n")
-    assert run.repro() == {"resolve", *run.of(*kinds)}
+    for path, _ in (CHANGES[what] for what in changed):
+        (run / path).write_text((run / path).read_text() + "\nADDED = 1\n")
+    assert run.repro() == {"resolve", *run.of(*(kind for what in changed for kind in CHANGES[what][1]))}
+
+
+def test_every_change_is_tried():
+    assert sorted(CHANGES) == sorted(what for changed in TOGETHER for what in changed)
 
 
 def test_a_reader_that_a_dataset_has_runs_the_preparing_of_that_dataset(run):
@@ -74,18 +89,17 @@ def test_comments_run_nothing(run):
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "cells"),
+    ("changed", "cells"),
     [
-        ("oti.steps", 7, ("oti", "sweep", "seeds")),
-        ("ovi.snapshots", [10], ("ovi",)),
-        ("evaluate.clouds", 77, ("evaluate",)),
-        ("machine.batch_size", 77, ()),
-        ("machine.inversion_batch_size", 7, ()),
-        ("finetune.nano-cua.lr", 0.001, ("finetune@nano-cua",)),
+        ({"oti.steps": 7, "finetune.nano-cua.lr": 0.001}, ("oti", "sweep", "seeds", "finetune@nano-cua")),
+        ({"ovi.snapshots": [10], "evaluate.clouds": 77}, ("ovi", "evaluate")),
+        ({"machine.batch_size": 77, "machine.inversion_batch_size": 7}, ()),
     ],
+    ids=str,
 )
-def test_a_setting_runs_what_it_touches(run, place, value, cells):
-    run.edit(place, value)
+def test_a_setting_runs_what_it_touches(run, changed, cells):
+    for place, value in changed.items():
+        run.edit(place, value)
     expected = {cell for cell in cells if "@" in cell} | run.of(*(cell for cell in cells if "@" not in cell))
     assert run.repro() == {"resolve", *expected}
 

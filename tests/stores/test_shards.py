@@ -386,7 +386,7 @@ def undisturbed(warm, tmp_path_factory) -> tuple[bytes, float]:
 
 
 @pytest.mark.parametrize(
-    "number, tidy, expected",
+    ("number", "tidy", "expected"),
     [(signal.SIGKILL, False, -9), (signal.SIGTERM, True, 143)],
     ids=["kill -9", "SIGTERM"],
 )

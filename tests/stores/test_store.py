@@ -408,8 +408,8 @@ def test_rows_beyond_the_items_are_an_error(snapshots, position) -> None:
 
 
 def test_rows_and_steps_read_only_the_chunks_that_hold_them(snapshots, monkeypatch) -> None:
+    """But for what lies between two of them: zarr from 3.2 reads over less than a MiB, here over nothing."""
     path, held = snapshots
-    group = open_store(path)["image/test"]
     read, get = [], store.ZipReader.get
 
     async def counting(self, key, prototype, byte_range=None):
@@ -418,13 +418,15 @@ def test_rows_and_steps_read_only_the_chunks_that_hold_them(snapshots, monkeypat
         return found
 
     monkeypatch.setattr(store.ZipReader, "get", counting)
-    group.rows("snapshots", np.arange(1100, 1200))
-    parts = sum(size for key, size in read if "/c/" in key)
-    assert 0 < parts < held["snapshots"].nbytes / 2
-    read.clear()
-    np.testing.assert_array_equal(group.zarr_group["snapshots"][:, 2], held["snapshots"][:, 2])
-    parts = sum(size for key, size in read if "/c/" in key)
-    assert 0 < parts < held["snapshots"].nbytes / 2
+    with zarr.config.set({"array.sharding_coalesce_max_gap_bytes": 0}):
+        group = open_store(path)["image/test"]
+        group.rows("snapshots", np.arange(1100, 1200))
+        parts = sum(size for key, size in read if "/c/" in key)
+        assert 0 < parts < held["snapshots"].nbytes / 2
+        read.clear()
+        np.testing.assert_array_equal(group.zarr_group["snapshots"][:, 2], held["snapshots"][:, 2])
+        parts = sum(size for key, size in read if "/c/" in key)
+        assert 0 < parts < held["snapshots"].nbytes / 2
 
 
 @pytest.mark.parametrize("size", [1, 777, store.ROWS_A_CHUNK, ROWS])

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from crossgap.datasets import world
 from crossgap.training.batches import _members, batch
-from crossgap.training.nano_recipe import Groups, Recipe
+from crossgap.training.nano_recipe import Groups, NanoRecipe
 
 RECIPE = {
     "steps": 1,
@@ -23,7 +23,7 @@ RECIPE = {
 
 
 def test_batches_are_a_function_of_recipe_and_step() -> None:
-    recipe = Recipe(**RECIPE)
+    recipe = NanoRecipe(**RECIPE)
     pairs, again = batch(recipe, 3), batch(recipe, 3)
     np.testing.assert_array_equal(again.images, pairs.images)
     assert again.texts == pairs.texts
@@ -35,7 +35,7 @@ def test_batches_are_a_function_of_recipe_and_step() -> None:
 
 
 def test_captions_say_what_varies_and_the_truth() -> None:
-    pairs = batch(Recipe(**RECIPE), 0)
+    pairs = batch(NanoRecipe(**RECIPE), 0)
     said = pairs.mentions != world.UNSAID
     assert (pairs.mentions == pairs.scenes)[said].all()
     factors = list(world.FACTORS)
@@ -69,4 +69,4 @@ def test_members_differ_in_what_varies_alone(vary) -> None:
 )
 def test_a_wrong_recipe_is_refused(change, message) -> None:
     with pytest.raises(ValidationError, match=message):
-        Recipe(**{**RECIPE, **change})
+        NanoRecipe(**{**RECIPE, **change})

@@ -18,7 +18,7 @@ from crossgap.datasets.hashing import hashed
 from crossgap.training import nano
 from crossgap.training.augment import Augment, augmentation, two_views
 from crossgap.training.batches import batch
-from crossgap.training.nano_recipe import IntraModal, Recipe
+from crossgap.training.nano_recipe import IntraModal, NanoRecipe
 from crossgap.training.texts import text_features
 
 ROOT = Path(__file__).parents[2]
@@ -26,14 +26,14 @@ FOLDER = ROOT / "data" / "backbones" / "nano"
 
 
 @pytest.fixture(scope="module")
-def recipe() -> Recipe:
+def recipe() -> NanoRecipe:
     """The recipe of the catalogue, made small and short."""
     section = copy.deepcopy(entries.nano())
     model = section["model"]
     model["vision_cfg"] |= {"layers": 1, "width": 32, "head_width": 16}
     model["text_cfg"] |= {"layers": 1, "width": 32, "heads": 2}
     model["embed_dim"] = 16
-    return Recipe(**{**section, "steps": 12, "warmup": 2, "batch_size": 32, "lr": 4e-3, "threads": 1})
+    return NanoRecipe(**{**section, "steps": 12, "warmup": 2, "batch_size": 32, "lr": 4e-3, "threads": 1})
 
 
 def test_training_is_a_function_of_the_recipe_and_lowers_the_loss(recipe, tmp_path) -> None:
@@ -104,7 +104,7 @@ def test_the_backbone_knows_the_held_out_world() -> None:
     assert figures["centroid distance"] > 0.3
 
 
-def with_views(recipe: Recipe, **given) -> Recipe:
+def with_views(recipe: NanoRecipe, **given) -> NanoRecipe:
     term = IntraModal(**{"images": 6, "hidden": 20, "width": 10, **given})
     return recipe.model_copy(update={"intra_modal": term, "steps": 3})
 
@@ -113,7 +113,7 @@ def test_the_term_inside_the_images_is_slips_behind_the_head(recipe, tmp_path) -
     asked = with_views(recipe, temperature=0.2)
     model, heads = nano._initial(asked, nano._write_config(asked, tmp_path))
     images = batch(asked, 0).images
-    found = nano._intra_modal(asked, model, heads[2], images, 5)
+    found = nano._intra_modal(asked.intra_modal, asked.seed, model, heads[2], images, 5)
     view = augmentation(Augment(), world.SIDE, [0.5] * 3, [0.5] * 3)
     keys = hashed(asked.seed, "views", 5, np.arange(6)).tolist()
     views = [
@@ -159,7 +159,7 @@ def test_a_stopped_training_ends_with_the_same_bytes(recipe, tmp_path, monkeypat
     expected = nano.train(asked, tmp_path / "whole", tmp_path / "whole.pt")
     real, steps = nano.batch, []
 
-    def stopping(recipe: Recipe, step: int):
+    def stopping(recipe: NanoRecipe, step: int):
         steps.append(step)
         if len(steps) == 4:
             raise InterruptedError

@@ -14,7 +14,7 @@ from crossgap.encode import Images
 from crossgap.errors import DatasetError
 from crossgap.prepared import manifest
 from crossgap.training.augment import Augment, augmentation
-from crossgap.training.pairs import Batch, Pairs, captioned, load
+from crossgap.training.pairs import CaptionedImages, PairBatch, captioned, load
 from crossgap.training.trainer import TrainingError
 
 
@@ -117,7 +117,7 @@ def test_the_order_is_of_the_ids_and_not_of_the_rows(table) -> None:
     assert more[: len(fewer)] == fewer
 
 
-def loaded(scenes, small: Backbone, pairs: Pairs, batches: list, **more) -> list[Batch]:
+def loaded(scenes, small: Backbone, pairs: CaptionedImages, batches: list, **more) -> list[PairBatch]:
     tokenize = partial(small.tokenizer, context_length=small.context_length)
     return list(load(pairs, iter(batches), scenes[1], small.transform, tokenize, **more))
 
@@ -126,7 +126,7 @@ def view():
     return augmentation(Augment(), 16, [0.5] * 3, [0.25] * 3)
 
 
-def flat(batch: Batch) -> list[torch.Tensor]:
+def flat(batch: PairBatch) -> list[torch.Tensor]:
     return [batch.pixels, batch.ids, *(batch.views or ())]
 
 

@@ -11,7 +11,7 @@ from crossgap.catalogue import entries
 from crossgap.datasets import DatasetError
 
 
-class Facts(BaseModel):
+class DatasetFacts(BaseModel):
     """Where a dataset comes from and how it lies on disk.
 
     Attributes:
@@ -43,9 +43,9 @@ class Facts(BaseModel):
 
 
 @cache
-def known() -> dict[str, Facts]:
+def known() -> dict[str, DatasetFacts]:
     """Every dataset that there are facts of, by name."""
-    return {name: Facts(**facts) for name, facts in entries.facts("datasets").items()}
+    return {name: DatasetFacts(**facts) for name, facts in entries.facts("datasets").items()}
 
 
 def plain(name: str) -> str:
@@ -64,7 +64,7 @@ def names() -> dict[str, str]:
     }
 
 
-def facts_of(name: str) -> Facts:
+def facts_of(name: str) -> DatasetFacts:
     """The facts of one.
 
     Raises:

@@ -100,8 +100,10 @@ class Dataset(BaseModel):
 
     if TYPE_CHECKING:
         layout: str  # each kind has its own
-    retrieval: Retrieval
-    controls: Controls = Controls()
+    retrieval: Retrieval = Field(
+        description="splits that queries and gallery come from, and the labellings that count"
+    )
+    controls: Controls = Field(Controls(), description="what else is measured: support, subsets, arithmetic")
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -146,10 +148,12 @@ class Size(BaseModel):
 class OnDisk(Dataset):
     """What the user has on disk, under a folder; its path starts at the project."""
 
-    root: Path
+    root: Path = Field(description="folder of its files, from the project's root")
     sizes: dict[Split, Size] = Field({}, description="split → what it must hold")
     on_problem: Literal["error", "set_aside"] = Field("error", description="what a bad item leads to")
-    vocabulary: Vocabulary = "imagenet"
+    vocabulary: Vocabulary = Field(
+        "imagenet", description="names that corrections are fitted on: imagenet, world, none or a .txt file"
+    )
     revision: int = Field(1, ge=0, description="raise it when the files change: DVC does not hash them")
 
     def images_root(self, _folder: Path) -> Path:

@@ -24,7 +24,7 @@ class Revisited(OnDisk):
 
     layout: Literal["revisited"]
     ground_truth: str = Field(description="such as gnd_roxford5k.pkl")
-    crop_queries: bool = True
+    crop_queries: bool = Field(True, description="whether queries are cropped to their boxes")
     distractors: str | None = Field(
         None,
         description="folder in `root` with revisitop1m.txt and its million images, which join the gallery",
@@ -49,13 +49,13 @@ class HuggingFace(Classified, Exported):
     """A data set of Hugging Face's `datasets`, by its id on the hub or a local folder of its files."""
 
     layout: Literal["huggingface"]
-    id: str
+    id: str = Field(description="on the hub, or a local folder")
     root: Path = Field(description="where it lies, if not where `id` says")
-    config: str | None = None
+    config: str | None = Field(None, description="which of its configurations")
     commit: str | None = Field(None, description="revision on the hub")
     splits: dict[Split, str] = Field(min_length=1, description="split → the name it has there")
     image_column: str | None = Field("image", description="null, where there are only texts")
-    label_column: str | None = None
+    label_column: str | None = Field(None, description="column of classes")
     text_column: str | None = Field(None, description="a string, or a list of captions")
     caption_lines: CaptionLines = None
 
@@ -84,9 +84,9 @@ class Torchvision(Classified, Exported):
     """A labelled set of torchvision's, by the name of its class, such as OxfordIIITPet."""
 
     layout: Literal["torchvision"]
-    name: str
+    name: str = Field(description="of the class in torchvision.datasets")
     splits: dict[Split, dict[str, Any]] = Field(min_length=1, description="split → arguments of the class")
-    download: bool = False
+    download: bool = Field(False, description="whether torchvision may download it")
 
     @property
     def splits_read(self) -> list[str]:

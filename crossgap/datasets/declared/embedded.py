@@ -14,9 +14,9 @@ class World(Dataset):
     """The embedded world, rendered by the `prepare` stage."""
 
     layout: Literal["world"]
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="of what the images show")
     images: dict[Literal["train", "test"], Annotated[int, Field(ge=1)]] = Field(description="split → images")
-    vocabulary: Vocabulary = "world"
+    vocabulary: Vocabulary = Field("world", description="names that corrections are fitted on")
 
     def images_root(self, folder: Path) -> Path:
         """What the manifest's paths are relative to, given the folder that the dataset was prepared in."""

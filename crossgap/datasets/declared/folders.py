@@ -31,9 +31,9 @@ class Captions(Folder):
     """Images and a CSV of captions, one a row; images of one split unless the CSV has a column for it."""
 
     layout: Literal["captions"]
-    captions: Path
-    image_column: str = "image"
-    caption_column: str = "caption"
+    captions: Path = Field(description="the CSV, from the project's root")
+    image_column: str = Field("image", description="column of file names, from `root`")
+    caption_column: str = Field("caption", description="column of captions")
     split_column: str | None = Field(None, description="`split`, where the CSV has one, if not given")
 
 

@@ -14,7 +14,7 @@ class Coop(Classified):
     """A set with one of CoOp's split files, `split_zhou_<set>.json`: train, val and test (Zhou et al., IJCV 2022)."""
 
     layout: Literal["coop"]
-    split_file: str
+    split_file: str = Field(description="CoOp's split file")
     images: str = Field(".", description="folder or tar that the split file's paths start at")
 
     @property
@@ -50,7 +50,7 @@ class Cub(Classified):
     """CUB-200-2011, by its own lists: one split `all`, as retrieval has it, or `train` and `test`."""
 
     layout: Literal["cub"]
-    official_split: bool = False
+    official_split: bool = Field(False, description="train and test in place of one split `all`")
 
     @property
     def splits_read(self) -> list[str]:

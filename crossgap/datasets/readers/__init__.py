@@ -7,54 +7,33 @@ there. To add one, write a module like `coop.py`, declare its layout in `crossga
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from crossgap.datasets.declared import OnDisk
-from crossgap.datasets.readers import (
-    aircraft,
-    beir,
-    captions,
-    cifar,
-    coco,
-    coop,
-    cub,
-    documents,
-    dogs_vs_cats,
-    flickr,
-    huggingface,
-    imagefolder,
-    imagenet,
-    karpathy,
-    revisited,
-    sop,
-    table,
-    torchvision,
-    webdataset,
-)
 from crossgap.datasets.reading import Reading
 
-READERS: dict[str, Callable[[Any, Path], Reading]] = {
-    "aircraft": aircraft.read,
-    "beir": beir.read,
-    "captions": captions.read,
-    "cifar": cifar.read,
-    "coco": coco.read,
-    "coop": coop.read,
-    "cub": cub.read,
-    "documents": documents.read,
-    "dogs-vs-cats": dogs_vs_cats.read,
-    "flickr": flickr.read,
-    "huggingface": huggingface.read,
-    "imagefolder": imagefolder.read,
-    "imagenet": imagenet.read,
-    "karpathy": karpathy.read,
-    "revisited": revisited.read,
-    "sop": sop.read,
-    "table": table.read,
-    "torchvision": torchvision.read,
-    "webdataset": webdataset.read,
+# layout → module, imported when first used
+READERS = {
+    "aircraft": "crossgap.datasets.readers.aircraft",
+    "beir": "crossgap.datasets.readers.beir",
+    "captions": "crossgap.datasets.readers.captions",
+    "cifar": "crossgap.datasets.readers.cifar",
+    "coco": "crossgap.datasets.readers.coco",
+    "coop": "crossgap.datasets.readers.coop",
+    "cub": "crossgap.datasets.readers.cub",
+    "documents": "crossgap.datasets.readers.documents",
+    "dogs-vs-cats": "crossgap.datasets.readers.dogs_vs_cats",
+    "flickr": "crossgap.datasets.readers.flickr",
+    "huggingface": "crossgap.datasets.readers.huggingface",
+    "imagefolder": "crossgap.datasets.readers.imagefolder",
+    "imagenet": "crossgap.datasets.readers.imagenet",
+    "karpathy": "crossgap.datasets.readers.karpathy",
+    "revisited": "crossgap.datasets.readers.revisited",
+    "sop": "crossgap.datasets.readers.sop",
+    "table": "crossgap.datasets.readers.table",
+    "torchvision": "crossgap.datasets.readers.torchvision",
+    "webdataset": "crossgap.datasets.readers.webdataset",
 }
 
 
@@ -64,4 +43,4 @@ def read(declaration: OnDisk, folder: Path) -> Reading:
     Raises:
         DatasetError: files are missing or malformed, or don't have the declared layout.
     """
-    return READERS[declaration.layout](declaration, folder)
+    return import_module(READERS[declaration.layout]).read(declaration, folder)

@@ -9,7 +9,7 @@ from crossgap.datasets.declared import Captions, DatasetError
 from crossgap.datasets.text_files import records, wrong_header
 
 
-class Row(NamedTuple):
+class CaptionLine(NamedTuple):
     """A caption and the image it names; `line` counts from 1, `fields` are all columns as they stand."""
 
     line: int
@@ -19,7 +19,7 @@ class Row(NamedTuple):
     fields: tuple[str, ...]
 
 
-def rows(declaration: Captions) -> Iterator[Row]:
+def rows(declaration: Captions) -> Iterator[CaptionLine]:
     """The rows in order; blank lines are skipped.
 
     Raises:
@@ -31,7 +31,7 @@ def rows(declaration: Captions) -> Iterator[Row]:
     image, caption, split = _columns(declaration, header)
     for line, fields in table:
         name = "test" if split is None else fields[split].strip()
-        yield Row(line, fields[image].strip(), fields[caption].strip(), name, tuple(fields))
+        yield CaptionLine(line, fields[image].strip(), fields[caption].strip(), name, tuple(fields))
 
 
 def _columns(declaration: Captions, header: list[str]) -> tuple[int, int, int | None]:

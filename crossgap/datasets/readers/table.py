@@ -273,7 +273,8 @@ def _of_images(
 
 def _ranks(texts: Sequence[tuple[_Row, str | None]]) -> tuple[dict[int, int], dict[int, str]]:
     """Place in `texts` → rank among the captions of its image, 0, 1, 2, … by the order of what is given, or of the
-    table where nothing is; and place → why a caption has no rank."""
+    table where nothing is; and place → why a caption has no rank.
+    """
     captions = defaultdict(list)
     for place, (row, group) in enumerate(texts):
         if group is not None:

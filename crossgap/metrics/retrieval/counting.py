@@ -43,7 +43,8 @@ class Counter(Protocol):
 
     def ahead(self, scores: Any, row: np.ndarray, step: np.ndarray, place: np.ndarray) -> np.ndarray:
         """How many items of the tile are ahead of each of the given ones, which are ordered by row. A `place`
-        of -1 lies before the block, one of g behind it."""
+        of -1 lies before the block, one of g behind it.
+        """
 
 
 class NumpyCounter:

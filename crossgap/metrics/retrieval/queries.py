@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,13 @@ from crossgap.arrays import check_widths, checked_features, label_array, label_c
 from crossgap.errors import listed
 from crossgap.metrics.retrieval.bias import Bias, columns
 from crossgap.metrics.retrieval.ranking import relevant_ranks
-from crossgap.metrics.retrieval.relevance import Relevance, by_judgements, by_labels, check_unique, places
+from crossgap.metrics.retrieval.relevance import (
+    RelevanceLists,
+    by_judgements,
+    by_labels,
+    check_unique,
+    places,
+)
 from crossgap.metrics.retrieval.revisited import revisited
 from crossgap.metrics.retrieval.scores import plain
 
@@ -168,7 +175,7 @@ def _features(queries: Features, gallery: Features) -> tuple[np.ndarray, np.ndar
 def _table(
     queries: np.ndarray,
     gallery: np.ndarray,
-    relevance: Relevance,
+    relevance: RelevanceLists,
     protocol: str,
     ks: Sequence[Any],
     block_size: int | None,
@@ -177,12 +184,10 @@ def _table(
 ) -> pd.DataFrame:
     if bad := [k for k in ks if not (isinstance(k, Real) and float(k) >= 1 and float(k).is_integer())]:
         raise ValueError(f"ks holds {listed(bad)}: a cut-off is a whole number from 1")
-    if block_size is not None and block_size < 1:
-        raise ValueError(f"block_size is {block_size}: give at least 1, or None to choose")
-    measure, ks = PROTOCOLS[protocol], [int(k) for k in ks]
+    measure = partial(PROTOCOLS[protocol], ks=[int(k) for k in ks])
     added = None if bias is None else columns(bias, len(queries), len(gallery))
     ranks = relevant_ranks(queries, gallery, relevance, block_size, device, added)
-    return pd.concat([measure(found, ks) for found in ranks], ignore_index=True)
+    return pd.concat(map(measure, ranks), ignore_index=True)
 
 
 def _check_same_items(query_labels: np.ndarray, gallery_labels: np.ndarray) -> None:

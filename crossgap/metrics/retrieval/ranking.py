@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from crossgap.arrays import exact_rows
 from crossgap.metrics.retrieval.counting import MOST_ROWS, STEPS, Counter, NumpyCounter
-from crossgap.metrics.retrieval.relevance import IGNORED, Pairs, Relevance
+from crossgap.metrics.retrieval.relevance import IGNORED, JudgedPairs, RelevanceLists
 
 ITEMS_IN_A_BLOCK = 2**17  # of the gallery
 ENTRIES_IN_A_BLOCK = 2**26  # in float64: 512 MiB
@@ -44,7 +44,7 @@ class Ranks(NamedTuple):
 def relevant_ranks(
     queries: np.ndarray,
     gallery: np.ndarray,
-    relevance: Relevance,
+    relevance: RelevanceLists,
     block_size: int | None = None,
     device: str = "cpu",
     added: tuple[np.ndarray, np.ndarray] | None = None,
@@ -66,7 +66,12 @@ def relevant_ranks(
         block_size: queries in a chunk, at most; chosen from the judged pairs by default.
         device: `cpu`, `cuda`, `cuda:N`, or `auto`: a GPU if there is one and the work is worth it.
         added: one more column of the queries' exact rows and of the gallery's (of `bias.columns`).
+
+    Raises:
+        ValueError: a block size or a device that cannot be used.
     """
+    if block_size is not None and block_size < 1:
+        raise ValueError(f"block_size is {block_size}: give at least 1, or None to choose")
     asked, held = (None, None) if added is None else added
     length = min(len(gallery), ITEMS_IN_A_BLOCK, max(1, ENTRIES_IN_A_BLOCK // gallery.shape[1]))
     work = len(queries) * gallery.size
@@ -84,7 +89,7 @@ def relevant_ranks(
             yield _without_ignored(chunk, pairs, ahead)
 
 
-def _in_one(counter: Counter, rows: Any, gallery: Any, pairs: Pairs, progress: tqdm) -> np.ndarray:
+def _in_one(counter: Counter, rows: Any, gallery: Any, pairs: JudgedPairs, progress: tqdm) -> np.ndarray:
     """The items ahead of each pair's (p,), the gallery being one block."""
     ahead = np.empty(len(pairs.query), dtype=np.int64)
     for tile, part in _tiles(len(rows), len(gallery), pairs.query):
@@ -101,12 +106,13 @@ def _in_blocks(
     gallery: np.ndarray,
     held: np.ndarray | None,
     length: int,
-    pairs: Pairs,
+    pairs: JudgedPairs,
     pool: ThreadPoolExecutor,
     progress: tqdm,
 ) -> np.ndarray:
     """The items ahead of each pair's (p,), the gallery cut into blocks: once for the pairs' similarities, once
-    to count."""
+    to count.
+    """
     step = np.empty(len(pairs.query), dtype=np.int64)
     at_once = max(1, PAIRS_AT_ONCE // gallery.shape[1])
     for start, block in _blocks(gallery, held, length, pool):
@@ -130,7 +136,7 @@ def _in_blocks(
     return ahead
 
 
-def _without_ignored(chunk: slice, pairs: Pairs, ahead: np.ndarray) -> Ranks:
+def _without_ignored(chunk: slice, pairs: JudgedPairs, ahead: np.ndarray) -> Ranks:
     order = np.argsort(pairs.query << 40 | ahead)
     query, rank, grade = pairs.query[order], ahead[order], pairs.grade[order]
     ignored = grade == IGNORED
@@ -142,7 +148,7 @@ def _without_ignored(chunk: slice, pairs: Pairs, ahead: np.ndarray) -> Ranks:
     return Ranks(chunk, query, rank, grade)
 
 
-def _chunks(relevance: Relevance, block_size: int | None, width: int) -> Iterator[slice]:
+def _chunks(relevance: RelevanceLists, block_size: int | None, width: int) -> Iterator[slice]:
     """Blocks of queries, each with a bounded number of judged pairs (but at least one query)."""
     most = block_size or max(1, ENTRIES_IN_A_CHUNK // width)
     total = np.cumsum(relevance.count + 1)

@@ -15,7 +15,7 @@ IGNORED = -1
 COLUMNS = ["query", "item", "grade"]
 
 
-class Pairs(NamedTuple):
+class JudgedPairs(NamedTuple):
     """Judged pairs, ordered by query.
 
     Attributes:
@@ -30,7 +30,7 @@ class Pairs(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Relevance:
+class RelevanceLists:
     """The judged items of n queries, as lists that queries may share.
 
     Attributes:
@@ -49,7 +49,7 @@ class Relevance:
     def __len__(self) -> int:
         return len(self.first)
 
-    def pairs(self, queries: slice) -> Pairs:
+    def pairs(self, queries: slice) -> JudgedPairs:
         """The pairs of a block of queries."""
         first, count, left_out = self.first[queries], self.count[queries], self.left_out[queries]
         query = np.repeat(np.arange(len(first)), count)
@@ -58,24 +58,24 @@ class Relevance:
         grade = np.ones(len(at), dtype=np.int64) if self.grades is None else self.grades[at]
         own = np.flatnonzero(left_out >= 0)
         if own.size == 0:
-            return Pairs(query, item, grade)
+            return JudgedPairs(query, item, grade)
         keep = item != left_out[query]
         query = np.concatenate([query[keep], own])
         order = np.argsort(query, kind="stable")
         item = np.concatenate([item[keep], left_out[own]])[order]
         grade = np.concatenate([grade[keep], np.full(len(own), IGNORED)])[order]
-        return Pairs(query[order], item, grade)
+        return JudgedPairs(query[order], item, grade)
 
 
-def by_labels(query_codes: np.ndarray, gallery_codes: np.ndarray, left_out: np.ndarray) -> Relevance:
+def by_labels(query_codes: np.ndarray, gallery_codes: np.ndarray, left_out: np.ndarray) -> RelevanceLists:
     """Items are relevant, with grade 1, to the queries of an equal code (of `label_codes`)."""
     items = np.argsort(gallery_codes, kind="stable")
     ordered = gallery_codes[items]
     first, last = (np.searchsorted(ordered, query_codes, side) for side in ("left", "right"))
-    return Relevance(first, last - first, items, None, left_out)
+    return RelevanceLists(first, last - first, items, None, left_out)
 
 
-def by_judgements(judgements: pd.DataFrame, query_ids: np.ndarray, gallery_ids: np.ndarray) -> Relevance:
+def by_judgements(judgements: pd.DataFrame, query_ids: np.ndarray, gallery_ids: np.ndarray) -> RelevanceLists:
     """Items have the grades of a table `query`, `item`, `grade`; a query's own id in the gallery is ignored.
 
     Args:
@@ -109,7 +109,7 @@ def by_judgements(judgements: pd.DataFrame, query_ids: np.ndarray, gallery_ids: 
     judged = grade != 0
     query, item, grade = query[judged], item[judged], grade[judged]
     count = np.bincount(query, minlength=len(query_ids))
-    return Relevance(np.cumsum(count) - count, count, item, grade, left_out)
+    return RelevanceLists(np.cumsum(count) - count, count, item, grade, left_out)
 
 
 def places(query_ids: np.ndarray, gallery_ids: np.ndarray) -> np.ndarray:

@@ -290,7 +290,7 @@ def test_bad_input_is_named(change, message):
         retrieval_metrics(**inputs | change)
 
 
-@pytest.mark.parametrize("name, across, within", [
+@pytest.mark.parametrize(("name", "across", "within"), [
     ("dtd", 28.97, 27.81), ("oxford_flowers", 62.52, 62.64), ("fgvc_aircraft", 14.22, 14.04),
 ])  # fmt: skip
 def test_image_to_image_on_real_features(real, name, across, within):

@@ -157,7 +157,7 @@ def test_a_gpu_is_chosen_by_the_work_alone():
 
 
 def test_memory_is_bounded_by_the_tiles(tmp_path):
-    n, m, width = 2000, 20_000, 16
+    n, m, width = 1000, 10_000, 16
     rng = np.random.default_rng(0)
     gallery = np.lib.format.open_memmap(tmp_path / "gallery.npy", "w+", np.float32, (m, width))
     gallery[:] = rng.standard_normal((m, width))
@@ -166,7 +166,7 @@ def test_memory_is_bounded_by_the_tiles(tmp_path):
     sizes = {
         "ITEMS_IN_A_BLOCK": 2048,
         "PAIRS_IN_A_TILE": 1,
-        "PAIRS_IN_A_CHUNK": 20_000,
+        "PAIRS_IN_A_CHUNK": 10_000,
         "PAIRS_AT_ONCE": 2**15,
     }
     with mock.patch.multiple(ranking, **sizes), mock.patch.object(counting, "ITEMS_AT_ONCE", 2**12):

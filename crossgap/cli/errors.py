@@ -7,7 +7,7 @@ import sys
 from crossgap.errors import is_told, said
 
 
-class explained:
+class explained:  # noqa: N801 - used as a context
     """An error in what the user gave, or of the machine's, is a message; any other keeps its traceback."""
 
     def __enter__(self) -> None: ...

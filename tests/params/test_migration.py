@@ -15,9 +15,9 @@ from crossgap.cli import app
 from crossgap.datasets import Declaration
 from crossgap.params import ParamsError, load
 from crossgap.params.editing import comments
-from crossgap.params.moved import migrated
-from crossgap.params.sections import Backbone
-from crossgap.training.nano_recipe import Recipe
+from crossgap.params.migration import migrated
+from crossgap.params.sections import BackboneSection
+from crossgap.training.nano_recipe import NanoRecipe
 
 OLDER = (Path(__file__).parent / "older.yaml").read_text(encoding="utf-8")
 OURS = Path(__file__).parents[2] / "params.yaml"
@@ -63,9 +63,9 @@ def test_the_file_that_shipped_says_the_same_in_todays_shape(tmp_path):
     found, today = load(written(text, tmp_path)), load(OURS)
     assert found == today
     old = yaml.safe_load(OLDER)
-    assert found.backbones == TypeAdapter(dict[str, Backbone]).validate_python(old["backbones"])
+    assert found.backbones == TypeAdapter(dict[str, BackboneSection]).validate_python(old["backbones"])
     assert found.datasets == TypeAdapter(dict[str, Declaration]).validate_python(old["datasets"])
-    assert found.nano == Recipe.model_validate(old["nano"])
+    assert found.nano == NanoRecipe.model_validate(old["nano"])
     raw = yaml.safe_load(text)
     assert raw["backbones"] == raw["datasets"] == {} and "nano" not in raw
     assert len(done) == 1 + 4 + 2
@@ -114,7 +114,7 @@ def test_what_a_user_changed_is_kept_with_every_comment_of_theirs(tmp_path):
         "nano-own": {"steps": 100, "merges": 512},
     }
     params = load(written(text, tmp_path))
-    assert params.pretrained("nano-own") == Recipe.model_validate(was["nano"])
+    assert params.pretrained("nano-own") == NanoRecipe.model_validate(was["nano"])
     assert params.machine.device == "cpu" and str(params.datasets["cub"].root) == "/data/CUB_200_2011"
     theirs = [line for line in said_of(old) if line not in said_of(OLDER)]
     assert len(theirs) == 12 and all(said_of(text).count(line) == 1 for line in theirs)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
+class Results:
     """One backbone on one dataset, evaluated.
 
     Every table may be None or empty.

@@ -17,7 +17,7 @@ from typing import Any
 from crossgap import closure
 from crossgap.backbones import towers
 from crossgap.params import Params
-from crossgap.planning.cells import ALONE, INVERSIONS, Cell, cells
+from crossgap.planning.cells import ALONE, INVERSIONS, StageCell, cells
 from crossgap.planning.discarding import entries
 
 Resolved = dict[str, dict[str, Any]]  # path below the folder of what is resolved → content
@@ -125,7 +125,7 @@ def _made_as(mark: Path) -> str | None:
     return said.get("row") if isinstance(said, dict) else None
 
 
-def _settings(cell: Cell, params: Params, inverted: dict[tuple, list[Cell]]) -> dict[str, Any]:
+def _settings(cell: StageCell, params: Params, inverted: dict[tuple, list[StageCell]]) -> dict[str, Any]:
     """What a cell does, but for its code."""
     stage = cell.stage
     if stage == "prepare":
@@ -163,7 +163,7 @@ def _settings(cell: Cell, params: Params, inverted: dict[tuple, list[Cell]]) -> 
     raise AssertionError(f"stage {stage} has no settings")
 
 
-def _inversion(cell: Cell, params: Params) -> dict[str, Any]:
+def _inversion(cell: StageCell, params: Params) -> dict[str, Any]:
     section, row = getattr(params, cell.method), params.backbones[cell.backbone]
     retrieval = params.datasets[cell.dataset].retrieval
     recipe = section.recipe if cell.seed is None else replace(section.recipe, seed=cell.seed)
@@ -223,8 +223,8 @@ def _reported(params: Params) -> dict[str, Any]:
     return {"cells": found, "idealised": list(params.idealised), "trainings": list(params.finetune)}
 
 
-def _inversions(params: Params) -> dict[tuple, list[Cell]]:
-    found: dict[tuple, list[Cell]] = {}
+def _inversions(params: Params) -> dict[tuple, list[StageCell]]:
+    found: dict[tuple, list[StageCell]] = {}
     for cell in cells(params):
         if cell.stage in INVERSIONS:
             found.setdefault((cell.backbone, cell.dataset), []).append(cell)
@@ -235,7 +235,7 @@ def _weights(params: Params, backbone: str) -> dict[str, Any]:
     return params.backbones[backbone].weights.model_dump(mode="json")
 
 
-def _code(cell: Cell, params: Params) -> str:
+def _code(cell: StageCell, params: Params) -> str:
     """A name of the code that a cell runs: of plugins, what it picks."""
     if cell.stage == "prepare":
         reader = f"{READERS}.{params.datasets[cell.dataset].layout.replace('-', '_')}"

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crossgap.cli import tables
-from crossgap.cli.explained import explained
+from crossgap.cli.errors import explained
 from crossgap.stores.temporary import readable
 
 if TYPE_CHECKING:
     from crossgap.params import Params
-    from crossgap.planning.cells import Cell
+    from crossgap.planning.cells import StageCell
     from crossgap.planning.estimate import Cost
-    from crossgap.planning.evaluated import Task as EvaluationTask
-    from crossgap.planning.items import Items
+    from crossgap.planning.evaluated import PlannedEvaluation
+    from crossgap.planning.items import ItemCounts
     from crossgap.planning.probe import Asked, Speeds
     from crossgap.planning.rates import Rates
 
@@ -61,7 +61,7 @@ def plan(
         _show_costs(costs)
 
 
-def _todo(every: list[Cell], params: Path) -> list[Cell]:
+def _todo(every: list[StageCell], params: Path) -> list[StageCell]:
     """The cells that DVC holds to be out of date; all of them, where it is not DVC's params.yaml that is planned by."""
     from crossgap.planning.pipeline import outdated
 
@@ -72,7 +72,7 @@ def _todo(every: list[Cell], params: Path) -> list[Cell]:
     return [cell for cell in every if cell.name in stale]
 
 
-def _show_cells(every: list[Cell], todo: list[Cell]) -> None:
+def _show_cells(every: list[StageCell], todo: list[StageCell]) -> None:
     typer.echo("At most these run; where what changed makes no difference, DVC stops there:")
     rows = []
     for stage in dict.fromkeys(cell.stage for cell in every):
@@ -83,7 +83,7 @@ def _show_cells(every: list[Cell], todo: list[Cell]) -> None:
     tables.show(("stage", "cells", "up to date", "to run"), rows)
 
 
-def _show_items(items: dict[str, Items | None], reasons: dict[str, str]) -> None:
+def _show_items(items: dict[str, ItemCounts | None], reasons: dict[str, str]) -> None:
     rows = []
     for name, held in items.items():
         if held is None:
@@ -100,8 +100,8 @@ def _show_items(items: dict[str, Items | None], reasons: dict[str, str]) -> None
 
 
 def _evaluation(
-    cell: Cell, params: Params, items: dict[str, Items | None], sizes: dict
-) -> tuple[EvaluationTask, int] | None:
+    cell: StageCell, params: Params, items: dict[str, ItemCounts | None], sizes: dict
+) -> tuple[PlannedEvaluation, int] | None:
     """What a cell evaluates, and the width of its features; None where they are not known."""
     from crossgap.planning import evaluated
     from crossgap.planning.estimate import built_as
@@ -136,7 +136,7 @@ def _rates(evaluations: dict[str, list]) -> dict[int, Rates]:
     return found
 
 
-def _show_unmeasured(todo: list[Cell], params: Params) -> None:
+def _show_unmeasured(todo: list[StageCell], params: Params) -> None:
     """Images that would be inverted for nothing, of datasets that were prepared."""
     from crossgap.planning import unmeasured
     from crossgap.prepared import judgements, manifest
@@ -155,7 +155,7 @@ def _show_unmeasured(todo: list[Cell], params: Params) -> None:
             typer.echo(f"\noti: {why}")
 
 
-def _sizes(todo: list[Cell], params: Params) -> dict:
+def _sizes(todo: list[StageCell], params: Params) -> dict:
     from crossgap.catalogue.backbones import sizes
     from crossgap.errors import BackboneError
     from crossgap.planning.estimate import ESTIMATED, built_as
@@ -172,7 +172,7 @@ def _sizes(todo: list[Cell], params: Params) -> dict:
     return found
 
 
-def _speeds(todo: list[Cell], params: Params) -> dict[tuple[str, str], Speeds]:
+def _speeds(todo: list[StageCell], params: Params) -> dict[tuple[str, str], Speeds]:
     from crossgap.planning.estimate import asked
     from crossgap.planning.probe import ProbeError, probe
 

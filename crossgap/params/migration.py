@@ -14,11 +14,11 @@ from crossgap.catalogue import entries
 from crossgap.datasets import Declaration
 from crossgap.params import editing
 from crossgap.params.reading import ParamsError, parsed
-from crossgap.params.sections import Backbone
-from crossgap.training.nano_recipe import Recipe
+from crossgap.params.sections import BackboneSection
+from crossgap.training.nano_recipe import NanoRecipe
 
 TRAININGS = ("finetune", "pretrain")
-CATALOGUED: dict[entries.Section, Any] = {"backbones": Backbone, "datasets": Declaration}
+CATALOGUED: dict[entries.Section, Any] = {"backbones": BackboneSection, "datasets": Declaration}
 _OWN = "nano-own"  # the row of `pretrain` that a changed section `nano` becomes
 # how the comments begin that stood in the older shape, on what it has no more
 _SHIPPED = (
@@ -152,9 +152,9 @@ def _removals(text: str, wanted: dict[str, Any]) -> list[editing.Edit]:
 
 def _changes(raw: dict[str, Any]) -> dict[str, Any]:
     """The fields of a section `nano` that differ from the catalogue's recipe."""
-    ours = Recipe.model_validate(entries.nano())
+    ours = NanoRecipe.model_validate(entries.nano())
     try:
-        theirs = Recipe.model_validate(raw["nano"])
+        theirs = NanoRecipe.model_validate(raw["nano"])
     except ValidationError:
         given = raw["nano"] if isinstance(raw["nano"], dict) else {}
         return {name: value for name, value in given.items() if value != entries.nano().get(name)}
