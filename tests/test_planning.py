@@ -427,8 +427,8 @@ def test_operations_of_an_evaluation_by_hand():
     shifted = 13 * (40 * 40 + 2 * 80 * 40 + 40 * 40 + 40 * 4)  # with the loss of 40 pairs, and the classes
     shifted += 10 * (40 * 40 + 2 * 80 * 40 + 40 * 4)  # without dimensions, of which there is no loss
     assert done["pair"] == unshifted + shifted
-    # image-image, text-text, both ways across, zero-shot
-    assert done["resample"] == 100 * (40 + 40 + 80 + 40 + 40)
+    # image-image, text-text, both ways across, zero-shot; the first four once more of queries that stay
+    assert done["resample"] == 100 * (2 * (40 + 40 + 80 + 40) + 40)
     assert done["cluster"] == 2 * 40 * 4 and done["drawn"] == 0 and done["fit"] == 1 and done["start"] == 1
     inverted = replace(task, oti=evaluated.Inverted(points=3, seeds=2, gallery=True))
     more = inverted.operations() - done

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from crossgap.evaluation import arithmetic, gap, hubness
+from crossgap.evaluation import arithmetic, gap, hubness, robustness
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.clouds import clouds as cloud_points
 from crossgap.evaluation.clusters import clusterings
@@ -99,7 +99,7 @@ def evaluate(
     else.
 
     Args:
-        seed: of resamples, clusters, few-shot draws and the split behind linear separability.
+        seed: of resamples, clusters, few-shot draws, noise and the split behind linear separability.
         clouds: points a modality in `clouds`.
         resamples: of every bootstrap and permutation test.
         corrections: their names; all, if not given.
@@ -131,11 +131,17 @@ def evaluate(
         ("hubness", *named): table.set_index("query")["recall@1"]
         for named, table in halves.groupby(["task", "relevance"], sort=False)
     }
+    stays = robustness.robust(work, rivals, seed)
+    outcomes |= {
+        ("robustness", *named): table.set_index("query")["stays"]
+        for named, table in stays.groupby(["task", "relevance"], sort=False)
+    }
     steps, curves = over_steps(work, retrieved)
     measured, histograms = similar(work)
     seeds = over_seeds(work, retrieved)
     metrics = _retrieval(retrieved) | _classification(classes) | best(cell, curves) | gap.gap(work, seed)
     metrics |= neighbourhoods(work, rivals) | hubness.hubs(work, rivals) | hubness.metrics(halves)
+    metrics |= robustness.metrics(stays)
     metrics |= clusterings(work, rivals, seed) | _similarity(cell, measured) | spread(seeds)
     scores = arithmetic.over_scales(work, seed, resamples)
     metrics |= arithmetic.metrics(scores) | gap.ceiling(work) | gap.counts(cell)

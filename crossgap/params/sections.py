@@ -128,7 +128,7 @@ class OviSection(InversionSection):
 
 class Evaluate(Strict):
     seed: int = Field(
-        0, ge=0, description="of resamples, clusters, few-shot draws and the split behind separability"
+        0, ge=0, description="of resamples, clusters, few-shot draws, noise and the split behind separability"
     )
     clouds: int = Field(500, ge=2, description="points a modality in the figure of the two clouds")
     resamples: int = Field(9999, ge=99, description="of every bootstrap and permutation test")

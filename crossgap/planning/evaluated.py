@@ -20,6 +20,7 @@ from crossgap.evaluation import (
     dimensions,
     hubness,
     neighbourhoods,
+    robustness,
     shifts,
     similarities,
     supported,
@@ -131,6 +132,13 @@ class PlannedEvaluation:
                 done["pair"] += moves * images * labelled[labelling]
         paired = (images, self.first) if self.first else (images, prompts)
         done["similar"] += sum(side**2 for side in paired) // 2 + (sides**2 if self.first else 0)
+        kinds_of = 1 + (hubness.BESIDE in self.fitted)
+        asked = [(images, gallery)] * bool(relevances) + [(queries, rest)] * bool(of_texts)
+        asked += [(texts, images), (images, texts)] if across else []
+        for side, against in asked:
+            seen = min(side, robustness.QUERIES) * min(against, robustness.GALLERY)
+            done["similar"] += kinds_of * robustness.CHANGES * seen
+            done["resample"] += (kinds_of - 1) * min(side, robustness.QUERIES) * self._resamples
         near = [min(side, neighbourhoods.ITEMS) for side in paired]
         done["similar"] += kinds * sum(near) ** 2 if sides else 0
         return +done

@@ -15,6 +15,7 @@ from crossgap.report.tables import Grouped, group, in_order, title
 CORRECTIONS = ("name", "title", "source", "how", "parameters", "reason")
 _METRICS = {
     "retrieval": "mAP", "classification": "accuracy", "clustering": "ami", "hubness": "recall@1",
+    "robustness": "stays",
 }  # by family  # fmt: skip
 _IMAGE = ("image-image", "oti-image", "oti-oti")
 _TEXT = ("text-text", "ovi-text", "ovi-ovi")
@@ -121,6 +122,13 @@ def sections(cell: Results) -> list[Section]:
             "hubness", "Corrections of hubs", "Recall@1 in percent, of the second half of images and captions",
             _NATIVE, ("task", "method"), "gallery",
             numbers.of("hubness", {(title(task),): {task: _NATIVE} for task in _ACROSS}),
+        ),
+        Section(
+            "robustness", "Robustness", "Queries whose nearest neighbour stays, in percent",
+            _NATIVE, ("task", "method"), "perturbation",
+            numbers.of("robustness", {
+                (title(task),): {task: _NATIVE} for task in (_IMAGE[0], _TEXT[0], *_ACROSS)
+            }), folded=True,
         ),
         Section(
             "prompts", "Classification by class prompts", f"{accuracy}, by feature and class prompt",

@@ -136,7 +136,7 @@ def test_no_features_are_read_where_all_parts_are_kept(cell, scratch, monkeypatc
         ({"shots": (1, 2, 3)}, {"classification", "comparisons"}),
         ({"draws": 3}, {"classification", "comparisons"}),
         ({"resamples": 199}, {"comparisons", "arithmetic"}),
-        ({"seed": 1}, {"classification", "clustering", "comparisons", "arithmetic", "gap"}),
+        ({"seed": 1}, {"classification", "clustering", "comparisons", "arithmetic", "gap", "robustness"}),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
