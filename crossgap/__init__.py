@@ -4,24 +4,25 @@ A cell is one backbone on one dataset. Its way through the pipeline, a stage of 
 
     declaration (params.yaml) → `datasets` reads what lies on the disk → manifest, a row an item (`prepared`)
     → `encode` runs a backbone (`backbones`) → feature store (`stores`)
-    → `inversion` finds pseudo-tokens for its items (OTI, OVI) → inversion store
+    → `inversion` finds pseudo-tokens for its items (OTI, OVI, or φ, distilled from them) → inversion store
     → `evaluation` applies `metrics` and `corrections` to both → tables of one cell → `report` draws all cells
 
 `importing` makes a feature store of features that were computed elsewhere; `training` makes backbones.
 
 The folders, in layers. Each imports only from the layers above it in this list; `tests/test_layers.py` checks it:
 
-     1. `errors`; `fingerprint`: names of content; `libraries`: where installed ones lie
+     1. `errors`; `fingerprint`: names of content; `naming`: of tasks; `libraries`: where installed ones lie
      2. `arrays`: exact features; `closure`: the code of a result; `prepared`: tables; `unpickling`; `prefetching`
      3. `metrics`: retrieval, the gap, classification, … of arrays; `losses`: of torch
      4. `corrections`: fitted on arrays; they change features, or rank with a bias that metrics take
      5. `stores`: features on disk, and functions run shard by shard; `presets`: the settings of published studies
      6. `backbones`: one interface to every model; `datasets`: declarations, readers and what is made of both
-     7. `encode`, `importing`, `inversion`, `evaluation`
-     8. `training`, `catalogue`: the backbones and datasets that are known by name
-     9. `params`: `params.yaml`; `report`: one HTML page
-    10. `planning`: which cells there are, what they cost, what each depends on
-    11. `cli`: the commands
+     7. `encode`, `importing`
+     8. `training`; `catalogue`: the backbones and datasets that are known by name
+     9. `inversion`, whose φ is trained; `evaluation`
+    10. `params`: `params.yaml`; `report`: one HTML page
+    11. `planning`: which cells there are, what they cost, what each depends on
+    12. `cli`: the commands
 
 To add
 - a dataset of a known layout: a row in `params.yaml`, or in `catalogue/datasets/*.yaml`;
@@ -42,6 +43,8 @@ _PUBLIC = {
     "load_backbone": "crossgap.backbones",
     "oti": "crossgap.inversion.invert",
     "ovi": "crossgap.inversion.invert",
+    "distil": "crossgap.inversion.distil",
+    "load_distilled": "crossgap.inversion.phi",
     "retrieval_metrics": "crossgap.metrics.retrieval",
     "judged_metrics": "crossgap.metrics.retrieval",
     "gap_metrics": "crossgap.metrics.gap",

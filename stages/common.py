@@ -17,6 +17,7 @@ from crossgap.errors import CrossgapError, is_told, said
 DATA = Path("data")
 SCRATCH = DATA / "scratch"
 RESOLVED = DATA / "resolved"
+DISTILLED = DATA / "distilled"
 WEIGHTS = DATA / "weights"
 # of a cell, by their names in `Evaluation` and in `report.Cell`: what evaluate writes, report reads
 CELL_TABLES = (

@@ -1,4 +1,4 @@
-"""What the stages oti, ovi, sweep and seeds share: one cell's store inverted."""
+"""What the stages oti, ovi, sweep, seeds and distilled share: one cell's store inverted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from crossgap.backbones import towers
 from crossgap.planning import unmeasured
 from crossgap.prepared import manifest
 from crossgap.stores.store import Store, creating, open_store
-from stages.common import SCRATCH, features_folder, machine, weights
+from stages.common import DISTILLED, SCRATCH, features_folder, machine, weights
 
 
 def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> None:
@@ -22,6 +22,7 @@ def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> Non
     folder, scratch = features_folder(backbone, dataset), SCRATCH / name
     native, path = open_store(folder / "native.zarr.zip"), folder / cell["store"]
     loaded, scheduled = weights(backbone), machine()
+    phi = DISTILLED / cell["phi"] if "phi" in cell else None
     if reason := towers.image_only(loaded["model"]) or _none_held(native, name, query, cell["queries_only"]):
         with creating(path, scratch, {"not_applicable": reason, "code": cell["code"]}):
             return
@@ -32,7 +33,8 @@ def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> Non
     from crossgap.backbones import load_backbone
     from crossgap.inversion import stores
     from crossgap.inversion.methods import METHODS
-    from crossgap.inversion.recipes import Recipe
+    from crossgap.inversion.phi import load_distilled
+    from crossgap.inversion.recipes import Continued, Recipe
     from crossgap.stores.engines import Local, Ray
 
     choose = stores.chosen_images if name == "oti" else stores.chosen_texts
@@ -40,18 +42,21 @@ def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> Non
     if cell["queries_only"]:
         chosen = {group: rows for group, rows in chosen.items() if group.endswith(f"/{query}")}
     size, on_ray = scheduled["inversion_batch_size"], scheduled["engine"] == "ray"
+    loaded_backbone = load_backbone(**loaded, device="cpu" if on_ray else scheduled["device"])
+    method = METHODS[name](**{field: value for field, value in cell["method"].items() if field != "name"})
     stores.invert_store(
         native,
         chosen,
-        load_backbone(**loaded, device="cpu" if on_ray else scheduled["device"]),
-        METHODS[name](**{field: value for field, value in cell["method"].items() if field != "name"}),
-        Recipe(**cell["recipe"]),
+        loaded_backbone,
+        method,
+        (Continued if phi else Recipe)(**cell["recipe"]),
         path,
         code=cell["code"],
         scratch=scratch,
         batch_size=None if size == "auto" else size,
         engine=Ray(**scheduled["ray"]) if on_ray else Local(),
         on_problem=cell["on_problem"],
+        start=load_distilled(phi, loaded_backbone, method) if phi else None,
     )
 
 

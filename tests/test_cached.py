@@ -32,6 +32,7 @@ RUN = {
     "ovi": NONE,
     "sweep": {**ONE, "tokens": [2]},
     "seeds": {**NONE, "methods": [], "seeds": []},
+    "distil": {**NONE, "sources": [], "methods": [], "losses": []},
     "imports": ["mine"],
 }
 IMPORT = {"backbone": "theirs", "dataset": "photos", "retrieval": {"query": "test", "gallery": "test"}}

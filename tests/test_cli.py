@@ -168,6 +168,7 @@ def test_an_import_is_dvcs_from_the_start(tmp_path, crossgap, arrays):
     none = {"backbones": [], "datasets": []}
     raw["run"] = {**none, "oti": none, "ovi": none, "sweep": {**none, "tokens": []}, "imports": ["dtd"]}
     raw["run"]["seeds"] = {**none, "methods": [], "seeds": []}
+    raw["run"]["distil"] = {**none, "sources": [], "methods": [], "losses": []}
     raw["imports"] = {
         "dtd": {"backbone": "b32", "dataset": "dtd", "retrieval": {"query": "test", "gallery": "test"}}
     }

@@ -23,11 +23,23 @@ def good() -> dict:
             "ovi": {"backbones": ["nano"], "datasets": []},
             "sweep": {"backbones": ["nano"], "datasets": ["world"], "tokens": [2]},
             "seeds": {"backbones": ["nano"], "datasets": ["world"], "methods": ["oti", "ovi"], "seeds": [1]},
+            "distil": {
+                "backbones": ["nano"],
+                "datasets": [],
+                "sources": ["world"],
+                "methods": ["oti", "ovi"],
+                "losses": ["cosine"],
+            },
             "imports": [],
         },
         "backbones": {"nano": backbone(model="local-dir:data/backbones/nano")},
         "datasets": {
-            "world": {"layout": "world", "images": {"train": 4, "test": 4}, "retrieval": {"query": "test"}},
+            "world": {
+                "layout": "world",
+                "images": {"train": 4, "test": 4},
+                "retrieval": {"query": "test"},
+                "controls": {"support": "train"},
+            },
             "photos": {
                 "layout": "captions",
                 "root": "photos",
@@ -52,6 +64,7 @@ def run_of(**lists: list[str]) -> dict:
     """The section `run` with these lists and no inversions."""
     none = {"backbones": [], "datasets": []}
     run = {**none, "oti": none, "ovi": none, "sweep": {**none, "tokens": []}, "imports": []}
+    run["distil"] = {**none, "sources": [], "methods": [], "losses": []}
     return run | {"seeds": {**none, "methods": [], "seeds": []}} | lists
 
 
@@ -397,7 +410,7 @@ def test_inversions_of_a_backbone_that_does_not_run_are_named_together(tmp_path)
     with pytest.raises(ParamsError) as error:
         loaded(tmp_path, raw)
     (line,) = str(error.value).splitlines()[1:]
-    fields = ", ".join(f"run.{name}.backbones" for name in ("oti", "sweep", "ovi", "seeds"))
+    fields = ", ".join(f"run.{name}.backbones" for name in ("oti", "sweep", "ovi", "seeds", "distil"))
     assert line == f"  {fields}: 'nano' is not in run.backbones, so nothing of it is encoded"
 
 

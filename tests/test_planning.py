@@ -64,6 +64,7 @@ def small(tiny_folder, tmp_path):
         "ovi": cell,
         "sweep": {**cell, "tokens": [1, 4]},
         "seeds": {**cell, "methods": ["oti", "ovi"], "seeds": [1]},
+        "distil": {**cell, "sources": ["world"], "methods": ["oti", "ovi"], "losses": ["cosine", "tokens"]},
         "imports": [],
     }
     found["datasets"]["world"]["images"] = {"train": 6, "test": 4}
@@ -194,7 +195,7 @@ def test_inverted_items_are_those_that_the_stages_choose(small, prepared, galler
     }
     items = of_manifest(prepared)
     for cell in cells(params):
-        if not cell.method:
+        if not cell.method or cell.stage == "distil":
             continue
         beside = cell.stage in ("sweep", "seeds")
         choose = stores.chosen_images if cell.method == "oti" else stores.chosen_texts
@@ -258,6 +259,10 @@ def test_time_by_hand(small, prepared, tiny_folder):
     assert seconds(stage="oti", method="oti") == 2 + 4 * 3 * 1.0
     assert seconds(stage="sweep", method="oti", tokens=1) == 2 + 4 * 3 * 0.125
     assert seconds(stage="seeds", method="ovi") == 2 + 4 * 2 * 0.0625
+    assert seconds(stage="distil", method="oti", loss="cosine") == 2 + 6 * 60 * 1.0
+    assert seconds(stage="distil", method="oti", loss="tokens") == 2 + 6 * 3 * 1.0, "the tokens alone"
+    assert seconds(stage="distil", method="oti", loss="searle") == 2 + 6 * (60 + 3) * 1.0
+    assert seconds(stage="distilled", method="oti", loss="cosine", on="world") == 2 + 4 * 1.0
     assert seconds(stage="evaluate") == 0
     cell = StageCell("encode", "", "tiny", "world")
     assert cost([cell], small, {"world": None}, sizes, speeds) == Cost(seconds=0.0, unknown=1)
@@ -453,8 +458,10 @@ def test_evaluations_of_cells(small, prepared):
         and task.first == 4
         and task.classes["image/test"].keys() == FACTORS.keys()
     )
-    assert task.oti == evaluated.Inverted((1 + 2) * 3, 1, True), "1, 2 and the last step; R = 2, 1 and 4"
-    assert task.ovi == evaluated.Inverted(2, 1, False)
+    assert task.oti == evaluated.Inverted((1 + 2) * 3 + 2, 1, True), (
+        "1, 2 and the last step; R = 2, 1 and 4; two φ"
+    )
+    assert task.ovi == evaluated.Inverted(2 + 2, 1, False)
     assert {"isoclip", "centering", "pca_plus_photo"} <= set(task.fitted)
     declared = evaluated.of_cell(cell, small, of_declaration(small.datasets["world"]), True)
     assert declared.operations().keys() == task.operations().keys()
@@ -496,6 +503,7 @@ def test_new_data_is_counted_by_its_files(tmp_path, monkeypatch):
     none = {"backbones": [], "datasets": []}
     changed["run"] |= {"datasets": list(changed["datasets"]), "oti": none, "ovi": none}
     changed["run"] |= {"sweep": {**none, "tokens": []}, "seeds": {**none, "methods": [], "seeds": []}}
+    changed["run"]["distil"] = {**none, "sources": [], "methods": [], "losses": []}
     changed |= {"finetune": {}, "idealised": {}}
     changed["run"]["backbones"] = ["nano"]
     found, reasons = of_datasets(params_of(changed, tmp_path), tmp_path / "prepared")

@@ -13,6 +13,7 @@ import pandas as pd
 
 from crossgap.errors import CrossgapError
 from crossgap.evaluation.inversions import alike, content, name_of
+from crossgap.naming import ByPhi
 from crossgap.stores.store import Group, Store
 
 CLASSES = "text/classes"
@@ -141,6 +142,19 @@ class Items:
         return replace(self, origin=Origin(group, rows, step), made=None)
 
 
+class Variant(NamedTuple):
+    """Features inverted by φ, as their tasks are called: by φ alone, or by the steps from there."""
+
+    words: str
+    store: Store
+    step: int | None  # the place of a snapshot, as in `Origin`
+
+    def losses(self, name: str) -> np.ndarray:
+        """`(n,)`, of a group's items."""
+        group = self.store[name]
+        return group.losses if self.step is None else group.snapshot_losses[:, self.step]
+
+
 @dataclass(frozen=True)
 class Cell:
     """The stores of one backbone on one dataset and the splits that queries and gallery come from.
@@ -152,13 +166,15 @@ class Cell:
         seeds: inversions like `oti` and `ovi` but for the seed. Of both, those count alone that were made by the same
             code and the same recipe as the main inversion, or without one as the first of them by name; `left_out` has
             the others.
+        distilled: inversions by φ, each of another loss or dataset that φ was distilled on.
         support: the split that classes' means are taken over; the gallery's, where it isn't the queries', if not given.
         subsets: named controls, each a labelling with the classes that it is confined to.
         arithmetic: labelling → another: images are asked for with a class of the one changed, that of the other kept.
         protocol: of explicit judgements, `plain` or `revisited` (see `retrieval.judged_metrics`).
 
     Raises:
-        EvaluationError: an inversion of other features, or a split that the store lacks.
+        EvaluationError: an inversion of other features, by a φ that has seen the queries, or a split that the store
+            lacks.
     """
 
     native: Store
@@ -169,6 +185,7 @@ class Cell:
     labellings: Sequence[str] | None = None
     sweep: Sequence[Store] = ()
     seeds: Sequence[Store] = ()
+    distilled: Sequence[Store] = ()
     support: str | None = None
     subsets: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     arithmetic: Mapping[str, str] = field(default_factory=dict)
@@ -177,6 +194,7 @@ class Cell:
 
     def __post_init__(self) -> None:
         stages = {"oti": [self.oti], "ovi": [self.ovi], "sweep": self.sweep, "seeds": self.seeds}
+        stages["distilled"] = self.distilled
         for stage, stores in stages.items():
             for store in filter(_applies, stores):
                 if store.provenance.get("inverts") != self.native.provenance["fingerprint"]:
@@ -184,6 +202,13 @@ class Cell:
                         f"{store.path} inverts other features than {self.native.path} holds; "
                         f"run the {stage} stage of this cell again"
                     )
+        for store in filter(_applies, self.distilled):
+            on = store.provenance["start"]["on"]
+            if (on.get("features"), on.get("split")) == (self.native.provenance["fingerprint"], self.query):
+                raise EvaluationError(
+                    f"{store.path} is by a φ that was distilled on the split of the queries, {self.query!r}: distil it "
+                    "on another split, distil.oti.split or distil.ovi.split, or on another dataset"
+                )
         splits = {"retrieval.query": self.query, "retrieval.gallery": self.gallery}
         for name, split in (splits | {"controls.support": self.support}).items():
             held = not self.native.groups or any(f"{of}/{split}" in self.native for of in INVERSIONS)
@@ -251,7 +276,25 @@ class Cell:
         """Every inversion of a modality's features, the main one first."""
         main = self.main(modality)
         sweep = self._beside[0] if modality == "image" else []
-        return [*([main] if main else []), *sweep, *self.of_seeds(INVERSIONS[modality])]
+        return [
+            *([main] if main else []), *sweep, *self.of_seeds(INVERSIONS[modality]), *self._by_phi(modality)
+        ]  # fmt: skip
+
+    def _by_phi(self, modality: str) -> list[Store]:
+        held = filter(_applies, self.distilled)
+        return [store for store in held if _method(store) == INVERSIONS[modality]]
+
+    def variants(self, modality: str) -> list[Variant]:
+        """What φ makes of a modality's features: by itself, which is step 0, and after the steps from there."""
+        found = []
+        for store in self._by_phi(modality):
+            start, warm = store.provenance["start"], store.provenance["recipe"]["steps"] > 0
+            called = ByPhi("distilled", start["loss"], start["on"]["dataset"])
+            method = INVERSIONS[modality]
+            found.append(Variant(called.words(method), store, 0 if warm else None))
+            if warm:
+                found.append(Variant(called._replace(how="warm").words(method), store, None))
+        return found
 
     def of_seeds(self, method: str) -> list[Store]:
         """The inversions of `seeds` by one method, in the order of their seeds."""
@@ -265,7 +308,7 @@ class Cell:
     @cached_property
     def _beside(self) -> tuple[list[Store], dict[str, list[Store]], dict[str, str]]:
         """The sweep, the seeds by method, and what is left out."""
-        every = [self.oti, self.ovi, *self.sweep, *self.seeds]
+        every = [self.oti, self.ovi, *self.sweep, *self.seeds, *self.distilled]
         silent = [store for store in every if store and not _applies(store)]
         left_out = {name_of(store): store.provenance["not_applicable"] for store in silent}
         sweep, others = alike(list(filter(_applies, self.sweep)), self.main("image"), but="tokens")
@@ -311,13 +354,19 @@ class Cell:
         items = self.items(name)
         return None if items is None else items.without(self.unpaired(name))
 
-    def inverted(self, items: Items | None, name: str, store: Store | None = None) -> Items | None:
-        """`items` with the features of an inversion, the main one if none is named, if all of them were inverted."""
+    def inverted(
+        self, items: Items | None, name: str, store: Store | None = None, step: int | None = None
+    ) -> Items | None:
+        """`items` with the features of an inversion, the main one if none is named, if all of them were inverted.
+
+        Args:
+            step: the place of a snapshot, as in `Origin`.
+        """
         store = store or self.main(name.partition("/")[0])
         if items is None or store is None or name not in store:
             return None
         at = items.places(store[name].ids)
-        return None if at is None else items.read_from(store[name], at)
+        return None if at is None else items.read_from(store[name], at, step)
 
     def unknown(self) -> Iterator[tuple[str, str, str]]:
         """Rows of `unavailable.COLUMNS`: labellings that are to be measured and that no query has."""

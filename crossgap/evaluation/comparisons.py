@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crossgap import fingerprint
+from crossgap import fingerprint, naming
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics import significance
 
@@ -42,7 +42,7 @@ def baseline_of(family: str, task: str) -> str | None:
         for ending in ("_text", "-gda"):
             if task.endswith(ending):
                 return task.removesuffix(ending)
-    return _INTRA.get(family, {}).get(task)
+    return _INTRA.get(family, {}).get(naming.plain(task))
 
 
 def compared(work: Work, outcomes: Outcomes, *, seed: int, resamples: int) -> pd.DataFrame:

@@ -24,8 +24,13 @@ DIGITS = 6  # of a metric
 
 
 class Point(NamedTuple):
-    """Inverted queries at one step of one inversion."""
+    """Inverted queries at one step of one inversion.
 
+    Attributes:
+        task: that they are the queries of.
+    """
+
+    task: str
     tokens: int
     step: int
     loss: float
@@ -33,9 +38,10 @@ class Point(NamedTuple):
     main: bool  # the last step of the main inversion, which the cell's tasks are measured with
     store: Store
 
-    def words(self, task: str) -> str:
-        """A task at this point, for a file's name and a reason."""
-        return f"{task} of {name_of(self.store)} at step {self.step}"
+    @property
+    def words(self) -> str:
+        """The task at this point, for a file's name and a reason."""
+        return f"{self.task} of {name_of(self.store)} at step {self.step}"
 
 
 def over_steps(
@@ -59,7 +65,7 @@ def over_steps(
         for point in points(cell, comparison):
             found = tables if point.main else _measured(work, comparison, point)
             for relevance in comparison.relevances:
-                name = comparison.inverted
+                name = point.task
                 if (name, relevance.name) not in found or (comparison.native, relevance.name) not in tables:
                     continue  # `reasons` says why
                 table = found[name, relevance.name]
@@ -78,20 +84,20 @@ def _measured(
     work: Work, comparison: IntraModalRetrieval, point: Point
 ) -> dict[tuple[str, str], pd.DataFrame]:
     """By task and relevance, a row a query: all relevances at one point."""
-    name = comparison.inverted
+    name = point.task
     kept = ["task", "relevance", "query", "ap", "recall@1", "relevant"]
 
     def compute(reasons: Reasons) -> pd.DataFrame:
         found = []
         for relevance in comparison.relevances:
             task = Task(name, relevance, point.queries, comparison.gallery)
-            with reasons.of("snapshots", f"{point.words(name)}/{relevance.name}"):
+            with reasons.of("snapshots", f"{point.words}/{relevance.name}"):
                 found.append(task.table(work)[kept])
         return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=kept)
 
     table = work.part(
         "snapshots",
-        point.words(name),
+        point.words,
         compute,
         by=__name__,
         inversions=[point.store],
@@ -120,24 +126,29 @@ def best(cell: Cell, curves: pd.DataFrame) -> dict[str, float]:
 
 
 def points(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[Point]:
-    """The queries at each step of each inversion that has them all, one inversion a number of tokens."""
+    """The queries at each step of each inversion that has them all, one inversion a number of tokens.
+
+    Of those by φ, whose step 0 is φ's own, those that go on from there.
+    """
     main, seen = cell.main(comparison.modality), set()
+    warm = {variant.store.path: variant.words for variant in cell.variants(comparison.modality)}
     for store in cell.inversions(comparison.modality):
-        tokens, last = tokens_of(store), store.provenance["recipe"]["steps"]
-        if tokens in seen or comparison.queries_of not in store:
+        last, by_phi = store.provenance["recipe"]["steps"], warm.get(store.path)
+        tokens, task = tokens_of(store), f"{by_phi}-{comparison.modality}" if by_phi else comparison.inverted
+        if (task, tokens) in seen or (by_phi and not last) or comparison.queries_of not in store:
             continue
         group = store[comparison.queries_of]
         rows = comparison.queries.places(group.ids)
         if rows is None:
             continue
-        seen.add(tokens)
+        seen.add((task, tokens))
         for number, step in enumerate(group.steps if "step" in group else ()):
             if step != last:
                 loss = group.snapshot_losses[rows, number]
                 queries = comparison.queries.read_from(group, rows, number)
-                yield Point(tokens, int(step), _mean(loss), queries, False, store)
+                yield Point(task, tokens, int(step), _mean(loss), queries, False, store)
         queries = comparison.queries.read_from(group, rows)
-        yield Point(tokens, last, _mean(group.losses[rows]), queries, store is main, store)
+        yield Point(task, tokens, last, _mean(group.losses[rows]), queries, store is main, store)
 
 
 def tokens_of(store: Store) -> int:

@@ -128,6 +128,11 @@ def counts(cell: Cell) -> dict[str, float]:
             found[f"inversion/{method}/items"] = sum(map(len, held))
             if held:
                 found[f"inversion/{method}/loss"] = float(np.concatenate(held).mean())
+        for by in cell.variants(modality):
+            held = [by.losses(name) for name in by.store.groups if len(by.store[name])]
+            found[f"inversion/{by.words}/items"] = sum(map(len, held))
+            if held:
+                found[f"inversion/{by.words}/loss"] = float(np.concatenate(held).mean())
         if cell.inversions(modality):
             found[f"inversion/{method}/set_aside"] = int(aside.get(method, 0))
     return found

@@ -18,13 +18,14 @@ import pandas as pd
 from crossgap import corrections
 from crossgap.corrections import Material
 from crossgap.corrections.scoring import Scoring
-from crossgap.evaluation.cell import INVERSIONS, Cell, Items, by_id
+from crossgap.evaluation.cell import Cell, Items, by_id
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.queries import Task, across, comparisons, methods
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import hubness, retrieval
 from crossgap.metrics.retrieval.bias import columns
+from crossgap.stores.store import Store
 
 BESIDE = "centering"  # the correction of features that they are measured with as well
 GALLERIES = ("all", "half")
@@ -32,10 +33,10 @@ HALVES = ["task", "relevance", "query", "recall@1", "normalised", "activated"]
 
 
 class Ranked(NamedTuple):
-    """A retrieval by its name, and a function that gives its queries and gallery."""
+    """A retrieval by its name, a function that gives its queries and gallery, and the inversion that they are of."""
 
     name: str
-    modality: str
+    inversion: Store | None
     within: bool
     items: Callable[[], tuple[Items, Items]]
 
@@ -44,10 +45,8 @@ def hubs(work: Work, rivals: Rivals) -> dict[str, float]:
     """`hubness/<task>/skewness`, `largest` and `never_found` of N₁₀, over all queries and the whole gallery."""
     metrics: dict[str, float] = {}
     for ranked in _tasks(work.cell):
-        inverted = ranked.name.startswith(tuple(INVERSIONS.values()))
-        main = work.cell.main(ranked.modality)
         for variant in (None, *rivals.variants):
-            if variant and inverted:
+            if variant and ranked.inversion:
                 continue
             name = f"{ranked.name}+{variant}" if variant else ranked.name
             metrics |= (
@@ -57,7 +56,7 @@ def hubs(work: Work, rivals: Rivals) -> dict[str, float]:
                     partial(_measured, rivals, ranked, variant, name),
                     by=__name__,
                     rival=rivals.rival(variant) if variant else None,
-                    inversions=[main] if inverted and main else (),
+                    inversions=[ranked.inversion] if ranked.inversion else (),
                     fit=rivals.fitted_on if variant else None,
                 )
                 or {}
@@ -67,11 +66,10 @@ def hubs(work: Work, rivals: Rivals) -> dict[str, float]:
 
 def _tasks(cell: Cell) -> Iterator[Ranked]:
     for comparison in comparisons(cell):
-        for name, both in methods(cell, comparison):
-            yield Ranked(name, comparison.modality, True, partial(_as_they_are, *both))
+        for name, queries, gallery, inversion in methods(cell, comparison):
+            yield Ranked(name, inversion, True, partial(_as_they_are, queries, gallery))
     for task in across(cell):
-        modality = task.name.partition("-")[0]
-        yield Ranked(task.name, modality, False, partial(_as_they_are, task.queries, task.gallery))
+        yield Ranked(task.name, None, False, partial(_as_they_are, task.queries, task.gallery))
 
 
 def _as_they_are(queries: Items, gallery: Items) -> tuple[Items, Items]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell, Items
+from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell, Items, Variant
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
@@ -43,6 +44,7 @@ def prompted(work: Work, rivals: Rivals) -> Iterator[Predictions]:
         return
     labellings = cell.labellings_of(images)
     inversions = [store for store in map(cell.main, INVERSIONS) if store]
+    inversions += [variant.store for modality in INVERSIONS for variant in cell.variants(modality)]
     found: dict[str, list[Predictions]] = {}
     for variant in (None, *rivals.of_features):
 
@@ -119,6 +121,14 @@ def _by_prompts(
             "oti-text": lambda: (cell.inverted(images, f"image/{cell.query}"), anchors),
             "image-ovi": lambda: (images, cell.inverted(anchors, CLASSES)),
         }
+        pairs |= {
+            f"{by.words}-text": partial(_inverted_images, cell, images, anchors, by)
+            for by in cell.variants("image")
+        }
+        pairs |= {
+            f"image-{by.words}": partial(_inverted_prompts, cell, images, anchors, by)
+            for by in cell.variants("text")
+        }
     else:
         pairs = {named("image-text", variant): lambda: rivals.pair(variant, "image-text", images, anchors)}
     for task, pair in pairs.items():
@@ -128,6 +138,14 @@ def _by_prompts(
                 yield Predictions(
                     task, labelling, correct(queries, queries.labels[labelling], texts, labelling)
                 )
+
+
+def _inverted_images(cell: Cell, images: Items, anchors: Items, by: Variant) -> tuple[Items | None, Items]:
+    return cell.inverted(images, f"image/{cell.query}", by.store, by.step), anchors
+
+
+def _inverted_prompts(cell: Cell, images: Items, anchors: Items, by: Variant) -> tuple[Items, Items | None]:
+    return images, cell.inverted(anchors, CLASSES, by.store, by.step)
 
 
 def correct(queries: Items, labels: np.ndarray, anchors: Items, labelling: str) -> pd.Series:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
-from crossgap.evaluation.cell import INVERSIONS, Cell, Items
+from crossgap.evaluation.cell import INVERSIONS, Cell, Items, Variant
 from crossgap.evaluation.corrections import Rivals, Scorer
 from crossgap.evaluation.relevance import BY_GROUP, Relevance, relevances
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work, calling
+from crossgap.stores.store import Store
 
 PER_QUERY = [
     "ap", "ap_at_r", "r_precision", "recall@1", "recall@5", "recall@10", "precision@1", "precision@5", "precision@10",
@@ -96,9 +98,8 @@ def tables(work: Work, rivals: Rivals) -> Tables:
     cell = work.cell
     found: Tables = {}
     for comparison in comparisons(cell):
-        main = cell.main(comparison.modality)
-        for task in _compared(cell, comparison):
-            inversions = [] if task.name == comparison.native or main is None else [main]
+        for task, store in _compared(cell, comparison):
+            inversions = [] if store is None else [store]
             table = work.part(
                 "retrieval",
                 task.words,
@@ -161,23 +162,38 @@ def incomplete(cell: Cell) -> Iterator[tuple[str, str, str]]:
                 )
 
 
-def _compared(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[Task]:
-    found = dict(methods(cell, comparison))
+def _compared(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[tuple[Task, Store | None]]:
+    found = list(methods(cell, comparison))
     for relevance in comparison.relevances:
-        for name, (queries, gallery) in found.items():
-            yield Task(name, relevance, queries, gallery)
+        for sides in found:
+            yield Task(sides.task, relevance, sides.queries, sides.gallery), sides.inversion
 
 
-def methods(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[tuple[str, tuple[Items, Items]]]:
-    """Name → queries and gallery: native queries, inverted queries, and both sides inverted, as far as they were."""
-    queries = cell.inverted(comparison.queries, comparison.queries_of)
-    gallery = cell.inverted(comparison.gallery, comparison.gallery_of)
-    inversion = INVERSIONS[comparison.modality]
-    yield comparison.native, (comparison.queries, comparison.gallery)
-    if queries is not None:
-        yield comparison.inverted, (queries, comparison.gallery)
-        if gallery is not None:
-            yield f"{inversion}-{inversion}", (queries, gallery)
+class Sides(NamedTuple):
+    """Queries and gallery of a retrieval within a modality.
+
+    Attributes:
+        inversion: that inverted items are of.
+    """
+
+    task: str
+    queries: Items
+    gallery: Items
+    inversion: Store | None
+
+
+def methods(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[Sides]:
+    """Native queries, and, by each inversion, inverted queries and both sides inverted, as far as they were."""
+    modality, main = comparison.modality, cell.main(comparison.modality)
+    yield Sides(comparison.native, comparison.queries, comparison.gallery, None)
+    variants = [Variant(INVERSIONS[modality], main, None)] if main else []
+    for words, store, step in (*variants, *cell.variants(modality)):
+        queries = cell.inverted(comparison.queries, comparison.queries_of, store, step)
+        gallery = cell.inverted(comparison.gallery, comparison.gallery_of, store, step)
+        if queries is not None:
+            yield Sides(f"{words}-{modality}", queries, comparison.gallery, store)
+            if gallery is not None:
+                yield Sides(f"{words}-{INVERSIONS[modality]}", queries, gallery, store)
 
 
 def _corrected(work: Work, rivals: Rivals, tasks: Sequence[Task]) -> Tables:

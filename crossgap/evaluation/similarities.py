@@ -101,6 +101,8 @@ def _found(
     if across and anew:
         yield {"pair": "text-image", **at}, across, float("nan")
     for point in points(cell, comparison):
+        if point.task != comparison.inverted:
+            continue  # by φ
         found = _between(relevance, point.queries, comparison.gallery, within=True)
         if found is None:
             continue

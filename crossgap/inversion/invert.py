@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from crossgap.backbones.backbone import Backbone
@@ -119,6 +120,7 @@ class Inverter:
     Attributes:
         batch_size: items a batch; as many as fit the device if not given.
         most: what is inverted at once has no more items, so that a larger batch would be filled up in vain.
+        start: gives the tokens `(n, t, width)` that features `(n, d)` start from; noise does, if there is none.
     """
 
     backbone: Backbone
@@ -126,6 +128,7 @@ class Inverter:
     recipe: Recipe
     batch_size: int | None = None
     most: int | None = None
+    start: nn.Module | None = None
 
     @cached_property
     def injection(self) -> Injection:
@@ -138,11 +141,12 @@ class Inverter:
 
     def __reduce__(self) -> tuple:
         # what is prepared for this machine stays here
-        return Inverter, (self.backbone, self.method, self.recipe, self.batch_size, self.most)
+        return Inverter, (self.backbone, self.method, self.recipe, self.batch_size, self.most, self.start)
 
     def to(self, device: str) -> Inverter:
         """The same on another device."""
-        return replace(self, backbone=self.backbone.to(device))
+        backbone = self.backbone.to(device)
+        return replace(self, backbone=backbone, start=self.start and self.start.to(backbone.device))
 
     def __call__(self, ids: Sequence[str], features: np.ndarray, advance: Callable[[int], None]) -> Inversion:
         """Invert `(n, d)` features; `advance` is told how many items each batch finished."""
@@ -156,10 +160,16 @@ class Inverter:
     def _batch(self, ids: Sequence[str], features: np.ndarray) -> Inversion:
         device = self.backbone.device
         targets = torch.from_numpy(np.ascontiguousarray(features, np.float32))
-        initial = torch.from_numpy(initial_tokens(ids, self.recipe.seed, self.injection.shape))
-        whole = [filled(rows, self.items_a_batch).to(device) for rows in (targets, initial)]
-        found = optimise(self.injection, whole[0], whole[1], self.recipe)
+        whole = filled(targets, self.items_a_batch).to(device)
+        found = optimise(self.injection, whole, self._initial(ids, whole), self.recipe)
         return Inversion(**{name: held[: len(ids)].cpu().numpy() for name, held in vars(found).items()})
+
+    def _initial(self, ids: Sequence[str], targets: torch.Tensor) -> torch.Tensor:
+        if self.start is not None:
+            with torch.no_grad():
+                return self.start(targets)
+        noise = torch.from_numpy(initial_tokens(ids, self.recipe.seed, self.injection.shape))
+        return filled(noise, self.items_a_batch).to(targets.device)
 
 
 def _invert(
@@ -171,13 +181,18 @@ def _invert(
     batch_size: int | None,
     progress: bool,
 ) -> Inversion:
-    if isinstance(features, torch.Tensor):
-        features = features.detach().float().cpu().numpy()
-    features = np.asarray(features)
+    features = as_array(features)
     ids = [str(row) for row in range(len(features))] if ids is None else [str(name) for name in ids]
     check_targets(features, ids, backbone)
     with tqdm(total=len(ids), unit="item", disable=not progress, dynamic_ncols=True) as bar:
         return Inverter(backbone, method, recipe, batch_size)(ids, features, bar.update)
+
+
+def as_array(features: np.ndarray | torch.Tensor) -> np.ndarray:
+    """Features as numpy has them."""
+    if isinstance(features, torch.Tensor):
+        features = features.detach().float().cpu().numpy()
+    return np.asarray(features)
 
 
 def check_targets(features: np.ndarray, ids: Sequence[str], backbone: Backbone) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Recipe:
         ValueError: naming the field that is out of range.
     """
 
+    fewest: ClassVar[int] = 1
     steps: int
     lr: float = 0.02
     weight_decay: float = 0.01
@@ -37,7 +38,7 @@ class Recipe:
     def __post_init__(self) -> None:
         object.__setattr__(self, "snapshots", tuple(self.snapshots))
         for name, wrong, remedy in (
-            ("steps", self.steps < 1, "give at least 1"),
+            ("steps", self.steps < self.fewest, f"give at least {self.fewest}"),
             ("lr", not 0 < self.lr < math.inf, "give a number above zero"),
             ("weight_decay", not 0 <= self.weight_decay * self.lr < 1, "give one from zero to below 1 / lr"),
             (
@@ -62,6 +63,21 @@ class Recipe:
         found = asdict(self) | {"snapshots": list(self.reached)}
         if self.patience is None:
             del found["patience"], found["tolerance"]
+        return found
+
+
+@dataclass(frozen=True)
+class Continued(Recipe):
+    """The same from pseudo-tokens that a network gives (`phi.Phi`): with 0 steps these themselves.
+
+    There is no noise, and so no seed.
+    """
+
+    fewest: ClassVar[int] = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        found = super().as_dict()
+        del found["seed"]
         return found
 
 

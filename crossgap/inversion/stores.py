@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from crossgap.backbones import Backbone, BackboneError
 from crossgap.errors import CrossgapError
 from crossgap.inversion.invert import Inversion, Inverter, check_targets
 from crossgap.inversion.methods import Method
+from crossgap.inversion.phi import Distilled
 from crossgap.inversion.recipes import Recipe
 from crossgap.stores import engines, shards, store
 
@@ -37,6 +39,7 @@ def invert_store(
     batch_size: int | None = None,
     engine: engines.Local | engines.Ray | None = None,
     on_problem: str = ERROR,
+    start: Distilled | None = None,
 ) -> None:
     """Invert items of a feature store and write the inversion store at `path`.
 
@@ -51,6 +54,7 @@ def invert_store(
             `engine` is (this process if not given): they change nothing beyond rounding. How many items there are,
             and which of them `scratch` holds, changes no bit on one machine.
         on_problem: `set_aside` leaves items out whose loss is not finite and names them in the store's attributes.
+        start: φ, whose tokens the steps of `recipe` start from, and which the store names.
 
     Raises:
         BackboneError: `native` holds another backbone's features, or the tower can't do it.
@@ -58,27 +62,17 @@ def invert_store(
         ValueError: features that are not finite.
     """
     check_same_backbone(native, backbone)
-    inverter = Inverter(backbone, method, recipe, batch_size)
-    size = inverter.items_a_batch
+    inverter = Inverter(backbone, method, recipe, batch_size, start=start.phi if start else None)
     made_by = {
         "method": method.as_dict(),
         "recipe": recipe.as_dict(),
         "backbone": backbone.provenance,
-        "code": code or closure.digest("crossgap.inversion.stores", "crossgap.backbones.loading"),
+        "code": code or _code(),
+        **({"start": start.named} if start else {}),
     }
     items = {name: Targets(native[name], rows) for name, rows in chosen.items()}
     keys = {name: list(held.keys(backbone)) for name, held in items.items()}
-    # all groups as one, so that no batch but the last is filled up
-    done = shards.compute(
-        [key for held in keys.values() for key in held],
-        (engine or engines.Local()).work(
-            partial(_read, list(items.values())), _Shard(replace(inverter, most=size))
-        ),
-        scratch,
-        made_by,
-        size=size,
-        label=method.name,
-    )
+    done = computed(inverter, items, keys, made_by, Path(scratch), engine)
     whole, set_aside = {}, {}
     for name, held in items.items():
         losses = done.blocks(keys[name], only=("loss",))
@@ -101,6 +95,32 @@ def invert_store(
             if recipe.reached:
                 columns["step"] = np.array(recipe.reached)
             writer.add(name, columns, done.blocks(found))
+
+
+def _code() -> str:
+    return closure.digest("crossgap.inversion.stores", "crossgap.backbones.loading")
+
+
+def computed(
+    inverter: Inverter,
+    items: dict[str, Targets],
+    keys: dict[str, list[str]],
+    made_by: dict[str, Any],
+    scratch: Path,
+    engine: engines.Local | engines.Ray | None,
+) -> shards.Shards:
+    """The shards of all groups as one, so that no batch but the last is filled up."""
+    size = inverter.items_a_batch
+    return shards.compute(
+        [key for held in keys.values() for key in held],
+        (engine or engines.Local()).work(
+            partial(_read, list(items.values())), _Shard(replace(inverter, most=size))
+        ),
+        scratch,
+        made_by,
+        size=size,
+        label=inverter.method.name,
+    )
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from crossgap.params.reading import ParamsError, parsed, refused, text_of
 from crossgap.params.run import Run
 from crossgap.params.sections import (
     BackboneSection,
+    Distillings,
     Evaluate,
     Import,
     Machine,
@@ -65,6 +66,7 @@ class Params(Strict):
     idealised: dict[Name, Idealised]
     oti: OtiSection
     ovi: OviSection
+    distil: Distillings = Distillings()
     evaluate: Evaluate
     machine: Machine = Machine()
     backbones: dict[Name, BackboneSection]
@@ -88,7 +90,8 @@ class Params(Strict):
     def _declared(self) -> Params:
         self.backbones.update(self._made())
         wrong = [
-            *self._undeclared(), *self._not_run(), *self._refused(), *self._trainings(), *collisions(self.run)
+            *self._undeclared(), *self._not_run(), *self._refused(), *self._trainings(),
+            *self._distilled(), *collisions(self.run)
         ]  # fmt: skip
         if wrong:
             raise ValueError("\n  ".join(wrong))
@@ -128,6 +131,7 @@ class Params(Strict):
             ("run.backbones", run.backbones, "backbones"),
             ("run.datasets", run.datasets, "datasets"),
             ("run.imports", run.imports, "imports"),
+            ("run.distil.sources", run.distil.sources, "datasets"),
             *(
                 (f"{field}.{kind}", getattr(cells, kind), kind)
                 for field, cells in self._inverted()
@@ -156,6 +160,10 @@ class Params(Strict):
                 for name in getattr(cells, kind):
                     if name in getattr(self, kind) and name not in getattr(run, kind):
                         fields[name].append(f"{field}.{kind}")
+            if kind == "datasets":
+                for name in run.distil.sources:
+                    if name in self.datasets and name not in run.datasets:
+                        fields[name].append("run.distil.sources")
             for name, places in fields.items():
                 yield f"{', '.join(places)}: {name!r} is not in run.{kind}, so nothing of it is encoded"
         for field, names, _ in self._trained_on():
@@ -214,6 +222,30 @@ class Params(Strict):
                     f"backbones.{name}: {row.weights.model} is made by {self.trained[maker]}.{maker}; "
                     f"use the backbone {maker!r}"
                 )
+
+    def _distilled(self) -> Iterator[str]:
+        """φ is distilled on another split than the queries that it inverts, of whatever dataset."""
+        distil = self.run.distil
+        for method in distil.methods:
+            for name in distil.sources:
+                if (declared := self.datasets.get(name)) is None:
+                    continue
+                given, split = getattr(self.distil, method).split, self.distilled_on(method, name)
+                field = f"distil.{method}.split" if given else f"datasets.{name}.controls.support"
+                if split is None:
+                    yield (
+                        f"run.distil.sources: {name!r} has no support split to distil on: give "
+                        f"datasets.{name}.controls.support, or distil.{method}.split"
+                    )
+                elif name in distil.datasets and split == declared.retrieval.query:
+                    yield (
+                        f"{field}: {split!r} is the split of the queries of {name!r}, which φ inverts: it may not see "
+                        f"them before; name another split, or take {name!r} out of run.distil.datasets"
+                    )
+
+    def distilled_on(self, method: str, dataset: str) -> str | None:
+        """The split of a dataset that φ is distilled on."""
+        return getattr(self.distil, method).split or self.datasets[dataset].controls.support
 
     def _trained_on(self) -> Iterator[tuple[str, list[str], str]]:
         for name, training in self.finetune.items():

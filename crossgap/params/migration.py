@@ -19,6 +19,7 @@ from crossgap.training.nano_recipe import NanoRecipe
 
 TRAININGS = ("finetune", "pretrain")
 CATALOGUED: dict[entries.Section, Any] = {"backbones": BackboneSection, "datasets": Declaration}
+_DISTIL = ("backbones", "datasets", "sources", "methods", "losses")  # lists of run.distil
 _OWN = "nano-own"  # the row of `pretrain` that a changed section `nano` becomes
 # how the comments begin that stood in the older shape, on what it has no more
 _SHIPPED = (
@@ -72,6 +73,9 @@ def _moved(raw: dict[str, Any]) -> Iterator[str]:
         for name in _rows(raw, section):
             if name in _rows(raw, "backbones"):
                 yield f"backbones.{name}: {section}.{name} is this backbone; remove the row"
+    if _lacks_distilling(raw):
+        said = ", ".join(f"{name}: []" for name in _DISTIL)
+        yield f"run.distil: missing; add it: distil: {{{said}}}"
     if not old:
         return
     for section in CATALOGUED:
@@ -109,6 +113,9 @@ def _todays(raw: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
             if name in _rows(wanted, "backbones"):
                 del wanted["backbones"][name]
                 done.append(f"backbones.{name}: removed; {section}.{name} is this backbone")
+    if _lacks_distilling(raw):
+        wanted["run"]["distil"] = {name: [] for name in _DISTIL}
+        done.append("run.distil: added, empty")
     for section in CATALOGUED:
         same = [name for name in _rows(raw, section) if name in wanted[section] and _same(raw, section, name)]
         for name in same:
@@ -148,6 +155,12 @@ def _removals(text: str, wanted: dict[str, Any]) -> list[editing.Edit]:
         indent = " " * (len(text[span[0] :]) - len(text[span[0] :].lstrip(" ")))
         edits.append(editing.Edit(*span, "".join(f"{indent}{line}\n" for line in lines)))
     return edits
+
+
+def _lacks_distilling(raw: dict[str, Any]) -> bool:
+    """Whether `run` is of before inversions by φ: complete but for them."""
+    run = raw.get("run")
+    return isinstance(run, dict) and {"sweep", "seeds"} <= run.keys() and "distil" not in run
 
 
 def _changes(raw: dict[str, Any]) -> dict[str, Any]:

@@ -26,13 +26,15 @@ def collisions(run: Run) -> Iterator[str]:
 
 
 def _matrices(run: Run) -> list[tuple[str, tuple[list, ...]]]:
-    sweep, seeds = run.sweep, run.seeds
+    sweep, seeds, distil = run.sweep, run.seeds, run.distil
     return [
         ("run", (run.backbones, run.datasets)),
         ("run.oti", (run.oti.backbones, run.oti.datasets)),
         ("run.ovi", (run.ovi.backbones, run.ovi.datasets)),
         ("run.sweep", (sweep.backbones, sweep.datasets, sweep.tokens)),
         ("run.seeds", (seeds.backbones, seeds.datasets, seeds.methods, seeds.seeds)),
+        ("run.distil", (distil.backbones, distil.sources, distil.methods, distil.losses)),
+        ("run.distil", (distil.backbones, distil.datasets, distil.sources, distil.methods, distil.losses)),
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from crossgap.backbones import towers
+from crossgap.inversion.distil_recipe import Loss
 from crossgap.params.base import Name, Strict, once
 
 
@@ -38,6 +39,14 @@ class Seeds(Cells):
     seeds: list[Annotated[int, Field(ge=0)]]
 
 
+class DistilledCells(Cells):
+    """Inversions by φ, distilled on each of the datasets `sources`, by which methods' features and which losses."""
+
+    sources: list[Name]  # YAML would read `on` as a truth value
+    methods: list[towers.Method]
+    losses: list[Loss]
+
+
 class Run(Cells):
     """Every backbone on every dataset; which of these cells are inverted; which imports are evaluated."""
 
@@ -45,6 +54,7 @@ class Run(Cells):
     ovi: Cells
     sweep: Sweep
     seeds: Seeds
+    distil: DistilledCells
     imports: list[Name]
 
     @field_validator("backbones", "datasets", "imports")
@@ -61,4 +71,5 @@ class Run(Cells):
             ("ovi", "ovi", self.ovi),
         ]
         asked += [("seeds", method, self.seeds) for method in self.seeds.methods]
+        asked += [("distil", method, self.distil) for method in self.distil.methods]
         return [(f"run.{field}", method, cells) for field, method, cells in asked]

@@ -8,8 +8,9 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from crossgap.backbones import towers
 from crossgap.backbones.preprocessing import Preprocess
-from crossgap.datasets import Controls, Retrieval
-from crossgap.inversion.recipes import CHANGEABLE
+from crossgap.datasets import Controls, Retrieval, Split
+from crossgap.inversion.distil_recipe import Distil
+from crossgap.inversion.recipes import CHANGEABLE, Continued
 from crossgap.inversion.recipes import Recipe as InversionRecipe
 from crossgap.inversion.recipes import recipe as inversion_recipe
 from crossgap.params.base import Strict, once
@@ -124,6 +125,43 @@ class OtiSection(InversionSection):
 
 class OviSection(InversionSection):
     method = "ovi"
+
+
+class Distilling(Distil):
+    """How φ is distilled, and what is done from where it ends.
+
+    Attributes:
+        split: of the dataset that φ is distilled on: its items, without labels and pairs; `controls.support`, if not
+            given.
+        steps: of OTI or OVI from φ's tokens (`warm`), kept beside φ's own; 0: none.
+        step_lr: of these steps; that of the section `oti` or `ovi`, if not given.
+    """
+
+    split: Split | None = None
+    steps: int = Field(0, ge=0)
+    step_lr: float | None = Field(None, gt=0, allow_inf_nan=False)
+
+    @property
+    def recipe(self) -> Distil:
+        """Of φ alone."""
+        return Distil(**{name: getattr(self, name) for name in Distil.model_fields})
+
+    def continued(self, section: InversionSection) -> Continued:
+        """The steps from φ's tokens, with the features at φ's own and at the section's snapshots among them."""
+        recipe = section.recipe
+        return Continued(
+            self.steps,
+            self.step_lr or recipe.lr,
+            recipe.weight_decay,
+            snapshots=tuple(sorted({0, *(step for step in recipe.snapshots if step <= self.steps)})),
+        )
+
+
+class Distillings(Strict):
+    """By the method whose tokens φ gives."""
+
+    oti: Distilling = Distilling()
+    ovi: Distilling = Distilling(epochs=12)
 
 
 class Evaluate(Strict):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crossgap.evaluation.parts import USED
-from crossgap.inversion.recipes import Recipe
+from crossgap.inversion.recipes import Continued, Recipe
 from crossgap.params import Params
 from crossgap.planning.cells import INVERSIONS, StageCell, cells
 from crossgap.planning.discarding import Cache, behind_a_link, entries, remove
@@ -115,9 +115,12 @@ def _scratch(params: Params, data: Path) -> Iterator[tuple[Path, str]]:
             asked["encode"].append({CODE: files[cell.resolved][CODE]})
         elif cell.stage in INVERSIONS:
             held = files[cell.resolved]
-            recipe = Recipe(**held["recipe"]).as_dict()
-            made = {CODE: held[CODE], "method": held["method"], "recipe": recipe}
-            asked[cell.method].append(json.loads(json.dumps(made)))
+            made = Continued if cell.stage == "distilled" else Recipe
+            asked[cell.method].append(_inverted(held, made(**held["recipe"])))
+        elif cell.stage == "distil":
+            held = files[cell.resolved]
+            if held["targets"]:
+                asked[cell.method].append(_inverted(held, Recipe(**held["targets"])))
         elif cell.folder == "evaluate":
             evaluated.add(cell.words)
     scratch = data / "scratch"
@@ -137,6 +140,12 @@ def _scratch(params: Params, data: Path) -> Iterator[tuple[Path, str]]:
                 # a later one is of an evaluation that hasn't ended, and goes on with it
                 if path.name not in {*used, USED} and path.stat().st_mtime_ns <= since:
                     yield path, "the last evaluation of its cell did without"
+
+
+def _inverted(held: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """What shards say that an inversion of a cell made."""
+    made = {CODE: held[CODE], "method": held["method"], "recipe": recipe.as_dict()}
+    return json.loads(json.dumps(made))
 
 
 def _part(path: Path) -> bool:

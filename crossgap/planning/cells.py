@@ -9,7 +9,7 @@ from typing import Any
 
 from crossgap.params import Params
 
-INVERSIONS = ("oti", "ovi", "sweep", "seeds")
+INVERSIONS = ("oti", "ovi", "sweep", "seeds", "distilled")
 ALONE = ("resolve", "weights", "report")  # stages of one cell, in the dvc.yaml at the root
 FOLDERS = {"evaluate-import": "evaluate"}  # stages that share the folder of another
 
@@ -25,6 +25,8 @@ class StageCell:
         method: "oti" or "ovi", of an inversion; else empty.
         tokens: R, of the sweep.
         seed: of the inversions with other seeds.
+        loss: by which φ was distilled, of what distils and what inverts by φ.
+        on: the dataset that φ was distilled on, of what inverts by it; what distils has it as its `dataset`.
     """
 
     stage: str
@@ -34,6 +36,8 @@ class StageCell:
     method: str = ""
     tokens: int | None = None
     seed: int | None = None
+    loss: str | None = None
+    on: str | None = None
 
     @property
     def item(self) -> str:
@@ -67,7 +71,13 @@ class StageCell:
         """The file of an inversion, in the folder of the backbone and dataset."""
         beside = [] if self.tokens is None else [str(self.tokens)]
         beside += [] if self.seed is None else [f"seed-{self.seed}"]
+        beside += [self.loss, self.on] if self.loss and self.on else []
         return "-".join([self.method, *beside]) + ".zarr.zip"
+
+    @property
+    def phi(self) -> str:
+        """The file of the φ that a cell distils or inverts by, below the folder of the distilled."""
+        return f"{self.backbone}/{self.on or self.dataset}/{self.method}-{self.loss}.safetensors"
 
 
 def cells(params: Params) -> list[StageCell]:
@@ -89,6 +99,13 @@ def cells(params: Params) -> list[StageCell]:
     for method, seed in product(run.seeds.methods, run.seeds.seeds):
         found += _matrix(
             "seeds", run.seeds.backbones, run.seeds.datasets, method, seed, method=method, seed=seed
+        )
+    distil = run.distil
+    for method, loss in product(distil.methods, distil.losses):
+        found += _matrix("distil", distil.backbones, distil.sources, method, loss, method=method, loss=loss)
+    for on, method, loss in product(distil.sources, distil.methods, distil.losses):
+        found += _matrix(
+            "distilled", distil.backbones, distil.datasets, on, method, loss, method=method, loss=loss, on=on
         )
     found += _matrix("evaluate", run.backbones, run.datasets)
     found += [StageCell("evaluate-import", (name,)) for name in run.imports]

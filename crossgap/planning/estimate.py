@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from crossgap.backbones import towers
+from crossgap.inversion.distil_recipe import TAUGHT, WIDER
 from crossgap.params import Params
 from crossgap.params.sections import Weights
 from crossgap.planning.cells import INVERSIONS, StageCell
-from crossgap.planning.items import ItemCounts, inverted
+from crossgap.planning.items import ItemCounts, distilled, inverted
 from crossgap.planning.probe import Asked, Speeds
 
 if TYPE_CHECKING:
     from crossgap.catalogue.backbones import Described
 
 FLOAT = 4  # bytes
-ESTIMATED = ("encode", *INVERSIONS)
+ESTIMATED = ("encode", "distil", *INVERSIONS)
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def cost(
         if held is None or size is None or (speeds is not None and speed is None):
             unknown += 1
             continue
-        count = _encoded if cell.stage == "encode" else _inverted
+        count = {"encode": _encoded, "distil": _distilled}.get(cell.stage, _inverted)
         some = count(cell, params, held, size, speed)
         total, room, seconds = total + some[0], room + some[1], seconds + some[2]
     return Cost(total, room, seconds if speeds is not None else None, unknown)
@@ -140,10 +141,34 @@ def _inverted(
     number = (cell.tokens or row.oti.tokens) if cell.method == "oti" else row.ovi.patches
     # a pseudo-token is as wide as its tower
     learned = number * size.widths.get("text" if cell.method == "oti" else "image", size.dim)
-    kept = size.dim + 1 + (learned if section.snapshot_tokens else 0)
+    recipe = section.recipe
+    if cell.stage == "distilled":
+        recipe = getattr(params.distil, cell.method).continued(section)
+    kept = size.dim + 1 + (learned if recipe.snapshot_tokens else 0)
     total = inverted(cell, params, items)
-    room = total * (learned + size.dim + 1 + len(section.recipe.reached) * kept) * FLOAT
+    room = total * (learned + size.dim + 1 + len(recipe.reached) * kept) * FLOAT
     if speed is None:
         return total, room, 0.0
     step = (speed.tokens if cell.method == "oti" else speed.patches)[number]
-    return total, room, speed.start + total * section.recipe.steps * step
+    # what is last is looked at once more: all there is of φ alone
+    steps = max(recipe.steps, 1)
+    return total, room, speed.start + total * steps * step
+
+
+def _distilled(
+    cell: StageCell, params: Params, items: ItemCounts, size: Described, speed: Speeds | None
+) -> tuple[int, int, float]:
+    """As many forward and backward passes as φ's epochs and, where it is taught tokens, as these take."""
+    if towers.image_only(built_as(params, cell.backbone).model):
+        return 0, 0, 0.0
+    section, row = getattr(params, cell.method), params.backbones[cell.backbone]
+    number = row.oti.tokens if cell.method == "oti" else row.ovi.patches
+    width = size.widths.get("text" if cell.method == "oti" else "image", size.dim)
+    total, hidden = distilled(cell, params, items), WIDER * size.dim
+    room = (hidden * (size.dim + hidden + number * width + 2) + number * width) * FLOAT
+    if speed is None:
+        return total, room, 0.0
+    steps = 0 if cell.loss == "tokens" else getattr(params.distil, cell.method).epochs
+    steps += section.recipe.steps if cell.loss in TAUGHT else 0
+    step = (speed.tokens if cell.method == "oti" else speed.patches)[number]
+    return total, room, speed.start + total * steps * step

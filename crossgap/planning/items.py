@@ -148,6 +148,15 @@ def inverted(cell: StageCell, params: Params, items: ItemCounts) -> int:
     return sum(numbers.get(split, 0) for split in dict.fromkeys(splits))
 
 
+def distilled(cell: StageCell, params: Params, items: ItemCounts) -> int:
+    """How many items φ of a cell learns from, and those that its loss is measured on."""
+    numbers = items.images if cell.method == "oti" else items.texts
+    held = numbers.get(params.distilled_on(cell.method, cell.dataset) or "", 0)
+    recipe = getattr(params.distil, cell.method)
+    aside = round(recipe.held_out * held)
+    return min(held - aside, recipe.items or held) + aside
+
+
 def _classes(rows: pd.DataFrame) -> dict[str, int]:
     """By labelling, those that some of the rows are of."""
     names = [name for name in rows if name.startswith(manifest.LABEL)]

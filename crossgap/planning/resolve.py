@@ -16,6 +16,7 @@ from typing import Any
 
 from crossgap import closure
 from crossgap.backbones import towers
+from crossgap.inversion.distil_recipe import TAUGHT
 from crossgap.params import Params
 from crossgap.planning.cells import ALONE, INVERSIONS, StageCell, cells
 from crossgap.planning.discarding import entries
@@ -97,6 +98,8 @@ def leftovers(params: Params, data: Path) -> list[Path]:
         if not folder.is_dir():
             found.append(folder)
         found += [path for path in entries(folder) if (folder.name, path.name) not in metrics]
+    phis = {data / "distilled" / cell.phi for cell in every if cell.stage == "distil"}
+    found += [path for path in (data / "distilled").glob("*/*/*.safetensors") if path not in phis]
     loaded = {path.resolve() for path in _loaded(params)}
     for mark in (data / "backbones").glob(f"*/{MADE_BY}"):
         folder = mark.parent
@@ -142,6 +145,8 @@ def _settings(cell: StageCell, params: Params, inverted: dict[tuple, list[StageC
         return found
     if stage == "encode":
         return {}
+    if stage == "distil":
+        return _distillation(cell, params)
     if stage in INVERSIONS:
         return _inversion(cell, params)
     if stage == "evaluate":
@@ -164,21 +169,41 @@ def _settings(cell: StageCell, params: Params, inverted: dict[tuple, list[StageC
 
 
 def _inversion(cell: StageCell, params: Params) -> dict[str, Any]:
-    section, row = getattr(params, cell.method), params.backbones[cell.backbone]
+    section = getattr(params, cell.method)
     retrieval = params.datasets[cell.dataset].retrieval
-    recipe = section.recipe if cell.seed is None else replace(section.recipe, seed=cell.seed)
-    if cell.method == "oti":
-        method = {"template": section.template, "tokens": cell.tokens or row.oti.tokens}
+    if cell.stage == "distilled":
+        recipe = getattr(params.distil, cell.method).continued(section)
     else:
-        method = {"patches": row.ovi.patches}
+        recipe = section.recipe if cell.seed is None else replace(section.recipe, seed=cell.seed)
     return {
-        "method": {"name": cell.method, **method},
+        "method": _method(cell, params),
         "recipe": asdict(recipe),
         "query": retrieval.query,
         "gallery": retrieval.gallery if section.gallery and not cell.queries_only else None,
         "queries_only": cell.queries_only,
         "on_problem": section.on_problem,
         "store": cell.store,
+        **({"phi": cell.phi} if cell.stage == "distilled" else {}),
+    }
+
+
+def _method(cell: StageCell, params: Params) -> dict[str, Any]:
+    row = params.backbones[cell.backbone]
+    if cell.method == "oti":
+        return {"name": "oti", "template": params.oti.template, "tokens": cell.tokens or row.oti.tokens}
+    return {"name": "ovi", "patches": row.ovi.patches}
+
+
+def _distillation(cell: StageCell, params: Params) -> dict[str, Any]:
+    """With the recipe of the tokens that φ is taught, where its loss needs them."""
+    taught = replace(getattr(params, cell.method).recipe, snapshots=(), snapshot_tokens=False)
+    return {
+        "method": _method(cell, params),
+        "loss": cell.loss,
+        "recipe": getattr(params.distil, cell.method).recipe.model_dump(mode="json"),
+        "split": params.distilled_on(cell.method, cell.dataset),
+        "targets": asdict(taught) if cell.loss in TAUGHT else None,
+        "phi": cell.phi,
     }
 
 

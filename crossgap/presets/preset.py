@@ -13,6 +13,7 @@ NO_INVERSIONS = {
     "ovi": NONE,
     "sweep": {**NONE, "tokens": []},
     "seeds": {**NONE, "methods": [], "seeds": []},
+    "distil": {**NONE, "sources": [], "methods": [], "losses": []},
 }
 
 

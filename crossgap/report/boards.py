@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from crossgap.errors import CrossgapError
+from crossgap.naming import by_phi as by_phi_of
+from crossgap.naming import plain
 from crossgap.report.methods import COLUMNS, Board, Line, board, compared
 from crossgap.report.results import Results
 from crossgap.report.tables import Grouped, group, in_order, title
@@ -82,6 +84,12 @@ class _Numbers:
         ]
         return self.board(family, columns, lines)
 
+    def titled(self, family: str, tasks: Sequence[str]) -> dict[str, str]:
+        """Tasks with their titles, those by φ after the same by optimisation."""
+        by_phi = dict.fromkeys(task for task, _, _ in self.values[family] if by_phi_of(task))
+        every = [one for task in tasks for one in (task, *(by for by in by_phi if plain(by) == task))]
+        return {task: title(task) for task in every}
+
     def across(self) -> Board | None:
         """Corrections by task, each against the same task with native features."""
         found = self.values["retrieval"]
@@ -108,11 +116,11 @@ def sections(cell: Results) -> list[Section]:
     made = [
         Section(
             "image", "Retrieval with image queries", retrieval, _IMAGE[0], ("method",), "relevance",
-            numbers.of("retrieval", {(): _titled(_IMAGE)}),
+            numbers.of("retrieval", {(): numbers.titled("retrieval", _IMAGE)}),
         ),
         Section(
             "text", "Retrieval with text queries", retrieval, _TEXT[0], ("method",), "relevance",
-            numbers.of("retrieval", {(): _titled(_TEXT)}),
+            numbers.of("retrieval", {(): numbers.titled("retrieval", _TEXT)}),
         ),
         Section(
             "across", "Retrieval across the modalities", retrieval, _NATIVE, ("method",), "task",
@@ -133,7 +141,7 @@ def sections(cell: Results) -> list[Section]:
         Section(
             "prompts", "Classification by class prompts", f"{accuracy}, by feature and class prompt",
             "image-text (zero-shot)", ("method",), "labelling",
-            numbers.of("classification", {(): _titled(_PROMPTS)}),
+            numbers.of("classification", {(): numbers.titled("classification", _PROMPTS)}),
         ),
         Section(
             "means", "Classification by class means", f"{accuracy}, by the nearest mean of a class's images",
@@ -207,10 +215,6 @@ def titles(cell: Results) -> dict[str, str]:
     return described | {
         name: " + ".join(described.get(part, part) for part in name.split("+")) for name in others
     }
-
-
-def _titled(tasks: Iterable[str]) -> dict[str, str]:
-    return {task: title(task) for task in tasks}
 
 
 def _relevances(values: Grouped, tasks: set[str]) -> list[str]:

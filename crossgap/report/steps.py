@@ -67,7 +67,7 @@ def studies(curves: DataFrame) -> list[StepStudy]:
 
 
 def _study(task: str, points: DataFrame) -> StepStudy:
-    inversion, modality = task.split("-")
+    inversion, _, modality = task.rpartition("-")
     points = points.sort_values(["relevance", "tokens", "step"], ignore_index=True)
     points = points.loc[(points["relevance"] != "group").sort_values(kind="stable").index]
     steps = sorted(set(points["step"]))
@@ -91,7 +91,7 @@ def _study(task: str, points: DataFrame) -> StepStudy:
     return StepStudy(
         title(task),
         f"{modality}-{modality}",
-        LENGTHS.get(inversion, "tokens"),
+        LENGTHS.get(inversion.partition(".")[0], "tokens"),
         tuple(map(str, steps)),
         tuple(rows),
         tuple(losses),

@@ -7,6 +7,8 @@ from math import isfinite
 from numbers import Real
 from typing import Any, NamedTuple, TypeGuard
 
+from crossgap import naming
+
 MISSING = "–"
 METRICS = (
     "mAP",
@@ -65,7 +67,10 @@ def in_order(relevances: Iterable[str]) -> list[str]:
 
 
 def title(task: str) -> str:
-    """A task as the page names it: `oti-image` is OTI-image."""
+    """A task as the page names it: `oti-image` is OTI-image; of φ, with its loss and what it was distilled on."""
+    if by := naming.by_phi(task):
+        whence = "by φ" if by.how == "distilled" else "from φ"
+        return f"{title(naming.plain(task))} {whence} ({by.loss}, {by.source})"
     return "-".join(part.upper() if part in ("oti", "ovi") else part for part in task.split("-"))
 
 

@@ -41,6 +41,7 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
             retrieval["labellings"],
             sweep=inversions["sweep"],
             seeds=inversions["seeds"],
+            distilled=inversions["distilled"],
             **controls,
         ),
         **cell["settings"],

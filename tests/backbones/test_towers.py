@@ -525,6 +525,7 @@ def checked(folder: Path, backbones: dict[str, str], **run: object) -> subproces
     asked = {name: {"backbones": list(backbones), "datasets": datasets} for name, datasets in run.items()}
     seeds, sweep = {**none, "methods": [], "seeds": []}, {**none, "tokens": []}
     params["run"].update(backbones=list(backbones), oti=none, ovi=none, sweep=sweep, seeds=seeds)
+    params["run"]["distil"] = {**none, "sources": [], "methods": [], "losses": []}
     params["run"].update(asked)
     params |= {"finetune": {}, "idealised": {}}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))

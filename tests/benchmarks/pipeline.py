@@ -42,6 +42,8 @@ case "$stage" in
   encode) store $1 $2 native ;;
   sweep) store $1 $2 oti-$3 ;;
   seeds) store $1 $2 $3-seed-$4 ;;
+  distil) mkdir -p data/distilled/$1/$2; echo $1 $2 > data/distilled/$1/$2/$3-$4.safetensors ;;
+  distilled) store $1 $2 $4-$5-$3 ;;
   oti|ovi) case "$3" in
       --tokens) store $1 $2 $stage-$4 ;;
       --seed) store $1 $2 $stage-seed-$4 ;;
@@ -109,6 +111,9 @@ def _params(source: Path, run: dict, names: Sequence[str]) -> dict:
         [sys.executable, "-c", show], cwd=source, env=environment, check=True, capture_output=True, text=True
     )
     backbone, dataset = json.loads(told.stdout)
+    if "distil" in params["run"]:  # not of older commits
+        none = {name: [] for name in ("backbones", "datasets", "sources", "methods", "losses")}
+        run = {**run, "distil": none}
     trained = {*params.get("finetune", {}), *params.get("pretrain", {})}
     rows = {name: row for name, row in (params.get("backbones") or {}).items() if name not in trained}
     return params | {

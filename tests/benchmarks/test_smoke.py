@@ -27,6 +27,18 @@ SCRIPTS = [  # the script, its smallest size, and what its lines say
         [r"OVI, local-dir:\S+, P = 1, 2 items", *SIDE_BY_SIDE],
     ),
     (
+        "distil",
+        ["--model", NANO, "--items", "2", "--steps", "1", "--rounds", "1"],
+        [
+            r"local-dir:\S+, 2 items, \d+ threads",
+            rf"OTI, 150 steps   {NUMBER} s an item \({NUMBER} s a step\)",
+            rf"φ, one pass       {NUMBER} s an item",
+            rf"ratio             {NUMBER}",
+            rf"training          {NUMBER} s, 10000 items x 20 epochs",
+            rf"with training     {NUMBER} at 100000 items",
+        ],
+    ),
+    (
         "gpu",
         [
             "--part",

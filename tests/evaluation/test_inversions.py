@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crossgap.evaluation import Cell, evaluate
+from crossgap.evaluation.cell import EvaluationError
 from tests.evaluation.test_rivals import TEST, groups, inverted, write
 
 SETTINGS = {"resamples": 19, "shots": (), "corrections": []}
@@ -102,3 +103,60 @@ def test_what_was_not_applicable_says_so(native, tmp_path) -> None:
     assert why(found) == {"oti": "an image-only backbone"}
     assert "retrieval/image-image/shape/mAP" in found.metrics
     assert not [name for name in found.metrics if "oti" in name]
+
+
+@pytest.fixture
+def by_phi(tmp_path):
+    def by_phi(
+        loss: str, steps: int, *, source: str = "world", split: str = "train", features: str = "other"
+    ):
+        """An inversion by φ; its features follow from the steps."""
+        last, first = (
+            inverted(tmp_path / f"plain-{loss}-{seed}.zip", seed)["image/test"] for seed in (steps + 7, 99)
+        )
+        columns = {"id": TEST["id"], "features": last.features, "loss": last.losses}
+        if steps:
+            columns |= {
+                "step": [0], "snapshots": first.features[:, None], "snapshot_loss": first.losses[:, None] + 1,
+            }  # fmt: skip
+        on = {"dataset": source, "split": split, "features": features}
+        provenance = {
+            "fingerprint": loss, "inverts": "native", "method": {"name": "oti", "tokens": 1}, "code": "new",
+            "recipe": {"steps": steps, "lr": 0.02}, "start": {"digest": "x", "loss": loss, "on": on},
+        }  # fmt: skip
+        return write(tmp_path / f"oti-{loss}-{source}.zarr.zip", {"image/test": columns}, provenance)
+
+    return by_phi
+
+
+def test_what_phi_makes_stands_beside_oti_as_rows_of_their_own(native, made, by_phi) -> None:
+    main, alone, warm = made("oti"), by_phi("cosine", 0), by_phi("searle", 25)
+    found = evaluate(Cell(native, main, None, "test", "test", distilled=[alone, warm]), **SETTINGS)
+    tasks = ["oti.distilled.cosine.world", "oti.distilled.searle.world", "oti.warm.searle.world"]
+    values = {task: found.metrics[f"retrieval/{task}-image/shape/mAP"] for task in tasks}
+    assert len(set(values.values())) == 3
+    for store, step, task in ((alone, None, tasks[0]), (warm, 0, tasks[1]), (warm, None, tasks[2])):
+        # the same features as a main inversion have the same numbers
+        group = store["image/test"]
+        features = group.features if step is None else group.snapshot(step)
+        columns = {"id": TEST["id"], "features": features, "loss": group.losses}
+        same = write(store.path.with_name(f"{task}.zip"), {"image/test": columns}, main.provenance)
+        wanted = evaluate(Cell(native, same, None, "test", "test"), **SETTINGS)
+        assert values[task] == wanted.metrics["retrieval/oti-image/shape/mAP"]
+    losses = [found.metrics[f"inversion/{task}/loss"] for task in tasks]
+    assert losses[1] > losses[2]
+    rows = found.comparisons[found.comparisons["task"].isin([f"{task}-image" for task in ["oti", *tasks]])]
+    assert set(rows["baseline"]) == {"image-image"} and rows["task"].nunique() == 4
+    assert set(found.curves.query("task == 'oti.warm.searle.world-image'")["step"]) == {0, 25}
+    assert "oti.distilled.cosine.world-image" not in set(found.curves["task"])
+    without = evaluate(Cell(native, main, None, "test", "test"), **SETTINGS)
+    assert without.metrics.items() <= found.metrics.items()
+
+
+def test_a_phi_that_has_seen_the_queries_is_refused(native, by_phi) -> None:
+    fingerprint = native.provenance["fingerprint"]
+    by_phi_of = by_phi("cosine", 0, split="test", features=fingerprint)
+    with pytest.raises(
+        EvaluationError, match="distilled on the split of the queries, 'test': distil it on another"
+    ):
+        Cell(native, None, None, "test", "test", distilled=[by_phi_of])

@@ -82,6 +82,7 @@ def test_an_import_that_is_not_there_is_named_with_how_it_is_had(tmp_path, monke
     none = {"backbones": [], "datasets": []}
     run = {**none, "oti": none, "ovi": none, "imports": ["b32"], "sweep": {**none, "tokens": []}}
     run["seeds"] = {**none, "methods": [], "seeds": []}
+    run["distil"] = {**none, "sources": [], "methods": [], "losses": []}
     given = {"run": run, "imports": row, "finetune": {}, "idealised": {}}
     monkeypatch.chdir(tmp_path)
     store = "data/imports/b32/native.zarr.zip"
@@ -186,6 +187,7 @@ def test_only_what_the_run_names_is_looked_for(tmp_path) -> None:
     none = {"backbones": [], "datasets": []}
     run = {"backbones": ["nano"], "datasets": ["world"], "oti": none, "ovi": none, "imports": []}
     run |= {"sweep": {**none, "tokens": []}, "seeds": {**none, "methods": [], "seeds": []}}
+    run["distil"] = {**none, "sources": [], "methods": [], "losses": []}
     lost = {"lost": {"weights": {"model": "ViT-B-33", "pretrained": "openai"}}}
     assert asked(tmp_path, run=run, backbones=lost) == []
     # what a training makes isn't there yet; what it starts from is needed

@@ -21,6 +21,7 @@ def run_of(backbones=(), datasets=(), **more) -> Run:
         "ovi": NONE,
         "sweep": {**NONE, "tokens": []},
         "seeds": {**NONE, "methods": [], "seeds": []},
+        "distil": {**NONE, "sources": [], "methods": [], "losses": []},
     }
     return Run.model_validate({"backbones": backbones, "datasets": datasets, "imports": [], **held, **more})
 
@@ -61,6 +62,17 @@ def test_a_seed_can_be_taken_for_a_part_of_a_name():
 def test_one_pair_in_several_matrices_is_one_line():
     (line,) = collisions(run_of(**PAIR, oti=PAIR, ovi=PAIR))
     assert line.startswith("run, run.oti, run.ovi: ")
+
+
+def test_what_inverts_by_a_network_has_the_dataset_that_it_was_distilled_on_in_its_name():
+    distil = {**PAIR, "sources": ["v2", "imagenet-v2"], "methods": ["oti"], "losses": ["cosine"]}
+    lines = list(collisions(run_of(distil=distil)))
+    assert all(line.startswith("run.distil: ") for line in lines)
+    assert any(
+        "b32 × imagenet-v2 × oti × cosine and b32-imagenet × v2 × oti × cosine" in line for line in lines
+    )
+    assert any("b32 × v2 × imagenet-v2 × oti × cosine" in line for line in lines) is False
+    assert any("b32 × imagenet-v2 × v2 × oti × cosine and b32-imagenet × v2 × v2" in line for line in lines)
 
 
 names = st.lists(st.sampled_from(["a", "b", "a-b", "b-a", "a-a", "b-b"]), unique=True, max_size=4)

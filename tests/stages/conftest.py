@@ -38,6 +38,7 @@ SMALL = {
     "oti.snapshots": [1],
     "ovi.snapshots": [],
     "run.sweep.tokens": [2],
+    "distil": {"oti": {"epochs": 2, "batch_size": 4, "steps": 1}, "ovi": {"epochs": 2, "batch_size": 4}},
     "run.backbones": ["nano"],
     "run.oti.backbones": ["nano"],
     "run.seeds": {"backbones": ["nano"], "datasets": ["world"], "methods": ["oti"], "seeds": [1]},
@@ -141,6 +142,7 @@ class Project(Checkout):
         """The section `run` with these lists and no inversions."""
         none = {"backbones": [], "datasets": []}
         run = {**none, "oti": none, "ovi": none, "sweep": {**none, "tokens": []}, "imports": []}
+        run["distil"] = {**none, "sources": [], "methods": [], "losses": []}
         return run | {"seeds": {**none, "methods": [], "seeds": []}} | lists
 
     def dvc(self, *words: str, ok: bool = True) -> str:

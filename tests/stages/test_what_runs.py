@@ -30,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, stubbed):
     return made
 
 
-INVERSIONS = ("oti", "ovi", "sweep", "seeds")
+INVERSIONS = ("oti", "ovi", "sweep", "seeds", "distilled")
 CHANGES = {  # what is changed, and the stages that it touches; `TOGETHER` says which are tried in one run
     "decoding": ("crossgap/datasets/images.py", ("prepare", "finetune", "idealised", "encode")),
     "a tower": (

@@ -1,0 +1,297 @@
+"""Distillation: φ is trained to give the pseudo-tokens that OTI or OVI would find (after SEARLE, Baldrati et al. 2023).
+
+It learns from unlabelled features of one modality: images' for OTI, texts' for OVI.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, cross_entropy, normalize
+
+from crossgap import closure, fingerprint
+from crossgap.backbones.backbone import Backbone
+from crossgap.datasets.hashing import hashed
+from crossgap.inversion.distil_recipe import LOSSES, TAUGHT, WIDER, Distil
+from crossgap.inversion.invert import Inverter, as_array, check_targets
+from crossgap.inversion.methods import Method, Oti, Ovi
+from crossgap.inversion.phi import FORMAT, Distilled, Phi
+from crossgap.inversion.recipes import recipe as inversion_recipe
+from crossgap.training.trainer import Learner, Row, TrainingError, fit
+
+MEASURED = 512  # held-out items through the tower together
+POINTS = 30  # at which the held-out loss is measured, at most
+
+
+def distil(
+    features: np.ndarray | Tensor,
+    backbone: Backbone,
+    method: str = "oti",
+    tokens: int = 1,
+    template: str = "a photo of {}",
+    ids: Sequence[str] | None = None,
+    seed: int = 0,
+    *,
+    loss: str = "cosine",
+    targets: np.ndarray | None = None,
+    on: str = "features given",
+    **recipe: Any,
+) -> Distilled:
+    """Train φ on features of one modality, without pairs and labels.
+
+    Args:
+        features: `(n, d)` of this backbone: images' for `oti`, texts' for `ovi`. Their length makes no difference.
+        tokens: R, pseudo-tokens in the template, or P, pseudo-patches.
+        ids: one unique name an item; row numbers if not given. The order of the items makes no difference.
+        loss: `tokens`, `searle` or `cosine` (`distil_recipe.Loss`).
+        targets: `(n, tokens, width)`, the tokens that OTI or OVI finds for the features; of the losses that need them
+            they are found here, by the paper's recipe, if not given.
+        on: what is distilled on, in words: φ's file says it.
+        recipe: fields of `distil_recipe.Distil`.
+
+    Raises:
+        ValueError: features that are not finite, of another width, ids or targets that don't match them, a wrong
+            recipe.
+        BackboneError: a tower that can't take pseudo-tokens, or a template that doesn't fit.
+        TrainingError: too few items, or a loss that is not finite.
+    """
+    asked = Distil(seed=seed, **recipe)
+    methods: dict[str, Method] = {"oti": Oti(template, tokens), "ovi": Ovi(tokens)}
+    if method not in methods:
+        raise ValueError(f"method {method!r} is none of {', '.join(methods)}")
+    features = as_array(features)
+    ids = [str(row) for row in range(len(features))] if ids is None else [str(name) for name in ids]
+    check_targets(features, ids, backbone)
+    items = Split.of(ids, asked)
+    if targets is None and loss in TAUGHT:
+        found = Inverter(backbone, methods[method], inversion_recipe(method))
+        targets = np.full((len(ids), *found.injection.shape), np.nan, np.float32)
+        targets[items.learnt] = found(
+            [ids[row] for row in items.learnt], features[items.learnt], lambda _: None
+        ).tokens
+    with tempfile.TemporaryDirectory() as scratch:
+        return train(
+            features, ids, backbone, methods[method], asked, loss, targets, on={"data": on}, scratch=Path(scratch)
+        )  # fmt: skip
+
+
+class Split:
+    """Which items φ learns from and which are held out: a function of their ids.
+
+    Attributes:
+        learnt, held_out: positions `(m,)`, in the order of the hashed ids.
+    """
+
+    def __init__(self, learnt: np.ndarray, held_out: np.ndarray) -> None:
+        self.learnt, self.held_out = learnt, held_out
+
+    @classmethod
+    def of(cls, ids: Sequence[str], recipe: Distil) -> Split:
+        """Raises TrainingError where fewer than two are left to learn from."""
+        keys = [fingerprint.of_bytes(item.encode()) for item in ids]
+        order = np.array(sorted(range(len(keys)), key=keys.__getitem__), int)
+        aside = round(recipe.held_out * len(order))
+        learnt = order[aside:][: recipe.items]
+        if len(learnt) < 2:
+            raise TrainingError(
+                f"{len(ids)} items, of which {aside} are held out, leave {len(learnt)} to distil on: give at least 2"
+            )
+        return cls(learnt, order[:aside])
+
+
+def train(
+    features: np.ndarray,
+    ids: Sequence[str],
+    backbone: Backbone,
+    method: Method,
+    recipe: Distil,
+    loss: str,
+    targets: np.ndarray | None,
+    *,
+    on: dict[str, Any],
+    scratch: Path,
+    code: str | None = None,
+    save_seconds: float = 60,
+    log: Callable[[Row], None] | None = None,
+) -> Distilled:
+    """As `distil`, going on from the checkpoint in `scratch` if there is one.
+
+    Args:
+        targets: as in `distil`; rows of items that φ doesn't learn from aren't looked at, and items whose tokens are
+            not finite are left out.
+        on: JSON-able: what the features are.
+        code: a name of what trains, as of `closure.digest`: a checkpoint of other code isn't taken up; that of this
+            module and of loading backbones, if not given.
+    """
+    if loss not in LOSSES:
+        raise ValueError(f"loss {loss!r} is none of {', '.join(LOSSES)}")
+    check_targets(features, ids, backbone)
+    injection, device = method.inject(backbone), backbone.device
+    items = Split.of(ids, recipe)
+    learnt, taught = items.learnt, None
+    if loss in TAUGHT:
+        wanted = (len(ids), *injection.shape)
+        if targets is None or targets.shape != wanted:
+            given = None if targets is None else targets.shape
+            raise ValueError(f"targets: the loss {loss!r} needs tokens {wanted}, not {given}")
+        learnt = learnt[np.isfinite(targets[learnt]).all(axis=(1, 2))]
+        if len(learnt) < 2:
+            raise TrainingError(f"targets: {len(learnt)} of the items have finite tokens: give at least 2")
+        taught = torch.from_numpy(np.ascontiguousarray(targets[learnt], np.float32)).to(device)
+    made_by = {
+        "format": FORMAT,
+        "model": backbone.provenance["model"],
+        "weights_sha256": backbone.provenance["weights_sha256"],
+        "method": method.as_dict(),
+        "dim": backbone.dim,
+        "shape": list(injection.shape),
+        "loss": loss,
+        "recipe": recipe.model_dump(),
+        "on": {**on, "items": len(learnt), "held_out": len(items.held_out)},
+        "code": code or closure.digest("crossgap.inversion.distil", "crossgap.backbones.loading"),
+    }
+    material = [
+        features[learnt],
+        features[items.held_out],
+        *([] if taught is None else [taught.cpu().numpy()]),
+    ]
+    made_from = [made_by, [fingerprint.of_rows(held) for held in material], str(device.type)]
+    x, unseen = [torch.from_numpy(np.ascontiguousarray(held, np.float32)).to(device) for held in material[:2]]
+
+    phi = initial(backbone.dim, injection.shape, recipe.seed).to(device)
+    size = min(recipe.batch_size, len(x))
+    an_epoch = len(x) // size
+    steps = recipe.epochs * an_epoch
+    order = _Order(recipe.seed, len(x))
+
+    def gradients(step: int) -> dict[str, float]:
+        epoch, number = divmod(step, an_epoch)
+        rows = order.of(epoch)[number * size : (number + 1) * size].to(device)
+        made = phi(x[rows], kept(recipe, step, size, WIDER * phi.dim, device))
+        found = losses(
+            loss, made, None if taught is None else taught[rows], x[rows], injection, recipe.temperature
+        )
+        found.backward()
+        return {"loss": found.item()}
+
+    def measure(_: int) -> dict[str, float]:
+        return {"held_out": cosine_loss(phi, unseen, injection)}
+
+    learner = Learner(
+        phi,
+        torch.optim.AdamW(phi.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay),
+        gradients,
+    )
+    checkpoint = scratch / f"{fingerprint.of_json(made_from)}.pt"
+    curves = fit(
+        learner,
+        steps,
+        checkpoint,
+        measure=measure if len(unseen) else None,
+        measured_at=measured_steps(recipe.epochs, an_epoch),
+        log=log,
+        save_seconds=save_seconds,
+        label=f"distil {method.name} {loss}",
+    )
+    checkpoint.unlink()
+    return Distilled(backbone, method, phi.eval().requires_grad_(False), made_by, curves)
+
+
+def losses(
+    kind: str,
+    made: Tensor,
+    taught: Tensor | None,
+    features: Tensor,
+    encode: Callable[[Tensor], Tensor],
+    temperature: float,
+) -> Tensor:
+    """The loss of a batch, a mean over its items.
+
+    Args:
+        kind: as in `distil_recipe.Loss`.
+        made: `(n, t, width)`, φ's tokens.
+        taught: `(n, t, width)`, those that were found by optimisation, of the kinds that need them.
+        features: `(n, d)` that the tokens stand for.
+        encode: tokens → `(n, d)` features of the other modality.
+
+    Raises ValueError without the tokens that the kind needs.
+    """
+    if kind == "cosine":
+        return _cosine(made, features, encode)
+    if taught is None:
+        raise ValueError(f"taught: the loss {kind!r} needs tokens that were found by optimisation")
+    if kind == "tokens":
+        return (made - taught).square().mean()
+    return _cosine(made, features, encode) + contrastive(made, taught, temperature)
+
+
+def _cosine(made: Tensor, features: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
+    return (1 - cosine_similarity(encode(made).float(), features)).mean()
+
+
+def contrastive(made: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    """SEARLE's L_distil (Baldrati et al. 2023, equation 4): InfoNCE both ways, negatives of either side.
+
+    Of item k: −log e^{c(v̄ₖ, vₖ)/τ} / (Σⱼ e^{c(v̄ₖ, vⱼ)/τ} + Σ_{j≠k} e^{c(v̄ₖ, v̄ⱼ)/τ}), and the same with vₖ and v̄ₖ
+    exchanged, v̄ being optimised tokens, v those of φ, c the cosine.
+    """
+    ours, theirs = (normalize(held.flatten(1), dim=1) for held in (made, taught))
+    across, same = ours @ theirs.T / temperature, torch.arange(len(ours), device=ours.device)
+    total = made.new_zeros(())
+    for rows, one in ((across, ours), (across.T, theirs)):
+        within = (one @ one.T / temperature).fill_diagonal_(-torch.inf)
+        total = total + cross_entropy(torch.cat([rows, within], dim=1), same)
+    return total
+
+
+@torch.no_grad()
+def cosine_loss(phi: Phi, features: Tensor, encode: Callable[[Tensor], Tensor]) -> float:
+    """The mean over `(n, d)` features of 1 − cosine to what the tower makes of φ's tokens."""
+    parts = [1 - cosine_similarity(encode(phi(part)).float(), part) for part in features.split(MEASURED)]
+    return torch.cat(parts).double().mean().item()
+
+
+def initial(dim: int, shape: tuple[int, int], seed: int) -> Phi:
+    """φ before its first step: PyTorch's own start, a function of the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return Phi(dim, shape)
+
+
+def kept(recipe: Distil, step: int, items: int, width: int, device: torch.device) -> Tensor | None:
+    """Dropout's factors `(2, items, width)` at a step, drawn on the CPU: the same on every device."""
+    if not recipe.dropout:
+        return None
+    drawn = torch.rand(2, items, width, generator=_stream(recipe.seed, "dropout", step))
+    return ((drawn >= recipe.dropout) / (1 - recipe.dropout)).to(device)
+
+
+def measured_steps(epochs: int, an_epoch: int) -> list[int]:
+    """The ends of at most `POINTS` epochs, spread evenly, and the start."""
+    return sorted(
+        {int(epoch) * an_epoch for epoch in np.rint(np.linspace(0, epochs, min(epochs, POINTS) + 1))}
+    )
+
+
+class _Order:
+    """The order of the items in each epoch, a function of the seed and the epoch."""
+
+    def __init__(self, seed: int, items: int) -> None:
+        self.seed, self.items = seed, items
+        self.held: tuple[int, Tensor] | None = None
+
+    def of(self, epoch: int) -> Tensor:
+        if self.held is None or self.held[0] != epoch:
+            drawn = torch.randperm(self.items, generator=_stream(self.seed, "order", epoch))
+            self.held = epoch, drawn
+        return self.held[1]
+
+
+def _stream(seed: int, what: str, number: int) -> torch.Generator:
+    return torch.Generator().manual_seed(int(hashed(seed, what, number)[0] >> 1))

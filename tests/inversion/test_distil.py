@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from crossgap import distil, oti, ovi
+from crossgap.backbones import BackboneError
+from crossgap.inversion import distil as module
+from crossgap.inversion.distil import Split, contrastive, losses, measured_steps, train
+from crossgap.inversion.distil_recipe import LOSSES, Distil
+from crossgap.inversion.methods import Oti
+from crossgap.inversion.phi import Phi
+from crossgap.training.trainer import TrainingError
+
+FEW = {"epochs": 3, "batch_size": 8, "held_out": 0.25}
+
+
+@pytest.fixture(scope="module")
+def images(tiny) -> np.ndarray:
+    """`(48, 24)` features of images of the backbone `tiny`."""
+    pixels = torch.randn(48, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+    return tiny.encode_images(pixels).features.numpy()
+
+
+@pytest.fixture(scope="module")
+def texts(tiny) -> np.ndarray:
+    words = [
+        f"{colour} {thing}"
+        for colour in ["red", "green", "blue", "old"]
+        for thing in ["cat", "dog", "car", "hat"]
+    ]
+    return tiny.encode_texts(tiny.tokenize(words)[0]).features.numpy()
+
+
+@pytest.fixture(scope="module")
+def targets(tiny, images) -> np.ndarray:
+    return oti(images, tiny, 4, 2, progress=False).tokens
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_teaches_items_that_were_never_seen(tiny, images, targets, loss) -> None:
+    # not yet the tokens themselves but where they point: steps enough to tell learning from noise
+    found = distil(
+        images, tiny, tokens=2, loss=loss, targets=targets, epochs=15, batch_size=8, lr=1e-3, held_out=0.25, dropout=0.1
+    )  # fmt: skip
+    held_out = [row["held_out"] for row in found.curves if "held_out" in row]
+    trained = [row["loss"] for row in found.curves if "loss" in row]
+    assert trained[-1] < trained[0]
+    assert len(held_out) == 16 and held_out[-1] < held_out[0] - 0.02
+    assert found.said["loss"] == loss and found.said["on"]["items"] == 36
+
+
+def test_tokens_features_and_losses_are_of_the_items(tiny, images, texts) -> None:
+    for method, features, number, width in (("oti", images, 2, 32), ("ovi", texts, 4, 48)):
+        found = distil(features, tiny, method, number, **FEW)
+        inverted = found.invert(features, progress=False)
+        assert inverted.tokens.shape == (len(features), number, width)
+        assert inverted.features.shape == features.shape and (inverted.steps == 0).all()
+        np.testing.assert_array_equal(inverted.tokens, found.tokens(features))
+        with torch.no_grad():
+            encoded = found.method.inject(tiny)(torch.from_numpy(inverted.tokens)).numpy()
+        np.testing.assert_allclose(inverted.features, encoded, rtol=1e-4, atol=1e-5)
+        cosine = (
+            (encoded * features).sum(1) / np.linalg.norm(encoded, axis=1) / np.linalg.norm(features, axis=1)
+        )
+        np.testing.assert_allclose(inverted.losses, 1 - cosine, atol=1e-5)
+
+
+def test_the_network_is_the_one_of_the_paper(tiny) -> None:
+    phi, plain = module.initial(6, (2, 5), 0), torch.nn
+    layers = plain.Sequential(
+        plain.Linear(6, 24), plain.GELU(), plain.Linear(24, 24), plain.GELU(), plain.Linear(24, 10)
+    )
+    layers.load_state_dict(dict(zip(layers.state_dict(), phi.state_dict().values(), strict=True)))
+    x = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
+    given = x / x.norm(dim=1, keepdim=True) * math.sqrt(6)
+    torch.testing.assert_close(phi(x), layers(given).reshape(3, 2, 5))
+    torch.testing.assert_close(phi(7 * x), phi(x))
+
+
+def test_dropout_leaves_out_as_often_as_asked_and_keeps_the_mean() -> None:
+    recipe = Distil(dropout=0.3)
+    first, again, other = (module.kept(recipe, step, 50, 200, torch.device("cpu")) for step in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other) and first.shape == (2, 50, 200)
+    assert abs((first == 0).float().mean() - 0.3) < 0.02 and abs(first.mean() - 1) < 0.02
+    assert module.kept(Distil(dropout=0), 0, 5, 5, torch.device("cpu")) is None
+
+
+def test_the_contrastive_loss_is_searles() -> None:
+    rng = np.random.default_rng(0)
+    made, taught = rng.normal(size=(2, 5, 2, 3))
+
+    def c(a: np.ndarray, b: np.ndarray) -> float:
+        return float((a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b))
+
+    total, tau = 0.0, 0.25
+    for k in range(5):
+        for ours, theirs in ((made, taught), (taught, made)):
+            top = math.exp(c(theirs[k], ours[k]) / tau)
+            below = sum(math.exp(c(theirs[k], ours[j]) / tau) for j in range(5))
+            below += sum(math.exp(c(theirs[k], theirs[j]) / tau) for j in range(5) if j != k)
+            total -= math.log(top / below)
+    found = contrastive(torch.from_numpy(made), torch.from_numpy(taught), tau)
+    assert found.item() == pytest.approx(total / 5, rel=1e-9)
+
+
+def test_the_losses_are_what_their_names_say() -> None:
+    made, taught = torch.randn(2, 4, 2, 3, generator=torch.Generator().manual_seed(0)).double()
+    features = torch.randn(4, 3, generator=torch.Generator().manual_seed(1)).double()
+
+    def encode(tokens: torch.Tensor) -> torch.Tensor:
+        return tokens.sum(1).double()
+
+    def of(kind: str) -> float:
+        return losses(kind, made, taught, features, encode, 0.25).item()
+
+    cosine = (
+        sum(1 - float(a @ b / a.norm() / b.norm()) for a, b in zip(made.sum(1), features, strict=True)) / 4
+    )
+    assert of("cosine") == pytest.approx(cosine, abs=1e-6)
+    assert of("searle") == pytest.approx(cosine + contrastive(made, taught, 0.25).item(), abs=1e-6)
+    assert of("tokens") == pytest.approx(float(((made - taught) ** 2).mean()))
+
+
+def test_the_same_items_give_the_same_bits_in_whatever_order_they_come(tiny, images) -> None:
+    ids = [f"image {row}" for row in range(len(images))]
+    first, again = (distil(images, tiny, ids=ids, **FEW) for _ in range(2))
+    mixed = np.random.default_rng(0).permutation(len(ids))
+    other = distil(images[mixed], tiny, ids=[ids[row] for row in mixed], **FEW)
+    assert first.digest == again.digest == other.digest and first.curves == again.curves
+    assert distil(images, tiny, ids=ids, seed=1, **FEW).digest != first.digest
+
+
+def test_an_items_result_does_not_depend_on_its_batch(tiny, images) -> None:
+    found = distil(images, tiny, **FEW)
+    whole = found.invert(images, steps=3, batch_size=16, progress=False)
+    for rows in ([7], [40, 7, 3], list(range(5, 30))):
+        some = found.invert(images[rows], steps=3, batch_size=16, progress=False)
+        np.testing.assert_array_equal(some.tokens, whole.tokens[rows])
+        np.testing.assert_array_equal(some.features, whole.features[rows])
+    alone = found.invert(images, steps=3, batch_size=5, progress=False)
+    np.testing.assert_allclose(alone.features, whole.features, rtol=2e-3, atol=2e-3)
+
+
+def test_warm_takes_the_papers_steps_from_where_the_network_ends(tiny, images) -> None:
+    found = distil(images, tiny, **FEW)
+    warm = found.invert(images[:6], steps=3, lr=0.05, snapshots=[0, 2], progress=False)
+    cold = found.invert(images[:6], progress=False)
+    np.testing.assert_array_equal(warm.snapshots[:, 0], cold.features)
+    tokens = torch.nn.Parameter(torch.from_numpy(cold.tokens.copy()))
+    optimiser, encode = torch.optim.AdamW([tokens], lr=0.05, weight_decay=0.01), found.method.inject(tiny)
+    criterion = torch.nn.CosineEmbeddingLoss(reduction="sum")
+    for _ in range(3):
+        optimiser.zero_grad()
+        criterion(encode(tokens), torch.from_numpy(images[:6]), torch.ones(6)).backward()
+        optimiser.step()
+    np.testing.assert_allclose(warm.tokens, tokens.detach().numpy(), rtol=2e-3, atol=2e-3)
+    assert (warm.losses < cold.losses).all()
+
+
+def test_what_is_held_out_is_told_by_its_name_and_stays_when_fewer_are_learnt_from() -> None:
+    ids = [str(number) for number in range(100)]
+    every, few = Split.of(ids, Distil(held_out=0.2)), Split.of(ids, Distil(held_out=0.2, items=30))
+    assert sorted([*every.learnt, *every.held_out]) == list(range(100)) and len(every.held_out) == 20
+    np.testing.assert_array_equal(every.held_out, few.held_out)
+    np.testing.assert_array_equal(every.learnt[:30], few.learnt)
+    with pytest.raises(ValueError, match="3 items, of which 2 are held out, leave 1 to distil on"):
+        Split.of(ids[:3], Distil(held_out=0.5))
+
+
+def test_nothing_of_what_is_held_out_is_learnt(tiny, images) -> None:
+    ids = [str(row) for row in range(len(images))]
+    changed = images.copy()
+    changed[Split.of(ids, Distil(**FEW)).held_out] *= -1
+    first, other = (distil(features, tiny, **FEW) for features in (images, changed))
+    for ours, theirs in zip(first.phi.state_dict().values(), other.phi.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_it_is_measured_at_the_start_at_the_end_and_at_most_at_so_many_epochs() -> None:
+    assert measured_steps(3, 10) == [0, 10, 20, 30]
+    many = measured_steps(1000, 7)
+    assert (many[0], many[-1]) == (0, 7000) and len(many) == module.POINTS + 1
+
+
+def test_without_targets_oti_finds_them_for_what_is_learnt_from(tiny, images) -> None:
+    few = {"loss": "tokens", "epochs": 1, "batch_size": 4, "items": 4, "held_out": 0.0}
+    ids = [str(row) for row in range(8)]
+    given = oti(images[:8], tiny, ids=ids, progress=False).tokens
+    found, wanted = distil(images[:8], tiny, **few), distil(images[:8], tiny, targets=given, **few)
+    for ours, theirs in zip(found.phi.state_dict().values(), wanted.phi.state_dict().values(), strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-4)
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_bits(tiny_folder, tiny, images, tmp_path) -> None:
+    np.save(tmp_path / "images.npy", images)
+    (tmp_path / "train.py").write_text(f"""
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from crossgap import load_backbone
+from crossgap.inversion import distil
+from crossgap.inversion.distil_recipe import Distil
+from crossgap.inversion.methods import Oti
+
+x = np.load("images.npy")
+losses, calls = distil.losses, []
+def counted(*given):
+    calls.append(1)
+    if len(calls) == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return losses(*given)
+distil.losses = counted
+distil.train(x, [str(row) for row in range(len(x))], load_backbone("local-dir:{tiny_folder}"), Oti(),
+    Distil(epochs=3, batch_size=8, held_out=0.25), "cosine", None, on={{}}, scratch=Path("scratch"), code="x",
+    save_seconds=0).save("phi.safetensors")
+print(len(calls))
+""")
+    run = [sys.executable, "train.py"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = subprocess.run([*run, "6"], cwd=tmp_path, env=environment, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL and list((tmp_path / "scratch").glob("*.pt"))
+    assert not (tmp_path / "phi.safetensors").exists()
+    done = subprocess.run(
+        [*run, "0"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "7", "12 steps, of which 5 were done"
+    assert list((tmp_path / "scratch").iterdir()) == []
+    ids = [str(row) for row in range(len(images))]
+    whole = train(
+        images, ids, tiny, Oti(), Distil(**FEW), "cosine", None, on={}, scratch=tmp_path / "other", code="x"
+    )
+    whole.save(tmp_path / "whole.safetensors")
+    assert (tmp_path / "whole.safetensors").read_bytes() == (tmp_path / "phi.safetensors").read_bytes()
+
+
+def test_a_loss_that_is_not_finite_ends_it_with_a_remedy(tiny, images) -> None:
+    with pytest.raises(TrainingError, match=r"distil oti cosine: the .* at step .*Lower lr"):
+        distil(images, tiny, lr=1e30, **FEW)
+
+
+def test_targets_that_broke_down_are_left_out(tiny, images, targets) -> None:
+    broken = targets.copy()
+    broken[Split.of([str(row) for row in range(48)], Distil(**FEW)).learnt[:5]] = np.nan
+    found = distil(images, tiny, tokens=2, loss="tokens", targets=broken, **FEW)
+    assert found.said["on"]["items"] == 31
+    with pytest.raises(ValueError, match="0 of the items have finite tokens"):
+        distil(images, tiny, tokens=2, loss="tokens", targets=np.full_like(targets, np.nan), **FEW)
+
+
+def test_bad_input_is_refused_before_any_work(tiny, images, targets, monkeypatch) -> None:
+    monkeypatch.setattr(module, "fit", None)
+    for given, error, message in (
+        ({"loss": "cosin"}, ValueError, "loss 'cosin' is none of tokens, searle, cosine"),
+        ({"method": "otx"}, ValueError, "method 'otx' is none of oti, ovi"),
+        (
+            {"loss": "tokens", "targets": targets},
+            ValueError,
+            r"needs tokens \(48, 1, 32\), not \(48, 2, 32\)",
+        ),
+        ({"epochs": 0}, ValidationError, "epochs"),
+        ({"lr": math.nan}, ValidationError, "lr"),
+        ({"held_out": 1}, ValidationError, "held_out"),
+        ({"rate": 1}, ValidationError, "rate"),
+        ({"template": "no slot"}, BackboneError, "exactly one"),
+        ({"ids": ["a"]}, ValueError, "48 features need as many unique ids"),
+    ):
+        with pytest.raises(error, match=message):
+            distil(images, tiny, **given)
+    with pytest.raises(BackboneError, match="features have width 23"):
+        distil(images[:, :23], tiny)
+    bad = images.copy()
+    bad[3, 0] = np.inf
+    with pytest.raises(ValueError, match="not finite, of items 3"):
+        distil(bad, tiny)
+
+
+def test_ovi_is_the_mirror_image(tiny, texts) -> None:
+    found = distil(texts, tiny, "ovi", 2, epochs=30, batch_size=4, lr=1e-3, held_out=0.0)
+    before = Phi.forward(module.initial(24, (2, 48), 0), torch.from_numpy(texts))
+    with torch.no_grad():
+        untrained = found.method.inject(tiny)(before).numpy()
+    cosine = (untrained * texts).sum(1) / np.linalg.norm(untrained, axis=1) / np.linalg.norm(texts, axis=1)
+    assert found.invert(texts, progress=False).losses.mean() < (1 - cosine).mean() - 0.02
+    noise = ovi(texts, tiny, 1, 2, progress=False).losses.mean()
+    assert found.invert(texts, progress=False).losses.mean() < noise

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossgap.evaluation.comparisons import baseline_of
+from crossgap.naming import ByPhi, by_phi, plain
+from crossgap.report.tables import title
+
+SOURCES = st.from_regex(
+    r"[A-Za-z0-9][A-Za-z0-9_]*(-[b-fh-np-su-z0-9_]+)*", fullmatch=True
+)  # a dataset's name
+
+
+@given(st.sampled_from(["distilled", "warm"]), st.sampled_from(["cosine", "searle", "tokens"]), SOURCES)
+def test_a_task_by_phi_is_read_as_it_is_called(how, loss, source) -> None:
+    called = ByPhi(how, loss, source)
+    for method, forms in (
+        ("oti", ("{}-image", "{}-oti", "{}-text")),
+        ("ovi", ("{}-text", "{}-ovi", "image-{}")),
+    ):
+        for form in forms:
+            task = form.format(called.words(method))
+            assert by_phi(task) == called and plain(task) == form.format(method)
+
+
+@pytest.mark.parametrize("task", ["oti-image", "image-image", "image-image+centering", "ovi-ovi", "ncm"])
+def test_other_tasks_are_left_as_they_are(task) -> None:
+    assert by_phi(task) is None and plain(task) == task
+
+
+def test_its_baseline_is_that_of_the_optimised_inversion_and_its_title_says_whence_it_is() -> None:
+    assert baseline_of("retrieval", "oti.warm.searle.cc3m-595k-image") == "image-image"
+    assert baseline_of("retrieval", "ovi.distilled.cosine.world-ovi") == "text-text"
+    assert baseline_of("classification", "image-ovi.warm.cosine.world") == "image-text"
+    assert title("oti.distilled.cosine.cc3m-595k-image") == "OTI-image by φ (cosine, cc3m-595k)"
+    assert title("image-ovi.warm.tokens.world") == "image-OVI from φ (tokens, world)"
