@@ -11,7 +11,7 @@ A cell is one backbone on one dataset. Its way through the pipeline, a stage of 
 
 The folders, in layers. Each imports only from the layers above it in this list; `tests/test_layers.py` checks it:
 
-     1. `errors`; `fingerprint`: names of content; `naming`: of tasks; `libraries`: where installed ones lie
+     1. `errors`; `fingerprint`: of content; `naming`: of tasks; `libraries`: where they lie; `lazy`: late imports
      2. `arrays`: exact features; `closure`: the code of a result; `prepared`: tables; `unpickling`; `prefetching`
      3. `metrics`: retrieval, the gap, classification, … of arrays; `losses`: of torch
      4. `corrections`: fitted on arrays; they change features, or rank with a bias that metrics take
@@ -36,8 +36,9 @@ To add
 - a measure of a ranking: a column of `plain` in `metrics/retrieval/scores.py`.
 """
 
-from importlib import import_module
 from typing import Any
+
+from crossgap.lazy import when_used
 
 _PUBLIC = {
     "load_backbone": "crossgap.backbones",
@@ -58,18 +59,12 @@ _MODULES = {
 __all__ = [*_PUBLIC, *_MODULES]
 
 
+_get, __dir__ = when_used(__name__, _PUBLIC, _MODULES)
+
+
 def __getattr__(name: str) -> Any:
-    # imported when first used: `import crossgap` costs neither torch nor open_clip
     if name == "__version__":
         from importlib.metadata import version
 
         return version("crossgap")
-    if name in _MODULES:
-        return import_module(_MODULES[name])
-    if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return _get(name)

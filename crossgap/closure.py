@@ -5,16 +5,16 @@ The *import closure* of a module is the module, what it imports, what that impor
 and layout, the same on every version of Python. DVC's dependencies (through `crossgap.planning.resolve`), the shards in
 scratch and the provenance of stores and tables all use it.
 
-Every module stands on one of two sides:
+There are two kinds of modules:
 
 - Most decide values: decoding, transforms, towers, injection, the optimiser, noise, measures. Their source counts.
-- `CARRIERS` only bring values from one place to another. They count by the version of their format, and what they
-  import isn't followed, so that mending one costs nobody a computation. `tests/test_formats.py` holds their bytes
-  fast: when these change, the version must.
+- `CARRIERS` only carry values from one place to another. They count by the version of their format, and their imports
+  are not followed, so that a change in one makes nobody compute again. `tests/test_formats.py` compares the bytes
+  that they write with known ones: whoever changes these bytes must raise the version.
 
-Modules of a *plugin package*, those that its `__init__` registers, are picked by name when the program runs. Who asks
-for a closure may name those that are picked (`chosen`); else all of the package count. A package's files that are no
-Python count with the package.
+A *plugin package* registers modules in its `__init__`, and the program picks some of them by name when it runs. The
+argument `chosen` names the picked ones; without it, all modules of the package count. Files of a package that are not
+Python, such as YAML, count with the package.
 """
 
 from __future__ import annotations
@@ -32,15 +32,18 @@ CARRIERS = {
     "crossgap.closure": 1,
     "crossgap.errors": 1,
     "crossgap.fingerprint": 1,
+    "crossgap.lazy": 1,
     "crossgap.planning.unmeasured": 1,
     "crossgap.prepared.judgements": 1,
     "crossgap.prepared.manifest": 1,
     "crossgap.prepared.problems": 1,
     "crossgap.prepared.transformations": 1,
     "crossgap.stores.engines": 1,
+    "crossgap.stores.layout": 1,
     "crossgap.stores.shards": 1,
     "crossgap.stores.store": 1,
     "crossgap.stores.temporary": 1,
+    "crossgap.stores.writing": 1,
     "crossgap.stores.zipped": 1,
     "crossgap.training.live": 1,
     "stages.common": 1,
@@ -49,7 +52,7 @@ PLUGINS = ("crossgap.corrections", "crossgap.datasets.readers")
 _OURS = ("crossgap", "stages")
 _LAZY = "_PUBLIC"  # in a package's `__init__`: name → the module that has it, imported when first used
 _REGISTRY = "READERS"  # in a plugin package's: by what a module is picked → the module, imported when used
-_SILENT = ("ctx", "kind", "type_comment")  # fields of syntax trees that say nothing of their own
+_SILENT = ("ctx", "kind", "type_comment")  # fields of syntax trees that repeat what other fields say
 
 
 class ClosureError(CrossgapError):
@@ -57,15 +60,15 @@ class ClosureError(CrossgapError):
 
 
 def digest(*modules: str, chosen: Iterable[str] | None = None) -> str:
-    """One name for all that `digests` finds."""
+    """One hash of all that `digests` finds."""
     return fingerprint.of_json(digests(*modules, chosen=chosen))
 
 
 def digests(*modules: str, chosen: Iterable[str] | None = None) -> dict[str, str]:
-    """Module → a name of what it does, for the import closure of `modules`; carriers by their format.
+    """Module → a hash of its code, or a carrier's format, for every module of the import closure of `modules`.
 
     Args:
-        chosen: modules of plugin packages that are picked; all, if not given.
+        chosen: the modules of plugin packages that are picked; all of them, if not given.
 
     Raises:
         ClosureError: no such module.
@@ -77,7 +80,7 @@ def digests(*modules: str, chosen: Iterable[str] | None = None) -> dict[str, str
 
 
 def closure(*modules: str, chosen: Iterable[str] | None = None) -> set[str]:
-    """Names of the modules that `modules` depend on, themselves among them; as `digests`."""
+    """Names of `modules` and of all modules that they depend on; arguments and errors as for `digests`."""
     picked = tuple(chosen or ())
     for module in (*modules, *picked):
         if _source(module) is None:
@@ -121,7 +124,7 @@ def modules(top: str = "crossgap") -> list[str]:
 
 
 def _place(module: str) -> Path:
-    """Where a module's file or folder lies, without its suffix; the stages lie in the working directory."""
+    """The path of a module's file without `.py`, or of a package's folder; stages lie in the working directory."""
     top, *rest = module.split(".")
     return (Path(__file__).parent if top == "crossgap" else Path(top)).joinpath(*rest)
 
@@ -145,7 +148,7 @@ def _tree(source: Path) -> ast.Module:
 
 @cache
 def _imported(name: str) -> tuple[str, ...]:
-    """Our modules that a module imports, wherever in it, but for what only type checkers read."""
+    """Our modules that a module imports, at its top or in a function; not those that only type checkers read."""
     source = _source(name)
     if source is None:
         return ()

@@ -11,13 +11,15 @@ import pandas as pd
 
 from crossgap import closure, fingerprint
 from crossgap.backbones.batches import filled, rows_at_once
-from crossgap.datasets.images import crop, decode, read_bytes
+from crossgap.datasets.image_files import read_bytes
+from crossgap.datasets.images import crop, decode
 from crossgap.errors import BackboneError, DatasetError
 from crossgap.prefetching import prefetched
 from crossgap.prepared.manifest import BOX, content, corners
-from crossgap.stores import shards, store
+from crossgap.stores import shards, writing
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
     from PIL import Image
     from torch import Tensor
 
@@ -92,11 +94,11 @@ def encode(
         ),
     }
     biases = backbone.biases()
-    with store.creating(path, scratch, provenance) as writer:
+    with writing.creating(path, scratch, provenance) as writer:
         for modality, weight in backbone.projections().items():
             writer.add_projection(modality, weight, biases.get(modality))
         for (modality, split), items in manifest.groupby(["modality", "split"], sort=True):
-            blocks = done[modality].blocks(list(items["content"]), store.ROWS_A_SHARD)
+            blocks = done[modality].blocks(list(items["content"]), writing.ROWS_A_SHARD)
             writer.add(f"{modality}/{split}", _columns(items), blocks)
         if judgements is not None:
             writer.add_judgements(judgements)
@@ -195,7 +197,7 @@ class Images:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, position: int) -> Tensor:
+    def __getitem__(self, position: int) -> Float[Tensor, "c h w"]:
         return self.transform(self.open(position))
 
     def open(self, position: int) -> Image.Image:

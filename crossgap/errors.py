@@ -56,6 +56,18 @@ class DatasetError(CrossgapError):
     """A dataset can't be used as declared or prepared; the message names the items and the remedy."""
 
 
+class ImageError(CrossgapError):
+    """An image can't be had: `path` names it, `problem` says why."""
+
+    def __init__(self, path: str, problem: str):
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+        self.problem = problem
+
+    def __reduce__(self) -> tuple:  # from a worker to who waits for its batch
+        return type(self), (self.path, self.problem)
+
+
 class BackboneError(CrossgapError):
     """A model can't be loaded as asked, can't do what is asked of it, or gives features of no use."""
 

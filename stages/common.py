@@ -1,6 +1,6 @@
-"""What every stage script shares: its arguments, what was resolved of its cell, where things lie.
+"""What all stage scripts share: their arguments, the settings of their cell, and where files lie.
 
-Nothing here reads params.yaml: `resolve` has, and wrote what a cell depends on and how the work is scheduled.
+No stage but `resolve` reads params.yaml: that one writes what each cell depends on, and how the work is scheduled.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SCRATCH = DATA / "scratch"
 RESOLVED = DATA / "resolved"
 DISTILLED = DATA / "distilled"
 WEIGHTS = DATA / "weights"
-# of a cell, by their names in `Evaluation` and in `report.Cell`: what evaluate writes, report reads
+# the tables of a cell that `evaluate` writes and `report` reads, by their names in `Evaluation` and `report.Cell`
 CELL_TABLES = (
     "comparisons", "corrections", "similarities", "histograms", "seeds", "shifts", "dimensions", "spectrum",
     "arithmetic", "unavailable",
@@ -65,10 +65,10 @@ def write_json(path: Path, content: object) -> None:
 
 
 def run(stage: Callable[..., None]) -> None:
-    """Call `stage(cell, *words)`, `cell` being what was resolved of these words: python -m stages.STAGE WORDS
+    """Make `python -m stages.STAGE WORDS` call `stage(cell, *words)`; `cell` is what `resolve` wrote for it.
 
-    An error in what the user gave, or of the machine's, is a message; any other keeps its traceback.
-    SIGTERM, by which schedulers end a job, becomes an exit that removes what was half written.
+    An error of the user's or of the machine's becomes one sentence; any other keeps its traceback. SIGTERM, by which
+    schedulers end a job, becomes an exit that removes half-written files.
     """
     words = sys.argv[1:]
     script = Path(sys.argv[0])
@@ -77,7 +77,7 @@ def run(stage: Callable[..., None]) -> None:
 
 
 def guarded(name: str, work: Callable[[], None]) -> None:
-    """The work of a stage, of whose errors and end `run` tells."""
+    """Do the work of a stage, with errors and SIGTERM handled as `run` says."""
     ended_by = []
 
     def end(number: int, _frame: object) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 from crossgap.backbones import towers
 from crossgap.planning import unmeasured
 from crossgap.prepared import manifest
-from crossgap.stores.store import Store, creating, open_store
+from crossgap.stores.store import Store, open_store
+from crossgap.stores.writing import creating
 from stages.common import DISTILLED, SCRATCH, features_folder, machine, weights
 
 
@@ -61,13 +62,13 @@ def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> Non
 
 
 def _unmeasured(native: Store, dataset: str, query: str) -> str | None:
-    """Said before the hours are spent."""
+    """Warn, before hours are spent, of images whose inversion could not be measured."""
     images = native[f"image/{query}"]
     return unmeasured.why(dataset, images.ids, images.labels.values(), native.judgements)
 
 
 def _none_held(native: Store, name: str, query: str, queries_only: bool) -> str | None:
-    """Why there is nothing to invert, if so: neither queries of the modality nor, for the main OVI, class prompts."""
+    """Why there is nothing to invert: no queries of the modality and, for the main OVI, no class prompts; else None."""
     modality = "image" if name == "oti" else "text"
     splits = [query] if name == "oti" or queries_only else [query, manifest.CLASSES]
     if any(f"{modality}/{split}" in native for split in splits):

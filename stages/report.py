@@ -64,7 +64,7 @@ def _experiment(name: str, tables: Path) -> Experiment:
 
 
 def _training(name: str, folder: Path) -> Training | None:
-    """None where the row has not been trained."""
+    """The tables of a training; None where it has not been run."""
     if not (folder / "recipe.json").exists():
         return None
     recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))

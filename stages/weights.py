@@ -1,4 +1,4 @@
-"""What the weights of all backbones of a run are: python -m stages.weights
+"""Hashes of the weights of all backbones of a run: python -m stages.weights
 
 Later stages depend on these small files alone, so a training that ends with the same weights runs nothing again.
 """

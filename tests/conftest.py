@@ -2,9 +2,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import shapes
+
+shapes.install()  # before any module of crossgap is imported
 
 # a worker of pytest-xdist for each core: more threads than that only wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -18,6 +24,26 @@ def real() -> Path:
     if not REAL.is_dir():
         pytest.skip("real data is absent: ../shared/real, seen from the project's root")
     return REAL
+
+
+class Disk:
+    """A file system of 300 kB in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def remount(self, options: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{options}", self.path], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    path = tmp_path / "disk"
+    path.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "none", path], check=False).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield Disk(path)
+    subprocess.run(["umount", path], check=True)
 
 
 TINY = {

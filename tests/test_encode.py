@@ -19,7 +19,7 @@ from PIL import Image
 from crossgap import encode as encoding
 from crossgap import fingerprint, load_backbone, open_store
 from crossgap.backbones.batches import filled, rows_at_once
-from crossgap.datasets.images import list_images, read_bytes
+from crossgap.datasets.image_files import list_images, read_bytes
 from crossgap.encode import encode
 from crossgap.errors import BackboneError, DatasetError
 from crossgap.prepared import manifest

@@ -164,22 +164,13 @@ def test_other_errors_say_what_they_said() -> None:
     assert not errors.of_machine(FileNotFoundError(2, "No such file or directory", "x"))
 
 
-@pytest.fixture
-def only_readable(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k,ro", "none", disk], check=False).returncode:
-        pytest.skip("needs the right to mount a file system")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
-def test_a_disk_that_can_only_be_read_is_said_with_its_path(only_readable) -> None:
-    words = f"{only_readable}/data: read-only file system: make it writable"
+def test_a_disk_that_can_only_be_read_is_said_with_its_path(disk) -> None:
+    disk.remount("ro")
+    words = f"{disk.path}/data: read-only file system: make it writable"
     with pytest.raises(SystemExit, match=f"^resolve: {words}"):
-        guarded("resolve", (only_readable / "data").mkdir)
+        guarded("resolve", (disk.path / "data").mkdir)
     with pytest.raises(SystemExit, match=f"^crossgap: {words}"), explained():
-        (only_readable / "data").mkdir()
+        (disk.path / "data").mkdir()
 
 
 OTHERS = {"crossgap.stores.temporary.DiskFullError"}  # of the machine

@@ -24,7 +24,7 @@ from crossgap import fingerprint
 from crossgap.closure import CARRIERS
 from crossgap.prepared import judgements, manifest, transformations
 from crossgap.prepared.transformations import Transformations
-from crossgap.stores import shards, store
+from crossgap.stores import shards, store, writing
 
 
 def name_of(*parts: bytes) -> str:
@@ -208,19 +208,19 @@ def higher(array: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("what", ["features", "chunks", "dimension", "id", "rank"])
 def test_a_store_that_is_written_otherwise_has_another_name(what, tmp_path, monkeypatch) -> None:
     before = read_store(write_store(tmp_path))
-    write, column = store._Stream.write, store._write_column
+    write, column = writing._Stream.write, writing._write_column
     if what == "features":
-        monkeypatch.setattr(store._Stream, "write", lambda self, values: write(self, higher(values)))
+        monkeypatch.setattr(writing._Stream, "write", lambda self, values: write(self, higher(values)))
     elif what == "chunks":
-        monkeypatch.setattr(store, "ROWS_A_CHUNK", 512)
+        monkeypatch.setattr(writing, "ROWS_A_CHUNK", 512)
     elif what == "dimension":
-        monkeypatch.setitem(store._INNER_DIMENSIONS, "features", ("channel",))
+        monkeypatch.setitem(writing._INNER_DIMENSIONS, "features", ("channel",))
     else:
 
         def reversed_column(group: zarr.Group, name: str, values: np.ndarray, *more: str) -> None:
             column(group, name, values[::-1] if name == what else values, *more)
 
-        monkeypatch.setattr(store, "_write_column", reversed_column)
+        monkeypatch.setattr(writing, "_write_column", reversed_column)
     (tmp_path / "other").mkdir()
     assert read_store(write_store(tmp_path / "other")) != before
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from dvc.repo import Repo
 from PIL import Image
 
 from crossgap import open_store
@@ -28,11 +30,12 @@ from crossgap.planning import probe as probing
 from crossgap.planning.cells import StageCell, cells
 from crossgap.planning.estimate import Cost, asked, cost
 from crossgap.planning.items import inverted, of_datasets, of_declaration, of_manifest
-from crossgap.planning.pipeline import outdated
+from crossgap.planning.pipeline import PipelineError, outdated
 from crossgap.planning.probe import Asked, ProbeError, Speeds, measure, probe, rate
 from crossgap.prepared import manifest
 from crossgap.presets import applied
-from crossgap.stores.store import Store, creating
+from crossgap.stores.store import Store
+from crossgap.stores.writing import creating
 
 ROOT = Path(__file__).parents[1]
 SPEEDS = Speeds(start=2.0, image=0.5, text=0.25, tokens={1: 0.125, 2: 1.0}, patches={1: 0.0625}, measured={})
@@ -80,8 +83,6 @@ def prepared(small, tmp_path) -> pd.DataFrame:
 
 @pytest.mark.parametrize("preset", [None, "contrastive-gap-world", "idealised-world", "intra-modal"])
 def test_the_cells_are_dvcs_under_its_names(tmp_path, monkeypatch, preset):
-    from dvc.repo import Repo
-
     changed = applied(preset, raw()) if preset else raw()
     changed["run"] |= {"seeds": {**changed["run"]["oti"], "methods": ["oti", "ovi"], "seeds": [1, 2]}}
     changed["run"]["seeds"]["backbones"] = ["nano"]
@@ -102,8 +103,6 @@ def test_the_cells_are_dvcs_under_its_names(tmp_path, monkeypatch, preset):
 
 
 def test_outdated_is_what_changed_and_what_comes_after(tmp_path, monkeypatch):
-    from dvc.repo import Repo
-
     stages = {
         "first": {"cmd": "cp a b", "deps": ["a"], "outs": ["b"]},
         "second": {"cmd": "cp b c", "deps": ["b"], "outs": ["c"]},
@@ -124,6 +123,44 @@ def test_outdated_is_what_changed_and_what_comes_after(tmp_path, monkeypatch):
     assert outdated(tmp_path) == {"other", "last"}
     (tmp_path / "c").unlink()
     assert outdated(tmp_path) == {"other", "second", "last"}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "why"),
+    [
+        ("dvc.yaml", "stages:\n  a: {cmd: x, outs: [q\n", "unable to read: 'dvc.yaml'"),
+        ("dvc.yaml", "stages:\n  a: {nocmd: x}\n", "'./dvc.yaml' validation failed"),
+        (
+            "dvc.yaml",
+            "stages:\n  a: {foreach: '${nothing}', do: {cmd: x}}\n",
+            "failed to parse 'stages.a.foreach'",
+        ),
+        ("dvc.lock", "<<<<<<< ours\nschema: 2\n", "unable to read: 'dvc.lock'"),
+    ],
+)
+def test_a_pipeline_that_dvc_cannot_read_is_one_sentence(file, text, why, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PipelineError, match=re.escape(f"{tmp_path} is no project of DVC's: go to ")):
+        outdated(tmp_path)
+    with Repo.init(str(tmp_path), no_scm=True):
+        (tmp_path / "dvc.yaml").write_text("stages:\n  a: {cmd: x}\n")
+    (tmp_path / file).write_text(text)
+    with pytest.raises(
+        PipelineError, match=re.escape(f"DVC can't read the pipeline of {tmp_path}: {why}")
+    ) as told:
+        outdated(tmp_path)
+    assert "\n" not in str(told.value)
+
+
+def test_a_pipeline_that_dvc_works_on_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dvc.lock.DEFAULT_TIMEOUT", 0)
+    with (
+        Repo.init(str(tmp_path), no_scm=True) as repo,
+        repo.lock,
+        pytest.raises(PipelineError, match="wait until"),
+    ):
+        outdated(tmp_path)
 
 
 def test_items_of_a_manifest_by_hand():
@@ -325,8 +362,10 @@ def test_in_a_process_of_its_own(tiny_folder):
         )
     )
     assert found.image is None and found.text > 0 and found.patches[1] > 0 and 0 < found.start < 120
-    with pytest.raises(ProbeError, match="ViT-nothing"):
-        probe(Asked("ViT-nothing", "fp32", "cpu", 8, 0, None, "a {}"))
+    unknown = Asked("ViT-nothing", "fp32", "cpu", 8, 0, None, "a {}")
+    with pytest.raises(ProbeError, match=r"^'ViT-nothing' is none of open_clip's") as told:
+        probe(unknown)
+    assert "\n" not in str(told.value)
 
 
 def test_no_more_is_inverted_than_a_batch_holds(tiny_folder, monkeypatch):
@@ -342,6 +381,15 @@ def test_no_more_is_inverted_than_a_batch_holds(tiny_folder, monkeypatch):
         time.time(),
     )
     assert min(seen) == 1 and max(seen) <= 4  # not filled up to a batch that memory can't hold
+
+
+def test_a_probe_that_fails_by_a_mistake_shows_its_traceback(monkeypatch):
+    traceback = "Traceback (most recent call last):\n  File x, line 1, in work\nTypeError: unsupported"
+    failed = subprocess.CompletedProcess([], 1, "", f"a warning\ntexts: 100%| 64/64\n{traceback}\n")
+    monkeypatch.setattr(probing.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(ProbeError) as told:
+        probe(Asked("ViT-B-32", "fp32", "cpu", 8, 0, None, "a {}"))
+    assert str(told.value) == f"by a mistake of crossgap's or a library's:\n{traceback}"
 
 
 def test_a_probe_that_was_killed_is_told(monkeypatch):

@@ -1,7 +1,6 @@
 """CLIP-style models behind one small interface."""
 
-from importlib import import_module
-from typing import Any
+from crossgap.lazy import when_used
 
 _PUBLIC = {
     "Backbone": "crossgap.backbones.backbone",
@@ -10,10 +9,4 @@ _PUBLIC = {
     "load_backbone": "crossgap.backbones.loading",
 }
 __all__ = list(_PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    # imported when first used: `crossgap.backbones.towers` costs neither torch nor open_clip
-    if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = when_used(__name__, _PUBLIC)

@@ -1,8 +1,7 @@
-"""With which activation a model is computed, GELU or QuickGELU, and what says so: weights of one give wrong features
-with the other, without a word.
+"""Which activation belongs to weights, GELU or QuickGELU: with the other one, features are silently wrong.
 
-A tag says it, and weights in OpenAI's form do. Of any other file the model's name says it, or the folder's
-configuration: GELU, or QuickGELU of a name that ends in `-quickgelu`.
+A tag tells the activation, and so do weights in OpenAI's form. For any other file the model's name tells it, or the
+folder's configuration: QuickGELU where the name ends in `-quickgelu`, else GELU.
 """
 
 from __future__ import annotations
@@ -12,13 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import open_clip
-from open_clip.pretrained import _PRETRAINED
 
 from crossgap.errors import WeightsError
 
 
 def of_tag(model: str, tag: str) -> str:
-    """What says it of a tag's weights.
+    """What tells the activation of a tag's weights.
 
     Raises:
         WeightsError: the model computes the other.
@@ -28,7 +26,7 @@ def of_tag(model: str, tag: str) -> str:
 
 
 def of_file(model: str, file: str, *, openai: bool) -> str:
-    """What says it of a file in a registered model; a warning where all published weights of the model say otherwise.
+    """What tells the activation of a file in a registered model. Warns where all published weights have another.
 
     Args:
         openai: whether the file is OpenAI's, by its hash or its form.
@@ -53,15 +51,15 @@ def of_file(model: str, file: str, *, openai: bool) -> str:
 
 
 def of_folder(model: str, config: Mapping[str, Any], *, openai: bool, published: bool) -> str:
-    """What says it of a folder or repository.
+    """What tells the activation of a folder or repository.
 
     Args:
         config: its `model_cfg`.
         openai: whether the weights are OpenAI's, by their hash or their form.
-        published: whether by their hash, which leaves no doubt.
+        published: whether they are OpenAI's by their hash, which leaves no doubt.
 
     Raises:
-        WeightsError: weights of OpenAI's that the configuration doesn't say so of.
+        WeightsError: the weights are OpenAI's, and the configuration doesn't ask for QuickGELU.
     """
     said = config.get("quick_gelu")
     if openai and not said and (published or said is None):
@@ -75,7 +73,8 @@ def of_folder(model: str, config: Mapping[str, Any], *, openai: bool, published:
 
 def is_published_by_openai(sha256: str | None) -> bool:
     """Whether a file's hash is one that OpenAI's addresses state."""
-    addresses = (tags["openai"]["url"] for tags in _PRETRAINED.values() if "openai" in tags)
+    models = open_clip.list_pretrained_models_by_tag("openai")
+    addresses = (open_clip.get_pretrained_url(model, "openai") for model in models)
     return any(sha256 in address.split("/") for address in addresses)
 
 

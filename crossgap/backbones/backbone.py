@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from crossgap import fingerprint
 from crossgap.backbones import towers
 from crossgap.errors import BackboneError
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float32, Integer, Real
 
 MODALITIES = ("image", "text")
 
@@ -39,7 +42,7 @@ def resolve_device(device: str) -> torch.device:
 
 
 def verified(weights: Path, sha256: str | None, called: str) -> str:
-    """The SHA-256 of a file; BackboneError where it is not the one declared."""
+    """The SHA-256 of a file; BackboneError if another one is declared."""
     found = fingerprint.sha256_of_files([weights])
     if sha256 and found != sha256:
         raise BackboneError(
@@ -49,7 +52,7 @@ def verified(weights: Path, sha256: str | None, called: str) -> str:
 
 
 def check_finite(module: nn.Module, weights: Path | None, called: str) -> None:
-    """BackboneError where a weight is NaN or infinite: so is every feature then, or most."""
+    """BackboneError if a weight is NaN or infinite, since most features then are too."""
     broken = [name for name, held in module.named_parameters() if not bool(held.isfinite().all())]
     if broken:
         raise BackboneError(
@@ -64,7 +67,7 @@ class Tokenizer(Protocol):
 
     context_length: int
 
-    def __call__(self, texts: list[str], context_length: int | None = None) -> Tensor:
+    def __call__(self, texts: list[str], context_length: int | None = None) -> Integer[Tensor, "n context"]:
         """The ids of these texts."""
         ...
 
@@ -79,8 +82,8 @@ class Encoded:
             projection that can be told apart (an attention-pool head of a ResNet, for one).
     """
 
-    features: Tensor
-    preprojection: Tensor | None
+    features: Float32[Tensor, "n d"]
+    preprojection: Float32[Tensor, "n width"] | None
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class Backbone:
     """A model in evaluation mode, its parameters frozen.
 
     Attributes:
-        model: the module, an `nn.Module`; what its parts are called is its library's, which ships no types.
+        model: an `nn.Module`. Its library names the parts, and ships no types.
         transform: PIL image → `(3, h, w)` float tensor, the model library's own for inference.
         load_tokenizer: gives the tokenizer; None of a model that reads no texts.
         device: where the model lies.
@@ -140,7 +143,7 @@ class Backbone:
             return self.encode_images(torch.zeros(1, *size)).features.shape[1]
         return self.encode_texts(torch.zeros(1, self.context_length, dtype=torch.long)).features.shape[1]
 
-    def encode_images(self, pixels: Tensor, *, gradient: bool = False) -> Encoded:
+    def encode_images(self, pixels: Real[Tensor, "n 3 h w"], *, gradient: bool = False) -> Encoded:
         """Encode `(n, 3, h, w)` transformed images; with `gradient`, as part of a graph of autograd."""
         encode = partial(self.model.encode_image, normalize=False)
         with torch.inference_mode(not gradient):
@@ -149,18 +152,18 @@ class Backbone:
             return self._encode(encode, self.projection("image"), pixels)
 
     @torch.inference_mode()
-    def encode_texts(self, ids: Tensor) -> Encoded:
+    def encode_texts(self, ids: Integer[Tensor, "n context"]) -> Encoded:
         """Encode `(n, context)` token ids."""
         self.check_has_texts()
         encode = partial(self.model.encode_text, normalize=False)
         return self._encode(encode, self.projection("text"), ids.to(self.device))
 
     def check_has_texts(self) -> None:
-        """BackboneError where the model has no text tower: no texts, and no inversion of or into them."""
+        """BackboneError if the model has no text tower: it can neither encode texts nor be inverted."""
         if reason := towers.image_only(self.provenance["model"]):
             raise BackboneError(reason)
 
-    def projections(self) -> dict[str, np.ndarray]:
+    def projections(self) -> dict[str, Float32[np.ndarray, "d width"]]:
         """By modality, W `(d, width)` float32: features are preprojection @ W.T, plus the tower's bias if it has one.
 
         A tower whose projection can't be told apart is left out.
@@ -168,7 +171,7 @@ class Backbone:
         held = {modality: self.projection(modality) for modality in MODALITIES}
         return {modality: _weight(getattr(*found)) for modality, found in held.items() if found}
 
-    def biases(self) -> dict[str, np.ndarray]:
+    def biases(self) -> dict[str, Float32[np.ndarray, " d"]]:
         """By modality, `(d,)` float32 of those projections that have a bias."""
         held = {modality: self.projection(modality) for modality in MODALITIES}
         biases = {
@@ -176,7 +179,7 @@ class Backbone:
         }
         return {modality: _array(bias) for modality, bias in biases.items() if bias is not None}
 
-    def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    def tokenize(self, texts: Sequence[str]) -> tuple[Integer[Tensor, "n context"], Bool[Tensor, " n"]]:
         """Token ids `(n, context)`, and which texts the context was too short for `(n,)`.
 
         The tokenizer truncates; a text was cut exactly if one more position changes its ids. That position alone
@@ -219,7 +222,7 @@ class Backbone:
 
 @contextmanager
 def whole_float32() -> Iterator[None]:
-    """Convolutions in float32 as such: cuDNN takes its operands for TF32, with ten bits, unless told otherwise."""
+    """Convolutions in full float32: by default, cuDNN rounds their operands to TF32, with ten bits."""
     cudnn = torch.backends.cudnn
     held, name, whole = (
         (cudnn.conv, "fp32_precision", "ieee") if hasattr(cudnn, "conv") else (cudnn, "allow_tf32", False)
@@ -236,7 +239,7 @@ def whole_float32() -> Iterator[None]:
 def without_projection(owner: nn.Module, name: str) -> Iterator[Callable[[Tensor], Tensor]]:
     """Take the projection out while the block runs; gives the map that was taken out.
 
-    A layer stays in its place and hands on its input: who calls it may look at its type.
+    A layer stays in its place and hands on its input, since callers may look at its type.
     """
     projection = getattr(owner, name)
     if isinstance(projection, nn.Linear):
@@ -253,10 +256,10 @@ def without_projection(owner: nn.Module, name: str) -> Iterator[Callable[[Tensor
         setattr(owner, name, projection)
 
 
-def _weight(projection: nn.Parameter | nn.Linear) -> np.ndarray:
+def _weight(projection: nn.Parameter | nn.Linear) -> Float32[np.ndarray, "d width"]:
     # a parameter is applied as x @ W, a layer as x @ W.T
     return _array(projection.weight if isinstance(projection, nn.Linear) else projection.T)
 
 
-def _array(values: Tensor) -> np.ndarray:
+def _array(values: Real[Tensor, "*shape"]) -> Float32[np.ndarray, "*shape"]:
     return values.detach().float().cpu().contiguous().numpy()

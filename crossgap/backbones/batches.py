@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+    from jaxtyping import Shaped
     from torch import Tensor
 
-CPU_ROWS = 32  # of an encoder; more are hardly faster, and one item costs as much as they do
+CPU_ROWS = 32  # rows at once of an encoder: more are hardly faster, and a single item costs as much as these
 
 
 def rows_at_once(batch_size: int, device: torch.device) -> int:
-    """Items that a tower encodes at once: on a CPU a few, whatever batch is asked for that has room for them."""
+    """How many items a tower encodes at once: on a CPU only a few, however large the batch asked for."""
     import torch
 
     if device.type != "cpu":
@@ -28,8 +29,8 @@ def rows_at_once(batch_size: int, device: torch.device) -> int:
     return min(batch_size, math.ceil(CPU_ROWS / threads) * threads)
 
 
-def filled(rows: Tensor, size: int) -> Tensor:
-    """`(n, …)`, n from 1 to `size`, as `(size, …)`: the first row again and again after the last."""
+def filled(rows: Shaped[Tensor, "n ..."], size: int) -> Shaped[Tensor, "size ..."]:
+    """`(n, …)`, n from 1 to `size`, filled up to `(size, …)` with copies of the first row."""
     import torch
 
     missing = size - len(rows)

@@ -1,6 +1,6 @@
-"""Checkpoint files as trainings and releases write them: the tensors in them, by the names of the model at hand.
+"""Checkpoint files, as trainings and releases write them → tensors by the names of the model's weights.
 
-Nothing in a file is run: what is no tensor and no plain container is stood in for, and left.
+Nothing in a file is run: a stand-in takes the place of every object that is neither a tensor nor a plain container.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from torch import Tensor
 from crossgap.backbones import openai
 from crossgap.errors import BackboneError, WeightsError, is_told, of_machine, opened
 
-# where a training keeps the weights among other things; with both there, the trained ones and not their average
+# keys of the weights in a training's checkpoint; of trained and averaged ones, the trained ones are taken
 TRAINED = ("state_dict", "model_state_dict", "model", "module")
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 NUMPY = (
     ".npz",
     ".npy",
-)  # weights by the names of big_vision or timm's sources, whose readers are the libraries'
+)  # weights named as in big_vision or timm's sources, which the libraries themselves read
 COMPILED = "_orig_mod."  # what torch.compile puts before the names of what it compiled
 POSITION_IDS = "text.transformer.embeddings.position_ids"  # a buffer that transformers had once
 LONGEST = 300  # characters of a list of names in a message
@@ -36,7 +36,7 @@ DEEPEST = 4  # parts of a prefix that wrappers put before the names
 
 
 class _Unread:
-    """Stands where a checkpoint has an object that isn't a tensor: takes what it is given, and does nothing."""
+    """The stand-in for an object that isn't a tensor: it takes any arguments and does nothing."""
 
     def __new__(cls, *_arguments: object) -> _Unread:
         return super().__new__(cls)
@@ -46,7 +46,7 @@ class _Unread:
 
 @contextmanager
 def by_library() -> Iterator[None]:
-    """Around another library's work on files or configurations, which answers what is wrong with them by any error.
+    """A context for a library's work on files or configurations: such a library may raise any error on bad ones.
 
     Raises:
         WeightsError: what the library said; crossgap's own errors and the machine's come out as they are.
@@ -61,7 +61,7 @@ def by_library() -> Iterator[None]:
 
 @contextmanager
 def loading(called: str) -> Iterator[None]:
-    """Around the loading of a model, called so.
+    """A context for the loading of a model of this name.
 
     Raises:
         BackboneError: a WeightsError, with the model's name before it.
@@ -105,13 +105,13 @@ def is_of_openai(held: Mapping[str, Tensor], weights: Path) -> bool:
 
 
 def named_as(module: torch.nn.Module, held: Mapping[str, Tensor], weights: Path) -> dict[str, Tensor]:
-    """The weights that a file holds of a module, without what wrappers put before their names.
+    """A module's weights in a file, without the prefix that wrappers put before their names.
 
-    A Lightning module and DataParallel name theirs `model.` and `module.`; the prefix is the one under which most
-    names and shapes are the module's. What doesn't lie under it isn't of the module.
+    The prefix, such as Lightning's `model.` and DataParallel's `module.`, is the one under which most names and shapes
+    fit the module. Weights under another prefix are not the module's.
 
     Raises:
-        WeightsError: the module's weights are there twice, of a teacher and a student, for one.
+        WeightsError: the module's weights are there twice, for example as teacher and student.
     """
     held = {name: tensor for name, tensor in held.items() if name.rpartition(".")[2] not in openai.NUMBERS}
     ours = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
@@ -141,8 +141,8 @@ def fill(module: torch.nn.Module, state: dict[str, Tensor], weights: Path, *, re
     Args:
         module: a model of open_clip's.
         state: by the module's names, or by those that open_clip converts.
-        weights: the file they are from, for what is said.
-        resize: whether positions are resized to the module's, as of some tags; else that is an error.
+        weights: the file that they are from, for messages.
+        resize: whether positions are resized to the module's, as some tags need; otherwise another size is an error.
 
     Raises:
         WeightsError: other names or shapes, positions for another image size or context.
@@ -180,7 +180,7 @@ def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], weights:
     """Every weight of a module from a state dict that has no other.
 
     Raises:
-        WeightsError: what is missing, strange or of another shape, a few names of each.
+        WeightsError: weights are missing, unknown or of another shape; the message lists a few of each.
     """
     if any(name.startswith("vision_model.") for name in state):
         raise WeightsError(
@@ -202,7 +202,7 @@ def _uncompiled(held: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def check_is_one(weights: Path) -> None:
-    """WeightsError where a file is what a failed download or checkout leaves in the place of weights."""
+    """WeightsError if a file is what a failed download or checkout leaves in place of the weights."""
     size = weights.stat().st_size
     with weights.open("rb") as file:
         start = file.read(512)
@@ -223,14 +223,14 @@ def check_is_one(weights: Path) -> None:
 
 
 def _is_safetensors(weights: Path) -> bool:
-    """By the content, whatever the name: the length of a header, and the JSON that it is."""
+    """Whether a file is safetensors by its content: the length of a header, and a header in JSON."""
     with weights.open("rb") as file:
         start = file.read(9)
     return len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") < 1 << 40
 
 
 def _loaded(weights: Path) -> Any:
-    """What torch.save wrote, with a stand-in for every object that is neither a tensor nor a plain container."""
+    """The content of a file that torch.save wrote, with stand-ins for other objects than tensors and containers."""
     zipped = zipfile.is_zipfile(weights)
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(weights) if zipped else []
@@ -274,7 +274,7 @@ def _state_dict(held: Any, weights: Path, wrappers: tuple[str, ...]) -> dict[str
 
 
 def _under(held: Any, wrappers: tuple[str, ...]) -> str | None:
-    """The key that a state dict lies under: one of those known, else the only one with tensors; None if on top."""
+    """The key of the state dict: a known one, else the only one with tensors; None if it is the whole file."""
     if not isinstance(held, Mapping):
         return None
     if key := next((key for key in wrappers if isinstance(held.get(key), Mapping)), None):

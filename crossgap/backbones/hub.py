@@ -1,6 +1,6 @@
-"""Hugging Face's hub where there is no network: found out once and quickly, and then the cache alone is read.
+"""Without a network, Hugging Face's hub is asked once, and then its cache alone is read.
 
-The hub's own library tries every file of a model again and again, which takes a minute.
+The hub's own library would ask for every file of a model again and again, which takes a minute.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _known: tuple[float, str | None] | None = None
 
 
 def unreachable() -> str | None:
-    """Why the hub isn't asked for files; None where it answers, with an error or without."""
+    """Why the hub can't be reached; None if it answers, be it with an error."""
     global _known
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"

@@ -1,4 +1,4 @@
-"""Image-only backbones, the controls: timm's models, by their names and their features without the classifier."""
+"""Image-only backbones, the controls: timm's models by name, without their classifiers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import timm
 import torch
@@ -30,19 +30,22 @@ from crossgap.backbones import checkpoints, hub, preprocessing, towers
 from crossgap.backbones.backbone import Backbone, check_finite, resolve_device, verified
 from crossgap.errors import BackboneError, WeightsError, of_machine
 
-# what timm's transform for inference follows from a tag
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+# the fields of a tag that decide timm's transform for inference
 KEYS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class ImageTower(nn.Module):
-    """A timm model where open_clip has its vision tower."""
+    """A timm model in the place of open_clip's vision tower."""
 
     def __init__(self, visual: nn.Module) -> None:
         super().__init__()
         self.visual = visual
 
-    def encode_image(self, pixels: Tensor, normalize: bool = False) -> Tensor:
+    def encode_image(self, pixels: Float[Tensor, "n 3 h w"], normalize: bool = False) -> Float[Tensor, "n d"]:
         """`(n, 3, h, w)` → `(n, d)`, the pooled feature that timm's classifier would see."""
         features = self.visual(pixels)
         return nn.functional.normalize(features, dim=-1) if normalize else features
@@ -113,7 +116,7 @@ def load(
 
 
 def check_declared(model: str, pretrained: str | None = None, preprocess: preprocessing.Asked = None) -> str:
-    """Check what can be checked without the weights; what says the transform. Arguments and errors as for `load`."""
+    """Check what can be checked without the weights, and say what tells the transform; see `load`."""
     name = model.removeprefix(towers.TIMM_PREFIX)
     _check_names(model, name, pretrained)
     return _preprocessing_from(model, name, pretrained, preprocess)
@@ -131,7 +134,7 @@ def built(model: str) -> ImageTower:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    # as open_clip's transform does, and timm's leaves to who loads the image
+    # as open_clip's transform does; timm's leaves it to whoever loads the image
     return image.convert("RGB")
 
 
@@ -162,7 +165,7 @@ def _check_names(model: str, name: str, pretrained: str | None) -> None:
 
 
 def _preprocessing_from(model: str, name: str, pretrained: str | None, asked: preprocessing.Asked) -> str:
-    """Where the transform of weights is from; BackboneError where it can't be told, or what is asked for can't be."""
+    """What tells the transform of weights; BackboneError if nothing does, or if the one asked for is not valid."""
     architecture, tag = split_model_name_tag(name)
     tags = list_pretrained(f"{architecture}.*")
     if asked is not None:
@@ -190,7 +193,7 @@ def _preprocessing_from(model: str, name: str, pretrained: str | None, asked: pr
 
 
 def _config(name: str) -> PretrainedCfg:
-    """What timm's tag says, or its default of an architecture."""
+    """The configuration of timm's tag, or of the architecture's default tag."""
     found = get_pretrained_cfg(name)
     if found is None:
         raise BackboneError(f"timm has no weights of {name}: give one of timm.list_pretrained()")
@@ -218,7 +221,7 @@ def _downloaded(model: str, config: PretrainedCfg, cache_dir: str | None) -> Pat
 
 
 def _load_weights(tower: Any, weights: Path) -> dict[str, tuple[int, ...]]:
-    """Load a file's weights, of the same names and no others but the classifier's; the shapes that it holds."""
+    """Load a file's weights, whose names must be the module's, but for the classifier's. Gives the file's shapes."""
     if weights.suffix in checkpoints.NUMPY:
         checkpoints.check_is_one(weights)
         with checkpoints.by_library():
@@ -242,7 +245,7 @@ def _load_weights(tower: Any, weights: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _check_sizes(tower: Any, shapes: dict[str, tuple[int, ...]], weights: Path, called: str) -> None:
-    """Error where a checkpoint is of another image or patch size: timm resizes what doesn't fit, silently."""
+    """Refuse a checkpoint of another image or patch size, which timm would silently resize."""
     for name, tensor in tower.state_dict().items():
         ours, theirs = tuple(tensor.shape), shapes.get(name, tuple(tensor.shape))
         if name == "pos_embed" and len(ours) == len(theirs) == 3:

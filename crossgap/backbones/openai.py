@@ -18,10 +18,10 @@ from torch import Tensor
 
 from crossgap.unpickling import Budget, Held, unpickled
 
-# numbers that the archive holds as tensors, which belong to no layer
+# tensors of the archive that are plain numbers and belong to no layer
 NUMBERS = ("input_resolution", "context_length", "vocab_size")
 _CODE = 16 << 20  # bytes of a module's code that are looked at
-_LARGER = 4  # times as large as the file, what is read of it may be: its small members are compressed
+_LARGER = 4  # the limit of what is read, in sizes of the file: small members are compressed
 _DTYPES = {
     "FloatStorage": torch.float32,
     "HalfStorage": torch.float16,
@@ -42,7 +42,7 @@ def is_archive(path: Path) -> bool:
 
 
 def calls_gelu(path: Path) -> bool:
-    """Whether the code of an archive, read as text, computes GELU: it is another's, OpenAI's computes QuickGELU."""
+    """Whether an archive's code, read as text, computes GELU. OpenAI's own archives compute QuickGELU."""
     with zipfile.ZipFile(path) as archive:
         code = (name for name in archive.namelist() if "/code/" in name and name.endswith(".py"))
         return any(b"torch.gelu(" in _start(archive, name) for name in code)
@@ -67,7 +67,7 @@ def tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _named(module: Held, prefix: str, met: set[int]) -> Iterator[tuple[str, Tensor]]:
-    """Names are those of the first place that a module lies at, as torch has them."""
+    """Name → tensor; a shared module is named after the first place where it lies, as in torch."""
     met.add(id(module))
     for name, part in vars(module).items():
         if isinstance(part, Tensor):

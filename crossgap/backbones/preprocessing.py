@@ -1,4 +1,4 @@
-"""Which preprocessing belongs to weights: their folder's, their tag's, that of all published tags, or one given."""
+"""Which preprocessing belongs to weights: the folder's, the tag's, that of all published tags, or a declared one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Deviations = tuple[
 
 
 class Preprocess(BaseModel):
-    """How an image becomes pixels, as open_clip says it; the size is the model's."""
+    """How an image becomes pixels, in open_clip's terms; the size is the model's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     mean: Channels
@@ -31,7 +31,7 @@ Asked = str | Mapping[str, Any] | Preprocess | None
 
 
 def of_tag(tag: str, asked: Asked) -> str:
-    """Where the preprocessing of a tag's weights is from: open_clip takes the tag's.
+    """What tells the preprocessing of a tag's weights: the tag, which open_clip follows.
 
     Raises:
         WeightsError: another is asked for.
@@ -55,8 +55,8 @@ def of_file(model: str, asked: Asked) -> tuple[dict[str, Any], str]:
 def of_folder(model: str, document: Mapping[str, Any], asked: Asked) -> tuple[dict[str, Any], str]:
     """The preprocessing of a folder or repository with an `open_clip_config.json`, and where it is from.
 
-    What the configuration says as `preprocess_cfg` goes before all. Where it says nothing, the folder is taken for the
-    registered model of the same configuration.
+    The configuration's `preprocess_cfg` comes first. Without it, the folder has the preprocessing of the registered
+    model with the same configuration.
 
     Raises:
         WeightsError: another is asked for beside the folder's own, or it can't be told.
@@ -81,7 +81,7 @@ def of_folder(model: str, document: Mapping[str, Any], asked: Asked) -> tuple[di
 
 
 def described(asked: Asked) -> dict[str, Any]:
-    """What is asked for as an object, its values checked.
+    """A declared preprocessing, with its values checked.
 
     Raises:
         WeightsError: a value that open_clip's transform doesn't take, or one too few or too many.

@@ -24,9 +24,9 @@ _LEFT_OUT = "image_mlp."  # the head of the self-supervised loss: no feature pas
 
 
 def renamed(held: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """SLIP's names to open_clip's; names that neither knows stay, for a strict load to refuse.
+    """Rename SLIP's weights to open_clip's names. Unknown names stay, so that a strict load refuses them.
 
-    A file that open_clip's names are in already is given back as it is.
+    A file with open_clip's names is given back as it is.
     """
     if not any(name.endswith("image_projection") for name in held):
         return dict(held)

@@ -1,6 +1,6 @@
-"""What can be known of a model's towers from its configuration alone, without torch and without open_clip.
+"""What a model's configuration tells of its towers, without torch and without open_clip.
 
-It says by name, before anything is downloaded or encoded, which towers can't be inverted into.
+So it is known before any download which towers can't be inverted into.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TIMM_PREFIX = "timm:"
 LOCAL_DIR_PREFIX = "local-dir:"
 OWN_CONFIGS = (
     Path(__file__).parent / "configs"
-)  # of models that open_clip has the parts of, but not the names
+)  # configurations of models that open_clip can build and doesn't register
 
 # timm's convolutional families that CLIP models use, by the prefix of the name, and the class that timm makes of it
 _CONVOLUTIONAL = {"convnext": "ConvNeXt", "fastvit": "FastVit", "resnet": "ResNet"}
@@ -28,17 +28,22 @@ _HUB = "pip install 'crossgap[hub]', with a network or a filled cache of Hugging
 
 
 def canonical(model: str) -> str:
-    """The one name of a model: open_clip takes `ViT-B/32` for `ViT-B-32`; a path or repository stays as it is."""
+    """The canonical name of a model: `ViT-B-32` for `ViT-B/32`; a path or repository stays as it is."""
     return model if ":" in model else model.replace("/", "-")
 
 
+def canonical_tag(tag: str) -> str:
+    """The one spelling of a tag of open_clip's: it takes `LAION2B-s34B` for `laion2b_s34b`."""
+    return tag.lower().replace("-", "_")
+
+
 def modalities(model: str) -> tuple[str, ...]:
-    """What a model has towers for: ("image", "text"), or ("image",) of timm's."""
+    """The modalities of a model's towers: ("image", "text"), or ("image",) for timm's models."""
     return ("image",) if image_only(model) else ("image", "text")
 
 
 def image_only(model: str) -> str | None:
-    """Why a model takes no texts, so that nothing can be inverted with it either; None where it takes them."""
+    """Why a model takes no texts, and so can't be inverted; None if it takes texts."""
     if not model.startswith(TIMM_PREFIX):
         return None
     return f"{model!r} is an image-only backbone: it has no text tower, so there is no other modality to invert into"
@@ -91,11 +96,11 @@ def asks_hub(model: str) -> bool:
 
 
 def refusals(models: Mapping[str, str], asked: Iterable[tuple[str, Method, Collection[str]]]) -> list[str]:
-    """A line for every model that can't be had, or can't do what is asked of it.
+    """A line for every model that can't be loaded, or not be inverted into as asked.
 
     Args:
-        models: backbones' names and their models, as `refusal` takes them.
-        asked: what asks for an inversion, as the user knows it (`run.ovi`), which, and with which backbones.
+        models: name of a backbone → its model, as `refusal` takes it.
+        asked: for every request of inversions, its field in params.yaml (`run.ovi`), the method, and the backbones.
     """
     lines, asked = [], list(asked)
     for name, model in models.items():
@@ -114,7 +119,7 @@ def refusals(models: Mapping[str, str], asked: Iterable[tuple[str, Method, Colle
 def local_files(model: str, pretrained: str | None = None) -> dict[str, str]:
     """SHA-256 of the files that a model is read from, by name: of a `local-dir:` folder, or a checkpoint file.
 
-    None of other models, whose weights have names.
+    Empty for other models, whose weights are published under a name.
     """
     files = [Path(pretrained)] if pretrained else []
     if model.startswith(LOCAL_DIR_PREFIX):
@@ -123,7 +128,7 @@ def local_files(model: str, pretrained: str | None = None) -> dict[str, str]:
 
 
 def no_patches(kind: str) -> str:
-    """What is said of a vision tower, named by its class, that takes no pseudo-patches."""
+    """The message on a vision tower, named by its class, that takes no pseudo-patches."""
     return f"OVI needs a vision tower over patch tokens; {kind} is none"
 
 
@@ -135,7 +140,7 @@ def _without_tokenizer(model: str, config: dict[str, Any]) -> str | None:
 
 
 def convolutional(config: dict[str, Any]) -> str | None:
-    """The class of a convolutional vision tower; None of one over patch tokens."""
+    """The class of a convolutional vision tower; None for a tower with patch tokens."""
     vision = config["vision_cfg"]
     trunk = vision.get("timm_model_name")
     if trunk:

@@ -140,7 +140,7 @@ def _skeleton(model: str) -> Backbone | None:
     import open_clip
     import torch
 
-    from crossgap.backbones import Backbone, BackboneError, checkpoints, image_only, loading
+    from crossgap.backbones import Backbone, BackboneError, checkpoints, image_only, loading, naming
 
     if reason := towers.unloadable(model):
         raise BackboneError(reason)
@@ -150,7 +150,7 @@ def _skeleton(model: str) -> Backbone | None:
             module = image_only.built(model)
         else:
             if not model.startswith(towers.LOCAL_DIR_PREFIX):
-                loading.check_name(model)
+                naming.check_name(model)
             with checkpoints.loading(model), checkpoints.by_library():
                 module = open_clip.create_model(model, load_weights=False, device=meta, pretrained_text=False)
     return Backbone(module, None, None, meta, {"model": model})
@@ -164,10 +164,10 @@ def supported(model: str) -> dict[str, str | None]:
 def cached(model: str, pretrained: str | None, cache_dir: str | None = None) -> Path | None:
     """The file that the weights would be read from, if it is on this machine; no network is asked."""
     if model.startswith(towers.LOCAL_DIR_PREFIX):
-        from crossgap.backbones import loading
+        from crossgap.backbones import weights_files
 
-        found = loading._find_checkpoint_in_dir(Path(model.removeprefix(towers.LOCAL_DIR_PREFIX)))
-        return Path(found) if found else None
+        found = weights_files.in_folder(Path(model.removeprefix(towers.LOCAL_DIR_PREFIX)))
+        return found[0] if found else None
     if pretrained and Path(pretrained).is_file():
         return Path(pretrained)
     repository, names = on_the_hub(model, pretrained)

@@ -1,4 +1,4 @@
-"""The command `crossgap`: what is done beside the pipeline, before it."""
+"""The command `crossgap`: checks, plans and edits that a user makes beside the pipeline."""
 
 from __future__ import annotations
 

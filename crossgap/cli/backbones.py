@@ -1,4 +1,4 @@
-"""`crossgap backbones`: the catalogue's and those of params.yaml, and checks of their models."""
+"""`crossgap backbones`: lists the backbones of the catalogue and of params.yaml, and checks their models."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def check(
 
 
 def _place(catalogue: ModuleType, name: str, model: str, pretrained: str | None) -> str:
-    """Where the weights are, or are to be had."""
+    """Where the weights lie, or where they can be downloaded from."""
     if model.startswith("local-dir:"):
         folder = model.removeprefix("local-dir:")
         return (
@@ -150,7 +150,7 @@ def _place(catalogue: ModuleType, name: str, model: str, pretrained: str | None)
 
 
 def _sizes(catalogue: ModuleType, model: str) -> tuple[tuple[str, ...], str | None]:
-    """Cells of a model's sizes, and why there are none if it can't be built."""
+    """The table's cells with a model's sizes, and the reason where the model can't be built."""
     try:
         found = catalogue.sizes(model)
     except BackboneError as error:

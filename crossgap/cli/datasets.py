@@ -1,4 +1,4 @@
-"""crossgap datasets: the catalogue's and those of params.yaml, and whether they are what they should be."""
+"""`crossgap datasets`: lists the datasets of the catalogue and of params.yaml, and checks what lies on the disk."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def _declared(params: Path) -> dict[str, Declaration]:
 
 
 def _sizes(declaration: Declaration) -> tuple[str, str, str]:
-    """Images and texts of all splits, and classes of the split that has most; `-` where none are declared."""
+    """Numbers of images and texts over all splits, and of classes in the split with the most; `-` if not declared."""
     if declaration.layout == "world":
         from crossgap.datasets.world_captions import CAPTIONS_PER_IMAGE
 
@@ -185,7 +185,7 @@ def _sizes(declaration: Declaration) -> tuple[str, str, str]:
 
 
 def _on_disk(declaration: Declaration) -> str:
-    """Whether its root is there; `-` of one that has none."""
+    """Whether the dataset's root exists; `-` for a dataset without a root."""
     root = getattr(declaration, "root", None)
     if root is None or str(root) == ".":
         return "-"
@@ -193,7 +193,7 @@ def _on_disk(declaration: Declaration) -> str:
 
 
 def _needed(declared: type[Dataset]) -> list[str]:
-    """The fields without which no row is valid, beside `layout`; one that another stands for is none of them."""
+    """The fields that a row needs beside `layout`. A field that another field can replace is not among them."""
     from pydantic import ValidationError
 
     required = [name for name, field in declared.model_fields.items() if field.is_required()]
@@ -208,7 +208,7 @@ def _needed(declared: type[Dataset]) -> list[str]:
 
 
 def _default(field: FieldInfo) -> str:
-    """What stands for a field that is not given."""
+    """The default of a field, as it is shown."""
     if field.is_required():
         return "-"
     value = field.get_default(call_default_factory=True)
@@ -228,7 +228,7 @@ def _papers(sources: Iterable[str]) -> list[str]:
 
 
 def _published() -> dict[str, Counter[str]]:
-    """How many published values there are, by the dataset's name and by source; none outside of the project."""
+    """Numbers of published values, by dataset and source; empty outside of the project's folder."""
     from crossgap.catalogue.datasets import names, plain
 
     found: dict[str, Counter[str]] = defaultdict(Counter)

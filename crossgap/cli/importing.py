@@ -123,7 +123,7 @@ def import_(
 
 
 def _tracked(folder: Path) -> Iterator[str]:
-    """Give an import to DVC, and the file that points to it to git, so that a commit has it and a team can share it.
+    """Let DVC track an import, and add DVC's pointer file to git, so that a team can share the import by a commit.
 
     Yields:
         What was done; nothing where there is no DVC.

@@ -1,4 +1,4 @@
-"""`crossgap status` and `crossgap clean`: what is kept under data, and what of it nothing names any more."""
+"""`crossgap status` and `crossgap clean`: which files lie under data, and which of them are no longer used."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def clean(
 
 
 def _grouped(waste: list[Waste]) -> Iterable[tuple[tuple[Path, str], list[Waste]]]:
-    """Parts of an evaluation by their folder, all else by itself."""
+    """Waste in groups: the parts of one evaluation together, every other path alone."""
     found = defaultdict(list)
     for one in waste:
         path = one.path.parent if one.path.is_relative_to(SCRATCH / "evaluate") else one.path

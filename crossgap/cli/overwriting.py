@@ -1,4 +1,4 @@
-"""Files that a command may overwrite unasked: those that git has as they are."""
+"""Which files a command may overwrite without being told to: those whose content git holds."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from crossgap.errors import CrossgapError
 
 
 def require_in_git(path: Path) -> None:
-    """Nothing, where nothing is at a path, or what git has there.
+    """Refuse to overwrite a file whose content git does not hold; a path without a file passes.
 
     Raises:
-        CrossgapError: a file that git doesn't have as it is.
+        CrossgapError: the file has changes that git doesn't hold, or git doesn't know it.
     """
     if not path.exists():
         return

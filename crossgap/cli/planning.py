@@ -62,7 +62,7 @@ def plan(
 
 
 def _todo(every: list[StageCell], params: Path) -> list[StageCell]:
-    """The cells that DVC holds to be out of date; all of them, where it is not DVC's params.yaml that is planned by."""
+    """The cells that are out of date by DVC; all cells, if the file planned by is not the one that DVC reads."""
     from crossgap.planning.pipeline import outdated
 
     if params.resolve() != Path("params.yaml").resolve() or not Path("dvc.yaml").is_file():
@@ -102,7 +102,7 @@ def _show_items(items: dict[str, ItemCounts | None], reasons: dict[str, str]) ->
 def _evaluation(
     cell: StageCell, params: Params, items: dict[str, ItemCounts | None], sizes: dict
 ) -> tuple[PlannedEvaluation, int] | None:
-    """What a cell evaluates, and the width of its features; None where they are not known."""
+    """What a cell evaluates, and the width of its features; None if the items or the width are not known."""
     from crossgap.planning import evaluated
     from crossgap.planning.estimate import built_as
     from crossgap.stores.store import open_store
@@ -137,7 +137,7 @@ def _rates(evaluations: dict[str, list]) -> dict[int, Rates]:
 
 
 def _show_unmeasured(todo: list[StageCell], params: Params) -> None:
-    """Images that would be inverted for nothing, of datasets that were prepared."""
+    """Warn of prepared datasets whose inverted images could not be measured."""
     from crossgap.planning import unmeasured
     from crossgap.prepared import judgements, manifest
 
@@ -190,7 +190,7 @@ def _speeds(todo: list[StageCell], params: Params) -> dict[tuple[str, str], Spee
 
 
 def _sample(params: Params) -> tuple[str, str] | None:
-    """The manifest and root of a prepared dataset with images."""
+    """The manifest's folder and the images' root of a prepared dataset that has images; None if there is none."""
     from crossgap.prepared import manifest
 
     for name in params.run.datasets:

@@ -1,4 +1,4 @@
-"""What a correction may be fitted on."""
+"""The unlabelled data that corrections are fitted on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crossgap.errors import UnavailableError
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """Unlabelled things a correction may be fitted on; None where the cell has none.
+    """The unlabelled data of a cell that corrections may be fitted on; None where the cell has none.
 
     Attributes:
         images: `(n, d)` projected image features of a calibration set.
@@ -39,7 +39,7 @@ class Material:
     pretrained: str | None = None
 
     def calibration(self) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """`images` and `texts`, None for those of fewer than 2 rows.
+        """`images` and `texts`; None in the place of fewer than 2 rows.
 
         Raises:
             UnavailableError: both are None.

@@ -14,14 +14,20 @@ from crossgap.errors import UnavailableError
 from crossgap.metrics.retrieval.bias import Bias
 
 if TYPE_CHECKING:
+    from jaxtyping import Int64, Real, Shaped
+
     from crossgap.arrays import Features
 
 
 class Rule(Protocol):
-    """How a bias is made; `crossgap.metrics.hubness` has what it is made of."""
+    """How a bias is made, from the functions in `crossgap.metrics.hubness`."""
 
     def __call__(
-        self, queries: Features, gallery: Features, bank: Features, left_out: np.ndarray | None
+        self,
+        queries: Real[Features, "n d"],
+        gallery: Real[Features, "m d"],
+        bank: Real[Features, "b d"],
+        left_out: Int64[np.ndarray, " n"] | None,
     ) -> Bias: ...
 
 
@@ -31,7 +37,7 @@ class Scoring:
 
     Attributes:
         rule: how the bias is made.
-        banks: by the queries' modality, `(b, d)`: other queries, without labels, none of them asked.
+        banks: modality of the queries → `(b, d)`, other queries without labels, none of which is measured.
     """
 
     rule: Rule
@@ -39,12 +45,12 @@ class Scoring:
 
     def __call__(
         self,
-        queries: Features,
-        gallery: Features,
+        queries: Real[Features, "n d"],
+        gallery: Real[Features, "m d"],
         modality: str,
         *,
-        rows: np.ndarray | None = None,
-        left_out: np.ndarray | None = None,
+        rows: Shaped[np.ndarray, " rows"] | None = None,
+        left_out: Int64[np.ndarray, " n"] | None = None,
     ) -> Bias:
         """The bias by which a gallery is ranked.
 
@@ -52,7 +58,7 @@ class Scoring:
             queries: `(n, d)`.
             gallery: `(m, d)`.
             modality: of the queries.
-            rows: of the bank that count, by a mask or by places; all, if not given.
+            rows: the rows of the bank that are used, as a mask or as places; all, if not given.
             left_out: `(n,)`, the place of a gallery item that is no candidate for a query, -1 for none.
 
         Raises:

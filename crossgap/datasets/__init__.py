@@ -1,7 +1,6 @@
-"""Datasets: `declared`, what `params.yaml` says of one; `readers`, by layout; and what is made of both."""
+"""Datasets: `declared` has the rows of params.yaml, `readers` read each layout, `preparing` makes the manifest."""
 
-from importlib import import_module
-from typing import Any
+from crossgap.lazy import when_used
 
 _PUBLIC = {
     "Declaration": "crossgap.datasets.declared",
@@ -42,10 +41,4 @@ _PUBLIC = {
     "Texts": "crossgap.datasets.declared.texts",
 }
 __all__ = list(_PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    # imported when first used: what only opens images needs no declarations
-    if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = when_used(__name__, _PUBLIC)

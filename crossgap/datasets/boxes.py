@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from crossgap.datasets.declared import DatasetError
-from crossgap.datasets.images import ImageError, crop, open_image, slashes
+from crossgap.datasets.image_files import slashes
+from crossgap.datasets.images import crop, open_image
 from crossgap.datasets.text_files import rows
+from crossgap.errors import ImageError
 from crossgap.prepared.manifest import corners
 
 COLUMNS = ("image", "left", "upper", "right", "lower")

@@ -1,4 +1,4 @@
-"""What was read, against the files and the declaration: every image is opened, every count compared."""
+"""Check what a reader gave: every image is opened, and every count compared with the declared one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pandas as pd
 from crossgap.datasets.boxes import box_problem
 from crossgap.datasets.declared import DatasetError, OnDisk
 from crossgap.datasets.images import check_all
-from crossgap.datasets.reading import SET_ASIDE_WITH_IMAGE, Problem, Reading, require_flat, with_image
+from crossgap.datasets.paths import require_flat
+from crossgap.datasets.reading import SET_ASIDE_WITH_IMAGE, Problem, Reading, with_image
 from crossgap.prepared import manifest
 
 _LISTED = 20
@@ -28,9 +29,8 @@ def checked(
     `problems` has columns `id`, `item`, `problem`; its items are not in the manifest.
 
     Raises:
-        DatasetError: items have problems that the declaration doesn't set aside; or nothing of a split that is
-            evaluated is left.
-        DatasetError: the items make no valid manifest, for the name of a split, say.
+        DatasetError: items have problems that the declaration doesn't set aside; a split that is evaluated has no
+            items left; or the items make no valid manifest, since the name of a split is not valid, for one.
     """
     require_flat(root, reading.frame.loc[reading.frame["modality"] == "image", "path"])
     frame, problems = reading.frame, [*reading.problems, *_other_sizes(declaration, reading.frame)]
@@ -57,7 +57,7 @@ def checked(
 
 
 def counts(items: pd.DataFrame) -> dict[str, int]:
-    """How much a split's items are, by the names of `Size`; classes are those of the labelling with the most."""
+    """Counts of a split's items, named as in `Size`; classes are counted in the labelling that has the most."""
     return {
         "images": int((items["modality"] == "image").sum()),
         "texts": int((items["modality"] == "text").sum()),

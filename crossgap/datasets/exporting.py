@@ -1,4 +1,4 @@
-"""Images that are no files of their own, written into one tar that the manifest's paths go through."""
+"""Write images that are not files, such as those of a pickle, into one tar, so that a manifest can name them."""
 
 from __future__ import annotations
 

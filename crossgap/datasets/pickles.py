@@ -14,7 +14,7 @@ _LARGER = 8  # times as large as its file, what a pickle makes may be: it shares
 
 
 def read_pickle(file: Path, what: str) -> Any:
-    """What a pickle of any protocol holds; Python 2's `str` is text, as Latin-1. `what` says so in messages.
+    """The content of a pickle of any protocol; Python 2's `str` becomes text, as Latin-1. `what` names it in messages.
 
     Raises:
         DatasetError: the file can't be read, is truncated or no pickle, or names anything else.
@@ -36,9 +36,10 @@ def read_pickle(file: Path, what: str) -> Any:
 
 
 def as_text(held: Any, _met: dict[int, Any] | None = None) -> Any:
-    """What a pickle holds, with text for bytes in its dicts and lists: Python 3 keeps bytes that Python 2 called text.
+    """A pickle's content, with bytes in its dicts and lists turned into text.
 
-    So have it sets that were read with `encoding="bytes"` and written again. What is there once stays so.
+    Sets of Python 2 that were read with `encoding="bytes"` and written again by Python 3 have bytes for text. An object
+    that several places share stays one object.
     """
     if isinstance(held, bytes):
         return held.decode("latin1")

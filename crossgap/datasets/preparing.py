@@ -20,9 +20,9 @@ _LOST = "judgement of an item that there is not: it is no query or not in the ga
 
 
 class Prepared(NamedTuple):
-    """A validated manifest, what was set aside (`id`, `item`, `problem`), and what else there is, validated too.
+    """A validated manifest, the table of what was set aside (`id`, `item`, `problem`), and further validated tables.
 
-    `notes` are sentences on what was left alone, decided without being asked, or may not be as it is meant.
+    `notes` are sentences on what was ignored, what was decided by default, and what looks like a mistake.
     """
 
     items: pd.DataFrame
@@ -33,7 +33,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(declaration: Declaration, folder: Path, workers: int = 8) -> Prepared:
-    """Everything that a declaration tells of a dataset.
+    """Read and check a declared dataset.
 
     Args:
         folder: existing; where a generated dataset puts its images.
@@ -76,8 +76,9 @@ def _simat(declaration: Simat, workers: int) -> tuple[pd.DataFrame, pd.DataFrame
 def _judgements(
     declaration: OnDisk, reading: Reading, items: pd.DataFrame, problems: pd.DataFrame
 ) -> tuple[pd.DataFrame | None, pd.DataFrame]:
-    """Those of items that were not set aside, from the set itself or from the user's file; and the problems, with
-    judgements of items that there are not, where problems are set aside.
+    """The judgements of items that were not set aside, from the set itself or from the user's file; and the problems.
+
+    Judgements of unknown items are added to the problems where these are set aside.
     """
     file = getattr(declaration, "judgements", None)
     table = reading.judgements if file is None else read_file(file)
@@ -109,7 +110,7 @@ def _judgements(
 
 
 def _check_controls(declaration: Declaration, items: pd.DataFrame, judged: pd.DataFrame | None) -> None:
-    """Subsets are of classes that there are, and every relevance has a name of its own."""
+    """Check that the classes of subsets exist, and that no two kinds of relevance have one name."""
     names = ["group", *manifest.labellings(items), *declaration.controls.subsets]
     names += [] if judged is None else judged["setting"].unique().tolist()
     if twice := sorted({name for name in names if names.count(name) > 1}):

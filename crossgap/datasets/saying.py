@@ -1,4 +1,4 @@
-"""What `prepare` says of a dataset, in words: how much it is, what was left alone, and what may not be as meant."""
+"""What `prepare` prints of a dataset: counts, what was ignored, and what looks like a mistake."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def summary(prepared: Prepared) -> str:
 
 
 def doubts(declaration: OnDisk, items: pd.DataFrame) -> tuple[str, ...]:
-    """What may not be as it is meant, a sentence each; nothing of it is refused.
+    """Sentences on what looks like a mistake, though it is allowed:
 
     - images without a label in a split that has labels, and classes with queries of which the gallery has nothing;
     - images that queries or support have, and the gallery too, by their content;
@@ -86,7 +86,7 @@ def _labels(declaration: OnDisk, items: pd.DataFrame) -> Iterator[str]:
 
 
 def _shared(declaration: OnDisk, items: pd.DataFrame) -> Iterator[str]:
-    """Images of one content in two of the splits that are measured: such a query finds itself, by another id."""
+    """Images that two of the measured splits share by content: such a query finds itself under another id."""
     images = manifest.select(items, "image")
     content = {
         split: manifest.content(manifest.select(images, "image", split))

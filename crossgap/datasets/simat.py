@@ -24,7 +24,8 @@ import numpy as np
 import pandas as pd
 
 from crossgap.datasets.declared import DatasetError, Simat
-from crossgap.datasets.reading import ManifestRow, Problem, Reading, image_paths, without_digests
+from crossgap.datasets.paths import image_paths
+from crossgap.datasets.reading import ManifestRow, Problem, Reading, without_digests
 from crossgap.datasets.text_files import rows
 from crossgap.errors import listed, of_machine
 from crossgap.prepared import manifest

@@ -1,4 +1,4 @@
-"""Summaries that stand for long documents, as in Cross the Gap, where a language model wrote them."""
+"""Summaries in place of long documents, as in Cross the Gap, where a language model wrote them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crossgap.errors import listed
 
 
 def summarised(declaration: Texts, documents: Mapping[str, str]) -> dict[str, str]:
-    """What stands for each document, by its id: its summary, where `summaries` is declared, else itself.
+    """Id → the text to encode: the document's summary where `summaries` is declared, else the document.
 
     Raises:
         DatasetError: the file can't be read, is no JSON object of texts, or lacks documents.

@@ -12,7 +12,7 @@ from crossgap.datasets.declared import DatasetError
 
 
 def read_text(file: Path, what: str) -> str:
-    """The file's text; `what` says in messages what it holds.
+    """The file's text; `what` names the file's content in messages.
 
     Raises:
         DatasetError: the file can't be read or isn't UTF-8.
@@ -30,7 +30,7 @@ DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar"}
 
 
 def delimiter_of(header: str) -> str:
-    """What stands most often between the names of a table's header; a comma, where nothing does."""
+    """The delimiter that occurs most often in a table's header; a comma if none does."""
     bare = re.sub(r'"[^"]*"', "", header)
     return max(DELIMITERS, key=bare.count)
 
@@ -71,7 +71,7 @@ def records(file: Path, what: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def wrong_header(header: Sequence[str], wanted: Iterable[str], name: str, remedy: str) -> str:
-    """Why a table has not one column of a name; a first line that has none of those wanted may be no header at all."""
+    """Why a table doesn't have exactly one column of each name; maybe its first line is no header."""
     said = f"the header {','.join(header)!r} has {header.count(name)} columns {name!r}: {remedy}"
     missing = set(header).isdisjoint(wanted)
     return said + ("; if there is no header, write one above the first row" if missing else "")
@@ -87,8 +87,8 @@ def rows(
     """Line and values, in the order of `columns`, of every row of a table.
 
     Args:
-        defaults: columns that the table may lack, after the others, and what stands for them.
-        as_they_stand: blanks at the ends of values are part of them; they are stripped otherwise.
+        defaults: optional columns, given after the others → the value if the table lacks one.
+        as_they_stand: keep blanks at the ends of values; they are stripped otherwise.
 
     Raises:
         DatasetError: as `records`; or the header lacks a column or has it twice.

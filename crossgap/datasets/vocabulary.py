@@ -61,8 +61,9 @@ def imagenet_names() -> list[str]:
 
 
 def world_names(seed: int) -> list[str]:
-    """The word of every value, then names of the world's training combinations, such as "small red dotted star on
-    the left at night", `SIZE` names in all: none of a combination that is held out for the test split.
+    """The word of every value, then names of combinations, such as "small red dotted star on the left at night".
+
+    `SIZE` names in all; combinations that are held out for the test split have none.
     """
     words = [[SYNONYMS[factor][value][0] for value in values] for factor, values in FACTORS.items()]
     plain = [word for factor in words for word in factor]

@@ -3,10 +3,9 @@
 Which tasks a cell has follows from what its stores hold: images, captions, class prompts, labellings, inversions.
 """
 
-from importlib import import_module
-from typing import Any
-
 # a module of a task doesn't load the others: what a part of an evaluation depends on is its own module's imports
+from crossgap.lazy import when_used
+
 _PUBLIC = {
     "Cell": "crossgap.evaluation.cell",
     "EvaluationError": "crossgap.evaluation.cell",
@@ -14,13 +13,4 @@ _PUBLIC = {
     "evaluate": "crossgap.evaluation.evaluation",
 }
 __all__ = [*_PUBLIC]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = when_used(__name__, _PUBLIC)

@@ -169,11 +169,11 @@ def _compared(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[tuple[Tas
             yield Task(sides.task, relevance, sides.queries, sides.gallery), sides.inversion
 
 
-class Sides(NamedTuple):
-    """Queries and gallery of a retrieval within a modality.
+class Method(NamedTuple):
+    """Queries and gallery of a retrieval within a modality, by one method.
 
     Attributes:
-        inversion: that inverted items are of.
+        inversion: the store that inverted items come from; None where all are native.
     """
 
     task: str
@@ -182,18 +182,18 @@ class Sides(NamedTuple):
     inversion: Store | None
 
 
-def methods(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[Sides]:
+def methods(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[Method]:
     """Native queries, and, by each inversion, inverted queries and both sides inverted, as far as they were."""
     modality, main = comparison.modality, cell.main(comparison.modality)
-    yield Sides(comparison.native, comparison.queries, comparison.gallery, None)
+    yield Method(comparison.native, comparison.queries, comparison.gallery, None)
     variants = [Variant(INVERSIONS[modality], main, None)] if main else []
     for words, store, step in (*variants, *cell.variants(modality)):
         queries = cell.inverted(comparison.queries, comparison.queries_of, store, step)
         gallery = cell.inverted(comparison.gallery, comparison.gallery_of, store, step)
         if queries is not None:
-            yield Sides(f"{words}-{modality}", queries, comparison.gallery, store)
+            yield Method(f"{words}-{modality}", queries, comparison.gallery, store)
             if gallery is not None:
-                yield Sides(f"{words}-{INVERSIONS[modality]}", queries, gallery, store)
+                yield Method(f"{words}-{INVERSIONS[modality]}", queries, gallery, store)
 
 
 def _corrected(work: Work, rivals: Rivals, tasks: Sequence[Task]) -> Tables:

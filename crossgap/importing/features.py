@@ -1,4 +1,4 @@
-"""Arrays → feature store, checked as wholes and against each other."""
+"""Arrays → feature store: each array is checked by itself and against the others."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pandas as pd
 from crossgap import fingerprint
 from crossgap.datasets import simat
 from crossgap.datasets.judgement_files import read_file
-from crossgap.datasets.reading import label_of, whole
+from crossgap.datasets.labels import label_of, whole
 from crossgap.errors import listed
 from crossgap.importing.files import ARRAYS, Assignment, FeatureImportError
 from crossgap.prepared import judgements
 from crossgap.prepared.manifest import CLASSES, LABEL, RESERVED, VOCABULARIES
 from crossgap.prepared.transformations import Transformations
-from crossgap.stores import store
+from crossgap.stores import store, writing
 
 
 def import_features(
@@ -35,13 +35,13 @@ def import_features(
 ) -> store.Store:
     """Write the feature store at `path` from arrays.
 
-    A group without ids gets `<modality>/<split>/<row>`. Captions are ranked 0, 1, 2, … within their image by the order
-    of their ranks, wherever these start, or as they are given. A label that is blank or -1 is none; 1.0 is 1 where all
-    of a labelling are whole numbers.
+    Items without ids are named `<modality>/<split>/<row>`. The captions of an image get the ranks 0, 1, 2, … in the
+    order of the ranks given, or of their rows. A blank label, or -1, means no label. A label 1.0 becomes 1 where all
+    labels of its labelling are whole numbers.
 
     Args:
         judged: a file of explicit judgements, as `datasets.judgement_files.read_file` takes it.
-        simat_tables: SIMAT's folder simat_db: what is asked of the images, its regions.
+        simat_tables: SIMAT's folder simat_db, with the transformations that are asked of its regions.
 
     Raises:
         DatasetError: judgements or tables of SIMAT that can't be used.
@@ -86,7 +86,7 @@ def import_features(
     }
     provenance["fingerprint"] = fingerprint.of_json(sources)
     Path(scratch).mkdir(parents=True, exist_ok=True)
-    with store.creating(path, scratch, provenance) as writer:
+    with writing.creating(path, scratch, provenance) as writer:
         for name, columns in sorted(groups.items()):
             arrays = {key: columns.pop(key) for key in ARRAYS if key in columns}
             writer.add(name, columns, _blocks(arrays))
@@ -113,7 +113,7 @@ def shared_ids(held: store.Store) -> Iterator[str]:
 
 
 def _complete(name: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The group's columns checked, cast and with what can be derived filled in."""
+    """A group's columns, checked and cast, with missing ones derived from the others."""
     modality, _, split = name.partition("/")
     if modality == "image" and split in RESERVED:
         raise FeatureImportError(
@@ -171,7 +171,7 @@ def _complete(name: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray
 
 
 def _asked(folder: Path, groups: dict[str, dict[str, np.ndarray]]) -> Transformations:
-    """SIMAT's transformations, of the images that are its regions and the class prompts that are its words."""
+    """SIMAT's transformations of those of its regions that are among the images, by words among the class prompts."""
     images = [columns["id"] for name, columns in groups.items() if name.startswith("image/")]
     prompts = groups.get(f"text/{CLASSES}", {})
     words = prompts.get(LABEL + simat.LABELLING)
@@ -243,8 +243,8 @@ def _strings(name: str, values: np.ndarray) -> np.ndarray:
 
 
 def _check_finite(name: str, values: np.ndarray, ids: np.ndarray) -> None:
-    for start in range(0, len(values), store.ROWS_A_SHARD):
-        block = np.asarray(values[start : start + store.ROWS_A_SHARD], np.float32)
+    for start in range(0, len(values), writing.ROWS_A_SHARD):
+        block = np.asarray(values[start : start + writing.ROWS_A_SHARD], np.float32)
         bad = np.flatnonzero(~np.isfinite(block).all(axis=1) | ~block.any(axis=1))
         if len(bad):
             raise FeatureImportError(
@@ -268,8 +268,8 @@ def _check_together(groups: dict[str, dict[str, np.ndarray]]) -> None:
 
 
 def _blocks(arrays: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-    for start in range(0, len(arrays["features"]), store.ROWS_A_SHARD):
+    for start in range(0, len(arrays["features"]), writing.ROWS_A_SHARD):
         yield {
-            name: np.asarray(values[start : start + store.ROWS_A_SHARD], np.float32)
+            name: np.asarray(values[start : start + writing.ROWS_A_SHARD], np.float32)
             for name, values in arrays.items()
         }

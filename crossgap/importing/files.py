@@ -1,4 +1,4 @@
-"""Arrays from files: what a user's words name, read without ever unpickling."""
+"""Arrays from the files that a user names, read without ever unpickling."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Assignment:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All that is read."""
+        """Every file that is read."""
         return (self.file,)
 
     def load(self) -> np.ndarray:
@@ -161,7 +161,7 @@ class _Joined(Assignment):
 
 
 def _parts(folder: Path, stem: str, suffix: str) -> dict[int, Path]:
-    """Number → file of a part, in the order of the numbers."""
+    """Number of a part → its file, in ascending order."""
     parts: dict[int, Path] = {}
     for path in sorted(folder.glob(f"{stem}_*{suffix}")):
         ending = path.stem.removeprefix(f"{stem}_")
@@ -209,7 +209,7 @@ def _columns(file: Path) -> set[str]:
 
 @contextmanager
 def _readable(file: Path) -> Iterator[None]:
-    """FeatureImportError where a library can't read a file."""
+    """Turn any error of a library that reads a file into a FeatureImportError."""
     try:
         yield
     except Exception as error:  # each library has its own for a damaged file

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,10 @@ from crossgap.inversion.invert import Inversion, Inverter, check_targets
 from crossgap.inversion.methods import Method
 from crossgap.inversion.phi import Distilled
 from crossgap.inversion.recipes import Recipe
-from crossgap.stores import engines, shards, store
+from crossgap.stores import engines, shards, store, writing
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int, Shaped
 
 ERROR, SET_ASIDE = "error", "set_aside"
 
@@ -88,7 +91,7 @@ def invert_store(
         "fingerprint": fingerprint.of_json([made_by, keys, set_aside]),
         **({"set_aside": set_aside} if set_aside else {}),
     }
-    with store.creating(path, scratch, provenance) as writer:
+    with writing.creating(path, scratch, provenance) as writer:
         for name, held in items.items():
             found = [keys[name][row] for row in whole[name]]
             columns = {"id": held.ids[whole[name]]}
@@ -128,28 +131,28 @@ class Targets:
     """Chosen items of a group; features are read as they are needed."""
 
     group: store.Group
-    rows: np.ndarray
+    rows: Int[np.ndarray, " n"]
 
     @property
-    def ids(self) -> np.ndarray:
+    def ids(self) -> Shaped[np.ndarray, " n"]:
         return self.group.ids[self.rows]
 
-    def read(self, cut: list[int]) -> tuple[list[str], np.ndarray]:
+    def read(self, cut: list[int]) -> tuple[list[str], Float[np.ndarray, "n d"]]:
         """Ids and `(n, d)` features of the items at these positions."""
         rows = self.rows[cut]
         return self.group.ids[rows].tolist(), self.group.rows("features", rows)
 
     def keys(self, backbone: Backbone) -> Iterator[str]:
         """What each item's inversion depends on beside the recipe: its id and its feature, checked on the way."""
-        for start in range(0, len(self.rows), store.ROWS_A_SHARD):
-            positions = range(start, min(start + store.ROWS_A_SHARD, len(self.rows)))
+        for start in range(0, len(self.rows), writing.ROWS_A_SHARD):
+            positions = range(start, min(start + writing.ROWS_A_SHARD, len(self.rows)))
             ids, features = self.read(list(positions))
             check_targets(features, ids, backbone)
             for item, row in zip(ids, fingerprint.of_rows(features), strict=True):
                 yield fingerprint.of_bytes(item.encode(), row.encode())
 
 
-def _read(groups: list[Targets], cut: list[int]) -> tuple[list[str], np.ndarray]:
+def _read(groups: list[Targets], cut: list[int]) -> tuple[list[str], Float[np.ndarray, "n d"]]:
     """Ids and `(n, d)` features of the items at these ascending positions in the groups, one after the other."""
     positions, start, parts = np.array(cut), 0, []
     for held in groups:
@@ -171,7 +174,7 @@ class _Shard:
         return _Shard(self.inverter.to(device))
 
     def __call__(
-        self, payload: tuple[list[str], np.ndarray], advance: Callable[[int], None]
+        self, payload: tuple[list[str], Float[np.ndarray, "n d"]], advance: Callable[[int], None]
     ) -> shards.Arrays:
         return _arrays(self.inverter(*payload, advance), self.inverter.recipe)
 

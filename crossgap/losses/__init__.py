@@ -3,8 +3,9 @@
 To add one, write a module like `contrastive.py`, name its function below, and say in `weighted.total` what it takes.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from crossgap.lazy import when_used
 
 if TYPE_CHECKING:
     from crossgap.losses.contrastive import clip as clip
@@ -35,10 +36,4 @@ SUMS = {
     "cuaxu": ("clip", "uniformity", "alignment", "cross_uniformity"),
 }
 __all__ = ["SUMS", "TERMS", *_PUBLIC]
-
-
-def __getattr__(name: str) -> Any:
-    # imported when first used: the names above cost no torch
-    if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = when_used(__name__, _PUBLIC)

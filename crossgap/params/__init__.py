@@ -1,6 +1,6 @@
 """`params.yaml` as a whole: read, joined with the catalogue, validated, and explained when it is wrong.
 
-Only stages and commands read it; the rest of crossgap is given plain values.
+Only `planning`, the commands and the stage `resolve` use it; the rest of crossgap takes plain values.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class Params(Strict):
     """The sections of params.yaml.
 
     Attributes:
-        backbones: rows by name: the catalogue's, those of params.yaml in the place of any of the same name, and what
-            the trainings make.
-        datasets: the catalogue's, and those of params.yaml in the place of any of the same name.
+        backbones: name → row, of the catalogue and of params.yaml, which replaces a row of the same name; and of
+            what the trainings make.
+        datasets: name → row, of the catalogue and of params.yaml, which replaces a row of the same name.
     """
 
     run: Run
@@ -75,7 +75,7 @@ class Params(Strict):
     @model_validator(mode="before")
     @classmethod
     def _joined(cls, raw: Any) -> Any:
-        """With the catalogue's rows; a section that is no mapping stays, to be refused."""
+        """The sections with the catalogue's rows added; one that is no mapping stays as it is and is refused later."""
         if not isinstance(raw, dict):
             return raw
         own: dict[entries.Section, Any] = {
@@ -98,7 +98,7 @@ class Params(Strict):
         return self
 
     def _made(self) -> dict[str, BackboneSection]:
-        """The rows of what trainings make: inverted into as what they start from is."""
+        """The rows of trained backbones, each with the inversion settings of the backbone that it starts from."""
         bases = {name: training.backbone for name, training in self.finetune.items()}
         bases |= dict.fromkeys(self.pretrain, "nano")
         rows = {}
@@ -122,7 +122,7 @@ class Params(Strict):
         return {name: section for section in TRAININGS for name in getattr(self, section)}
 
     def pretrained(self, name: str) -> NanoRecipe:
-        """The recipe of a row of `pretrain`: the embedded backbone's, but for the fields that the row names."""
+        """The recipe of a row of `pretrain`: fields that the row does not name are those of the embedded backbone."""
         return NanoRecipe.model_validate({**entries.nano(), **self.pretrain[name]})
 
     def _undeclared(self) -> Iterator[str]:
@@ -190,7 +190,7 @@ class Params(Strict):
         yield from towers.refusals(models, asked)
 
     def _trainings(self) -> Iterator[str]:
-        """What is trained is a backbone of its own name, and no other is made of it."""
+        """What is wrong with trainings: a name that is taken, or a backbone that a training can't start from."""
         for name, section in self.trained.items():
             if name in entries.rows("backbones"):
                 yield f"{section}.{name}: the catalogue has a backbone {name!r}; name what is trained otherwise"

@@ -1,4 +1,4 @@
-"""What params.yaml names and a run needs, and isn't there, as far as can be told without loading a model."""
+"""Which models, files, imports and devices a run needs and lacks, as far as it shows without loading a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def require(params: Params, path: str | Path = "params.yaml") -> None:
-    """Nothing, where all is there that can be looked for.
+    """Check that a run has what it needs.
 
     Raises:
         ParamsError: naming the file and, a line each, what can't be had, and the remedy.
@@ -48,7 +48,7 @@ def unavailable(params: Params) -> Iterator[str]:
 
 
 def no_device(device: str) -> str | None:
-    """Why a device can't be used here; None where it can. Only of `cuda` and `mps` is torch asked."""
+    """Why a device can't be used here; None if it can. Torch is imported for `cuda` and `mps` alone."""
     kind, _, number = device.partition(":")
     if kind not in ("cuda", "mps"):
         return None
@@ -120,10 +120,10 @@ def _undecided(weights: Weights, pretrained: str) -> str | None:
     """What isn't said of a checkpoint file; only where there may be something is open_clip asked, and torch with it."""
     if weights.preprocess is None and registered.tag(weights.model, pretrained) is not None:
         return None
-    from crossgap.backbones import BackboneError, loading
+    from crossgap.backbones import BackboneError, naming
 
     try:
-        loading.declared(weights.model, pretrained, weights.preprocess)
+        naming.declared(weights.model, pretrained, weights.preprocess)
     except BackboneError as error:
         return f"preprocess: {error}"
     return None

@@ -1,4 +1,4 @@
-"""Values of a params.yaml changed in its text: what doesn't change stays to the letter, comments too."""
+"""Change values in the text of a params.yaml: every other letter stays, and so do comments."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Edit(NamedTuple):
 
 
 def edited(text: str, wanted: Mapping[str, Any]) -> str:
-    """The text of a params.yaml with what differs changed, so that it reads as is wanted.
+    """The text of a params.yaml, edited so that it reads as the values wanted.
 
     Aliases are written out first. New values are in the form in which DVC writes them.
 
@@ -59,7 +59,7 @@ def as_dvc_writes(text: str) -> str:
 
 
 def _list_a_line_an_item(held: Any) -> None:
-    """DVC puts a new list in the place of every one, and so it loses its brackets, but for those within others."""
+    """Lists a line an item: DVC replaces every outermost list by a new one, which it writes without brackets."""
     if isinstance(held, CommentedMap) and not held.fa.flow_style():
         for name, value in held.items():
             if isinstance(value, CommentedSeq) and value:
@@ -162,7 +162,7 @@ def _merges(node: yaml.MappingNode) -> bool:
 
 
 def _replaced(text: str, key: yaml.Node, value: yaml.Node, wanted: Any) -> Edit:
-    """Another value, behind which the comment stays that stood behind the old one or its key."""
+    """A line with a new value; the comment behind the old value, or behind its key, stays behind the new one."""
     name = text[key.start_mark.index : key.end_mark.index]
     block = isinstance(value, yaml.CollectionNode) and not value.flow_style
     end = _content_end(key, value)

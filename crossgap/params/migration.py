@@ -1,4 +1,4 @@
-"""What a params.yaml of an older shape has that is elsewhere now, and the same file in today's shape."""
+"""Bring a params.yaml of an older shape into today's: which fields moved, and the text with them moved."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SHIPPED = (
 
 
 def moved(raw: dict[str, Any]) -> list[str]:
-    """A line a field that is elsewhere now, and the remedy; none of a file of today's shape."""
+    """For every field that moved, a line that says where to; empty for a file of today's shape."""
     lines = list(_moved(raw))
     return [*lines, "`crossgap migrate` rewrites the file so, and keeps its comments"] if lines else []
 
@@ -41,7 +41,7 @@ def moved(raw: dict[str, Any]) -> list[str]:
 def migrated(text: str) -> tuple[str, list[str]]:
     """The text of a params.yaml in today's shape, and what was done to it, a line each; none if it had that shape.
 
-    Comments stay, but for those that crossgap itself had put to what moved.
+    Comments stay, except those that crossgap itself had written on the fields that moved.
 
     Raises:
         ParamsError: it is not YAML as DVC reads it.

@@ -10,7 +10,7 @@ from crossgap.params.run import Run
 
 
 def collisions(run: Run) -> Iterator[str]:
-    """A line for every two cells of one stage that DVC would give one name, of which it keeps one."""
+    """A line for every two cells of a stage that would get the same name, so that DVC would keep only one of them."""
     fields = defaultdict(list)
     for field, values in _matrices(run):
         called: dict[str, tuple] = {}

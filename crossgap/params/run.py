@@ -12,7 +12,7 @@ from crossgap.params.base import Name, Strict, once
 
 
 class Cells(Strict):
-    """Every one of some backbones on every one of some datasets."""
+    """Every backbone of a list on every dataset of a list."""
 
     backbones: list[Name]
     datasets: list[Name]
@@ -27,13 +27,13 @@ class Cells(Strict):
 
 
 class Sweep(Cells):
-    """The step × token study of OTI: with which R beside the backbone's own."""
+    """The step × token study of OTI: `tokens` are the numbers R of pseudo-tokens beside the backbone's own."""
 
     tokens: list[Annotated[int, Field(ge=1)]]
 
 
 class Seeds(Cells):
-    """Inversions again with other seeds than the recipe's: by which methods, with which seeds."""
+    """Inversions that are repeated with other seeds than the recipe's, by some methods."""
 
     methods: list[towers.Method]
     seeds: list[Annotated[int, Field(ge=0)]]
@@ -64,7 +64,7 @@ class Run(Cells):
 
     @property
     def inversions(self) -> list[tuple[str, towers.Method, Cells]]:
-        """What asks for an inversion, by the field's name, which, and of what."""
+        """Every request for inversions: the field that asks, the method, and the cells."""
         asked: list[tuple[str, towers.Method, Cells]] = [
             ("oti", "oti", self.oti),
             ("sweep", "oti", self.sweep),

@@ -28,7 +28,7 @@ TagOrValues = Annotated[
 
 
 class Weights(Strict):
-    """What is loaded: open_clip's names, a checkpoint file, `hf-hub:`, `local-dir:`, or `timm:` without texts."""
+    """The weights to load: open_clip's names, a checkpoint file, `hf-hub:`, `local-dir:`, or an image-only `timm:`."""
 
     model: str
     pretrained: str | None = None

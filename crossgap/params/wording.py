@@ -1,4 +1,4 @@
-"""What is said of a field that is wrong: its place, what it should be and what it is."""
+"""The sentence on a field that is wrong: where it stands, what it should be and what it is."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What `dvc repro` would run: its cells, their items, the room and the time that they take."""
+"""What `dvc repro` would run: the cells, their items, and the disk space and time that they take."""

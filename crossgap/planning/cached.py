@@ -1,4 +1,4 @@
-"""What is kept under `data`: stores and what made them, what nothing names any more, what lies in scratch."""
+"""What lies under `data`: stores and what made them, outputs that no cell uses any more, and scratch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Kept:
     """A store.
 
     Attributes:
-        made_by: the model and how it was loaded and, of an inversion, by which method and recipe; in words.
+        made_by: in words, the model and how it was loaded; for an inversion also the method and recipe.
         state: `FRESH`, `STALE`, `UNNAMED` or `IMPORTED`.
     """
 
@@ -65,9 +65,9 @@ def stores(params: Params, data: Path, outdated: set[str]) -> list[Kept]:
 
 
 def wasted(params: Params, data: Path) -> list[Waste]:
-    """Outputs and scratch that no cell of the run names; `why_left` says of which it is not safe to remove them.
+    """Outputs and scratch that no cell of the run uses; `why_left` says which of them must not be removed.
 
-    What is named is worked out from `params` and the code as they are now, whenever `dvc repro` ran last.
+    Use is derived from `params` and the code as they are now, not from what the last `dvc repro` resolved.
     """
     named = cells(params)
     found = dict.fromkeys(leftovers(params, data), UNMADE)
@@ -83,7 +83,7 @@ def wasted(params: Params, data: Path) -> list[Waste]:
 
 
 def why_left(one: Waste, data: Path, cache: Cache) -> str | None:
-    """Why `clean` may not remove it; None where it may: it can be computed again, or DVC's cache holds it."""
+    """Why `clean` may not remove a path; None if it may, since it can be computed again or DVC's cache holds it."""
     if behind_a_link(one.path, data):
         return "it is or lies behind a link, and may be another project's too"
     if not one.path.is_relative_to(data / "scratch") and not cache.holds(one.path):
@@ -92,7 +92,7 @@ def why_left(one: Waste, data: Path, cache: Cache) -> str | None:
 
 
 def clean(waste: list[Waste], data: Path) -> None:
-    """Remove it, and the folders in scratch that this leaves empty."""
+    """Remove files and folders, and the folders in scratch that this leaves empty."""
     for one in waste:
         remove(one.path)
         folder = one.path.parent
@@ -106,7 +106,7 @@ def clean(waste: list[Waste], data: Path) -> None:
 
 
 def _scratch(params: Params, data: Path) -> Iterator[tuple[Path, str]]:
-    """What lies in scratch that no cell would take up again."""
+    """Work in scratch that no cell of the run would go on with."""
     asked: dict[str, list[dict[str, Any]]] = {"encode": [], "oti": [], "ovi": []}
     evaluated = set()
     files = resolved(params, {})

@@ -11,7 +11,7 @@ from crossgap.params import Params
 
 INVERSIONS = ("oti", "ovi", "sweep", "seeds", "distilled")
 ALONE = ("resolve", "weights", "report")  # stages of one cell, in the dvc.yaml at the root
-FOLDERS = {"evaluate-import": "evaluate"}  # stages that share the folder of another
+FOLDERS = {"evaluate-import": "evaluate"}  # stage → the stage whose folder it shares
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,15 @@ class StageCell:
     """One run of a stage.
 
     Attributes:
-        stage: as in dvc.yaml.
-        words: the arguments of its command; none of a stage that is one.
-        backbone, dataset: empty of a stage that has none.
-        method: "oti" or "ovi", of an inversion; else empty.
-        tokens: R, of the sweep.
-        seed: of the inversions with other seeds.
-        loss: by which φ was distilled, of what distils and what inverts by φ.
-        on: the dataset that φ was distilled on, of what inverts by it; what distils has it as its `dataset`.
+        stage: its name in dvc.yaml.
+        words: the arguments of its command; empty for a stage of a single cell.
+        backbone, dataset: empty for a stage that has none.
+        method: "oti" or "ovi" for an inversion, else empty.
+        tokens: R, the number of pseudo-tokens, for a cell of the sweep.
+        seed: for a cell of the stage `seeds`.
+        loss: the loss that φ is distilled by, for a cell that distils or that inverts by φ.
+        on: the dataset that φ was distilled on, for a cell that inverts by it; the cell that distils has it as its
+            `dataset`.
     """
 
     stage: str
@@ -41,24 +42,24 @@ class StageCell:
 
     @property
     def item(self) -> str:
-        """What DVC puts behind the @: it joins the values of a matrix."""
+        """The part of DVC's name behind the @: DVC joins the values of a matrix with «-»."""
         return "-".join(self.words)
 
     @property
     def folder(self) -> str:
-        """Of the stage's script, below `stages`."""
+        """The folder of the stage's script, below `stages`."""
         return FOLDERS.get(self.stage, self.stage)
 
     @property
     def name(self) -> str:
-        """DVC's, as `dvc repro` takes it."""
+        """DVC's name of this cell, as `dvc repro` takes it."""
         if self.stage in ALONE:
             return self.stage
         return f"stages/{self.folder}/dvc.yaml:{self.stage}@{self.item}"
 
     @property
     def resolved(self) -> str:
-        """Where what it depends on is written, below the folder of what is resolved."""
+        """The file that `resolve` writes for this cell, below the folder `data/resolved`."""
         return "/".join((self.folder, *self.words)) + ".json"
 
     @property
@@ -80,8 +81,12 @@ class StageCell:
         return f"{self.backbone}/{self.on or self.dataset}/{self.method}-{self.loss}.safetensors"
 
 
+# the frozen stage `nano`, which trains the embedded backbone and never runs by itself
+EMBEDDED = StageCell("pretrain", ("nano",))
+
+
 def cells(params: Params) -> list[StageCell]:
-    """All cells, in the order of a run; without the frozen stage `nano`, which never runs by itself."""
+    """All cells, in the order of a run; without `EMBEDDED`."""
     run = params.run
     found = [StageCell("resolve")]
     found += [StageCell("pretrain", (name,)) for name in params.pretrain]

@@ -1,4 +1,4 @@
-"""Taking outputs away without losing what can't be had again: what DVC's cache holds goes, the rest is set aside.
+"""Remove outputs without losing any that can't be made again: DVC's cache holds them, or they are set aside.
 
 A store may have been put there by hand, or made by `dvc repro --no-commit`, or its copy in the cache collected.
 """
@@ -16,7 +16,7 @@ KEPT_BY_DVC = (".gitignore",)  # DVC writes it beside outputs that git doesn't i
 
 
 class Cache:
-    """DVC's cache of the project at `root`; looked for when it is first asked, and empty where there is no project."""
+    """DVC's cache of the project at `root`. It is looked for at the first question; without a project it is empty."""
 
     def __init__(self, root: Path = Path()) -> None:
         self.root = root
@@ -24,7 +24,10 @@ class Cache:
         self._looked = False
 
     def holds(self, path: Path) -> bool:
-        """Whether every file of `path` is there, by content; not of an empty folder, nor of what lies behind links."""
+        """Whether the cache has the content of every file of `path`.
+
+        False for a link, for an empty folder, and for a folder with links that are not DVC's own.
+        """
         if path.is_symlink():
             return False
         entries = list(path.rglob("*")) if path.is_dir() else [path]
@@ -84,7 +87,7 @@ def discard(path: Path, data: Path, cache: Cache) -> Path | None:
 
 
 def remove(path: Path) -> None:
-    """A file or folder; of a link the link alone."""
+    """Remove a file or folder; where it is a link, only the link."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -98,7 +101,7 @@ def behind_a_link(path: Path, data: Path) -> bool:
 
 
 def entries(folder: Path) -> Iterable[Path]:
-    """What lies in a folder, but for files in progress and what DVC itself keeps there."""
+    """The entries of a folder, without files in progress and without those that DVC itself keeps there."""
     if not folder.is_dir():
         return []
     return [

@@ -1,4 +1,4 @@
-"""The room and the time that cells take: numbers of items times what one takes."""
+"""Disk space and time that cells take: the number of items times what one item takes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ ESTIMATED = ("encode", "distil", *INVERSIONS)
 
 @dataclass(frozen=True)
 class Cost:
-    """What some cells take; cells of which that is not known are counted.
+    """What some cells take together.
 
     Attributes:
-        items: encoded or inverted.
-        bytes: of their stores.
-        seconds: None without speeds.
-        unknown: cells that are not in these numbers.
+        items: how many are encoded or inverted.
+        bytes: size of the stores.
+        seconds: None if no speeds were measured.
+        unknown: how many cells are left out of these numbers, since their items or sizes are not known.
     """
 
     items: int = 0
@@ -40,7 +40,7 @@ class Cost:
 
 
 def built_as(params: Params, backbone: str) -> Weights:
-    """The weights of a backbone, or, of one that a training makes, those it starts from: it is as large and as fast."""
+    """A backbone's weights; for a trained one, those that it starts from, which are as large and as fast."""
     if backbone in params.finetune:
         return params.backbones[params.finetune[backbone].backbone].weights
     if backbone in params.pretrain and "nano" in params.backbones:
@@ -49,7 +49,7 @@ def built_as(params: Params, backbone: str) -> Weights:
 
 
 def asked(cells: Iterable[StageCell], params: Params, sample: tuple[str, str] | None = None) -> list[Asked]:
-    """What has to be measured for these cells: one for all backbones that are built alike."""
+    """The measurements that these cells need: one for all backbones of the same architecture and precision."""
     tokens: dict[tuple[str, str], set[int]] = defaultdict(set)
     patches: dict[tuple[str, str], set[int]] = defaultdict(set)
     encoded = set()
@@ -95,12 +95,12 @@ def cost(
     sizes: Mapping[str, Described | None],
     speeds: Mapping[tuple[str, str], Speeds] | None = None,
 ) -> Cost:
-    """Items, bytes of stores and seconds of `encode` and inversion cells; of others, nothing.
+    """Items, bytes of stores and seconds of cells that encode or invert; other cells count nothing.
 
     Args:
         items: by dataset.
-        sizes: by model; None, or none, where not known.
-        speeds: by model and precision.
+        sizes: model → its sizes; None, or absent, where not known.
+        speeds: (model, precision) → its speeds.
     """
     total, room, seconds, unknown = 0, 0, 0.0, 0
     for cell in cells:

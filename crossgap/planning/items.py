@@ -62,7 +62,7 @@ def of_manifest(frame: pd.DataFrame) -> ItemCounts:
 
 
 def of_declaration(declaration: Declaration) -> ItemCounts | None:
-    """By the `sizes` that a declaration gives, and its vocabulary; of the embedded world, all. None if not known."""
+    """Counts by the declared `sizes` and vocabulary; all are known of the embedded world. None if not declared."""
     if declaration.layout == "world":
         images = dict(declaration.images)
         texts = {split: size * CAPTIONS_PER_IMAGE for split, size in images.items()}
@@ -100,7 +100,7 @@ def of_declaration(declaration: Declaration) -> ItemCounts | None:
 
 
 def of_files(declaration: Declaration) -> ItemCounts:
-    """By what its reader lists, which opens no image: those that don't open, and are left out, are counted too.
+    """Counts by what the dataset's reader lists. It opens no image, so damaged images, later left out, are counted too.
 
     Raises:
         DatasetError: files are missing or not as declared, or images have to be written out first.
@@ -114,7 +114,7 @@ def of_files(declaration: Declaration) -> ItemCounts:
 
 
 def of_datasets(params: Params, prepared: Path) -> tuple[dict[str, ItemCounts | None], dict[str, str]]:
-    """Numbers of items of every dataset that is run, by name; and of those that are not known, why.
+    """Dataset → numbers of its items, for every dataset of the run; and dataset → why they are not known.
 
     Args:
         prepared: folder with one folder a dataset.
@@ -158,7 +158,7 @@ def distilled(cell: StageCell, params: Params, items: ItemCounts) -> int:
 
 
 def _classes(rows: pd.DataFrame) -> dict[str, int]:
-    """By labelling, those that some of the rows are of."""
+    """Labelling → the classes that these rows have."""
     names = [name for name in rows if name.startswith(manifest.LABEL)]
     found = {name.removeprefix(manifest.LABEL): rows[name].nunique() for name in names}
     return {name: int(number) for name, number in found.items() if number}

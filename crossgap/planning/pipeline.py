@@ -1,34 +1,60 @@
-"""What DVC itself holds to be out of date."""
+"""Which stages are out of date, by DVC itself."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from crossgap.errors import CrossgapError
+
+
+class PipelineError(CrossgapError):
+    """DVC can't say what is out of date; the message names the folder or file, and the remedy."""
+
 
 def outdated(root: Path) -> set[str]:
-    """Names of the stages that `dvc repro` would look into: changed, or after one that is.
+    """Names of the changed stages, and of all stages after them.
 
-    It is the most that can run: a stage after a changed one is left out where what it reads comes out as it was, and a
-    changed one where DVC's run cache holds its result.
+    At most these run. `dvc repro` skips a stage whose inputs come out as they were, and takes the result of a changed
+    stage from its run cache where that has it.
 
     Args:
         root: the project's, with dvc.yaml and params.yaml.
+
+    Raises:
+        PipelineError: `root` is no project of DVC's, one of DVC's files in it can't be read, or another process of
+            DVC's holds its lock.
     """
     import logging
 
+    from dvc.exceptions import DvcException, NotDvcRepoError
+    from dvc.lock import LockError
     from dvc.repo import Repo
 
     logging.getLogger("dvc").setLevel(logging.ERROR)  # it warns of the frozen stage
-    with Repo(str(root)) as repo:
-        graph = repo.index.graph  # from each stage to those that it reads from
-        stages = {stage.addressing: stage for stage in graph}
-        changed = {stages[name] for name, told in repo.status().items() if told and name in stages}
-        return {stage.addressing for stage in changed | _after(graph, changed) if not stage.frozen}
+    try:
+        with Repo(str(root)) as repo:
+            graph = repo.index.graph  # from each stage to those that it reads from
+            stages = {stage.addressing: stage for stage in graph}
+            changed = {stages[name] for name, told in repo.status().items() if told and name in stages}
+            return {stage.addressing for stage in changed | _after(graph, changed) if not stage.frozen}
+    except NotDvcRepoError:
+        raise PipelineError(
+            f"{root.resolve()} is no project of DVC's: go to the project's root, or make it one by `dvc init`"
+        ) from None
+    except LockError:
+        raise PipelineError(
+            f"another process of DVC's works on {root.resolve()}, a `dvc repro` perhaps: wait until it ends"
+        ) from None
+    except DvcException as error:
+        first = str(error).strip().partition("\n")[0]
+        raise PipelineError(
+            f"DVC can't read the pipeline of {root.resolve()}: {first}: mend that file; `dvc status` says where"
+        ) from error
 
 
 def _after(graph: Any, changed: set) -> set:
-    """The stages that read, at first or second hand, from the changed ones."""
+    """The stages that read from the changed ones, directly or through other stages."""
     met, ahead = set(), list(changed)
     while ahead:
         for stage in graph.predecessors(ahead.pop()):

@@ -1,7 +1,8 @@
 """How fast this machine encodes and inverts with a backbone: measured on a few items, by crossgap's own stages' code.
 
-As a process, `python -m crossgap.planning.probe` reads an `Asked` from its input as JSON and writes `Speeds`: what is
-measured is then a process of its own, as a stage is, with what it takes to start one.
+As a process, `python -m crossgap.planning.probe` reads an `Asked` from its input as JSON and writes `Speeds`, or why
+there are none: `{"error": sentence}`. So the measurement is a process of its own, as every stage is, and its start
+is measured too.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from crossgap.backbones import Backbone
     from crossgap.inversion.methods import Oti, Ovi
 
-from crossgap.errors import CrossgapError
+from crossgap.errors import CrossgapError, is_told, said
 
 _STEPS = 50  # at most, of an inversion
 
@@ -36,12 +37,14 @@ class ProbeError(CrossgapError):
 
 @dataclass(frozen=True)
 class Asked:
-    """What is measured: a model, on a device; its inversions by the numbers of pseudo-tokens and pseudo-patches.
+    """What is to be measured: a model on a device, and its inversions with these numbers of tokens and patches.
 
     Attributes:
-        images, texts: whether these are encoded.
-        sample: folder of a manifest and root of images to take; images of noise, if not given.
-        seconds: for all of it beside building the model; kept but where a single item takes longer.
+        tokens, patches: numbers of pseudo-tokens of OTI and of pseudo-patches of OVI, each measured.
+        images, texts: whether the encoding of images and of texts is measured.
+        sample: a manifest's folder and its images' root, from which images are taken; images of noise, if not given.
+        seconds: the time for all measurements, without building the model. It is exceeded only where a single item
+            takes longer.
     """
 
     model: str
@@ -61,13 +64,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Speeds:
-    """Seconds.
+    """How many seconds things take.
 
     Attributes:
-        start: from the start of a process to a model in its place.
+        start: from the start of a process until its model is loaded.
         image, text: to encode one.
-        tokens, patches: by their number, an item's inversion by one step.
-        measured: by what, on how many items.
+        tokens, patches: their number → one optimiser step for one item.
+        measured: what was measured → on how many items together.
     """
 
     start: float
@@ -79,7 +82,7 @@ class Speeds:
 
 
 def probe(asked: Asked) -> Speeds:
-    """Measure in a process of its own, which takes some `asked.seconds` beside what a model needs to be built.
+    """Measure in a process of its own, which takes about `asked.seconds` after the model is built.
 
     Raises:
         ProbeError: the model can't be built, or does not fit.
@@ -96,23 +99,31 @@ def probe(asked: Asked) -> Speeds:
         name = signal.Signals(-done.returncode).name
         raise ProbeError(f"ended by {name}" + ", as where memory runs out" * (name == "SIGKILL"))
     if done.returncode:
-        raise ProbeError((done.stderr.strip().splitlines() or ["ended without a word"])[-1])
+        raise ProbeError(_why(done))
     found = json.loads(done.stdout.splitlines()[-1])
     for name in ("tokens", "patches"):
         found[name] = {int(number): seconds for number, seconds in found[name].items()}
     return Speeds(**found)
 
 
+def _why(failed: subprocess.CompletedProcess) -> str:
+    """What a user needs of a probe that failed: its sentence, or the traceback where there is none."""
+    if said := failed.stdout.strip():
+        return json.loads(said.splitlines()[-1])["error"]
+    before, mark, traceback = failed.stderr.rpartition("Traceback (most recent call last)")
+    return f"by a mistake of crossgap's or a library's:\n{mark}{traceback or before}".strip()
+
+
 def rate(
     work: Callable[[int], Any], most: int, seconds: float, each: float | None = None
 ) -> tuple[float, int]:
-    """Seconds an item of `work(n)`, less what it costs without items, and the n they were measured with.
+    """The seconds that each further item of `work(n)` takes, and the n that this was measured with.
 
-    n grows from 1 as far as it seems that there is time for, `most` at most. Where there is none for more than one, it
-    is what one seems to cost.
+    n grows from 1 to at most `most` while there seems to be time. If there is time for a single item only, its whole
+    cost is given.
 
     Args:
-        each: what one seems to cost; what `work(1)` takes, if not given.
+        each: a guess of the cost of one item; the time of `work(1)`, if not given.
     """
 
     def timed(n: int) -> float:
@@ -166,7 +177,7 @@ def measure(asked: Asked, started: float) -> Speeds:
 
 
 def _image_only(asked: Asked) -> Backbone:
-    """A control with random weights; `load_backbone` has none without."""
+    """An image-only backbone with random weights, which `load_backbone` doesn't make."""
     from timm.data import create_transform, resolve_model_data_config
 
     from crossgap.backbones.backbone import Backbone, resolve_device
@@ -180,7 +191,7 @@ def _image_only(asked: Asked) -> Backbone:
 
 
 def _encoding(backbone: Backbone, modality: str, asked: Asked) -> Callable[[int], None]:
-    """The stage `encode` on so many items of one modality, as a function of their number."""
+    """A function of n that encodes n items of one modality as the stage `encode` does."""
     from crossgap.encode import encode
 
     def work(n: int) -> None:
@@ -210,7 +221,7 @@ def _forward(backbone: Backbone) -> float:
 
 
 def _images(n: int, folder: Path, sample: tuple[str, str] | None) -> tuple[pd.DataFrame, Path]:
-    """So many images: the first of a manifest's, or of noise at the usual size of photos, as JPEG."""
+    """A manifest of n images and their root: the first of the sample, or JPEGs of noise at the usual size of photos."""
     import numpy as np
     import pandas as pd
     from PIL import Image
@@ -250,7 +261,7 @@ def _row(name: str, modality: str, path: str | None, text: str | None, digest: s
 
 
 def _step(backbone: Backbone, method: Oti | Ovi, asked: Asked, seconds: float) -> tuple[float, int]:
-    """Seconds an item and step, and how many items there were; as many together as the stage has, if there is time."""
+    """Seconds of one step for one item, and how many items were inverted together: if there is time, a whole batch."""
     import numpy as np
 
     from crossgap.inversion.batch_size import fitting
@@ -278,7 +289,13 @@ def _step(backbone: Backbone, method: Oti | Ovi, asked: Asked, seconds: float) -
 def main() -> None:
     started = float(os.environ["CROSSGAP_PROBE_STARTED"])
     asked = json.load(sys.stdin)
-    print(json.dumps(asdict(measure(Asked(**asked), started))))
+    try:
+        print(json.dumps(asdict(measure(Asked(**asked), started))))
+    except Exception as error:
+        if not is_told(error):
+            raise
+        print(json.dumps({"error": said(error)}))
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -22,18 +22,18 @@ class Rates:
     """Seconds at one width of features.
 
     Attributes:
-        start: from the start of a process to its first measure.
+        start: from the start of a process until its first measurement.
         task: what a retrieval costs with next to no items.
         pair: to rank one item for one query.
         row: to read one item and find the nearest of a few class means.
-        drawn: to draw a few images a class, an image to draw from.
+        drawn: to draw a few images of each class, divided by the number of images drawn from.
         corrected: to correct one item.
         fit: to fit a correction.
         similar: to sort the similarity of one pair into a histogram.
-        resample: of a bootstrap and of a permutation, one query once.
-        cluster: to cluster, an item and cluster.
+        resample: to resample one query once, in a bootstrap and in a permutation test.
+        cluster: to cluster, divided by items and by clusters.
         gda: to fit one discriminant analysis.
-        logistic: to fit a logistic regression, an item and class.
+        logistic: to fit a logistic regression, divided by items and by classes.
     """
 
     start: float
@@ -124,7 +124,7 @@ def measure(width: int, start: float = 0.0, clock: Callable[[], float] = time.pe
 
 
 def _median(work: Callable[[], object], clock: Callable[[], float]) -> float:
-    """The median of three, after one that does what is done once."""
+    """The median of three measurements, after one that is dropped since it does what is done only once."""
     work()
     took = []
     for _ in range(3):

@@ -1,8 +1,8 @@
-"""What each cell of a run depends on beside the stores that it reads: params.yaml, the catalogue and the code, joined.
+"""params.yaml, the catalogue and the code → what each cell of a run depends on, beside the stores that it reads.
 
-`resolved` gives a small JSON a cell. A cell's stage reads this file and no params, and DVC compares this file alone: a
-comment, a new row of the catalogue or another cell's setting runs nothing, and whatever changes what a cell does runs
-that cell.
+`resolved` gives a small JSON file for each cell. The cell's stage reads this file and not params.yaml, and DVC compares
+this file alone. So a comment, a new row of the catalogue or a setting of another cell runs nothing again, and whatever
+changes what a cell does runs this cell again.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from crossgap import closure
 from crossgap.backbones import towers
 from crossgap.inversion.distil_recipe import TAUGHT
 from crossgap.params import Params
-from crossgap.planning.cells import ALONE, INVERSIONS, StageCell, cells
+from crossgap.planning.cells import ALONE, EMBEDDED, INVERSIONS, StageCell, cells
 from crossgap.planning.discarding import entries
+from crossgap.training import made_by
 
 Resolved = dict[str, dict[str, Any]]  # path below the folder of what is resolved → content
 MACHINE = "machine.json"
 CODE = "code"
-MADE_BY = "made_by.json"  # in the folder of a trained backbone: which section's row
 CORRECTIONS, READERS = closure.PLUGINS
 _UNSEEN = {
     "published": True,
@@ -38,20 +38,15 @@ def resolved(params: Params, roots: dict[str, str]) -> Resolved:
 
     Args:
         params: validated.
-        roots: dataset → what its manifest's paths are relative to. It lies in `MACHINE`, beside how the work is
-            scheduled, which no cell depends on.
+        roots: dataset → what its manifest's paths are relative to. They are written into `MACHINE`, on which no cell
+            depends, like how the work is scheduled.
     """
     files: Resolved = {MACHINE: {**params.machine.model_dump(mode="json"), "roots": roots}}
     inverted = _inversions(params)
-    for cell in cells(params):
-        if cell.stage not in ("resolve", "weights"):
+    for cell in [*cells(params), EMBEDDED]:
+        if cell.stage != "resolve":
             files[cell.resolved] = {CODE: _code(cell, params), **_settings(cell, params, inverted)}
-    files["weights.json"] = {
-        CODE: closure.digest("stages.weights"),
-        "backbones": {name: _weights(params, name) for name in params.run.backbones},
-    }
-    files["pretrain/nano.json"] = {CODE: _of_stage("pretrain"), "recipe": params.nano.model_dump(mode="json")}
-    # for people: which module a changed name of the code is of
+    # for people: which module changed, where a hash of code did
     files |= {f"{CODE}/{stage}.json": closure.digests(*_scripts(stage)) for stage in _folders(params)}
     return files
 
@@ -72,11 +67,11 @@ def write(files: Resolved, folder: Path) -> None:
 
 
 def leftovers(params: Params, data: Path) -> list[Path]:
-    """What lies where a cell of this run would read it, and no cell of this run makes.
+    """Outputs of earlier runs that a cell of this run would read by mistake.
 
-    What is evaluated depends on the folder of a backbone and dataset, the report on that of all metrics, and what
-    weights are on all trained backbones. Of backbones those alone are meant that a training made under this name and
-    that no row of params.yaml loads; files in progress stay.
+    An evaluation depends on its whole folder of features, and the report on the whole folder of metrics: whatever
+    lies there and no cell of this run makes is listed. Trained backbones are listed if a training made them under
+    their present name, params.yaml has no such training, and no row of it loads them. Files in progress are not.
     """
     every = cells(params)
     named = {(cell.backbone, cell.dataset, cell.store) for cell in every if cell.stage in INVERSIONS}
@@ -101,10 +96,10 @@ def leftovers(params: Params, data: Path) -> list[Path]:
     phis = {data / "distilled" / cell.phi for cell in every if cell.stage == "distil"}
     found += [path for path in (data / "distilled").glob("*/*/*.safetensors") if path not in phis]
     loaded = {path.resolve() for path in _loaded(params)}
-    for mark in (data / "backbones").glob(f"*/{MADE_BY}"):
-        folder = mark.parent
+    for folder in made_by.marked(data / "backbones"):
         below = any(path.is_relative_to(folder.resolve()) for path in loaded)
-        if folder.name not in params.trained and _made_as(mark) == folder.name and not below:
+        # a copy under another name is its user's
+        if folder.name not in params.trained and made_by.row_of(folder) == folder.name and not below:
             found.append(folder)
     return sorted(found)
 
@@ -119,30 +114,24 @@ def _loaded(params: Params) -> Iterator[Path]:
             yield Path(weights.pretrained)
 
 
-def _made_as(mark: Path) -> str | None:
-    """The name that a training made a backbone under: a copy under another name is its user's."""
-    try:
-        said = json.loads(mark.read_text(encoding="utf-8"))
-    except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
-        return None
-    return said.get("row") if isinstance(said, dict) else None
-
-
 def _settings(cell: StageCell, params: Params, inverted: dict[tuple, list[StageCell]]) -> dict[str, Any]:
-    """What a cell does, but for its code."""
+    """The settings that a cell depends on, beside its code."""
     stage = cell.stage
     if stage == "prepare":
         return {
             "declared": params.datasets[cell.dataset].model_dump(mode="json", exclude={"controls": _UNSEEN})
         }
     if stage == "pretrain":
-        return {"recipe": params.pretrained(*cell.words).model_dump(mode="json")}
+        recipe = params.nano if cell == EMBEDDED else params.pretrained(*cell.words)
+        return {"recipe": recipe.model_dump(mode="json")}
     if stage in ("finetune", "idealised"):
         recipe = getattr(params, stage)[cell.words[0]]
         found = {"recipe": recipe.model_dump(mode="json")}
         if stage == "finetune":
             found["weights"] = _weights(params, recipe.backbone)
         return found
+    if stage == "weights":
+        return {"backbones": {name: _weights(params, name) for name in params.run.backbones}}
     if stage == "encode":
         return {}
     if stage == "distil":
@@ -261,7 +250,7 @@ def _weights(params: Params, backbone: str) -> dict[str, Any]:
 
 
 def _code(cell: StageCell, params: Params) -> str:
-    """A name of the code that a cell runs: of plugins, what it picks."""
+    """A hash of the code that a cell runs, with those plugins that it picks."""
     if cell.stage == "prepare":
         reader = f"{READERS}.{params.datasets[cell.dataset].layout.replace('-', '_')}"
         return _of_stage("prepare", (reader,) if reader in closure.members(READERS) else ())
@@ -280,7 +269,7 @@ def _folders(params: Params) -> set[str]:
 
 
 def _scripts(stage: str) -> list[str]:
-    """The modules that a stage runs. All inversions count as one: an evaluation takes those of one code together."""
+    """A stage's scripts. All inversions share theirs: an evaluation takes inversions of the same code together."""
     if stage in ALONE:
         return [f"stages.{stage}"]
     return [f"stages.{name}.__main__" for name in (INVERSIONS if stage in INVERSIONS else (stage,))]

@@ -1,4 +1,4 @@
-"""What an inversion of images would cost hours for and no number come of: images that nothing is relevant to.
+"""Images whose inversion would take hours and give no number, since nothing is relevant to them.
 
 A retrieval or classification with inverted images needs their labels, or judgements of them; captions alone make
 retrievals across the modalities, with native features.
@@ -17,7 +17,7 @@ def why(
     """Why nothing can be measured with the inverted images of a dataset; None where something can.
 
     Args:
-        ids: of the images of the query split.
+        ids: those of the images of the query split.
         labels: of these images, by each labelling; None or an empty string is none.
         judgements: table with the column `query`, ids.
     """

@@ -1,1 +1,1 @@
-"""The tables that `prepare` writes of a dataset: its items, what is relevant to what, and what was set aside."""
+"""The tables that `prepare` writes of a dataset: its items, judgements, transformations, and what was set aside."""

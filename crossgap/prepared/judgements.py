@@ -24,7 +24,7 @@ _NAMED = 3
 
 
 def unknown(table: pd.DataFrame, queries: Iterable[str], gallery: Iterable[str]) -> np.ndarray:
-    """Which rows name a query or an item that there is not, as `validate` refuses them: `(rows,)` of bool."""
+    """Which rows name an unknown query or item, so that `validate` would refuse them: `(rows,)` of bool."""
     named = table["query"].astype(str).isin(list(queries)) & table["item"].astype(str).isin(list(gallery))
     return ~named.to_numpy(bool)
 

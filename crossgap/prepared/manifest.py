@@ -82,7 +82,7 @@ def labellings(frame: pd.DataFrame) -> list[str]:
 
 
 def wrong_labelling(name: str) -> str | None:
-    """What is wrong with the name of a labelling, if anything: arrays and metrics are named after it."""
+    """What is wrong with the name of a labelling, after which arrays and metrics are named; None if nothing is."""
     if "/" in name:
         return "holds a '/', which parts the keys of metrics: name it otherwise"
     if "\\" in name or "\0" in name:
@@ -131,7 +131,7 @@ def corners(box: str) -> tuple[float, float, float, float]:
 
 
 def content(frame: pd.DataFrame) -> list[str]:
-    """A name of all that each item's features depend on: its digest and its box."""
+    """For every item, one text of all that its features depend on: its digest and its box."""
     if BOX not in frame:
         return frame["digest"].tolist()
     boxed = zip(frame["digest"], frame[BOX], strict=True)

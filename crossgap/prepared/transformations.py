@@ -31,7 +31,7 @@ class Transformations(NamedTuple):
     answers: pd.DataFrame
 
     def of(self, images: Iterable[str]) -> Transformations:
-        """Those of some images alone, and answered by them alone."""
+        """The transformations of these images only, with answers among these images only."""
         known = pd.Index(list(images))
         return Transformations(*(held[held["image"].isin(known)].reset_index(drop=True) for held in self))
 

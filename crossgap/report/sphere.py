@@ -123,7 +123,7 @@ def _direction(vector: np.ndarray, across: np.ndarray | None = None) -> np.ndarr
     import numpy as np
 
     if np.linalg.norm(vector) < 1e-6:
-        vector = np.eye(3)[0 if across is None else np.abs(across).argmin()]
+        vector = np.eye(3)[0 if across is None else int(np.argmin(np.abs(across)))]
         if across is not None:
             vector = vector - (vector @ across) * across
     return vector / np.linalg.norm(vector)

@@ -1,1 +1,1 @@
-"""Feature stores (zarr), and the shards that they are made of: written once, whole, and found again after a stop."""
+"""Feature stores (zarr), and the shards that they are made of, which an interrupted run finds again."""

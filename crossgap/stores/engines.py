@@ -24,8 +24,8 @@ from crossgap.stores import shards
 
 Cut = list[int]
 Read = Callable[[Cut], Any]
-IN_FLIGHT = 2  # cuts a worker: one that it computes and one that waits, so that the worker never does
-ATTEMPTS = 4  # at a cut, or at a start in a row, all but the last ended by the death of a worker
+IN_FLIGHT = 2  # cuts for each worker: one is computed while the other waits
+ATTEMPTS = 4  # attempts at one cut, and starts in a row, after which the death of a worker is an error
 OBJECT_STORE = 256 << 20  # bytes of a local cluster's shared memory, beside the function itself
 
 
@@ -180,7 +180,7 @@ class _Crew:
         return worker if worker is not None and len(self.load[worker]) < IN_FLIGHT else None
 
     def _ready(self) -> Iterator[tuple[int, shards.Arrays | None]]:
-        """Number and arrays of cuts that have come, no arrays where the worker died."""
+        """Number and arrays of the cuts that have come back; None for the arrays if the worker died."""
         references, _ = self.ray.wait([*self.starting, *self.running])
         for reference in references:
             if reference in self.starting:

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -24,6 +24,9 @@ from tqdm import tqdm
 from crossgap import fingerprint
 from crossgap.errors import opened
 from crossgap.stores import temporary
+
+if TYPE_CHECKING:
+    from jaxtyping import Int64
 
 Arrays = dict[str, np.ndarray]
 Work = Callable[[list[list[int]], Callable[[int], None]], Iterator[Arrays]]
@@ -33,7 +36,7 @@ _FAR = 64  # rows of a shard that lie further apart are read one by one
 
 @dataclass
 class Shards:
-    """The done shards of one recipe. Holds where each item is, and no item.
+    """The done shards of one recipe: knows which shard holds each item, and keeps no item in memory.
 
     Attributes:
         folder: where they lie, `<scratch>/<fingerprint of the recipe>`.
@@ -127,7 +130,7 @@ def compute(
     """Make sure that every key's item is computed, shard by shard.
 
     Args:
-        keys: per item, a name of all that its result depends on beside the recipe; equal keys are computed once.
+        keys: for each item, a text of all that its result depends on beside the recipe; equal keys are computed once.
         work: given the shards still to do (lists of positions into `keys`) and a function to call with the number
             of items just finished, yields each shard's arrays in turn, one row an item.
         scratch: folder of shards in progress.
@@ -148,7 +151,7 @@ def compute(
 
 
 def _keys_of_whole(path: Path) -> list[str] | None:
-    """The keys of a shard; None where there is no whole one, once what there was is thrown away."""
+    """The keys of a shard; None where the file is not a whole shard, and then it is removed."""
     from safetensors import SafetensorError
 
     try:
@@ -182,7 +185,7 @@ def _open(path: Path) -> Any:
         return safe_open(path, "np")
 
 
-def _read(path: Path, rows: np.ndarray, only: Sequence[str] | None) -> Arrays:
+def _read(path: Path, rows: Int64[np.ndarray, " n"], only: Sequence[str] | None) -> Arrays:
     """The rows, ascending, of a shard's arrays."""
     runs = np.split(rows, np.flatnonzero(np.diff(rows) > _FAR) + 1)
     with _open(path) as file:

@@ -1,4 +1,4 @@
-"""The feature store: what was encoded, of which items, by exactly what.
+"""The feature store: the features, the items that they are of, and all that made them.
 
 A store is a zarr v3 hierarchy in one zip file, so that DVC hashes, pushes and pulls one file and not hundreds; equal
 stores have equal bytes. Each group `<modality>/<split>` (`image/test`, `text/classes`, …) holds
@@ -21,45 +21,27 @@ The root's attributes are the provenance. Arrays carry dimension names, so xarra
 
 from __future__ import annotations
 
-import math
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import zarr
-from zarr.codecs import ZstdCodec
 
 from crossgap.errors import CrossgapError, of_machine
-from crossgap.prepared import transformations
 from crossgap.prepared.transformations import Transformations
-from crossgap.stores import temporary
-from crossgap.stores.zipped import ZipReader, pack, size
+from crossgap.stores.layout import FORMAT, MODALITIES, PROJECTION, TABLES
+from crossgap.stores.writing import creating as creating
+from crossgap.stores.zipped import ZipReader
 
-FORMAT = "crossgap-features/1"
-TABLES = {  # beside the groups: their columns
-    "judgements": ("setting", "query", "item", "grade"),
-    "transformations": transformations.COLUMNS,
-    "answers": transformations.ANSWERS,
-}
-MODALITIES = ("image", "text")
-PROJECTION = "projection"
-ROWS_A_CHUNK = 1024
-ROWS_A_SHARD = 8192
-BYTES_A_SHARD = 128 << 20  # arrays with wider rows than this allows have fewer of them in a chunk and a shard
-_INNER_DIMENSIONS = {
-    "features": ("feature",),
-    "preprojection": ("width",),
-    "tokens": ("token", "embedding"),
-    "snapshots": ("step", "feature"),
-    "snapshot_loss": ("step",),
-    "snapshot_tokens": ("step", "token", "embedding"),
-}
+if TYPE_CHECKING:
+    from jaxtyping import Float32, Int, Int64, Shaped
+
 _DAMAGE = (OSError, ValueError, RuntimeError, zipfile.BadZipFile)
 
 
@@ -79,7 +61,7 @@ class Group:
 
     @property
     def width(self) -> int:
-        """Of the features, which are not read."""
+        """The width of the features, without reading them."""
         return self._array("features").shape[1]
 
     def __contains__(self, array: str) -> bool:
@@ -89,7 +71,9 @@ class Group:
         with self._reading(array) as values:
             return _as_objects(np.asarray(values[:]))
 
-    def rows(self, array: str, positions: np.ndarray) -> np.ndarray:
+    def rows(
+        self, array: str, positions: Sequence[int] | Int[np.ndarray, " n"]
+    ) -> Shaped[np.ndarray, "n ..."]:
         """The rows of an array at these positions `(n)`, in any order, reading only the chunks that hold them.
 
         Raises:
@@ -133,52 +117,52 @@ class Group:
         return {}
 
     @cached_property
-    def features(self) -> np.ndarray:
+    def features(self) -> Float32[np.ndarray, "item feature"]:
         """`(item, feature)` float32, not normalised."""
         return self["features"]
 
     @cached_property
-    def preprojection(self) -> np.ndarray:
+    def preprojection(self) -> Float32[np.ndarray, "item width"]:
         """`(item, width)` float32; StoreError where the backbone's projection can't be told apart."""
         return self["preprojection"]
 
     @cached_property
-    def tokens(self) -> np.ndarray:
+    def tokens(self) -> Float32[np.ndarray, "item token embedding"]:
         """`(item, token, embedding)` float32, in an inversion store."""
         return self["tokens"]
 
     @cached_property
-    def losses(self) -> np.ndarray:
+    def losses(self) -> Float32[np.ndarray, " item"]:
         """`(item)` final 1 − cosine, in an inversion store."""
         return self["loss"]
 
     @cached_property
-    def steps(self) -> np.ndarray:
+    def steps(self) -> Int64[np.ndarray, " step"]:
         """`(step)` int64, ascending: the steps that snapshots were kept of, in an inversion store that has them."""
         return self["step"]
 
     @cached_property
-    def snapshots(self) -> np.ndarray:
+    def snapshots(self) -> Float32[np.ndarray, "item step feature"]:
         """`(item, step, feature)` float32, the features at each of `steps`."""
         return self["snapshots"]
 
-    def snapshot(self, number: int) -> np.ndarray:
+    def snapshot(self, number: int) -> Float32[np.ndarray, "item feature"]:
         """`(item, feature)` of one of `steps`, by its place; the others are not held."""
         with self._reading("snapshots") as values:
             return np.asarray(values[:, number])
 
     @cached_property
-    def snapshot_losses(self) -> np.ndarray:
+    def snapshot_losses(self) -> Float32[np.ndarray, "item step"]:
         """`(item, step)` float32, 1 − cosine at each of `steps`."""
         return self["snapshot_loss"]
 
     @cached_property
-    def ids(self) -> np.ndarray:
+    def ids(self) -> Shaped[np.ndarray, " item"]:
         """`(item)` of str."""
         return self["id"]
 
     @cached_property
-    def labels(self) -> dict[str, np.ndarray]:
+    def labels(self) -> dict[str, Shaped[np.ndarray, " item"]]:
         """Per labelling, `(item)` of str; an empty string where an item has no label."""
         names = sorted(name for name in self.zarr_group.array_keys() if name.startswith("label."))
         return {name.removeprefix("label."): self[name] for name in names}
@@ -207,12 +191,12 @@ class Store:
         )
 
     @cached_property
-    def projections(self) -> dict[str, np.ndarray]:
+    def projections(self) -> dict[str, Float32[np.ndarray, "d width"]]:
         """By modality, W `(d, width)` float32: features are preprojection @ W.T, plus the bias if there is one."""
         return self._of_projections("weight")
 
     @cached_property
-    def biases(self) -> dict[str, np.ndarray]:
+    def biases(self) -> dict[str, Float32[np.ndarray, " d"]]:
         """By modality, `(d,)` float32 of those `projections` that have a bias."""
         return self._of_projections("bias")
 
@@ -276,158 +260,6 @@ def open_store(path: str | Path) -> Store:
     return Store(path, group)
 
 
-@dataclass(frozen=True)
-class Writer:
-    zarr_group: zarr.Group
-
-    def add(
-        self,
-        name: str,
-        columns: dict[str, np.ndarray],
-        blocks: Iterable[dict[str, np.ndarray]] = (),
-    ) -> None:
-        """Write one group.
-
-        Args:
-            columns: `(item)` each, among them `id`; and coordinates of other dimensions, `step (step)`.
-            blocks: arrays of consecutive items, as many a block as is convenient; written as they come.
-        """
-        group = self.zarr_group.create_group(name)
-        rows = len(columns["id"])
-        for column, values in columns.items():
-            _write_column(group, column, values, "step" if column == "step" else "item")
-        streams: dict[str, _Stream] = {}
-        for number, block in enumerate(blocks):
-            if number and block.keys() != streams.keys():
-                raise ValueError(f"{name}: a block has {sorted(block)}, those before it {sorted(streams)}")
-            for key, values in block.items():
-                if key not in streams:
-                    streams[key] = _Stream(_create(group, key, rows, values))
-                streams[key].write(values)
-        for key, stream in streams.items():
-            if stream.flush() != rows:
-                raise ValueError(f"{name}: {stream.done} rows of {key!r} for {rows} items")
-
-    def add_projection(self, modality: str, weight: np.ndarray, bias: np.ndarray | None = None) -> None:
-        """Write a tower's last linear map: `(d, width)`, and `(d,)` if it has a bias."""
-        group = self.zarr_group.create_group(f"{PROJECTION}/{modality}")
-        for name, values in {"weight": weight, "bias": bias}.items():
-            if values is not None:
-                dimensions = ("feature", "width")[: values.ndim]
-                array = group.create_array(
-                    name,
-                    shape=values.shape,
-                    dtype=values.dtype,
-                    chunks=values.shape,
-                    compressors=ZstdCodec(level=0, checksum=True),
-                    dimension_names=dimensions,
-                )
-                array[:] = values
-
-    def add_judgements(self, table: pd.DataFrame) -> None:
-        """Write a validated table of `crossgap.prepared.judgements`."""
-        self._add_table("judgements", table)
-
-    def add_transformations(self, tables: Transformations) -> None:
-        """Write validated tables of `crossgap.prepared.transformations`."""
-        self._add_table("transformations", tables.table)
-        self._add_table("answers", tables.answers)
-
-    def _add_table(self, name: str, table: pd.DataFrame) -> None:
-        group = self.zarr_group.create_group(name)
-        for column in TABLES[name]:
-            _write_column(group, column, table[column].to_numpy(), name.removesuffix("s"))
-
-
-class _Stream:
-    """Rows on their way into an array, held back until they fill one of its files."""
-
-    def __init__(self, array: zarr.Array) -> None:
-        self.array, self.done = array, 0
-        self.waiting: list[np.ndarray] = []
-        self.rows_a_file = (array.shards or array.chunks)[0]
-
-    def write(self, values: np.ndarray) -> None:
-        while len(values):
-            room = self.rows_a_file - sum(map(len, self.waiting))
-            self.waiting.append(values[:room])
-            values = values[room:]
-            if sum(map(len, self.waiting)) == self.rows_a_file:
-                self.flush()
-
-    def flush(self) -> int:
-        """Write what waits; the number of rows written so far, none beyond the array."""
-        if self.waiting:
-            rows = self.waiting[0] if len(self.waiting) == 1 else np.concatenate(self.waiting)
-            self.waiting = []
-            rest = self.array.shape[0] - self.done
-            if rest > 0:
-                self.array[self.done : self.done + len(rows)] = rows[:rest]
-            self.done += len(rows)
-        return self.done
-
-
-@contextmanager
-def creating(path: str | Path, scratch: str | Path, provenance: dict[str, Any]) -> Iterator[Writer]:
-    """Write a store beside and move it to `path` in one step when the block ends without an error.
-
-    Args:
-        path: where the finished store will lie; what is there is replaced.
-        scratch: a folder for the store in progress; the fastest if on the same file system.
-        provenance: the attributes of the root, JSON-able.
-
-    Raises:
-        DiskFullError: there is no room for the store; what lay at `path` still does.
-    """
-    path, scratch = Path(path), Path(scratch)
-    scratch.mkdir(parents=True, exist_ok=True)
-    temporary.remove_leftovers(scratch)
-    assembling = scratch / "assembling"
-    with temporary.named(assembling) as building, temporary.named(assembling) as packed:
-        with temporary.room_for(path, folder=scratch):
-            root = zarr.open_group(building, mode="w", zarr_format=3)
-            yield Writer(root)
-            root.attrs.update({**provenance, "format": FORMAT})
-        with temporary.room_for(path, size(building), folder=scratch):
-            pack(building, packed)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.move(packed, path)
-
-
-def _as_objects(values: np.ndarray) -> np.ndarray:
+def _as_objects(values: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
     """Strings as objects, everything else as it is."""
     return values.astype(object) if values.dtype.kind == "T" else values
-
-
-def _write_column(group: zarr.Group, name: str, values: np.ndarray, dimension: str) -> None:
-    values = np.asarray(values)
-    kind = str if values.dtype.kind in "OUT" else values.dtype
-    array = group.create_array(
-        name,
-        shape=values.shape,
-        dtype=kind,
-        chunks=(max(len(values), 1),),
-        dimension_names=(dimension,),
-    )
-    array[:] = values
-
-
-def _create(group: zarr.Group, name: str, rows: int, like: np.ndarray) -> zarr.Array:
-    inner = like.shape[1:]
-    dimensions = _INNER_DIMENSIONS.get(name, ())
-    rows_a_shard = ROWS_A_SHARD
-    while rows_a_shard > 1 and rows_a_shard * like.dtype.itemsize * math.prod(inner) > BYTES_A_SHARD:
-        rows_a_shard //= 2
-    rows_a_chunk = min(ROWS_A_CHUNK, rows_a_shard)
-    small = rows <= rows_a_chunk
-    # one step of all items is what is read together
-    steps = [1 if dimension == "step" else size for dimension, size in zip(dimensions, inner, strict=True)]
-    return group.create_array(
-        name,
-        shape=(rows, *inner),
-        dtype=like.dtype,
-        chunks=(rows if small else rows_a_chunk, *steps),
-        shards=None if small else (rows_a_shard, *inner),
-        compressors=ZstdCodec(level=0, checksum=True),
-        dimension_names=("item", *dimensions),
-    )

@@ -1,4 +1,4 @@
-"""Files in progress: they carry whose they are, so that what the dead left can be told from what the living write.
+"""Files in progress: their names say which process writes them, so that those of dead processes can be removed.
 
 A name ends in `.<host>.<process id>.<random>.tmp`. Only leftovers of this host can be judged; others stay.
 """
@@ -30,7 +30,7 @@ class DiskFullError(OSError):
 
 @contextmanager
 def named(path: Path) -> Iterator[Path]:
-    """A name for a file or folder in progress, beside `path`; whatever bears it at the end is removed."""
+    """A name for a file or folder in progress, beside `path`. At the end, what has this name is removed."""
     name = f"{path.name}.{_HOST}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
     temporary = path.with_name(name)
     _mine.add(name)
@@ -87,7 +87,7 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def room_for(path: Path, size: int | None = None, folder: Path | None = None) -> Iterator[None]:
-    """Turn the error of a full disk into one that can be acted upon.
+    """Turn the error of a full disk into one that says how much room is needed.
 
     Args:
         path: what is being made.

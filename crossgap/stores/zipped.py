@@ -25,7 +25,7 @@ class ZipReader(ZipStore):
         self._index()
 
     def _index(self) -> None:
-        self._archive = zipfile.ZipFile(self.path)
+        self._archive = zipfile.ZipFile(str(self.path))
         stored = (entry for entry in self._archive.infolist() if entry.compress_type == zipfile.ZIP_STORED)
         self._stored = {entry.filename: entry for entry in stored}
 

@@ -1,1 +1,1 @@
-"""Training: the embedded backbone."""
+"""Training: the embedded backbone, fine-tuning with chosen losses, and the idealised experiment."""

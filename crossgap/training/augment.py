@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     import torch
+    from jaxtyping import Float
 
 
 class Augment(BaseModel):
-    """How strongly views differ; what is not given is SLIP's."""
+    """How strongly views differ; the defaults are SLIP's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -47,8 +48,10 @@ def augmentation(
     )
 
 
-def two_views(view: Callable[[Any], torch.Tensor], image: Any, key: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two views `(3, h, w)` of an image, a function of it and of a 64-bit key alone."""
+def two_views(
+    view: Callable[[Any], torch.Tensor], image: Any, key: int
+) -> tuple[Float[torch.Tensor, "3 h w"], Float[torch.Tensor, "3 h w"]]:
+    """Two views `(3, h, w)` of an image; they depend on the image and on a 64-bit key alone."""
     import torch
 
     with torch.random.fork_rng(devices=[]):

@@ -1,6 +1,6 @@
 """Byte-pair merges for open_clip's `SimpleTokenizer` (Sennrich et al. 2016): a small vocabulary of our own.
 
-The tokenizer falls back to bytes, so that any text is still read, if in more tokens.
+The tokenizer falls back to bytes, so it reads any text, though in more tokens.
 """
 
 from __future__ import annotations

@@ -7,12 +7,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
+from scipy.optimize import minimize
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 from tqdm import tqdm
@@ -26,8 +27,11 @@ from crossgap.training.temperature import WithTemperature
 from crossgap.training.trainable import CONFIG
 from crossgap.training.trainer import TrainingError
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
+
 HELD = 2**31  # bytes of transformed images that are kept; more are decoded again for each batch
-FORWARD = 256  # images at once where no gradient is wanted
+FORWARD = 256  # images at once where no gradient is needed
 BLURS = (1e-1, 1e-2, 1e-3, 1e-5, 1e-9)
 _NO_TEXTS = {"context_length": 2, "vocab_size": 2, "width": 8, "heads": 1, "layers": 1}
 
@@ -37,8 +41,8 @@ class Architecture:
 
     Attributes:
         config: open_clip's `vision_cfg` and `quick_gelu`, and `preprocessing`.
-        transform: PIL image → `(3, h, w)`, that of inference.
-        widest: features that a tower spans at most, where its projection tells.
+        transform: PIL image → `(3, h, w)`, for inference.
+        widest: the largest width of features that a tower can fill; infinite where its projection doesn't tell.
 
     Raises:
         TrainingError: open_clip can't make it.
@@ -69,7 +73,7 @@ class Architecture:
     def tower(self, width: int, seed: int) -> nn.Module:
         """A tower `(n, 3, h, w)` → `(n, width)` of random weights.
 
-        In evaluation mode, as all towers that are trained here: a feature depends on its image alone.
+        It is in evaluation mode, even while it is trained: a feature depends on its image alone.
         """
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
@@ -96,19 +100,19 @@ class Pixels:
             rows = tqdm(range(len(images)), desc="images", unit="image", delay=2, leave=False, disable=None)
             self.held = torch.stack([images[row] for row in rows]).to(self.device)
 
-    def __getitem__(self, rows: Sequence[int]) -> Tensor:
+    def __getitem__(self, rows: Sequence[int]) -> Float[Tensor, "n 3 h w"]:
         if self.held is not None:
             return self.held[list(rows)]
         return torch.stack([self.images[row] for row in rows]).to(self.device)
 
 
 class Encoders(WithTemperature):
-    """Two towers, of which the second's unit features are moved by a fixed vector and made unit again.
+    """Two towers. The unit features of the second are moved by a fixed vector and made unit again.
 
     Attributes:
         translation: `(width,)`.
-        frames: `(frames, 2, images, width)`, features as they were at points in time; part of the state, so that a
-            checkpoint has those of before it.
+        frames: `(frames, 2, images, width)`, the features at some steps. They are part of the state, so that a
+            checkpoint has the frames before it.
     """
 
     translation: Tensor
@@ -121,13 +125,15 @@ class Encoders(WithTemperature):
         self.register_buffer("translation", torch.zeros(settings.width))
         self.register_buffer("frames", torch.zeros(frames, 2, images, settings.width))
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, pixels: Float[Tensor, "n 3 h w"]
+    ) -> tuple[Float[Tensor, "n width"], Float[Tensor, "n width"]]:
         """Unit features `(n, width)` by each encoder."""
         first, second = (normalize(tower(pixels), dim=-1) for tower in (self.first, self.second))
         return first, normalize(second + self.translation, dim=-1)
 
     @torch.no_grad()
-    def of_all(self, pixels: Pixels, count: int) -> tuple[Tensor, Tensor]:
+    def of_all(self, pixels: Pixels, count: int) -> tuple[Float[Tensor, "n width"], Float[Tensor, "n width"]]:
         """The features of the first `count` images."""
         parts = [range(start, min(start + FORWARD, count)) for start in range(0, count, FORWARD)]
         first, second = zip(*(self(pixels[part]) for part in parts), strict=True)
@@ -139,13 +145,13 @@ class Encoders(WithTemperature):
         self.translation.copy_(torch.from_numpy(translation(first, second)))
 
 
-def translation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def translation(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, " d"]:
     """The vector c `(d,)` for which unit(y + c) has the mean of x, both unit rows `(n, d)` in float64.
 
-    c = mean x − mean y would do but for the rows' return to unit length. With it, mean unit(y + c) is the gradient by
-    c of mean ‖y + c‖: c is where the convex function mean ‖y + c‖ − c · mean x is lowest, found from mean x − mean y
-    by Newton's method with halved steps, with lengths √(‖y + c‖² + blur²) whose blur falls to almost none. A row that
-    would have to end at the origin leaves a distance of 1/n at most.
+    Were rows not made unit again, c would be mean x − mean y. As they are, mean unit(y + c) is the gradient, by c, of
+    mean ‖y + c‖; so c is where the convex function mean ‖y + c‖ − c · mean x is lowest. It is found from mean x −
+    mean y by scipy's trust-region method, with lengths √(‖y + c‖² + blur²) whose blur falls to almost none. If a row
+    would have to end at the origin, a distance of at most 1/n is left between the means.
 
     Raises:
         TrainingError: the rows of one are one point, which no translation brings to spread as the other's.
@@ -162,24 +168,35 @@ def translation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return c
 
 
-def _lowest(y: np.ndarray, mean: np.ndarray, c: np.ndarray, blur: float) -> np.ndarray:
-    """Where mean √(‖y + c‖² + blur²) − c · mean is lowest, by Newton's method from c."""
+def _lowest(
+    y: Float64[np.ndarray, "n d"], mean: Float64[np.ndarray, " d"], c: Float64[np.ndarray, " d"], blur: float
+) -> Float64[np.ndarray, " d"]:
+    """Where mean √(‖y + c‖² + blur²) − c · mean is lowest, from c."""
 
-    def lengths(c: np.ndarray) -> np.ndarray:
-        return np.sqrt(np.square(y + c).sum(axis=1, keepdims=True) + blur**2)
+    def lengths(step: np.ndarray) -> np.ndarray:
+        return np.sqrt(np.square(y + c + step).sum(axis=1, keepdims=True) + blur**2)
 
-    def height(c: np.ndarray) -> float:
-        return lengths(c).mean() - c @ mean
+    start = lengths(np.zeros_like(c))
 
-    for _ in range(100):
-        length = lengths(c)
-        units = (y + c) / length
-        slope = units.mean(axis=0) - mean
-        if np.linalg.norm(slope) < 1e-9:
-            break
-        curvature = (1 / length).mean() * np.eye(len(c)) - (units / length).T @ units / len(y)
-        step, size = np.linalg.solve(curvature, -slope), 1.0
-        while size > 1e-9 and height(c + size * step) > height(c) + 1e-4 * size * (slope @ step):
-            size /= 2
-        c = c + size * step
-    return c
+    def height(step: np.ndarray) -> float:
+        """The rise from c. The difference of two heights would lose the small falls of the last steps by rounding."""
+        longer = (2 * (y + c) + step) @ step / (lengths(step) + start)[:, 0]
+        return longer.mean() - step @ mean
+
+    def slope(step: np.ndarray) -> np.ndarray:
+        return ((y + c + step) / lengths(step)).mean(axis=0) - mean
+
+    def curvature(step: np.ndarray) -> np.ndarray:
+        length = lengths(step)
+        units = (y + c + step) / length
+        return (1 / length).mean() * np.eye(len(c)) - (units / length).T @ units / len(y)
+
+    found = minimize(
+        height,
+        np.zeros_like(c),
+        method="trust-exact",
+        jac=slope,
+        hess=curvature,
+        options={"gtol": 1e-9, "maxiter": 1000},
+    )
+    return c + found.x

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
@@ -29,7 +30,10 @@ from crossgap.training.texts import text_features
 from crossgap.training.trainable import inputs_of, trainable, writer
 from crossgap.training.trainer import Learner, Row, TrainingError, fit, rate
 
-BIAS = -10.0  # of the sigmoid loss at the start (Zhai et al. 2023, section 3.2)
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+BIAS = -10.0  # temperature and bias of the sigmoid loss at the start (Zhai et al. 2023, section 3.2)
 HEAD_HIDDEN, HEAD_WIDTH = 4096, 256  # SLIP's, at most this wide
 
 
@@ -53,10 +57,10 @@ def finetune(
         backbone: in float32; its parameters change.
         pairs: `captions_of` the dataset; `root` is what their image paths are relative to.
         scratch: where the checkpoint lies until the training is done.
-        code: a name of what trains, as of `closure.digest`: a checkpoint of other code isn't taken up; that of this
-            module and of loading backbones, if not given.
-        forward_size: pairs that go through the towers together, all of a batch if not given; it changes nothing
-            beyond rounding, and bounds the memory.
+        code: a hash of the training's code, as `closure.digest` gives it; a checkpoint of other code is not continued.
+            If not given, the hash of this module and of the loading of backbones.
+        forward_size: how many pairs go through the towers together; the whole batch, if not given. It bounds the
+            memory and changes nothing beyond rounding.
 
     Returns:
         the curves, as `trainer.fit` gives them: `loss`, every term by its name, `temperature`, and of the batches
@@ -118,7 +122,7 @@ def captions_of(manifest: pd.DataFrame, recipe: Finetune) -> CaptionedImages:
 
 
 class Learning(WithTemperature):
-    """All that a fine-tuning learns: the backbone's towers, the temperature and bias, and a head for views."""
+    """Everything that learns in a fine-tuning: the towers, the temperature and bias, and a head for views."""
 
     def __init__(self, backbone: Backbone, recipe: Finetune) -> None:
         super().__init__(recipe.temperature, recipe.learn_temperature, backbone.device)
@@ -162,8 +166,8 @@ class Learning(WithTemperature):
     def gradients(self, batch: PairBatch, forward_size: int | None = None) -> dict[str, float]:
         """Leave the gradients of a batch's loss in the parameters, and give its values.
 
-        With fewer than all pairs at once: features without a graph first, then the gradient of the loss by each
-        feature, then part after part again with a graph (Gao et al. 2021). The loss is of the whole batch either way.
+        If the batch is computed in parts: first all features without a graph, then the gradient of the loss by each
+        feature, then each part again with a graph (Gao et al. 2021). The loss is that of the whole batch either way.
         """
         size = forward_size or len(batch.pixels)
         parts = [slice(start, start + size) for start in range(0, len(batch.pixels), size)]
@@ -186,7 +190,7 @@ class Learning(WithTemperature):
         return values
 
     def features(self, batch: PairBatch, part: slice) -> tuple[Tensor, ...]:
-        """Unit features of a part's images and texts, and what the head is given of its views, `(n, d)` each."""
+        """Unit features `(n, d)` of the images and texts of a part of the batch, and the input of the views' head."""
         gradient = torch.is_grad_enabled()
         with self._autocast():
             found = [
@@ -200,8 +204,10 @@ class Learning(WithTemperature):
                 found.append(encoded.features if encoded.preprojection is None else encoded.preprojection)
         return tuple(found)
 
-    def loss(self, images: Tensor, texts: Tensor, *seen: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """The weighted sum, and what is logged of it; the head's norms see the views of the whole batch."""
+    def loss(
+        self, images: Float[Tensor, "n d"], texts: Float[Tensor, "n d"], *seen: Tensor
+    ) -> tuple[Float[Tensor, ""], dict[str, float]]:
+        """The weighted sum, and the values to log. The head's norms see the views of the whole batch."""
         views = None
         if seen and self.head is not None:
             first, second = normalize(self.head(torch.cat(seen)).float(), dim=-1).chunk(2)
@@ -233,7 +239,7 @@ class Learning(WithTemperature):
 
 
 class _Source:
-    """The batches of a training, from whichever step it is asked for first."""
+    """The batches of a training, starting at the step that is asked for first."""
 
     def __init__(
         self,

@@ -15,12 +15,12 @@ Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Finetune(BaseModel):
-    """What is trained, on what, and how; what is not given is the paper's (It's Not a Modality Gap, section 5).
+    """What is trained, on what, and how. The defaults are those of It's Not a Modality Gap, section 5.
 
     Attributes:
-        backbone: of the catalogue; its weights are where the training starts.
+        backbone: a row of `backbones`, from whose weights the training starts.
         losses: term → weight. `cua` is {clip: 1, uniformity: 1, alignment: 1}, `cuaxu` adds {cross_uniformity: 1}.
-        width: of new projections d; null keeps the backbone's.
+        width: d of new projections; null keeps the backbone's projections.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

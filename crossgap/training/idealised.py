@@ -1,8 +1,9 @@
 """The idealised experiment: the gap that the contrastive loss makes between two encoders of the *same* images.
 
-Source: It's Not a Modality Gap (arXiv 2405.18570, section 4). Two image encoders of one architecture that start from
-other random weights; a pair is twice one image, none mismatched, and what is trained on is what is measured. The
-clouds start out overlapping, so neither a second modality nor the cone effect can be what sets them apart.
+Source: It's Not a Modality Gap (arXiv 2405.18570, section 4). Two image encoders of one architecture start from
+different random weights. A pair is the same image twice, so no pair is mismatched, and the training images are also
+the measured ones. At the start the clouds of features overlap, so neither a second modality nor the cone effect can
+cause a gap.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import open_clip
@@ -29,6 +30,9 @@ from crossgap.training.idealised_recipe import Idealised, IdealisedRun, Settings
 from crossgap.training.pairs import CaptionedImages, hashed_ids
 from crossgap.training.trainer import Learner, Row, TrainingError, fit
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 MEASURES = (
     "loss",
     "centroid_distance",
@@ -40,7 +44,7 @@ MEASURES = (
 )
 SETTINGS = ("width", "batch_size", "temperature", "seed", "epochs")
 ENCODERS = ("first", "second")
-MEASURED = 16  # points in time spread evenly over the steps, and as many over their logarithm
+MEASURED = 16  # how many measured steps are spread evenly, and how many over the logarithm of the steps
 DIGITS = 4  # of a coordinate that is drawn
 
 
@@ -50,8 +54,8 @@ class Tables(NamedTuple):
     Attributes:
         curves: `run`, `step` and `MEASURES`.
         runs: `run`, its settings, `images` and `steps`, and the first and the last value of each measure.
-        toy: `batch_size`, `step`, `encoder`, `item` and `x`, `y`, `z`, the features of the runs that are drawn.
-        metrics: the last values of the run `base` and of those that are drawn, by `idealised/<run>/<measure>`.
+        toy: `batch_size`, `step`, `encoder`, `item` and `x`, `y`, `z`: the features of the runs that the page draws.
+        metrics: `idealised/<run>/<measure>` → last value, for the run `base` and the runs that the page draws.
     """
 
     curves: pd.DataFrame
@@ -61,7 +65,7 @@ class Tables(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a run gives: rows of `step` and `MEASURES`, and where its features were, step → two lists of `(n, d)`."""
+    """A run's result: rows of `step` and `MEASURES`, and step → the features `(n, d)` of both encoders."""
 
     curves: list[Row]
     frames: dict[int, list]
@@ -92,8 +96,8 @@ def idealised(
     Args:
         root: what the manifest's image paths are relative to.
         scratch: where checkpoints and finished runs lie; it can be deleted between calls, only work is lost.
-        code: a name of what trains, as of `closure.digest`: runs of other code aren't taken up; that of this module,
-            if not given.
+        code: a hash of the training's code, as `closure.digest` gives it; runs of other code are not continued. If not
+            given, the hash of this module.
         log: called with every row of the curves of the run `base`.
 
     Raises:
@@ -246,9 +250,12 @@ def learner(
 
 
 def measures(
-    first: Tensor, second: Tensor, temperature: Tensor, batches: Sequence[list[int]]
+    first: Float[Tensor, "n d"],
+    second: Float[Tensor, "n d"],
+    temperature: Float[Tensor, ""],
+    batches: Sequence[list[int]],
 ) -> dict[str, float]:
-    """Of the features of all images; the loss is the mean over `batches`, rows each."""
+    """The measures of all images' features. The loss is the mean over `batches`, each a list of rows."""
     losses = [clip(first[rows], second[rows], temperature).item() for rows in batches]
     return {
         "loss": sum(losses) / len(losses),
@@ -262,13 +269,13 @@ def measures(
 
 
 def measured_steps(steps: int) -> list[int]:
-    """Numbers of steps done, from 0 to all: half of them spread evenly, half over their logarithm."""
+    """The steps after which is measured, from 0 to the last: half of them spread evenly, half over the logarithm."""
     even, log = np.linspace(0, steps, MEASURED), np.geomspace(1, steps, MEASURED)
     return sorted({int(step) for step in np.rint([*even, *log])})
 
 
 def frame_steps(steps: int, frames: int) -> list[int]:
-    """At most `frames` numbers of steps done, 0 and those spread over the logarithm of all."""
+    """At most `frames` steps whose features are kept: 0, and others spread over the logarithm."""
     return sorted({0, *(int(step) for step in np.rint(np.geomspace(steps, 1, frames - 1)))}) if frames else []
 
 

@@ -22,7 +22,7 @@ class _Strict(BaseModel):
 
 
 class Settings(_Strict):
-    """Of one training; what is not given is the paper's, but for the epochs, which it doesn't say."""
+    """The settings of one training. The defaults are the paper's; it doesn't tell the number of epochs."""
 
     width: Width = Field(512, description="d, of the features")
     batch_size: BatchSize = Field(128, description="pairs that the loss compares")
@@ -36,7 +36,7 @@ class Settings(_Strict):
 
 
 class IdealisedSweep(_Strict):
-    """Values beside those of `run`, one setting at a time; everything runs with every seed."""
+    """Further values of the settings of `run`, changed one at a time; each run is repeated with every seed."""
 
     widths: list[Width] = []
     batch_sizes: list[BatchSize] = []
@@ -63,7 +63,7 @@ class Toy(_Strict):
 
 @dataclass(frozen=True)
 class IdealisedRun:
-    """One training: its settings, on how many images, and how many frames are kept of it."""
+    """One training: its settings, the number of images, and the number of frames that are kept."""
 
     settings: Settings
     images: int
@@ -74,7 +74,7 @@ class Idealised(_Strict):
     """Two encoders of one architecture, the same image twice (It's Not a Modality Gap, section 4).
 
     Attributes:
-        images: the first so many of the split, in the order of their hashed ids.
+        images: how many of the split are used, in the order of their hashed ids.
         architecture: a model of open_clip, or `local-dir:`; its vision tower's configuration is used, not its weights.
     """
 
@@ -114,7 +114,7 @@ class Idealised(_Strict):
 
     @property
     def runs(self) -> dict[str, IdealisedRun]:
-        """All trainings by name, the first `base`; one that is named twice over is there once."""
+        """Name → training; the first is `base`, and equal trainings appear once."""
         seeds = dict.fromkeys([self.run.seed, *self.sweep.seeds])
         runs: dict[str, IdealisedRun] = {}
         for name, change in self._changes():

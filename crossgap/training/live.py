@@ -9,9 +9,9 @@ from pathlib import Path
 
 @contextmanager
 def live(folder: Path) -> Iterator[Callable[[Mapping[str, float]], None]]:
-    """What logs a row of curves: `plots/metrics/<name>.tsv`, and of the last row `metrics.json`.
+    """A function that logs a row of the curves: to `plots/metrics/<name>.tsv`, and the last row to `metrics.json`.
 
-    A row holds `step` and values by name. Equal rows give equal files; those of before in `folder` go.
+    A row holds `step` and values by name. Equal rows give equal files. Earlier files in `folder` are removed.
     """
     from dvclive import Live
 

@@ -31,6 +31,7 @@ from crossgap.training.nano_recipe import IntraModal, NanoRecipe
 if TYPE_CHECKING:
     import open_clip
     import torch
+    from jaxtyping import Float, Int, UInt8
 
 MERGES, CONFIG, WEIGHTS = "bpe.txt.gz", "open_clip_config.json", "open_clip_model.safetensors"
 MEAN = STD = 0.5
@@ -50,16 +51,16 @@ def train(
     The global state of torch (generator, threads) is left as it was.
 
     Args:
-        checkpoint: file that a killed training goes on from, of this recipe alone; removed once the backbone is
+        checkpoint: the file that a killed training of this recipe continues from; removed once the backbone is
             written.
-        log, save_seconds: as of `trainer.fit`.
+        log, save_seconds: as for `trainer.fit`.
     """
     import open_clip
     import torch
     from safetensors.torch import save_file
     from torch.nn.functional import normalize
 
-    from crossgap.backbones.loading import load_tokenizer
+    from crossgap.backbones.tokenizers import load_tokenizer
     from crossgap.training.texts import text_features
     from crossgap.training.trainer import Learner, fit, rate
 
@@ -135,8 +136,13 @@ def _initial(recipe: NanoRecipe, config: dict[str, Any]) -> tuple[open_clip.CLIP
 
 
 def _intra_modal(
-    term: IntraModal, seed: int, model: open_clip.CLIP, head: torch.nn.Module, images: np.ndarray, step: int
-) -> torch.Tensor:
+    term: IntraModal,
+    seed: int,
+    model: open_clip.CLIP,
+    head: torch.nn.Module,
+    images: UInt8[np.ndarray, "n 32 32 3"],
+    step: int,
+) -> Float[torch.Tensor, ""]:
     """SLIP's term over two views of the first images `(n, 32, 32, 3)` of a batch."""
     import torch
     from torch.nn.functional import normalize
@@ -155,8 +161,10 @@ def _intra_modal(
     return losses.slip(first, second, term.temperature)
 
 
-def _naming(logits: torch.Tensor, scenes: np.ndarray) -> torch.Tensor:
-    """Mean cross-entropy of naming each factor, where it is said."""
+def _naming(
+    logits: Float[torch.Tensor, "n values"], scenes: Int[np.ndarray, "n factors"]
+) -> Float[torch.Tensor, ""]:
+    """Mean cross-entropy of naming each factor, over the items where it is known."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -190,7 +198,7 @@ def _write_config(recipe: NanoRecipe, folder: Path) -> dict[str, Any]:
     return config
 
 
-def to_tensor(images: np.ndarray) -> torch.Tensor:
+def to_tensor(images: UInt8[np.ndarray, "n 32 32 3"]) -> Float[torch.Tensor, "n 3 32 32"]:
     """uint8 images `(n, 32, 32, 3)` as the tower's input `(n, 3, 32, 32)`."""
     import torch
 
@@ -211,7 +219,7 @@ def _optimizer(recipe: NanoRecipe, parameters: list[torch.nn.Parameter]) -> torc
 
 
 def quality(folder: Path, seed: int, images: int = 400) -> dict[str, float]:
-    """What the backbone of a folder does on held-out images of the world.
+    """How well the backbone in a folder does on held-out images of the world.
 
     Returns:
         zero-shot accuracy of each labelling (templates averaged), recall@1 both ways beside the captions' ceiling,

@@ -36,7 +36,7 @@ class IntraModal(BaseModel):
 
 
 class NanoRecipe(BaseModel):
-    """Every number of the training but what is standard in CLIP."""
+    """Every number of the training, except those that are standard in CLIP."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 

@@ -1,4 +1,4 @@
-"""A backbone that can be trained: parameters that learn, projections of another width, and how it is written."""
+"""Make a backbone trainable, with new projections if asked for, and write it as a folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 
 
 def trainable(backbone: Backbone, width: int | None, seed: int) -> list[nn.Parameter]:
-    """Let a backbone's parameters learn but for its temperature and bias, and give it new projections of a width.
+    """Let a backbone's parameters learn, except its temperature and bias, and give it projections of a new width.
 
     Args:
         width: d; None keeps the projections.
@@ -78,14 +78,14 @@ def trainable(backbone: Backbone, width: int | None, seed: int) -> list[nn.Param
 
 
 def inputs_of(projection: nn.Parameter | nn.Linear) -> int:
-    """Width of what a projection is applied to."""
+    """The input width of a projection."""
     return projection.in_features if isinstance(projection, nn.Linear) else len(projection)
 
 
 def writer(backbone: Backbone, width: int | None) -> Callable[[Path], None]:
-    """What writes the backbone as a folder that open_clip loads as `local-dir:`.
+    """A function that writes the backbone as a folder, which open_clip loads as `local-dir:`.
 
-    Its configuration is looked up now, so that what can't be written is found before anything is trained.
+    Its configuration is looked up now, so that an error comes before the training and not after it.
 
     Raises:
         TrainingError: a backbone without texts, or one that open_clip knows no configuration of.

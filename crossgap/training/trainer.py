@@ -1,4 +1,4 @@
-"""The loop that every training shares: checkpoints to go on from, curves, and a stop where a number is none.
+"""The loop that all trainings share: checkpoints to continue from, curves, and a stop where the loss is not finite.
 
 A step must be a function of its number and of the parameters alone: a killed run then goes on from its last
 checkpoint and ends with the same bits, on the same kind of machine with as many threads.
@@ -24,9 +24,9 @@ from tqdm import tqdm
 from crossgap.errors import CrossgapError, of_machine
 from crossgap.stores import temporary
 
-POINTS = 200  # of a curve, about
+POINTS = 200  # of a curve, roughly
 
-Row = dict[str, float]  # "step" and what is known at it
+Row = dict[str, float]  # "step" and the values known at this step
 
 
 class TrainingError(CrossgapError):
@@ -35,10 +35,10 @@ class TrainingError(CrossgapError):
 
 @dataclass(frozen=True)
 class Learner:
-    """What is trained, and how one step of it is done.
+    """What a training learns, and how it takes one step.
 
     Attributes:
-        modules: all that is learned; its state is what a checkpoint holds, beside the optimiser's.
+        modules: everything that learns; a checkpoint holds its state and the optimiser's.
         gradients: step → values to log, `loss` among them; leaves the gradients of that step, and only of it, in the
             parameters.
         rate: step → factor on the learning rates.
@@ -191,7 +191,7 @@ def rate(step: int, steps: int, warmup: int = 0, schedule: str = "cosine") -> fl
 
 @contextmanager
 def deterministic() -> Iterator[None]:
-    """The same bits from the same input as far as the device's kernels can; what can't warns by name."""
+    """Use kernels that give the same bits for the same input; torch warns of those that can't."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = (
         torch.are_deterministic_algorithms_enabled(),

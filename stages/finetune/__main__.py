@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossgap.prepared import manifest
+from crossgap.training import made_by
 from crossgap.training.finetune_recipe import Finetune
 from stages.common import DATA, SCRATCH, dataset_folder, images_root, machine, metrics_folder, run, write_json
 
@@ -34,7 +35,7 @@ def main(cell: Mapping[str, Any], name: str) -> None:
             save_seconds=scheduled["checkpoint_seconds"],
             log=log,
         )
-    write_json(made / "made_by.json", {"section": "finetune", "row": name})
+    made_by.mark(made, "finetune", name)
     write_json(out / "recipe.json", recipe.model_dump())
 
 

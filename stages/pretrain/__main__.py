@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossgap import fingerprint
+from crossgap.training import made_by
 from crossgap.training.nano import WEIGHTS, quality, train
 from crossgap.training.nano_recipe import NanoRecipe
-from stages.common import DATA, SCRATCH, machine, run, write_json
+from stages.common import DATA, SCRATCH, machine, run
 
 
 def main(cell: Mapping[str, Any], name: str) -> None:
@@ -16,7 +17,7 @@ def main(cell: Mapping[str, Any], name: str) -> None:
     checkpoint = SCRATCH / "nano" / f"{made_from}.pt"
     losses = train(recipe, folder, checkpoint, save_seconds=machine()["checkpoint_seconds"])
     if name != "nano":
-        write_json(folder / "made_by.json", {"section": "pretrain", "row": name})
+        made_by.mark(folder, "pretrain", name)
     print(f"loss: first {losses[0]:.3f}, last {losses[-1]:.3f}")
     for measure, value in quality(folder, recipe.seed).items():
         print(f"{measure}: {value:.4f}")

@@ -30,7 +30,7 @@ from torch.overrides import TorchFunctionMode
 
 from crossgap.backbones import Backbone, BackboneError, load_backbone, loading, towers
 from crossgap.backbones.injection import Injection, PseudoPatches, PseudoText
-from crossgap.backbones.loading import load_tokenizer
+from crossgap.backbones.tokenizers import load_tokenizer
 from crossgap.catalogue import backbones
 from crossgap.catalogue.kinds import FROM_THE_HUB, kinds
 

@@ -12,8 +12,9 @@ from PIL import Image
 from crossgap import open_store
 from crossgap.datasets import DatasetError, ImageFolder, readers
 from crossgap.datasets.checking import checked
-from crossgap.datasets.images import ImageError, crop
+from crossgap.datasets.images import crop
 from crossgap.encode import encode
+from crossgap.errors import ImageError
 from crossgap.prepared import manifest
 
 WIDTH, HEIGHT = 40, 30

@@ -14,8 +14,10 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image, ImageFile
 
-from crossgap.datasets import images
-from crossgap.datasets.images import ImageError, check, check_all, list_images, open_image, read_bytes
+from crossgap.datasets import images, tars
+from crossgap.datasets.image_files import list_images, read_bytes
+from crossgap.datasets.images import check, check_all, open_image
+from crossgap.errors import ImageError
 
 
 def encoded(
@@ -152,7 +154,7 @@ def test_a_tar_is_indexed_once_until_it_changes(tmp_path, monkeypatch):
 def test_a_forked_process_reads_a_tar_opened_before_even_while_the_lock_is_held(tmp_path):
     pack(tmp_path / "x.tar", PHOTOS)
     read_bytes(tmp_path, "x.tar/a/0.jpg")
-    with images._lock:
+    with tars._lock:
         child = os.fork()
         if child == 0:
             same = read_bytes(tmp_path, "x.tar/b/2.jpg") == PHOTOS["b/2.jpg"]

@@ -11,6 +11,10 @@ from crossgap.evaluation import Cell, EvaluationError, evaluate, gap
 from crossgap.stores import store
 from tests.evaluation.test_rivals import DIM, TEST, groups, write
 
+# k-means says so where items are all the same
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Number of distinct clusters:sklearn.exceptions.ConvergenceWarning"
+)
 SETTINGS = {"resamples": 19, "shots": (1,), "draws": 2, "clouds": 9}
 INVERTED = {"oti": "tokens", "ovi": "patches"}
 

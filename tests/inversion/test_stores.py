@@ -18,7 +18,7 @@ from crossgap.inversion.methods import Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
 from crossgap.inversion.recipes import Recipe
 from crossgap.inversion.stores import InversionError, chosen_images, chosen_texts, invert_store
-from crossgap.stores import store
+from crossgap.stores import store, writing
 
 CLOSE = {"rtol": 2e-3, "atol": 2e-3}
 RECIPE = Recipe(steps=6, seed=3)
@@ -225,7 +225,7 @@ def test_items_without_a_finite_loss_are_named_and_the_others_kept(run, native, 
 
 def test_memory_is_bounded_by_the_batch(tiny, tmp_path, monkeypatch) -> None:
     """Features are read as shards need them: never more rows at once than a block or a batch has."""
-    monkeypatch.setattr(store, "ROWS_A_SHARD", 8)
+    monkeypatch.setattr(writing, "ROWS_A_SHARD", 8)
     items = 40
     features = np.random.default_rng(0).standard_normal((items, 24)).astype(np.float32)
     path = tmp_path / "native.zarr.zip"

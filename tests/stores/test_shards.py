@@ -479,21 +479,7 @@ def test_a_file_that_may_not_grow_is_an_error_that_says_how_much_it_needs(
     assert (tmp_path / "log").read_text().split() == computed, "all shards were whole"
 
 
-@pytest.fixture
-def small_disk(tmp_path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "none", disk], check=False).returncode:
-        pytest.skip("needs the right to mount a file system")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
-def resize(disk: Path, size: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,size={size}", disk], check=True)
-
-
-def test_a_full_disk_keeps_what_is_whole_and_the_next_run_goes_on(small_disk, tmp_path) -> None:
+def test_a_full_disk_keeps_what_is_whole_and_the_next_run_goes_on(disk) -> None:
     keys = [f"{number:03}" for number in range(40)]
     rows = {key: np.random.default_rng(int(key)).normal(size=2000).astype(np.float32) for key in keys}
     computed = []
@@ -504,23 +490,23 @@ def test_a_full_disk_keeps_what_is_whole_and_the_next_run_goes_on(small_disk, tm
             yield {"features": np.stack([rows[keys[position]] for position in cut])}
 
     def attempt() -> None:
-        done = shards.compute(keys, work, small_disk / "scratch", {}, size=4)
-        with store.creating(small_disk / "s.zip", small_disk / "scratch", {}) as writer:
+        done = shards.compute(keys, work, disk.path / "scratch", {}, size=4)
+        with store.creating(disk.path / "s.zip", disk.path / "scratch", {}) as writer:
             writer.add("image/test", {"id": np.array(keys, object)}, done.blocks(keys))
 
     with pytest.raises(temporary.DiskFullError, match=r"no room for .*safetensors of 32\.\d kB.* free under"):
         attempt()
-    assert list(small_disk.rglob("*.tmp")) == []
-    whole = len(list(small_disk.rglob("*.safetensors")))
+    assert list(disk.path.rglob("*.tmp")) == []
+    whole = len(list(disk.path.rglob("*.safetensors")))
     assert whole == len(computed) // 4 - 1 >= 5
-    resize(small_disk, "450k")
+    disk.remount("size=450k")
     with pytest.raises(temporary.DiskFullError, match=r"no room for .*s\.zip"):
         attempt()
     assert computed == [*keys[: 4 * whole + 4], *keys[4 * whole :]]
-    assert list(small_disk.rglob("*.tmp")) == [] and not (small_disk / "s.zip").exists()
-    resize(small_disk, "2m")
+    assert list(disk.path.rglob("*.tmp")) == [] and not (disk.path / "s.zip").exists()
+    disk.remount("size=2m")
     attempt()
     assert len(computed) == 44
     np.testing.assert_array_equal(
-        store.open_store(small_disk / "s.zip")["image/test"].features, np.stack(list(rows.values()))
+        store.open_store(disk.path / "s.zip")["image/test"].features, np.stack(list(rows.values()))
     )

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossgap import open_store
-from crossgap.stores import store, temporary
+from crossgap.stores import layout, store, temporary, writing
 
 PROVENANCE = {"backbone": "nano", "fingerprint": "f" * 32, "nested": {"mean": [0.5, 0.25], "none": None}}
 IDS = np.array(["a/0.png", "ü", "日本語#1", "with space", "🦊", "c"], dtype=object)
@@ -86,7 +86,7 @@ def test_what_was_written_is_read(path) -> None:
     assert len(found["image/train"]) == 2 and found["image/train"].labels == {}
     for key, value in PROVENANCE.items():
         assert found.provenance[key] == value
-    assert found.provenance["format"] == store.FORMAT
+    assert found.provenance["format"] == layout.FORMAT
 
 
 def test_projections_lie_beside_the_groups(tmp_path) -> None:
@@ -165,7 +165,9 @@ def test_equal_content_gives_equal_bytes(path, tmp_path) -> None:
     assert again.read_bytes() == path.read_bytes()
 
 
-@pytest.mark.parametrize("rows", [store.ROWS_A_CHUNK, store.ROWS_A_CHUNK + 1, 2 * store.ROWS_A_SHARD + 17])
+@pytest.mark.parametrize(
+    "rows", [writing.ROWS_A_CHUNK, writing.ROWS_A_CHUNK + 1, 2 * writing.ROWS_A_SHARD + 17]
+)
 def test_many_rows_stream_through_whole_shards(tmp_path, rows) -> None:
     rng = np.random.default_rng(1)
     features = rng.normal(size=(rows, 3)).astype(np.float32)
@@ -173,8 +175,8 @@ def test_many_rows_stream_through_whole_shards(tmp_path, rows) -> None:
     ids = np.array([f"item {row}" for row in range(rows)], dtype=object)
 
     def blocks():
-        for start in range(0, rows, store.ROWS_A_SHARD):
-            part = slice(start, start + store.ROWS_A_SHARD)
+        for start in range(0, rows, writing.ROWS_A_SHARD):
+            part = slice(start, start + writing.ROWS_A_SHARD)
             yield {"features": features[part], "tokens": tokens[part]}
 
     for name in ("one", "two"):
@@ -187,7 +189,7 @@ def test_many_rows_stream_through_whole_shards(tmp_path, rows) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     with zipfile.ZipFile(tmp_path / "one") as archive:
         files = [name for name in archive.namelist() if name.startswith("image/test/features/c")]
-    assert len(files) == -(-rows // store.ROWS_A_SHARD)
+    assert len(files) == -(-rows // writing.ROWS_A_SHARD)
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)
@@ -310,7 +312,7 @@ def test_damaged_values_are_a_store_error_and_no_wrong_features(path) -> None:
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
 def test_a_flipped_bit_in_a_shard_of_many_chunks_is_noticed(tmp_path, share) -> None:
-    features = np.random.default_rng(0).standard_normal((4 * store.ROWS_A_CHUNK, 32)).astype(np.float32)
+    features = np.random.default_rng(0).standard_normal((4 * writing.ROWS_A_CHUNK, 32)).astype(np.float32)
     path = tmp_path / "large.zarr.zip"
     with store.creating(path, tmp_path, {}) as writer:
         writer.add("image/test", {"id": np.arange(len(features)).astype(str)}, [{"features": features}])
@@ -332,7 +334,7 @@ def test_a_relative_path_still_reads_after_the_working_directory_changed(path, t
     assert found["text/test"].features.shape == (6, 5)
 
 
-ROWS = 2 * store.ROWS_A_CHUNK + 300
+ROWS = 2 * writing.ROWS_A_CHUNK + 300
 STEPS = np.array([5, 25, 150])
 
 
@@ -372,7 +374,7 @@ def test_snapshots_lie_along_a_dimension_of_steps_and_are_cut_by_step(snapshots)
     np.testing.assert_array_equal(group.snapshots, held["snapshots"])
     np.testing.assert_array_equal(group.snapshot_losses, held["snapshot_loss"])
     array = group.zarr_group["snapshots"]
-    assert array.chunks == (store.ROWS_A_CHUNK, 1, 4)
+    assert array.chunks == (writing.ROWS_A_CHUNK, 1, 4)
     assert len(group) == ROWS
     xarray = pytest.importorskip("xarray")
     zipped = zarr.storage.ZipStore(path, mode="r")
@@ -429,7 +431,7 @@ def test_rows_and_steps_read_only_the_chunks_that_hold_them(snapshots, monkeypat
         assert 0 < parts < held["snapshots"].nbytes / 2
 
 
-@pytest.mark.parametrize("size", [1, 777, store.ROWS_A_CHUNK, ROWS])
+@pytest.mark.parametrize("size", [1, 777, writing.ROWS_A_CHUNK, ROWS])
 def test_bytes_do_not_depend_on_the_cuts_that_came(snapshots, tmp_path, size) -> None:
     path, held = snapshots
     few = {name: held[name] for name in ("loss", "features")} if size == 1 else held
@@ -441,7 +443,7 @@ def test_bytes_do_not_depend_on_the_cuts_that_came(snapshots, tmp_path, size) ->
 
 
 def test_rows_too_wide_for_a_shard_are_cut_smaller(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(store, "BYTES_A_SHARD", 1 << 16)
+    monkeypatch.setattr(writing, "BYTES_A_SHARD", 1 << 16)
     tokens = np.random.default_rng(0).normal(size=(1500, 4, 16)).astype(np.float32)
     with store.creating(tmp_path / "s.zip", tmp_path, {}) as writer:
         blocks = ({"tokens": tokens[start : start + 400]} for start in range(0, 1500, 400))

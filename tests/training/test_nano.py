@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from crossgap.backbones.loading import load_tokenizer
+from crossgap.backbones.tokenizers import load_tokenizer
 from crossgap.catalogue import entries
 from crossgap.datasets import world
 from crossgap.datasets.hashing import hashed

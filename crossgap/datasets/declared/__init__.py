@@ -1,4 +1,4 @@
-"""What `params.yaml` says of a dataset, by its layout on disk; nothing here reads any."""
+"""The declarations: what a row of params.yaml can say of a dataset, for each layout. Nothing here reads a dataset."""
 
 from __future__ import annotations
 

@@ -42,12 +42,12 @@ class Retrieval(BaseModel):
 
 
 class Controls(BaseModel):
-    """What else evaluation is told: what classes' means are made from, controls, the protocol, the published name.
+    """Further settings of evaluation: the split for class means, controls, the protocol, the published name.
 
     Attributes:
-        support: labelled split that nearest class means and few-shot prototypes are made from; the gallery's, where
-            it isn't the queries', if not given.
-        subsets: name → a labelling and the classes of it that a relevance of this name is confined to.
+        support: the labelled split that class means and few-shot prototypes are made from. If not given, the gallery's
+            split, where queries have another.
+        subsets: name → a labelling and some of its classes; a relevance of this name counts these classes alone.
         arithmetic: labelling → another: images are asked for by text with a class of the one changed and that of the
             other kept (see `crossgap.metrics.arithmetic.by_labels`).
         protocol: how explicit judgements are measured; `revisited` as ROxford and RParis are (Radenovic et al., 2018).
@@ -94,7 +94,7 @@ class Controls(BaseModel):
 
 
 class Dataset(BaseModel):
-    """What every declaration has. `retrieval` is always written out, since DVC watches it by itself."""
+    """The fields of every declaration. `retrieval` has no default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -107,12 +107,12 @@ class Dataset(BaseModel):
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """What there can be of it."""
+        """The modalities that its items can have."""
         return "image", "text"
 
     @property
     def splits_read(self) -> Sequence[str] | None:
-        """The splits that there will be; None where only reading tells."""
+        """The splits that reading gives; None where they are not known before."""
         return None
 
     @property
@@ -136,7 +136,7 @@ class Dataset(BaseModel):
 
 
 class Size(BaseModel):
-    """How much a split holds as published; what is None is not compared."""
+    """The published counts of a split; a count that is None is not compared."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -146,7 +146,7 @@ class Size(BaseModel):
 
 
 class OnDisk(Dataset):
-    """What the user has on disk, under a folder; its path starts at the project."""
+    """A dataset that the user has on disk, in a folder; the folder's path starts at the project."""
 
     root: Path = Field(description="folder of its files, from the project's root")
     sizes: dict[Split, Size] = Field({}, description="split → what it must hold")

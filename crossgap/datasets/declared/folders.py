@@ -1,4 +1,4 @@
-"""Images of one's own, as they lie there, and SIMAT's."""
+"""A user's own images, as they lie on the disk, and SIMAT."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from crossgap.prepared import judgements
 
 QUERY, GALLERY = "query", "gallery"
 _TEST = "test"
-_PART = re.compile(r"-\d+(-of-\d+)?$")  # of a split in several files
+_PART = re.compile(r"-\d+(-of-\d+)?$")  # the end of a file's name where several files hold one split
 
 
 def read(declaration: Beir, _folder: Path) -> Reading:
@@ -100,7 +100,7 @@ def _texts(root: Path, name: str) -> dict[str, tuple[str, str]]:
 
 
 def _records(root: Path, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Where a record stands, and the record."""
+    """Every record, with the file and line that it stands in."""
     if (root / name).is_dir():
         files = sorted((root / name).glob("*.parquet"))
         if not files:

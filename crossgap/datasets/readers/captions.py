@@ -7,22 +7,11 @@ from collections import defaultdict
 from pathlib import Path
 
 from crossgap.datasets.declared import Captions
-from crossgap.datasets.images import slashes
+from crossgap.datasets.image_files import slashes
+from crossgap.datasets.paths import by_name, name_of, one_file, parts_of, plain
 from crossgap.datasets.readers import own
 from crossgap.datasets.readers.captions_file import rows
-from crossgap.datasets.reading import (
-    ManifestRow,
-    Problem,
-    Reading,
-    by_name,
-    caption_ids,
-    name_of,
-    one_file,
-    parts_of,
-    plain,
-    with_image,
-    without_digests,
-)
+from crossgap.datasets.reading import ManifestRow, Problem, Reading, caption_ids, with_image, without_digests
 from crossgap.prepared import manifest
 
 
@@ -33,7 +22,7 @@ def read(declaration: Captions, _folder: Path) -> Reading:
 def _of(declaration: Captions, ids: dict[str, str]) -> Reading:
     """A row an image by path, then a row a caption; the order in the file gives the rank.
 
-    Images that the file doesn't name are no part of the set.
+    Images that the file doesn't name don't belong to the dataset.
     """
     whole, endings = by_name(ids), defaultdict(list)
     for path in ids:

@@ -30,7 +30,7 @@ def read(declaration: Coco, _folder: Path) -> Reading:
 
 
 def _of(file: Path) -> dict[str, list[str]]:
-    """File name → captions, of all of a file's images."""
+    """File name → captions, for all images of a captions file."""
     images, annotations = read_json(file, "captions", "images", "annotations")
     if not annotations:
         raise DatasetError(

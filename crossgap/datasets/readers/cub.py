@@ -45,7 +45,7 @@ def _by_number(root: Path, name: str, form: str) -> dict[str, str]:
 def _of_images(
     root: Path, name: str, form: str, paths: dict[str, str], values: dict[str, str]
 ) -> dict[str, str]:
-    """Number of an image → what its value stands for."""
+    """Number of an image → what the value in its line stands for."""
     found = _by_number(root, name, form)
     if other := sorted(found.keys() ^ paths.keys()):
         raise DatasetError(

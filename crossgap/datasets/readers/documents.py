@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from crossgap.datasets.declared import DatasetError, Documents
-from crossgap.datasets.reading import Problem, Reading, image_ids, label_of, without_digests
+from crossgap.datasets.labels import label_of
+from crossgap.datasets.reading import Problem, Reading, image_ids, without_digests
 from crossgap.datasets.summaries import summarised
 from crossgap.prepared import manifest
 
@@ -15,10 +16,10 @@ QUERY = "query"
 
 
 def read(declaration: Documents, _folder: Path) -> Reading:
-    """A row a document by path, then a text a class that asks for it, where `queries` are declared.
+    """A row for each document by path; then, where `queries` are declared, a text for each class that asks for it.
 
-    With `queries` only their classes are read: IMDB's `unsup` is none. Bytes that aren't UTF-8 are Latin-1, as
-    20 Newsgroups' are. What lies in a folder -1 has no class.
+    With `queries`, only the classes that they name are read, which leaves out IMDB's `unsup`. Bytes that aren't UTF-8
+    are read as Latin-1, as 20 Newsgroups needs. Documents in a folder named -1 have no class.
 
     Raises:
         DatasetError: a folder or class is missing or has no documents, or summaries are.

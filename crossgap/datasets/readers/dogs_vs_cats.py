@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from crossgap.datasets.declared import DatasetError, DogsVsCats
+from crossgap.datasets.paths import image_paths, require_flat
 from crossgap.datasets.readers.lists import reading, require
-from crossgap.datasets.reading import Listed, Reading, image_paths, require_flat
+from crossgap.datasets.reading import Listed, Reading
 from crossgap.errors import listed
 
 FOLDER = "train"

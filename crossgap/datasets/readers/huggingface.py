@@ -8,9 +8,10 @@ from typing import Any
 
 from crossgap.datasets.declared import DatasetError, HuggingFace
 from crossgap.datasets.exporting import exporting, png
-from crossgap.datasets.images import EXTENSIONS
+from crossgap.datasets.image_files import EXTENSIONS
+from crossgap.datasets.labels import label_of
 from crossgap.datasets.readers.samples import Sample, of_samples
-from crossgap.datasets.reading import Problem, Reading, label_of
+from crossgap.datasets.reading import Problem, Reading
 from crossgap.errors import listed, of_machine
 
 _BYTES = ("binary", "large_binary")

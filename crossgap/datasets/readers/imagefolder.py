@@ -7,16 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from crossgap.datasets.declared import DatasetError, ImageFolder
+from crossgap.datasets.labels import label_of
+from crossgap.datasets.paths import parts_of, without_images
 from crossgap.datasets.readers import own
-from crossgap.datasets.reading import (
-    Problem,
-    Reading,
-    label_of,
-    parts_of,
-    prompts,
-    without_digests,
-    without_images,
-)
+from crossgap.datasets.reading import Problem, Reading, prompts, without_digests
 from crossgap.prepared import manifest
 
 
@@ -25,7 +19,7 @@ def read(declaration: ImageFolder, _folder: Path) -> Reading:
 
 
 def _of(declaration: ImageFolder, ids: dict[str, str]) -> Reading:
-    """A row an image by path, then the class prompts by class and template; what lies in a folder -1 has no class."""
+    """A row for each image by path, then the class prompts by class and template; a folder named -1 means no class."""
     splits = declaration.splits
     layout = "<class>/<image>" if splits is None else "<split>/<class>/<image>"
     images, labels, problems = [], [], []
@@ -59,7 +53,7 @@ def _of(declaration: ImageFolder, ids: dict[str, str]) -> Reading:
 
 
 def _require_depth(declaration: ImageFolder, misplaced: list[str], found: set[str]) -> None:
-    """Raises DatasetError where all images of the root, or of a split, lie in one folder more than they should.
+    """Raise DatasetError where all images of the root, or of a split, lie one folder too deep.
 
     Args:
         misplaced: paths that are not laid out as they should be.

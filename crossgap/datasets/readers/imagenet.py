@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from crossgap.datasets.declared import DatasetError, ImageNet
+from crossgap.datasets.paths import image_paths, not_followed, parts_of, without_images
 from crossgap.datasets.readers.lists import reading, require, table
-from crossgap.datasets.reading import Listed, Reading, image_paths, not_followed, parts_of, without_images
+from crossgap.datasets.reading import Listed, Reading
 from crossgap.datasets.text_files import read_text
 from crossgap.datasets.vocabulary import imagenet_names
 from crossgap.errors import listed
@@ -56,7 +57,7 @@ def _names(root: Path, synsets: list[str]) -> dict[str, str]:
 
 
 def _paths(root: Path, split: str, folder: str, classes: dict[str, str], links: list[str]) -> list[str]:
-    """Paths within the folder of a split, each `<class>/<image>`; `links` takes those that are not followed."""
+    """Paths within the folder of a split, each `<class>/<image>`; links that are not followed are added to `links`."""
     passed_by: list[str] = []
     paths = image_paths(
         require(root, folder, f"unpack the archive there, or mend `folders.{split}`"), passed_by

@@ -1,4 +1,4 @@
-"""Labelled images as a set lists or calls them: what the readers of published image sets share."""
+"""Labelled images that a set lists, or names by their class: what the readers of published image sets share."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from crossgap.datasets.declared import Classified, DatasetError
-from crossgap.datasets.reading import Listed, Reading, labelled, require_flat
+from crossgap.datasets.paths import require_flat
+from crossgap.datasets.reading import Listed, Reading, labelled
 from crossgap.datasets.text_files import read_text
 from crossgap.errors import listed
 
 
 def require(root: Path, name: str, remedy: str = "unpack the archive again, or mend `root`") -> Path:
-    """The path of what must lie under a root.
+    """The path of a file or folder that must lie under a root.
 
     Raises:
         DatasetError: the root is no folder, or there is no such file or folder in it.

@@ -9,17 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from crossgap.datasets.declared import DatasetError, OnDisk
-from crossgap.datasets.reading import (
-    Problem,
-    Reading,
-    captioned,
-    image_ids,
-    image_paths,
-    name_of,
-    one_file,
-    parts_of,
-    plain,
-)
+from crossgap.datasets.paths import image_paths, name_of, one_file, parts_of, plain
+from crossgap.datasets.reading import Problem, Reading, captioned, image_ids
 from crossgap.datasets.text_files import read_text
 from crossgap.errors import listed
 
@@ -46,7 +37,7 @@ def read_json(file: Path, what: str, *lists: str) -> list[list[Any]]:
 
 
 def values(file: Path, where: str, row: Any, **kinds: type | tuple[type, ...]) -> list[Any]:
-    """What an object of a JSON file has under these keys.
+    """The values of a JSON object under these keys.
 
     Raises:
         DatasetError: it is no object, a key is missing, or a value is of another kind.
@@ -67,7 +58,7 @@ def read_named(
 
     Args:
         captions: name → split and captions, in the order of their ranks.
-        parts: what comes in one archive, such as "folder val2014" → its images' names.
+        parts: a part of the set that comes as one archive, such as "folder val2014" → the names of its images.
 
     Raises:
         DatasetError: a name fits several images, or none of a part is there and problems are errors.

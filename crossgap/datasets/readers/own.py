@@ -1,4 +1,4 @@
-"""Images of one's own as they lie there: what the layouts `captions` and `imagefolder` share."""
+"""A user's own images, as they lie on the disk: what the layouts `captions` and `imagefolder` share."""
 
 from __future__ import annotations
 
@@ -7,25 +7,15 @@ from typing import TypeVar
 
 from crossgap.datasets.boxes import read_boxes
 from crossgap.datasets.declared import Folder
-from crossgap.datasets.reading import (
-    Problem,
-    Reading,
-    by_name,
-    capped,
-    image_ids,
-    image_paths,
-    is_unicode,
-    name_of,
-    not_followed,
-    plain,
-)
+from crossgap.datasets.paths import by_name, image_paths, is_unicode, name_of, not_followed, plain
+from crossgap.datasets.reading import Problem, Reading, capped, image_ids
 from crossgap.prepared import manifest
 
 _Own = TypeVar("_Own", bound=Folder)
 
 
 def read(declaration: _Own, reader: Callable[[_Own, dict[str, str]], Reading]) -> Reading:
-    """What a reader makes of the images' ids by path, with their boxes, and no more than `max_images`.
+    """The reading that a layout makes of the images, path → id, with their boxes, cut to `max_images`.
 
     Raises:
         DatasetError: the root, captions or boxes are missing or malformed, or don't have the declared layout.

@@ -1,4 +1,4 @@
-"""Samples of a container, each an image with its captions and label, or a text: what their readers share."""
+"""Samples, each an image with captions and a label, or a text: what the readers of containers share."""
 
 from __future__ import annotations
 
@@ -10,16 +10,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from crossgap.datasets.declared import Classified, DatasetError
-from crossgap.datasets.reading import (
-    ManifestRow,
-    Reading,
-    caption_ids,
-    label_of,
-    lines,
-    prompts,
-    whole,
-    without_digests,
-)
+from crossgap.datasets.labels import label_of, whole
+from crossgap.datasets.reading import ManifestRow, Reading, caption_ids, lines, prompts, without_digests
 from crossgap.errors import listed
 from crossgap.prepared import manifest
 
@@ -27,7 +19,7 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
 
 class Sample(NamedTuple):
-    """`path` is None for a text; a text's `captions` are itself."""
+    """An image with its captions; or a text, whose `path` is None and which is its own only caption."""
 
     id: str
     split: str

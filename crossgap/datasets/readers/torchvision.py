@@ -115,7 +115,7 @@ def _names(images: Any) -> list[tuple[str, str]] | None:
 def _label(
     declaration: Torchvision, where: str, names: Sequence[tuple[str, str]] | None, number: int
 ) -> str | None:
-    """None for an unlabelled image, whose number is below 0, as of STL10."""
+    """The label of a class number; None if it is below 0, which means unlabelled, as in STL10."""
     if number < 0:
         return None
     if names is None:

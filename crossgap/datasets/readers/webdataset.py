@@ -14,14 +14,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from crossgap.datasets.declared import DatasetError, WebDataset
-from crossgap.datasets.images import EXTENSIONS, ImageError, members, read_bytes, walk
+from crossgap.datasets.image_files import EXTENSIONS, read_bytes, walk
 from crossgap.datasets.readers.samples import Sample, of_samples
 from crossgap.datasets.reading import Problem, Reading
-from crossgap.errors import listed, of_machine
+from crossgap.datasets.tars import members
+from crossgap.errors import ImageError, listed, of_machine
 
 
 class _Members(NamedTuple):
-    """A sample as it lies in its shard: ending → path from the root."""
+    """The members of a sample: ending → path, relative to the root."""
 
     id: str
     split: str
@@ -140,7 +141,11 @@ def _names(file: Path) -> Iterator[str]:
 
 
 def _sample(declaration: WebDataset, held: _Members) -> Sample:
-    """Raises DatasetError where the image, the caption or the class can't be had."""
+    """The sample of these members.
+
+    Raises:
+        DatasetError: its image, caption or class can't be read.
+    """
     images = [path for ending, path in held.endings.items() if ending in EXTENSIONS]
     if len(images) != 1:
         raise DatasetError(_not_one(held.endings, images))
@@ -153,7 +158,7 @@ def _sample(declaration: WebDataset, held: _Members) -> Sample:
 
 
 def _not_one(endings: Mapping[str, str], images: Sequence[str]) -> str:
-    """Why a sample has not one image."""
+    """Why a sample has no image, or more than one."""
     if images:
         return f"several images: {listed(images)}: keep one of a key"
     dotted = [

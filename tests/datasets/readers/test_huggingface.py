@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from crossgap.datasets import DatasetError, HuggingFace
-from crossgap.datasets.images import open_image, read_bytes
+from crossgap.datasets.image_files import read_bytes
+from crossgap.datasets.images import open_image
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
 from crossgap.prepared import manifest

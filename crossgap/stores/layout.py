@@ -1,0 +1,14 @@
+"""Names in a feature store, shared by its reader (`store`, which describes the whole store) and `writing`."""
+
+from __future__ import annotations
+
+from crossgap.prepared import transformations
+
+FORMAT = "crossgap-features/1"
+TABLES = {  # beside the groups: their columns
+    "judgements": ("setting", "query", "item", "grade"),
+    "transformations": transformations.COLUMNS,
+    "answers": transformations.ANSWERS,
+}
+MODALITIES = ("image", "text")
+PROJECTION = "projection"

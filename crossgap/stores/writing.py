@@ -1,0 +1,192 @@
+"""Write a feature store, as `store` describes it, in scratch, and move it to its place once it is whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import zarr
+from zarr.codecs import ZstdCodec
+
+from crossgap.prepared.transformations import Transformations
+from crossgap.stores import temporary
+from crossgap.stores.layout import FORMAT, PROJECTION, TABLES
+from crossgap.stores.zipped import pack, size
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32, Shaped
+
+ROWS_A_CHUNK = 1024
+ROWS_A_SHARD = 8192
+BYTES_A_SHARD = 128 << 20  # arrays with wider rows than this allows have fewer of them in a chunk and a shard
+_INNER_DIMENSIONS = {
+    "features": ("feature",),
+    "preprojection": ("width",),
+    "tokens": ("token", "embedding"),
+    "snapshots": ("step", "feature"),
+    "snapshot_loss": ("step",),
+    "snapshot_tokens": ("step", "token", "embedding"),
+}
+
+
+@dataclass(frozen=True)
+class Writer:
+    zarr_group: zarr.Group
+
+    def add(
+        self,
+        name: str,
+        columns: dict[str, Shaped[np.ndarray, " _"]],
+        blocks: Iterable[dict[str, np.ndarray]] = (),
+    ) -> None:
+        """Write one group.
+
+        Args:
+            columns: name → `(item)`; `id` is one of them. `step` is `(step)`.
+            blocks: arrays of consecutive items, as many a block as is convenient; written as they come.
+        """
+        group = self.zarr_group.create_group(name)
+        rows = len(columns["id"])
+        for column, values in columns.items():
+            _write_column(group, column, values, "step" if column == "step" else "item")
+        streams: dict[str, _Stream] = {}
+        for number, block in enumerate(blocks):
+            if number and block.keys() != streams.keys():
+                raise ValueError(f"{name}: a block has {sorted(block)}, those before it {sorted(streams)}")
+            for key, values in block.items():
+                if key not in streams:
+                    streams[key] = _Stream(_create(group, key, rows, values))
+                streams[key].write(values)
+        for key, stream in streams.items():
+            if stream.flush() != rows:
+                raise ValueError(f"{name}: {stream.done} rows of {key!r} for {rows} items")
+
+    def add_projection(
+        self,
+        modality: str,
+        weight: Float32[np.ndarray, "d width"],
+        bias: Float32[np.ndarray, " d"] | None = None,
+    ) -> None:
+        """Write a tower's last linear map: `(d, width)`, and `(d,)` if it has a bias."""
+        group = self.zarr_group.create_group(f"{PROJECTION}/{modality}")
+        for name, values in {"weight": weight, "bias": bias}.items():
+            if values is not None:
+                dimensions = ("feature", "width")[: values.ndim]
+                array = group.create_array(
+                    name,
+                    shape=values.shape,
+                    dtype=values.dtype,
+                    chunks=values.shape,
+                    compressors=ZstdCodec(level=0, checksum=True),
+                    dimension_names=dimensions,
+                )
+                array[:] = values
+
+    def add_judgements(self, table: pd.DataFrame) -> None:
+        """Write a validated table of `crossgap.prepared.judgements`."""
+        self._add_table("judgements", table)
+
+    def add_transformations(self, tables: Transformations) -> None:
+        """Write validated tables of `crossgap.prepared.transformations`."""
+        self._add_table("transformations", tables.table)
+        self._add_table("answers", tables.answers)
+
+    def _add_table(self, name: str, table: pd.DataFrame) -> None:
+        group = self.zarr_group.create_group(name)
+        for column in TABLES[name]:
+            _write_column(group, column, table[column].to_numpy(), name.removesuffix("s"))
+
+
+class _Stream:
+    """Rows on their way into an array, held back until they fill one of its files."""
+
+    def __init__(self, array: zarr.Array) -> None:
+        self.array, self.done = array, 0
+        self.waiting: list[np.ndarray] = []
+        self.rows_a_file = (array.shards or array.chunks)[0]
+
+    def write(self, values: Shaped[np.ndarray, "n ..."]) -> None:
+        while len(values):
+            room = self.rows_a_file - sum(map(len, self.waiting))
+            self.waiting.append(values[:room])
+            values = values[room:]
+            if sum(map(len, self.waiting)) == self.rows_a_file:
+                self.flush()
+
+    def flush(self) -> int:
+        """Write what waits; the number of rows written so far, none beyond the array."""
+        if self.waiting:
+            rows = self.waiting[0] if len(self.waiting) == 1 else np.concatenate(self.waiting)
+            self.waiting = []
+            rest = self.array.shape[0] - self.done
+            if rest > 0:
+                self.array[self.done : self.done + len(rows)] = rows[:rest]
+            self.done += len(rows)
+        return self.done
+
+
+@contextmanager
+def creating(path: str | Path, scratch: str | Path, provenance: dict[str, Any]) -> Iterator[Writer]:
+    """Write a store in `scratch`, and move it to `path` in one step when the block ends without an error.
+
+    Args:
+        path: where the finished store will lie; what is there is replaced.
+        scratch: a folder for the store in progress; the fastest if on the same file system.
+        provenance: the attributes of the root, JSON-able.
+
+    Raises:
+        DiskFullError: there is no room for the store; what lay at `path` still does.
+    """
+    path, scratch = Path(path), Path(scratch)
+    scratch.mkdir(parents=True, exist_ok=True)
+    temporary.remove_leftovers(scratch)
+    assembling = scratch / "assembling"
+    with temporary.named(assembling) as building, temporary.named(assembling) as packed:
+        with temporary.room_for(path, folder=scratch):
+            root = zarr.open_group(building, mode="w", zarr_format=3)
+            yield Writer(root)
+            root.attrs.update({**provenance, "format": FORMAT})
+        with temporary.room_for(path, size(building), folder=scratch):
+            pack(building, packed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.move(packed, path)
+
+
+def _write_column(group: zarr.Group, name: str, values: Shaped[np.ndarray, " n"], dimension: str) -> None:
+    values = np.asarray(values)
+    kind = str if values.dtype.kind in "OUT" else values.dtype
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        dtype=kind,
+        chunks=(max(len(values), 1),),
+        dimension_names=(dimension,),
+    )
+    array[:] = values
+
+
+def _create(group: zarr.Group, name: str, rows: int, like: np.ndarray) -> zarr.Array:
+    inner = like.shape[1:]
+    dimensions = _INNER_DIMENSIONS.get(name, ())
+    rows_a_shard = ROWS_A_SHARD
+    while rows_a_shard > 1 and rows_a_shard * like.dtype.itemsize * math.prod(inner) > BYTES_A_SHARD:
+        rows_a_shard //= 2
+    rows_a_chunk = min(ROWS_A_CHUNK, rows_a_shard)
+    small = rows <= rows_a_chunk
+    # one step of all items is read together
+    steps = [1 if dimension == "step" else size for dimension, size in zip(dimensions, inner, strict=True)]
+    return group.create_array(
+        name,
+        shape=(rows, *inner),
+        dtype=like.dtype,
+        chunks=(rows if small else rows_a_chunk, *steps),
+        shards=None if small else (rows_a_shard, *inner),
+        compressors=ZstdCodec(level=0, checksum=True),
+        dimension_names=("item", *dimensions),
+    )
