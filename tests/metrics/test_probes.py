@@ -64,7 +64,9 @@ def test_neighbours_vote_and_the_nearest_decides(k, monkeypatch):
 
 
 def test_equal_neighbours_count_in_their_order():
-    found = probes.nearest_labels([[1.0, 0]], [[0.0, 1], [2, 0], [5, 0]], ["a", "b", "c"], [1, 3])
+    found = probes.nearest_labels(
+        np.eye(2)[:1], np.array([[0.0, 1], [2, 0], [5, 0]]), ["a", "b", "c"], [1, 3]
+    )
     assert found.iloc[0].tolist() == ["b", "b"]
 
 
