@@ -11,6 +11,7 @@ import pandas as pd
 from crossgap.report import Experiment, Results, Training, render
 from stages.common import CELL_TABLES, DATA, metrics_folder, run, written
 
+PUBLISHED = ("published", "published_extra")  # in data/reference, in percent
 WORDS = (
     "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "parameters", "reason",
     "modality", "protocol",
@@ -21,7 +22,7 @@ def report(run_of: Mapping[str, Any]) -> None:
     cells = [_cell(**cell) for cell in run_of["cells"]]
     page = DATA / "report" / "index.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    published = _table(DATA / "reference" / "published.csv")
+    published = pd.concat(_table(DATA / "reference" / f"{name}.csv") for name in PUBLISHED)
     experiments = [
         _experiment(name, metrics_folder("idealised", name) / "tables") for name in run_of["idealised"]
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from crossgap.evaluation import arithmetic, gap, hubness
+from crossgap.evaluation import arithmetic, gap, hubness, robustness
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.clouds import clouds as cloud_points
 from crossgap.evaluation.clusters import clusterings
@@ -19,11 +19,12 @@ from crossgap.evaluation.curves import DIGITS, best, over_steps, tokens_of
 from crossgap.evaluation.dimensions import over_dimensions
 from crossgap.evaluation.neighbourhoods import neighbourhoods
 from crossgap.evaluation.parts import Parts
-from crossgap.evaluation.predictions import Predictions, classified, in_rows
+from crossgap.evaluation.predictions import Predictions, in_rows, prompted
 from crossgap.evaluation.queries import PER_QUERY, Tables, incomplete, tables
 from crossgap.evaluation.seeds import over_seeds, spread
 from crossgap.evaluation.shifts import over_shifts
 from crossgap.evaluation.similarities import similar
+from crossgap.evaluation.supported import Logistic, supported
 from crossgap.evaluation.work import Work
 from crossgap.metrics import retrieval, significance
 
@@ -88,6 +89,7 @@ def evaluate(
     corrections: Sequence[str] | None = None,
     shots: Sequence[int] = (1, 2, 4, 8, 16),
     draws: int = 5,
+    logistic: Logistic = "native",
     device: str = "cpu",
     scratch: str | Path | None = None,
 ) -> Evaluation:
@@ -97,11 +99,12 @@ def evaluate(
     else.
 
     Args:
-        seed: of resamples, clusters, few-shot draws and the split behind linear separability.
+        seed: of resamples, clusters, few-shot draws, noise and the split behind linear separability.
         clouds: points a modality in `clouds`.
         resamples: of every bootstrap and permutation test.
         corrections: their names; all, if not given.
         shots, draws: of few-shot classification.
+        logistic: whether there is a logistic regression, natively alone or with every correction.
         device: that rankings are computed on; it changes no result.
         scratch: folder in which parts are kept, by all that they depend on. An evaluation that was ended goes on where
             it was, and with another setting or correction that part alone is computed. It changes no result.
@@ -117,7 +120,7 @@ def evaluate(
     work.reasons.add(cell.unknown())
     rivals = Rivals(work, corrections)
     retrieved = tables(work, rivals)
-    classes = list(classified(work, rivals, shots, draws, seed))
+    classes = [*prompted(work, rivals), *supported(work, rivals, shots, draws, seed, logistic)]
     outcomes = {
         ("retrieval", task, relevance): table.set_index("query")["ap"]
         for (task, relevance), table in retrieved.items()
@@ -128,11 +131,17 @@ def evaluate(
         ("hubness", *named): table.set_index("query")["recall@1"]
         for named, table in halves.groupby(["task", "relevance"], sort=False)
     }
+    stays = robustness.robust(work, rivals, seed)
+    outcomes |= {
+        ("robustness", *named): table.set_index("query")["stays"]
+        for named, table in stays.groupby(["task", "relevance"], sort=False)
+    }
     steps, curves = over_steps(work, retrieved)
     measured, histograms = similar(work)
     seeds = over_seeds(work, retrieved)
     metrics = _retrieval(retrieved) | _classification(classes) | best(cell, curves) | gap.gap(work, seed)
     metrics |= neighbourhoods(work, rivals) | hubness.hubs(work, rivals) | hubness.metrics(halves)
+    metrics |= robustness.metrics(stays)
     metrics |= clusterings(work, rivals, seed) | _similarity(cell, measured) | spread(seeds)
     scores = arithmetic.over_scales(work, seed, resamples)
     metrics |= arithmetic.metrics(scores) | gap.ceiling(work) | gap.counts(cell)
