@@ -94,7 +94,7 @@ def test_the_promised_arguments_come_first_with_their_defaults(name, promised) -
     assert len(found) >= len(expected)
     for parameter in found[len(expected) :]:
         if parameter.kind is parameter.VAR_KEYWORD:
-            assert parameter.name == "settings", "of a recipe"
+            assert parameter.name in ("settings", "options"), "of a recipe, or of a file system"
         else:
             assert parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty
 

@@ -20,7 +20,7 @@ from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.planning import verifying
 from crossgap.planning.discarding import Cache
-from crossgap.stores import shards, store
+from crossgap.stores import shards, store, writing
 
 DATA = Path("data")
 NATIVE = DATA / "features/nano/world/native.zarr.zip"
@@ -233,7 +233,7 @@ def test_a_store_of_a_newer_format_is_named_and_left(project, monkeypatch) -> No
     other = DATA / "features/nano/other/native.zarr.zip"
     other.parent.mkdir(parents=True)
     with monkeypatch.context() as patched:
-        patched.setattr(store, "FORMAT", "crossgap-features/9")
+        patched.setattr(writing, "FORMAT", "crossgap-features/9")
         with store.creating(other, DATA / "scratch/x", {}):
             pass
     assert named() == {other.as_posix(): verifying.NEWER}
