@@ -28,8 +28,8 @@ from tests.evaluation.test_rivals import groups, inverted, write
 FEW = ["centering", "ridge"]
 SETTINGS = {"resamples": 99, "shots": (1, 2), "draws": 2, "clouds": 20, "corrections": FEW}
 CSV = (
-    "comparisons", "corrections", "similarities", "histograms", "seeds", "shifts", "spectrum", "arithmetic", "clouds",
-    "curves", "unavailable", "set_aside",
+    "comparisons", "corrections", "similarities", "histograms", "seeds", "shifts", "spectrum", "mixed", "arithmetic",
+    "clouds", "curves", "unavailable", "set_aside",
 )  # fmt: skip
 PARQUET = ("queries", "predictions", "steps")
 
