@@ -110,7 +110,7 @@ def found_among(
     check_widths(x, y, ("queries", "texts"))
     check_widths(y, z, ("texts", "images"))
     parts: list[list[Found]] = [[] for _ in draws]
-    for rows in blocks(len(x), 2 * len(y)):
+    for rows in blocks(len(x), 16 * len(y)):
         of_texts, of_images = x[rows] @ y.T, x[rows] @ z.T
         for chosen, found in zip(draws, parts, strict=True):
             found.append(_found(np.where(chosen, of_images, of_texts), own[rows]))
@@ -119,8 +119,10 @@ def found_among(
 
 def _found(scores: np.ndarray, own: np.ndarray) -> Found:
     mine = scores[np.arange(len(own)), own][:, None]
-    before = np.arange(scores.shape[1]) < own[:, None]
-    ahead = (scores > mine).sum(axis=1) + ((scores == mine) & before).sum(axis=1)
+    ahead = np.count_nonzero(scores > mine, axis=1)
+    tied = np.flatnonzero(np.count_nonzero(scores >= mine, axis=1) - ahead > 1)
+    before = np.arange(scores.shape[1]) < own[tied, None]
+    ahead[tied] += np.count_nonzero((scores[tied] == mine[tied]) & before, axis=1)
     return Found(1 + ahead, scores.argmax(axis=1))
 
 
