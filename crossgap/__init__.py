@@ -7,18 +7,19 @@ A cell is one backbone on one dataset. Its way through the pipeline, a stage of 
     → `inversion` finds pseudo-tokens for its items (OTI, OVI, or φ, distilled from them) → inversion store
     → `evaluation` applies `metrics` and `corrections` to both → tables of one cell → `report` draws all cells
 
-`importing` makes a feature store of features that were computed elsewhere; `training` makes backbones.
+`importing` makes a feature store of features that were computed elsewhere, and `exporting` files for other tools;
+`training` makes backbones.
 
 The folders, in layers. Each imports only from the layers above it in this list; `tests/test_layers.py` checks it:
 
-     1. `errors`; `fingerprint`: of content; `naming`: of tasks; `libraries`: where they lie; `lazy`: late imports
-     2. `arrays`: exact features; `closure`: the code of a result; `prepared`: tables; `unpickling`; `prefetching`
+     1. `errors`; `fingerprint`: of content; `naming`: of tasks; `libraries`: where they lie; `lazy`; `machine`
+     2. `arrays`: exact features; `claims`: of files; `closure`: of code; `prepared`; `unpickling`; `prefetching`
      3. `metrics`: retrieval, the gap, classification, … of arrays; `losses`: of torch
      4. `corrections`: fitted on arrays; they change features, or rank with a bias that metrics take
      5. `stores`: features on disk, and functions run shard by shard; `presets`: the settings of published studies
      6. `backbones`: one interface to every model; `datasets`: declarations, readers and what is made of both
      7. `encode`, `importing`
-     8. `training`; `catalogue`: the backbones and datasets that are known by name
+     8. `training`; `exporting`; `catalogue`: the backbones and datasets that are known by name
      9. `inversion`, whose φ is trained; `evaluation`
     10. `params`: `params.yaml`; `report`: one HTML page
     11. `planning`: which cells there are, what they cost, what each depends on

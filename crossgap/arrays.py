@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
-from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -13,6 +13,7 @@ from crossgap.errors import UnavailableError, listed
 
 if TYPE_CHECKING:
     import torch
+    from jaxtyping import Bool, Float, Float64, Int64, Real, Shaped
 
     Features = np.ndarray | torch.Tensor
     Labels: TypeAlias = Sequence[Any] | np.ndarray | pd.Series
@@ -21,7 +22,9 @@ GRID = 2.0**26
 CHECKED_AT_ONCE = 2**20
 
 
-def unit_rows(features: Features, name: str = "features", dtype: type | None = None) -> np.ndarray:
+def unit_rows(
+    features: Real[Features, "n d"], name: str = "features", dtype: type | None = None
+) -> Float[np.ndarray, "n d"]:
     """The rows of `features` scaled to unit length, as a new NumPy array.
 
     Args:
@@ -51,7 +54,7 @@ def unit_rows(features: Features, name: str = "features", dtype: type | None = N
     return rows
 
 
-def as_unit_rows(features: Features, name: str = "features") -> torch.Tensor:
+def as_unit_rows(features: Real[Features, "n d"], name: str = "features") -> Float[torch.Tensor, "n d"]:
     """`unit_rows` as a torch tensor, float32 or float64, on the device of `features` (the CPU for NumPy)."""
     import torch
 
@@ -59,7 +62,7 @@ def as_unit_rows(features: Features, name: str = "features") -> torch.Tensor:
     return torch.from_numpy(unit_rows(features, name)).to(device)
 
 
-def exact_rows(features: Features, name: str = "features") -> np.ndarray:
+def exact_rows(features: Real[Features, "n d"], name: str = "features") -> Float64[np.ndarray, "n d"]:
     """Unit rows in float64, rounded to multiples of 2⁻²⁶, so that their inner products are exact.
 
     A product of two entries is a multiple of 2⁻⁵² and every partial sum is below 2, so float64 holds each
@@ -74,7 +77,7 @@ def exact_rows(features: Features, name: str = "features") -> np.ndarray:
     return rows
 
 
-def checked_features(features: Features, name: str = "features") -> np.ndarray:
+def checked_features(features: Real[Features, "n d"], name: str = "features") -> Real[np.ndarray, "n d"]:
     """`features` in NumPy, as they are and not copied, after the checks of `unit_rows`: a block of them may
     then go to `exact_rows` at a time.
     """
@@ -85,7 +88,9 @@ def checked_features(features: Features, name: str = "features") -> np.ndarray:
     return array
 
 
-def check_widths(first: np.ndarray, second: np.ndarray, names: tuple[str, str]) -> None:
+def check_widths(
+    first: Real[np.ndarray, "n d"], second: Real[np.ndarray, "m d"], names: tuple[str, str]
+) -> None:
     """Raise ValueError unless the two arrays `(n, d)` and `(m, d)` have one width."""
     if first.shape[1] != second.shape[1]:
         raise ValueError(
@@ -94,7 +99,7 @@ def check_widths(first: np.ndarray, second: np.ndarray, names: tuple[str, str]) 
         )
 
 
-def label_array(labels: Labels, count: int, name: str) -> np.ndarray:
+def label_array(labels: Labels, count: int, name: str) -> Shaped[np.ndarray, " n"]:
     """Labels as an object array `(count,)` in which None, NaN and "" have become None.
 
     Raises:
@@ -115,15 +120,15 @@ def label_array(labels: Labels, count: int, name: str) -> np.ndarray:
     values[pd.isna(values)] = None
     kinds = {type(value) for value in values} - {type(None)}
     for kind in kinds:
-        if not issubclass(kind, (str, Real, np.bool_)):
+        if not issubclass(kind, (str, numbers.Real, np.bool_)):
             raise TypeError(f"{name} holds a {kind.__name__}: a label is a string or a number")
     values[values == ""] = None
     return values
 
 
 def label_codes(
-    first: np.ndarray, second: np.ndarray, names: tuple[str, str]
-) -> tuple[np.ndarray, np.ndarray]:
+    first: Shaped[np.ndarray, " n"], second: Shaped[np.ndarray, " m"], names: tuple[str, str]
+) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " m"]]:
     """Integers `(n,)`, `(m,)` that are equal where the labels (of `label_array`) are; None equals nothing.
 
     Raises:
@@ -156,18 +161,18 @@ def _real_matrix(features: Features, name: str) -> np.ndarray:
     return array
 
 
-def _peaks(rows: np.ndarray) -> np.ndarray:
+def _peaks(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     """The largest magnitude of each row (n,)."""
     return np.maximum(rows.max(axis=1), -rows.min(axis=1))
 
 
-def _refuse_directionless(peak: np.ndarray, name: str) -> None:
+def _refuse_directionless(peak: Float[np.ndarray, " n"], name: str) -> None:
     remedy = "encode these items again or set them aside"
     _refuse_rows(~np.isfinite(peak), f"{name} holds NaN or infinity", remedy)
     _refuse_rows(peak == 0, f"{name} holds zero vectors, which have no direction,", remedy)
 
 
-def _refuse_rows(bad: np.ndarray, what: str, remedy: str) -> None:
+def _refuse_rows(bad: Bool[np.ndarray, " n"], what: str, remedy: str) -> None:
     if bad.any():
         rows = np.flatnonzero(bad)
         raise UnavailableError(f"{what} in {len(rows)} of {len(bad)} rows ({listed(rows)}): {remedy}")

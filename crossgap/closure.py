@@ -29,6 +29,7 @@ from crossgap.errors import CrossgapError
 
 CARRIERS = {
     "crossgap": 1,
+    "crossgap.claims": 1,
     "crossgap.closure": 1,
     "crossgap.errors": 1,
     "crossgap.fingerprint": 1,
@@ -40,6 +41,7 @@ CARRIERS = {
     "crossgap.prepared.transformations": 1,
     "crossgap.stores.engines": 1,
     "crossgap.stores.layout": 1,
+    "crossgap.stores.remote": 1,
     "crossgap.stores.shards": 1,
     "crossgap.stores.store": 1,
     "crossgap.stores.temporary": 1,

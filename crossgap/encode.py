@@ -14,11 +14,13 @@ from crossgap.backbones.batches import filled, rows_at_once
 from crossgap.datasets.image_files import read_bytes
 from crossgap.datasets.images import crop, decode
 from crossgap.errors import BackboneError, DatasetError
+from crossgap.machine import processor
 from crossgap.prefetching import prefetched
 from crossgap.prepared.manifest import BOX, content, corners
 from crossgap.stores import shards, writing
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
     from PIL import Image
     from torch import Tensor
 
@@ -87,6 +89,7 @@ def encode(
         **provenance,
         **left_out,
         "backbone_provenance": backbone.provenance,
+        "made_on": processor(backbone.device),
         "code": code,
         "fingerprint": fingerprint.of_json(
             [backbone.provenance, code, manifest["id"].tolist(), manifest["content"].tolist()]
@@ -196,7 +199,7 @@ class Images:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, position: int) -> Tensor:
+    def __getitem__(self, position: int) -> Float[Tensor, "c h w"]:
         return self.transform(self.open(position))
 
     def open(self, position: int) -> Image.Image:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Shaped
 
 
 def of_bytes(*parts: bytes) -> str:
@@ -29,7 +32,7 @@ def of_json(value: Any) -> str:
     return of_bytes(json.dumps(value, sort_keys=True, ensure_ascii=False).encode())
 
 
-def of_rows(array: np.ndarray) -> list[str]:
+def of_rows(array: Shaped[np.ndarray, "n ..."]) -> list[str]:
     """One fingerprint a row of an `(n, ...)` array, of its values and dtype."""
     array = np.ascontiguousarray(array)
     dtype = str(array.dtype).encode()

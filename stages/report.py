@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 from crossgap.report import Experiment, Results, Training, render
 from stages.common import CELL_TABLES, DATA, metrics_folder, run, written
 
+PUBLISHED = ("published", "published_extra")  # in data/reference, in percent
 WORDS = (
     "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "parameters", "reason",
     "modality", "protocol",
@@ -20,13 +22,19 @@ def report(run_of: Mapping[str, Any]) -> None:
     cells = [_cell(**cell) for cell in run_of["cells"]]
     page = DATA / "report" / "index.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    published = _table(DATA / "reference" / "published.csv")
+    published = pd.concat(_table(DATA / "reference" / f"{name}.csv") for name in PUBLISHED)
     experiments = [
         _experiment(name, metrics_folder("idealised", name) / "tables") for name in run_of["idealised"]
     ]
     trained = (_training(name, metrics_folder("training", name)) for name in run_of["trainings"])
     trainings = [training for training in trained if training]
-    page.write_text(render(cells, published, experiments, trainings), encoding="utf-8")
+    made = {
+        "made by": "dvc repro",
+        "made again by": "dvc repro report; python -m stages.report, where all metrics are there",
+        "what it depends on": "data/resolved/report.json and the metrics; their hashes are in dvc.lock",
+        "crossgap": version("crossgap"),
+    }
+    page.write_text(render(cells, published, experiments, trainings, made), encoding="utf-8")
     print(f"the report is at {page}")
 
 

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import shapes
+
+shapes.install()  # before any module of crossgap is imported
 
 # a worker of pytest-xdist for each core: more threads than that only wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -84,3 +91,16 @@ def cuda() -> str:
     if not torch.cuda.is_available():
         pytest.skip("torch finds no GPU here")
     return "cuda"
+
+
+@pytest.fixture(scope="session")
+def page_text():
+    """A report's page → all that it says: its HTML, and the data that its script draws."""
+
+    def read(path: Path) -> str:
+        html = path.read_text(encoding="utf-8")
+        packed = re.findall(r'<script type="text/plain" id="\w+">(.*?)</script>', html)
+        assert len(packed) == 2
+        return "\n".join([html, *(gzip.decompress(base64.b64decode(text)).decode() for text in packed)])
+
+    return read

@@ -61,14 +61,14 @@ def computed(folder: Path) -> shards.Shards:
 
 def test_shards_stay_when_handles_run_out(tmp_path, monkeypatch) -> None:
     done = computed(tmp_path)
-    whole = shards._keys_of_whole
+    whole = shards.keys_of_whole
 
     def out_of_handles(path):
         with no_handle():
             return whole(path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(shards, "_keys_of_whole", out_of_handles)
+        patched.setattr(shards, "keys_of_whole", out_of_handles)
         with pytest.raises(OSError) as caught:
             computed(tmp_path)
     assert caught.value.errno == errno.EMFILE and str(done.folder) in caught.value.filename
@@ -80,7 +80,7 @@ def test_shards_stay_when_handles_run_out(tmp_path, monkeypatch) -> None:
 
 def test_a_shard_removed_by_another_process_is_gone_and_no_error(tmp_path) -> None:
     path = tmp_path / "x.safetensors"
-    assert shards._keys_of_whole(path) is None
+    assert shards.keys_of_whole(path) is None
 
 
 def test_a_part_of_an_evaluation_stays_when_handles_run_out(tmp_path) -> None:

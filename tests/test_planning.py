@@ -463,7 +463,13 @@ def test_operations_of_an_evaluation_by_hand():
     """40 images and 2 captions each against themselves, 4 kinds with prompts, one correction, no support."""
     sizes = {"image/test": 40, "text/test": 80, "text/classes": 4}
     classes = {"image/test": {"kind": 4}, "text/classes": {"kind": 4}}
-    settings = {"resamples": 100, "shots": [1, 2], "draws": 3, "corrections": ["centering"]}
+    settings = {
+        "resamples": 100,
+        "shots": [1, 2],
+        "draws": 3,
+        "corrections": ["centering"],
+        "logistic": "native",
+    }
     none = evaluated.Inverted()
     task = evaluated.PlannedEvaluation(
         sizes, classes, 40, "test", "test", None, none, none, ("centering",), 0, (), settings
@@ -474,8 +480,8 @@ def test_operations_of_an_evaluation_by_hand():
     shifted = 13 * (40 * 40 + 2 * 80 * 40 + 40 * 40 + 40 * 4)  # with the loss of 40 pairs, and the classes
     shifted += 10 * (40 * 40 + 2 * 80 * 40 + 40 * 4)  # without dimensions, of which there is no loss
     assert done["pair"] == unshifted + shifted
-    # image-image, text-text, both ways across, zero-shot
-    assert done["resample"] == 100 * (40 + 40 + 80 + 40 + 40)
+    # image-image, text-text, both ways across, zero-shot; the first four once more of queries that stay
+    assert done["resample"] == 100 * (2 * (40 + 40 + 80 + 40) + 40)
     assert done["cluster"] == 2 * 40 * 4 and done["drawn"] == 0 and done["fit"] == 1 and done["start"] == 1
     inverted = replace(task, oti=evaluated.Inverted(points=3, seeds=2, gallery=True))
     more = inverted.operations() - done
@@ -486,7 +492,8 @@ def test_operations_of_an_evaluation_by_hand():
     supported = replace(supported, classes=classes | {"image/train": {"kind": 4}})
     more = supported.operations() - done
     assert more["drawn"] == 2 * 2 * 3 * 30, "natively and corrected, of 1 and 2 images, three draws"
-    assert more["resample"] == 3 * 40 * 100
+    assert more["resample"] == 40 * 100 and more["gda"] == 2 * (1 + 2 * (3 + 1))
+    assert more["logistic"] == (4 + 1) * 30 * 4, "natively; halves with four C, then all"
 
 
 def test_evaluations_of_cells(small, prepared):
@@ -509,7 +516,7 @@ def test_evaluations_of_cells(small, prepared):
     assert evaluated.of_cell(cell, small, items, False).fitted == tuple(
         name for name in task.fitted if name not in ("isoclip", "pseudo_inverse")
     )
-    one = rates.Rates(1.0, *[0.0] * 9)
+    one = rates.Rates(1.0, *[0.0] * 11)
     known = [(task, 8), (declared, 8), None]
     assert evaluated.cost(known, {8: one}) == Cost(seconds=2.0, unknown=1)
     assert evaluated.cost(known, None) == Cost(seconds=None, unknown=1)

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import open_clip
-from open_clip.pretrained import _PRETRAINED
 
 from crossgap.errors import WeightsError
 
@@ -74,7 +73,8 @@ def of_folder(model: str, config: Mapping[str, Any], *, openai: bool, published:
 
 def is_published_by_openai(sha256: str | None) -> bool:
     """Whether a file's hash is one that OpenAI's addresses state."""
-    addresses = (tags["openai"]["url"] for tags in _PRETRAINED.values() if "openai" in tags)
+    models = open_clip.list_pretrained_models_by_tag("openai")
+    addresses = (open_clip.get_pretrained_url(model, "openai") for model in models)
     return any(sha256 in address.split("/") for address in addresses)
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from crossgap import fingerprint
 from crossgap.backbones import towers
 from crossgap.errors import BackboneError
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float32, Integer, Real
 
 MODALITIES = ("image", "text")
 
@@ -64,7 +67,7 @@ class Tokenizer(Protocol):
 
     context_length: int
 
-    def __call__(self, texts: list[str], context_length: int | None = None) -> Tensor:
+    def __call__(self, texts: list[str], context_length: int | None = None) -> Integer[Tensor, "n context"]:
         """The ids of these texts."""
         ...
 
@@ -79,8 +82,8 @@ class Encoded:
             projection that can be told apart (an attention-pool head of a ResNet, for one).
     """
 
-    features: Tensor
-    preprojection: Tensor | None
+    features: Float32[Tensor, "n d"]
+    preprojection: Float32[Tensor, "n width"] | None
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ class Backbone:
             return self.encode_images(torch.zeros(1, *size)).features.shape[1]
         return self.encode_texts(torch.zeros(1, self.context_length, dtype=torch.long)).features.shape[1]
 
-    def encode_images(self, pixels: Tensor, *, gradient: bool = False) -> Encoded:
+    def encode_images(self, pixels: Real[Tensor, "n 3 h w"], *, gradient: bool = False) -> Encoded:
         """Encode `(n, 3, h, w)` transformed images; with `gradient`, as part of a graph of autograd."""
         encode = partial(self.model.encode_image, normalize=False)
         with torch.inference_mode(not gradient):
@@ -149,7 +152,7 @@ class Backbone:
             return self._encode(encode, self.projection("image"), pixels)
 
     @torch.inference_mode()
-    def encode_texts(self, ids: Tensor) -> Encoded:
+    def encode_texts(self, ids: Integer[Tensor, "n context"]) -> Encoded:
         """Encode `(n, context)` token ids."""
         self.check_has_texts()
         encode = partial(self.model.encode_text, normalize=False)
@@ -160,7 +163,7 @@ class Backbone:
         if reason := towers.image_only(self.provenance["model"]):
             raise BackboneError(reason)
 
-    def projections(self) -> dict[str, np.ndarray]:
+    def projections(self) -> dict[str, Float32[np.ndarray, "d width"]]:
         """By modality, W `(d, width)` float32: features are preprojection @ W.T, plus the tower's bias if it has one.
 
         A tower whose projection can't be told apart is left out.
@@ -168,7 +171,7 @@ class Backbone:
         held = {modality: self.projection(modality) for modality in MODALITIES}
         return {modality: _weight(getattr(*found)) for modality, found in held.items() if found}
 
-    def biases(self) -> dict[str, np.ndarray]:
+    def biases(self) -> dict[str, Float32[np.ndarray, " d"]]:
         """By modality, `(d,)` float32 of those projections that have a bias."""
         held = {modality: self.projection(modality) for modality in MODALITIES}
         biases = {
@@ -176,7 +179,7 @@ class Backbone:
         }
         return {modality: _array(bias) for modality, bias in biases.items() if bias is not None}
 
-    def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    def tokenize(self, texts: Sequence[str]) -> tuple[Integer[Tensor, "n context"], Bool[Tensor, " n"]]:
         """Token ids `(n, context)`, and which texts the context was too short for `(n,)`.
 
         The tokenizer truncates; a text was cut exactly if one more position changes its ids. That position alone
@@ -253,10 +256,10 @@ def without_projection(owner: nn.Module, name: str) -> Iterator[Callable[[Tensor
         setattr(owner, name, projection)
 
 
-def _weight(projection: nn.Parameter | nn.Linear) -> np.ndarray:
+def _weight(projection: nn.Parameter | nn.Linear) -> Float32[np.ndarray, "d width"]:
     # a parameter is applied as x @ W, a layer as x @ W.T
     return _array(projection.weight if isinstance(projection, nn.Linear) else projection.T)
 
 
-def _array(values: Tensor) -> np.ndarray:
+def _array(values: Real[Tensor, "*shape"]) -> Float32[np.ndarray, "*shape"]:
     return values.detach().float().cpu().contiguous().numpy()

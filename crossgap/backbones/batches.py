@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+    from jaxtyping import Shaped
     from torch import Tensor
 
 CPU_ROWS = 32  # rows at once of an encoder: more are hardly faster, and a single item costs as much as these
@@ -28,7 +29,7 @@ def rows_at_once(batch_size: int, device: torch.device) -> int:
     return min(batch_size, math.ceil(CPU_ROWS / threads) * threads)
 
 
-def filled(rows: Tensor, size: int) -> Tensor:
+def filled(rows: Shaped[Tensor, "n ..."], size: int) -> Shaped[Tensor, "size ..."]:
     """`(n, …)`, n from 1 to `size`, filled up to `(size, …)` with copies of the first row."""
     import torch
 

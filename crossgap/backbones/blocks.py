@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from open_clip.transformer import ResidualAttentionBlock
@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from crossgap.backbones.products import Product, frozen
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 KeysValues = tuple[Tensor, Tensor]
 FEW = 16  # up to so many keys: a GPU's attention kernels compute at least 64, even if there are fewer
@@ -38,8 +41,12 @@ class Stack:
         self.blocks = [_Block(block) for block in blocks]
 
     def read(
-        self, x: Tensor, position: int, prefix: Sequence[KeysValues] = (), causal: bool = False
-    ) -> Tensor:
+        self,
+        x: Float[Tensor, "n length width"],
+        position: int,
+        prefix: Sequence[KeysValues] = (),
+        causal: bool = False,
+    ) -> Float[Tensor, "n width"]:
         """The output at one position.
 
         Args:
@@ -61,7 +68,7 @@ class Stack:
         mask = mask[position : position + 1] if mask is not None else None
         return self.blocks[-1](x[:, position : position + 1], queries, keys, values, mask)[:, 0]
 
-    def prefix_of(self, x: Tensor) -> list[KeysValues]:
+    def prefix_of(self, x: Float[Tensor, "1 p width"]) -> list[KeysValues]:
         """Keys and values, per block, of constant positions `(1, p, width)` under a causal mask."""
         found: list[KeysValues] = []
         mask = _causal_mask(x.shape[1], 0, x)
@@ -79,12 +86,24 @@ class _Block:
         self.out = _product(block.attn.out_proj)
         self.widen, self.narrow = _product(block.mlp.c_fc), _product(block.mlp.c_proj)
 
-    def attention_of(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def attention_of(
+        self, x: Float[Tensor, "n length width"]
+    ) -> tuple[
+        Float[Tensor, "n heads length head"],
+        Float[Tensor, "n heads length head"],
+        Float[Tensor, "n heads length head"],
+    ]:
         """Queries, keys and values `(n, heads, length, width / heads)` of all positions."""
         queries, keys, values = map(self._heads, self._in(self.block.ln_1(x)).chunk(3, dim=-1))
         return queries, keys, values
 
-    def attention_at(self, x: Tensor, position: int) -> tuple[Tensor, Tensor, Tensor]:
+    def attention_at(
+        self, x: Float[Tensor, "n length width"], position: int
+    ) -> tuple[
+        Float[Tensor, "n heads q head"],
+        Float[Tensor, "n heads length head"],
+        Float[Tensor, "n heads length head"],
+    ]:
         """The query of one position, keys and values of all."""
         x = self.block.ln_1(x)
         keys, values = self._in_keys_values(x).chunk(2, dim=-1)
@@ -92,8 +111,13 @@ class _Block:
         return self._heads(query), self._heads(keys), self._heads(values)
 
     def __call__(
-        self, x: Tensor, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None
-    ) -> Tensor:
+        self,
+        x: Float[Tensor, "n length width"],
+        queries: Float[Tensor, "n heads length head"],
+        keys: Float[Tensor, "n heads seen head"],
+        values: Float[Tensor, "n heads seen head"],
+        mask: Float[Tensor, "length seen"] | None,
+    ) -> Float[Tensor, "n length width"]:
         block = self.block
         attend = few_keys if keys.is_cuda and keys.shape[2] <= FEW else scaled_dot_product_attention
         mixed = attend(queries, keys, values, attn_mask=mask)
@@ -114,11 +138,16 @@ class _Block:
         width = self.block.attn.embed_dim
         return frozen(self.block.attn.in_proj_weight[width:], self.block.attn.in_proj_bias[width:])
 
-    def _heads(self, x: Tensor) -> Tensor:
+    def _heads(self, x: Float[Tensor, "n length width"]) -> Float[Tensor, "n heads length head"]:
         return x.unflatten(-1, (self.block.attn.num_heads, -1)).transpose(1, 2)
 
 
-def few_keys(queries: Tensor, keys: Tensor, values: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+def few_keys(
+    queries: Float[Tensor, "n heads q d"],
+    keys: Float[Tensor, "n heads k d"],
+    values: Float[Tensor, "n heads k d"],
+    attn_mask: Float[Tensor, "q k"] | None = None,
+) -> Float[Tensor, "n heads q d"]:
     """`scaled_dot_product_attention` of `(n, heads, q, d)` queries and `(n, heads, k, d)` keys and values as two
     products, the softmax in float32.
     """
@@ -141,6 +170,6 @@ def _after(prefix: KeysValues | None, now: Sequence[Tensor]) -> Sequence[Tensor]
     ]
 
 
-def _causal_mask(length: int, before: int, like: Tensor) -> Tensor:
+def _causal_mask(length: int, before: int, like: Tensor) -> Float[Tensor, "length seen"]:
     mask = torch.full((length, before + length), float("-inf"), device=like.device, dtype=like.dtype)
     return mask.triu_(before + 1)

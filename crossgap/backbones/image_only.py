@@ -8,7 +8,7 @@ import sys
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import timm
 import torch
@@ -30,6 +30,9 @@ from crossgap.backbones import checkpoints, hub, preprocessing, towers
 from crossgap.backbones.backbone import Backbone, check_finite, resolve_device, verified
 from crossgap.errors import BackboneError, WeightsError, of_machine
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 # the fields of a tag that decide timm's transform for inference
 KEYS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -42,7 +45,7 @@ class ImageTower(nn.Module):
         super().__init__()
         self.visual = visual
 
-    def encode_image(self, pixels: Tensor, normalize: bool = False) -> Tensor:
+    def encode_image(self, pixels: Float[Tensor, "n 3 h w"], normalize: bool = False) -> Float[Tensor, "n d"]:
         """`(n, 3, h, w)` → `(n, d)`, the pooled feature that timm's classifier would see."""
         features = self.visual(pixels)
         return nn.functional.normalize(features, dim=-1) if normalize else features

@@ -7,7 +7,7 @@ from the positions that matter alone.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from open_clip.transformer import TextTransformer, VisionTransformer
@@ -17,6 +17,9 @@ from crossgap.backbones import blocks
 from crossgap.backbones.backbone import Backbone
 from crossgap.backbones.towers import no_patches
 from crossgap.errors import BackboneError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int64, Integer
 
 
 class PseudoText:
@@ -47,11 +50,11 @@ class PseudoText:
         if self.fast:
             self._prepare_fast()
 
-    def __call__(self, pseudo: Tensor) -> Tensor:
+    def __call__(self, pseudo: Float[Tensor, "n R width"]) -> Float[Tensor, "n d"]:
         """`(n, R, width)` pseudo-tokens → `(n, d)` text features, not normalised."""
         return self._fast(pseudo) if self.fast else self._hooked(pseudo)
 
-    def _hooked(self, pseudo: Tensor) -> Tensor:
+    def _hooked(self, pseudo: Float[Tensor, "n R width"]) -> Float[Tensor, "n d"]:
         def inject(_module: nn.Module, _inputs: tuple, embedded: Tensor) -> Tensor:
             embedded = embedded.clone()
             embedded[:, self.slots] = pseudo.to(embedded.dtype)
@@ -73,13 +76,13 @@ class PseudoText:
         self.prefix = self.stack.prefix_of((embedded + positions)[:, :first])
         self.after, self.positions = embedded[:, first:], positions[first:]
 
-    def _fast(self, pseudo: Tensor) -> Tensor:
+    def _fast(self, pseudo: Float[Tensor, "n R width"]) -> Float[Tensor, "n d"]:
         x = self.after.repeat(len(pseudo), 1, 1)
         x[:, self.slots - self.slots[0]] = pseudo.to(x.dtype)
         x = self.stack.read(x + self.positions, x.shape[1] - 1, self.prefix, causal=True)
         return _project(self.text.ln_final(x), self.text.text_projection)
 
-    def _eot(self) -> Tensor:
+    def _eot(self) -> Integer[Tensor, ""]:
         if _pool_type(self.model, self.text) == "argmax":
             return self.ids[0].argmax()
         eos = getattr(self.model, "text_eos_id", None) or self.text.eos_id
@@ -126,12 +129,12 @@ class PseudoPatches:
         if self.fast:
             self.stack = blocks.Stack(self.visual.transformer.resblocks)
 
-    def __call__(self, pseudo: Tensor) -> Tensor:
+    def __call__(self, pseudo: Float[Tensor, "n P width"]) -> Float[Tensor, "n d"]:
         """`(n, P, width)` pseudo-patches → `(n, d)` image features, not normalised."""
         patches = pseudo[:, self.source].to(self.dtype)
         return self._fast(patches) if self.fast else self._hooked(patches)
 
-    def _hooked(self, patches: Tensor) -> Tensor:
+    def _hooked(self, patches: Float[Tensor, "n positions width"]) -> Float[Tensor, "n d"]:
         if self.channels_first:
             patches = patches.transpose(1, 2).unflatten(2, self.grid)
         else:
@@ -143,7 +146,7 @@ class PseudoPatches:
         finally:
             handle.remove()
 
-    def _fast(self, patches: Tensor) -> Tensor:
+    def _fast(self, patches: Float[Tensor, "n positions width"]) -> Float[Tensor, "n d"]:
         visual = self.visual
         classes = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
         x = torch.cat([classes, patches], dim=1) + visual.positional_embedding.to(patches.dtype)
@@ -151,7 +154,9 @@ class PseudoPatches:
         return _project(visual.ln_post(x), visual.proj)
 
 
-def _project(x: Tensor, projection: nn.Module | Tensor | None) -> Tensor:
+def _project(
+    x: Float[Tensor, "n width"], projection: nn.Module | Float[Tensor, "width d"] | None
+) -> Float[Tensor, "n d"]:
     if projection is None:
         return x
     return projection(x) if isinstance(projection, nn.Module) else x @ projection
@@ -176,7 +181,9 @@ def _patch_embedding(visual: Any) -> nn.Module:
     raise BackboneError(no_patches(type(trunk or visual).__name__))
 
 
-def _slots(backbone: Backbone, template: str, tokens: int) -> tuple[Tensor, Tensor]:
+def _slots(
+    backbone: Backbone, template: str, tokens: int
+) -> tuple[Integer[Tensor, "1 context"], Int64[Tensor, " R"]]:
     """Token ids `(1, context)` of the template and the positions `(R,)` of its pseudo-tokens.
 
     Found by tokenising the template with two different fillers: the slots are where the ids differ.

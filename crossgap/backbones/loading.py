@@ -21,7 +21,7 @@ from torch import nn
 
 from crossgap.backbones import activations, checkpoints, hub, image_only, preprocessing, slip, towers
 from crossgap.backbones.backbone import Backbone, check_finite, resolve_device, verified
-from crossgap.backbones.naming import declared
+from crossgap.backbones.declaring import declared
 from crossgap.backbones.tokenizers import load_tokenizer
 from crossgap.backbones.weights_files import document_of, weights_file
 from crossgap.errors import BackboneError, WeightsError

@@ -7,17 +7,24 @@ build of torch gives linear layers to MKL, which packs them at every call.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 Product = Callable[[Tensor], Tensor]
 PACKED_FROM = 1 << 17  # elements of a weight: with fewer, the call of oneDNN costs as much as packing saves
 
+# torch.compile's own, which torch has no public names for: where a version lacks one, torch's linear layer computes
+_PACK: Any = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None)
+PACKED_LINEAR: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
-def frozen(weight: Tensor, bias: Tensor | None = None) -> Product:
+
+def frozen(weight: Float[Tensor, "out in"], bias: Float[Tensor, " out"] | None = None) -> Product:
     """The map x → x Wᵀ + b. Where the weights are packed, it is differentiable in x alone.
 
     Args:
@@ -28,9 +35,8 @@ def frozen(weight: Tensor, bias: Tensor | None = None) -> Product:
     """
     if not _packs(weight):
         return lambda x: linear(x, weight, bias)
-    pack = torch.ops.mkldnn._reorder_linear_weight
     weight = weight.detach()
-    forward, backward = pack(weight.contiguous()), pack(weight.t().contiguous())
+    forward, backward = _PACK(weight.contiguous()), _PACK(weight.t().contiguous())
     bias = None if bias is None else bias.detach()
     return lambda x: _Packed.apply(x, forward, backward, bias)
 
@@ -41,8 +47,8 @@ def _packs(weight: Tensor) -> bool:
         and weight.numel() >= PACKED_FROM
         and weight.dtype == torch.float32
         and torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+        and _PACK is not None
+        and PACKED_LINEAR is not None
     )
 
 
@@ -58,4 +64,4 @@ class _Packed(torch.autograd.Function):
 
 
 def _product(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x.contiguous(), packed, bias, "none", [], "")
+    return PACKED_LINEAR(x.contiguous(), packed, bias, "none", [], "")

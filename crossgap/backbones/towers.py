@@ -32,6 +32,11 @@ def canonical(model: str) -> str:
     return model if ":" in model else model.replace("/", "-")
 
 
+def canonical_tag(tag: str) -> str:
+    """The one spelling of a tag of open_clip's: it takes `LAION2B-s34B` for `laion2b_s34b`."""
+    return tag.lower().replace("-", "_")
+
+
 def modalities(model: str) -> tuple[str, ...]:
     """The modalities of a model's towers: ("image", "text"), or ("image",) for timm's models."""
     return ("image",) if image_only(model) else ("image", "text")

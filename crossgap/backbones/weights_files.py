@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 import open_clip
-from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX, _find_checkpoint_in_dir
+from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX
 from open_clip.pretrained import download_pretrained_from_hf
 
 from crossgap.backbones import checkpoints, hub
-from crossgap.backbones.naming import tag_of
+from crossgap.backbones.declaring import tag_of
 from crossgap.errors import BackboneError, WeightsError, of_machine
 
 CONFIG = "open_clip_config.json"
+NAMES = (  # of a folder's weights, in the order in which open_clip prefers them
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "open_clip_pytorch_model.pth",
+    "model.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model.pth",
+    "model.pth",
+)
 
 
-def in_folder(folder: Path) -> Path | None:
-    """The file of weights that open_clip takes from a model's folder; None where there is none."""
-    found = _find_checkpoint_in_dir(folder)
-    return Path(found) if found else None
+def in_folder(folder: Path) -> list[Path]:
+    """The files of a `local-dir:` folder that may be its weights, in open_clip's order: it takes the first."""
+    if not folder.is_dir():
+        return []
+    found = [file for file in folder.iterdir() if file.suffix in (".safetensors", ".bin", ".pth")]
+    places = {name: place for place, name in enumerate(NAMES)}
+    return sorted(
+        found, key=lambda file: (places.get(file.name, len(places)), file.suffix != ".safetensors", file)
+    )
 
 
 def document_of(model: str, cache_dir: str | None) -> dict[str, Any]:
@@ -46,9 +62,15 @@ def weights_file(model: str, pretrained: str | None, cache_dir: str | None) -> P
         if not (folder / CONFIG).is_file():
             raise BackboneError(f"{model!r}: {folder} holds no {CONFIG}")
         found = in_folder(folder)
-        if found is None:
+        if not found:
             raise BackboneError(f"{model!r}: {folder} holds no weights (.safetensors, .bin or .pth)")
-        return found
+        if len(found) > 1 and found[0].name not in NAMES:
+            warnings.warn(
+                f"{model!r}: of {', '.join(file.name for file in found)} the first is taken: keep one, or name it "
+                f"{NAMES[0]}",
+                stacklevel=3,
+            )
+        return found[0]
     tag = tag_of(model, pretrained)
     if not tag and not model.startswith(HF_HUB_PREFIX):
         return Path(pretrained) if pretrained else None

@@ -13,6 +13,7 @@ from crossgap.errors import BackboneError
 
 if TYPE_CHECKING:
     import numpy as np
+    from jaxtyping import Float, UInt8
     from torch import Tensor
 
     from crossgap.backbones import Backbone
@@ -23,7 +24,7 @@ TOLERANCE = 0.005  # of a known cosine: features were published in half precisio
 AGREEMENT = {"bf16": 0.99, "fp16": 0.999}  # least cosine of a feature in half precision to that in single
 
 
-def image() -> np.ndarray:
+def image() -> UInt8[np.ndarray, "240 320 3"]:
     """The check's image `(240, 320, 3)` uint8: a red disc on a ground that grows lighter, the same on every machine."""
     import numpy as np
 
@@ -111,7 +112,7 @@ def _verified(name: str, file: Path | None, found: str, declared: str | None) ->
     return f"as {' and '.join(said)}" if said else "nothing to compare it with: none is published or declared"
 
 
-def _encoded(backbone: Backbone, texts: tuple[str, ...] = TEXTS) -> dict[str, Tensor]:
+def _encoded(backbone: Backbone, texts: tuple[str, ...] = TEXTS) -> dict[str, Float[Tensor, "n d"]]:
     """By modality, features of the check's image and of texts."""
     from PIL import Image
 
@@ -157,7 +158,7 @@ def _known(name: str, backbone: Backbone) -> Iterator[str]:
         yield f"known cosine of {between}: {cosine:.4f}, found {found:.4f}"
 
 
-def _unit(features: Tensor) -> Tensor:
+def _unit(features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     return features / features.norm(dim=-1, keepdim=True)
 
 

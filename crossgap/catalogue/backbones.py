@@ -140,7 +140,7 @@ def _skeleton(model: str) -> Backbone | None:
     import open_clip
     import torch
 
-    from crossgap.backbones import Backbone, BackboneError, checkpoints, image_only, loading, naming
+    from crossgap.backbones import Backbone, BackboneError, checkpoints, declaring, image_only, loading
 
     if reason := towers.unloadable(model):
         raise BackboneError(reason)
@@ -150,7 +150,7 @@ def _skeleton(model: str) -> Backbone | None:
             module = image_only.built(model)
         else:
             if not model.startswith(towers.LOCAL_DIR_PREFIX):
-                naming.check_name(model)
+                declaring.check_name(model)
             with checkpoints.loading(model), checkpoints.by_library():
                 module = open_clip.create_model(model, load_weights=False, device=meta, pretrained_text=False)
     return Backbone(module, None, None, meta, {"model": model})
@@ -166,7 +166,8 @@ def cached(model: str, pretrained: str | None, cache_dir: str | None = None) -> 
     if model.startswith(towers.LOCAL_DIR_PREFIX):
         from crossgap.backbones import weights_files
 
-        return weights_files.in_folder(Path(model.removeprefix(towers.LOCAL_DIR_PREFIX)))
+        found = weights_files.in_folder(Path(model.removeprefix(towers.LOCAL_DIR_PREFIX)))
+        return found[0] if found else None
     if pretrained and Path(pretrained).is_file():
         return Path(pretrained)
     repository, names = on_the_hub(model, pretrained)

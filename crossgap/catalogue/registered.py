@@ -43,7 +43,7 @@ def tags() -> dict[str, dict[str, dict[str, Any]]]:
 
 def tag(model: str, name: str) -> dict[str, Any] | None:
     """What is published under a tag, as open_clip finds it; None where there is no such tag."""
-    return tags().get(towers.canonical(model), {}).get(name.lower().replace("-", "_"))
+    return tags().get(towers.canonical(model), {}).get(towers.canonical_tag(name))
 
 
 @cache

@@ -9,9 +9,11 @@ import typer
 
 from crossgap.cli import backbones, datasets, tables
 from crossgap.cli.errors import explained
+from crossgap.cli.exporting import export
 from crossgap.cli.importing import import_
 from crossgap.cli.keeping import clean, status
 from crossgap.cli.planning import plan
+from crossgap.cli.verifying import verify
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -108,7 +110,7 @@ def corrections() -> None:
     tables.show(("correction", "title", "source", "how it works"), rows)
 
 
-for one in (check, plan, status, clean, preset, migrate, corrections):
+for one in (check, plan, status, verify, clean, export, preset, migrate, corrections):
     app.command()(one)
 app.command("import")(import_)
 app.add_typer(backbones.app, name="backbones")

@@ -11,6 +11,8 @@ from crossgap.corrections.correction import Affine, Correction, each_side, fitte
 from crossgap.corrections.material import Material
 
 if TYPE_CHECKING:
+    from jaxtyping import Float64, Real
+
     from crossgap.arrays import Features
 
 TITLE = "Modality centring"
@@ -18,7 +20,9 @@ SOURCE = "GR-CLIP (arXiv 2507.19054)"
 REFERENCE = "unit features less the mean of their modality on a calibration set"
 
 
-def fit(image_features: Features | None, text_features: Features | None = None) -> Correction:
+def fit(
+    image_features: Real[Features, "n d"] | None, text_features: Real[Features, "m d"] | None = None
+) -> Correction:
     """Take each modality's mean away, as GR-CLIP does: unit rows, less the mean of unit rows.
 
     Args:
@@ -35,5 +39,5 @@ def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     yield "centering", each_side(fit, *material.calibration())
 
 
-def _affine(rows: np.ndarray) -> tuple[Affine, dict[str, Any]]:
+def _affine(rows: Float64[np.ndarray, "n d"]) -> tuple[Affine, dict[str, Any]]:
     return Affine(np.ones(rows.shape[1]), centre=rows.mean(axis=0)), {}

@@ -12,6 +12,8 @@ from crossgap.arrays import check_widths, unit_rows
 from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
+    from jaxtyping import Float64, Real
+
     from crossgap.arrays import Features
     from crossgap.corrections.scoring import Scoring
 
@@ -28,11 +30,11 @@ class Affine:
         shift: `(k,)`, or 0.
     """
 
-    matrix: np.ndarray
-    centre: np.ndarray | float = 0.0
-    shift: np.ndarray | float = 0.0
+    matrix: Float64[np.ndarray, "width k"] | Float64[np.ndarray, " width"]
+    centre: Float64[np.ndarray, " width"] | float = 0.0
+    shift: Float64[np.ndarray, " k"] | float = 0.0
 
-    def __call__(self, rows: np.ndarray) -> np.ndarray:
+    def __call__(self, rows: Float64[np.ndarray, "n width"]) -> Float64[np.ndarray, "n k"]:
         rows = rows - self.centre
         return (rows * self.matrix if self.matrix.ndim == 1 else rows @ self.matrix) + self.shift
 
@@ -61,7 +63,7 @@ class Correction:
         """Whether there is a map for features of this modality."""
         return modality in self.maps
 
-    def apply(self, features: Features, modality: str) -> np.ndarray:
+    def apply(self, features: Real[Features, "n width"], modality: str) -> Float64[np.ndarray, "n k"]:
         """Corrected features `(n, k)` in float64, each row by itself; not of unit length: rank them by cosine.
 
         Args:
@@ -96,8 +98,8 @@ class Correction:
 
 def fitted_each(
     fit: Callable[[np.ndarray], tuple[Affine, dict[str, Any]]],
-    image_features: Features | None,
-    text_features: Features | None,
+    image_features: Real[Features, "n d"] | None,
+    text_features: Real[Features, "m d"] | None,
 ) -> Correction:
     """A correction of both sides whose map of a modality is fitted on that modality's unit rows alone.
 
@@ -133,8 +135,8 @@ def fitted_each(
 
 def each_side(
     fit: Callable[[Features | None, Features | None], Correction],
-    image_features: Features | None,
-    text_features: Features | None,
+    image_features: Real[Features, "n d"] | None,
+    text_features: Real[Features, "m d"] | None,
 ) -> Correction:
     """`fit` each modality by itself. A modality that can't be fitted has no map, and its parameters say why.
 
@@ -161,7 +163,9 @@ def each_side(
     return Correction(maps, parameters)
 
 
-def tried(fit: Callable[[Features], Correction], features: Features) -> Correction | UnavailableError:
+def tried(
+    fit: Callable[[Features], Correction], features: Real[Features, "n d"]
+) -> Correction | UnavailableError:
     """`fit(features)`, or the reason why these features can't be fitted."""
     try:
         return fit(features)
@@ -169,7 +173,9 @@ def tried(fit: Callable[[Features], Correction], features: Features) -> Correcti
         return reason
 
 
-def principal_directions(rows: np.ndarray, centred: bool) -> tuple[np.ndarray, np.ndarray, int]:
+def principal_directions(
+    rows: Float64[np.ndarray, "n d"], centred: bool
+) -> tuple[Float64[np.ndarray, " d"], Float64[np.ndarray, "d d"], int]:
     """Eigenvalues `(d,)`, falling, eigenvectors `(d, d)` as columns, and rank, of the rows' second moment.
 
     Args:
@@ -196,13 +202,13 @@ def directions_to_keep(keep: int | None, rank: int, default: int) -> int:
     return keep
 
 
-def stored_rows(features: Features, name: str) -> np.ndarray:
+def stored_rows(features: Real[Features, "n d"], name: str) -> Float64[np.ndarray, "n d"]:
     """`features` `(n, d)` as float64, checked as `unit_rows` does but with the lengths they have."""
     unit_rows(features, name)
     return np.asarray(features, np.float64)
 
 
-def weight_matrix(weight: np.ndarray, name: str) -> np.ndarray:
+def weight_matrix(weight: Real[np.ndarray, "d width"], name: str) -> Float64[np.ndarray, "d width"]:
     """The weight of a tower's last linear map `(d, width)` as float64.
 
     Raises:

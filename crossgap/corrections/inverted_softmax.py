@@ -15,6 +15,8 @@ from crossgap.metrics import hubness
 from crossgap.metrics.retrieval.bias import Bias
 
 if TYPE_CHECKING:
+    from jaxtyping import Int64, Real
+
     from crossgap.arrays import Features
 
 TITLE = "Inverted softmax"
@@ -47,6 +49,11 @@ def checked(beta: float) -> float:
 
 
 def _bias(
-    queries: Features, gallery: Features, bank: Features, left_out: np.ndarray | None, *, beta: float
+    queries: Real[Features, "n d"],
+    gallery: Real[Features, "m d"],
+    bank: Real[Features, "b d"],
+    left_out: Int64[np.ndarray, " n"] | None,
+    *,
+    beta: float,
 ) -> Bias:
     return Bias(np.ones(len(queries), bool), hubness.softmax_bank(gallery, bank, beta))

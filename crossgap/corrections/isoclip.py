@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from crossgap.corrections.correction import Affine, Correction, weight_matrix
 from crossgap.corrections.material import Material
 from crossgap.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64, Real
 
 TITLE = "IsoCLIP"
 SOURCE = "IsoCLIP (arXiv 2603.19862, CVPR 2026)"
@@ -28,8 +31,8 @@ PUBLISHED: dict[tuple[str, str], tuple[tuple[int, int] | None, tuple[int, int] |
 
 
 def fit(
-    image_weight: np.ndarray,
-    text_weight: np.ndarray,
+    image_weight: Real[np.ndarray, "d image"],
+    text_weight: Real[np.ndarray, "d text"],
     images: tuple[int, int] | None = None,
     texts: tuple[int, int] | None = None,
 ) -> Correction:
@@ -88,7 +91,7 @@ def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     yield "isoclip", fit(image, text, *PUBLISHED.get(name, ()))
 
 
-def knees(values: np.ndarray) -> tuple[int, int]:
+def knees(values: Float[np.ndarray, " r"]) -> tuple[int, int]:
     """How many (top, bottom) of the singular values `(r,)`, falling, lie beyond the two knees of their logarithm."""
     rank = int((values > values[0] * len(values) * np.finfo(np.float64).eps).sum())
     logs = np.log(values[:rank])
@@ -96,12 +99,12 @@ def knees(values: np.ndarray) -> tuple[int, int]:
     return _bend(logs[: middle + 1]), len(values) - rank + _bend(-logs[middle:][::-1])
 
 
-def _with_bias(material: Material, modality: str) -> np.ndarray:
+def _with_bias(material: Material, modality: str) -> Real[np.ndarray, "d width"]:
     weight, bias = material.weights[modality], material.biases.get(modality)
     return weight if bias is None else np.column_stack([weight, bias])
 
 
-def _bend(curve: np.ndarray) -> int:
+def _bend(curve: Float[np.ndarray, " r"]) -> int:
     """Where a falling curve lies farthest below its chord; 0 if nowhere by more than rounding."""
     if not len(curve):
         return 0
@@ -110,8 +113,8 @@ def _bend(curve: np.ndarray) -> int:
 
 
 def _inter_modal(
-    image_weight: np.ndarray, text_weight: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    image_weight: Float64[np.ndarray, "d image"], text_weight: Float64[np.ndarray, "d text"]
+) -> tuple[Float64[np.ndarray, "image r"], Float64[np.ndarray, "text r"], Float64[np.ndarray, " r"]]:
     """U `(width_i, r)`, V `(width_t, r)` and S `(r,)` of W_iᵀW_t, r the least of both widths and d.
 
     By QR of each weight, so that the product of the widths is never decomposed: its rank is at most d.

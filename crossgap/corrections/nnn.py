@@ -15,6 +15,8 @@ from crossgap.metrics import hubness
 from crossgap.metrics.retrieval.bias import Bias
 
 if TYPE_CHECKING:
+    from jaxtyping import Int64, Real
+
     from crossgap.arrays import Features
 
 TITLE = "NNN"
@@ -49,6 +51,12 @@ def fits(material: Material) -> Iterator[tuple[str, Correction]]:
 
 
 def _bias(
-    queries: Features, gallery: Features, bank: Features, left_out: np.ndarray | None, *, k: int, alpha: float
+    queries: Real[Features, "n d"],
+    gallery: Real[Features, "m d"],
+    bank: Real[Features, "b d"],
+    left_out: Int64[np.ndarray, " n"] | None,
+    *,
+    k: int,
+    alpha: float,
 ) -> Bias:
     return Bias(np.ones(len(queries), bool), hubness.nearest_bank(gallery, bank, k, alpha))

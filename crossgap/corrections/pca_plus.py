@@ -17,6 +17,8 @@ from crossgap.corrections.material import Material
 from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
+    from jaxtyping import Real
+
     from crossgap.arrays import Features
 
 TITLE = "PCA⁺"
@@ -24,7 +26,7 @@ SOURCE = "Reevaluating the intra-modal misalignment hypothesis (arXiv 2603.16100
 REFERENCE = "uncentred features on the leading principal directions of texts of concept names"
 
 
-def fit(text_features: Features, keep: int | None = None) -> Correction:
+def fit(text_features: Real[Features, "v d"], keep: int | None = None) -> Correction:
     """Project uncentred features, of images and texts alike, on the leading eigenvectors of the texts' covariance.
 
     The covariance is centred and of the texts as they are stored, of whatever length. The paper's are ImageNet's 1000

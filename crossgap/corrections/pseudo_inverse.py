@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crossgap.corrections.correction import Affine, Correction, weight_matrix
 from crossgap.corrections.material import Material
 from crossgap.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from jaxtyping import Real
 
 TITLE = "Closed-form inversion"
 SOURCE = "SeMoBridge (ICLR 2026)"
@@ -17,7 +21,7 @@ REFERENCE = (
 )
 
 
-def fit(text_weight: np.ndarray, tolerance: float = 0.3) -> Correction:
+def fit(text_weight: Real[np.ndarray, "d width"], tolerance: float = 0.3) -> Correction:
     """Map image queries to what the text projection makes of their pseudo-EOS feature, SeMoBridge untrained.
 
     With W `(d, width)` of the text projection, the pseudo-EOS feature of x is W⁺x, scaled to the length of texts; it is

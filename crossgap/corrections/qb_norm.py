@@ -16,6 +16,8 @@ from crossgap.metrics import hubness
 from crossgap.metrics.retrieval.bias import Bias
 
 if TYPE_CHECKING:
+    from jaxtyping import Int64, Real
+
     from crossgap.arrays import Features
 
 TITLE = "QB-Norm"
@@ -42,7 +44,12 @@ def fits(material: Material) -> Iterator[tuple[str, Correction]]:
 
 
 def _bias(
-    queries: Features, gallery: Features, bank: Features, left_out: np.ndarray | None, *, beta: float
+    queries: Real[Features, "n d"],
+    gallery: Real[Features, "m d"],
+    bank: Real[Features, "b d"],
+    left_out: Int64[np.ndarray, " n"] | None,
+    *,
+    beta: float,
 ) -> Bias:
     active = hubness.firsts(bank, gallery)
     normalised = np.isin(hubness.firsts(queries, gallery, left_out), active)

@@ -13,6 +13,8 @@ from crossgap.corrections.material import Material
 from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
+    from jaxtyping import Float64, Real
+
     from crossgap.arrays import Features
 
 TITLE = "Ridge map between modalities"
@@ -24,7 +26,9 @@ ROUNDING = 1e-28  # a mean square distance of unit rows to their mean below this
 PENALTIES = np.logspace(-6, 3, 10)
 
 
-def fit(image_features: Features, text_features: Features, penalty: float | None = None) -> Correction:
+def fit(
+    image_features: Real[Features, "p d"], text_features: Real[Features, "p d"], penalty: float | None = None
+) -> Correction:
     """Map queries into the other modality by ridge regression between unit rows, with an intercept, each way.
 
     Args:
@@ -63,7 +67,9 @@ def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     yield "ridge", fit(*material.pairs)
 
 
-def _regression(x: np.ndarray, y: np.ndarray, penalty: float | None) -> tuple[Affine, float]:
+def _regression(
+    x: Float64[np.ndarray, "p d"], y: Float64[np.ndarray, "p d"], penalty: float | None
+) -> tuple[Affine, float]:
     from sklearn.linear_model import RidgeCV
 
     centre, shift = x.mean(axis=0), y.mean(axis=0)

@@ -14,6 +14,8 @@ from crossgap.errors import UnavailableError
 from crossgap.metrics.retrieval.bias import Bias
 
 if TYPE_CHECKING:
+    from jaxtyping import Int64, Real, Shaped
+
     from crossgap.arrays import Features
 
 
@@ -21,7 +23,11 @@ class Rule(Protocol):
     """How a bias is made, from the functions in `crossgap.metrics.hubness`."""
 
     def __call__(
-        self, queries: Features, gallery: Features, bank: Features, left_out: np.ndarray | None
+        self,
+        queries: Real[Features, "n d"],
+        gallery: Real[Features, "m d"],
+        bank: Real[Features, "b d"],
+        left_out: Int64[np.ndarray, " n"] | None,
     ) -> Bias: ...
 
 
@@ -39,12 +45,12 @@ class Scoring:
 
     def __call__(
         self,
-        queries: Features,
-        gallery: Features,
+        queries: Real[Features, "n d"],
+        gallery: Real[Features, "m d"],
         modality: str,
         *,
-        rows: np.ndarray | None = None,
-        left_out: np.ndarray | None = None,
+        rows: Shaped[np.ndarray, " rows"] | None = None,
+        left_out: Int64[np.ndarray, " n"] | None = None,
     ) -> Bias:
         """The bias by which a gallery is ranked.
 

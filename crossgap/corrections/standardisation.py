@@ -11,6 +11,8 @@ from crossgap.corrections.correction import Affine, Correction, each_side, fitte
 from crossgap.corrections.material import Material
 
 if TYPE_CHECKING:
+    from jaxtyping import Float64, Real
+
     from crossgap.arrays import Features
 
 TITLE = "Standardisation"
@@ -20,7 +22,9 @@ REFERENCE = "unit features less their modality's mean, over its standard deviati
 ROUNDING = 1e-12  # a standard deviation of unit features below this is no spread
 
 
-def fit(image_features: Features | None, text_features: Features | None = None) -> Correction:
+def fit(
+    image_features: Real[Features, "n d"] | None, text_features: Real[Features, "m d"] | None = None
+) -> Correction:
     """Standardise every dimension of a modality's unit rows: less their mean, over their standard deviation.
 
     The plain reading of the paper's title. Its public code takes the mean away only and scales to unit length, which is
@@ -41,7 +45,7 @@ def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     yield "standardisation", each_side(fit, *material.calibration())
 
 
-def _affine(rows: np.ndarray) -> tuple[Affine, dict[str, Any]]:
+def _affine(rows: Float64[np.ndarray, "n d"]) -> tuple[Affine, dict[str, Any]]:
     deviation = rows.std(axis=0)
     varies = deviation > ROUNDING
     scale = np.where(varies, 1 / np.where(varies, deviation, 1), 1)

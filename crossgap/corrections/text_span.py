@@ -19,6 +19,8 @@ from crossgap.corrections.material import Material
 from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
+    from jaxtyping import Real
+
     from crossgap.arrays import Features
 
 TITLE = "Projection on the text span"
@@ -26,7 +28,7 @@ SOURCE = "after the language projector of SSP (arXiv 2407.16977, ACM MM 2024)"
 REFERENCE = "features on the leading singular directions of texts of concept names, uncentred"
 
 
-def fit(text_features: Features, keep: int | None = None) -> Correction:
+def fit(text_features: Real[Features, "v d"], keep: int | None = None) -> Correction:
     """Project features, of images and texts alike, on the span of unit texts, or on its leading directions.
 
     Unlike PCA⁺ the texts are not centred, so that their common direction is one of those kept. Texts that span the

@@ -13,6 +13,8 @@ from crossgap.corrections.material import Material
 from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
+    from jaxtyping import Float64, Real
+
     from crossgap.arrays import Features
 
 TITLE = "PCA whitening"
@@ -26,7 +28,9 @@ ROUNDING = 1e-12  # a shrinkage below this is 0: rows on either side of their me
 
 
 def fit(
-    image_features: Features | None, text_features: Features | None = None, shrinkage: float | None = None
+    image_features: Real[Features, "n d"] | None,
+    text_features: Real[Features, "m d"] | None = None,
+    shrinkage: float | None = None,
 ) -> Correction:
     """Whiten each modality's unit rows by the covariance of a calibration set.
 
@@ -55,7 +59,7 @@ def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     yield "whitening", each_side(fit, *material.calibration())
 
 
-def _affine(rows: np.ndarray, shrinkage: float | None) -> tuple[Affine, dict[str, Any]]:
+def _affine(rows: Float64[np.ndarray, "n d"], shrinkage: float | None) -> tuple[Affine, dict[str, Any]]:
     variances, directions, rank = principal_directions(rows, centred=True)
     if rank == 0:
         raise UnavailableError(
@@ -70,7 +74,7 @@ def _affine(rows: np.ndarray, shrinkage: float | None) -> tuple[Affine, dict[str
     return Affine(matrix, centre=rows.mean(axis=0)), {"components": kept, "shrinkage": shrinkage}
 
 
-def _ledoit_wolf(rows: np.ndarray) -> float:
+def _ledoit_wolf(rows: Float64[np.ndarray, "n d"]) -> float:
     from sklearn.covariance import ledoit_wolf_shrinkage
 
     found = float(ledoit_wolf_shrinkage(rows))

@@ -44,7 +44,10 @@ def read_bytes(root: str | Path, path: str) -> bytes:
         raise ImageError(path, "not a plain path inside the dataset's root")
     try:
         tar, member = _through_tar(Path(root), path)
-        return tars.opened(tar).read(path, member) if tar else (Path(root) / path).read_bytes()
+        if tar:
+            return tars.opened(tar).read(path, member)
+        tars.check_size(path, (Path(root) / path).stat().st_size)
+        return (Path(root) / path).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise ImageError(path, f"no such file{slashes(path)}") from None
     except (IsADirectoryError, PermissionError) as error:

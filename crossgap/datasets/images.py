@@ -14,6 +14,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from tqdm import tqdm
 
 from crossgap import fingerprint
+from crossgap.claims import MOST_PIXELS
 from crossgap.datasets.image_files import read_bytes
 from crossgap.errors import ImageError, of_machine
 
@@ -44,6 +45,10 @@ def decode(path: str, data: bytes, small: bool = False) -> Image.Image:
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # some libraries set it: half an image would pass for a whole one
     try:
         image = Image.open(io.BytesIO(data))
+        if image.width * image.height > MOST_PIXELS:  # whatever limit of Pillow's a library has set
+            raise Image.DecompressionBombError(
+                f"{image.width} × {image.height} pixels, more than the {MOST_PIXELS} that are decoded: scale it down"
+            )
         if small:
             image.draft(None, (1, 1))
         image.load()

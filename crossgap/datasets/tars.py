@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
+from crossgap.claims import MOST_IMAGE
 from crossgap.errors import ImageError
 
 
@@ -94,10 +95,19 @@ class Tar:
             problem = "a link or special member of the tar, and no file: pack it itself, `tar --dereference`"
             raise ImageError(path, problem)
         offset, size = place
+        check_size(path, size)
         data = os.pread(self.descriptor, size, offset)
         if len(data) < size:
             raise ImageError(path, f"truncated or damaged: the tar ends after {len(data)} of {size} bytes")
         return data
+
+
+def check_size(path: str, size: int) -> None:
+    """Raises ImageError where a file, or what a tar claims of a member, is larger than any image."""
+    if size > MOST_IMAGE:
+        raise ImageError(
+            path, f"{size} bytes, more than the {MOST_IMAGE} that a file may have: it is no image"
+        )
 
 
 _tars: dict[Path, tuple[tuple[int, int], Tar]] = {}

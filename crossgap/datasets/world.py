@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,9 @@ from crossgap.datasets.world_captions import (
     recall_ceiling,
 )
 from crossgap.datasets.world_images import SIDE, render
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int, Integer, UInt64
 
 __all__ = [
     "CAPTIONS_PER_IMAGE",
@@ -56,7 +59,7 @@ _SIZES = tuple(len(values) for values in FACTORS.values())
 
 
 @lru_cache(maxsize=8)
-def combinations(split: str, seed: int) -> np.ndarray:
+def combinations(split: str, seed: int) -> Int[np.ndarray, "combinations factors"]:
     """The scenes of a split in a seeded order, each combination once: `(combinations, factors)`.
 
     Raises:
@@ -71,7 +74,7 @@ def combinations(split: str, seed: int) -> np.ndarray:
     return table
 
 
-def held_out(scenes: np.ndarray) -> np.ndarray:
+def held_out(scenes: Integer[np.ndarray, "*shape factors"]) -> Bool[np.ndarray, "*shape"]:
     """Whether the combinations `(…, factors)` are held out for the test split, `(…,)`, whatever the world's seed."""
     return _held_out()[tuple(np.moveaxis(np.asarray(scenes), -1, 0))]
 
@@ -84,18 +87,22 @@ def _held_out() -> np.ndarray:
     return mask.reshape(_SIZES)
 
 
-def scenes(split: str, indices: np.ndarray, seed: int) -> np.ndarray:
+def scenes(
+    split: str, indices: Sequence[int] | Int[np.ndarray, " n"], seed: int
+) -> Int[np.ndarray, "n factors"]:
     """The scenes `(n, factors)` of a split's items: its combinations one by one, over again once all have come."""
     table = combinations(split, seed)
     return table[np.asarray(indices) % len(table)]
 
 
-def item_keys(split: str, indices: np.ndarray, seed: int) -> np.ndarray:
+def item_keys(
+    split: str, indices: Sequence[int] | Int[np.ndarray, " n"], seed: int
+) -> UInt64[np.ndarray, " n"]:
     """The 64-bit keys `(n,)` of a split's items: all that is random about an item is a function of its key."""
     return hashed(seed, split, np.asarray(indices))
 
 
-def values(labels: pd.DataFrame) -> np.ndarray:
+def values(labels: pd.DataFrame) -> Int[np.ndarray, "n factors"]:
     """The value numbers `(n, factors)` of a manifest's `label.<factor>` columns, `UNSAID` where null."""
     columns = [
         pd.Categorical(labels[f"label.{factor}"], categories=FACTORS[factor]).codes for factor in FACTORS
@@ -133,7 +140,9 @@ def write(folder: Path, seed: int, sizes: Mapping[Literal["train", "test"], int]
     return manifest.astype(object).where(manifest.notna(), None).astype({"rank": int})
 
 
-def _block(archive: tarfile.TarFile, split: str, indices: np.ndarray, seed: int) -> list[dict[str, object]]:
+def _block(
+    archive: tarfile.TarFile, split: str, indices: Int[np.ndarray, " n"], seed: int
+) -> list[dict[str, object]]:
     """Add the images of a block of items to the archive; their rows, each image before its captions."""
     keys = item_keys(split, indices, seed)
     chosen = scenes(split, indices, seed)
@@ -176,6 +185,6 @@ def _block(archive: tarfile.TarFile, split: str, indices: np.ndarray, seed: int)
     return rows
 
 
-def _labels(scene: np.ndarray) -> dict[str, str]:
+def _labels(scene: Int[np.ndarray, " factors"]) -> dict[str, str]:
     named = zip(FACTORS.items(), scene.tolist(), strict=True)
     return {f"label.{factor}": names[number] for (factor, names), number in named if number != UNSAID}

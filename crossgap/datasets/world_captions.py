@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crossgap.datasets.hashing import hashed, uniform
 from crossgap.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int, UInt64
 
 UNSAID = -1
 CAPTIONS_PER_IMAGE = 5
@@ -96,8 +100,11 @@ _MANNERS: tuple[tuple[float, float | None], ...] = ((0.5, 0.95), (0.35, 0.6), (0
 
 
 def captions(
-    scenes: np.ndarray, keys: np.ndarray, count: int = CAPTIONS_PER_IMAGE, say: np.ndarray | None = None
-) -> tuple[list[list[str]], np.ndarray]:
+    scenes: Int[np.ndarray, "n factors"],
+    keys: UInt64[np.ndarray, " n"],
+    count: int = CAPTIONS_PER_IMAGE,
+    say: Bool[np.ndarray, "n factors"] | None = None,
+) -> tuple[list[list[str]], Int[np.ndarray, "n count factors"]]:
     """Captions of scenes, and what each of them mentions.
 
     Args:
@@ -132,7 +139,7 @@ def class_prompts() -> list[tuple[str, str, int, str]]:
     ]
 
 
-def recall_ceiling(scenes: np.ndarray, mentions: np.ndarray) -> float:
+def recall_ceiling(scenes: Int[np.ndarray, "n factors"], mentions: Int[np.ndarray, "m factors"]) -> float:
     """The best text-to-image recall@1 that can be expected, given what the captions say.
 
     A caption can't tell apart the images that agree with all it mentions, so the best ranking finds the right one

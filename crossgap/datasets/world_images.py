@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from crossgap.datasets.hashing import hashed, uniform
 from crossgap.datasets.world_captions import FACTORS
+
+if TYPE_CHECKING:
+    from jaxtyping import Int, UInt8, UInt64
 
 SIDE = 32
 
@@ -33,7 +38,9 @@ _BLADES = np.array([0, 0, 0, 0.2, 0], np.float32)
 _GLINT = np.array([0.02, 0, 0, 0, 0], np.float32)
 
 
-def render(scenes: np.ndarray, keys: np.ndarray) -> np.ndarray:
+def render(
+    scenes: Int[np.ndarray, "n factors"], keys: UInt64[np.ndarray, " n"]
+) -> UInt8[np.ndarray, "n side side 3"]:
     """Images of scenes, drawn with smooth edges: position, radius, angle, shades and noise vary with the key.
 
     Args:

@@ -13,24 +13,38 @@ from crossgap.evaluation.work import Work, calling
 from crossgap.metrics import significance
 
 # by family, task and relevance: a value a query, by its id
+Place = tuple[str, str]  # a task and a relevance
 Outcomes = Mapping[tuple[str, str, str], pd.Series]
 COLUMNS = [
     "family", "task", "baseline", "relevance", "metric", "value", "baseline_value",
     "difference", "low", "high", "p", "p_adjusted", "queries",
 ]  # fmt: skip
-METRIC = {"retrieval": "mAP", "classification": "accuracy", "hubness": "recall@1", "mixed": "recall@1"}
+METRIC = {
+    "retrieval": "mAP", "classification": "accuracy", "hubness": "recall@1", "mixed": "recall@1", "robustness": "stays",
+}  # fmt: skip
 _INTRA = {
     "retrieval": {
         "oti-image": "image-image", "oti-oti": "image-image", "ovi-text": "text-text", "ovi-ovi": "text-text",
     },
-    "classification": {"oti-text": "image-text", "image-ovi": "image-text"},
+    "classification": {
+        "oti-text": "image-text", "image-ovi": "image-text",
+        "gda": "ncm", "knn_1": "ncm", "knn_5": "ncm", "logistic": "ncm",
+    },
 }  # fmt: skip
 
 
 def baseline_of(family: str, task: str) -> str | None:
-    """The task that another is compared with: the same without the correction, or with native features."""
+    """The task that another is compared with: the same without the correction, with native features, without text or by
+    class means.
+    """
     plain, plus, _ = task.partition("+")
-    return plain if plus else _INTRA.get(family, {}).get(naming.plain(task))
+    if plus:
+        return plain
+    if family == "classification":
+        for ending in ("_text", "-gda"):
+            if task.endswith(ending):
+                return task.removesuffix(ending)
+    return _INTRA.get(family, {}).get(naming.plain(task))
 
 
 def compared(work: Work, outcomes: Outcomes, *, seed: int, resamples: int) -> pd.DataFrame:
@@ -40,62 +54,81 @@ def compared(work: Work, outcomes: Outcomes, *, seed: int, resamples: int) -> pd
         `COLUMNS`, a row a comparison: the mean of the metric, the baseline's, the difference with its 95 % interval,
         and p-values, the corrected ones by Holm over all comparisons with one baseline in one family.
     """
+    tested: dict[str, dict[Place, dict[str, Any]]] = {}  # by family
+    for family in dict.fromkeys(family for family, *_ in outcomes):
+        values = {(task, relevance): held for (of, task, relevance), held in outcomes.items() if of == family}
+        against = {
+            place: (baseline, place[1])
+            for place in values
+            if (baseline := baseline_of(family, place[0])) and (baseline, place[1]) in values
+        }
+        if against:
+            table = work.part(
+                "comparisons",
+                family,
+                calling(_tested, values, against, seed, resamples),
+                by=__name__,
+                seed=seed,
+                resamples=resamples,
+                values=_said(values, against) if work.parts.folder else None,
+            )
+            rows = [] if table is None else table.to_dict("records")
+            tested[family] = {(row["task"], row["relevance"]): row for row in rows}
     found = []
     for family, baseline in dict.fromkeys((f, baseline_of(f, task)) for f, task, _ in outcomes):
         rivals = [key for key in outcomes if key[0] == family and baseline_of(family, key[1]) == baseline]
-        table: list[dict[str, Any]] = []
-        for relevance in dict.fromkeys(relevance for *_, relevance in rivals):
-            native = None if baseline is None else outcomes.get((family, baseline, relevance))
-            if native is not None:
-                against = {task: outcomes[family, task, of] for _, task, of in rivals if of == relevance}
-                found_here = work.part(
-                    "comparisons",
-                    f"{family}/{baseline}/{relevance}",
-                    calling(_one_relevance, native, against, seed, resamples, relevance),
-                    by=__name__,
-                    seed=seed,
-                    resamples=resamples,
-                    values=_said(native, against) if work.parts.folder else None,
-                )
-                table += [] if found_here is None else found_here.to_dict("records")
-        p = significance.holm(np.array([row["p"] for row in table], float))
+        held = [
+            tested[family][task, relevance]
+            for relevance in dict.fromkeys(relevance for *_, relevance in rivals)
+            for _, task, of in rivals
+            if of == relevance and (task, relevance) in tested.get(family, {})
+        ]
+        p = significance.holm(np.array([row["p"] for row in held], float))
         made_of = {"family": family, "baseline": baseline, "metric": METRIC[family]}
-        found += [row | made_of | {"p_adjusted": value} for row, value in zip(table, p, strict=True)]
+        found += [row | made_of | {"p_adjusted": value} for row, value in zip(held, p, strict=True)]
     return pd.DataFrame(found, columns=COLUMNS)
 
 
-def _said(native: pd.Series, against: Mapping[str, pd.Series]) -> list:
-    """What is compared, by its content."""
-    return [
+def _said(values: Mapping[Place, pd.Series], against: Mapping[Place, Place]) -> list:
+    """What is compared with what, by its content."""
+    compared = {*against, *against.values()}
+    held = [
         [
-            task,
-            fingerprint.of_bytes(
-                "\0".join(map(str, values.index)).encode(), values.to_numpy(float).tobytes()
-            ),
+            *place,
+            fingerprint.of_bytes("\0".join(map(str, of.index)).encode(), of.to_numpy(float).tobytes()),
         ]
-        for task, values in [("", native), *against.items()]
+        for place, of in values.items()
+        if place in compared
     ]
+    return [held, sorted([*place, *baseline] for place, baseline in against.items())]
 
 
-def _one_relevance(
-    native: pd.Series, rivals: Mapping[str, pd.Series], seed: int, resamples: int, relevance: str
+def _tested(
+    values: Mapping[Place, pd.Series], against: Mapping[Place, Place], seed: int, resamples: int
 ) -> pd.DataFrame:
-    """A row a rival; those measured on the same queries share their resamples."""
-    rows = []
-    for task, values in rivals.items():
-        both = (
-            pd.concat({"value": values, "baseline_value": native}, axis=1, join="inner").dropna().sort_index()
-        )
-        rows.append((task, both.astype(float)))
-    tables: dict[str, dict[str, Any]] = {}
-    for queries in {tuple(both.index) for _, both in rows}:
-        same = [(task, both) for task, both in rows if tuple(both.index) == queries]
-        differences = pd.concat({task: both["value"] - both["baseline_value"] for task, both in same}, axis=1)
-        tested = significance.paired(differences.to_numpy(), seed=seed, resamples=resamples)
-        tables |= dict(zip(differences, tested.to_dict("records"), strict=True))
+    """A row a task and relevance; those measured on the same queries share their resamples."""
+    rows: dict[Place, pd.DataFrame] = {}
+    by_queries: dict[tuple, list[Place]] = {}
+    for place, baseline in against.items():
+        sides = {"value": values[place], "baseline_value": values[baseline]}
+        both = pd.concat(sides, axis=1, join="inner").dropna().sort_index().astype(float)
+        rows[place] = both
+        by_queries.setdefault(tuple(both.index), []).append(place)
+    tables: dict[Place, dict[Any, Any]] = {}
+    for same in by_queries.values():
+        columns = [rows[place]["value"] - rows[place]["baseline_value"] for place in same]
+        differences = np.stack([column.to_numpy() for column in columns], axis=1)
+        tested = significance.paired(differences, seed=seed, resamples=resamples)
+        tables |= dict(zip(same, tested.to_dict("records"), strict=True))
     return pd.DataFrame(
         [
-            {"task": task, "relevance": relevance, **both.mean(), **tables[task], "queries": len(both)}
-            for task, both in rows
+            {
+                "task": task,
+                "relevance": relevance,
+                **both.mean(),
+                **tables[task, relevance],
+                "queries": len(both),
+            }
+            for (task, relevance), both in rows.items()
         ]
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crossgap.evaluation import arithmetic, gap, hubness, mixed
+from crossgap.evaluation import arithmetic, gap, hubness, mixed, robustness
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.clouds import clouds as cloud_points
 from crossgap.evaluation.clusters import clusterings
@@ -20,11 +20,12 @@ from crossgap.evaluation.curves import DIGITS, best, over_steps, tokens_of
 from crossgap.evaluation.dimensions import over_dimensions
 from crossgap.evaluation.neighbourhoods import neighbourhoods
 from crossgap.evaluation.parts import Parts
-from crossgap.evaluation.predictions import Predictions, classified, in_rows
+from crossgap.evaluation.predictions import Predictions, in_rows, prompted
 from crossgap.evaluation.queries import PER_QUERY, Tables, incomplete, tables
 from crossgap.evaluation.seeds import over_seeds, spread
 from crossgap.evaluation.shifts import over_shifts
 from crossgap.evaluation.similarities import similar
+from crossgap.evaluation.supported import Logistic, supported
 from crossgap.evaluation.work import Work
 from crossgap.metrics import retrieval, significance
 
@@ -92,6 +93,7 @@ def evaluate(
     shots: Sequence[int] = (1, 2, 4, 8, 16),
     draws: int = 5,
     mixed_search: Mapping[str, Any] | None = None,
+    logistic: Logistic = "native",
     device: str = "cpu",
     scratch: str | Path | None = None,
 ) -> Evaluation:
@@ -101,13 +103,14 @@ def evaluate(
     else.
 
     Args:
-        seed: of resamples, clusters, draws (of few shots, of documents that are images) and the split behind linear
-            separability.
+        seed: of resamples, clusters, noise, draws (of few shots, of documents that are images) and the split behind
+            linear separability.
         clouds: points a modality in `clouds`.
         resamples: of every bootstrap and permutation test.
         corrections: their names; all, if not given.
         shots, draws: of few-shot classification.
         mixed_search: `shares`, `alphas` and `draws` of `mixed.searched`; its own where not given.
+        logistic: whether there is a logistic regression, natively alone or with every correction.
         device: that rankings are computed on; it changes no result.
         scratch: folder in which parts are kept, by all that they depend on. An evaluation that was ended goes on where
             it was, and with another setting or correction that part alone is computed. It changes no result.
@@ -123,7 +126,7 @@ def evaluate(
     work.reasons.add(cell.unknown())
     rivals = Rivals(work, corrections)
     retrieved = tables(work, rivals)
-    classes = list(classified(work, rivals, shots, draws, seed))
+    classes = [*prompted(work, rivals), *supported(work, rivals, shots, draws, seed, logistic)]
     outcomes = {
         ("retrieval", task, relevance): table.set_index("query")["ap"]
         for (task, relevance), table in retrieved.items()
@@ -137,12 +140,18 @@ def evaluate(
     asked = mixed.searched(work, rivals, seed=seed, **(mixed_search or {}))
     outcomes |= mixed.outcomes(asked)
     documents = mixed.summary(asked)
+    stays = robustness.robust(work, rivals, seed)
+    outcomes |= {
+        ("robustness", *named): table.set_index("query")["stays"]
+        for named, table in stays.groupby(["task", "relevance"], sort=False)
+    }
     steps, curves = over_steps(work, retrieved)
     measured, histograms = similar(work)
     seeds = over_seeds(work, retrieved)
     metrics = _retrieval(retrieved) | _classification(classes) | best(cell, curves) | gap.gap(work, seed)
     metrics |= neighbourhoods(work, rivals) | hubness.hubs(work, rivals) | hubness.metrics(halves)
     metrics |= mixed.metrics(documents)
+    metrics |= robustness.metrics(stays)
     metrics |= clusterings(work, rivals, seed) | _similarity(cell, measured) | spread(seeds)
     scores = arithmetic.over_scales(work, seed, resamples)
     metrics |= arithmetic.metrics(scores) | gap.ceiling(work) | gap.counts(cell)

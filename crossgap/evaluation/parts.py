@@ -64,8 +64,7 @@ class Parts:
             path = self.folder / f"{_plain(f'{family}-{name}')}-{key}.part"
             self.used.add(path.name)
             if path.exists():
-                digest, content = _parted(path.read_bytes())
-                if fingerprint.of_bytes(content).encode() == digest:
+                if (content := _whole(path)) is not None:
                     found, rows = _unpacked(content)
                     reasons.add(rows)
                     return found
@@ -113,9 +112,16 @@ def _packed(found: pd.DataFrame | dict[str, float] | None, reasons: Reasons) -> 
     return fingerprint.of_bytes(content).encode() + content
 
 
-def _parted(held: bytes) -> tuple[bytes, bytes]:
-    """The digest, and what it is of."""
-    return held[:_DIGEST], held[_DIGEST:]
+def is_whole(path: Path) -> bool:
+    """Whether a part's file is what its digest says."""
+    return _whole(path) is not None
+
+
+def _whole(path: Path) -> bytes | None:
+    """What a part says; None where its digest is of something else."""
+    held = path.read_bytes()
+    content = held[_DIGEST:]
+    return content if fingerprint.of_bytes(content).encode() == held[:_DIGEST] else None
 
 
 def _unpacked(content: bytes) -> tuple[pd.DataFrame | dict[str, float] | None, list[tuple[str, str, str]]]:

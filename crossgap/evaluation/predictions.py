@@ -1,8 +1,8 @@
-"""Classification of a cell's images: zero-shot, by inverted features, by class means, with every correction."""
+"""Classification of a cell's images by class prompts: zero-shot, by inverted features, with every correction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -32,18 +32,11 @@ class Predictions(NamedTuple):
     without_class: int = 0
 
 
-def classified(
-    work: Work, rivals: Rivals, shots: Sequence[int], draws: int, seed: int
-) -> Iterator[Predictions]:
-    """By class prompts, and by the means of a support split's images where there is one, all of them or a few.
+def prompted(work: Work, rivals: Rivals) -> Iterator[Predictions]:
+    """By class prompts.
 
-    What an inversion set aside is left out of the tasks by class prompts; a class of which no prompt is left keeps its
-    native ones, and there is no `image-ovi` for its labelling.
-
-    Args:
-        shots: images a class behind `<k>-shot`.
-        draws: of the few images; accuracies are means over them.
-        seed: of the draws.
+    What an inversion set aside is left out; a class of which no prompt is left keeps its native ones, and there is no
+    `image-ovi` for its labelling.
     """
     cell = work.cell
     images = cell.invertible(f"image/{cell.query}")
@@ -52,46 +45,31 @@ def classified(
     labellings = cell.labellings_of(images)
     inversions = [store for store in map(cell.main, INVERSIONS) if store]
     inversions += [variant.store for modality in INVERSIONS for variant in cell.variants(modality)]
-    kinds: list[tuple[str, int | None, dict]] = [("image-text", None, {}), ("ncm", None, {})]
-    kinds += [(f"{k}-shot", k, {"shots": k, "draws": draws, "seed": seed}) for k in shots]
-    if _support(cell) is None:
-        kinds = kinds[:1]
-    found: dict[tuple[str, str], list[Predictions]] = {}
-    for kind, k, settings in kinds:
-        for variant in (None, *rivals.of_features):
-            native = kind == "image-text" and variant is None
+    found: dict[str, list[Predictions]] = {}
+    for variant in (None, *rivals.of_features):
 
-            def compute(
-                reasons: Reasons, kind: str = kind, k: int | None = k, variant: str | None = variant
-            ) -> pd.DataFrame:
-                if kind == "image-text":
-                    made = (_by_prompts(cell, rivals, images, name, variant, reasons) for name in labellings)
-                else:
-                    made = (
-                        _by_means(cell, rivals, name, variant, k, draws, seed, reasons) for name in labellings
-                    )
-                return in_rows(one for of in made for one in of)
+        def compute(reasons: Reasons, variant: str | None = variant) -> pd.DataFrame:
+            made = (_by_prompts(cell, rivals, images, name, variant, reasons) for name in labellings)
+            return in_rows(one for of in made for one in of)
 
-            table = work.part(
-                "classification",
-                _named(kind, variant),
-                compute,
-                by=__name__,
-                rival=rivals.rival(variant) if variant else None,
-                inversions=inversions if native else (),
-                labellings=labellings,
-                **settings,
-                **({"fit": rivals.fitted_on} if variant else {}),
-            )
-            if table is not None:
-                for one in _parted(table):
-                    found.setdefault((one.labelling, kind), []).append(one)
+        held = work.part(
+            "classification",
+            named("image-text", variant),
+            compute,
+            by=__name__,
+            rival=rivals.rival(variant) if variant else None,
+            inversions=() if variant else inversions,
+            labellings=labellings,
+            **({"fit": rivals.fitted_on} if variant else {}),
+        )
+        for one in parted(held) if held is not None else ():
+            found.setdefault(one.labelling, []).append(one)
     for labelling in labellings:
-        for kind, *_ in kinds:
-            yield from found.get((labelling, kind), ())
+        yield from found.get(labelling, ())
 
 
-def _named(task: str, variant: str | None) -> str:
+def named(task: str, variant: str | None) -> str:
+    """A task with a correction, or without."""
     return task if variant is None else f"{task}+{variant}"
 
 
@@ -112,7 +90,8 @@ def in_rows(classes: Iterable[Predictions]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_COLUMNS)
 
 
-def _parted(table: pd.DataFrame) -> Iterator[Predictions]:
+def parted(table: pd.DataFrame) -> Iterator[Predictions]:
+    """What `in_rows` was made of."""
     for (task, labelling), rows in table.groupby(["task", "labelling"], sort=False):
         correct = pd.Series(rows["correct"].to_numpy(), index=pd.Index(rows["image"], name=None))
         yield Predictions(task, labelling, correct, int(rows["without_class"].iloc[0]))
@@ -151,7 +130,7 @@ def _by_prompts(
             for by in cell.variants("text")
         }
     else:
-        pairs = {_named("image-text", variant): lambda: rivals.pair(variant, "image-text", images, anchors)}
+        pairs = {named("image-text", variant): lambda: rivals.pair(variant, "image-text", images, anchors)}
     for task, pair in pairs.items():
         with reasons.of("classification", f"{task}/{labelling}"):
             queries, texts = pair() or (None, None)
@@ -167,50 +146,6 @@ def _inverted_images(cell: Cell, images: Items, anchors: Items, by: Variant) -> 
 
 def _inverted_prompts(cell: Cell, images: Items, anchors: Items, by: Variant) -> tuple[Items, Items | None]:
     return images, cell.inverted(anchors, CLASSES, by.store, by.step)
-
-
-def _by_means(
-    cell: Cell,
-    rivals: Rivals,
-    labelling: str,
-    variant: str | None,
-    shots: int | None,
-    draws: int,
-    seed: int,
-    reasons: Reasons,
-) -> Iterator[Predictions]:
-    """Nearest class mean (`ncm`) over the support split, or over `<shots>-shot` draws of it."""
-    images, support = cell.items(f"image/{cell.query}"), _support(cell)
-    if images is None or support is None or labelling not in support.labels:
-        return
-    support = support.where(support.labels[labelling].astype(bool))
-    if not len(support):
-        return
-    if shots is None:
-        chosen = [np.arange(len(support))]
-    else:
-        largest = int(np.unique(support.labels[labelling].astype(str), return_counts=True)[1].max())
-        if shots > largest:
-            return
-        chosen = [
-            classification.few_shot(support.labels[labelling], support.ids, shots, seed=(seed, draw))
-            for draw in range(draws)
-        ]
-    task = _named("ncm" if shots is None else f"{shots}-shot", variant)
-    with reasons.of("classification", f"{task}/{labelling}"):
-        pair = (images, support) if variant is None else rivals.pair(variant, "image-image", images, support)
-        if pair is not None:
-            queries, means_of = pair
-            labels = images.labels[labelling]
-            known = np.where(np.isin(labels, support.labels[labelling]), labels, "")
-            outcomes = [correct(queries, known, means_of.where(few), labelling) for few in chosen]
-            strangers = int((known != labels).sum())
-            yield Predictions(task, labelling, pd.concat(outcomes, axis=1).mean(axis=1), strangers)
-
-
-def _support(cell: Cell) -> Items | None:
-    split = cell.support or (cell.gallery if cell.gallery != cell.query else None)
-    return cell.items(f"image/{split}") if split else None
 
 
 def correct(queries: Items, labels: np.ndarray, anchors: Items, labelling: str) -> pd.Series:

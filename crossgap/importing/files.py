@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from crossgap import claims
 from crossgap.datasets.text_files import records
 from crossgap.errors import CrossgapError, listed, of_machine, opened
 from crossgap.prepared.manifest import LABEL, wrong_labelling
@@ -21,6 +25,7 @@ COLUMNS = ("id", "group", "rank")
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 SINGLE = (".npy", ".txt")
 _NOT_NUMPYS = ("BF16", "F8_E4M3", "F8_E5M2")
+_A_VALUE = 8  # bytes at least, as it is read
 _CLIP_RETRIEVAL = {"img_emb": ".npy", "text_emb": ".npy", "metadata": ".parquet"}
 
 
@@ -94,6 +99,8 @@ class Assignment:
             return _LOADERS[suffix](self.file, self.key)
         except KeyError as error:
             raise FeatureImportError(f"{self}: {error.args[0]}") from None
+        except claims.ClaimError as error:
+            raise FeatureImportError(str(error)) from None
         except Exception as error:  # each library has its own for a damaged file
             if of_machine(error):
                 raise
@@ -220,7 +227,25 @@ def _readable(file: Path) -> Iterator[None]:
 
 def _npz(file: Path, key: str | None) -> np.ndarray:
     with np.load(file, allow_pickle=False) as archive:
-        return archive[_only(archive.files, key)]
+        name = _only(archive.files, key)
+        _check_member(file, name)
+        return archive[name]
+
+
+def _check_member(file: Path, name: str) -> None:
+    """ClaimError where an array's header claims more than its member unpacks to, or the member more than it packs."""
+    with zipfile.ZipFile(file) as archive:
+        entry = archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
+        claims.check(f"{file}:{name}", entry.file_size, entry.compress_size)
+        with archive.open(entry) as member:
+            version = np.lib.format.read_magic(member)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, _, dtype = read(member)
+    claims.check(f"{file}:{name}", math.prod(shape) * dtype.itemsize, entry.file_size)
 
 
 def _safetensors(file: Path, key: str | None) -> np.ndarray:
@@ -240,17 +265,40 @@ def _csv(file: Path) -> pd.DataFrame:
     return pd.DataFrame([fields for _, fields in table], columns=header, dtype=object)
 
 
-def _table(frame: pd.DataFrame, key: str | None) -> np.ndarray:
-    values = frame[_only(list(frame.columns), key)].to_numpy()
+def _parquet(file: Path, key: str | None) -> np.ndarray:
+    """One column, and no other is read; lists of one length become rows."""
+    name = _only(pq.read_schema(file).names, key)
+    _check_rows(file)
+    column = pq.read_table(file, columns=[name])[name]
+    if (
+        pa.types.is_fixed_size_list(column.type)
+        and column.type.value_type.bit_width >= 8
+        and not column.null_count
+    ):
+        # a chunk's numbers lie one after the other: no object is made for each item
+        rows = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
+        flat = np.concatenate(rows) if rows else np.zeros(0, column.type.value_type.to_pandas_dtype())
+        return flat.reshape(-1, column.type.list_size)
+    values = column.to_pandas().to_numpy()
     return np.stack(values) if len(values) and isinstance(values[0], np.ndarray) else values
+
+
+def _check_rows(file: Path) -> None:
+    """ClaimError where a table has so many rows that its bytes can't be theirs: a value that repeats costs none."""
+    claims.check(f"{file}: its table", pq.read_metadata(file).num_rows * _A_VALUE, file.stat().st_size)
+
+
+def _csv_column(file: Path, key: str | None) -> np.ndarray:
+    frame = _csv(file)
+    return frame[_only(list(frame.columns), key)].to_numpy()
 
 
 _LOADERS = {
     ".npy": lambda file, _key: np.load(file, mmap_mode="r", allow_pickle=False),
     ".npz": _npz,
     ".safetensors": _safetensors,
-    ".parquet": lambda file, key: _table(pd.read_parquet(file), key),
-    ".csv": lambda file, key: _table(_csv(file), key),
+    ".parquet": _parquet,
+    ".csv": _csv_column,
     ".txt": lambda file, _key: np.array(file.read_text(encoding="utf-8").splitlines(), dtype=object),
 }
 

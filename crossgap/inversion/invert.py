@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,11 @@ from crossgap.inversion.noise import initial_tokens
 from crossgap.inversion.optimise import optimise
 from crossgap.inversion.recipes import Recipe
 
+if TYPE_CHECKING:
+    from jaxtyping import Float32, Int64, Real
+
+    from crossgap.arrays import Features
+
 
 @dataclass(frozen=True)
 class Inversion:
@@ -37,13 +42,13 @@ class Inversion:
         snapshot_tokens: `(n, s, t, width)` float32; s = 0 unless asked for.
     """
 
-    tokens: np.ndarray
-    features: np.ndarray
-    losses: np.ndarray
-    steps: np.ndarray
-    snapshots: np.ndarray
-    snapshot_losses: np.ndarray
-    snapshot_tokens: np.ndarray
+    tokens: Float32[np.ndarray, "n t width"]
+    features: Float32[np.ndarray, "n d"]
+    losses: Float32[np.ndarray, " n"]
+    steps: Int64[np.ndarray, " n"]
+    snapshots: Float32[np.ndarray, "n s d"]
+    snapshot_losses: Float32[np.ndarray, "n s"]
+    snapshot_tokens: Float32[np.ndarray, "n kept t width"]
 
     @classmethod
     def joined(cls, parts: Sequence[Inversion]) -> Inversion:
@@ -53,7 +58,7 @@ class Inversion:
 
 
 def oti(
-    features: np.ndarray | torch.Tensor,
+    features: Real[Features, "n d"],
     backbone: Backbone,
     steps: int = 150,
     tokens: int = 1,
@@ -85,7 +90,7 @@ def oti(
 
 
 def ovi(
-    features: np.ndarray | torch.Tensor,
+    features: Real[Features, "n d"],
     backbone: Backbone,
     steps: int = 1000,
     patches: int = 1,
@@ -148,7 +153,9 @@ class Inverter:
         backbone = self.backbone.to(device)
         return replace(self, backbone=backbone, start=self.start and self.start.to(backbone.device))
 
-    def __call__(self, ids: Sequence[str], features: np.ndarray, advance: Callable[[int], None]) -> Inversion:
+    def __call__(
+        self, ids: Sequence[str], features: Real[np.ndarray, "n d"], advance: Callable[[int], None]
+    ) -> Inversion:
         """Invert `(n, d)` features; `advance` is told how many items each batch finished."""
         parts = []
         for start in range(0, len(ids), self.items_a_batch):
@@ -157,7 +164,7 @@ class Inverter:
             advance(len(ids[rows]))
         return Inversion.joined(parts)
 
-    def _batch(self, ids: Sequence[str], features: np.ndarray) -> Inversion:
+    def _batch(self, ids: Sequence[str], features: Real[np.ndarray, "n d"]) -> Inversion:
         device = self.backbone.device
         targets = torch.from_numpy(np.ascontiguousarray(features, np.float32))
         whole = filled(targets, self.items_a_batch).to(device)
@@ -173,7 +180,7 @@ class Inverter:
 
 
 def _invert(
-    features: np.ndarray | torch.Tensor,
+    features: Real[Features, "n d"],
     backbone: Backbone,
     method: Method,
     recipe: Recipe,
@@ -195,7 +202,7 @@ def as_array(features: np.ndarray | torch.Tensor) -> np.ndarray:
     return np.asarray(features)
 
 
-def check_targets(features: np.ndarray, ids: Sequence[str], backbone: Backbone) -> None:
+def check_targets(features: Real[np.ndarray, "n d"], ids: Sequence[str], backbone: Backbone) -> None:
     """Errors that would otherwise show after hours: shape, width, values, names."""
     if features.ndim != 2 or len(features) == 0:
         raise ValueError(f"features must be (n, d) with n > 0, not {features.shape}")

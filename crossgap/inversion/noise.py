@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32
 
 STD = 0.02
 
 
-def initial_tokens(ids: Sequence[str], seed: int, shape: tuple[int, int]) -> np.ndarray:
+def initial_tokens(ids: Sequence[str], seed: int, shape: tuple[int, int]) -> Float32[np.ndarray, "n t width"]:
     """`(n, *shape)` float32 drawn from N(0, 0.02²), one Philox stream an item."""
     out = np.empty((len(ids), *shape), np.float32)
     for row, item in enumerate(ids):

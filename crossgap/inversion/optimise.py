@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,6 +13,9 @@ from torch.nn.functional import cosine_similarity
 
 from crossgap.inversion.captured import captured, worth_capturing
 from crossgap.inversion.recipes import Recipe
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int64
 
 
 @dataclass(frozen=True)
@@ -28,17 +32,20 @@ class Optimised:
         snapshot_tokens: `(n, s, t, width)`, with s = 0 unless the recipe asks for them.
     """
 
-    tokens: Tensor
-    features: Tensor
-    losses: Tensor
-    steps: Tensor
-    snapshots: Tensor
-    snapshot_losses: Tensor
-    snapshot_tokens: Tensor
+    tokens: Float[Tensor, "n t width"]
+    features: Float[Tensor, "n d"]
+    losses: Float[Tensor, " n"]
+    steps: Int64[Tensor, " n"]
+    snapshots: Float[Tensor, "n s d"]
+    snapshot_losses: Float[Tensor, "n s"]
+    snapshot_tokens: Float[Tensor, "n kept t width"]
 
 
 def optimise(
-    encode: Callable[[Tensor], Tensor], targets: Tensor, initial: Tensor, recipe: Recipe
+    encode: Callable[[Tensor], Tensor],
+    targets: Float[Tensor, "n d"],
+    initial: Float[Tensor, "n t width"],
+    recipe: Recipe,
 ) -> Optimised:
     """Move pseudo-tokens until their features point where the targets do.
 
@@ -83,8 +90,8 @@ def optimise(
 
 
 def _passes(
-    encode: Callable[[Tensor], Tensor], targets: Tensor, tokens: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+    encode: Callable[[Tensor], Tensor], targets: Float[Tensor, "n d"], tokens: Float[Tensor, "n t width"]
+) -> tuple[Float[Tensor, "n d"], Float[Tensor, " n"], Float[Tensor, "n t width"]]:
     """Features, losses and the gradient of their sum by the tokens."""
     features = encode(tokens).float()
     losses = 1 - cosine_similarity(features, targets)
@@ -95,7 +102,9 @@ def _passes(
 class _Trace:
     """Fills in what becomes of each item of a batch, of whose items some stop before others."""
 
-    def __init__(self, targets: Tensor, initial: Tensor, recipe: Recipe) -> None:
+    def __init__(
+        self, targets: Float[Tensor, "n d"], initial: Float[Tensor, "n t width"], recipe: Recipe
+    ) -> None:
         n, snapshots = len(targets), len(recipe.reached)
         self.reached = recipe.reached
         self.keeps_tokens = recipe.snapshot_tokens
@@ -110,13 +119,20 @@ class _Trace:
         )
 
     @torch.no_grad()
-    def at(self, step: int, going: Tensor, *all_items: Tensor) -> None:
+    def at(self, step: int, going: Bool[Tensor, " n"], *all_items: Tensor) -> None:
         """Keep a snapshot of the items that go on, if one is due; of all items: rows, tokens, features, losses."""
         if step in self.reached:
             self._keep(self.reached.index(step), *(held[going] for held in all_items))
 
     @torch.no_grad()
-    def end(self, step: int, rows: Tensor, tokens: Tensor, features: Tensor, losses: Tensor) -> None:
+    def end(
+        self,
+        step: int,
+        rows: Int64[Tensor, " n"],
+        tokens: Float[Tensor, "n t width"],
+        features: Float[Tensor, "n d"],
+        losses: Float[Tensor, " n"],
+    ) -> None:
         """The last of these items, which stands for them at the snapshots from here on."""
         for number, reached in enumerate(self.reached):
             if reached >= step:
@@ -124,7 +140,14 @@ class _Trace:
         for held, last in (("tokens", tokens), ("features", features), ("losses", losses), ("steps", step)):
             getattr(self.optimised, held)[rows] = last
 
-    def _keep(self, number: int, rows: Tensor, tokens: Tensor, features: Tensor, losses: Tensor) -> None:
+    def _keep(
+        self,
+        number: int,
+        rows: Int64[Tensor, " n"],
+        tokens: Float[Tensor, "n t width"],
+        features: Float[Tensor, "n d"],
+        losses: Float[Tensor, " n"],
+    ) -> None:
         self.optimised.snapshots[rows, number] = features
         self.optimised.snapshot_losses[rows, number] = losses
         if self.keeps_tokens:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,11 @@ from crossgap.inversion.invert import Inversion, Inverter, check_targets
 from crossgap.inversion.methods import Method
 from crossgap.inversion.phi import Distilled
 from crossgap.inversion.recipes import Recipe
+from crossgap.machine import processor
 from crossgap.stores import engines, shards, store, writing
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int, Shaped
 
 ERROR, SET_ASIDE = "error", "set_aside"
 
@@ -84,6 +88,7 @@ def invert_store(
         raise InversionError(_not_finite(method.name, set_aside, sum(map(len, keys.values()))))
     provenance = {
         **made_by,
+        "made_on": processor(backbone.device),
         "inverts": native.provenance["fingerprint"],
         "fingerprint": fingerprint.of_json([made_by, keys, set_aside]),
         **({"set_aside": set_aside} if set_aside else {}),
@@ -128,13 +133,13 @@ class Targets:
     """Chosen items of a group; features are read as they are needed."""
 
     group: store.Group
-    rows: np.ndarray
+    rows: Int[np.ndarray, " n"]
 
     @property
-    def ids(self) -> np.ndarray:
+    def ids(self) -> Shaped[np.ndarray, " n"]:
         return self.group.ids[self.rows]
 
-    def read(self, cut: list[int]) -> tuple[list[str], np.ndarray]:
+    def read(self, cut: list[int]) -> tuple[list[str], Float[np.ndarray, "n d"]]:
         """Ids and `(n, d)` features of the items at these positions."""
         rows = self.rows[cut]
         return self.group.ids[rows].tolist(), self.group.rows("features", rows)
@@ -149,7 +154,7 @@ class Targets:
                 yield fingerprint.of_bytes(item.encode(), row.encode())
 
 
-def _read(groups: list[Targets], cut: list[int]) -> tuple[list[str], np.ndarray]:
+def _read(groups: list[Targets], cut: list[int]) -> tuple[list[str], Float[np.ndarray, "n d"]]:
     """Ids and `(n, d)` features of the items at these ascending positions in the groups, one after the other."""
     positions, start, parts = np.array(cut), 0, []
     for held in groups:
@@ -171,7 +176,7 @@ class _Shard:
         return _Shard(self.inverter.to(device))
 
     def __call__(
-        self, payload: tuple[list[str], np.ndarray], advance: Callable[[int], None]
+        self, payload: tuple[list[str], Float[np.ndarray, "n d"]], advance: Callable[[int], None]
     ) -> shards.Arrays:
         return _arrays(self.inverter(*payload, advance), self.inverter.recipe)
 

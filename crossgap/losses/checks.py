@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 TOLERANCE = 1e-2  # of a row's length; bfloat16 has 8 bits
 
 
-def unit_pair(first: Tensor, second: Tensor, names: tuple[str, str] = ("images", "texts")) -> list[Tensor]:
+def unit_pair(
+    first: Float[Tensor, "n d"], second: Float[Tensor, "n d"], names: tuple[str, str] = ("images", "texts")
+) -> list[Float[Tensor, "n d"]]:
     """Two matching batches of unit rows `(n, d)`, in float32 at least.
 
     Raises:
@@ -31,7 +37,7 @@ def unit_pair(first: Tensor, second: Tensor, names: tuple[str, str] = ("images",
     return rows
 
 
-def unit_batch(x: Tensor, name: str = "x") -> Tensor:
+def unit_batch(x: Float[Tensor, "n d"], name: str = "x") -> Float[Tensor, "n d"]:
     """A batch of unit rows `(n, d)`, in float32 at least; errors as of `unit_pair`."""
     if not isinstance(x, Tensor) or not x.is_floating_point():
         kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
@@ -50,14 +56,14 @@ def unit_batch(x: Tensor, name: str = "x") -> Tensor:
     return x
 
 
-def positive(value: float | Tensor, name: str) -> float | Tensor:
+def positive(value: float | Float[Tensor, ""], name: str) -> float | Float[Tensor, ""]:
     """`value`; ValueError unless it is one positive, finite number."""
     if not 0 < _number(value, name) < math.inf:
         raise ValueError(f"{name} is {_number(value, name):g}: give a positive number, such as 0.01")
     return value
 
 
-def finite(value: float | Tensor, name: str) -> float | Tensor:
+def finite(value: float | Float[Tensor, ""], name: str) -> float | Float[Tensor, ""]:
     """`value`; ValueError unless it is one finite number."""
     if not math.isfinite(_number(value, name)):
         raise ValueError(f"{name} is {_number(value, name):g}: give a finite number")

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
 from crossgap.losses.checks import positive, unit_pair
 from crossgap.losses.pairs import cross_entropy, sum_over_pairs
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
-def clip(images: Tensor, texts: Tensor, temperature: float | Tensor) -> Tensor:
+
+def clip(
+    images: Float[Tensor, "n d"], texts: Float[Tensor, "n d"], temperature: float | Float[Tensor, ""]
+) -> Float[Tensor, ""]:
     """½ the cross-entropy of finding each image's text, and ½ of each text's image, by cosine over temperature.
 
     Args:

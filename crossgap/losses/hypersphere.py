@@ -5,13 +5,18 @@ Across the modalities: It's Not a Modality Gap (arXiv 2405.18570), section 4.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
 from crossgap.losses.checks import unit_batch, unit_pair
 from crossgap.losses.pairs import exp_off_diagonal, sum_over_pairs
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
-def uniformity(x: Tensor) -> Tensor:
+
+def uniformity(x: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
     """log mean_{j<k} exp(−2‖x_j − x_k‖²) of unit rows `(n, d)`: 0 is one point, lower is more spread out.
 
     The paper's L_Uniform is half the sum of the two modalities'.
@@ -24,7 +29,7 @@ def uniformity(x: Tensor) -> Tensor:
     return (sum_over_pairs(exp_off_diagonal, 4 * x, x) / (len(x) * (len(x) - 1))).log() - 4
 
 
-def cross_uniformity(images: Tensor, texts: Tensor) -> Tensor:
+def cross_uniformity(images: Float[Tensor, "n d"], texts: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
     """log mean_{j≠k} exp(−2‖I_j − T_k‖²) of matching unit rows `(n, d)`, from −8 to 0: drives apart what doesn't match.
 
     Raises:
@@ -36,7 +41,7 @@ def cross_uniformity(images: Tensor, texts: Tensor) -> Tensor:
     return (total / (len(images) * (len(images) - 1))).log() - 4
 
 
-def alignment(images: Tensor, texts: Tensor) -> Tensor:
+def alignment(images: Float[Tensor, "n d"], texts: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
     """mean_j ‖I_j − T_j‖² of matching unit rows `(n, d)`: from 0 to 4.
 
     Raises:

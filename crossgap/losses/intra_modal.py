@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,8 +11,13 @@ from torch import Tensor
 from crossgap.losses.checks import positive, unit_pair
 from crossgap.losses.pairs import cross_entropy, sum_over_pairs
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
-def slip(first: Tensor, second: Tensor, temperature: float | Tensor = 0.1) -> Tensor:
+
+def slip(
+    first: Float[Tensor, "n d"], second: Float[Tensor, "n d"], temperature: float | Float[Tensor, ""] = 0.1
+) -> Float[Tensor, ""]:
     """The cross-entropy of finding each view's partner among the 2n − 1 other views, by cosine over temperature.
 
     Args:
@@ -24,7 +30,7 @@ def slip(first: Tensor, second: Tensor, temperature: float | Tensor = 0.1) -> Te
     first, second = unit_pair(first, second, ("first", "second"))
     scale, n = 1 / positive(temperature, "temperature"), len(first)
 
-    def among_others(block: Tensor, start: int) -> Tensor:
+    def among_others(block: Float[Tensor, "rows views"], start: int) -> Float[Tensor, ""]:
         # partners lie on the diagonal, and a view itself n columns beside it
         for offset in (start + n, start - n):
             block.diagonal(offset).fill_(-math.inf)

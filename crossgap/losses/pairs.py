@@ -7,17 +7,20 @@ block together with the sum, so that nothing of a block is kept for the backward
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 ELEMENTS = 2**24  # of a block
 
 OfBlock = Callable[[Tensor, int], Tensor]
 
 
-def sum_over_pairs(of_block: OfBlock, x: Tensor, y: Tensor) -> Tensor:
+def sum_over_pairs(of_block: OfBlock, x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
     """Σ of `of_block(x[rows] yᵀ, first row)` over blocks of rows; differentiable once.
 
     Args:
@@ -31,7 +34,7 @@ def sum_over_pairs(of_block: OfBlock, x: Tensor, y: Tensor) -> Tensor:
     return _SumOverPairs.apply(x, y, of_block)
 
 
-def cross_entropy(block: Tensor, start: int) -> Tensor:
+def cross_entropy(block: Float[Tensor, "rows m"], start: int) -> Float[Tensor, ""]:
     """For `sum_over_pairs`: Σ_j (log Σ_k exp(block_jk) − block_jj)."""
     matching = block.diagonal(start).clone()
     highest = block.amax(dim=1)
@@ -40,7 +43,7 @@ def cross_entropy(block: Tensor, start: int) -> Tensor:
     return (sums.log_() + (highest - matching)).sum()
 
 
-def exp_off_diagonal(block: Tensor, start: int) -> Tensor:
+def exp_off_diagonal(block: Float[Tensor, "rows m"], start: int) -> Float[Tensor, ""]:
     """For `sum_over_pairs`: Σ_{j≠k} exp(block_jk), of elements that exp can't overflow."""
     block.exp_().diagonal(start).zero_()
     return block.sum()
@@ -48,7 +51,9 @@ def exp_off_diagonal(block: Tensor, start: int) -> Tensor:
 
 class _SumOverPairs(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, of_block: OfBlock) -> Tensor:
+    def forward(
+        ctx: Any, x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], of_block: OfBlock
+    ) -> Float[Tensor, ""]:
         by_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         by_y = torch.zeros_like(y) if ctx.needs_input_grad[1] else None
         total = x.new_zeros(())
@@ -67,7 +72,7 @@ class _SumOverPairs(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Float[Tensor, ""]) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             raise RuntimeError("losses over pairs are differentiable once: leave out create_graph=True")
         return *(None if by is None else gradient * by for by in ctx.saved_tensors), None

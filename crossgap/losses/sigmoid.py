@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from crossgap.losses.checks import finite, positive, unit_pair
 from crossgap.losses.pairs import sum_over_pairs
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
-def siglip(images: Tensor, texts: Tensor, temperature: float | Tensor, bias: float | Tensor) -> Tensor:
+
+def siglip(
+    images: Float[Tensor, "n d"],
+    texts: Float[Tensor, "n d"],
+    temperature: float | Float[Tensor, ""],
+    bias: float | Float[Tensor, ""],
+) -> Float[Tensor, ""]:
     """−1/n Σ_jk log σ(z_jk (I_j·T_k / temperature + bias)), where z is 1 for a pair that matches, else −1.
 
     Args:
@@ -27,7 +37,7 @@ def siglip(images: Tensor, texts: Tensor, temperature: float | Tensor, bias: flo
     return sum_over_pairs(_log_sigmoid, x, y) / len(images)
 
 
-def _log_sigmoid(block: Tensor, start: int) -> Tensor:
+def _log_sigmoid(block: Float[Tensor, "rows n"], start: int) -> Float[Tensor, ""]:
     """Σ −log σ(±l) = Σ log(1 + exp l) − Σ l of those that match; its gradient is σ(l), less 1 where they match."""
     matching = block.diagonal(start).sum()
     total = torch.logaddexp(block, block.new_zeros(()), out=block).sum()

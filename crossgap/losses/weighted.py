@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -15,17 +16,20 @@ from crossgap.losses.hypersphere import alignment, cross_uniformity, uniformity
 from crossgap.losses.intra_modal import slip
 from crossgap.losses.sigmoid import siglip
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 
 def total(
     losses: Mapping[str, float],
-    images: Tensor,
-    texts: Tensor,
+    images: Float[Tensor, "n d"],
+    texts: Float[Tensor, "n d"],
     *,
-    temperature: float | Tensor,
-    bias: float | Tensor | None = None,
-    views: tuple[Tensor, Tensor] | None = None,
-    intra_modal_temperature: float | Tensor = 0.1,
-) -> tuple[Tensor, dict[str, Tensor]]:
+    temperature: float | Float[Tensor, ""],
+    bias: float | Float[Tensor, ""] | None = None,
+    views: tuple[Float[Tensor, "n e"], Float[Tensor, "n e"]] | None = None,
+    intra_modal_temperature: float | Float[Tensor, ""] = 0.1,
+) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
     """Σ weight · term, and each term by itself, without weight and without gradient.
 
     Args:

@@ -19,6 +19,8 @@ from crossgap.errors import UnavailableError, listed
 from crossgap.prepared.transformations import ANSWERS, COLUMNS, SPLITS, Transformations
 
 if TYPE_CHECKING:
+    from jaxtyping import Bool, Float64, Int, Int64, Real
+
     from crossgap.arrays import Features, Labels
 
 SCALES = (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3)
@@ -27,13 +29,13 @@ ENTRIES_IN_A_BLOCK = 2**22  # of queries by images, in float64
 
 
 def nearest(
-    images: Features,
-    texts: Features,
+    images: Real[Features, "n d"],
+    texts: Real[Features, "m d"],
     transformations: pd.DataFrame,
-    scales: Sequence[float] | np.ndarray = SCALES,
+    scales: Sequence[float] | Real[np.ndarray, " s"] = SCALES,
     *,
     entries: int = ENTRIES_IN_A_BLOCK,
-) -> np.ndarray:
+) -> Int64[np.ndarray, "t s"]:
     """Which of the other images is nearest to each transformed one.
 
     A query's similarities are those of its image, plus λ times the difference of those of its texts: they are taken of
@@ -78,8 +80,11 @@ def nearest(
 
 
 def right(
-    found: np.ndarray, asked: Labels, captions: Labels, answers: Sequence[int] | np.ndarray
-) -> np.ndarray:
+    found: Int[np.ndarray, "t s"],
+    asked: Labels,
+    captions: Labels,
+    answers: Sequence[int] | Int[np.ndarray, " a"],
+) -> Bool[np.ndarray, "t s"]:
     """Whether what `nearest` found is right, `(t, s)` of bool.
 
     Args:
@@ -101,7 +106,9 @@ def right(
     return np.isin(codes[: len(asked), None] * width + found, known)
 
 
-def score(correct: np.ndarray, weights: Sequence[float] | np.ndarray) -> np.ndarray:
+def score(
+    correct: Bool[np.ndarray, "t s"], weights: Sequence[float] | pd.Series | Real[np.ndarray, " t"]
+) -> Float64[np.ndarray, " s"]:
     """The weighted share of right answers at each λ, `(s,)`.
 
     Args:
@@ -123,13 +130,13 @@ def score(correct: np.ndarray, weights: Sequence[float] | np.ndarray) -> np.ndar
     return np.array(gained) / whole
 
 
-def weight_by(sources: Labels) -> np.ndarray:
+def weight_by(sources: Labels) -> Float64[np.ndarray, " t"]:
     """`(t,)`: the number of transformations with the same source, to the power −½; SIMAT's `norm2` is that number."""
     codes, _ = pd.factorize(np.asarray(sources, object))
     return np.bincount(codes)[codes] ** -0.5
 
 
-def _rows(table: pd.DataFrame, name: str, count: int) -> np.ndarray:
+def _rows(table: pd.DataFrame, name: str, count: int) -> Int64[np.ndarray, " t"]:
     if name not in table:
         raise ValueError(f"transformations has no column {name!r}: give {', '.join(ROWS)}")
     rows = table[name].to_numpy()
@@ -142,7 +149,9 @@ def _rows(table: pd.DataFrame, name: str, count: int) -> np.ndarray:
     return rows.astype(np.int64)
 
 
-def _similarities(features: np.ndarray, rows: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+def _similarities(
+    features: Float64[np.ndarray, "n d"], rows: Int[np.ndarray, " t"], gallery: Float64[np.ndarray, "m d"]
+) -> Float64[np.ndarray, "t m"]:
     """Of these rows of features and the gallery, `(rows, gallery)`; a row that comes again is computed once."""
     unique, back = np.unique(rows, return_inverse=True)
     return (features[unique] @ gallery.T)[back]

@@ -12,12 +12,16 @@ from crossgap.arrays import check_widths, exact_rows, label_array, label_codes, 
 from crossgap.errors import UnavailableError, listed
 
 if TYPE_CHECKING:
+    from jaxtyping import Float64, Int64, Real
+
     from crossgap.arrays import Features, Labels
 
 PAIRS_IN_A_BLOCK = 2**24
 
 
-def class_prototypes(text_features: Features, labels: Labels) -> tuple[np.ndarray, list]:
+def class_prototypes(
+    text_features: Real[Features, "n d"], labels: Labels
+) -> tuple[Float64[np.ndarray, "c d"], list]:
     """One unit vector a class: the mean of the unit features of its prompts, normalised again.
 
     That is the prompt ensembling of CLIP (Radford et al. 2021, section 3.1.4).
@@ -43,9 +47,9 @@ def class_prototypes(text_features: Features, labels: Labels) -> tuple[np.ndarra
 
 
 def zero_shot(
-    image_features: Features,
+    image_features: Real[Features, "n d"],
     labels: Labels,
-    prototypes: Features,
+    prototypes: Real[Features, "c d"],
     classes: Labels,
     *,
     block_size: int | None = None,
@@ -100,7 +104,9 @@ def summarise(table: pd.DataFrame) -> dict[str, float | int]:
     return {"accuracy": float(correct.mean()), "images": len(correct), "images_without_label": left_out}
 
 
-def few_shot(labels: Labels, ids: Labels, shots: int, seed: int | tuple[int, ...] = 0) -> np.ndarray:
+def few_shot(
+    labels: Labels, ids: Labels, shots: int, seed: int | tuple[int, ...] = 0
+) -> Int64[np.ndarray, " chosen"]:
     """Rows of at most so many items a class, drawn as a function of their ids and the seed, ascending.
 
     An item's place in the draw does not depend on the other items: with more shots come more of the same.

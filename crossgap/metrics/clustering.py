@@ -10,13 +10,15 @@ import pandas as pd
 from crossgap.arrays import label_array, unit_rows
 
 if TYPE_CHECKING:
+    from jaxtyping import Real
+
     from crossgap.arrays import Features, Labels
 
 MEASURES = ("v_measure", "ami", "ari", "nmi")
 
 
 def clustering_metrics(
-    features: Features, labels: Labels, *, seed: int = 0, restarts: int = 10
+    features: Real[Features, "n d"], labels: Labels, *, seed: int = 0, restarts: int = 10
 ) -> dict[str, float]:
     """Agreement of the labels with k-means clusters of the unit features, k the number of classes.
 

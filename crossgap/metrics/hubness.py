@@ -17,6 +17,8 @@ from crossgap.errors import UnavailableError
 from crossgap.metrics.neighbours import blocks, nearest
 
 if TYPE_CHECKING:
+    from jaxtyping import Float64, Int64, Real
+
     from crossgap.arrays import Features
 
 NEIGHBOURS = 10
@@ -37,13 +39,13 @@ class Hubs(NamedTuple):
 
 
 def occurrences(
-    queries: Features,
-    gallery: Features,
+    queries: Real[Features, "n d"],
+    gallery: Real[Features, "m d"],
     k: int = NEIGHBOURS,
     *,
-    left_out: np.ndarray | None = None,
-    added: tuple[np.ndarray, np.ndarray] | None = None,
-) -> np.ndarray:
+    left_out: Int64[np.ndarray, " n"] | None = None,
+    added: tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " m"]] | None = None,
+) -> Int64[np.ndarray, " m"]:
     """N_k of each gallery item, `(m,)`: for how many queries it is among the k most similar items.
 
     Args:
@@ -73,7 +75,7 @@ def occurrences(
     return counts
 
 
-def hubs(counts: np.ndarray) -> Hubs:
+def hubs(counts: Int64[np.ndarray, " m"]) -> Hubs:
     """What `occurrences` `(m,)` say: skewness is m₃ / m₂^1.5 of population moments, NaN where all are equal."""
     apart = counts - counts.mean()
     spread = np.square(apart).mean()
@@ -81,7 +83,9 @@ def hubs(counts: np.ndarray) -> Hubs:
     return Hubs(skewness, int(counts.max()), float((counts == 0).mean()))
 
 
-def nearest_bank(gallery: Features, bank: Features, k: int, alpha: float) -> np.ndarray:
+def nearest_bank(
+    gallery: Real[Features, "m d"], bank: Real[Features, "b d"], k: int, alpha: float
+) -> Float64[np.ndarray, " m"]:
     """NNN's bias of each gallery item, `(m,)`: −α times its mean similarity to the k most similar rows of the bank.
 
     Args:
@@ -99,7 +103,9 @@ def nearest_bank(gallery: Features, bank: Features, k: int, alpha: float) -> np.
     return -alpha * found
 
 
-def softmax_bank(gallery: Features, bank: Features, beta: float) -> np.ndarray:
+def softmax_bank(
+    gallery: Real[Features, "m d"], bank: Real[Features, "b d"], beta: float
+) -> Float64[np.ndarray, " m"]:
     """The inverted softmax's bias of each gallery item, `(m,)`: −ln Σ_b exp(β s(b, item)) / β over the bank `(b, d)`.
 
     s + bias ranks as exp(β s) / Σ_b exp(β s(b, item)) does.
@@ -113,7 +119,11 @@ def softmax_bank(gallery: Features, bank: Features, beta: float) -> np.ndarray:
     return -found / beta
 
 
-def firsts(queries: Features, gallery: Features, left_out: np.ndarray | None = None) -> np.ndarray:
+def firsts(
+    queries: Real[Features, "n d"],
+    gallery: Real[Features, "m d"],
+    left_out: Int64[np.ndarray, " n"] | None = None,
+) -> Int64[np.ndarray, " n"]:
     """The place of the most similar gallery item of each query, `(n,)`, the first of equals; as `occurrences`."""
     x, y = _pair(queries, gallery, ("queries", "gallery"))
     found = np.empty(len(x), np.int64)
@@ -126,7 +136,9 @@ def firsts(queries: Features, gallery: Features, left_out: np.ndarray | None = N
     return found
 
 
-def _pair(x: Features, y: Features, names: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
+def _pair(
+    x: Real[Features, "n d"], y: Real[Features, "m d"], names: tuple[str, str]
+) -> tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]]:
     x, y = exact_rows(x, names[0]), exact_rows(y, names[1])
     check_widths(x, y, names)
     return x, y

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float64
 
 ENTRIES_IN_A_BLOCK = 2**22
 
@@ -16,7 +20,7 @@ def blocks(rows: int, width: int) -> Iterator[slice]:
         yield slice(start, min(start + step, rows))
 
 
-def nearest(scores: np.ndarray, k: int) -> np.ndarray:
+def nearest(scores: Float64[np.ndarray, "n m"], k: int) -> Bool[np.ndarray, "n m"]:
     """Which are the k greatest of each row of `scores` `(n, m)`, the first of equals: `(n, m)` of bool, k in each row.
 
     An item that is left out scores -inf.

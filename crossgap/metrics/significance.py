@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Real
 
 RESAMPLES = 9999
 ENTRIES_IN_A_BLOCK = 2**22
 
 
 def paired(
-    differences: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES, level: float = 0.95
+    differences: Real[np.ndarray, "n k"], *, seed: int = 0, resamples: int = RESAMPLES, level: float = 0.95
 ) -> pd.DataFrame:
     """Mean differences of paired measurements with their uncertainty.
 
@@ -58,7 +62,7 @@ def paired(
     return pd.DataFrame({"difference": observed, "low": low, "high": high, "p": p})
 
 
-def holm(p: np.ndarray) -> np.ndarray:
+def holm(p: Real[np.ndarray, " k"]) -> Float64[np.ndarray, " k"]:
     """P-values `(k,)` corrected for their number by Holm's step-down method (1979); NaN stay NaN and are not counted.
 
     Rejecting where the corrected value is below α keeps the chance of any false rejection below α.

@@ -120,10 +120,10 @@ def _undecided(weights: Weights, pretrained: str) -> str | None:
     """What isn't said of a checkpoint file; only where there may be something is open_clip asked, and torch with it."""
     if weights.preprocess is None and registered.tag(weights.model, pretrained) is not None:
         return None
-    from crossgap.backbones import BackboneError, naming
+    from crossgap.backbones import BackboneError, declaring
 
     try:
-        naming.declared(weights.model, pretrained, weights.preprocess)
+        declaring.declared(weights.model, pretrained, weights.preprocess)
     except BackboneError as error:
         return f"preprocess: {error}"
     return None

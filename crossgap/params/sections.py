@@ -183,7 +183,7 @@ class MixedSearch(Strict):
 
 class Evaluate(Strict):
     seed: int = Field(
-        0, ge=0, description="of resamples, clusters, few-shot draws and the split behind separability"
+        0, ge=0, description="of resamples, clusters, few-shot draws, noise and the split behind separability"
     )
     clouds: int = Field(500, ge=2, description="points a modality in the figure of the two clouds")
     resamples: int = Field(9999, ge=99, description="of every bootstrap and permutation test")
@@ -191,6 +191,9 @@ class Evaluate(Strict):
     shots: list[Annotated[int, Field(ge=1)]] = Field([1, 2, 4, 8, 16], description="images a class")
     draws: int = Field(5, ge=1, description="of the few images")
     mixed_search: MixedSearch = MixedSearch()
+    logistic: Literal["none", "native", "all"] = Field(
+        "native", description="logistic regressions: none, of native features, or with every correction too"
+    )
 
     @field_validator("shots", "corrections")
     @classmethod

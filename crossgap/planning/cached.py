@@ -13,6 +13,7 @@ from crossgap.inversion.recipes import Continued, Recipe
 from crossgap.params import Params
 from crossgap.planning.cells import INVERSIONS, StageCell, cells
 from crossgap.planning.discarding import Cache, behind_a_link, entries, remove
+from crossgap.planning.elsewhere import elsewhere
 from crossgap.planning.resolve import CODE, leftovers, resolved
 from crossgap.stores.zipped import size
 
@@ -191,4 +192,5 @@ def _made_by(path: Path) -> str:
         settings += [f"seed {recipe['seed']}"] if "seed" in recipe else []
         words += [", ".join([str(method.get("name")), *settings])]
     words += [f"code {said[CODE][:8]}"] if said.get(CODE) else []
+    words += [f"made elsewhere: {other}"] if (other := elsewhere(said)) else []
     return "; ".join(filter(None, words)) or str(said.get("source", "unknown"))

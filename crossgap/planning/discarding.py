@@ -31,7 +31,7 @@ class Cache:
         if path.is_symlink():
             return False
         entries = list(path.rglob("*")) if path.is_dir() else [path]
-        if any(entry.is_symlink() and not self._linked(entry) for entry in entries):
+        if any(entry.is_symlink() and not self.linked(entry) for entry in entries):
             return False
         files = [entry for entry in entries if entry.is_file()]
         return bool(files) and all(map(self._has, files))
@@ -48,10 +48,16 @@ class Cache:
         held = folder / digest[:2] / digest[2:]
         return held.is_file() and filecmp.cmp(file, held, shallow=False)  # its copy may be damaged
 
-    def _linked(self, entry: Path) -> bool:
+    def linked(self, entry: Path) -> bool:
         """Whether a link is DVC's own, into its cache."""
         folder = self._found()
         return folder is not None and entry.resolve().is_relative_to(folder.resolve())
+
+    def path_of(self, md5: str) -> Path | None:
+        """Where the cache keeps what has this MD5, or the list of a folder's files (`.dir`); None where it doesn't."""
+        folder = self._found()
+        held = None if folder is None else folder / md5[:2] / md5[2:]
+        return held if held is not None and held.is_file() else None
 
     def _found(self) -> Path | None:
         if not self._looked:
@@ -69,7 +75,7 @@ class Cache:
 
 def discard(path: Path, data: Path, cache: Cache) -> Path | None:
     """Remove `path`, below `data`, if DVC's cache holds it; else move it to `SET_ASIDE`, and say where it is now."""
-    if cache.holds(path) or (path.is_symlink() and cache._linked(path)):
+    if cache.holds(path) or (path.is_symlink() and cache.linked(path)):
         remove(path)
         return None
     wanted = data / SET_ASIDE / path.relative_to(data)

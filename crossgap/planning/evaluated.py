@@ -15,8 +15,18 @@ import numpy as np
 
 from crossgap import corrections
 from crossgap.corrections import Material
-from crossgap.evaluation import clusters, dimensions, hubness, neighbourhoods, shifts, similarities
+from crossgap.evaluation import (
+    clusters,
+    dimensions,
+    hubness,
+    neighbourhoods,
+    robustness,
+    shifts,
+    similarities,
+    supported,
+)
 from crossgap.evaluation.cell import CLASSES
+from crossgap.metrics import probes as probing
 from crossgap.params import Params
 from crossgap.planning.cells import StageCell
 from crossgap.planning.estimate import Cost
@@ -123,6 +133,13 @@ class PlannedEvaluation:
                 done["pair"] += moves * images * labelled[labelling]
         paired = (images, self.first) if self.first else (images, prompts)
         done["similar"] += sum(side**2 for side in paired) // 2 + (sides**2 if self.first else 0)
+        kinds_of = 1 + (hubness.BESIDE in self.fitted)
+        asked = [(images, gallery)] * bool(relevances) + [(queries, rest)] * bool(of_texts)
+        asked += [(texts, images), (images, texts)] if across else []
+        for side, against in asked:
+            seen = min(side, robustness.QUERIES) * min(against, robustness.GALLERY)
+            done["similar"] += kinds_of * robustness.CHANGES * seen
+            done["resample"] += (kinds_of - 1) * min(side, robustness.QUERIES) * self._resamples
         near = [min(side, neighbourhoods.ITEMS) for side in paired]
         done["similar"] += kinds * sum(near) ** 2 if sides else 0
         return +done
@@ -199,15 +216,20 @@ class PlannedEvaluation:
         shots, draws = (len(self.settings["shots"]), self.settings["draws"]) if support else (0, 0)
         kinds = 1 + len(self.of_features)
         times = prompts * (kinds + bool(self.oti.points) + bool(self.ovi.points))
-        times += kinds * ((support > 0) + shots * draws)
+        probes = 2 * (1 + prompts)  # class means and GDA, without prompts and with them
+        times += kinds * ((support > 0) * probes + shots * (draws * probes + 2))
         done["row"] += images * times + kinds * support
         done["pair"] += images * classes * times
         done["task"] += kinds * (prompts + (support > 0) + shots * draws)
         done["drawn"] += kinds * shots * draws * support
-        done["corrected"] += len(self.of_features) * (
-            prompts * images + (images + support) * ((support > 0) + shots)
-        )
-        done["resample"] += (prompts + (support > 0) + shots) * images * self._resamples
+        done["corrected"] += len(self.of_features) * (prompts * images + images + support)
+        done["resample"] += (prompts + (support > 0)) * images * self._resamples
+        done["similar"] += kinds * len(supported.NEIGHBOURS) * images * support
+        done["gda"] += kinds * ((support > 0) + shots * (draws + 1))
+        regressions = {"none": 0, "native": 1, "all": kinds}[self.settings["logistic"]]
+        if support * classes <= supported.FITTED:
+            halves = len(probing.STRENGTHS)  # both of them, with every C
+            done["logistic"] += regressions * (halves + 1) * support * classes
 
 
 def of_cell(cell: StageCell, params: Params, items: ItemCounts, projections: bool) -> PlannedEvaluation:

@@ -32,6 +32,8 @@ class Rates:
         similar: to sort the similarity of one pair into a histogram.
         resample: to resample one query once, in a bootstrap and in a permutation test.
         cluster: to cluster, divided by items and by clusters.
+        gda: to fit one discriminant analysis.
+        logistic: to fit a logistic regression, divided by items and by classes.
     """
 
     start: float
@@ -44,6 +46,8 @@ class Rates:
     similar: float
     resample: float
     cluster: float
+    gda: float
+    logistic: float
 
 
 def probe(widths: list[int]) -> dict[int, Rates]:
@@ -67,7 +71,7 @@ def measure(width: int, start: float = 0.0, clock: Callable[[], float] = time.pe
     from crossgap import corrections
     from crossgap.corrections import Material
     from crossgap.evaluation.clusters import RESTARTS
-    from crossgap.metrics import classification, retrieval, significance
+    from crossgap.metrics import classification, probes, retrieval, significance
     from crossgap.metrics.clustering import clustering_metrics
     from crossgap.metrics.gap.similarities import similarities
 
@@ -77,7 +81,7 @@ def measure(width: int, start: float = 0.0, clock: Callable[[], float] = time.pe
     x = (centres[codes] + 2 * rng.normal(size=(ROWS, width))).astype(np.float32)
     labels = codes.astype(str).astype(object)
     ids = np.arange(ROWS).astype(str).astype(object)
-    few, none = slice(0, 2 * CLASSES), slice(0, 8)
+    few, none, some = slice(0, 2 * CLASSES), slice(0, 8), slice(0, 4 * CLASSES)
 
     def ranked(some: slice) -> None:
         retrieval.retrieval_metrics(x[some], x[some], labels[some], labels[some])
@@ -98,6 +102,8 @@ def measure(width: int, start: float = 0.0, clock: Callable[[], float] = time.pe
         "similar": lambda: similarities(x, x, codes, codes, None),
         "resample": lambda: significance.paired(x[:, : min(8, width)], resamples=RESAMPLES),
         "cluster": lambda: clustering_metrics(x, labels, restarts=RESTARTS),
+        "gda": lambda: probes.gda(x[some], labels[some]),
+        "logistic": lambda: probes.logistic(x[some], labels[some], 10.0),
     }
     took = {name: _median(each, clock) for name, each in work.items()}
     pairs = ROWS * ROWS
@@ -112,6 +118,8 @@ def measure(width: int, start: float = 0.0, clock: Callable[[], float] = time.pe
         similar=took["similar"] / pairs,
         resample=took["resample"] / (RESAMPLES * ROWS),
         cluster=took["cluster"] / (ROWS * CLASSES),
+        gda=took["gda"],
+        logistic=took["logistic"] / (4 * CLASSES * CLASSES),
     )
 
 

@@ -1,12 +1,14 @@
-"""The report's tables of gap measures: of a cell, and with every correction."""
+"""The page's gap measures: of all cells, with native and with corrected features."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 
-from crossgap.report.boards import titles
+from crossgap.report.explore import NATIVE
 from crossgap.report.results import Results
-from crossgap.report.tables import decimal, plain_words, under
+from crossgap.report.sources import titles
+from crossgap.report.tables import plain_words, present, under
 
 GAP = {
     "centroid_distance": ("centroid distance", "0: the means coincide; at most 2"),
@@ -39,9 +41,9 @@ GAP = {
     ),
 }
 MORE = {
-    "frechet": ("Fréchet distance², as Gaussians", "the sum of the next two"),
-    "frechet_mean": ("– of the means", "the centroid distance, squared"),
-    "frechet_covariance": ("– of the covariances", "0: alike; taking the means off leaves it"),
+    "frechet": ("Fréchet distance², as Gaussians", "the sum of the parts of means and covariances"),
+    "frechet_mean": ("Fréchet, of the means", "the centroid distance, squared"),
+    "frechet_covariance": ("Fréchet, of the covariances", "0: alike; taking the means off leaves it"),
     "trace_image": ("trace of covariance, images", "mean squared distance to their mean"),
     "trace_text": ("trace of covariance, texts", "mean squared distance to their mean"),
     "imr": ("IMR", "mean rank of an image’s nearest text among its neighbours; 1: nothing is nearer"),
@@ -55,42 +57,35 @@ MORE = {
     "nas_jaccard@10": ("NAS@10, Jaccard", "the same over the union of both"),
     "silhouette": ("silhouette, cosine", "1: two points; 0: no clusters by modality"),
 }
-SHOWN = (
-    "centroid_distance", "frechet", "frechet_mean", "frechet_covariance", "imr", "tmr", "nas@10", "silhouette",
-    "alignment",
-)  # fmt: skip
-HEADS = ("features", *((GAP | MORE)[name][0].removeprefix("– ") for name in SHOWN))
 _ORDER = "class_order_distance/"
+_DIGITS = 5
 
 
-def measures(cell: Results) -> list[tuple[str, str, str, str]]:
-    """Key, name, value and reading of the usual gap measures, then of any others of this cell."""
-    values = _native(cell.metrics)
-    names = GAP | {key: words for key, words in MORE.items() if key in values}
-    names |= {key: _other(key) for key in values if key not in names}
-    return [(key, name, decimal(values.get(key)), reading) for key, (name, reading) in names.items()]
+def measures(cells: Sequence[Results]) -> dict[str, Any]:
+    """Title and reading of every gap measure of any cell, and a row a cell and kind of features that has some.
 
-
-def summarised(cell: Results) -> dict[str, str]:
-    """Key → name of the measures that stand in the table of all cells."""
-    return {key: name for key, name, _, _ in measures(cell) if key not in MORE and "/" not in key}
-
-
-def corrected(cell: Results) -> list[tuple[str, ...]]:
-    """`HEADS`, a row a correction and one for native features; none where nothing was measured with a correction."""
-    values = under(cell.metrics, "gap/")
-    used = {key.partition("+")[2] for key in values if "+" in key and "/" not in key}
-    if not used:
-        return []
-    names = {"": "native features", **{name: words for name, words in titles(cell).items() if name in used}}
-    return [
-        (words, *(decimal(values.get(f"{measure}+{name}" if name else measure)) for measure in SHOWN))
-        for name, words in names.items()
-    ]
-
-
-def _native(metrics: Mapping[str, float]) -> dict[str, float]:
-    return {key: value for key, value in under(metrics, "gap/").items() if "+" not in key}
+    A row: the cell's number, the features, and the values by measure; None for one that isn't there.
+    """
+    found: dict[tuple[int, str], dict[str, float]] = {}
+    for number, cell in enumerate(cells):
+        named = titles(cell)
+        for key, value in under(cell.metrics, "gap/").items():
+            head, slash, labelling = key.partition("/")
+            measure, _, correction = head.partition("+")
+            measure += slash + labelling
+            features = named.get(correction, correction) if correction else NATIVE
+            if present(value):
+                found.setdefault((number, features), {})[measure] = value
+    held = {measure for values in found.values() for measure in values}
+    usual = GAP | MORE
+    names = [*(name for name in usual if name in held), *sorted(held - usual.keys())]
+    return {
+        "names": [usual.get(name) or _other(name) for name in names],
+        "rows": [
+            [number, features, *(_number(values.get(name)) for name in names)]
+            for (number, features), values in sorted(found.items(), key=_native_first)
+        ],
+    }
 
 
 def _other(key: str) -> tuple[str, str]:
@@ -98,3 +93,12 @@ def _other(key: str) -> tuple[str, str]:
         reading = "how differently images and texts order the other classes around each; 0.5: chance"
         return f"class order distance, {key.removeprefix(_ORDER)}", reading
     return plain_words(key), ""
+
+
+def _native_first(row: tuple[tuple[int, str], dict[str, float]]) -> tuple[int, bool]:
+    (number, features), _ = row
+    return number, features != NATIVE
+
+
+def _number(value: float | None) -> float | None:
+    return float(f"{value:.{_DIGITS}g}") + 0.0 if present(value) else None

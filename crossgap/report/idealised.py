@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import base64
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crossgap.errors import CrossgapError
-from crossgap.report import idealised_figures, pictures, sphere
-from crossgap.report.drawing import check_columns
+from crossgap.report import blocks, sphere
+from crossgap.report.blocks import Block, Series
+from crossgap.report.results import check_columns
 from crossgap.report.tables import count, decimal
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class Experiment:
 
 
 def view(experiment: Experiment) -> dict[str, Any]:
-    """All that the template shows of one experiment.
+    """All that the page shows of one experiment: its name, its blocks, and the drawings of its toy runs.
 
     Raises CrossgapError if a table lacks a column, or there is no run `base`.
     """
@@ -66,15 +68,20 @@ def view(experiment: Experiment) -> dict[str, Any]:
         raise CrossgapError(f"runs: no run base among {', '.join(runs['run'])}")
     return {
         "name": experiment.name,
-        "figures": list(_figures(curves, runs)),
-        "heads": HEADS,
-        "rows": [_row(row) for row in runs.to_dict("records")],
+        "blocks": [
+            *_figures(curves, runs),
+            blocks.table(
+                f"{experiment.name}: every training, its measures before the first step → after the last",
+                HEADS,
+                [_row(row) for row in runs.to_dict("records")],
+            ),
+        ],
         **_toy(toy),
     }
 
 
-def _figures(curves: DataFrame, runs: DataFrame) -> Iterable[dict[str, str]]:
-    """The base run, then each setting that was swept; a colour a value, a line a seed."""
+def _figures(curves: DataFrame, runs: DataFrame) -> Iterable[Block]:
+    """The base run, then each setting that was swept: a line a value, with a band over its seeds."""
     base = runs[runs["run"] == "base"].iloc[0]
     for varied in (None, *SETTINGS):
         kept = [name for name in (*SETTINGS, "images", "epochs") if name != varied]
@@ -82,20 +89,40 @@ def _figures(curves: DataFrame, runs: DataFrame) -> Iterable[dict[str, str]]:
         values = sorted(like[varied].unique()) if varied else [None]
         if varied and len(values) == 1:
             continue
-        lines = {}
+        lines: dict[str, DataFrame] = {}
         for value in values:
             named = like if value is None else like[like[varied] == value]
-            title = "" if varied is None else f"{varied.replace('_', ' ')} {value:g}"
-            lines[title] = [curves[curves["run"] == name] for name in named["run"]]
+            title = "base" if varied is None else f"{varied.replace('_', ' ')} {value:g}"
+            lines[title] = curves[curves["run"].isin(named["run"])]
         shown = f"by {varied.replace('_', ' ')}" if varied else "of the run base"
-        yield {"shown": shown} | pictures.picture(
-            idealised_figures.curves(lines, {name: MEASURES[name] for name in _DRAWN}),
-            f"Loss, centroid distance and linear separability over steps, {shown}; their ends are in the table below",
+        seeds = "; a line is the mean over its seeds, the band goes from the lowest to the highest"
+        yield over_seeds(
+            f"Over the steps of training, {shown}{seeds}", {MEASURES[name]: name for name in _DRAWN}, lines
         )
 
 
+def over_seeds(caption: str, measures: Mapping[str, str], lines: Mapping[str, DataFrame]) -> Block:
+    """Curves over steps, their means and ranges over the tables' rows of one step.
+
+    Args:
+        measures: title → column.
+        lines: name → rows of `step` and measures; what a table lacks isn't drawn.
+    """
+    panels: dict[str, dict[str, Series]] = {}
+    bands: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
+    for title, column in measures.items():
+        for name, table in lines.items():
+            if column not in table:
+                continue
+            found = table.groupby("step")[column].agg(["mean", "min", "max", "count"])
+            panels.setdefault(title, {})[name] = found.index.tolist(), found["mean"].tolist()
+            if (found["count"] > 1).any():
+                bands.setdefault(title, {})[name] = found["min"].tolist(), found["max"].tolist()
+    return blocks.lines(caption, "step", panels, bands=bands, scale="symlog")
+
+
 def _toy(toy: DataFrame) -> dict[str, Any]:
-    """The strip of frames and an animation of each batch size, empty without a toy run."""
+    """The strip of frames and an animation of each batch size as images with descriptions, empty without a toy run."""
     if toy.empty:
         return {"strip": {}, "motions": []}
     seen = {int(size): sphere.seen(of) for size, of in toy.groupby("batch_size")}
@@ -103,15 +130,21 @@ def _toy(toy: DataFrame) -> dict[str, Any]:
     described = f"Features of the two encoders on a sphere over steps, a row each for batches of {sizes}"
     motions = [
         {"size": size}
-        | pictures.picture(sphere.motion(of), f"The two clouds move apart over steps, batches of {size}")
+        | picture(sphere.motion(of), f"The two clouds move apart over steps, batches of {size}")
         for size, of in seen.items()
     ]
     return {
-        "strip": pictures.picture(sphere.strip(seen), described),
+        "strip": picture(sphere.strip(seen), described),
         "motions": motions,
         "pairs": sphere.PAIRS,
         "colours": [colour for colour, _ in sphere.LOOKS.values()],
     }
+
+
+def picture(svg: str, description: str) -> dict[str, str]:
+    """An image as the page embeds it."""
+    address = "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode("ascii")
+    return {"figure": address, "figure_text": description}
 
 
 def _row(row: dict[str, Any]) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from crossgap.catalogue import entries
 from crossgap.catalogue.datasets import known, names, plain
 from crossgap.errors import CrossgapError
-from crossgap.report.boards import titles
 from crossgap.report.results import Results
+from crossgap.report.sources import titles
 from crossgap.report.tables import absent, group, in_order, percent, title, words
 
 if TYPE_CHECKING:
@@ -21,8 +21,11 @@ _TASKS = {  # as published → family, and the task that a correction is named a
     "image-to-image": ("retrieval", "image-image"),
     "text-to-text": ("retrieval", "text-text"),
     "text-to-image": ("retrieval", "text-image"),
+    "image-to-text": ("retrieval", "image-text"),
     "zero-shot": ("classification", "image-text"),
+    "few-shot": ("classification", ""),
 }
+_SHOTS = re.compile(r"(\d+) shots? per class; (no text|text weight \.5)")
 _WITHOUT_MEANING = {
     "quickgelu",
     "clip",
@@ -85,7 +88,10 @@ def _model(cell: Results) -> str:
 
 def _rows(cell: Results, figure: Mapping[str, Any], dataset: str) -> Iterable[PublishedRow]:
     family, uncorrected = _TASKS[figure["task"]]
-    task = figure["method"] if "-" in figure["method"] else f"{uncorrected}+{figure['method']}"
+    if figure["task"] == "few-shot":
+        task = _few_shot(figure["method"], figure["setting"])
+    else:
+        task = figure["method"] if "-" in figure["method"] else f"{uncorrected}+{figure['method']}"
     values, metric = group(cell.metrics, family), figure["metric"]
     relevances = in_order(of for at, of, name in values if (at, name) == (task, metric))
     for relevance in _judged_by(task, relevances):
@@ -108,10 +114,23 @@ def _rows(cell: Results, figure: Mapping[str, Any], dataset: str) -> Iterable[Pu
         )
 
 
+def _few_shot(method: str, setting: Any) -> str:
+    """`gda_pca_plus`, `2 shots per class; text weight .5; …` is `2-shot-gda_text+pca_plus`; "" for another setting."""
+    held = _SHOTS.match(words(setting))
+    if held is None:
+        return ""
+    probe, _, correction = method.partition("_")
+    task = f"{held[1]}-shot" + ("-gda" if probe == "gda" else "") + ("_text" if held[2] != "no text" else "")
+    return f"{task}+{correction}" if correction else task
+
+
 def _judged_by(task: str, relevances: Sequence[str]) -> Sequence[str]:
     if task.startswith(("text-", "ovi-")):
         return [name for name in relevances if name == "group"]
-    return ["class"] if "class" in relevances else [name for name in relevances if name != "group"]
+    if "class" in relevances:
+        return ["class"]
+    across = task == "image-text"  # as a retrieval: its classification is by no group
+    return [name for name in relevances if across or name != "group"]
 
 
 def _protocol(cell: Results, family: str, dataset: str) -> str:

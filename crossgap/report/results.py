@@ -25,13 +25,13 @@ class Results:
         provenance: what made the features; its values may be mappings or lists.
         not_inverted: the items whose inversion has no finite loss: inversion, group, id.
         curves: a row a point over an inversion's steps: `steps.COLUMNS`.
-        comparisons: methods against their baselines on the same queries: `methods.COLUMNS`.
+        comparisons: methods against their baselines on the same queries: `explore.COLUMNS`.
         corrections: name, title, source, how, parameters, reason (why it is absent; empty where it is there).
         similarities: of matching and of other pairs: `similarities.COLUMNS`.
         histograms: of these pairs: `similarities.HISTOGRAMS`.
         seeds: mAP by the seed of an inversion: task, relevance, seed, mAP.
         shifts: tasks with both clouds moved along the gap vector: `shifts.COLUMNS`.
-        dimensions: tasks without the dimensions in which the means differ most: `shifts.DIMENSIONS`.
+        dimensions: tasks without the dimensions in which the means differ most: as `shifts`, but by `removed`.
         spectrum: how the variance of a modality spreads: `shifts.SPECTRUM`.
         arithmetic: text-driven arithmetic over λ: `arithmetic.COLUMNS`.
         unavailable: what could not be measured: family, name, reason.
@@ -77,3 +77,9 @@ class Results:
             raise CrossgapError(f"{table}: no column {', '.join(lacking)}; expected {', '.join(columns)}")
         held = frame[list(columns)].astype(object)
         return held.where(held.notna(), None).to_dict("records")
+
+
+def check_columns(name: str, table: DataFrame, columns: Sequence[str]) -> None:
+    """Raises CrossgapError if a table lacks one of the columns that are expected."""
+    if missing := [column for column in columns if column not in table]:
+        raise CrossgapError(f"{name}: no column {', '.join(missing)}; expected {', '.join(columns)}")

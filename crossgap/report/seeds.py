@@ -27,7 +27,7 @@ class Spread(NamedTuple):
 def spreads(cell: Results) -> list[Spread]:
     """A row a task and relevance that was measured with more than one seed.
 
-    Raises ValueError if the cell's table of seeds lacks a column.
+    Raises CrossgapError if the cell's table of seeds lacks a column.
     """
     found = defaultdict(list)
     for row in cell.rows("seeds", COLUMNS):

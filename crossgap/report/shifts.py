@@ -1,97 +1,102 @@
-"""The report's numbers on the gap-shift curve, without the dimensions of the gap, and on the spectra."""
+"""The page's parts on the gap-shift curve and on the spectrum of either modality."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
+from crossgap.report import blocks
+from crossgap.report.blocks import Block, Series
+from crossgap.report.explore import task_title
 from crossgap.report.results import Results
-from crossgap.report.tables import MISSING, decimal, in_order, minus, percent, title
+from crossgap.report.tables import decimal
+from crossgap.report.tables import title as title_of
 
 COLUMNS = ("shift", "distance", "family", "task", "relevance", "metric", "value")
-DIMENSIONS = ("removed", *COLUMNS[1:])
 SPECTRUM = ("modality", "component", "explained")
 DISTANCE = "centroid distance"
 SHARES = (0.5, 0.8, 0.9, 0.95)
 HEADS = ("modality", "effective rank", *(f"{share:.0%}".replace("%", " %") for share in SHARES))
 _ACROSS = ("text-image", "image-text")
-_PANELS = {  # title → family, metric, tasks
-    "across the modalities, recall@1 in %": ("retrieval", "recall@1", _ACROSS),
-    "across the modalities, mAP in %": ("retrieval", "mAP", _ACROSS),
-    "contrastive loss": ("loss", "contrastive", ("image-text",)),
-    "image-image, mAP in %": ("retrieval", "mAP", ("image-image",)),
-    "zero-shot accuracy in %": ("classification", "accuracy", ("image-text",)),
-}
 
 
-class ShiftPanel(NamedTuple):
-    """One measure over the shift: lines by name, empty where it is the only one, of shift and value."""
+def shifts(cell: Results) -> list[Block]:
+    """The gap-shift curve of a cell; nothing without one.
 
-    title: str
-    lines: dict[str, list[tuple[float, float]]]
-
-
-class Shifts(NamedTuple):
-    """Of one cell.
-
-    Attributes:
-        panels: as far as there are numbers, the distance that is left last.
-        heads, rows: of the table of all numbers, a column a shift.
+    Raises CrossgapError if the table lacks a column.
     """
+    caption = (
+        "Tasks measured again with both clouds moved towards each other along the line between their means, and "
+        "features made unit length again. Shift 0 is the cell as it is, 1 closes the gap, 2 swaps the sides, −1 "
+        "doubles the gap."
+    )
+    return over(cell.rows("shifts", COLUMNS), "shift", caption, {0: "as it is", 1: "gap closed"})
 
-    panels: list[ShiftPanel]
-    heads: tuple[str, ...]
-    rows: list[tuple[str, ...]]
 
+def over(
+    rows: list[dict[str, Any]], amount: str, caption: str, marks: Mapping[float, str] | None = None
+) -> list[Block]:
+    """A figure of a table like `COLUMNS`, whatever its first column, `amount`, is; nothing without rows.
 
-def shifts(cell: Results) -> Shifts | None:
-    """What the page shows of a cell's gap-shift curve; None without one.
-
-    Raises ValueError if the table lacks a column.
+    A panel a family, metric and kind of task; the distance that is left is the last.
     """
-    return _over(cell.rows("shifts", COLUMNS), "shift")
-
-
-def dimensions(cell: Results) -> Shifts | None:
-    """The same over the number of dimensions removed, those first in which the means differ most; None without it.
-
-    Raises ValueError if the table lacks a column.
-    """
-    return _over(cell.rows("dimensions", DIMENSIONS), "removed")
-
-
-def _over(found: list[dict[str, Any]], amount_of: str) -> Shifts | None:
-    if not found:
-        return None
+    if not rows:
+        return []
     curves: dict[tuple[str, ...], dict[float, float]] = defaultdict(dict)
-    for row in found:
-        curves[tuple(row[name] for name in COLUMNS[2:6])][row[amount_of]] = row["value"]
-    distances = {row[amount_of]: row["distance"] for row in found}
-    amounts = sorted(distances)
-    panels, rows = [], [(DISTANCE, "", "", *(decimal(distances[amount]) for amount in amounts))]
-    for heading, (family, metric, tasks) in _PANELS.items():
-        lines = {}
-        for task in tasks:
-            at = [key for key in curves if key[:2] == (family, task) and key[3] == metric]
-            for relevance in in_order(key[2] for key in at):
-                curve = curves[family, task, relevance, metric]
-                name = title(task) if len(tasks) > 1 else "" if family == "loss" else relevance
-                lines[name] = sorted(curve.items())
-                shown = [_number(family, curve.get(amount)) for amount in amounts]
-                rows.append(
-                    (title(task), relevance, f"{metric} loss" if family == "loss" else metric, *shown)
-                )
-        if lines:
-            panels.append(ShiftPanel(heading, lines))
-    panels.append(ShiftPanel(DISTANCE, {"": sorted(distances.items())}))
-    heads = ("task", "relevance", "metric", *(minus(f"{amount:g}") for amount in amounts))
-    return Shifts(panels, heads, rows)
+    for row in rows:
+        curves[tuple(row[name] for name in COLUMNS[2:6])][row[amount]] = row["value"]
+    distances = {row[amount]: row["distance"] for row in rows}
+    panels: dict[str, dict[str, Series]] = {}
+    percent = set()
+    for family, task, labelling, metric in sorted(curves, key=_order):
+        across = task in _ACROSS and family == "retrieval"
+        title = (
+            f"{metric} loss"
+            if family == "loss"
+            else f"{'across' if across else task_title(family, task)}, {metric}"
+        )
+        if family != "loss":
+            percent.add(title)
+        names = [
+            *([] if not across else [title_of(task)]),
+            *([] if labelling == "group" and across else [labelling]),
+        ]
+        line = "" if family == "loss" else ", ".join(names)
+        points = sorted(curves[family, task, labelling, metric].items())
+        panels.setdefault(title, {})[line] = [x for x, _ in points], [y for _, y in points]
+    at = sorted(distances)
+    panels[DISTANCE] = {"": (at, [distances[x] for x in at])}
+    return [blocks.lines(caption, amount, panels, marks=marks, percent=percent)]
+
+
+def spectrum(cell: Results) -> list[Block]:
+    """How the variance of either modality spreads over principal components; nothing without the table.
+
+    Raises CrossgapError if the table lacks a column.
+    """
+    rows = components(cell)
+    if not rows:
+        return []
+    series: dict[str, tuple[list[float], list[float | None]]] = {}
+    for row in cell.rows("spectrum", SPECTRUM):
+        xs, ys = series.setdefault(row["modality"], ([], []))
+        xs.append(row["component"])
+        ys.append(row["explained"])
+    title = "variance explained, in %"
+    caption = (
+        "How much of the variance of unit-length features the first principal components of a modality have."
+    )
+    return [
+        blocks.lines(caption, "principal components", {title: series}, scale="log", percent=[title]),
+        blocks.table("Principal components that hold so much of the variance", HEADS, rows),
+    ]
 
 
 def components(cell: Results) -> list[tuple[str, ...]]:
     """`HEADS` by modality: its effective rank, and how many principal components hold each of `SHARES` of its variance.
 
-    Raises ValueError if the table lacks a column.
+    Raises CrossgapError if the table lacks a column.
     """
     curves: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for row in cell.rows("spectrum", SPECTRUM):
@@ -105,7 +110,14 @@ def components(cell: Results) -> list[tuple[str, ...]]:
     return rows
 
 
-def _number(family: str, value: float | None) -> str:
-    if value is None:
-        return MISSING
-    return decimal(value) if family == "loss" else percent(value).value
+def _order(key: tuple[str, ...]) -> tuple:
+    family, task, labelling, metric = key
+    return (
+        family != "retrieval",
+        task not in _ACROSS,
+        family,
+        metric != "recall@1",
+        task,
+        labelling != "group",
+        labelling,
+    )

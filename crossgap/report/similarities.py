@@ -1,11 +1,13 @@
-"""The report's numbers on similarities: how far matching and other pairs overlap, and how inverted features drift."""
+"""The page's part on similarities: how far matching and other pairs overlap, and how inverted features drift."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from crossgap.report import blocks
+from crossgap.report.blocks import Block
 from crossgap.report.results import Results
 from crossgap.report.steps import LENGTHS
 from crossgap.report.tables import MISSING, absent, decimal, group, in_order, present, title
@@ -19,54 +21,10 @@ _DRIFTING = {"oti-image": "image-image", "ovi-text": "text-text"}  # to where
 Bins = list[tuple[float, float, float]]  # left, right, density
 
 
-class HistogramPair(NamedTuple):
-    """Two histograms: the pairs, by name and step, and how far matching and other ones overlap."""
+def similarities(cell: Results) -> tuple[list[Block], frozenset[str]]:
+    """What the page shows of a cell's similarities, and the keys of metrics.json that it holds; nothing without any.
 
-    name: str
-    matching: Bins
-    other: Bins
-    overlap: str
-
-
-class SimilarityStudy(NamedTuple):
-    """From the similarities across the modalities to those within one, by the steps of an inversion.
-
-    Attributes:
-        columns: number of tokens (or empty, without an inversion) → panels from the one to the other.
-        steps: heads of `drift`.
-        drift: relevance and number of tokens → share of the way at each step, in percent.
-    """
-
-    native: str
-    inverted: str
-    length: str
-    relevance: str
-    columns: dict[str, list[HistogramPair]]
-    steps: tuple[str, ...]
-    drift: dict[tuple[str, str], tuple[str, ...]]
-
-
-class SimilarityResults(NamedTuple):
-    """Of one cell.
-
-    Attributes:
-        pairs: heads of `overlaps`.
-        overlaps: relevance, then the overlap of each pair, inverted ones at the last step of the main inversion.
-        rows: everything measured: pair, relevance, tokens, step, matching, other, overlap, mean.
-        keys: of metrics.json that `overlaps` and the rows hold.
-    """
-
-    studies: list[SimilarityStudy]
-    pairs: tuple[str, ...]
-    overlaps: list[tuple[str, ...]]
-    rows: list[tuple[str, ...]]
-    keys: frozenset[str]
-
-
-def similarities(cell: Results) -> SimilarityResults:
-    """What the page shows of a cell's similarities; everything empty where there are none.
-
-    Raises ValueError if a table lacks a column.
+    Raises CrossgapError if a table lacks a column.
     """
     measured, bins = cell.rows("similarities", COLUMNS), _bins(cell)
     values = group(cell.metrics, "similarity") if measured else {}
@@ -75,13 +33,19 @@ def similarities(cell: Results) -> SimilarityResults:
         (relevance, *(decimal(values.get((pair, relevance, "overlap"))) for pair in pairs))
         for relevance in in_order(relevance for _, relevance, _ in values)
     ]
-    return SimilarityResults(
-        [study for inverted in _DRIFTING if (study := _study(inverted, measured, bins))],
-        tuple(map(title, pairs)),
-        overlaps,
-        [_listed(row) for row in measured],
-        frozenset("/".join(("similarity", *key)) for key in values if key[0] in pairs),
-    )
+    made = []
+    if overlaps:
+        caption = "Overlap of matching and of other pairs, 0 to 1; inverted features at the last step"
+        made.append(blocks.table(caption, ("relevance", *map(title, pairs)), overlaps))
+    for inverted in _DRIFTING:
+        made += _study(inverted, measured, bins)
+    if measured:
+        heads = (
+            "pair", "relevance", "R or P", "step", "matching pairs", "other pairs", "overlap", "all pairs"
+        )  # fmt: skip
+        caption = "Mean cosine similarities and overlap, of all that was measured"
+        made.append(blocks.table(caption, heads, map(_listed, measured), folded=True))
+    return made, frozenset("/".join(("similarity", *key)) for key in values if key[0] in pairs)
 
 
 def _bins(cell: Results) -> Mapping[tuple, dict[bool, Bins]]:
@@ -95,40 +59,63 @@ def _bins(cell: Results) -> Mapping[tuple, dict[bool, Bins]]:
 
 def _study(
     inverted: str, measured: Sequence[Mapping[str, Any]], bins: Mapping[tuple, dict[bool, Bins]]
-) -> SimilarityStudy | None:
+) -> list[Block]:
+    """From the similarities across the modalities to those within one, by the steps of an inversion."""
     native = _DRIFTING[inverted]
     relevances = in_order(row["relevance"] for row in measured if row["pair"] == native)
     if not relevances:
-        return None
+        return []
     relevance = relevances[0]
     turned = [row for row in measured if row["pair"] == inverted]
     of = [row for row in measured if row["relevance"] == relevance]
-    columns = {}
+    length = LENGTHS[inverted.partition("-")[0]]
+    made = []
     for tokens in sorted({row["tokens"] for row in turned if row["relevance"] == relevance}) or [None]:
         on_the_way = [row for row in of if row["pair"] == inverted and row["tokens"] == tokens]
         rows = [row for row in of if row["pair"] == "text-image"]
         rows += sorted(on_the_way, key=lambda row: row["step"])
         rows += [row for row in of if row["pair"] == native]
-        columns[_whole(tokens)] = [_panel(row, bins) for row in rows]
+        panels = [panel for row in rows if (panel := _panel(row, bins))]
+        if panels:
+            by = f" by {title(inverted)}, {length} = {_whole(tokens)}" if tokens is not None else ""
+            caption = f"Cosine similarities of matching and of other pairs, matching by {relevance}{by}"
+            made.append({"kind": "histograms", "caption": caption, "panels": panels})
     steps = sorted({row["step"] for row in turned})
     shares = {(row["relevance"], row["tokens"], row["step"]): row["share"] for row in turned}
-    drift = {
-        (relevance, _whole(tokens)): tuple(_share(shares.get((relevance, tokens, step))) for step in steps)
-        for relevance, tokens in sorted(
+    drift = [
+        (of_relevance, _whole(tokens), *(_share(shares.get((of_relevance, tokens, step))) for step in steps))
+        for of_relevance, tokens in sorted(
             {at[:2] for at, share in shares.items() if not absent(share)},
             key=lambda at: (at[0] != "group", *at),
         )
+    ]
+    if drift:
+        caption = (
+            f"{title(inverted)}: share of the way from the mean similarity across the modalities to that of {native}, "
+            "in percent, by step"
+        )
+        made.append(blocks.table(caption, ("relevance", length, *map(_whole, steps)), drift, folded=True))
+    return made
+
+
+def _panel(row: Mapping[str, Any], bins: Mapping[tuple, dict[bool, Bins]]) -> Block | None:
+    """Heights over bins from `left` in steps of `width`, the highest of both sides 99; None without any."""
+    sides = bins.get(tuple(row[name] for name in AT))
+    if not sides or not (every := [one for side in sides.values() for one in side]):
+        return None
+    left = min(at for at, _, _ in every)
+    width = round(min(right - start for start, right, _ in every), 6)
+    panel: Block = {
+        "name": title(row["pair"]),
+        "step": _whole(row["step"]),
+        "overlap": decimal(row["overlap"], 2),
     }
-    length = LENGTHS[inverted.partition("-")[0]]
-    return SimilarityStudy(
-        native, title(inverted), length, relevance, columns, tuple(map(_whole, steps)), drift
-    )
-
-
-def _panel(row: Mapping[str, Any], bins: Mapping[tuple, dict[bool, Bins]]) -> HistogramPair:
-    sides = bins[tuple(row[name] for name in AT)]
-    step = "" if row["step"] is None else f", step {_whole(row['step'])}"
-    return HistogramPair(title(row["pair"]) + step, sides[True], sides[False], decimal(row["overlap"], 2))
+    panel |= {"left": left, "width": width}
+    top = max(density for _, _, density in every) or 1
+    for name, side in (("matching", sides[True]), ("other", sides[False])):
+        at = {round((start - left) / width): density for start, _, density in side}
+        panel[name] = [round(99 * at.get(i, 0) / top) for i in range(max(at, default=-1) + 1)]
+    return panel
 
 
 def _listed(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
-import re
-from typing import NamedTuple
+from collections import Counter
 
-from crossgap.report.boards import CORRECTIONS, titles
 from crossgap.report.results import Results
 from crossgap.report.tables import words
 
-_ARXIV = r"(?:arXiv[: ]|https://arxiv\.org/abs/)?\b(\d{4}\.\d{5})\b"
+CORRECTIONS = ("name", "title", "source", "how", "parameters", "reason")
 
 
-class CorrectionRow(NamedTuple):
-    """A correction in words: how it works and what it was fitted with, or why it is absent."""
+def corrections(cell: Results) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """Those that were fitted: title, source, how it works, parameters; and the others: title, source, why not.
 
-    title: str
-    source: str
-    words: tuple[str, ...]
-
-
-def corrections(cell: Results) -> tuple[list[CorrectionRow], list[CorrectionRow]]:
-    """The corrections that were fitted, and those that weren't.
-
-    Raises ValueError if the cell's table of corrections lacks a column.
+    Raises CrossgapError if the cell's table of corrections lacks a column.
     """
-    named, fitted, absent = titles(cell), [], []
+    named = titles(cell)
+    fitted: list[tuple[str, ...]] = []
+    absent: list[tuple[str, ...]] = []
     for row in cell.rows("corrections", CORRECTIONS):
         name, source = named[row["name"]], words(row["source"])
         if row["reason"]:
-            absent.append(CorrectionRow(name, source, (row["reason"],)))
+            absent.append((name, source, row["reason"]))
         else:
-            fitted.append(CorrectionRow(name, source, (words(row["how"]), words(row["parameters"]))))
+            fitted.append((name, source, words(row["how"]), words(row["parameters"])))
     return fitted, absent
 
 
-def cited(text: str) -> list[tuple[str, str]]:
-    """The parts of a reference, each with its address: those that name a paper on arXiv; others have none."""
-    parts, end = [], 0
-    for paper in re.finditer(_ARXIV, text):
-        parts.append((text[end : paper.start()], ""))
-        parts.append((f"arXiv {paper[1]}", f"https://arxiv.org/abs/{paper[1]}"))
-        end = paper.end()
-    return [part for part in [*parts, (text[end:], "")] if part[0]]
+def titles(cell: Results) -> dict[str, str]:
+    """Correction → title, no two alike: those described, then any others that a metric's task is named after."""
+    described = {row["name"]: row["title"] or row["name"] for row in cell.rows("corrections", CORRECTIONS)}
+    shared = Counter(described.values())
+    described = {
+        name: words if shared[words] == 1 else f"{words} ({name})" for name, words in described.items()
+    }
+    used = {key.split("/")[1].partition("+")[2] for key in cell.metrics if key.count("/")}
+    others = sorted(used - described.keys() - {""})
+    return described | {
+        name: " + ".join(described.get(part, part) for part in name.split("+")) for name in others
+    }

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from crossgap.report.drawing import MARKS, check_columns
+from crossgap.report.results import check_columns
 
 if TYPE_CHECKING:
     import numpy as np
     from pandas import DataFrame
 
 COLUMNS = ("batch_size", "step", "encoder", "item", "x", "y", "z")
-LOOKS = {"first": MARKS["image"], "second": MARKS["text"]}
+LOOKS = {"first": ("#d9772b", "o"), "second": ("#3b82c4", "^")}
 PAIRS = 128  # that are drawn, at most
 FRAMES = 6  # of a strip
 SECONDS = 0.4  # a frame of an animation
@@ -123,7 +123,7 @@ def _direction(vector: np.ndarray, across: np.ndarray | None = None) -> np.ndarr
     import numpy as np
 
     if np.linalg.norm(vector) < 1e-6:
-        vector = np.eye(3)[0 if across is None else np.abs(across).argmin()]
+        vector = np.eye(3)[0 if across is None else int(np.argmin(np.abs(across)))]
         if across is not None:
             vector = vector - (vector @ across) * across
     return vector / np.linalg.norm(vector)

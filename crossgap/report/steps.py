@@ -1,103 +1,67 @@
-"""The report's numbers over the steps of an inversion."""
+"""The page's part on the steps of an inversion: mAP and loss."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from crossgap.errors import CrossgapError
-from crossgap.report.tables import MISSING, absent, decimal, percent, title
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
+from crossgap.report import blocks
+from crossgap.report.blocks import Block, Series
+from crossgap.report.results import Results
+from crossgap.report.tables import MISSING, absent, in_order, percent, present, title
 
 COLUMNS = ("task", "tokens", "relevance", "step", "loss", "mAP", "baseline")
 LENGTHS = {"oti": "R", "ovi": "P"}
+LOSS = "loss, 1 − cosine"
 
 
-class StepEntry(NamedTuple):
-    """One number at a step, and whether no step has a higher one."""
-
-    value: str
-    best: bool = False
-
-
-class StepRow(NamedTuple):
-    """One inversion by one relevance, or its loss: numbers at each step, and the step of the best."""
-
-    heading: tuple[str, ...]
-    baseline: str
-    entries: tuple[StepEntry, ...]
-    best: str
-
-
-class StepStudy(NamedTuple):
-    """A task over the steps of its inversions.
-
-    Attributes:
-        task, baseline: as the page names them.
-        length: the letter of the number of tokens: R or P.
-        steps: heads of the columns.
-        rows: mAP, by relevance and number of tokens.
-        losses: by number of tokens.
-        points: the rows of the cell's table, by relevance, as the page orders them.
-    """
-
-    task: str
-    baseline: str
-    length: str
-    steps: tuple[str, ...]
-    rows: tuple[StepRow, ...]
-    losses: tuple[StepRow, ...]
-    points: DataFrame
-
-
-def studies(curves: DataFrame) -> list[StepStudy]:
-    """The tasks of a table with the columns `COLUMNS` that were measured at more than one point.
+def studies(cell: Results) -> list[Block]:
+    """A figure, and the best steps, of each task that was measured at more than one point.
 
     Raises CrossgapError if a column is missing.
     """
-    if missing := [column for column in COLUMNS if column not in curves]:
-        raise CrossgapError(f"curves: no column {', '.join(missing)}; expected {', '.join(COLUMNS)}")
-    found = []
-    for task in sorted(set(curves["task"])):
-        points = curves[curves["task"] == task]
-        if len(points[["tokens", "step"]].drop_duplicates()) > 1:
-            found.append(_study(task, points))
-    return found
+    made = []
+    rows = cell.rows("curves", COLUMNS)
+    for task in sorted({row["task"] for row in rows}):
+        points = [row for row in rows if row["task"] == task]
+        if len({(row["tokens"], row["step"]) for row in points}) > 1:
+            made += _study(task, points)
+    return made
 
 
-def _study(task: str, points: DataFrame) -> StepStudy:
+def _study(task: str, points: list[dict]) -> list[Block]:
     inversion, _, modality = task.rpartition("-")
-    points = points.sort_values(["relevance", "tokens", "step"], ignore_index=True)
-    points = points.loc[(points["relevance"] != "group").sort_values(kind="stable").index]
-    steps = sorted(set(points["step"]))
-    rows = []
-    for relevance in dict.fromkeys(points["relevance"]):
-        for tokens, of in points[points["relevance"] == relevance].groupby("tokens"):
-            values = dict(zip(of["step"], of["mAP"], strict=True))
-            held = [value for value in values.values() if not absent(value)]
-            entries = tuple(_entry(values.get(step), held) for step in steps)
-            best = next(
-                (str(step) for step, entry in zip(steps, entries, strict=True) if entry.best), MISSING
+    if not inversion:
+        raise CrossgapError(f"curves: task {task!r} names no query and gallery; expected, say, oti-image")
+    length, baseline = LENGTHS.get(inversion.partition(".")[0], "tokens"), f"{modality}-{modality}"
+    panels: dict[str, dict[str, Series]] = {}
+    levels: dict[str, float] = {}
+    best = []
+    for relevance in in_order(row["relevance"] for row in points):
+        panel = f"{relevance}, mAP in %"
+        for tokens in sorted({row["tokens"] for row in points}):
+            of = sorted(
+                (row for row in points if (row["relevance"], row["tokens"]) == (relevance, tokens)),
+                key=lambda row: row["step"],
             )
-            rows.append(
-                StepRow((relevance, str(tokens)), percent(of["baseline"].iloc[0]).value, entries, best)
+            if not of:
+                continue
+            line = f"{length} = {tokens}"
+            panels.setdefault(panel, {})[line] = [row["step"] for row in of], [row["mAP"] for row in of]
+            panels.setdefault(LOSS, {}).setdefault(
+                line, ([row["step"] for row in of], [row["loss"] for row in of])
             )
-    losses = []
-    for tokens, of in points.groupby("tokens"):
-        values = dict(zip(of["step"], of["loss"], strict=True))
-        entries = tuple(StepEntry(decimal(values.get(step), 4)) for step in steps)
-        losses.append(StepRow((str(tokens),), "", entries, ""))
-    return StepStudy(
-        title(task),
-        f"{modality}-{modality}",
-        LENGTHS.get(inversion.partition(".")[0], "tokens"),
-        tuple(map(str, steps)),
-        tuple(rows),
-        tuple(losses),
-        points,
-    )
-
-
-def _entry(value: float | None, held: list[float]) -> StepEntry:
-    return StepEntry(percent(value).value, not absent(value) and value == max(held))
+            if not absent(of[0]["baseline"]):
+                levels[panel] = of[0]["baseline"]
+            held = [row for row in of if present(row["mAP"])]
+            top = max(held, key=lambda row: row["mAP"], default=None)
+            native = percent(of[0]["baseline"]).value
+            last = percent(of[-1]["mAP"]).value
+            found = (MISSING, MISSING) if top is None else (str(top["step"]), percent(top["mAP"]).value)
+            best.append((relevance, str(tokens), native, last, *found))
+    panels[LOSS] = panels.pop(LOSS)
+    caption = f"{title(task)} over the steps of its inversion; the dashed line is {baseline}."
+    shares = [panel for panel in panels if panel != LOSS]
+    heads = ("relevance", length, baseline, "last step", "best step", "mAP there")
+    return [
+        blocks.lines(caption, "step", panels, levels=levels, scale="symlog", percent=shares),
+        blocks.table(f"{title(task)}, mAP in percent: the last step and the best", heads, best, folded=True),
+    ]

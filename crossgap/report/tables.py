@@ -37,13 +37,6 @@ class Entry(NamedTuple):
     decided: bool = False  # whether the difference is significant
 
 
-class Row(NamedTuple):
-    """One row of a table: its heading cells, then its numbers."""
-
-    heading: tuple[str, ...]
-    entries: tuple[Entry, ...]
-
-
 def group(metrics: Mapping[str, float], family: str) -> Grouped:
     """The metrics `<family>/<task>/<relevance>/<metric>`."""
     found = {}

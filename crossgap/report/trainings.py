@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crossgap.errors import CrossgapError
 from crossgap.losses import SUMS
-from crossgap.report import pictures, training_figures
-from crossgap.report.drawing import check_columns
+from crossgap.report import blocks
+from crossgap.report.blocks import Block
+from crossgap.report.idealised import over_seeds
 from crossgap.report.published import COLUMNS as PUBLISHED
-from crossgap.report.results import Results
+from crossgap.report.results import Results, check_columns
 from crossgap.report.tables import MISSING, absent, decimal, group, percent, points, present, words
 
 if TYPE_CHECKING:
@@ -66,15 +67,13 @@ class _Column(NamedTuple):
     deviation: Callable[[float], str]
 
 
-def view(
-    trainings: Sequence[Training], cells: Sequence[Results], published: DataFrame | None
-) -> dict[str, Any]:
-    """All that the template shows of the trainings; empty without any.
+def view(trainings: Sequence[Training], cells: Sequence[Results], published: DataFrame | None) -> list[Block]:
+    """All that the page shows of the trainings; empty without any.
 
     Raises CrossgapError if two have one name, a recipe lacks one of `FIELDS`, or curves lack `step`.
     """
     if not trainings:
-        return {}
+        return []
     seen: set[str] = set()
     for training in trainings:
         if training.name in seen:
@@ -86,23 +85,25 @@ def view(
             )
         if not training.curves.empty:
             check_columns(f"training {training.name}: curves", training.curves, ("step",))
-    of_datasets = (_of_dataset(name, trainings, cells) for name in dict.fromkeys(c.dataset for c in cells))
-    return {
-        "datasets": [found for found in of_datasets if found],
-        "recipes": [(training.name, words(training.recipe)) for training in trainings],
-        "published": [] if published is None else _published(published),
-        **_figure(trainings),
-    }
+    made = [
+        block
+        for name in dict.fromkeys(cell.dataset for cell in cells)
+        for block in _of_dataset(name, trainings, cells)
+    ]
+    if not made:
+        made.append(blocks.text("None of them was evaluated: name them in run.backbones."))
+    made += _figure(trainings)
+    recipes = [(training.name, words(training.recipe)) for training in trainings]
+    made.append(blocks.table("The recipes", ("backbone", "recipe"), recipes, folded=True))
+    return made if published is None else made + _published(published)
 
 
-def _of_dataset(
-    dataset: str, trainings: Sequence[Training], cells: Sequence[Results]
-) -> dict[str, Any] | None:
-    """The table of a dataset, and that over seeds; None where no trained backbone was evaluated."""
+def _of_dataset(dataset: str, trainings: Sequence[Training], cells: Sequence[Results]) -> list[Block]:
+    """The table of a dataset, and that over seeds; nothing where no trained backbone was evaluated."""
     metrics = {cell.backbone: cell.metrics for cell in cells if cell.dataset == dataset}
     there = [training for training in trainings if training.name in metrics]
     if not there:
-        return None
+        return []
     silent = sorted({labelling for training in there for labelling in training.recipe["silent_on"]})
     columns = list(_columns(silent, [metrics[training.name] for training in there]))
     settings = ["losses", "d", "temperature", *(["silent on"] if silent else [])]
@@ -121,14 +122,15 @@ def _of_dataset(
             of = [metrics[training.name] for training in seeds]
             spread.append((*heading, *(_spread([column.value(m) for m in of], column) for column in columns)))
     heads = [column.head for column in columns]
-    return {
-        "name": dataset,
-        "headings": len(settings) + 2,
-        "heads": ["backbone", *settings, "seed", *heads],
-        "rows": rows,
-        "spread_heads": ["from", *settings, "seeds", *heads],
-        "spread": spread,
-    }
+    caption = (
+        f"{dataset}: fine-tuned backbones, and what they started from; recall, accuracy, mAP and arithmetic in "
+        "percent, the gain in points"
+    )
+    made = [blocks.table(caption, ["backbone", *settings, "seed", *heads], rows)]
+    if spread:
+        over = f"{dataset}: mean ± standard deviation over seeds of the same recipe"
+        made.append(blocks.table(over, ["from", *settings, "seeds", *heads], spread))
+    return made
 
 
 def _configurations(trainings: Iterable[Training]) -> list[list[Training]]:
@@ -242,25 +244,32 @@ def _spread(values: Sequence[float | None], column: _Column) -> str:
     return f"{column.shown(mean(there))} ± {column.deviation(stdev(there))}"
 
 
-def _figure(trainings: Sequence[Training]) -> dict[str, str]:
-    """Curves of all trainings; empty where there are none."""
-    lines: dict[str, list[DataFrame]] = {}
+def _figure(trainings: Sequence[Training]) -> list[Block]:
+    """Curves of all trainings, a line a recipe; nothing where there are none."""
+    import pandas as pd
+
+    lines: dict[str, DataFrame] = {}
     for seeds in _configurations(trainings):
-        name = seeds[0].name + (f" and {len(seeds) - 1} more" if len(seeds) > 1 else "")
         tables = [training.curves for training in seeds if not training.curves.empty]
-        lines |= {name: tables} if tables else {}
+        if tables:
+            name = seeds[0].name + (f" and {len(tables) - 1} more" if len(tables) > 1 else "")
+            lines[name] = pd.concat(tables, ignore_index=True)
     measures = {
-        measure: title
+        title: measure
         for measure, title in DRAWN.items()
-        if any(measure in table for tables in lines.values() for table in tables)
+        if any(measure in table for table in lines.values())
     }
     if not measures:
-        return {"figure": "", "figure_text": ""}
-    described = f"{', '.join(measures.values())} over the steps of {', '.join(lines)}".capitalize()
-    return pictures.picture(training_figures.curves(lines, measures), described)
+        return []
+    caption = (
+        "Over the steps of each training, of its batches; a line is the mean over the seeds of a recipe, the band goes "
+        "from the lowest to the highest. Losses with other terms or another temperature are on scales of their own: "
+        "compare where they go, not how high they are."
+    )
+    return [over_seeds(caption, measures, lines)]
 
 
-def _published(published: DataFrame) -> list[dict[str, Any]]:
+def _published(published: DataFrame) -> list[Block]:
     """Figures that the paper and its code report of fine-tuned backbones, as they give them: a table a source.
 
     Raises CrossgapError if a column is missing.
@@ -285,5 +294,6 @@ def _published(published: DataFrame) -> list[dict[str, Any]]:
             for of, values in rows.items()
         ]
         heads = ["model", "dataset", "task", "metric", "setting", *map(str.upper, methods)]
-        found.append({"source": source, "heads": heads, "rows": shown})
+        caption = f"As the paper reports it, in its own units: {source}"
+        found.append(blocks.table(caption, heads, shown, folded=True))
     return found

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -24,6 +24,9 @@ from tqdm import tqdm
 from crossgap import fingerprint
 from crossgap.errors import opened
 from crossgap.stores import temporary
+
+if TYPE_CHECKING:
+    from jaxtyping import Int64
 
 Arrays = dict[str, np.ndarray]
 Work = Callable[[list[list[int]], Callable[[int], None]], Iterator[Arrays]]
@@ -57,9 +60,14 @@ class Shards:
         temporary.write(shards.folder / "recipe.json", json.dumps(recipe, indent=1, sort_keys=True).encode())
         # not glob, which finds nothing in a folder that can't be read
         for path in sorted(path for path in shards.folder.iterdir() if path.suffix == ".safetensors"):
-            keys = _keys_of_whole(path)
+            keys = keys_of_whole(path)
             if keys is not None:
                 shards._add(path, keys)
+            elif path.exists():
+                path.unlink(missing_ok=True)
+                warnings.warn(
+                    f"threw away {path}: cut short or damaged; its items are computed again", stacklevel=3
+                )
         return shards
 
     def _add(self, path: Path, keys: Sequence[str]) -> None:
@@ -147,8 +155,12 @@ def compute(
     return shards
 
 
-def _keys_of_whole(path: Path) -> list[str] | None:
-    """The keys of a shard; None where the file is not a whole shard, and then it is removed."""
+def keys_of_whole(path: Path) -> list[str] | None:
+    """The keys of a shard; None where the file is not a whole shard.
+
+    Raises:
+        OSError: it can't be read, which says nothing of what it holds.
+    """
     from safetensors import SafetensorError
 
     try:
@@ -159,13 +171,8 @@ def _keys_of_whole(path: Path) -> list[str] | None:
     except FileNotFoundError:
         return None  # another process threw it away
     except (ValueError, KeyError, TypeError, SafetensorError):  # of safetensors, of JSON, or no metadata
-        pass
-    else:
-        if content == _digest(keys, arrays):
-            return keys
-    path.unlink(missing_ok=True)
-    warnings.warn(f"threw away {path}: cut short or damaged; its items are computed again", stacklevel=4)
-    return None
+        return None
+    return keys if content == _digest(keys, arrays) else None
 
 
 def _digest(keys: list[str], arrays: Arrays) -> str:
@@ -182,7 +189,7 @@ def _open(path: Path) -> Any:
         return safe_open(path, "np")
 
 
-def _read(path: Path, rows: np.ndarray, only: Sequence[str] | None) -> Arrays:
+def _read(path: Path, rows: Int64[np.ndarray, " n"], only: Sequence[str] | None) -> Arrays:
     """The rows, ascending, of a shard's arrays."""
     runs = np.split(rows, np.flatnonzero(np.diff(rows) > _FAR) + 1)
     with _open(path) as file:

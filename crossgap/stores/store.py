@@ -21,23 +21,29 @@ The root's attributes are the provenance. Arrays carry dimension names, so xarra
 
 from __future__ import annotations
 
+import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import zarr
 
+from crossgap import claims
 from crossgap.errors import CrossgapError, of_machine
 from crossgap.prepared.transformations import Transformations
 from crossgap.stores.layout import FORMAT, MODALITIES, PROJECTION, TABLES
+from crossgap.stores.remote import RemoteError, RemoteReader, is_remote
 from crossgap.stores.writing import creating as creating
 from crossgap.stores.zipped import ZipReader
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32, Int, Int64, Shaped
 
 _DAMAGE = (OSError, ValueError, RuntimeError, zipfile.BadZipFile)
 
@@ -68,7 +74,9 @@ class Group:
         with self._reading(array) as values:
             return _as_objects(np.asarray(values[:]))
 
-    def rows(self, array: str, positions: np.ndarray) -> np.ndarray:
+    def rows(
+        self, array: str, positions: Sequence[int] | Int[np.ndarray, " n"]
+    ) -> Shaped[np.ndarray, "n ..."]:
         """The rows of an array at these positions `(n)`, in any order, reading only the chunks that hold them.
 
         Raises:
@@ -104,60 +112,71 @@ class Group:
             if not isinstance(found, zarr.Array):
                 held = ", ".join(sorted(self.zarr_group.array_keys()))
                 raise StoreError(f"{self.name} of {self.zarr_group.store} has no {name!r}; it holds {held}")
+            self._check_claims(found)
             self._arrays[name] = found
         return self._arrays[name]
+
+    def _check_claims(self, array: zarr.Array) -> None:
+        """StoreError where an array, or a chunk of it, claims more than the whole file can hold."""
+        held = self.zarr_group.store
+        if isinstance(held, ZipReader):
+            largest = max(math.prod(shape) for shape in (array.shape, array.chunks, array.shards or ()))
+            try:
+                claims.check(f"{held}: {array.name}", largest * array.dtype.itemsize, held.held)
+            except claims.ClaimError as error:
+                raise StoreError(str(error)) from None
 
     @cached_property
     def _arrays(self) -> dict[str, zarr.Array]:
         return {}
 
     @cached_property
-    def features(self) -> np.ndarray:
+    def features(self) -> Float32[np.ndarray, "item feature"]:
         """`(item, feature)` float32, not normalised."""
         return self["features"]
 
     @cached_property
-    def preprojection(self) -> np.ndarray:
+    def preprojection(self) -> Float32[np.ndarray, "item width"]:
         """`(item, width)` float32; StoreError where the backbone's projection can't be told apart."""
         return self["preprojection"]
 
     @cached_property
-    def tokens(self) -> np.ndarray:
+    def tokens(self) -> Float32[np.ndarray, "item token embedding"]:
         """`(item, token, embedding)` float32, in an inversion store."""
         return self["tokens"]
 
     @cached_property
-    def losses(self) -> np.ndarray:
+    def losses(self) -> Float32[np.ndarray, " item"]:
         """`(item)` final 1 − cosine, in an inversion store."""
         return self["loss"]
 
     @cached_property
-    def steps(self) -> np.ndarray:
+    def steps(self) -> Int64[np.ndarray, " step"]:
         """`(step)` int64, ascending: the steps that snapshots were kept of, in an inversion store that has them."""
         return self["step"]
 
     @cached_property
-    def snapshots(self) -> np.ndarray:
+    def snapshots(self) -> Float32[np.ndarray, "item step feature"]:
         """`(item, step, feature)` float32, the features at each of `steps`."""
         return self["snapshots"]
 
-    def snapshot(self, number: int) -> np.ndarray:
+    def snapshot(self, number: int) -> Float32[np.ndarray, "item feature"]:
         """`(item, feature)` of one of `steps`, by its place; the others are not held."""
         with self._reading("snapshots") as values:
             return np.asarray(values[:, number])
 
     @cached_property
-    def snapshot_losses(self) -> np.ndarray:
+    def snapshot_losses(self) -> Float32[np.ndarray, "item step"]:
         """`(item, step)` float32, 1 − cosine at each of `steps`."""
         return self["snapshot_loss"]
 
     @cached_property
-    def ids(self) -> np.ndarray:
+    def ids(self) -> Shaped[np.ndarray, " item"]:
         """`(item)` of str."""
         return self["id"]
 
     @cached_property
-    def labels(self) -> dict[str, np.ndarray]:
+    def labels(self) -> dict[str, Shaped[np.ndarray, " item"]]:
         """Per labelling, `(item)` of str; an empty string where an item has no label."""
         names = sorted(name for name in self.zarr_group.array_keys() if name.startswith("label."))
         return {name.removeprefix("label."): self[name] for name in names}
@@ -186,12 +205,12 @@ class Store:
         )
 
     @cached_property
-    def projections(self) -> dict[str, np.ndarray]:
+    def projections(self) -> dict[str, Float32[np.ndarray, "d width"]]:
         """By modality, W `(d, width)` float32: features are preprojection @ W.T, plus the bias if there is one."""
         return self._of_projections("weight")
 
     @cached_property
-    def biases(self) -> dict[str, np.ndarray]:
+    def biases(self) -> dict[str, Float32[np.ndarray, " d"]]:
         """By modality, `(d,)` float32 of those `projections` that have a bias."""
         return self._of_projections("bias")
 
@@ -236,18 +255,25 @@ class Store:
         return {}
 
 
-def open_store(path: str | Path) -> Store:
+def open_store(path: str | Path, **options: Any) -> Store:
     """Open a finished feature store.
+
+    Args:
+        path: of the file, or a URL that fsspec opens (`s3://bucket/…`, `ssh://host/…`): of a store elsewhere no more
+            is read than what is asked for, such as some `rows` of a group.
+        options: of a URL's file system, such as `endpoint_url` of S3.
 
     Raises:
         StoreError: if `path` holds none, or one that was never finished.
+        RemoteError: a URL can't be opened.
         OSError: it can't be read, which says nothing of what it holds.
     """
-    path = Path(path)
     try:
-        group = zarr.open_group(ZipReader(path), mode="r", zarr_format=3)
+        reader = RemoteReader(str(path), options) if is_remote(path) else ZipReader(Path(path))
+        path = reader.path
+        group = zarr.open_group(reader, mode="r", zarr_format=3)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        if of_machine(error):
+        if of_machine(error) or isinstance(error, RemoteError):
             raise
         raise StoreError(f"{path} holds no feature store: {error}") from None
     if group.attrs.get("format") != FORMAT:
@@ -255,6 +281,6 @@ def open_store(path: str | Path) -> Store:
     return Store(path, group)
 
 
-def _as_objects(values: np.ndarray) -> np.ndarray:
+def _as_objects(values: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
     """Strings as objects, everything else as it is."""
     return values.astype(object) if values.dtype.kind == "T" else values

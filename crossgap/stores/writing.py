@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from crossgap.prepared.transformations import Transformations
 from crossgap.stores import temporary
 from crossgap.stores.layout import FORMAT, PROJECTION, TABLES
 from crossgap.stores.zipped import pack, size
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32, Shaped
 
 ROWS_A_CHUNK = 1024
 ROWS_A_SHARD = 8192
@@ -39,7 +42,7 @@ class Writer:
     def add(
         self,
         name: str,
-        columns: dict[str, np.ndarray],
+        columns: dict[str, Shaped[np.ndarray, " _"]],
         blocks: Iterable[dict[str, np.ndarray]] = (),
     ) -> None:
         """Write one group.
@@ -64,7 +67,12 @@ class Writer:
             if stream.flush() != rows:
                 raise ValueError(f"{name}: {stream.done} rows of {key!r} for {rows} items")
 
-    def add_projection(self, modality: str, weight: np.ndarray, bias: np.ndarray | None = None) -> None:
+    def add_projection(
+        self,
+        modality: str,
+        weight: Float32[np.ndarray, "d width"],
+        bias: Float32[np.ndarray, " d"] | None = None,
+    ) -> None:
         """Write a tower's last linear map: `(d, width)`, and `(d,)` if it has a bias."""
         group = self.zarr_group.create_group(f"{PROJECTION}/{modality}")
         for name, values in {"weight": weight, "bias": bias}.items():
@@ -103,7 +111,7 @@ class _Stream:
         self.waiting: list[np.ndarray] = []
         self.rows_a_file = (array.shards or array.chunks)[0]
 
-    def write(self, values: np.ndarray) -> None:
+    def write(self, values: Shaped[np.ndarray, "n ..."]) -> None:
         while len(values):
             room = self.rows_a_file - sum(map(len, self.waiting))
             self.waiting.append(values[:room])
@@ -150,7 +158,7 @@ def creating(path: str | Path, scratch: str | Path, provenance: dict[str, Any]) 
         temporary.move(packed, path)
 
 
-def _write_column(group: zarr.Group, name: str, values: np.ndarray, dimension: str) -> None:
+def _write_column(group: zarr.Group, name: str, values: Shaped[np.ndarray, " n"], dimension: str) -> None:
     values = np.asarray(values)
     kind = str if values.dtype.kind in "OUT" else values.dtype
     array = group.create_array(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     import torch
+    from jaxtyping import Float
 
 
 class Augment(BaseModel):
@@ -47,7 +48,9 @@ def augmentation(
     )
 
 
-def two_views(view: Callable[[Any], torch.Tensor], image: Any, key: int) -> tuple[torch.Tensor, torch.Tensor]:
+def two_views(
+    view: Callable[[Any], torch.Tensor], image: Any, key: int
+) -> tuple[Float[torch.Tensor, "3 h w"], Float[torch.Tensor, "3 h w"]]:
     """Two views `(3, h, w)` of an image; they depend on the image and on a 64-bit key alone."""
     import torch
 

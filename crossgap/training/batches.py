@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -10,12 +10,15 @@ from crossgap.datasets import world
 from crossgap.datasets.hashing import hashed, uniform
 from crossgap.training.nano_recipe import Groups, NanoRecipe
 
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int, UInt8
+
 
 class SceneBatch(NamedTuple):
-    images: np.ndarray  # `(n, 32, 32, 3)` uint8
+    images: UInt8[np.ndarray, "n 32 32 3"]
     texts: list[str]
-    scenes: np.ndarray  # `(n, factors)`
-    mentions: np.ndarray  # `(n, factors)`, UNSAID where the text is silent
+    scenes: Int[np.ndarray, "n factors"]
+    mentions: Int[np.ndarray, "n factors"]  # UNSAID where the text is silent
 
 
 def batch(recipe: NanoRecipe, step: int) -> SceneBatch:
@@ -31,7 +34,9 @@ def batch(recipe: NanoRecipe, step: int) -> SceneBatch:
     return SceneBatch(world.render(scenes, keys), [text for (text,) in texts], scenes, mentions[:, 0])
 
 
-def _members(seed: int, step: int, number: int, group: Groups, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _members(
+    seed: int, step: int, number: int, group: Groups, count: int
+) -> tuple[Int[np.ndarray, "n factors"], Bool[np.ndarray, "n factors"]]:
     """Scenes `(count, factors)` of groups of one kind, and the mask of the factors to mention."""
     factors, table = list(world.FACTORS), world.combinations("train", seed)
     varied = [factors.index(factor) for factor in group.vary]

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import open_clip
@@ -26,6 +26,9 @@ from crossgap.training.idealised_recipe import Settings
 from crossgap.training.temperature import WithTemperature
 from crossgap.training.trainable import CONFIG
 from crossgap.training.trainer import TrainingError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
 
 HELD = 2**31  # bytes of transformed images that are kept; more are decoded again for each batch
 FORWARD = 256  # images at once where no gradient is needed
@@ -97,7 +100,7 @@ class Pixels:
             rows = tqdm(range(len(images)), desc="images", unit="image", delay=2, leave=False, disable=None)
             self.held = torch.stack([images[row] for row in rows]).to(self.device)
 
-    def __getitem__(self, rows: Sequence[int]) -> Tensor:
+    def __getitem__(self, rows: Sequence[int]) -> Float[Tensor, "n 3 h w"]:
         if self.held is not None:
             return self.held[list(rows)]
         return torch.stack([self.images[row] for row in rows]).to(self.device)
@@ -122,13 +125,15 @@ class Encoders(WithTemperature):
         self.register_buffer("translation", torch.zeros(settings.width))
         self.register_buffer("frames", torch.zeros(frames, 2, images, settings.width))
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, pixels: Float[Tensor, "n 3 h w"]
+    ) -> tuple[Float[Tensor, "n width"], Float[Tensor, "n width"]]:
         """Unit features `(n, width)` by each encoder."""
         first, second = (normalize(tower(pixels), dim=-1) for tower in (self.first, self.second))
         return first, normalize(second + self.translation, dim=-1)
 
     @torch.no_grad()
-    def of_all(self, pixels: Pixels, count: int) -> tuple[Tensor, Tensor]:
+    def of_all(self, pixels: Pixels, count: int) -> tuple[Float[Tensor, "n width"], Float[Tensor, "n width"]]:
         """The features of the first `count` images."""
         parts = [range(start, min(start + FORWARD, count)) for start in range(0, count, FORWARD)]
         first, second = zip(*(self(pixels[part]) for part in parts), strict=True)
@@ -140,7 +145,7 @@ class Encoders(WithTemperature):
         self.translation.copy_(torch.from_numpy(translation(first, second)))
 
 
-def translation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def translation(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, " d"]:
     """The vector c `(d,)` for which unit(y + c) has the mean of x, both unit rows `(n, d)` in float64.
 
     Were rows not made unit again, c would be mean x − mean y. As they are, mean unit(y + c) is the gradient, by c, of
@@ -163,7 +168,9 @@ def translation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return c
 
 
-def _lowest(y: np.ndarray, mean: np.ndarray, c: np.ndarray, blur: float) -> np.ndarray:
+def _lowest(
+    y: Float64[np.ndarray, "n d"], mean: Float64[np.ndarray, " d"], c: Float64[np.ndarray, " d"], blur: float
+) -> Float64[np.ndarray, " d"]:
     """Where mean √(‖y + c‖² + blur²) − c · mean is lowest, from c."""
 
     def lengths(step: np.ndarray) -> np.ndarray:

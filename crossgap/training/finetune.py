@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
@@ -28,6 +29,9 @@ from crossgap.training.temperature import WithTemperature
 from crossgap.training.texts import text_features
 from crossgap.training.trainable import inputs_of, trainable, writer
 from crossgap.training.trainer import Learner, Row, TrainingError, fit, rate
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 BIAS = -10.0  # temperature and bias of the sigmoid loss at the start (Zhai et al. 2023, section 3.2)
 HEAD_HIDDEN, HEAD_WIDTH = 4096, 256  # SLIP's, at most this wide
@@ -200,7 +204,9 @@ class Learning(WithTemperature):
                 found.append(encoded.features if encoded.preprojection is None else encoded.preprojection)
         return tuple(found)
 
-    def loss(self, images: Tensor, texts: Tensor, *seen: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(
+        self, images: Float[Tensor, "n d"], texts: Float[Tensor, "n d"], *seen: Tensor
+    ) -> tuple[Float[Tensor, ""], dict[str, float]]:
         """The weighted sum, and the values to log. The head's norms see the views of the whole batch."""
         views = None
         if seen and self.head is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import open_clip
@@ -29,6 +29,9 @@ from crossgap.training.encoders import Architecture, Encoders, Pixels
 from crossgap.training.idealised_recipe import Idealised, IdealisedRun, Settings
 from crossgap.training.pairs import CaptionedImages, hashed_ids
 from crossgap.training.trainer import Learner, Row, TrainingError, fit
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 MEASURES = (
     "loss",
@@ -247,7 +250,10 @@ def learner(
 
 
 def measures(
-    first: Tensor, second: Tensor, temperature: Tensor, batches: Sequence[list[int]]
+    first: Float[Tensor, "n d"],
+    second: Float[Tensor, "n d"],
+    temperature: Float[Tensor, ""],
+    batches: Sequence[list[int]],
 ) -> dict[str, float]:
     """The measures of all images' features. The loss is the mean over `batches`, each a list of rows."""
     losses = [clip(first[rows], second[rows], temperature).item() for rows in batches]

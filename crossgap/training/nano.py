@@ -31,6 +31,7 @@ from crossgap.training.nano_recipe import IntraModal, NanoRecipe
 if TYPE_CHECKING:
     import open_clip
     import torch
+    from jaxtyping import Float, Int, UInt8
 
 MERGES, CONFIG, WEIGHTS = "bpe.txt.gz", "open_clip_config.json", "open_clip_model.safetensors"
 MEAN = STD = 0.5
@@ -135,8 +136,13 @@ def _initial(recipe: NanoRecipe, config: dict[str, Any]) -> tuple[open_clip.CLIP
 
 
 def _intra_modal(
-    term: IntraModal, seed: int, model: open_clip.CLIP, head: torch.nn.Module, images: np.ndarray, step: int
-) -> torch.Tensor:
+    term: IntraModal,
+    seed: int,
+    model: open_clip.CLIP,
+    head: torch.nn.Module,
+    images: UInt8[np.ndarray, "n 32 32 3"],
+    step: int,
+) -> Float[torch.Tensor, ""]:
     """SLIP's term over two views of the first images `(n, 32, 32, 3)` of a batch."""
     import torch
     from torch.nn.functional import normalize
@@ -155,7 +161,9 @@ def _intra_modal(
     return losses.slip(first, second, term.temperature)
 
 
-def _naming(logits: torch.Tensor, scenes: np.ndarray) -> torch.Tensor:
+def _naming(
+    logits: Float[torch.Tensor, "n values"], scenes: Int[np.ndarray, "n factors"]
+) -> Float[torch.Tensor, ""]:
     """Mean cross-entropy of naming each factor, over the items where it is known."""
     import torch
     from torch.nn.functional import cross_entropy
@@ -190,7 +198,7 @@ def _write_config(recipe: NanoRecipe, folder: Path) -> dict[str, Any]:
     return config
 
 
-def to_tensor(images: np.ndarray) -> torch.Tensor:
+def to_tensor(images: UInt8[np.ndarray, "n 32 32 3"]) -> Float[torch.Tensor, "n 3 32 32"]:
     """uint8 images `(n, 32, 32, 3)` as the tower's input `(n, 3, 32, 32)`."""
     import torch
 

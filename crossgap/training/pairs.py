@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,15 +22,18 @@ from crossgap.prepared.manifest import LABEL, labellings, select
 from crossgap.training.augment import two_views
 from crossgap.training.trainer import TrainingError
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Integer, UInt64
+
 HELD = 2**28  # bytes of decoded images that a process keeps, if all of them fit
 
 
 class PairBatch(NamedTuple):
     """Pairs: pixels `(n, 3, h, w)`, token ids `(n, context)` and, where wanted, two views of each image."""
 
-    pixels: Tensor
-    ids: Tensor
-    views: tuple[Tensor, Tensor] | None
+    pixels: Float[Tensor, "n 3 h w"]
+    ids: Integer[Tensor, "n context"]
+    views: tuple[Float[Tensor, "n 3 size size"], Float[Tensor, "n 3 size size"]] | None
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class CaptionedImages:
 
     images: pd.DataFrame
     captions: list[list[str]]
-    keys: np.ndarray
+    keys: UInt64[np.ndarray, " n"]
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -92,7 +95,7 @@ def captioned(
     return CaptionedImages(images, of_image.loc[images["id"]].tolist(), hashed_ids(images["id"]))
 
 
-def hashed_ids(ids: Sequence[str]) -> np.ndarray:
+def hashed_ids(ids: Sequence[str]) -> UInt64[np.ndarray, " n"]:
     """A 64-bit key `(n,)` of each id."""
     return pd.util.hash_array(np.asarray(ids, object), categorize=False)
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 MAX_SCALE = 100.0  # 1 / temperature, where it is learned, as in CLIP (Radford et al. 2021, section 2.5)
 
@@ -18,7 +22,7 @@ class WithTemperature(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(-math.log(start), device=device), requires_grad=learns)
 
     @property
-    def temperature(self) -> Tensor:
+    def temperature(self) -> Float[Tensor, ""]:
         return torch.exp(-self.log_scale)
 
     @torch.no_grad()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import open_clip
 import torch
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Integer
 
-def text_features(model: Any, ids: Tensor) -> Tensor:
+
+def text_features(model: Any, ids: Integer[Tensor, "n context"]) -> Float[Tensor, "n d"]:
     """Features `(n, d)` of token ids `(n, context)`, not normalised, as part of a graph of autograd.
 
     A causal tower of open_clip's that reads the end token gets only the positions up to the end of the longest text,

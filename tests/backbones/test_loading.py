@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,8 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from crossgap.backbones import BackboneError, load_backbone
-from crossgap.backbones.naming import declared
+from crossgap.backbones import BackboneError, load_backbone, weights_files
+from crossgap.backbones.declaring import declared
 from crossgap.backbones.tokenizers import load_tokenizer
 from crossgap.corrections.isoclip import PUBLISHED
 from crossgap.training.bpe import learn_merges, write_merges
@@ -356,6 +357,32 @@ def test_a_folder_brings_its_own_merges_whatever_the_working_directory(
         backbone = load_backbone(f"local-dir:{name}")
         assert torch.equal(backbone.tokenize(["red dog", "blue"])[0], expected)
     assert not torch.equal(expected, open_clip.SimpleTokenizer(context_length=24)(["red dog", "blue"]))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["epoch_2.safetensors"],
+        ["a.safetensors", "model.safetensors", "open_clip_pytorch_model.bin"],
+        ["open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"],
+        ["a.bin", "z.safetensors"],
+        ["b.pth", "a.pth", "c.bin"],
+        ["model.pth", "pytorch_model.pth", "a.safetensors"],
+    ],
+    ids=" ".join,
+)
+def test_of_several_files_of_weights_open_clips_choice_is_taken(names, tiny_folder, tmp_path) -> None:
+    state = load_file(tiny_folder / "open_clip_model.safetensors")
+    shutil.copy(tiny_folder / "open_clip_config.json", tmp_path)
+    for mark, name in enumerate(names):
+        write = save_file if name.endswith(".safetensors") else torch.save
+        write(state | {"logit_scale": torch.tensor(float(mark))}, tmp_path / name)
+    guessed = len(names) > 1 and not set(names) & set(weights_files.NAMES)
+    said = pytest.warns(UserWarning, match="the first is taken") if guessed else contextlib.nullcontext()
+    with said:
+        found = load_backbone(f"local-dir:{tmp_path}").model
+    right = open_clip.create_model(f"local-dir:{tmp_path}")
+    assert float(found.logit_scale) == float(right.logit_scale.detach())
 
 
 def test_a_hub_that_can_not_be_reached_says_what_to_do(tmp_path, monkeypatch) -> None:

@@ -52,6 +52,12 @@ def test_large_weights_are_packed_and_small_ones_are_not(monkeypatch) -> None:
     assert packed == [False, torch.backends.mkldnn.is_available()]
 
 
+def test_without_its_operators_the_product_is_torchs(monkeypatch) -> None:
+    monkeypatch.setattr(products, "_PACK", None)
+    weight, x = torch.randn(6, 5), torch.randn(4, 5)
+    assert torch.equal(frozen(weight)(x), torch.nn.functional.linear(x, weight))
+
+
 def test_without_onednn_the_product_is_torchs(monkeypatch) -> None:
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     weight, x = torch.randn(6, 5), torch.randn(4, 5)

@@ -19,7 +19,7 @@ from torch.nn.functional import layer_norm, linear
 from torchvision import transforms
 
 from crossgap import load_backbone
-from crossgap.backbones import BackboneError, naming, towers
+from crossgap.backbones import BackboneError, declaring, towers
 from crossgap.backbones.injection import PseudoPatches, PseudoText
 
 LAYERS = 2
@@ -34,7 +34,7 @@ def shallow(monkeypatch) -> None:
         timm, "create_model", lambda name, **options: create(name, **{"depth": LAYERS, **options})
     )
     for model, _ in SIZES.values():
-        naming.check_name(model)
+        declaring.check_name(model)
     for model, _ in SIZES.values():
         config = copy.deepcopy(open_clip.get_model_config(model))
         config["text_cfg"]["layers"] = LAYERS

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from crossgap.backbones import Backbone, load_backbone
 from crossgap.backbones.injection import Injection
-from crossgap.backbones.products import frozen
+from crossgap.backbones.products import PACKED_LINEAR, frozen
 from crossgap.inversion.batch_size import fitting
 from crossgap.inversion.methods import Method, Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
@@ -124,8 +124,8 @@ def flops_a_step(encode: Encode, initial: Tensor) -> float:
     def packed(x: list[int], weight: list[int], *_: object, out_shape: list[int], **__: object) -> int:
         return 2 * math.prod(x) * out_shape[-1]
 
-    products = torch.ops.mkldnn._linear_pointwise
-    counter = FlopCounterMode(display=False, custom_mapping={products: packed, products.default: packed})
+    mapping = {PACKED_LINEAR: packed, PACKED_LINEAR.default: packed} if PACKED_LINEAR else {}
+    counter = FlopCounterMode(display=False, custom_mapping=mapping)
     tokens = initial.clone().requires_grad_()
     with counter:
         torch.autograd.grad(encode(tokens).sum(), tokens)

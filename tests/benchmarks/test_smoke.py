@@ -20,6 +20,16 @@ SIDE_BY_SIDE = [
     rf"ratio         {NUMBER} \(round by round: {NUMBER}\), difference of the losses {NUMBER}",
 ]
 SCRIPTS = [  # the script, its smallest size, and what its lines say
+    (
+        "store",
+        ["--items", "3000", "--width", "8", "--rows", "5"],
+        [
+            r"3000 items × 8, 9\.6e-05 GB; 5 random rows; seconds",
+            rf"crossgap +({NUMBER} +){{5}}1 +0\.000",
+            rf"\.pt a batch +({NUMBER} +){{5}}3 +0\.000",
+            rf"zarr folder +({NUMBER} +){{5}}\d+ +0\.000",
+        ],
+    ),
     ("oti", ["--model", NANO, *SMALL], [r"OTI, local-dir:\S+, 2 items, 1 steps", *SIDE_BY_SIDE]),
     (
         "ovi",

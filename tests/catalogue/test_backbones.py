@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from crossgap import load_backbone, open_store
-from crossgap.backbones import BackboneError, image_only, naming, towers
+from crossgap.backbones import BackboneError, declaring, image_only, towers
 from crossgap.catalogue import backbone_check, entries
 from crossgap.catalogue import backbones as catalogue
 from crossgap.cli.backbones import app
@@ -50,9 +50,9 @@ def test_every_row_names_a_model_and_a_tag_that_the_libraries_have(name) -> None
     if model.startswith("timm:"):
         image_only._check_names(model, model.removeprefix("timm:"), pretrained)
     elif not model.startswith("local-dir:"):
-        naming.check_name(model)
+        declaring.check_name(model)
         if not model.startswith("SLIP-"):  # its weights are files
-            naming.check_tag(model, pretrained)
+            declaring.check_tag(model, pretrained)
             tag = open_clip.get_pretrained_cfg(model, pretrained)
             uses = bool(open_clip.get_model_config(model).get("quick_gelu"))
             assert tag and uses == bool(tag.get("quick_gelu"))
@@ -72,9 +72,8 @@ def test_every_row_is_valid_and_has_its_facts(name) -> None:
 
 def test_openais_hashes_are_those_in_its_addresses() -> None:
     published = [known.published for known in catalogue.facts().values() if known.published]
-    addresses = " ".join(
-        tags["openai"]["url"] for tags in open_clip.pretrained._PRETRAINED.values() if "openai" in tags
-    )
+    models = open_clip.list_pretrained_models_by_tag("openai")
+    addresses = " ".join(open_clip.get_pretrained_url(model, "openai") for model in models)
     assert len(published) == 4
     for name, sha256 in [pair for held in published for pair in held.items()]:
         assert f"/{sha256}/{name}" in addresses

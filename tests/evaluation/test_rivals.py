@@ -11,6 +11,7 @@ from scipy.stats import bootstrap
 
 from crossgap import corrections, open_store
 from crossgap.evaluation import Cell, EvaluationError, evaluate
+from crossgap.metrics import probes
 from crossgap.metrics.classification import few_shot
 from crossgap.metrics.significance import holm
 from crossgap.stores import store
@@ -280,6 +281,72 @@ def test_few_shot_accuracy_is_the_mean_over_draws(found) -> None:
     assert predictions["correct"].mean() == pytest.approx(np.mean(rates))
 
 
+def accuracy(found, task: str) -> float:
+    return found.metrics[f"classification/{task}/colour/accuracy"]
+
+
+def test_probes_of_the_support_split(found) -> None:
+    """GDA on centred features, neighbours, a regression with C by halves: each re-made from what the store holds."""
+    labels, truth = np.array(TRAIN["label.colour"]), TEST["label.colour"]
+    model = probes.gda(TRAIN["features"], labels)
+    right = [
+        model.classes[place] == name
+        for place, name in zip(model.predict(TEST["features"]), truth, strict=True)
+    ]
+    assert accuracy(found, "gda") == pytest.approx(np.mean(right), abs=1e-6)
+    centre = unit(TEST["features"]).mean(axis=0)
+    model = probes.gda(unit(TRAIN["features"]) - centre, labels)
+    places = model.predict(unit(TEST["features"]) - centre)
+    right = [model.classes[place] == name for place, name in zip(places, truth, strict=True)]
+    assert accuracy(found, "gda+centering") == pytest.approx(np.mean(right), abs=1e-6)
+    nearest_one = (unit(TEST["features"]) @ unit(TRAIN["features"]).T).argmax(axis=1)
+    assert accuracy(found, "knn_1") == pytest.approx(np.mean(labels[nearest_one] == truth), abs=1e-6)
+    strength = probes.chosen_strength(TRAIN["features"], labels, TRAIN["id"])
+    model = probes.logistic(TRAIN["features"], labels, strength)
+    right = [
+        model.classes[place] == name
+        for place, name in zip(model.predict(TEST["features"]), truth, strict=True)
+    ]
+    assert accuracy(found, "logistic") == pytest.approx(np.mean(right), abs=1e-6)
+    assert "classification/logistic+centering/colour/accuracy" not in found.metrics
+
+
+def test_class_prompts_are_blended_in_by_half(found) -> None:
+    labels, truth = np.array(TRAIN["label.colour"]), np.array(TEST["label.colour"])
+    names, prompts = np.array(CLASSES["colour"]), unit(PROMPTS["features"].astype(np.float64)[:3])
+    means = unit([unit(TRAIN["features"])[labels == name].mean(axis=0) for name in names])
+    scores = unit(TEST["features"]) @ (means + prompts).T
+    assert accuracy(found, "ncm_text") == pytest.approx(
+        np.mean(names[scores.argmax(axis=1)] == truth), abs=1e-6
+    )
+    model = probes.gda(TRAIN["features"], labels)
+    order = [list(names).index(name) for name in model.classes]
+    scores = unit(TEST["features"]) @ (model.weights + 100 * prompts[order]).T + model.bias
+    told = np.array(model.classes)[scores.argmax(axis=1)]
+    assert accuracy(found, "gda_text") == pytest.approx(np.mean(told == truth), abs=1e-6)
+    assert "classification/4-shot-gda_text+centering/colour/accuracy" in found.metrics
+
+
+def test_the_first_images_by_id(found) -> None:
+    labels = np.array(TRAIN["label.colour"])
+    rows = np.concatenate([np.flatnonzero(labels == name)[:2] for name in CLASSES["colour"]])
+    right = nearest(TEST["features"], TRAIN["features"][rows], labels[rows]) == TEST["label.colour"]
+    assert accuracy(found, "first-2") == pytest.approx(right.mean(), abs=1e-6)
+    reasons = found.unavailable.set_index("name")["reason"]
+    for task in ("1-shot-gda", "first-1-gda"):
+        assert reasons[f"{task}/colour"] == "one image a class has no covariance"
+        assert f"classification/{task}/colour/accuracy" not in found.metrics
+
+
+def test_a_probe_is_compared_with_class_means(found) -> None:
+    table = found.comparisons.query("relevance == 'colour'").set_index("task")["baseline"]
+    for task, baseline in {
+        "gda": "ncm", "knn_5": "ncm", "logistic": "ncm", "ncm_text": "ncm", "gda_text": "gda", "gda+centering": "gda",
+        "4-shot-gda": "4-shot", "4-shot-gda_text": "4-shot-gda", "first-2-gda": "first-2",
+    }.items():  # fmt: skip
+        assert table[task] == baseline
+
+
 def test_images_of_a_class_that_the_support_lacks_are_counted_and_left_out(tmp_path) -> None:
     known = np.array(TRAIN["label.colour"]) != "blue"
     few = {
@@ -298,7 +365,9 @@ def test_images_of_a_class_that_the_support_lacks_are_counted_and_left_out(tmp_p
 
 def test_without_a_support_split_there_are_no_class_means(native) -> None:
     metrics = evaluate(Cell(native, None, None, "test", "test"), resamples=99, corrections=[]).metrics
-    assert not any("ncm" in name or "-shot" in name for name in metrics)
+    assert not any(
+        name in key for key in metrics for name in ("ncm", "-shot", "first-", "gda", "knn", "logistic")
+    )
     assert "classification/image-text/colour/accuracy" in metrics
 
 

@@ -11,6 +11,10 @@ from crossgap.evaluation import Cell, EvaluationError, evaluate, gap
 from crossgap.stores import store
 from tests.evaluation.test_rivals import DIM, TEST, groups, write
 
+# k-means says so where items are all the same
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Number of distinct clusters:sklearn.exceptions.ConvergenceWarning"
+)
 SETTINGS = {"resamples": 19, "shots": (1,), "draws": 2, "clouds": 9}
 INVERTED = {"oti": "tokens", "ovi": "patches"}
 
@@ -134,7 +138,9 @@ def test_features_that_are_not_finite_cost_what_needs_them(tmp_path, value) -> N
     kept = {
         name: number
         for name, number in whole.metrics.items()
-        if name.startswith(("retrieval/", "classification/")) and not name.split("/")[1].startswith(lost)
+        if name.startswith(("retrieval/", "classification/"))
+        and not name.split("/")[1].startswith(lost)
+        and "_text+" not in name
     }
     assert len(kept) > 30 and kept.items() <= found.metrics.items()
     why = rows(found, "retrieval")

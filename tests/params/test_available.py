@@ -15,7 +15,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from crossgap.backbones import BackboneError, naming, towers
+from crossgap.backbones import BackboneError, declaring, towers
 from crossgap.catalogue import entries, registered
 from crossgap.cli import app
 from crossgap.params import ParamsError, load
@@ -43,20 +43,20 @@ def asked(folder: Path, weights: dict | None = None, **sections: object) -> list
 def test_models_and_tags_are_those_of_the_library() -> None:
     # asked of a fresh process: in this one other tests may have registered models
     asked = (
-        "import json, open_clip, open_clip.pretrained as held;"
-        "print(json.dumps([open_clip.list_models(), held._PRETRAINED]))"
+        "import json, open_clip; tags = open_clip.list_pretrained();"
+        "tags = [(model, tag, open_clip.get_pretrained_cfg(model, tag)) for model, tag in tags];"
+        "print(json.dumps([open_clip.list_models(), tags]))"
     )
     told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout
-    models, pretrained = json.loads(told)
+    models, published = json.loads(told)
     assert set(registered.models()) == {*models, "SLIP-ViT-B-16", "SLIP-ViT-L-16"}
     found = registered.tags()
-    assert {model: set(tags) for model, tags in found.items()} == {
-        model: set(held) for model, held in pretrained.items()
+    assert {(model, tag) for model, tags in found.items() for tag in tags} == {
+        (model, tag) for model, tag, _ in published
     }
-    for model, held in pretrained.items():
-        for tag, facts in held.items():
-            for field in ("hf_hub", "url", "quick_gelu"):
-                assert (found[model][tag].get(field) or None) == (facts.get(field) or None), (model, tag)
+    for model, tag, facts in published:
+        for field in ("hf_hub", "url", "quick_gelu"):
+            assert (found[model][tag].get(field) or None) == (facts.get(field) or None), (model, tag)
 
 
 def test_activations_are_judged_as_loading_judges_them() -> None:
@@ -66,7 +66,7 @@ def test_activations_are_judged_as_loading_judges_them() -> None:
             if registered.tag(model, tag) is None:
                 continue
             try:
-                naming.declared(model, tag)
+                declaring.declared(model, tag)
                 wanted = None
             except BackboneError as error:
                 wanted = str(error)

@@ -31,7 +31,7 @@ def lines_of(text: str, place: str) -> tuple[int, int]:
 
 
 def test_the_file_is_short_and_has_neither_anchors_nor_keys_twice():
-    assert len(OURS.splitlines()) <= 151
+    assert len(OURS.splitlines()) <= 152
     assert without_aliases(OURS) == OURS
     assert not [token for token in yaml.scan(OURS) if isinstance(token, (yaml.AnchorToken, yaml.AliasToken))]
     assert as_dvc_writes(OURS) == OURS

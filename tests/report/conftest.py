@@ -1,7 +1,10 @@
-"""The report's page read by an independent HTML parser."""
+"""The report's page read by an independent HTML parser, and the data inside it."""
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 from html.parser import HTMLParser
 
 import pytest
@@ -10,49 +13,94 @@ VOID = {"meta", "img", "br", "link", "hr", "input"}
 
 
 class Page(HTMLParser):
-    """Tags with attributes, tables as a caption and rows of cell texts, and all text outside of styles."""
+    """Tags with attributes, all text outside of styles and scripts, and what its script draws.
+
+    Attributes:
+        data: what is drawn at once: cells, the rows of the table, gap measures.
+        later: what is drawn when it comes into view: the parts of each cell.
+        blocks: of all cells, trainings and experiments, in order.
+        tables: a caption and rows of cell texts, heading first, a block each.
+        text: of the page and of everything that its blocks say.
+    """
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
         self.open: list[str] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.tables: list[tuple[str, list[list[str]]]] = []
+        self.scripts: dict[str, str] = {}
+        self.templates: dict[str, str] = {}
         self.text = ""
+        self.at = ""
         self.feed(html)
         self.close()
         assert not self.open, f"unclosed: {self.open}"
+        self.data, self.later = (unpacked(self.scripts[name]) for name in ("data", "parts"))
+        parts = [part for cell in self.later["cells"] for part in cell]
+        self.blocks = [block for part in parts for block in part["blocks"]]
+        self.blocks += self.later["trainings"]
+        self.blocks += [block for of in self.later["idealised"] for block in of["blocks"]]
+        self.tables = [(b["caption"], [b["heads"], *b["rows"]]) for b in self.blocks if b["kind"] == "table"]
+        self.titles = [part["title"] for part in parts]
+        said = [*self.titles, *(self.templates.get(f"note-{part['note']}", "") for part in parts)]
+        for block in self.blocks:
+            said += [block.get("caption", ""), block.get("text", "")]
+            said += [" ".join(map(str, row)) for row in block.get("rows", [])]
+        self.text += "\n".join(said)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
-        if tag == "table":
-            self.tables.append(("", []))
-        if tag == "tr":
-            self.tables[-1][1].append([])
-        if tag in ("th", "td"):
-            self.tables[-1][1][-1].append("")
+        if tag in ("script", "template"):
+            self.at = dict(attrs).get("id") or ""
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
-        if tag in ("dt", "dd"):
-            self.text += " "
 
     def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
+        if "script" in self.open:
+            self.scripts[self.at] = self.scripts.get(self.at, "") + data
+        elif "template" in self.open:
+            self.templates[self.at] = self.templates.get(self.at, "") + data
+        elif self.open and self.open[-1] not in ("style", "pre"):
             self.text += data
-        if "caption" in self.open:
-            caption, rows = self.tables[-1]
-            self.tables[-1] = (caption + data, rows)
-        elif "th" in self.open or "td" in self.open:
-            self.tables[-1][1][-1][-1] += data
 
     def table(self, caption: str, number: int = 0) -> list[list[str]]:
         """The rows of the `number`-th table whose caption starts with `caption`, heading first."""
         return [rows for text, rows in self.tables if text.startswith(caption)][number]
 
+    def figure(self, caption: str) -> dict[str, dict[str, dict]]:
+        """The figure of lines whose caption starts so: panel → name of a line → its points."""
+        (found,) = [b for b in self.blocks if b["kind"] == "lines" and b["caption"].startswith(caption)]
+        return {panel["title"]: {line["name"]: line for line in panel["lines"]} for panel in found["panels"]}
+
+    def rows(self) -> list[dict]:
+        """Of the table of everything, as its script reads them."""
+        explore = self.data["explore"]
+        words, names = explore["words"], explore["names"]
+        found = []
+        for cell, of in zip(self.data["cells"], explore["cells"], strict=True):
+            tests = {row: i for i, row in enumerate(of["tests"][0])} if of["tests"] else {}
+            for at, (family, task, method, labelling, base, main, _) in enumerate(
+                explore["rows"][of["rows"]]
+            ):
+                row = {**cell, "family": words[family], "task": words[task], "method": words[method]}
+                row |= {"labelling": words[labelling], "base": base, "main": names[main][0]}
+                for i, (name, rate) in enumerate(names):
+                    column = of["metrics"].get(str(i), [])
+                    if at < len(column) and column[at] is not None:
+                        row[name] = column[at] / 100_000 if rate else column[at]
+                if at in tests:
+                    row["test"] = [column[tests[at]] for column in of["tests"][1:]]
+                found.append(row)
+        return found
+
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
+
+
+def unpacked(text: str) -> dict:
+    return json.loads(gzip.decompress(base64.b64decode(text)))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The page's section on arithmetic against an independent HTML parser."""
+"""The page's part on arithmetic."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from crossgap.report import Results, render
-from crossgap.report.arithmetic import COLUMNS, arithmetic, figure, published_scores
+from crossgap.report.arithmetic import COLUMNS, published_scores
 
 SCALES = (0.0, 0.5, 1.0, 2.0)
 
@@ -38,13 +38,17 @@ def shown(fraction: float) -> str:
 
 def test_every_score_is_on_the_page(parse) -> None:
     page = parse(render([cell(table())]))
-    heads, *rows = page.table("Scores in percent over λ")
-    assert heads == ["protocol", "split", "0", "0.5", "1", "2"]
     expected = table().groupby(["protocol", "split"])["score"].agg(list)
     names = {"SIMAT": "simat", "colour": "colour"}
-    assert sorted(row[0] for row in rows) == ["SIMAT", "SIMAT", "colour", "colour"]
-    for name, split, *values in rows:
-        assert values == [shown(value) for value in expected[names[name], split]]
+    lines = page.figure("Weighted share")["score, in %"]
+    assert sorted(lines) == ["SIMAT, dev", "SIMAT, test", "colour, dev", "colour, test"]
+    for name, line in lines.items():
+        protocol, split = name.split(", ")
+        assert line["x"] == list(SCALES)
+        assert line["y"] == pytest.approx([100 * score for score in expected[names[protocol], split]])
+        assert (line.get("low"), line.get("high")) == (
+            ([5] * 4, [95] * 4) if split == "test" else (None, None)
+        )
     heads, *rows = page.table("Scores in percent at λ = 1")
     assert heads[3:] == ["95 % interval", "transformations", "images", "λ best on dev", "score there"]
     for name, split, *values in rows:
@@ -63,8 +67,13 @@ def test_a_cell_without_arithmetic_has_no_section(parse) -> None:
 
 
 def test_one_half_alone(parse) -> None:
-    found = arithmetic(Results("b32", "world", {}, arithmetic=table(splits=("test",))))
-    assert [row[-2:] for row in found.chosen] == [("", ""), ("", "")]
+    page = parse(render([Results("b32", "world", {}, arithmetic=table(splits=("test",)))]))
+    assert [row[-2:] for row in page.table("Scores in percent at λ = 1")[1:]] == [["", ""], ["", ""]]
+
+
+def test_without_the_scale_one_its_numbers_are_missing(parse) -> None:
+    page = parse(render([Results("b32", "world", {}, arithmetic=table().query("scale != 1"))]))
+    assert page.table("Scores in percent at λ = 1")[1][2:6] == ["–", "", "–", "–"]
 
 
 def test_a_column_that_is_missing_is_named() -> None:
@@ -87,20 +96,10 @@ PUBLISHED = pd.DataFrame(
 def test_published_scores_stand_below_those_of_simat(parse, named) -> None:
     page = parse(render([cell(table(), **named)], PUBLISHED))
     rows = page.table("Published scores at λ = 1")
-    assert rows[1:] == [
-        ["SIMAT dev", "arXiv 2405.18570", "openai/ViT-B-32 fine-tuned", "cua", "d=128", "42.18"]
-    ]
+    assert rows[1:] == [["SIMAT dev", "2405.18570", "openai/ViT-B-32 fine-tuned", "cua", "d=128", "42.18"]]
 
 
 def test_published_scores_are_not_those_of_other_datasets(parse) -> None:
     assert published_scores(cell(table()), PUBLISHED) == []
     page = parse(render([cell(table())], PUBLISHED))
     assert not any(caption.startswith("Published") for caption, _ in page.tables)
-
-
-def test_the_figure_is_the_same_twice_and_names_its_lines() -> None:
-    found = arithmetic(cell(table(("simat", "$x$"))))
-    svg = figure(found)
-    assert svg == figure(found) and svg.startswith("<svg") and "currentColor" in svg
-    fewer = figure(arithmetic(cell(table(("simat",)))))
-    assert len(fewer) < len(svg)

@@ -1,8 +1,9 @@
-"""Gap measures with every correction, and tasks without dimensions, on the page."""
+"""Gap measures with every correction, and hubs, on the page."""
 
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
 from crossgap.report import Results, render
 
@@ -13,46 +14,41 @@ METRICS = {
     "gap/frechet_covariance+centering": 0.7864, "gap/class_order_distance/colour": 0.4321,
     "gap/class_order_distance+centering/colour": 0.3333,
 }  # fmt: skip
+HUBS = {
+    "hubness/text-image/skewness": 2.3564, "hubness/text-image/largest": 72, "hubness/text-image/never_found": 0.02,
+    "hubness/text-image+nnn_16/skewness": 0.5, "hubness/text-image+nnn_16/largest": 1200,
+    "hubness/text-image/half/recall@1": 0.608, "hubness/text-image+nnn_16/half/recall@1": 0.66,
+    "hubness/text-image+centering+nnn_16/half/recall@1": 0.652,
+}  # fmt: skip
 CORRECTIONS = pd.DataFrame(
-    [("centering", "Modality centring", "GR-CLIP", "means off", "items 5", "")],
+    [("centering", "Modality centring", "GR-CLIP", "h", "", ""), ("nnn_16", "NNN (16)", "NNN", "h", "", "")],
     columns=["name", "title", "source", "how", "parameters", "reason"],
 )
 
 
-def shown(**more) -> Results:
-    return Results("nano", "world", METRICS, corrections=CORRECTIONS, **more)
+def test_every_measure_has_a_column_and_every_correction_a_row(parse):
+    page = parse(render([Results("nano", "world", METRICS, corrections=CORRECTIONS)]))
+    gap = page.data["gap"]
+    titles = [title for title, _ in gap["names"]]
+    native, centred = (dict(zip(titles, row[2:], strict=True)) for row in gap["rows"])
+    assert [row[1] for row in gap["rows"]] == ["native features", "Modality centring"]
+    assert (
+        native["Fréchet distance², as Gaussians"] == 1.1052
+        and native["Fréchet, of the covariances"] == 0.3804
+    )
+    assert native["TMR"] == 475.99 and native["NAS@10"] == 0.2494
+    assert native["class order distance, colour"] == 0.4321
+    assert centred["centroid distance"] == 0.0279 and centred["class order distance, colour"] == 0.3333
+    assert centred["NAS@10"] is None and "Other numbers" not in page.titles
 
 
-def test_every_measure_has_a_row_and_corrections_a_table(parse):
-    page = parse(render([shown()]))
-    rows = {row[0]: row[1] for row in page.table("Gap measures, without unit")}
-    assert rows["Fréchet distance², as Gaussians"] == "1.105" and rows["– of the covariances"] == "0.380"
-    assert rows["TMR"] == "475.988" and rows["TMR, median"] == "491.000" and rows["NAS@10"] == "0.249"
-    assert rows["class order distance, colour"] == "0.432"
-    assert not [name for name in rows if "+" in name or "centering" in name]
-    heads, native, centred = page.table("Gap measures with every correction")
-    at = {name: heads.index(name) for name in ("centroid distance", "of the covariances", "NAS@10")}
-    assert native[0] == "native features" and centred[0] == "Modality centring"
-    assert [native[at[name]] for name in at] == ["0.851", "0.380", "0.249"]
-    assert [centred[at[name]] for name in at] == ["0.028", "0.786", "–"]
-    assert "What taking the means off leaves" in page.text
-    assert not [caption for caption, _ in page.tables if caption.startswith("Metrics by their key")]
-
-
-def test_a_cell_without_corrections_has_no_such_table(parse):
-    metrics = {key: value for key, value in METRICS.items() if "+" not in key}
-    page = parse(render([Results("nano", "world", metrics)]))
-    assert not [caption for caption, _ in page.tables if "every correction" in caption]
-
-
-def test_tasks_without_dimensions(parse):
-    rows = [
-        (number, 0.8 / (1 + number), "retrieval", "text-image", "group", "recall@1", 0.5 - number / 10)
-        for number in (0, 1, 2)
-    ]
-    columns = ["removed", "distance", "family", "task", "relevance", "metric", "value"]
-    page = parse(render([shown(dimensions=pd.DataFrame(rows, columns=columns))]))
-    heads, distance, recall = page.table("By the number of dimensions removed")
-    assert heads == ["task", "relevance", "metric", "0", "1", "2"]
-    assert distance[0] == "centroid distance" and distance[3:] == ["0.800", "0.400", "0.267"]
-    assert recall == ["text-image", "group", "recall@1", "50.00", "40.00", "30.00"]
+def test_hubs_are_rows_of_the_table(parse):
+    rows = parse(render([Results("nano", "world", HUBS, corrections=CORRECTIONS)])).rows()
+    assert {row["task"] for row in rows} == {"text-image hubness"}
+    found = {(row["method"], row["labelling"]): row for row in rows}
+    native, scored = found["native features", ""], found["NNN (16)", ""]
+    assert (native["skewness"], native["largest"], native["never_found"]) == (2.3564, 72, 0.02)
+    assert (scored["skewness"], scored["largest"]) == (0.5, 1200)
+    assert found["native features", "half"]["recall@1"] == pytest.approx(0.608)
+    assert found["Modality centring + NNN (16)", "half"]["recall@1"] == pytest.approx(0.652)
+    assert all(row["base"] >= 0 for row in rows if row["method"] != "native features")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossgap.report import Experiment, Results, idealised_figures, render, sphere
+from crossgap.report import Experiment, Results, render, sphere
 from crossgap.report.idealised import MEASURES
 
 STEPS = (0, 1, 7, 40)
@@ -72,38 +72,34 @@ def test_the_table_holds_both_ends_of_every_run(parse):
             assert shown == " → ".join(ends)
 
 
-def test_a_figure_for_the_base_run_and_for_each_setting_that_was_swept(parse, monkeypatch):
-    drawn = []
-
-    def keep(lines, measures):
-        drawn.append({name: [list(of["run"].unique()) for of in tables] for name, tables in lines.items()})
-        return "<svg/>"
-
-    monkeypatch.setattr(idealised_figures, "curves", keep)
+def test_a_figure_for_the_base_run_and_for_each_setting_that_was_swept(parse):
     shown = parse(page(experiment()))
-    assert drawn == [
-        {"": [["base"], ["base-seed-1"]]},
-        {"width 8": [["width-8"]], "width 64": [["base"], ["base-seed-1"]]},
-        {"temperature 0.01": [["temperature-0.01"]], "temperature 0.07": [["base"], ["base-seed-1"]]},
-    ]
-    texts = [image["alt"] for image in shown.all("img")]
-    assert sum("by width" in text for text in texts) == 1 and all(texts)
+    captions = [block["caption"] for block in shown.blocks if block["kind"] == "lines"]
+    assert len(captions) == 3
+    lines = {
+        word: shown.figure(f"Over the steps of training, {word}")
+        for word in ("of the run base", "by width", "by temperature")
+    }
+    assert {word: list(panels["loss"]) for word, panels in lines.items()} == {
+        "of the run base": ["base"],
+        "by width": ["width 8", "width 64"],
+        "by temperature": ["temperature 0.01", "temperature 0.07"],
+    }
     assert "The gap without two modalities" in shown.text
 
 
-def test_lines_are_the_curves(monkeypatch):
-    drawn = []
-    monkeypatch.setattr(idealised_figures, "svg_of", lambda figure: drawn.append(figure) or "")
-    tables = experiment().curves
-    lines = {"one $x": [tables[tables["run"] == "base"], tables[tables["run"] == "base-seed-1"]], "other": []}
-    idealised_figures.curves(lines, {"loss": "loss", "centroid_distance": "centroid distance"})
-    loss, distance = drawn[0].axes
-    for axes, measure in ((loss, 0), (distance, 1)):
-        for number, line in enumerate(axes.get_lines()):
-            assert list(line.get_xdata()) == list(STEPS)
-            assert list(line.get_ydata()) == [value(number, step, measure) for step in STEPS]
-        assert len(axes.get_lines()) == 2
-    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == [r"one \$x"]
+def test_lines_are_the_means_over_seeds_and_bands_their_ranges(parse):
+    panels = parse(page(experiment())).figure("Over the steps of training, by width")
+    assert list(panels) == ["loss", "centroid distance", "linear separability"]
+    for number, name in enumerate(("loss", "centroid_distance", "linear_separability")):
+        assert name in MEASURES
+        both = [[value(run, step, number) for step in STEPS] for run in (0, 1)]
+        line = panels[MEASURES[name]]["width 64"]
+        assert line["x"] == list(STEPS)
+        assert line["y"] == pytest.approx(np.mean(both, axis=0))
+        assert (line["low"], line["high"]) == (pytest.approx(both[0]), pytest.approx(both[1]))
+        alone = panels[MEASURES[name]]["width 8"]
+        assert alone["y"] == pytest.approx([value(2, step, number) for step in STEPS]) and "low" not in alone
 
 
 def test_what_is_seen_is_the_sphere_turned():
@@ -180,7 +176,7 @@ def test_figures_are_whole_load_nothing_and_are_the_same_again():
     html = page(experiment())
     assert page(experiment()) == html
     figures = svgs(html)
-    assert len(figures) == 3 + 1 + 2
+    assert len(figures) == 1 + 2
     for svg in figures:
         root = ElementTree.fromstring(svg)
         hrefs = [value for element in root.iter() for key, value in element.items() if key.endswith("href")]

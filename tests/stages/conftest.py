@@ -151,6 +151,13 @@ class Project(Checkout):
         printed = self.command(sys.executable, "-m", "dvc", *told, ok=ok)
         return re.sub(r"stages/[a-z]+/dvc\.yaml:", "", printed)
 
+    def cloned(self, folder: Path) -> Project:
+        """Another clone of the repository, with a DVC cache of its own."""
+        self.command("git", "clone", "-q", str(self.folder), str(folder))
+        there = copy.copy(self)
+        there.folder, there.declared = folder, copy.deepcopy(self.declared)
+        return there
+
     @staticmethod
     def address(cell: str) -> str:
         """A cell's whole name, with the file that its stage is in."""

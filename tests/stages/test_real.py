@@ -129,6 +129,25 @@ def test_corrected_image_retrieval_and_its_significance(evaluated, project, name
     assert absent["pca_plus"] == "" and absent["isoclip"] and absent["ridge"]
 
 
+PROBES = {  # ../shared/real/values.md, C: class means, GDA, 1 and 5 neighbours, the first 4 images by means and by GDA
+    "dtd": ((63.30, 69.50, 59.57, 60.64, 50.47, 53.55), (65.66, 69.27, 62.65, 62.59, 54.37, 54.55)),
+    "oxford_flowers": ((92.73, 96.51, 89.12, 89.48, 85.95, 90.82), (93.59, 96.14, 92.04, 92.41, 88.27, 90.58)),
+    "fgvc_aircraft": ((36.60, 47.67, 34.38, 36.66, 24.03, 28.44), (37.35, 45.99, 37.83, 38.52, 26.13, 27.99)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_probes_and_what_pca_plus_gains_with_them(evaluated, project, name):
+    tasks = ("ncm", "gda", "knn_1", "knn_5", "first-4", "first-4-gda")
+    for ending, values in zip(("", "+pca_plus"), PROBES[name], strict=True):
+        for task, value in zip(tasks, values, strict=True):
+            accuracy = evaluated[f"{name}-val"][f"classification/{task}{ending}/class/accuracy"]
+            assert 100 * accuracy == pytest.approx(value, abs=0.006), task + ending
+    table = pd.read_csv(project / f"data/metrics/imports/{name}-val/tables/comparisons.csv").set_index("task")
+    assert table.loc["ncm+pca_plus", "difference"] > 0 > table.loc["gda+pca_plus", "difference"]
+    assert table.loc["gda", "baseline"] == "ncm" and table.loc["gda", "p_adjusted"] < 0.05
+
+
 def test_zero_shot(evaluated):
     task = "classification/image-text/class/accuracy"
     assert evaluated["imagenet-1"][task] == pytest.approx(0.606, abs=POINTS)
@@ -154,8 +173,8 @@ def test_gap(evaluated):
         assert evaluated["coco"][f"gap/{name}"] == pytest.approx(value, abs=0.002)
 
 
-def test_report_has_every_import(evaluated, project):
-    page = (project / "data/report/index.html").read_text()
+def test_report_has_every_import(evaluated, project, page_text):
+    page = page_text(project / "data/report/index.html")
     for name in evaluated:
         assert name in page
     assert "28.97" in page and "28.30" in page  # measured beside published

@@ -50,7 +50,7 @@ def project(project):
     return project
 
 
-def test_a_training_makes_a_backbone_that_goes_through_every_stage(project):
+def test_a_training_makes_a_backbone_that_goes_through_every_stage(project, page_text):
     ran = project.repro()
     native = {f"{stage}@nano-world" for stage in ("encode", "oti", "evaluate")}
     assert ran == {
@@ -65,8 +65,8 @@ def test_a_training_makes_a_backbone_that_goes_through_every_stage(project):
         "retrieval/text-image/group/mAP",
     } < set(found)
     assert {"classification/image-text/texture/accuracy", "arithmetic/colour/test/score"} < set(found)
-    page = (project / "data/report/index.html").read_text()
-    assert "nano-tuned · world" in page and "Fine-tuned backbones" in page
+    page = page_text(project / "data/report/index.html")
+    assert '{"backbone":"nano-tuned","dataset":"world"}' in page and "Fine-tuned backbones" in page
 
 
 def test_curves_are_there_for_dvc(project):

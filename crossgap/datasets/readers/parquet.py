@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crossgap import claims
 from crossgap.datasets.declared import DatasetError
 from crossgap.errors import of_machine
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_A_VALUE = 8  # bytes of a row at least, as it is read
 
 
 def read_parquet(file: Path, what: str, remedy: str) -> pa.Table:
@@ -22,7 +25,10 @@ def read_parquet(file: Path, what: str, remedy: str) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
+        claims.check(f"{what}{file}", pq.read_metadata(file).num_rows * _A_VALUE, file.stat().st_size)
         return pq.read_table(file)
+    except claims.ClaimError as error:
+        raise DatasetError(f"{error}: {remedy}") from None
     except (pa.ArrowException, OSError) as error:
         if of_machine(error):
             raise

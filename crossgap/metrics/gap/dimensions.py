@@ -14,14 +14,18 @@ from crossgap.arrays import unit_rows
 from crossgap.metrics.gap.shifts import gap_vector
 
 if TYPE_CHECKING:
+    from jaxtyping import Float, Int64, Real
+
     from crossgap.arrays import Features
 
 
-def by_mean_difference(x: Features, y: Features) -> np.ndarray:
+def by_mean_difference(x: Real[Features, "n d"], y: Real[Features, "m d"]) -> Int64[np.ndarray, " d"]:
     """The dimensions of `x` `(n, d)` and `y` `(m, d)`, `(d,)`, those of the largest differences of means first."""
     return np.argsort(-np.abs(gap_vector(x, y)), kind="stable")
 
 
-def without(x: Features, dimensions: np.ndarray, name: str = "x") -> np.ndarray:
+def without(
+    x: Real[Features, "n d"], dimensions: Int64[np.ndarray, " k"], name: str = "x"
+) -> Float[np.ndarray, "n left"]:
     """The unit rows of `x` `(n, d)` with some of the d `dimensions` taken out, of unit length again: `(n, d − k)`."""
     return unit_rows(np.delete(unit_rows(x, name, np.float64), dimensions, axis=1), f"{name}, cut,")

@@ -10,6 +10,8 @@ from crossgap.arrays import check_widths, unit_rows
 from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
+    from jaxtyping import Real
+
     from crossgap.arrays import Features
 
 
@@ -26,7 +28,7 @@ class Frechet(NamedTuple):
         return self.mean + self.covariance
 
 
-def frechet(x: Features, y: Features) -> Frechet:
+def frechet(x: Real[Features, "n d"], y: Real[Features, "m d"]) -> Frechet:
     """‖m_x − m_y‖² + tr(C_x + C_y − 2 (C_x C_y)^½) of the unit rows of `x` `(n, d)` and `y` `(m, d)`.
 
     Covariances are divided by n − 1 and m − 1 (Dowson and Landau, 1982). The trace of the root is the nuclear norm of

@@ -19,13 +19,19 @@ from crossgap.errors import UnavailableError
 from crossgap.metrics.gap.spectrum import ONE_POINT, effective_rank
 
 if TYPE_CHECKING:
+    from jaxtyping import Float64, Real
+
     from crossgap.arrays import Features
 
 BLOCK = 1024
 
 
 def gap_metrics(
-    image_features: Features, text_features: Features, *, paired: bool = True, seed: int = 0
+    image_features: Real[Features, "n d"],
+    text_features: Real[Features, "m d"],
+    *,
+    paired: bool = True,
+    seed: int = 0,
 ) -> dict[str, float]:
     """All measures of the gap.
 
@@ -71,7 +77,7 @@ def gap_measures(
     return found | {measure.__name__: (both, measure) for measure in of_pairs}
 
 
-def centroid_distance(x: Features, y: Features) -> float:
+def centroid_distance(x: Real[Features, "n d"], y: Real[Features, "m d"]) -> float:
     """‖mean x − mean y‖₂ of the unit rows of `x` `(n, d)` and `y` `(m, d)`: from 0 to 2.
 
     Two Effects, One Trigger (arXiv 2404.07983) calls it L2M.
@@ -80,7 +86,7 @@ def centroid_distance(x: Features, y: Features) -> float:
     return float(np.linalg.norm(x.mean(axis=0) - y.mean(axis=0)))
 
 
-def uniformity(x: Features) -> float:
+def uniformity(x: Real[Features, "n d"]) -> float:
     """log mean_{j<k} exp(−2‖x_j − x_k‖²) over all pairs of unit rows of `x` `(n, d)`: 0 is one point.
 
     Exact, in blocks of rows: memory is that of 1024 × n similarities.
@@ -97,7 +103,7 @@ def uniformity(x: Features) -> float:
     return math.log(total / (len(x) * (len(x) - 1) / 2))
 
 
-def cross_uniformity(x: Features, y: Features) -> float:
+def cross_uniformity(x: Real[Features, "n d"], y: Real[Features, "n d"]) -> float:
     """log mean_{j≠k} exp(−2‖x_j − y_k‖²) over the unit rows that don't match, `x` and `y` both `(n, d)`.
 
     From −8, all of `x` opposite to all of `y`, to 0, all at one point. Exact, in blocks as `uniformity`.
@@ -117,14 +123,14 @@ def cross_uniformity(x: Features, y: Features) -> float:
     return math.log(total / (len(x) * (len(x) - 1)))
 
 
-def alignment(x: Features, y: Features) -> float:
+def alignment(x: Real[Features, "n d"], y: Real[Features, "n d"]) -> float:
     """mean_j ‖x_j − y_j‖² of matching unit rows of `x` and `y`, both `(n, d)`: from 0 to 4."""
     x, y = _unit_pair(x, y)
     _check_paired(x, y, ("x", "y"))
     return float(np.square(x - y).sum(axis=1).mean())
 
 
-def matching_distance(x: Features, y: Features) -> float:
+def matching_distance(x: Real[Features, "n d"], y: Real[Features, "n d"]) -> float:
     """mean_j ‖x_j − y_j‖₂ of matching unit rows of `x` and `y`, both `(n, d)`: from 0 to 2.
 
     L2I of Two Effects, One Trigger (arXiv 2404.07983).
@@ -134,7 +140,7 @@ def matching_distance(x: Features, y: Features) -> float:
     return float(np.linalg.norm(x - y, axis=1).mean())
 
 
-def relative_modality_gap(x: Features, y: Features) -> float:
+def relative_modality_gap(x: Real[Features, "n d"], y: Real[Features, "n d"]) -> float:
     """How far matching pairs are apart beside how far apart rows of one modality are: from 0 to 1.
 
     With the dissimilarity (1 − cos)/2, from 0 to 1: M / (M + (X + Y)/2), where M is the mean over matching rows of
@@ -158,7 +164,7 @@ def relative_modality_gap(x: Features, y: Features) -> float:
     return float(matching / (matching + inside))
 
 
-def linear_separability(x: Features, y: Features, seed: int = 0) -> float:
+def linear_separability(x: Real[Features, "n d"], y: Real[Features, "m d"], seed: int = 0) -> float:
     """Held-out accuracy of a logistic regression that tells `x` `(n, d)` from `y` `(m, d)`.
 
     A seeded 80/20 split, the same share of both sides in each part. The longer side is first sampled down
@@ -189,7 +195,7 @@ def linear_separability(x: Features, y: Features, seed: int = 0) -> float:
     return float(LogisticRegression(max_iter=1000).fit(train, train_sides).score(test, test_sides))
 
 
-def _dissimilarity_inside(x: np.ndarray) -> float:
+def _dissimilarity_inside(x: Float64[np.ndarray, "n d"]) -> float:
     """Mean of (1 − cos)/2 over all pairs of different unit rows of `x` `(n, d)`, in closed form.
 
     The squared distances of all ordered pairs sum to 2n times those to the mean.
@@ -202,7 +208,7 @@ def _blocks(count: int, name: str) -> Iterable[int]:
     return tqdm(range(0, count, BLOCK), desc=name, unit="block", delay=2, leave=False, disable=None)
 
 
-def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _kernel(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> Float64[np.ndarray, "n m"]:
     """exp(−2‖x_j − y_k‖²) of unit rows, `(n, m)`: ‖a − b‖² = 2 − 2a·b."""
     kernel = x @ y.T
     kernel -= 1
@@ -211,14 +217,16 @@ def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _unit_pair(
-    x: Features, y: Features, names: tuple[str, str] = ("x", "y")
-) -> tuple[np.ndarray, np.ndarray]:
+    x: Real[Features, "n d"], y: Real[Features, "m d"], names: tuple[str, str] = ("x", "y")
+) -> tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]]:
     x, y = unit_rows(x, names[0], np.float64), unit_rows(y, names[1], np.float64)
     check_widths(x, y, names)
     return x, y
 
 
-def _check_paired(x: np.ndarray, y: np.ndarray, names: tuple[str, str]) -> None:
+def _check_paired(
+    x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "n d"], names: tuple[str, str]
+) -> None:
     if len(x) != len(y):
         raise ValueError(
             f"{names[0]} has {len(x)} rows and {names[1]} {len(y)}, which cannot be pairs: "

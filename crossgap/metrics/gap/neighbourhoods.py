@@ -14,12 +14,14 @@ from crossgap.errors import UnavailableError
 from crossgap.metrics.neighbours import blocks, nearest
 
 if TYPE_CHECKING:
+    from jaxtyping import Float64, Int64, Real
+
     from crossgap.arrays import Features
 
 NEIGHBOURS = 10
 
 
-def modality_ranks(x: Features, y: Features) -> np.ndarray:
+def modality_ranks(x: Real[Features, "n d"], y: Real[Features, "m d"]) -> Int64[np.ndarray, " n"]:
     """Where the nearest row of the other modality stands among the neighbours of each row of `x`, `(n,)`, from 1.
 
     For row i of `x` `(n, d)`: 1 + the number of other rows of `x` with a greater cosine to it than its nearest row of
@@ -36,7 +38,9 @@ def modality_ranks(x: Features, y: Features) -> np.ndarray:
     return ranks
 
 
-def neighbour_overlap(x: Features, y: Features, k: int = NEIGHBOURS) -> np.ndarray:
+def neighbour_overlap(
+    x: Real[Features, "n d"], y: Real[Features, "n d"], k: int = NEIGHBOURS
+) -> Float64[np.ndarray, " n"]:
     """How many of a pair's k nearest others are the same in both modalities, `(n,)`, as a share of k.
 
     The k nearest other rows of row i of `x` `(n, d)` by cosine, and those of row i of `y` `(n, d)`: |A ∩ B| / k (NAS@k
@@ -62,7 +66,7 @@ def neighbour_overlap(x: Features, y: Features, k: int = NEIGHBOURS) -> np.ndarr
     return found
 
 
-def silhouette(x: Features, y: Features) -> float:
+def silhouette(x: Real[Features, "n d"], y: Real[Features, "m d"]) -> float:
     """Mean silhouette of the rows of `x` `(n, d)` and `y` `(m, d)` by modality, with the distance 1 − cosine.
 
     (b − a) / max(a, b) of a row's mean distances a to the others of its modality and b to the other modality
@@ -85,7 +89,7 @@ def silhouette(x: Features, y: Features) -> float:
     return float(np.concatenate(values).mean())
 
 
-def class_order_distance(x: Features, y: Features) -> np.ndarray:
+def class_order_distance(x: Real[Features, "c d"], y: Real[Features, "c d"]) -> Float64[np.ndarray, " c"]:
     """How differently two modalities order the classes around each class, `(c,)`: 0, alike, to 1, reversed.
 
     Row i of `x` and `y`, both `(c, d)`, stands for class i in either modality: its mean, its prompts. The other classes
@@ -115,13 +119,15 @@ def class_order_distance(x: Features, y: Features) -> np.ndarray:
     return found
 
 
-def _ties(rows: np.ndarray) -> float:
+def _ties(rows: Float64[np.ndarray, "m columns"]) -> float:
     """Pairs of equal rows."""
     _, counts = np.unique(rows, axis=0, return_counts=True)
     return float((counts * (counts - 1) / 2).sum())
 
 
-def _pair(x: Features, y: Features) -> tuple[np.ndarray, np.ndarray]:
+def _pair(
+    x: Real[Features, "n d"], y: Real[Features, "m d"]
+) -> tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]]:
     x, y = exact_rows(x, "x"), exact_rows(y, "y")
     check_widths(x, y, ("x", "y"))
     return x, y

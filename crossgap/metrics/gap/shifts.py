@@ -12,17 +12,21 @@ import numpy as np
 from crossgap.arrays import check_widths, unit_rows
 
 if TYPE_CHECKING:
+    from jaxtyping import Float64, Real
+
     from crossgap.arrays import Features
 
 
-def gap_vector(x: Features, y: Features) -> np.ndarray:
+def gap_vector(x: Real[Features, "n d"], y: Real[Features, "m d"]) -> Float64[np.ndarray, " d"]:
     """mean x − mean y of the unit rows of `x` `(n, d)` and `y` `(m, d)`, `(d,)`."""
     x, y = unit_rows(x, "x", np.float64), unit_rows(y, "y", np.float64)
     check_widths(x, y, ("x", "y"))
     return x.mean(axis=0) - y.mean(axis=0)
 
 
-def moved(x: Features, by: np.ndarray, name: str = "x") -> np.ndarray:
+def moved(
+    x: Real[Features, "n d"], by: Float64[np.ndarray, " d"], name: str = "x"
+) -> Float64[np.ndarray, "n d"]:
     """The unit rows of `x` `(n, d)` moved by a vector `(d,)`, each to unit length again.
 
     Raises:
@@ -31,7 +35,9 @@ def moved(x: Features, by: np.ndarray, name: str = "x") -> np.ndarray:
     return unit_rows(unit_rows(x, name, np.float64) + by, f"{name}, moved,")
 
 
-def shifted(x: Features, y: Features, amount: float) -> tuple[np.ndarray, np.ndarray]:
+def shifted(
+    x: Real[Features, "n d"], y: Real[Features, "m d"], amount: float
+) -> tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]]:
     """Both clouds moved along their gap vector Δ: unit rows x − amount/2 · Δ and y + amount/2 · Δ.
 
     An amount of 0 leaves them, 1 closes the gap (before rows are made unit length again, the means coincide), 2 swaps

@@ -10,6 +10,8 @@ import numpy as np
 from crossgap.arrays import check_widths, unit_rows
 
 if TYPE_CHECKING:
+    from jaxtyping import Int, Int64, Real
+
     from crossgap.arrays import Features
 
 BINS = 200  # over [-1, 1]
@@ -26,8 +28,8 @@ class Similarities:
         matching_mean, other_mean: their mean similarities; NaN where there are none.
     """
 
-    matching: np.ndarray
-    other: np.ndarray
+    matching: Int64[np.ndarray, " bins"]
+    other: Int64[np.ndarray, " bins"]
     matching_mean: float
     other_mean: float
 
@@ -48,11 +50,11 @@ class Similarities:
 
 
 def similarities(
-    queries: Features,
-    gallery: Features,
-    query_codes: np.ndarray,
-    gallery_codes: np.ndarray,
-    left_out: np.ndarray | None = None,
+    queries: Real[Features, "n d"],
+    gallery: Real[Features, "m d"],
+    query_codes: Int[np.ndarray, " n"],
+    gallery_codes: Int[np.ndarray, " m"],
+    left_out: Int[np.ndarray, " n"] | None = None,
 ) -> Similarities:
     """Cosine similarities of all pairs, in blocks of queries.
 

@@ -10,12 +10,14 @@ import numpy as np
 from crossgap.arrays import unit_rows
 
 if TYPE_CHECKING:
+    from jaxtyping import Float64, Real
+
     from crossgap.arrays import Features
 
 ONE_POINT = 1e-14  # distances of unit rows to their mean below this are rounding
 
 
-def explained_variance(x: Features) -> np.ndarray:
+def explained_variance(x: Real[Features, "n d"]) -> Float64[np.ndarray, " components"]:
     """Share of the variance of the centred unit rows of `x` `(n, d)` by principal component, `(min(n, d),)`.
 
     Falling, of sum 1; all NaN where the rows are one point, which has no variance to share.
@@ -31,7 +33,7 @@ def explained_variance(x: Features) -> np.ndarray:
     return variances / variances.sum()
 
 
-def effective_rank(x: Features) -> float:
+def effective_rank(x: Real[Features, "n d"]) -> float:
     """exp of the entropy of `explained_variance`: over how many principal components the variance is spread.
 
     From 1, all on a line, to min(n - 1, d), spread evenly. NaN where the rows are one point.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from crossgap.arrays import GRID
 from crossgap.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 LARGEST = 1 - 2.0**-10  # so that a similarity and its bias together stay below 2, where float64 is exact
 
@@ -24,7 +27,9 @@ class Bias(NamedTuple):
     gallery: np.ndarray
 
 
-def columns(bias: Bias, queries: int, gallery: int) -> tuple[np.ndarray, np.ndarray]:
+def columns(
+    bias: Bias, queries: int, gallery: int
+) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " m"]]:
     """One more column of the queries' and of the gallery's `exact_rows`, whose product is the bias.
 
     What a query adds to all items alike changes no rank, so the gallery's are first shifted to lie about 0. They are

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int64
 
 STEPS = 2.0**30
 STEP_BITS, PLACE_BITS = 32, 18  # of a key, above them the row
@@ -29,19 +32,29 @@ def keys(row: Any, step: Any, place: Any) -> Any:
 class Counter(Protocol):
     """Tiles on one device. Arrays of pairs are NumPy, `(p,)`, on any."""
 
-    def put(self, rows: np.ndarray) -> Any:
+    def put(self, rows: Float64[np.ndarray, "r d"]) -> Any:
         """Exact rows, on the device."""
 
     def scores(self, rows: Any, block: Any) -> Any:
         """The tile `(r, g)` of `rows`, negated similarities × 2³⁰, and a block; gone when the next one comes."""
 
-    def steps_of(self, scores: Any, row: np.ndarray, item: np.ndarray) -> np.ndarray:
+    def steps_of(
+        self, scores: Any, row: Int64[np.ndarray, " p"], item: Int64[np.ndarray, " p"]
+    ) -> Int64[np.ndarray, " p"]:
         """The rounded scores of pairs in a tile."""
 
-    def steps_between(self, rows: Any, block: Any, row: np.ndarray, item: np.ndarray) -> np.ndarray:
+    def steps_between(
+        self, rows: Any, block: Any, row: Int64[np.ndarray, " p"], item: Int64[np.ndarray, " p"]
+    ) -> Int64[np.ndarray, " p"]:
         """The same without a tile."""
 
-    def ahead(self, scores: Any, row: np.ndarray, step: np.ndarray, place: np.ndarray) -> np.ndarray:
+    def ahead(
+        self,
+        scores: Any,
+        row: Int64[np.ndarray, " p"],
+        step: Int64[np.ndarray, " p"],
+        place: Int64[np.ndarray, " p"],
+    ) -> Int64[np.ndarray, " p"]:
         """How many items of the tile are ahead of each of the given ones, which are ordered by row. A `place`
         of -1 lies before the block, one of g behind it.
         """
@@ -55,24 +68,38 @@ class NumpyCounter:
         self.tile = np.empty(0)
         self.scratch = _Scratch()
 
-    def put(self, rows: np.ndarray) -> np.ndarray:
+    def put(self, rows: Float64[np.ndarray, "r d"]) -> Float64[np.ndarray, "r d"]:
         return rows
 
-    def scores(self, rows: np.ndarray, block: np.ndarray) -> np.ndarray:
+    def scores(
+        self, rows: Float64[np.ndarray, "r d"], block: Float64[np.ndarray, "g d"]
+    ) -> Float64[np.ndarray, "r g"]:
         size = len(rows) * len(block)
         if self.tile.size < size:
             self.tile = np.empty(size)
         return np.matmul(rows, block.T, out=self.tile[:size].reshape(len(rows), len(block)))
 
-    def steps_of(self, scores: np.ndarray, row: np.ndarray, item: np.ndarray) -> np.ndarray:
+    def steps_of(
+        self, scores: Float64[np.ndarray, "r g"], row: Int64[np.ndarray, " p"], item: Int64[np.ndarray, " p"]
+    ) -> Int64[np.ndarray, " p"]:
         return np.rint(scores[row, item]).astype(np.int64)
 
     def steps_between(
-        self, rows: np.ndarray, block: np.ndarray, row: np.ndarray, item: np.ndarray
-    ) -> np.ndarray:
+        self,
+        rows: Float64[np.ndarray, "r d"],
+        block: Float64[np.ndarray, "g d"],
+        row: Int64[np.ndarray, " p"],
+        item: Int64[np.ndarray, " p"],
+    ) -> Int64[np.ndarray, " p"]:
         return np.rint(np.einsum("pd,pd->p", rows[row], block[item])).astype(np.int64)
 
-    def ahead(self, scores: np.ndarray, row: np.ndarray, step: np.ndarray, place: np.ndarray) -> np.ndarray:
+    def ahead(
+        self,
+        scores: Float64[np.ndarray, "r g"],
+        row: Int64[np.ndarray, " p"],
+        step: Int64[np.ndarray, " p"],
+        place: Int64[np.ndarray, " p"],
+    ) -> Int64[np.ndarray, " p"]:
         height = max(1, ITEMS_AT_ONCE // scores.shape[1])
         starts = np.arange(0, len(scores), height)
         cuts = np.searchsorted(row, [*starts, len(scores)])
@@ -98,8 +125,12 @@ class _Scratch(threading.local):
 
 
 def _ahead(
-    scores: np.ndarray, row: np.ndarray, step: np.ndarray, place: np.ndarray, scratch: _Scratch
-) -> np.ndarray:
+    scores: Float64[np.ndarray, "r g"],
+    row: Int64[np.ndarray, " p"],
+    step: Int64[np.ndarray, " p"],
+    place: Int64[np.ndarray, " p"],
+    scratch: _Scratch,
+) -> Int64[np.ndarray, " p"]:
     """`Counter.ahead` of a few rows, whose scores are rounded in place.
 
     Steps fall into bins, more similar ones first, whose sizes are counted. Only the items in a bin that holds

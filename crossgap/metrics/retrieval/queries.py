@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from functools import partial
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,8 @@ from crossgap.metrics.retrieval.revisited import revisited
 from crossgap.metrics.retrieval.scores import plain
 
 if TYPE_CHECKING:
+    from jaxtyping import Real, Shaped
+
     from crossgap.arrays import Features, Labels
 
 MEANS = {"ap": "mAP", "ap_at_r": "mAP@R", "r_precision": "R-precision", "ndcg@10": "nDCG@10"}
@@ -32,8 +34,8 @@ PROTOCOLS = {"plain": plain, "revisited": revisited}
 
 
 def retrieval_metrics(
-    queries: Features,
-    gallery: Features,
+    queries: Real[Features, "n d"],
+    gallery: Real[Features, "m d"],
     query_labels: Labels,
     gallery_labels: Labels,
     exclude_self: bool = False,
@@ -106,8 +108,8 @@ def retrieval_metrics(
 
 
 def judged_metrics(
-    queries: Features,
-    gallery: Features,
+    queries: Real[Features, "n d"],
+    gallery: Real[Features, "m d"],
     judgements: pd.DataFrame,
     *,
     query_ids: Labels,
@@ -166,15 +168,17 @@ def summarise(table: pd.DataFrame) -> dict[str, float | int]:
     return means | {"queries": len(counted), "queries_without_relevant": len(table) - len(counted)}
 
 
-def _features(queries: Features, gallery: Features) -> tuple[np.ndarray, np.ndarray]:
+def _features(
+    queries: Real[Features, "n d"], gallery: Real[Features, "m d"]
+) -> tuple[Real[np.ndarray, "n d"], Real[np.ndarray, "m d"]]:
     found = checked_features(queries, "queries"), checked_features(gallery, "gallery")
     check_widths(*found, ("queries", "gallery"))
     return found
 
 
 def _table(
-    queries: np.ndarray,
-    gallery: np.ndarray,
+    queries: Real[np.ndarray, "n d"],
+    gallery: Real[np.ndarray, "m d"],
     relevance: RelevanceLists,
     protocol: str,
     ks: Sequence[Any],
@@ -182,7 +186,9 @@ def _table(
     device: str,
     bias: Bias | None,
 ) -> pd.DataFrame:
-    if bad := [k for k in ks if not (isinstance(k, Real) and float(k) >= 1 and float(k).is_integer())]:
+    if bad := [
+        k for k in ks if not (isinstance(k, numbers.Real) and float(k) >= 1 and float(k).is_integer())
+    ]:
         raise ValueError(f"ks holds {listed(bad)}: a cut-off is a whole number from 1")
     measure = partial(PROTOCOLS[protocol], ks=[int(k) for k in ks])
     added = None if bias is None else columns(bias, len(queries), len(gallery))
@@ -190,7 +196,9 @@ def _table(
     return pd.concat(map(measure, ranks), ignore_index=True)
 
 
-def _check_same_items(query_labels: np.ndarray, gallery_labels: np.ndarray) -> None:
+def _check_same_items(
+    query_labels: Shaped[np.ndarray, " n"], gallery_labels: Shaped[np.ndarray, " n"]
+) -> None:
     remedy = "give the same items in the same order, or query_ids and gallery_ids"
     if len(query_labels) != len(gallery_labels):
         raise ValueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -14,6 +14,8 @@ from crossgap.arrays import exact_rows
 from crossgap.metrics.retrieval.counting import MOST_ROWS, STEPS, Counter, NumpyCounter
 from crossgap.metrics.retrieval.relevance import IGNORED, JudgedPairs, RelevanceLists
 
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int64, Real
 ITEMS_IN_A_BLOCK = 2**17  # of the gallery
 ENTRIES_IN_A_BLOCK = 2**26  # in float64: 512 MiB
 ENTRIES_IN_A_CHUNK = 2**25  # of the queries
@@ -36,18 +38,18 @@ class Ranks(NamedTuple):
     """
 
     queries: slice
-    query: np.ndarray
-    rank: np.ndarray
-    grade: np.ndarray
+    query: Int64[np.ndarray, " r"]
+    rank: Int64[np.ndarray, " r"]
+    grade: Int64[np.ndarray, " r"]
 
 
 def relevant_ranks(
-    queries: np.ndarray,
-    gallery: np.ndarray,
+    queries: Real[np.ndarray, "n d"],
+    gallery: Real[np.ndarray, "m d"],
     relevance: RelevanceLists,
     block_size: int | None = None,
     device: str = "cpu",
-    added: tuple[np.ndarray, np.ndarray] | None = None,
+    added: tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " m"]] | None = None,
 ) -> Iterator[Ranks]:
     """Rank the gallery for each query and find the relevant items.
 
@@ -89,7 +91,9 @@ def relevant_ranks(
             yield _without_ignored(chunk, pairs, ahead)
 
 
-def _in_one(counter: Counter, rows: Any, gallery: Any, pairs: JudgedPairs, progress: tqdm) -> np.ndarray:
+def _in_one(
+    counter: Counter, rows: Any, gallery: Any, pairs: JudgedPairs, progress: tqdm
+) -> Int64[np.ndarray, " p"]:
     """The items ahead of each pair's (p,), the gallery being one block."""
     ahead = np.empty(len(pairs.query), dtype=np.int64)
     for tile, part in _tiles(len(rows), len(gallery), pairs.query):
@@ -103,13 +107,13 @@ def _in_one(counter: Counter, rows: Any, gallery: Any, pairs: JudgedPairs, progr
 def _in_blocks(
     counter: Counter,
     rows: Any,
-    gallery: np.ndarray,
-    held: np.ndarray | None,
+    gallery: Real[np.ndarray, "m d"],
+    held: Float64[np.ndarray, " m"] | None,
     length: int,
     pairs: JudgedPairs,
     pool: ThreadPoolExecutor,
     progress: tqdm,
-) -> np.ndarray:
+) -> Int64[np.ndarray, " p"]:
     """The items ahead of each pair's (p,), the gallery cut into blocks: once for the pairs' similarities, once
     to count.
     """
@@ -136,7 +140,7 @@ def _in_blocks(
     return ahead
 
 
-def _without_ignored(chunk: slice, pairs: JudgedPairs, ahead: np.ndarray) -> Ranks:
+def _without_ignored(chunk: slice, pairs: JudgedPairs, ahead: Int64[np.ndarray, " p"]) -> Ranks:
     order = np.argsort(pairs.query << 40 | ahead)
     query, rank, grade = pairs.query[order], ahead[order], pairs.grade[order]
     ignored = grade == IGNORED
@@ -160,7 +164,7 @@ def _chunks(relevance: RelevanceLists, block_size: int | None, width: int) -> It
         start, before = stop, total[stop - 1]
 
 
-def _tiles(count: int, length: int, query: np.ndarray) -> Iterator[tuple[slice, slice]]:
+def _tiles(count: int, length: int, query: Int64[np.ndarray, " p"]) -> Iterator[tuple[slice, slice]]:
     """The rows of each tile, and which of the pairs of `query` (p,), ordered, are theirs."""
     height = min(MOST_ROWS, max(ROWS_IN_A_TILE, PAIRS_IN_A_TILE // length))
     for start in range(0, count, height):
@@ -169,8 +173,11 @@ def _tiles(count: int, length: int, query: np.ndarray) -> Iterator[tuple[slice, 
 
 
 def _blocks(
-    gallery: np.ndarray, held: np.ndarray | None, length: int, pool: ThreadPoolExecutor
-) -> Iterator[tuple[int, np.ndarray]]:
+    gallery: Real[np.ndarray, "m d"],
+    held: Float64[np.ndarray, " m"] | None,
+    length: int,
+    pool: ThreadPoolExecutor,
+) -> Iterator[tuple[int, Float64[np.ndarray, "g width"]]]:
     """`_exact` rows of the gallery and where they start; a block is gone when the next one comes."""
     buffer = np.empty((length, gallery.shape[1] + (held is not None)))
     for start in range(0, len(gallery), length):
@@ -180,11 +187,11 @@ def _blocks(
 
 
 def _exact(
-    features: np.ndarray,
+    features: Real[np.ndarray, "n d"],
     pool: ThreadPoolExecutor,
-    last: np.ndarray | None = None,
-    out: np.ndarray | None = None,
-) -> np.ndarray:
+    last: Float64[np.ndarray, " n"] | None = None,
+    out: Float64[np.ndarray, "n width"] | None = None,
+) -> Float64[np.ndarray, "n width"]:
     """`exact_rows` of checked features, by several threads, with one more column `last` `(n,)` if there is one."""
     count, width = features.shape
     rows = np.empty((count, width + (last is not None))) if out is None else out

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from crossgap.arrays import label_array, label_codes
 from crossgap.errors import listed
+
+if TYPE_CHECKING:
+    from jaxtyping import Int64, Shaped
 
 IGNORED = -1
 COLUMNS = ["query", "item", "grade"]
@@ -24,9 +27,9 @@ class JudgedPairs(NamedTuple):
         grade: `(p,)`, from 1 for a relevant item; `IGNORED` takes it out of the ranking.
     """
 
-    query: np.ndarray
-    item: np.ndarray
-    grade: np.ndarray
+    query: Int64[np.ndarray, " p"]
+    item: Int64[np.ndarray, " p"]
+    grade: Int64[np.ndarray, " p"]
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,11 @@ class RelevanceLists:
         left_out: `(n,)`, the place of one gallery item that is ignored in any case, -1 for none.
     """
 
-    first: np.ndarray
-    count: np.ndarray
-    items: np.ndarray
-    grades: np.ndarray | None
-    left_out: np.ndarray
+    first: Int64[np.ndarray, " n"]
+    count: Int64[np.ndarray, " n"]
+    items: Int64[np.ndarray, " i"]
+    grades: Int64[np.ndarray, " i"] | None
+    left_out: Int64[np.ndarray, " n"]
 
     def __len__(self) -> int:
         return len(self.first)
@@ -67,7 +70,11 @@ class RelevanceLists:
         return JudgedPairs(query[order], item, grade)
 
 
-def by_labels(query_codes: np.ndarray, gallery_codes: np.ndarray, left_out: np.ndarray) -> RelevanceLists:
+def by_labels(
+    query_codes: Int64[np.ndarray, " n"],
+    gallery_codes: Int64[np.ndarray, " m"],
+    left_out: Int64[np.ndarray, " n"],
+) -> RelevanceLists:
     """Items are relevant, with grade 1, to the queries of an equal code (of `label_codes`)."""
     items = np.argsort(gallery_codes, kind="stable")
     ordered = gallery_codes[items]
@@ -75,7 +82,9 @@ def by_labels(query_codes: np.ndarray, gallery_codes: np.ndarray, left_out: np.n
     return RelevanceLists(first, last - first, items, None, left_out)
 
 
-def by_judgements(judgements: pd.DataFrame, query_ids: np.ndarray, gallery_ids: np.ndarray) -> RelevanceLists:
+def by_judgements(
+    judgements: pd.DataFrame, query_ids: Shaped[np.ndarray, " n"], gallery_ids: Shaped[np.ndarray, " m"]
+) -> RelevanceLists:
     """Items have the grades of a table `query`, `item`, `grade`; a query's own id in the gallery is ignored.
 
     Args:
@@ -112,7 +121,9 @@ def by_judgements(judgements: pd.DataFrame, query_ids: np.ndarray, gallery_ids: 
     return RelevanceLists(np.cumsum(count) - count, count, item, grade, left_out)
 
 
-def places(query_ids: np.ndarray, gallery_ids: np.ndarray) -> np.ndarray:
+def places(
+    query_ids: Shaped[np.ndarray, " n"], gallery_ids: Shaped[np.ndarray, " m"]
+) -> Int64[np.ndarray, " n"]:
     """The gallery's index of each query's id (n,), -1 where the gallery lacks it.
 
     Raises:
@@ -126,13 +137,15 @@ def places(query_ids: np.ndarray, gallery_ids: np.ndarray) -> np.ndarray:
     return pd.Index(gallery).get_indexer(queries)
 
 
-def check_unique(ids: np.ndarray, name: str) -> None:
+def check_unique(ids: Shaped[np.ndarray, " n"], name: str) -> None:
     """Raise ValueError if an id (of `label_array`) is there twice."""
     if (repeated := pd.Series(ids).duplicated().to_numpy()).any():
         raise ValueError(f"{name} repeats {listed(dict.fromkeys(ids[repeated]))}: an id names one item")
 
 
-def _known(judgements: pd.DataFrame, column: str, ids: np.ndarray, name: str) -> np.ndarray:
+def _known(
+    judgements: pd.DataFrame, column: str, ids: Shaped[np.ndarray, " n"], name: str
+) -> Int64[np.ndarray, " judged"]:
     """The places in `ids` of a column's ids."""
     given = label_array(judgements[column], len(judgements), f"judgements['{column}']")
     judged, codes = label_codes(given, ids, (f"judgements['{column}']", name))

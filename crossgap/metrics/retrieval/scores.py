@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from crossgap.metrics.retrieval.ranking import Ranks
+
+if TYPE_CHECKING:
+    from jaxtyping import Int64, Real
 
 DEPTH = 10  # of nDCG
 
@@ -36,12 +40,16 @@ def plain(ranks: Ranks, ks: Sequence[int]) -> pd.DataFrame:
     return pd.DataFrame(columns | {"relevant": relevant})
 
 
-def found_before(query: np.ndarray, relevant: np.ndarray) -> np.ndarray:
+def found_before(
+    query: Int64[np.ndarray, " r"], relevant: Int64[np.ndarray, " n"]
+) -> Int64[np.ndarray, " r"]:
     """How many relevant items of the same query stand ahead of each (r,), given how many each query has."""
     return np.arange(len(query)) - (np.cumsum(relevant) - relevant)[query]
 
 
-def _discounted(query: np.ndarray, rank: np.ndarray, grade: np.ndarray, count: int) -> np.ndarray:
+def _discounted(
+    query: Int64[np.ndarray, " r"], rank: Int64[np.ndarray, " r"], grade: Int64[np.ndarray, " r"], count: int
+) -> Real[np.ndarray, " n"]:
     """Discounted cumulative gain of each query (n,)."""
     shallow = rank < DEPTH
     gain = grade[shallow] / np.log2(rank[shallow] + 2)

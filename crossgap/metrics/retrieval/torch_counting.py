@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor
 
 from crossgap.errors import CrossgapError
 from crossgap.metrics.retrieval.counting import keys
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int64, Shaped
 
 
 def cuda_device(name: str) -> torch.device | None:
@@ -36,20 +40,34 @@ class TorchCounter:
     def __init__(self, device: torch.device | str) -> None:
         self.device = device
 
-    def put(self, rows: np.ndarray) -> Tensor:
+    def put(self, rows: Shaped[np.ndarray, "*shape"]) -> Shaped[Tensor, "*shape"]:
         return torch.from_numpy(rows).to(self.device)
 
-    def scores(self, rows: Tensor, block: Tensor) -> Tensor:
+    def scores(self, rows: Float64[Tensor, "r d"], block: Float64[Tensor, "g d"]) -> Float64[Tensor, "r g"]:
         return rows @ block.T
 
-    def steps_of(self, scores: Tensor, row: np.ndarray, item: np.ndarray) -> np.ndarray:
+    def steps_of(
+        self, scores: Float64[Tensor, "r g"], row: Int64[np.ndarray, " p"], item: Int64[np.ndarray, " p"]
+    ) -> Int64[np.ndarray, " p"]:
         return scores[self.put(row), self.put(item)].round().long().cpu().numpy()
 
-    def steps_between(self, rows: Tensor, block: Tensor, row: np.ndarray, item: np.ndarray) -> np.ndarray:
+    def steps_between(
+        self,
+        rows: Float64[Tensor, "r d"],
+        block: Float64[Tensor, "g d"],
+        row: Int64[np.ndarray, " p"],
+        item: Int64[np.ndarray, " p"],
+    ) -> Int64[np.ndarray, " p"]:
         products = rows[self.put(row)] * block[self.put(item)]
         return products.sum(dim=1).round().long().cpu().numpy()
 
-    def ahead(self, scores: Tensor, row: np.ndarray, step: np.ndarray, place: np.ndarray) -> np.ndarray:
+    def ahead(
+        self,
+        scores: Float64[Tensor, "r g"],
+        row: Int64[np.ndarray, " p"],
+        step: Int64[np.ndarray, " p"],
+        place: Int64[np.ndarray, " p"],
+    ) -> Int64[np.ndarray, " p"]:
         height, length = scores.shape
         rows = torch.arange(height, device=self.device)[:, None]
         ordered = keys(rows, scores.round_().long(), torch.arange(length, device=self.device))

@@ -55,8 +55,8 @@ def declared(model: str, pretrained: str | None = None, preprocess: preprocessin
     check_name(model)
     check_tag(model, pretrained)
     try:
-        if tag_of(model, pretrained):
-            pretrained = open_clip.pretrained._clean_tag(pretrained)
+        if pretrained and tag_of(model, pretrained):
+            pretrained = towers.canonical_tag(pretrained)
             shown_by = preprocessing.of_tag(pretrained, preprocess)
             return Declared(model, pretrained, True, {}, shown_by, activations.of_tag(model, pretrained))
         if pretrained is None and preprocess is None:

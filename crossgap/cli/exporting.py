@@ -1,0 +1,65 @@
+"""`crossgap export`: a store → files that other tools read."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossgap.cli.errors import explained
+
+DATA = Path("data")
+ENDING = ".zarr.zip"
+
+
+def export(
+    cell: Annotated[
+        str,
+        typer.Argument(
+            help="What is exported: BACKBONE/DATASET, or BACKBONE/DATASET/STORE for an inversion (nano/world/oti), or "
+            "imports/NAME, or the path of a store."
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="The folder to write; it may not exist.")],
+    format_: Annotated[
+        str,
+        typer.Option("--format", help="clip-retrieval (.npy and parquet), safetensors, parquet or lance."),
+    ] = "clip-retrieval",
+) -> None:
+    """Write a cell's features into files of other tools; the command that brings them back is printed."""
+    from crossgap.exporting import export as exported
+    from crossgap.stores.store import open_store
+
+    with explained():
+        path = store_of(cell)
+        words = exported(open_store(path), format_, out)
+    for file in sorted(path for path in out.rglob("*") if path.is_file()):
+        typer.echo(file)
+    if words:
+        typer.echo(f"\nTo bring them back: crossgap import NAME {shlex.join(words)}")
+
+
+def store_of(cell: str) -> Path:
+    """The path of a store, of the words for it.
+
+    Raises:
+        CrossgapError: there is none; the message lists those that there are.
+    """
+    from crossgap.errors import CrossgapError, listed
+
+    if cell.endswith(ENDING) and Path(cell).is_file():
+        return Path(cell)
+    first, *rest = cell.strip("/").split("/")
+    found = DATA.joinpath("imports" if first == "imports" else f"features/{first}", *rest)
+    found = found / f"native{ENDING}" if len(rest) == 1 else found.with_name(f"{found.name}{ENDING}")
+    if ".." not in cell.split("/") and found.is_file():
+        return found
+    held = sorted([*DATA.glob(f"features/*/*/*{ENDING}"), *DATA.glob(f"imports/*/*{ENDING}")])
+    names = [str(path.relative_to(DATA)).removeprefix("features/").removesuffix(ENDING) for path in held]
+    raise CrossgapError(
+        f"{cell!r} is no store under {DATA}: there are {listed([name.removesuffix('/native') for name in names], 20)}"
+        if names
+        else f"{cell!r} is no store, and there is none under {DATA}: `dvc repro` makes them, `dvc pull` brings them"
+    )

@@ -1,0 +1,118 @@
+"""Queries of a cell whose nearest neighbour stays under noise and quantisation, with the gap and with it centred away.
+
+A row's task is a retrieval (`text-image`, `text-image+centering`), its relevance what is done: Gaussian noise on the
+queries, or a quantised gallery (with binary codes the queries too), on unit features as they are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+import pandas as pd
+
+from crossgap.evaluation.cell import Items, by_id
+from crossgap.evaluation.corrections import Rivals
+from crossgap.evaluation.hubness import BESIDE
+from crossgap.evaluation.queries import across, comparisons
+from crossgap.evaluation.unavailable import Reasons
+from crossgap.evaluation.work import Work
+from crossgap.metrics import robustness
+from crossgap.metrics.hubness import firsts
+
+VARIANCES = (0.005, 0.022, 0.04)  # of the noise, as in arXiv 2603.29080; here its expected squared length
+BITS = {"int8": 8, "int4": 4, "binary": 1}
+QUERIES, GALLERY = 2000, 10_000  # of a retrieval, at most, evenly spread over their ids
+CHANGES = len(VARIANCES) + len(BITS) + 1
+COLUMNS = ["task", "relevance", "query", "stays"]
+
+Changed = Callable[[], tuple[np.ndarray, np.ndarray]]
+
+
+def robust(work: Work, rivals: Rivals, seed: int) -> pd.DataFrame:
+    """`COLUMNS`, a row a query, retrieval and perturbation: whether its nearest neighbour is the one of before."""
+    tasks = {
+        comparison.native: (comparison.queries, comparison.gallery, True)
+        for comparison in comparisons(work.cell)
+    }
+    tasks |= {task.name: (task.queries, task.gallery, False) for task in across(work.cell)}
+    found = []
+    for name, (queries, gallery, within) in tasks.items():
+        for variant in (None, *(one for one in rivals.of_features if one == BESIDE)):
+            table = work.part(
+                "robustness",
+                f"{name}+{variant}" if variant else name,
+                partial(_measured, rivals, name, queries, gallery, within, variant, seed),
+                by=__name__,
+                rival=rivals.rival(variant) if variant else None,
+                seed=seed,
+                faiss=_faiss(),
+                fit=rivals.fitted_on if variant else None,
+            )
+            if table is not None and len(table):
+                found.append(table)
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=COLUMNS)
+
+
+def metrics(table: pd.DataFrame) -> dict[str, float]:
+    """`robustness/<task>/<perturbation>/stays`."""
+    means = table.groupby(["task", "relevance"], sort=False)["stays"].mean()
+    return {f"robustness/{task}/{how}/stays": float(value) for (task, how), value in means.items()}
+
+
+def _faiss() -> str | None:
+    try:
+        return version("faiss-cpu")
+    except PackageNotFoundError:
+        return None
+
+
+def _measured(
+    rivals: Rivals,
+    name: str,
+    queries: Items,
+    gallery: Items,
+    within: bool,
+    variant: str | None,
+    seed: int,
+    reasons: Reasons,
+) -> pd.DataFrame:
+    queries = queries.where(by_id(queries.ids)).sample(QUERIES)
+    gallery = gallery.where(by_id(gallery.ids)).sample(GALLERY)
+    both: tuple[Items, Items] | None = (queries, gallery)
+    if variant:
+        both = rivals.pair(variant, name, queries, gallery)
+    if both is None:
+        return pd.DataFrame(columns=COLUMNS)
+    x, y = (items.features for items in both)
+    left_out = pd.Index(gallery.ids).get_indexer(queries.ids) if within else None
+    before = firsts(x, y, left_out)
+    task = f"{name}+{variant}" if variant else name
+    tables = []
+    for how, changed in _changes(x, y, queries.ids, seed):
+        with reasons.of("robustness", f"{task}/{how}"):
+            stays = firsts(*changed(), left_out) == before
+            columns = {"task": task, "relevance": how, "query": queries.ids, "stays": stays.astype(float)}
+            tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+
+
+def _changes(x: np.ndarray, y: np.ndarray, ids: np.ndarray, seed: int) -> Iterator[tuple[str, Changed]]:
+    """What is done, and a function that gives queries and gallery after it."""
+    for variance in VARIANCES:
+        yield f"noise {variance:g}", partial(_with_noise, x, y, ids, variance, seed)
+    for how, bits in BITS.items():
+        yield how, partial(_in_bits, x, y, bits)
+    yield "product", lambda: (x, robustness.product_quantised(y))
+
+
+def _with_noise(
+    x: np.ndarray, y: np.ndarray, ids: np.ndarray, variance: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    return robustness.noisy(x, ids, variance, seed), y
+
+
+def _in_bits(x: np.ndarray, y: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    return robustness.quantised(x, bits) if bits == 1 else x, robustness.quantised(y, bits)

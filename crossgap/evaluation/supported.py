@@ -1,0 +1,245 @@
+"""Classification of a cell's images by the labelled images of a support split: all of them or a few, by every probe.
+
+Tasks are named after images and probe: `ncm` (class means), `gda`, `knn_1`, `knn_5` and `logistic` of all images; of m
+images a class `4-shot` and `4-shot-gda` (random draws), `first-4` and `first-4-gda` (the first by id). `_text` behind
+it: the scores of class prompts are blended in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from crossgap.arrays import exact_rows
+from crossgap.errors import UnavailableError
+from crossgap.evaluation.cell import Cell, Items, by_id
+from crossgap.evaluation.corrections import Rivals, apply
+from crossgap.evaluation.predictions import Predictions, class_prompts, in_rows, named, parted
+from crossgap.evaluation.unavailable import Reasons
+from crossgap.evaluation.work import Work
+from crossgap.metrics import classification, probes
+from crossgap.metrics.probes import Linear
+
+NEIGHBOURS = (1, 5)
+TEXT = 0.5  # α, the share of the class prompts' scores where they are blended in
+FITTED = 2**21  # images times classes that a logistic regression is run on, at most
+Logistic = Literal["none", "native", "all"]
+FITS: dict[str, Callable[..., Linear]] = {"ncm": probes.class_means, "gda": probes.gda}
+
+
+class Shots(NamedTuple):
+    """Which images of the support split are used: all, or so many of a class.
+
+    Attributes:
+        name: of the part.
+        draws: random draws, over which accuracies are means; 0 for the first by id.
+    """
+
+    name: str
+    shots: int | None = None
+    draws: int = 0
+    seed: int = 0
+
+    def task(self, probe: str) -> str:
+        """With all images a task is called after its probe; with a few, class means have no name of their own."""
+        if self.shots is None:
+            return probe
+        return self.name if probe == "ncm" else f"{self.name}-{probe}"
+
+    def chosen(self, support: Items, labelling: str) -> list[np.ndarray]:
+        """Rows of the support split, ordered by id, one array a draw; none where no class has so many."""
+        labels = support.labels[labelling]
+        if self.shots is None:
+            return [np.arange(len(support))]
+        places = pd.Series(labels.astype(str)).groupby(labels.astype(str)).cumcount().to_numpy()
+        if self.shots > places.max() + 1:
+            return []
+        if not self.draws:
+            return [np.flatnonzero(places < self.shots)]
+        return [
+            classification.few_shot(labels, support.ids, self.shots, seed=(self.seed, draw))
+            for draw in range(self.draws)
+        ]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {} if self.shots is None else {"shots": self.shots, "draws": self.draws, "seed": self.seed}
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What one labelling is classified by, corrected or not.
+
+    Attributes:
+        queries: whose classes are told.
+        truth: of the queries, `(n,)`; "" where the support has no such class.
+        support: with a label, ordered by id.
+        prompts: of the classes; None where there are none, or a correction takes no texts.
+        strangers: queries with a class that the support lacks.
+    """
+
+    queries: Items
+    truth: np.ndarray
+    support: Items
+    prompts: Items | None
+    strangers: int
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """The queries' exact unit rows `(n, d)`."""
+        return exact_rows(self.queries.features, "image_features")
+
+
+def supported(
+    work: Work, rivals: Rivals, shots: Sequence[int], draws: int, seed: int, logistic: Logistic = "native"
+) -> Iterator[Predictions]:
+    """By the support split's images, where there are any: the gallery's, if none is named and it isn't the queries'.
+
+    Args:
+        shots: images a class behind `<k>-shot` and `first-<k>`.
+        draws: of the few images; accuracies are means over them.
+        seed: of the draws.
+        logistic: whether there is a logistic regression, natively alone or with every correction.
+    """
+    cell = work.cell
+    images, support = cell.items(f"image/{cell.query}"), _support(cell)
+    if not images or not support:
+        return
+    labellings = [name for name in cell.labellings_of(images) if name in support.labels]
+    kinds = [Shots("support")]
+    kinds += [Shots(f"{k}-shot", k, draws, seed) for k in shots] + [Shots(f"first-{k}", k) for k in shots]
+    parts = [(kind, kind.name, _by_probes) for kind in kinds]
+    if logistic != "none":
+        parts.insert(1, (kinds[0], "logistic", _by_logistic))
+    found: dict[tuple[str, str], list[Predictions]] = {}
+    for variant in (None, *rivals.of_features):
+        sides = cache(partial(_sides, cell, rivals, images, support, variant))  # the same for every part
+        for kind, name, by in parts:
+            if name == "logistic" and variant and logistic == "native":
+                continue
+            settings: dict[str, Any] = kind.settings | ({"fit": rivals.fitted_on} if variant else {})
+            held = work.part(
+                "classification",
+                named(name, variant),
+                partial(_classify, kind, by, sides, labellings, variant),
+                by=__name__,
+                rival=rivals.rival(variant) if variant else None,
+                labellings=labellings,
+                **settings,
+            )
+            for one in parted(held) if held is not None else ():
+                found.setdefault((one.labelling, name), []).append(one)
+    for labelling in labellings:
+        for _, name, _ in parts:
+            yield from found.get((labelling, name), ())
+
+
+def _classify(
+    kind: Shots,
+    by: Callable[..., Iterator[Predictions]],
+    sides: Callable[[str], Probed | None],
+    labellings: Sequence[str],
+    variant: str | None,
+    reasons: Reasons,
+) -> pd.DataFrame:
+    made: list[Predictions] = []
+    for labelling in labellings:
+        with reasons.of("classification", f"{named(kind.name, variant)}/{labelling}"):
+            against = sides(labelling)
+            if against is not None:
+                made += by(kind, against, labelling, variant, reasons)
+    return in_rows(made)
+
+
+def _support(cell: Cell) -> Items | None:
+    split = cell.support or (cell.gallery if cell.gallery != cell.query else None)
+    return cell.items(f"image/{split}") if split else None
+
+
+def _sides(
+    cell: Cell, rivals: Rivals, images: Items, support: Items, variant: str | None, labelling: str
+) -> Probed | None:
+    """None where no image of the support has a label, or the correction takes no images."""
+    support = support.where(support.labels[labelling].astype(bool))
+    if not len(support):
+        return None
+    support = support.where(by_id(support.ids))
+    labels = images.labels[labelling]
+    truth = np.where(np.isin(labels, support.labels[labelling]), labels, "")
+    strangers, prompts = int((truth != labels).sum()), class_prompts(cell, labelling)
+    if variant is None:
+        return Probed(images, truth, support, prompts, strangers)
+    pair = rivals.pair(variant, "image-image", images, support)
+    if pair is None:
+        return None
+    correction = rivals.correction(variant)
+    if prompts is not None and correction.sides == "both":
+        prompts = apply(correction, prompts, "text")
+    return Probed(pair[0], truth, pair[1], prompts, strangers)
+
+
+def _by_probes(
+    kind: Shots, sides: Probed, labelling: str, variant: str | None, reasons: Reasons
+) -> Iterator[Predictions]:
+    """Class means and GDA, of a few images without text too where these are drawn; of all images neighbours as well."""
+    labels = sides.support.labels[labelling]
+    chosen = kind.chosen(sides.support, labelling)
+    for probe, fit in FITS.items() if chosen else ():
+        task = kind.task(probe)
+        if kind.shots == 1 and probe == "gda":
+            if variant is None:
+                reasons.add(
+                    [("classification", f"{task}/{labelling}", "one image a class has no covariance")]
+                )
+            continue
+        with reasons.of("classification", f"{named(task, variant)}/{labelling}"):
+            models = [fit(sides.support.features[rows], labels[rows]) for rows in chosen]
+            yield _told(named(task, variant), labelling, sides, models)
+            if sides.prompts is None or (kind.shots and not kind.draws):
+                continue
+            task = f"{task}_text"
+            texts = probes.class_means(sides.prompts.features, sides.prompts.labels[labelling])
+            scale = probes.TEXT_SCALE if probe == "gda" else 1.0
+            models = [model.blended(texts.times(scale), TEXT) for model in models]
+            yield _told(named(task, variant), labelling, sides, models)
+    if kind.shots is None:
+        for k in NEIGHBOURS:
+            task = named(f"knn_{k}", variant)
+            with reasons.of("classification", f"{task}/{labelling}"):
+                near = probes.nearest_labels(sides.queries.features, sides.support.features, labels, [k])
+                yield _classified(task, labelling, sides, [near[k].to_numpy()])
+
+
+def _by_logistic(
+    kind: Shots, sides: Probed, labelling: str, variant: str | None, reasons: Reasons
+) -> Iterator[Predictions]:
+    """A logistic regression, with C by halves of the support split."""
+    support, labels = sides.support, sides.support.labels[labelling]
+    task = named("logistic", variant)
+    with reasons.of("classification", f"{task}/{labelling}"):
+        classes = len(set(labels))
+        if len(support) * classes > FITTED:
+            raise UnavailableError(
+                f"{len(support)} images of {classes} classes are too many for it: name a smaller support split"
+            )
+        strength = probes.chosen_strength(support.features, labels, support.ids)
+        model = probes.logistic(support.features, labels, strength)
+        yield _told(task, labelling, sides, [model])
+
+
+def _told(task: str, labelling: str, sides: Probed, models: Iterable[Linear]) -> Predictions:
+    told = [np.asarray(model.classes, object)[model.places(sides.rows)] for model in models]
+    return _classified(task, labelling, sides, told)
+
+
+def _classified(task: str, labelling: str, sides: Probed, told: Iterable[np.ndarray]) -> Predictions:
+    """The share of what was told, an array `(n,)` a draw, that is right."""
+    right = np.mean([(one == sides.truth).astype(float) for one in told], axis=0)
+    known = sides.truth.astype(str) != ""
+    correct = pd.Series(np.where(known, right, np.nan), index=sides.queries.ids)
+    return Predictions(task, labelling, correct, sides.strangers)

@@ -1,0 +1,198 @@
+"""Feature store → files that other tools read, each group by itself; `crossgap import` brings them back, bit for bit.
+
+Of a group, in the folder `<modality>/<split>`:
+
+- clip-retrieval: `img_emb/img_emb_0.npy` or `text_emb/text_emb_0.npy`, and `metadata/metadata_0.parquet`, as that
+  tool's own `inference` writes them; arrays beside the features as `<array>.npy`;
+- safetensors: `arrays.safetensors`, and the columns in `columns.parquet`;
+- parquet: `items.parquet`: the columns, and each array as a column of lists of one length;
+- lance: the same as a Lance dataset, `items.lance`, with `label_<labelling>`; needs the package pylance.
+
+Columns are `id`, `group`, `rank`, `label.<labelling>` and what else a group has one value an item of. In the metadata
+of clip-retrieval, `image_path` is an image's id and a caption's group, by which the two find each other.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from crossgap.errors import CrossgapError
+from crossgap.importing.files import ARRAYS, COLUMNS
+from crossgap.prepared.manifest import LABEL
+from crossgap.stores.store import Group, Store
+from crossgap.stores.writing import ROWS_A_SHARD
+
+Words = list[str]
+
+
+class ExportError(CrossgapError):
+    """A store can't be exported as asked; the message names the store, the format or the folder, and the remedy."""
+
+
+def export(store: Store, format_: str, folder: str | Path) -> Words:
+    """Write all groups of a store into a new folder.
+
+    Judgements, transformations, projections and the provenance stay in the store. Snapshots do too: their lists of
+    lists are of no use to these tools.
+
+    Args:
+        format_: one of `FORMATS`.
+
+    Returns:
+        What brings them back: the arguments of `crossgap import` behind the store's name.
+
+    Raises:
+        ExportError: no such format, a folder that is there, or a store without groups.
+        StoreError: the store is damaged; nothing stays in the folder.
+    """
+    folder = Path(folder)
+    if format_ not in FORMATS:
+        raise ExportError(f"there is no format {format_!r}; there are {', '.join(FORMATS)}")
+    if folder.exists():
+        raise ExportError(f"{folder} exists: name a folder that does not, which the files are written into")
+    if not store.groups:
+        raise ExportError(
+            f"{store.path} holds no items: {store.provenance.get('not_applicable', 'it is empty')}"
+        )
+    write, words = FORMATS[format_], []
+    try:
+        for name in store.groups:
+            there = folder / name
+            there.mkdir(parents=True)
+            words += [f"{name}{column}={source}" for column, source in write(store[name], there)]
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return words
+
+
+def _held(group: Group) -> tuple[list[str], list[str]]:
+    """Names of the arrays of rows, and of those of one value an item."""
+    arrays: list[str] = []
+    columns: list[str] = []
+    for name, array in sorted(group.zarr_group.arrays()):
+        first, *inner = getattr(array.metadata, "dimension_names", None) or ("",)
+        if first == "item" and "step" not in inner:
+            (arrays if inner else columns).append(name)
+    return arrays, columns
+
+
+def _columns(group: Group, names: list[str]) -> dict[str, pa.Array]:
+    return {name: pa.array(group[name]) for name in names}
+
+
+def _asked(group: Group, names: list[str]) -> list[str]:
+    """Of the columns, those that an import takes; an image's group is its id."""
+    image = group.name.startswith("image/")
+    return [
+        name for name in names if name.startswith(LABEL) or (name in COLUMNS and not (image and name != "id"))
+    ]
+
+
+def _clip_retrieval(group: Group, folder: Path) -> Iterator[tuple[str, str]]:
+    arrays, columns = _held(group)
+    stem = "img_emb" if group.name.startswith("image/") else "text_emb"
+    for name in arrays:
+        path = folder / stem / f"{stem}_0.npy" if name == "features" else folder / f"{name}.npy"
+        path.parent.mkdir(exist_ok=True)
+        _npy(group, name, path)
+        if name in ARRAYS:
+            yield f":{name}", str(path)
+    table = _columns(group, columns)
+    identity = "id" if stem == "img_emb" or "group" not in table else "group"
+    path = folder / "metadata" / "metadata_0.parquet"
+    path.parent.mkdir()
+    pq.write_table(pa.table({"image_path": table[identity], **table}), path)
+    for name in _asked(group, columns):
+        yield f":{name}", f"{path}:{name}"
+
+
+def _npy(group: Group, name: str, path: Path) -> None:
+    """An array, a part of it in memory at a time."""
+    blocks = _blocks(group, name)
+    first = next(blocks)
+    header = {
+        "descr": np.lib.format.dtype_to_descr(first.dtype),
+        "fortran_order": False,
+        "shape": (len(group), *first.shape[1:]),
+    }
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in chain([first], blocks):
+            file.write(np.ascontiguousarray(block).data)
+
+
+def _blocks(group: Group, name: str) -> Iterator[np.ndarray]:
+    for start in range(0, len(group), ROWS_A_SHARD):
+        yield group.rows(name, np.arange(start, min(start + ROWS_A_SHARD, len(group))))
+
+
+def _safetensors(group: Group, folder: Path) -> Iterator[tuple[str, str]]:
+    from safetensors.numpy import save_file
+
+    arrays, columns = _held(group)
+    path, table = folder / "arrays.safetensors", folder / "columns.parquet"
+    save_file({name: group[name] for name in arrays}, path)
+    pq.write_table(pa.table(_columns(group, columns)), table)
+    for name in arrays:
+        if name in ARRAYS:
+            yield f":{name}", f"{path}:{name}"
+    for name in _asked(group, columns):
+        yield f":{name}", f"{table}:{name}"
+
+
+def _table(group: Group) -> pa.Table:
+    arrays, columns = _held(group)
+    held = _columns(group, columns)
+    for name in arrays:
+        values = group[name]
+        flat = pa.array(values.reshape(-1))
+        for size in values.shape[:0:-1]:
+            flat = pa.FixedSizeListArray.from_arrays(flat, size)
+        held[name] = flat
+    return pa.table(held)
+
+
+def _parquet(group: Group, folder: Path) -> Iterator[tuple[str, str]]:
+    path = folder / "items.parquet"
+    # numbers of features hardly repeat: a dictionary of them would only cost time
+    table = _table(group)
+    words = [
+        name
+        for name, kind in zip(table.schema.names, table.schema.types, strict=True)
+        if pa.types.is_string(kind)
+    ]
+    pq.write_table(table, path, use_dictionary=words, compression="zstd", compression_level=1)
+    for name in table.column_names:
+        if name in ARRAYS:
+            yield f":{name}", f"{path}:{name}"
+    for name in _asked(group, table.column_names):
+        yield f":{name}", f"{path}:{name}"
+
+
+def _lance(group: Group, folder: Path) -> Iterator[tuple[str, str]]:
+    try:
+        import lance  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        raise ExportError("the format lance needs the package pylance: pip install pylance") from None
+    table = _table(group)
+    names = [
+        name.replace(".", "_") for name in table.column_names
+    ]  # a point parts the names of nested fields there
+    lance.write_dataset(table.rename_columns(names), str(folder / "items.lance"))
+    yield from ()
+
+
+FORMATS: dict[str, Callable[[Group, Path], Iterator[tuple[str, str]]]] = {
+    "clip-retrieval": _clip_retrieval,
+    "safetensors": _safetensors,
+    "parquet": _parquet,
+    "lance": _lance,
+}

@@ -1,0 +1,38 @@
+"""The processor that computes: another kind gives other last bits, so a store says which made it."""
+
+from __future__ import annotations
+
+import platform
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_CPUS = Path("/proc/cpuinfo")
+
+
+def processor(device: Any = "cpu") -> str:
+    """What a device of torch is called: a GPU by its name, anything else by this machine's processor.
+
+    Of work that is spread over a cluster it is that of the process that gathers it.
+    """
+    if str(device).startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    return _cpu()
+
+
+@cache
+def _cpu() -> str:
+    if _CPUS.is_file():
+        named = re.search(r"^model name\s*: *(.+)$", _CPUS.read_text(encoding="utf-8"), re.MULTILINE)
+    else:
+        asked = ["sysctl", "-n", "machdep.cpu.brand_string"]  # of macOS
+        try:
+            named = re.match("(.+)", subprocess.run(asked, capture_output=True, text=True).stdout)
+        except FileNotFoundError:
+            named = None
+    name = named[1].strip() if named else platform.processor()
+    return " ".join([name, platform.machine()]).strip()

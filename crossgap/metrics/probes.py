@@ -1,0 +1,233 @@
+"""Classifiers made from labelled features: class means, GDA, k nearest neighbours, logistic regression.
+
+All take unit rows. Sources: GDA, A Hard-to-Beat Baseline for Training-Free CLIP-based Adaptation (Wang et al., ICLR
+2024), with the covariance estimate of Kubokawa and Srivastava (2008); the others are the usual probes (Radford et al.
+2021, appendix A; Caron et al. 2021).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from crossgap import fingerprint
+from crossgap.arrays import check_widths, exact_rows, label_array, unit_rows
+from crossgap.errors import UnavailableError, listed
+from crossgap.metrics.classification import class_prototypes
+from crossgap.metrics.neighbours import blocks, nearest
+
+if TYPE_CHECKING:
+    from crossgap.arrays import Features, Labels
+
+STRENGTHS = (1, 10, 100, 1000)  # C of logistic regressions, of which one is chosen
+STEPS = 10_000
+CLOSE, CONVERGED = 1e-5, 1e-8  # the largest entry of the gradient: while C is chosen, and at the end
+TEXT_SCALE = 100.0  # CLIP's own at the end of its training, by which cosines are log-odds as GDA's scores are
+
+
+class Linear(NamedTuple):
+    """A classifier that scores unit rows x by x · weight + bias.
+
+    Attributes:
+        weights: `(c, d)`.
+        bias: `(c,)`.
+        classes: c names.
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+    classes: list
+
+    def predict(self, features: Features) -> np.ndarray:
+        """The place of each row's class among `classes`, `(n,)`; the first of equal scores.
+
+        Args:
+            features: `(n, d)`, NumPy or torch.
+
+        Raises:
+            TypeError, ValueError: features that cannot be used, or of another width.
+        """
+        rows = exact_rows(features)
+        check_widths(rows, self.weights, ("features", "weights"))
+        return self.places(rows)
+
+    def places(self, rows: np.ndarray) -> np.ndarray:
+        """As `predict`, of rows as of `exact_rows`."""
+        parts = [
+            (rows[some] @ self.weights.T + self.bias).argmax(axis=1)
+            for some in blocks(len(rows), len(self.classes))
+        ]
+        return np.concatenate(parts)
+
+    def blended(self, other: Linear, share: float) -> Linear:
+        """(1 − share) of these scores and `share` of another's, which knows these classes in any order and maybe more.
+
+        Raises:
+            ValueError: a share that is none, or (`UnavailableError`) a class that the other lacks.
+        """
+        if not 0 <= share <= 1:
+            raise ValueError(f"share is {share}: give 0 to 1")
+        check_widths(self.weights, other.weights, ("weights", "weights to blend in"))
+        at = {name: place for place, name in enumerate(other.classes)}
+        if lacking := [name for name in self.classes if name not in at]:
+            raise UnavailableError(f"no text of the classes {listed(lacking)}: add their prompts")
+        order = [at[name] for name in self.classes]
+        return Linear(
+            (1 - share) * self.weights + share * other.weights[order],
+            (1 - share) * self.bias + share * other.bias[order],
+            self.classes,
+        )
+
+    def times(self, scale: float) -> Linear:
+        """The same with all scores so many times as large."""
+        return Linear(scale * self.weights, scale * self.bias, self.classes)
+
+
+def class_means(features: Features, labels: Labels) -> Linear:
+    """Cosines with the class means of unit rows, as of `classification.class_prototypes`."""
+    means, classes = class_prototypes(features, labels)
+    return Linear(exact_rows(means), np.zeros(len(means)), classes)
+
+
+def gda(features: Features, labels: Labels) -> Linear:
+    """Gaussian discriminant analysis with one covariance for all classes and equal priors.
+
+    With m_k the plain mean of the unit rows of class k and S = Σ (x − m_y)(x − m_y)ᵀ over all n rows, Σ̂ = S/(n − 1) and
+    P = d ((n − 1) Σ̂ + tr(Σ̂) I)⁻¹; the score is m_kᵀ P x − ½ m_kᵀ P m_k.
+
+    Args:
+        features: `(n, d)`, NumPy or torch.
+        labels: `(n,)`, the class of each row.
+
+    Raises:
+        TypeError, ValueError: features or labels that cannot be used, or a row without a class; `UnavailableError`
+            where no class has two items that differ.
+    """
+    rows, codes, classes = _labelled(features, labels)
+    n, width = rows.shape
+    sums = np.zeros((len(classes), width))
+    np.add.at(sums, codes, rows)
+    means = sums / np.bincount(codes)[:, None]
+    apart = rows - means[codes]
+    trace = np.square(apart).sum() / (n - 1) if n > 1 else 0.0
+    if n == len(classes) or trace < np.finfo(float).eps:
+        raise UnavailableError(
+            "no class has two images that differ, so there is no covariance: give 2 or more"
+        )
+    weights = width * np.linalg.solve(apart.T @ apart + trace * np.eye(width), means.T).T
+    return Linear(weights, -np.einsum("cd,cd->c", means, weights) / 2, classes)
+
+
+def nearest_labels(queries: Features, features: Features, labels: Labels, ks: Sequence[int]) -> pd.DataFrame:
+    """The class of most of the k nearest items by cosine; of classes with as many, that of the nearest of these items.
+
+    Of equal similarities the first items count.
+
+    Args:
+        queries: `(q, d)`, NumPy or torch.
+        features: `(n, d)`.
+        labels: `(n,)`, the class of each of `features`.
+        ks: numbers of neighbours.
+
+    Returns:
+        A row a query and a column a number of neighbours.
+
+    Raises:
+        TypeError, ValueError: features or labels that cannot be used, or a row without a class; `UnavailableError` for
+            fewer rows than neighbours.
+    """
+    most = max(ks)
+    if min(ks) < 1:
+        raise ValueError(f"ks holds {min(ks)}: give at least 1 neighbour")
+    x, y = exact_rows(queries, "queries"), exact_rows(features)
+    check_widths(x, y, ("queries", "features"))
+    _, codes, classes = _labelled(features, labels)
+    if len(y) < most:
+        raise UnavailableError(f"{most} nearest of {len(y)} images: give at least {most}")
+    found = np.empty((len(x), len(ks)), np.int64)
+    for some in blocks(len(x), len(y)):
+        scores = x[some] @ y.T
+        near = np.nonzero(nearest(scores, most))[1].reshape(-1, most)
+        order = np.argsort(-np.take_along_axis(scores, near, axis=1), axis=1, kind="stable")
+        of = codes[np.take_along_axis(near, order, axis=1)]
+        for place, k in enumerate(ks):
+            votes = (of[:, :k, None] == of[:, None, :k]).sum(axis=2)
+            found[some, place] = of[np.arange(len(of)), votes.argmax(axis=1)]
+    return pd.DataFrame(np.asarray(classes, object)[found], columns=list(ks))
+
+
+def logistic(features: Features, labels: Labels, strength: float, *, tolerance: float = CONVERGED) -> Linear:
+    """Multinomial logistic regression with a free intercept, ½‖W‖² + C Σ loss, run until it has converged.
+
+    Args:
+        features: `(n, d)`, NumPy or torch.
+        labels: `(n,)`, the class of each row.
+        strength: C.
+        tolerance: of the largest entry of the gradient.
+
+    Raises:
+        TypeError, ValueError: features or labels that cannot be used, a row without a class, or C not above 0;
+            `UnavailableError` for one class, or if it did not converge.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    if not strength > 0:
+        raise ValueError(f"strength is {strength}: give a C above 0")
+    rows, codes, classes = _labelled(features, labels)
+    if len(classes) < 2:
+        raise UnavailableError("the images are of one class: give two or more")
+    model = LogisticRegression(C=strength, tol=tolerance, max_iter=STEPS)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", ConvergenceWarning)
+        model.fit(rows, codes)
+    if any(issubclass(one.category, ConvergenceWarning) for one in said):
+        raise UnavailableError(f"logistic regression with C {strength:g} did not converge")
+    weights, bias = model.coef_, model.intercept_
+    if len(classes) == 2:
+        weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
+    return Linear(weights, bias, classes)
+
+
+def chosen_strength(features: Features, labels: Labels, ids: Labels) -> float:
+    """C of `STRENGTHS` with which a half of the rows tells most of the other half's classes, both ways; the least of
+    equals.
+
+    The halves hold every class in equal shares, by a draw that depends on the ids alone.
+
+    Args:
+        features: `(n, d)`, NumPy or torch.
+        labels: `(n,)`, the class of each row.
+        ids: `(n,)`, unique.
+
+    Raises:
+        TypeError, ValueError: as `logistic`; `UnavailableError` too where no class has two items.
+    """
+    rows, codes, classes = _labelled(features, labels)
+    keys = [fingerprint.of_bytes(b"half", str(item).encode()) for item in ids]
+    table = pd.DataFrame({"code": codes, "key": keys}).sort_values("key", kind="stable")
+    second = table.groupby("code").cumcount().sort_index().to_numpy() % 2 == 1
+    if len(classes) < 2 or len(set(codes[second])) < 2:
+        raise UnavailableError(
+            "C is chosen by halves of the images: give two classes with two images or more"
+        )
+    right = dict.fromkeys(STRENGTHS, 0)
+    for fitted in (second, ~second):
+        for strength in STRENGTHS:
+            model = logistic(rows[fitted], codes[fitted], strength, tolerance=CLOSE)
+            told = np.asarray(model.classes)[model.predict(rows[~fitted])]
+            right[strength] += int((told == codes[~fitted]).sum())
+    return max(STRENGTHS, key=right.__getitem__)
+
+
+def _labelled(features: Features, labels: Labels) -> tuple[np.ndarray, np.ndarray, list]:
+    """Unit rows `(n, d)` in float64, their classes' places `(n,)`, and the classes in order of their first row."""
+    rows = unit_rows(features, dtype=np.float64)
+    codes, classes = pd.factorize(label_array(labels, len(rows), "labels"))
+    if (missing := np.flatnonzero(codes < 0)).size:
+        raise ValueError(f"rows {listed(missing)} have no class: label every row")
+    return rows, codes, list(classes)

@@ -1,0 +1,83 @@
+"""What may befall features on their way into an index: noise and quantisation. Definitions of this project.
+
+Whether a query's nearest neighbour stays under noise, and that a gap makes it less likely, is asked in Is the Modality
+Gap a Bug or a Feature? (arXiv 2603.29080).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossgap import fingerprint
+from crossgap.arrays import unit_rows
+from crossgap.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from crossgap.arrays import Features, Labels
+
+PRODUCT_BITS = 8  # of a code, so that as many as 256 rows are needed
+PRODUCT_WIDTH = 8  # dimensions a code, at most
+
+
+def noisy(features: Features, ids: Labels, variance: float, seed: int = 0) -> np.ndarray:
+    """Unit rows `(n, d)` with Gaussian noise of this expected squared length, which follows from an id and the seed.
+
+    Args:
+        features: `(n, d)`, NumPy or torch.
+        ids: `(n,)`, unique.
+        variance: 0 or more: the sum over the d dimensions.
+
+    Raises:
+        TypeError, ValueError: features that cannot be used, or a variance below 0.
+    """
+    if not variance >= 0:
+        raise ValueError(f"variance is {variance}: give 0 or more")
+    rows = unit_rows(features, dtype=np.float64)
+    width = rows.shape[1]
+    for row, item in zip(rows, ids, strict=True):
+        key = fingerprint.of_bytes(f"noise {seed}".encode(), str(item).encode())
+        row += np.sqrt(variance / width) * np.random.default_rng(int(key[:16], 16)).standard_normal(width)
+    return rows
+
+
+def quantised(features: Features, bits: int) -> np.ndarray:
+    """Unit rows `(n, d)` on a grid of 2^bits − 1 even steps, the same for all, around 0: the largest entry is its end.
+
+    Args:
+        features: `(n, d)`, NumPy or torch.
+        bits: of an entry, from 2; 1 keeps the signs alone, 0 counting as above.
+
+    Raises:
+        TypeError, ValueError: features that cannot be used, or fewer bits than 1.
+    """
+    if bits < 1:
+        raise ValueError(f"bits is {bits}: give at least 1")
+    rows = unit_rows(features, dtype=np.float64)
+    if bits == 1:
+        return np.where(rows >= 0, 1.0, -1.0)
+    steps = 2 ** (bits - 1) - 1
+    return np.rint(rows / np.abs(rows).max() * steps) / steps
+
+
+def product_quantised(features: Features) -> np.ndarray:
+    """Unit rows `(n, d)` as a product quantiser trained on them gives them back: a byte for 8 dimensions or fewer.
+
+    Raises:
+        TypeError, ValueError: features that cannot be used; `UnavailableError` without the library faiss, or for fewer
+            rows than its 256 centres.
+    """
+    rows = unit_rows(features, dtype=np.float32)
+    width, centres = rows.shape[1], 2**PRODUCT_BITS
+    if len(rows) < centres:
+        raise UnavailableError(f"product quantisation of {len(rows)} items: give at least {centres}")
+    try:
+        import faiss
+    except ImportError:
+        raise UnavailableError("product quantisation needs faiss: pip install faiss-cpu") from None
+    each = next(size for size in range(min(PRODUCT_WIDTH, width), 0, -1) if width % size == 0)
+    quantiser = faiss.ProductQuantizer(width, width // each, PRODUCT_BITS)
+    quantiser.cp.min_points_per_centroid = 1  # else it writes of few rows to the screen
+    quantiser.train(rows)
+    return quantiser.decode(quantiser.compute_codes(rows))

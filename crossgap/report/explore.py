@@ -1,0 +1,255 @@
+"""Every method of every task of a cell, and its baseline: what the page's table, figure and sentences are of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crossgap import naming
+from crossgap.errors import CrossgapError
+from crossgap.report.results import Results
+from crossgap.report.sources import titles
+from crossgap.report.tables import METRICS, RATES, absent, in_order, present, title
+
+ALPHA = 0.05  # of the corrected p-value
+COLUMNS = (
+    "family", "task", "relevance", "value", "baseline_value", "difference", "low", "high", "p", "p_adjusted", "queries",
+)  # fmt: skip
+NATIVE = "native features"
+# families of other parts of the page; any other one is a row of the table
+ELSEWHERE = ("gap", "items", "inversion", "snapshots", "seeds", "similarity", "arithmetic")
+_MAIN = {"retrieval": "mAP", "classification": "accuracy", "clustering": "ami"}  # by family
+_FAMILIES = tuple(_MAIN)
+_TASKS = {
+    ("classification", "image-text"): "zero-shot classification",
+    ("classification", "ncm"): "classification by class means",
+    ("clustering", "image"): "clusters of images",
+    ("clustering", "joint"): "clusters of images and captions",
+}
+_ORDER = ("image-image", "text-text", "text-image", "image-text")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One task by one method and labelling.
+
+    Attributes:
+        family: `retrieval`, `classification`, …
+        task: the baseline's, which methods are compared with.
+        method: as in metrics.json: the task's own name, which is the baseline's where the method is native.
+        metrics: by name, rates as fractions.
+        test: the row of the cell's comparisons; None where it wasn't tested.
+    """
+
+    family: str
+    task: str
+    method: str
+    labelling: str
+    metrics: Mapping[str, float]
+    test: Mapping[str, Any] | None
+
+    @property
+    def native(self) -> bool:
+        return self.method == self.task
+
+    @property
+    def correction(self) -> str:
+        """The correction's name; empty of a method without one."""
+        return self.method.partition("+")[2]
+
+    @property
+    def verdict(self) -> str:
+        """`better`, `worse` or `undecided`; empty where it wasn't tested."""
+        if self.test is None:
+            return ""
+        p, difference = self.test["p_adjusted"], self.test["difference"]
+        if absent(p) or absent(difference) or p >= ALPHA:
+            return "undecided"
+        return "better" if difference > 0 else "worse"
+
+
+def lines(cell: Results) -> list[Line]:
+    """All of a cell, tasks and labellings in the page's order, a baseline before what is compared with it.
+
+    Raises CrossgapError if the comparisons lack a column, or one is of no task that was measured.
+    """
+    tests: dict[tuple[str, str, str], Mapping[str, Any]] = {}
+    baselines: dict[tuple[str, str], str] = {}
+    for row in cell.rows("comparisons", COLUMNS):
+        tests[row["family"], row["task"], row["relevance"]] = row
+    if tests and cell.comparisons is not None and "baseline" in cell.comparisons:
+        for row in cell.rows("comparisons", ("family", "task", "baseline")):
+            baselines[row["family"], row["task"]] = row["baseline"]
+    found: dict[tuple[str, str, str], dict[str, float]] = {}
+    for key, value in cell.metrics.items():
+        if parsed := parse(key):
+            family, task, labelling, metric = parsed
+            found.setdefault((family, task, labelling), {})[metric] = value
+    if unknown := sorted(
+        {family for family, _, _ in tests} - {family for family, _, _ in found} - {*_FAMILIES}
+    ):
+        raise CrossgapError(
+            f"comparisons: no family {unknown[0]!r} was measured; expected {', '.join(_FAMILIES)}"
+        )
+    made = []
+    for (family, task, labelling), metrics in found.items():
+        base = baselines.get((family, task)) or baseline(task, {t for f, t, _ in found if f == family})
+        test = tests.get((family, task, labelling)) if base != task else None
+        made.append(Line(family, base, task, labelling, metrics, test))
+    return sorted(made, key=_place)
+
+
+def parse(key: str) -> tuple[str, str, str, str] | None:
+    """Family, task, labelling (empty where there is none) and metric of a key; None of one that other parts show."""
+    head, _, rest = key.partition("/")
+    task, _, rest = rest.partition("/")
+    labelling, _, metric = rest.rpartition("/")  # a labelling's name is the user's and may hold a slash
+    return (head, task, labelling, metric) if head not in ELSEWHERE and metric else None
+
+
+def baseline(task: str, measured: Iterable[str] = ()) -> str:
+    """The task with native features that a task is compared with where no test says so; of a baseline, itself."""
+    plain, plus, _ = task.partition("+")
+    if plus:
+        return plain
+    parts = naming.plain(task).split("-")
+    native = "-".join({"oti": "image", "ovi": "text"}.get(part, part) for part in parts)
+    return native if native != task or native in {*measured} else task
+
+
+def main_metric(line: Line) -> str:
+    """The metric that a line is judged by."""
+    preferred = _MAIN.get(line.family, "")
+    return preferred if preferred in line.metrics or not line.metrics else next(iter(line.metrics))
+
+
+def metric_names(found: Iterable[Line]) -> list[str]:
+    """All metrics, those of retrieval first."""
+    names = {name for line in found for name in line.metrics}
+    return [*(name for name in RATES if name in names), *sorted(names - {*RATES})]
+
+
+def is_rate(metric: str) -> bool:
+    """Whether a metric is shown in percent: any but counts and skewnesses."""
+    return metric in (*METRICS, *RATES, "ami", "ari", "nmi", "v_measure") or "recall" in metric
+
+
+def task_title(family: str, task: str) -> str:
+    """A task with its family as the page names it."""
+    if (family, task) in _TASKS:
+        return _TASKS[family, task]
+    if family == "classification" and task.endswith("-shot"):
+        return f"{task} classification"
+    return f"{title(task)} {family}"
+
+
+def method_title(line: Line, corrections: Mapping[str, str]) -> str:
+    if line.native:
+        return NATIVE
+    if line.correction:
+        return corrections.get(line.correction, line.correction)
+    return title(line.method)
+
+
+def difference(line: Line, base: Line | None) -> float | None:
+    """Of the main metric to the baseline: the tested one, else that of the two numbers."""
+    if line.test is not None and present(line.test["difference"]):
+        return line.test["difference"]
+    metric = main_metric(line)
+    value, other = line.metrics.get(metric), base.metrics.get(metric) if base else None
+    return value - other if present(value) and present(other) and not line.native else None
+
+
+def packed(cells: Sequence[tuple[Results, list[Line]]]) -> dict[str, Any]:
+    """The lines of all cells as compact columns.
+
+    `rows` are lists of lines that cells share: family, task, method, labelling (numbers of `words`), the row of the
+    baseline or -1, and the number of the main metric. A cell has the number of its list, its metrics by name, a list
+    each (rates in 1e-5, cut after the last that is there), and its tests as columns.
+    """
+    names = metric_names(line for _, found in cells for line in found)
+    words: dict[str, int] = {}
+    lists: dict[str, int] = {}
+    rows: list[list[list[int]]] = []
+    made = []
+
+    def word(text: str) -> int:
+        return words.setdefault(text, len(words))
+
+    for cell, found in cells:
+        corrections = titles(cell)
+        at = {(line.family, line.method, line.labelling): i for i, line in enumerate(found)}
+        shared = [
+            [
+                word(line.family),
+                word(task_title(line.family, line.task)),
+                word(method_title(line, corrections)),
+                word(line.labelling),
+                -1 if line.native else at.get((line.family, line.task, line.labelling), -1),
+                names.index(main_metric(line)) if line.metrics else -1,
+                1 if line.correction else 0,
+            ]
+            for line in found
+        ]
+        number = lists.setdefault(repr(shared), len(lists))
+        if number == len(rows):
+            rows.append(shared)
+        values = {}
+        for i, name in enumerate(names):
+            column = [scaled(line.metrics.get(name), is_rate(name)) for line in found]
+            while column and column[-1] is None:
+                column.pop()
+            if column:
+                values[str(i)] = column
+        tested = [(i, line.test) for i, line in enumerate(found) if line.test is not None]
+        tests = [
+            [i for i, _ in tested],
+            *([_points(test[name]) for _, test in tested] for name in ("difference", "low", "high")),
+            *([_probability(test[name]) for _, test in tested] for name in ("p", "p_adjusted")),
+            [test["queries"] for _, test in tested],
+        ]
+        made.append({"rows": number, "metrics": values, "tests": tests if tested else []})
+    return {
+        "words": list(words),
+        "names": [[name, int(is_rate(name))] for name in names],
+        "rows": rows,
+        "cells": made,
+    }
+
+
+def scaled(value: float | None, rate: bool = True) -> float | int | None:
+    """A rate in 1e-5, any other number to six digits; None where it is missing."""
+    if not present(value):
+        return None
+    return round(100_000 * value) if rate else float(f"{value:.6g}")
+
+
+def _points(value: float | None) -> int | None:
+    return round(10_000 * value) if present(value) else None
+
+
+def _probability(value: float | None) -> float | None:
+    return float(f"{value:.3g}") if present(value) else None
+
+
+def _place(line: Line) -> tuple:
+    """Families and tasks as the page orders them; methods without a correction first; captions' groups first."""
+    family = _FAMILIES.index(line.family) if line.family in _FAMILIES else len(_FAMILIES)
+    shots = int(line.task.removesuffix("-shot")) if line.task.removesuffix("-shot").isdigit() else 0
+    task = _ORDER.index(line.task) if line.task in _ORDER else len(_ORDER)
+    method = (bool(line.correction), not line.native, line.method)
+    return (
+        bool(line.correction),
+        family,
+        line.family,
+        task,
+        shots,
+        line.task,
+        method,
+        *_labelling(line.labelling),
+    )
+
+
+def _labelling(name: str) -> tuple[bool, str]:
+    return name != in_order(("group", name))[0], name

@@ -1,0 +1,61 @@
+"""Files elsewhere, read a part at a time: `s3://bucket/…`, `ssh://host/…`, whatever fsspec knows by its protocol."""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from crossgap.errors import CrossgapError
+from crossgap.stores.zipped import ZipReader
+
+AHEAD = (
+    1 << 16
+)  # bytes read at least, and beyond what is asked for: a zip's table of contents is read in small parts
+
+
+class RemoteError(CrossgapError):
+    """A file elsewhere can't be opened; the message says what fsspec says, and the remedy."""
+
+
+def is_remote(path: str | Path) -> bool:
+    return isinstance(path, str) and re.match(r"[a-z][a-z0-9+.-]+://", path) is not None
+
+
+class RemoteReader(ZipReader):
+    """A zip elsewhere: its table of contents is read first, then of each entry the parts that are asked for."""
+
+    def __init__(self, url: str, options: dict[str, Any]) -> None:
+        self.url, self.options = url, options
+        super().__init__(Path(url))
+
+    def _opened(self) -> zipfile.ZipFile:
+        return zipfile.ZipFile(opened(self.url, self.options))
+
+    def _sync_open(self) -> None:
+        self._lock = threading.RLock()
+        self._zf, self._is_open = self.__dict__.get("_archive") or self._opened(), True
+
+    def __str__(self) -> str:
+        return self.url
+
+
+def opened(url: str, options: dict[str, Any]) -> io.BufferedIOBase:
+    """A file elsewhere, to seek and to read.
+
+    Raises:
+        RemoteError: no such protocol, its library is missing, no such file, or no right to it.
+        OSError: it doesn't answer.
+    """
+    import fsspec
+
+    try:
+        files, path = fsspec.url_to_fs(url, **options)
+        return files.open(path, "rb", cache_type="readahead", block_size=AHEAD)
+    except FileNotFoundError:
+        raise RemoteError(f"{url}: no such file: `dvc push` brings stores to a remote") from None
+    except (ImportError, PermissionError, ValueError) as error:
+        raise RemoteError(f"{url} can't be opened: {error}") from error

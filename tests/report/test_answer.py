@@ -1,0 +1,92 @@
+"""The page's first sentences, against arithmetic by hand."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from crossgap.report import Results
+from crossgap.report.answer import answers
+from crossgap.report.explore import COLUMNS, lines
+
+ALL = ("family", "task", "baseline", *COLUMNS[2:])
+
+
+def cell(dataset="world", shift=0.0, tests=True, **more) -> Results:
+    values = {"gap/centroid_distance": 0.75 + shift, "gap/linear_separability": 0.99 + shift / 20}
+    rows = []
+    for labelling, oti, pca, p in (
+        ("colour", 0.1, 0.03, 0.001),
+        ("place", -0.05, 0.01, 0.04),
+        ("size", 0.01, 0.02, 0.5),
+    ):
+        values[f"retrieval/image-image/{labelling}/mAP"] = 0.5
+        for task, gain in (("oti-image", oti), ("image-image+pca", pca), ("image-image+bad", -0.2)):
+            values[f"retrieval/{task}/{labelling}/mAP"] = 0.5 + gain
+            rows.append(
+                (
+                    "retrieval",
+                    task,
+                    "image-image",
+                    labelling,
+                    0.5 + gain,
+                    0.5,
+                    gain,
+                    gain - 0.02,
+                    gain + 0.02,
+                    p,
+                    p,
+                    50,
+                )
+            )
+    table = pd.DataFrame(rows, columns=ALL) if tests else None
+    return Results("b32", dataset, values | more, comparisons=table)
+
+
+def sentences(*cells: Results) -> tuple[str, str, str]:
+    (answer,) = answers([(each, lines(each)) for each in cells])
+    assert answer.backbone == "b32"
+    return answer.sentences
+
+
+def test_three_sentences_of_one_cell():
+    gap, inter, best = sentences(cell())
+    assert gap == (
+        "On world, the means of image and text features lie 0.750 apart (centroid distance: 0 if they coincide, at "
+        "most 2), and a linear classifier tells the modalities apart with an accuracy of 99.00 %."
+    )
+    # (10 − 5 + 1) / 3 points
+    assert inter == (
+        "OTI-image changes image retrieval, against image-image, by +2.00 points of mAP on average: significantly "
+        "better in 1 of 3, most by colour (+10.00 [8.00, 12.00], p = 0.0010), significantly worse in 1 of 3, most "
+        "by place (−5.00 [−7.00, −3.00], p = 0.0400), undecided in 1."
+    )
+    assert best == (
+        "Of 2 corrections, pca is best for image retrieval: +2.00 points, significantly better in 2 of 3, most by "
+        "colour (+3.00 [1.00, 5.00], p = 0.0010), undecided in 1."
+    )
+
+
+def test_several_datasets_are_summarised_by_range_and_median():
+    gap, inter, _ = sentences(cell(), cell("photos", 0.1), cell("sketches", 0.05))
+    assert "On 3 of 3 datasets" in gap and "lie 0.750 to 0.850, in the median 0.800, apart" in gap
+    assert "better in 3 of 9, most by colour on world" in inter
+
+
+def test_what_was_not_measured_is_said():
+    assert sentences(Results("b32", "world", {})) == (
+        "Its gap was not measured: that needs images and texts.",
+        "No query was inverted, so that what going inter-modal gains or costs is not known here.",
+        "No correction was measured.",
+    )
+    _, inter, best = sentences(cell(tests=False))
+    assert inter.endswith("by +2.00 points of mAP on average: not tested in 3.")
+    assert best.endswith("+2.00 points, not tested in 3.")
+
+
+def test_no_correction_that_helps_is_called_the_best():
+    values = {"retrieval/image-image/colour/mAP": 0.5, "retrieval/image-image+bad/colour/mAP": 0.4}
+    *_, best = sentences(Results("b32", "world", values))
+    assert best == (
+        "Of 1 correction, bad costs least, but none helps on average for image retrieval: −10.00 points, not tested in "
+        "1."
+    )

@@ -1,0 +1,257 @@
+"""The page in a real browser: no error, no request, few nodes, and a table that filters, sorts, pivots and copies."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from crossgap.report import Results, render
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
+ARGUMENTS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+NODES = 5000
+NASTY = "<img src=x onerror=alert(1)></script>&amp;"
+
+
+def cell(backbone="nano", dataset="world", shift=0.0) -> Results:
+    metrics = {"gap/centroid_distance": 0.8 + shift, "gap/alignment": 1.25, "items/image/test": 50}
+    rows = []
+    for i, labelling in enumerate(("colour", "place", NASTY)):
+        metrics[f"retrieval/image-image/{labelling}/mAP"] = 0.5
+        metrics[f"retrieval/image-image/{labelling}/recall@1"] = 0.75
+        for j, task in enumerate(("oti-image", "image-image+pca")):
+            gain = (i - 1) / 10 + j / 50 + shift
+            metrics[f"retrieval/{task}/{labelling}/mAP"] = 0.5 + gain
+            ends = gain - 0.05, gain + 0.05
+            rows.append(
+                ("retrieval", task, "image-image", labelling, 0.5 + gain, 0.5, gain, *ends, 0.001, 0.01, 50)
+            )
+    columns = (
+        "family", "task", "baseline", "relevance", "value", "baseline_value", "difference", "low", "high", "p",
+        "p_adjusted", "queries",
+    )  # fmt: skip
+    clouds = [(i / 60, (i * i % 60) / 60, "image", f"i{i}") for i in range(60)]
+    clouds += [(i / 60 + 2, (i * 7 % 60) / 60, "text", f"i{i}#0") for i in range(60)]
+    curves = [("oti-image", 1, "colour", step, 1 / step, 0.5 + 1 / step, 0.5) for step in (5, 20, 100)]
+    shifts = [
+        (x, abs(1 - x), "retrieval", "text-image", "group", "mAP", 0.5 + x / 10)
+        for x in (-1.0, 0.0, 1.0, 2.0)
+    ]
+    return Results(
+        backbone,
+        dataset,
+        metrics,
+        comparisons=pd.DataFrame(rows, columns=columns),
+        clouds=pd.DataFrame(clouds, columns=["x", "y", "modality", "id"]),
+        curves=pd.DataFrame(
+            curves, columns=["task", "tokens", "relevance", "step", "loss", "mAP", "baseline"]
+        ),
+        shifts=pd.DataFrame(
+            shifts, columns=["shift", "distance", "family", "task", "relevance", "metric", "value"]
+        ),
+        corrections=pd.DataFrame(
+            [
+                ("pca", "PCA", "arXiv 2603.16100", "axes", "10", ""),
+                ("isoclip", "IsoCLIP", "a paper", "", "", NASTY),
+            ],
+            columns=["name", "title", "source", "how", "parameters", "reason"],
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with playwright.sync_playwright() as driver:
+        context = driver.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"), executable_path=CHROMIUM, args=list(ARGUMENTS)
+        )
+        yield context
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "index.html"
+    path.write_text(render([cell(), cell("b32", "photos", 0.15)]), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def shown(browser):
+    """Opens a page; at the end no error, no warning and no request but the page's own must have been."""
+    said, asked, pages = [], [], []
+
+    def show(path: Path, state: str = ""):
+        page = browser.new_page()
+        pages.append(page)
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"file://{path}{state}")
+        page.wait_for_selector("html[data-ready=yes]")
+        return page
+
+    yield show
+    for page in pages:
+        page.close()
+    assert said == []
+    assert not [url for url in asked if not url.startswith(("file:", "data:"))]
+
+
+def drawn(page) -> None:
+    """Every chapter of it, as a reader who goes through it sees it."""
+    for section in page.query_selector_all("main > section"):
+        section.scroll_into_view_if_needed()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_selector("[data-chapter=made] h3")
+    page.wait_for_selector("#gap-table .tabulator-row")
+
+
+def table(page):
+    page.evaluate("document.getElementById('explore').scrollIntoView()")
+    page.wait_for_selector("#table .tabulator-row")
+    return page
+
+
+def column(page, field: str) -> list[str]:
+    return page.eval_on_selector_all(
+        f"#table .tabulator-row [tabulator-field={field}]", "all => all.map(one => one.textContent)"
+    )
+
+
+def test_everything_is_drawn_in_few_nodes_and_stays_inside_its_frame(shown, written):
+    page = shown(written)
+    assert page.evaluate("document.querySelectorAll('*').length") < NODES / 5
+    drawn(page)
+    assert page.evaluate("document.querySelectorAll('*').length") < NODES
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.query_selector("svg.cloud") and len(page.query_selector_all(".panels-of svg")) >= 4
+    assert page.query_selector("img[src=x]") is None
+    assert NASTY in page.inner_text("[data-chapter=made]")
+
+
+def test_the_forest_has_a_sign_and_an_interval_for_each_comparison(shown, written):
+    page = shown(written)
+    figure = "#forest-figure svg"
+    dots = "#forest-figure [data-mark=dot]"
+    signs = f"document.querySelectorAll('{dots} path, {dots} circle').length"
+    assert page.evaluate(signs) == 6
+    page.select_option("#choose-fb", "b32")
+    page.uncheck("#forest-controls input[value=OTI-image]")
+    assert page.evaluate(signs) == 3
+    assert "fb=b32" in page.url and "fm=PCA" in page.url
+    page.hover(figure)
+    assert "b32" in page.get_attribute(figure, "aria-label")
+
+
+def test_filter_sort_and_columns_are_in_the_address_and_come_back(shown, written):
+    page = table(shown(written))
+    assert page.inner_text("#table-count") == "18 of 18 rows"
+    page.type("[aria-label='filter method']", "oti|pca")
+    page.type("[aria-label='filter difference']", ">0")
+    playwright.expect(page.locator("#table-count")).to_contain_text("9 of")
+    page.click("#table .tabulator-col[tabulator-field=difference] .tabulator-col-title")
+    expected = ["+2.00", "+5.00", "+7.00", "+10.00", "+12.00", "+15.00", "+17.00", "+25.00", "+27.00"]
+    first = page.locator("#table .tabulator-row [tabulator-field=difference]").first
+    playwright.expect(first).to_have_text("+2.00")
+    assert column(page, "difference") == expected
+    page.click("text=More columns")
+    page.check("#table-controls input[value=low]")
+    page.wait_for_selector("#table .tabulator-row [tabulator-field=low]")
+    again = table(shown(written, page.url[page.url.index("#") :]))
+    assert again.input_value("[aria-label='filter method']") == "oti|pca"
+    assert column(again, "difference") == column(page, "difference")
+    assert column(again, "low")[0] == "−3.00"
+
+
+def test_a_row_tells_its_interval_and_p_by_mouse_and_by_keyboard(shown, written):
+    page = table(shown(written, "#f.method=OTI&f.labelling=colour&f.backbone=nano"))
+    playwright.expect(page.locator("#table-count")).to_contain_text("1 of")
+    page.hover("#table .tabulator-row [tabulator-field=difference]")
+    page.wait_for_selector(".tabulator-tooltip")
+    told = page.inner_text(".tabulator-tooltip")
+    assert "−10.00 points" in told and "[−15.00, −5.00]" in told and "corrected 0.0100: worse" in told
+    page.focus("#table .tabulator-row")
+    page.keyboard.press("Enter")
+    assert "[−15.00, −5.00]" in page.inner_text("#picked")
+
+
+def test_pivoted_a_method_is_a_column(shown, written):
+    page = table(shown(written, "#pivot=method&what=difference"))
+    heads = page.eval_on_selector_all("#table .tabulator-col-title", "all => all.map(one => one.textContent)")
+    assert heads == ["backbone", "dataset", "task", "labelling", "metric", "OTI-image", "PCA"]
+    assert column(page, "v0")[:2] == ["+10.00", "−10.00"]
+
+
+def test_what_is_copied_is_the_table_as_it_stands(shown, written):
+    page = table(shown(written, "#f.labelling=colour&f.backbone=nano&f.method=oti"))
+    playwright.expect(page.locator("#table-count")).to_contain_text("1 of")
+    copies = {}
+    for name in ("Markdown", "LaTeX", "CSV"):
+        page.click(f"text=Copy {name}")
+        page.wait_for_selector("#copied[open]")
+        copies[name] = page.input_value("#copied textarea").strip().split("\n")
+        page.click("#copied button")
+    row = ["nano", "world", "image-image retrieval", "colour", "OTI-image", "mAP"]
+    assert copies["Markdown"][2] == f"| {' | '.join([*row, '40', '−10.00', '0.0100', 'worse'])} |"
+    assert copies["LaTeX"][1:4:2] == ["\\toprule", "\\midrule"] and copies["LaTeX"][-2] == "\\bottomrule"
+    assert copies["LaTeX"][4] == " & ".join([*row, "40", "$-$10.00", "0.0100", "worse"]) + " \\\\"
+    assert copies["CSV"][1] == ",".join([*row, "40", "-10", "0.01", "worse"])
+
+
+def test_another_cell_is_chosen_and_pairs_are_joined(shown, written):
+    page = shown(written)
+    page.select_option("#cell", "1")
+    drawn(page)
+    assert "b32 on photos" in page.inner_text("[data-chapter=gap]") and "cell=b32%2Fphotos" in page.url
+    cloud = page.query_selector("svg.cloud")
+    cloud.scroll_into_view_if_needed()
+    box = cloud.bounding_box()
+    page.mouse.move(
+        box["x"] + box["width"] * 20 / 640,
+        box["y"] + box["height"] - 20 * box["height"] / float(cloud.get_attribute("viewBox").split(",")[-1]),
+    )
+    assert page.inner_text(".said").startswith("image of i0, joined with its text")
+
+
+@pytest.mark.parametrize("cells", [[], [Results("a", "b", {})]])
+def test_a_page_without_results_is_whole(shown, tmp_path, cells):
+    path = tmp_path / "index.html"
+    path.write_text(render(cells), encoding="utf-8")
+    page = shown(path)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert (
+        "Nothing was evaluated" in page.inner_text("main")
+        if not cells
+        else "was not measured" in page.inner_text("main")
+    )
+
+
+def test_landmarks_names_and_labels(shown, written):
+    """What a screen reader needs, by rules of axe-core that can be said in a line."""
+    page = shown(written)
+    drawn(page)
+    found = page.evaluate(
+        """() => ({
+          fields: [...document.querySelectorAll('input, select, textarea')]
+            .filter(one => !one.labels?.length && !one.getAttribute('aria-label')).length,
+          images: [...document.querySelectorAll('img:not([alt]), svg[role=img]:not([aria-label])')].length,
+          sections: [...document.querySelectorAll('section')]
+            .map(one => document.getElementById(one.getAttribute('aria-labelledby'))?.textContent),
+          ids: [...document.querySelectorAll('[id]')].map(one => one.id),
+          scrolls: [...document.querySelectorAll('.scroll')].filter(one => one.tabIndex !== 0).length,
+        })"""
+    )
+    assert (found["fields"], found["images"], found["scrolls"]) == (0, 0, 0), json.dumps(found)
+    assert None not in found["sections"] and len(set(found["sections"])) == len(found["sections"])
+    assert len(set(found["ids"])) == len(found["ids"])

@@ -1,0 +1,107 @@
+"""A store elsewhere: a few rows of it cost a few bytes."""
+
+from __future__ import annotations
+
+import pickle
+
+import fsspec
+import numpy as np
+import pytest
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
+
+from crossgap import open_store
+from crossgap.stores import store, writing
+from crossgap.stores.remote import AHEAD, RemoteError
+
+ROWS, WIDTH = 40_000, 64
+
+
+class Counted(MemoryFileSystem):
+    """Files in memory, reached as over a network: by buffers that ask for ranges, whose bytes are counted."""
+
+    protocol = "counted"
+    store, pseudo_dirs = {}, [""]
+    bytes, requests = 0, 0
+
+    def _open(self, path, mode="rb", **options):
+        if mode != "rb":
+            return MemoryFileSystem._open(self, path, mode)
+        return Ranges(self, path, mode, **options)
+
+
+class Ranges(fsspec.spec.AbstractBufferedFile):
+    def _fetch_range(self, start, end):
+        held = MemoryFile.getvalue(Counted.store[self.path])[start:end]
+        Counted.bytes += len(held)
+        Counted.requests += 1
+        return held
+
+
+@pytest.fixture(scope="module")
+def features() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(ROWS, WIDTH)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory, features) -> str:
+    folder = tmp_path_factory.mktemp("remote")
+    with store.creating(folder / "s.zarr.zip", folder / "scratch", {"backbone": "b"}) as writer:
+        blocks = ({"features": features[start : start + 8192]} for start in range(0, ROWS, 8192))
+        writer.add("image/test", {"id": np.array([str(row) for row in range(ROWS)], object)}, blocks)
+    fsspec.register_implementation("counted", Counted, clobber=True)
+    with fsspec.open("counted://bucket/s.zarr.zip", "wb") as file:
+        file.write((folder / "s.zarr.zip").read_bytes())
+    return "counted://bucket/s.zarr.zip"
+
+
+@pytest.fixture
+def counted() -> type[Counted]:
+    Counted.bytes = Counted.requests = 0
+    return Counted
+
+
+def test_a_few_rows_cost_a_few_chunks(url, features, counted):
+    found = open_store(url)
+    assert found.provenance["backbone"] == "b" and found.groups == ["image/test"]
+    assert counted.bytes < 6 * AHEAD
+    counted.bytes = counted.requests = 0
+    positions = np.array([39_000, 5, 6])
+    np.testing.assert_array_equal(found["image/test"].rows("features", positions), features[positions])
+    chunk = writing.ROWS_A_CHUNK * WIDTH * 4
+    # two chunks; of two shards' files their places and lists of chunks, and the arrays' descriptions
+    assert counted.bytes < 2 * chunk + 12 * AHEAD and counted.requests < 20
+    assert counted.bytes < 0.15 * len(MemoryFile.getvalue(next(iter(Counted.store.values()))))
+
+
+def test_read_whole_it_is_the_local_one(url, features):
+    group = open_store(url)["image/test"]
+    assert group.features.tobytes() == features.tobytes() and group.ids[-1] == str(ROWS - 1)
+
+
+def test_it_goes_to_another_process(url, features):
+    group = pickle.loads(pickle.dumps(open_store(url).zarr_group))
+    np.testing.assert_array_equal(group["image/test/features"][7], features[7])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("counted://bucket/absent", "counted://bucket/absent: no such file: `dvc push`"),
+        ("nowhere://bucket/x", "nowhere://bucket/x can't be opened: .*nowhere"),
+    ],
+)
+def test_what_is_not_there_is_one_sentence(url, wrong, said):
+    with pytest.raises(RemoteError, match=said):
+        open_store(wrong)
+
+
+def test_what_is_no_store_is_told_by_its_url(url):
+    with fsspec.open("counted://bucket/no.zip", "wb") as file:
+        file.write(b"not a zip")
+    with pytest.raises(store.StoreError, match="holds no feature store"):
+        open_store("counted://bucket/no.zip")
+
+
+def test_a_path_with_a_colon_is_a_path(tmp_path):
+    with pytest.raises(store.StoreError, match="holds no feature store"):
+        open_store(str(tmp_path / "a:b"))

@@ -1,0 +1,187 @@
+"""`crossgap export`: what other tools read of it, and that the way back loses nothing."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from crossgap import open_store
+from crossgap.cli import app
+from crossgap.exporting import ExportError, export
+from crossgap.importing import Assignment, from_clip_retrieval, import_features
+from crossgap.stores import store
+
+WIDTH = 5
+
+
+def words(*values: str) -> np.ndarray:
+    return np.array(values, object)
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch) -> store.Store:
+    """A cell's store in a project: images with labels, captions, class prompts; of odd bits and odd names."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+
+    def rows(count: int, width: int = WIDTH) -> np.ndarray:
+        found = rng.normal(size=(count, width)).astype(np.float32)
+        found[0, 0], found[0, 1] = (
+            np.float32(1e-42),
+            -0.0,
+        )  # a denormal number and a negative zero are bits too
+        return found
+
+    path = Path("data/features/nano/world/native.zarr.zip")
+    path.parent.mkdir(parents=True)
+    with store.creating(path, "data/scratch/x", {"backbone": "nano"}) as writer:
+        ids = words("a/ä b", "c,d", "007", 'e"f')
+        columns = {
+            "id": ids,
+            "group": ids,
+            "rank": np.zeros(4, np.int64),
+            "label.class": words("x", "", "y", "01"),
+        }
+        writer.add("image/test", columns, [{"features": rows(4), "preprojection": rows(4, 7)}])
+        columns = {
+            "id": words("t0", "t1", "t2"),
+            "group": words("c,d", "c,d", "007"),
+            "rank": np.array([1, 0, 0]),
+        }
+        writer.add("text/test", columns, [{"features": rows(3), "preprojection": rows(3, 6)}])
+        columns = {"id": words("p", "q"), "rank": np.zeros(2, np.int64), "label.class": words("x", "y")}
+        writer.add("text/classes", columns, [{"features": rows(2)}])
+    return open_store(path)
+
+
+def same(found: store.Store, given: store.Store) -> None:
+    assert found.groups == given.groups
+    for name in given.groups:
+        arrays = sorted(given[name].zarr_group.array_keys())
+        assert sorted(found[name].zarr_group.array_keys()) == arrays
+        for array in arrays:
+            one, other = found[name][array], given[name][array]
+            assert one.dtype == other.dtype and one.tolist() == other.tolist()
+            if one.dtype.kind == "f":
+                assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("form", ["clip-retrieval", "safetensors", "parquet"])
+def test_what_is_exported_comes_back_bit_for_bit(made, form):
+    """By the very command that the export prints."""
+    done = CliRunner().invoke(app, ["export", "nano/world", "out", "--format", form])
+    assert done.exit_code == 0, done.output
+    command = done.output.rpartition("To bring them back: ")[2]
+    name, *back = shlex.split(command)[1:]
+    back[back.index("NAME")] = "again"
+    done = CliRunner().invoke(app, [name, *back])
+    assert done.exit_code == 0, done.output
+    same(open_store("data/imports/again/native.zarr.zip"), made)
+
+
+def test_as_clip_retrieval_lays_it_out(made):
+    """The images of a split are a folder that its own tools take, and `--clip-retrieval` too."""
+    export(made, "clip-retrieval", "out")
+    plain = np.load("out/image/test/img_emb/img_emb_0.npy", allow_pickle=False)
+    assert plain.tobytes() == made["image/test"].features.tobytes() and plain.shape == (4, WIDTH)
+    table = pq.read_table("out/image/test/metadata/metadata_0.parquet").to_pydict()
+    assert table["image_path"] == table["id"] == made["image/test"].ids.tolist()
+    assert pq.read_table("out/text/test/metadata/metadata_0.parquet").to_pydict()["image_path"] == [
+        "c,d",
+        "c,d",
+        "007",
+    ]
+    for modality in ("image", "text"):
+        back = import_features(from_clip_retrieval(f"out/{modality}/test", "test"), f"{modality}.zarr.zip",
+                               backbone="b", dataset="d", scratch="scratch")  # fmt: skip
+        assert back[f"{modality}/test"].features.tobytes() == made[f"{modality}/test"].features.tobytes()
+        assert back[f"{modality}/test"]["group"].tolist() == made[f"{modality}/test"]["group"].tolist()
+
+
+def test_a_table_has_lists_of_one_length(made):
+    export(made, "parquet", "out")
+    schema = pq.read_schema("out/image/test/items.parquet")
+    assert schema.field("features").type == pa.list_(pa.float32(), WIDTH)
+    assert schema.field("preprojection").type == pa.list_(pa.float32(), 7)
+    assert schema.field("label.class").type == pa.string()
+
+
+def test_an_inversions_tokens_go_along(made):
+    """They are three-dimensional, and no import takes them; its features come back like any other's."""
+    tokens = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
+    path = Path("data/features/nano/world/oti-3.zarr.zip")
+    features = np.eye(2, WIDTH, dtype=np.float32)
+    with store.creating(path, "data/scratch/x", {}) as writer:
+        columns = {"id": words("a", "b"), "step": np.array([5])}
+        arrays = {
+            "features": features,
+            "tokens": tokens,
+            "snapshots": features[:, None],
+            "loss": np.ones(2, np.float32),
+        }
+        writer.add("image/test", columns, [arrays])
+    for form in ("clip-retrieval", "safetensors", "parquet"):
+        done = CliRunner().invoke(app, ["export", "nano/world/oti-3", form, "--format", form])
+        assert done.exit_code == 0, done.output
+    from safetensors.numpy import load_file
+
+    np.testing.assert_array_equal(np.load("clip-retrieval/image/test/tokens.npy"), tokens)
+    np.testing.assert_array_equal(load_file("safetensors/image/test/arrays.safetensors")["tokens"], tokens)
+    table = pq.read_table("parquet/image/test/items.parquet")
+    assert table["tokens"].to_pylist() == tokens.tolist() and table["loss"].to_pylist() == [1, 1]
+    np.testing.assert_array_equal(Assignment.parse("image/test=parquet/image/test/items.parquet:features").load(),
+                                  features)  # fmt: skip
+
+
+def test_lance(made):
+    lance = pytest.importorskip("lance")
+    export(made, "lance", "out")
+    table = lance.dataset("out/image/test/items.lance").to_table()
+    assert table["id"].to_pylist() == made["image/test"].ids.tolist()
+    assert table["label_class"].to_pylist() == ["x", "", "y", "01"]
+    assert table["features"].to_pylist() == made["image/test"].features.tolist()
+    assert table.schema.field("features").type == pa.list_(pa.float32(), WIDTH)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["nano/words", "out"], "'nano/words' is no store under data: there are nano/world$"),
+        (["imports/mine", "out"], "'imports/mine' is no store"),
+        (["../nano/world", "out"], "is no store"),
+        (
+            ["nano/world", "out", "--format", "csv"],
+            "no format 'csv'; there are clip-retrieval, safetensors, parquet",
+        ),
+        (["nano/world", "data"], "data exists: name a folder that does not"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_sentence(made, given, said):
+    import re
+
+    done = CliRunner().invoke(app, ["export", *given])
+    assert done.exit_code == 1 and re.search(said, done.output.strip()), done.output
+    assert len(done.output.strip().splitlines()) == 1 and not Path("out").exists()
+
+
+def test_of_a_damaged_store_nothing_stays(made):
+    content = bytearray(made.path.read_bytes())
+    at = content.find(made["image/test"].features.tobytes()[8:40])
+    content[at + 4] ^= 1
+    made.path.write_bytes(content)
+    with pytest.raises(store.StoreError, match="damaged"):
+        export(open_store(made.path), "parquet", "out")
+    assert not Path("out").exists()
+
+
+def test_an_empty_store_says_why(made):
+    with store.creating("empty.zarr.zip", "data/scratch/x", {"not_applicable": "no texts"}):
+        pass
+    with pytest.raises(ExportError, match="holds no items: no texts"):
+        export(open_store("empty.zarr.zip"), "parquet", "out")
