@@ -469,6 +469,7 @@ def test_operations_of_an_evaluation_by_hand():
         "draws": 3,
         "corrections": ["centering"],
         "logistic": "native",
+        "mixed_search": {"shares": [0, 0.5], "alphas": [0.5], "draws": 3},
     }
     none = evaluated.Inverted()
     task = evaluated.PlannedEvaluation(
@@ -481,7 +482,8 @@ def test_operations_of_an_evaluation_by_hand():
     shifted += 10 * (40 * 40 + 2 * 80 * 40 + 40 * 4)  # without dimensions, of which there is no loss
     assert done["pair"] == unshifted + shifted
     # image-image, text-text, both ways across, zero-shot; the first four once more of queries that stay
-    assert done["resample"] == 100 * (2 * (40 + 40 + 80 + 40) + 40)
+    # and texts among images and texts: by 2 shares and one α, and by halves
+    assert done["resample"] == 100 * (2 * (40 + 40 + 80 + 40) + 40 + 3 * 40 + 20)
     assert done["cluster"] == 2 * 40 * 4 and done["drawn"] == 0 and done["fit"] == 1 and done["start"] == 1
     inverted = replace(task, oti=evaluated.Inverted(points=3, seeds=2, gallery=True))
     more = inverted.operations() - done
