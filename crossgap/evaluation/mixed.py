@@ -207,7 +207,7 @@ def _measured(
 
 def _searches(
     roles: Roles, galleries: Sequence[Gallery], added: Callable[[Items], tuple[np.ndarray, np.ndarray]] | None
-) -> Iterator[mixed.Found]:
+) -> Iterator[mixed.Placed]:
     """Of each gallery in turn; `added` gives what is added to the similarities, which hangs on the gallery."""
     queries, own = roles.queries, roles.own
     shared = (

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from crossgap.arrays import Features
 
 
-class Found(NamedTuple):
+class Placed(NamedTuple):
     """Where queries find their document.
 
     Attributes:
@@ -75,7 +75,7 @@ def found_in(
     gallery: Features,
     own: np.ndarray,
     added: tuple[np.ndarray, np.ndarray] | None = None,
-) -> Found:
+) -> Placed:
     """A search in one gallery.
 
     Args:
@@ -92,12 +92,12 @@ def found_in(
         if added is not None:
             scores += added[0][rows, None] * added[1]
         parts.append(_found(scores, own[rows]))
-    return Found(*map(np.concatenate, zip(*parts, strict=True)))
+    return Placed(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def found_among(
     queries: Features, texts: Features, images: Features, own: np.ndarray, draws: Sequence[np.ndarray]
-) -> list[Found]:
+) -> list[Placed]:
     """`found_in` the `documents` of each draw: similarities to texts and to images are computed once for all draws.
 
     Args:
@@ -109,21 +109,21 @@ def found_among(
     x, y, z = exact_rows(queries, "queries"), exact_rows(texts, "texts"), exact_rows(images, "images")
     check_widths(x, y, ("queries", "texts"))
     check_widths(y, z, ("texts", "images"))
-    parts: list[list[Found]] = [[] for _ in draws]
+    parts: list[list[Placed]] = [[] for _ in draws]
     for rows in blocks(len(x), 16 * len(y)):
         of_texts, of_images = x[rows] @ y.T, x[rows] @ z.T
         for chosen, found in zip(draws, parts, strict=True):
             found.append(_found(np.where(chosen, of_images, of_texts), own[rows]))
-    return [Found(*map(np.concatenate, zip(*found, strict=True))) for found in parts]
+    return [Placed(*map(np.concatenate, zip(*found, strict=True))) for found in parts]
 
 
-def _found(scores: np.ndarray, own: np.ndarray) -> Found:
+def _found(scores: np.ndarray, own: np.ndarray) -> Placed:
     mine = scores[np.arange(len(own)), own][:, None]
     ahead = np.count_nonzero(scores > mine, axis=1)
     tied = np.flatnonzero(np.count_nonzero(scores >= mine, axis=1) - ahead > 1)
     before = np.arange(scores.shape[1]) < own[tied, None]
     ahead[tied] += np.count_nonzero((scores[tied] == mine[tied]) & before, axis=1)
-    return Found(1 + ahead, scores.argmax(axis=1))
+    return Placed(1 + ahead, scores.argmax(axis=1))
 
 
 def _share(value: float, name: str) -> float:
