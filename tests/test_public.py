@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -53,6 +56,19 @@ def test_the_version_is_that_of_the_package() -> None:
     said = CliRunner().invoke(app, ["--version"])
     assert (said.exit_code, said.output) == (0, f"crossgap {version('crossgap')}\n")
     assert crossgap.__version__ == version("crossgap")
+
+
+def test_the_extras_are_those_that_messages_name_and_dev_has_them_all() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    named = {
+        name
+        for file in (Path(__file__).parents[1] / "crossgap").rglob("*.py")
+        for name in re.findall(r"crossgap\[(\w+)\]", file.read_text(encoding="utf-8"))
+    }
+    assert named <= extras.keys()
+    (all_of_them,) = extras["dev"]
+    assert set(all_of_them.removeprefix("crossgap[").removesuffix("]").split(",")) == extras.keys() - {"dev"}
 
 
 SIGNATURES = {
