@@ -488,7 +488,8 @@ def test_operations_of_an_evaluation_by_hand():
     inverted = replace(task, oti=evaluated.Inverted(points=3, seeds=2, gallery=True))
     more = inverted.operations() - done
     assert more["pair"] == 6 * 40 * 40 + 40 * 4  # OTI-OTI too, and OTI to text
-    assert more["similar"] == (3 + 2) * 40 * 40  # and the hubs of OTI-image and of OTI-OTI
+    # hubs of OTI-image and of OTI-OTI; texts among inverted images: halves, and 5 galleries at half a price
+    assert more["similar"] == (3 + 2) * 40 * 40 + 20 * 60 + (15 // 2 - 10 // 2) * 40 * 40
     assert more["cluster"] == 40 * 4 and "resample" not in more
     supported = replace(task, sizes=sizes | {"image/train": 30}, support="train")
     supported = replace(supported, classes=classes | {"image/train": {"kind": 4}})
