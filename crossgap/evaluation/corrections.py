@@ -46,7 +46,7 @@ class Rivals:
         columns = ["name", "parameters", "reason"]
 
         def compute(rival: str) -> pd.DataFrame:
-            found, reasons = corrections.fitted(self._material, [rival])
+            found, reasons = corrections.fitted(self.material, [rival])
             self._fits[rival] = found
             rows = [(name, _words(held.parameters), "") for name, held in found.items()]
             return pd.DataFrame(rows + [(name, "", why) for name, why in reasons.items()], columns=columns)
@@ -78,7 +78,7 @@ class Rivals:
     def correction(self, variant: str) -> Correction:
         rival = self.rival(variant)
         if rival not in self._fits:
-            self._fits[rival], _ = corrections.fitted(self._material, [rival])
+            self._fits[rival], _ = corrections.fitted(self.material, [rival])
         return self._fits[rival][variant]
 
     def pair(self, variant: str, task: str, queries: Items, gallery: Items) -> tuple[Items, Items] | None:
@@ -127,7 +127,8 @@ class Rivals:
         return bias
 
     @cached_property
-    def _material(self) -> Material:
+    def material(self) -> Material:
+        """What the cell has to fit on."""
         return material(self.work.cell)
 
     def table(self) -> pd.DataFrame:
