@@ -11,7 +11,8 @@ import pandas as pd
 
 from crossgap import corrections
 from crossgap.corrections import Correction, Material, UnavailableError
-from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell, Items
+from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell
+from crossgap.evaluation.items import Items
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics.retrieval.bias import Bias

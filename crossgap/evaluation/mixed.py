@@ -25,8 +25,9 @@ import pandas as pd
 from crossgap import corrections
 from crossgap.corrections import Correction
 from crossgap.errors import UnavailableError
-from crossgap.evaluation.cell import INVERSIONS, Cell, Items, by_id
+from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.corrections import Rivals, apply
+from crossgap.evaluation.items import Items, by_id
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import mixed
