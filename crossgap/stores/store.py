@@ -270,7 +270,6 @@ def open_store(path: str | Path, **options: Any) -> Store:
     """
     try:
         reader = RemoteReader(str(path), options) if is_remote(path) else ZipReader(Path(path))
-        path = reader.path
         group = zarr.open_group(reader, mode="r", zarr_format=3)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         if of_machine(error) or isinstance(error, RemoteError):
@@ -278,7 +277,7 @@ def open_store(path: str | Path, **options: Any) -> Store:
         raise StoreError(f"{path} holds no feature store: {error}") from None
     if group.attrs.get("format") != FORMAT:
         raise StoreError(f"{path} is no finished {FORMAT} store (format: {group.attrs.get('format')!r})")
-    return Store(path, group)
+    return Store(Path(path), group)
 
 
 def _as_objects(values: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
