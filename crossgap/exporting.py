@@ -152,7 +152,7 @@ def _safetensors(group: Group, folder: Path) -> Iterator[tuple[str, str]]:
 
     arrays, columns = _held(group)
     path, table = folder / "arrays.safetensors", folder / "columns.parquet"
-    save_file({name: group[name] for name in arrays}, path)
+    save_file({name: np.ascontiguousarray(group[name]) for name in arrays}, path)
     _write(pa.table(_columns(group, columns)), table)
     for name in arrays:
         if name in ARRAYS:

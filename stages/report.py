@@ -14,7 +14,7 @@ from stages.common import CELL_TABLES, DATA, metrics_folder, run, written
 PUBLISHED = ("published", "published_extra")  # in data/reference, in percent
 WORDS = (
     "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "parameters", "reason",
-    "modality", "protocol",
+    "modality", "protocol", "at",
 )  # fmt: skip
 
 

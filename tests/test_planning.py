@@ -469,6 +469,7 @@ def test_operations_of_an_evaluation_by_hand():
         "draws": 3,
         "corrections": ["centering"],
         "logistic": "native",
+        "mixed_search": {"shares": [0, 0.5], "alphas": [0.5], "draws": 3},
     }
     none = evaluated.Inverted()
     task = evaluated.PlannedEvaluation(
@@ -481,12 +482,14 @@ def test_operations_of_an_evaluation_by_hand():
     shifted += 10 * (40 * 40 + 2 * 80 * 40 + 40 * 4)  # without dimensions, of which there is no loss
     assert done["pair"] == unshifted + shifted
     # image-image, text-text, both ways across, zero-shot; the first four once more of queries that stay
-    assert done["resample"] == 100 * (2 * (40 + 40 + 80 + 40) + 40)
-    assert done["cluster"] == 2 * 40 * 4 and done["drawn"] == 0 and done["fit"] == 1 and done["start"] == 1
+    # and texts among images and texts: by 2 shares and one α, and by halves
+    assert done["resample"] == 100 * (2 * (40 + 40 + 80 + 40) + 40 + 3 * 40 + 20)
+    assert done["cluster"] == 2 * 40 * 4 and done["drawn"] == 0 and done["fit"] == 5 and done["start"] == 1
     inverted = replace(task, oti=evaluated.Inverted(points=3, seeds=2, gallery=True))
     more = inverted.operations() - done
     assert more["pair"] == 6 * 40 * 40 + 40 * 4  # OTI-OTI too, and OTI to text
-    assert more["similar"] == (3 + 2) * 40 * 40  # and the hubs of OTI-image and of OTI-OTI
+    # hubs of OTI-image and of OTI-OTI; texts among inverted images: halves, and 5 galleries at half a price
+    assert more["similar"] == (3 + 2) * 40 * 40 + 20 * 60 + (15 // 2 - 10 // 2) * 40 * 40
     assert more["cluster"] == 40 * 4 and "resample" not in more
     supported = replace(task, sizes=sizes | {"image/train": 30}, support="train")
     supported = replace(supported, classes=classes | {"image/train": {"kind": 4}})

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -55,6 +58,19 @@ def test_the_version_is_that_of_the_package() -> None:
     assert crossgap.__version__ == version("crossgap")
 
 
+def test_the_extras_are_those_that_messages_name_and_dev_has_them_all() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    named = {
+        name
+        for file in (Path(__file__).parents[1] / "crossgap").rglob("*.py")
+        for name in re.findall(r"crossgap\[(\w+)\]", file.read_text(encoding="utf-8"))
+    }
+    assert named <= extras.keys()
+    (all_of_them,) = extras["dev"]
+    assert set(all_of_them.removeprefix("crossgap[").removesuffix("]").split(",")) == extras.keys() - {"dev"}
+
+
 SIGNATURES = {
     "load_backbone": "model, pretrained, device='cpu', precision='fp32'",
     "oti": "features, backbone, steps=150, tokens=1, template='a photo of {}', ids=None, seed=0",
@@ -78,7 +94,7 @@ def test_the_promised_arguments_come_first_with_their_defaults(name, promised) -
     assert len(found) >= len(expected)
     for parameter in found[len(expected) :]:
         if parameter.kind is parameter.VAR_KEYWORD:
-            assert parameter.name == "settings", "of a recipe"
+            assert parameter.name in ("settings", "options"), "of a recipe, or of a file system"
         else:
             assert parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty
 

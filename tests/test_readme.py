@@ -48,8 +48,13 @@ ELSEWHERE = {  # what runs a command: a file, and what stands in it
         '"checkout", "--ours", "--", "*dvc.lock"',
     ),
     "crossgap datasets get cifar10": ("catalogue/test_datasets.py", 'fetch("cifar10", tmp_path)'),
+    "crossgap export nano/world out": ("test_exporting.py", '"export", "nano/world", "out"'),
+    "crossgap verify": ("planning/test_verifying.py", 'app, ["verify", *words]'),
+    "dvc get --show-url . data/features/nano/world/native.zarr.zip": (
+        "stages/test_remotes.py",
+        '"get", "--show-url"',
+    ),
     "crossgap migrate": ("params/test_migration.py", '["migrate"]'),
-    "pytest -m slow": ("../.ci/run", "\npytest -m slow\n"),
     "pip install -e '.[hub]'": ("../pyproject.toml", "\nhub = ["),
     "pip install -e '.[ray]'": ("../pyproject.toml", "\nray = ["),
 }

@@ -12,16 +12,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import zarr
 from safetensors.numpy import load_file
 
 from crossgap.catalogue import entries
+from crossgap.exporting import export
+from crossgap.stores import store
 from crossgap.stores.shards import Shards
 from crossgap.training import nano
 from crossgap.training.nano_recipe import NanoRecipe
 from crossgap.training.trainable import WEIGHTS, writer
 
 ROOT = Path(__file__).parents[1]
-WRITERS = ["crossgap/stores/shards.py", "crossgap/training/nano.py", "crossgap/training/trainable.py"]
+WRITERS = [
+    "crossgap/exporting.py",
+    "crossgap/inversion/phi.py",
+    "crossgap/stores/shards.py",
+    "crossgap/training/nano.py",
+    "crossgap/training/trainable.py",
+]
 
 
 def test_these_are_all_writers() -> None:
@@ -67,6 +76,30 @@ def equal(file: Path, state: dict[str, np.ndarray]) -> None:
     assert held.keys() == state.keys()
     for name, value in state.items():
         np.testing.assert_array_equal(held[name], value)
+
+
+def test_an_export(tmp_path) -> None:
+    features = np.arange(24, dtype=np.float32).reshape(4, 6)
+    with store.creating(tmp_path / "s.zip", tmp_path, {}) as made:
+        made.add("image/test", {"id": np.array(list("abcd"), object)}, [{"features": features}])
+    with zarr.config.set({"array.order": "F"}):
+        held = store.open_store(tmp_path / "s.zip")
+        assert not held["image/test"].features.flags.c_contiguous
+        export(held, "safetensors", tmp_path / "out")
+    (file,) = (tmp_path / "out").rglob("*.safetensors")
+    np.testing.assert_array_equal(load_file(file)["features"], features)
+
+
+def test_phi(tmp_path, tiny_folder) -> None:
+    from crossgap import distil, load_backbone, load_distilled
+
+    backbone = load_backbone(f"local-dir:{tiny_folder}")
+    features = np.random.default_rng(0).normal(size=(8, backbone.dim)).astype(np.float32)
+    found = distil(features, backbone, epochs=1, batch_size=4)
+    state = transposed(found.phi)
+    found.save(tmp_path / "phi.safetensors")
+    equal(tmp_path / "phi.safetensors", state)
+    load_distilled(tmp_path / "phi.safetensors", backbone)
 
 
 def test_fine_tuned_backbones(tmp_path, tiny_folder, monkeypatch) -> None:

@@ -25,7 +25,10 @@ def export(
     out: Annotated[str, typer.Argument(help="The folder to write; it may not exist.")],
     format_: Annotated[
         str,
-        typer.Option("--format", help="clip-retrieval (.npy and parquet), safetensors, parquet or lance."),
+        typer.Option(
+            "--format",
+            help="What is written: clip-retrieval (.npy and parquet), safetensors, parquet or lance.",
+        ),
     ] = "clip-retrieval",
 ) -> None:
     """Write a cell's features into files of other tools; the command that brings them back is printed."""

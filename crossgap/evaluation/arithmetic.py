@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from crossgap.evaluation.cell import CLASSES, Cell, Items
+from crossgap.evaluation.cell import CLASSES, Cell
+from crossgap.evaluation.items import Items
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics import arithmetic, significance
 from crossgap.metrics.classification import class_prototypes

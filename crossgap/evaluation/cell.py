@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
-import pandas as pd
 
 from crossgap.errors import CrossgapError
 from crossgap.evaluation.inversions import alike, content, name_of
+from crossgap.evaluation.items import Items
 from crossgap.naming import ByPhi
-from crossgap.stores.store import Group, Store
+from crossgap.stores.store import Store
 
 CLASSES = "text/classes"
 INVERSIONS = {"image": "oti", "text": "ovi"}
@@ -23,123 +22,6 @@ GROUP = "group"  # the relevance by image
 
 class EvaluationError(CrossgapError):
     """The stores of a cell don't fit each other or the protocol."""
-
-
-def by_id(ids: np.ndarray) -> np.ndarray:
-    """The order of items by their ids, whatever their order in the store: `(n,)` positions.
-
-    By number where all ids are a number behind one and the same name (`pair 2` before `pair 10`), else as words.
-    """
-    words = [str(one) for one in ids]
-    split = [found for one in words if (found := re.fullmatch(r"(\D*)(\d+)", one))]
-    if len(split) == len(words) and len({found[1] for found in split}) == 1:
-        return np.argsort([int(found[2]) for found in split], kind="stable")
-    return np.array(sorted(range(len(words)), key=words.__getitem__), int)
-
-
-class Origin(NamedTuple):
-    """Where features come from: a group of a store, rows of it `(n,)` or None for all, and maybe one of its steps."""
-
-    group: Group
-    rows: np.ndarray | None = None
-    step: int | None = None  # the place of a snapshot
-
-    def where(self, rows: np.ndarray) -> Origin:
-        """Some of the rows, by a boolean mask or by positions."""
-        every = np.arange(len(self.group)) if self.rows is None else self.rows
-        return self._replace(rows=every[rows])
-
-    def features(self) -> np.ndarray:
-        """`(n, d)`."""
-        held = self.group.features if self.step is None else self.group.snapshot(self.step)
-        return held if self.rows is None else held[self.rows]
-
-
-@dataclass(frozen=True)
-class Items:
-    """Items of one modality and split, with what is known of each. Features are read when first asked for."""
-
-    ids: np.ndarray
-    groups: np.ndarray
-    ranks: np.ndarray
-    labels: dict[str, np.ndarray] = field(default_factory=dict)
-    origin: Origin | None = None  # of features that a store holds
-    made: np.ndarray | None = None  # features made from such
-
-    @classmethod
-    def of(cls, group: Group) -> Items:
-        """The items of a store's group; without a `group` column, texts belong to no image."""
-        groups = group["group"] if "group" in group else np.full(len(group), "", object)
-        ranks = group["rank"] if "rank" in group else np.zeros(len(group), np.int64)
-        return cls(group.ids, groups, ranks, group.labels, Origin(group))
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @cached_property
-    def features(self) -> np.ndarray:
-        """`(n, d)`, not normalised."""
-        if self.made is not None:
-            return self.made
-        if self.origin is None:
-            raise EvaluationError("items without features: neither a store holds them nor were they made")
-        return self.origin.features()
-
-    @property
-    def width(self) -> int:
-        """Of the features, which are not read for it."""
-        if self.made is None and self.origin is not None:
-            return self.origin.group.width
-        return self.features.shape[1]
-
-    @property
-    def captions(self) -> bool:
-        """Whether any of the items belongs to an image."""
-        return bool(self.groups.astype(bool).any())
-
-    def where(self, rows: np.ndarray) -> Items:
-        """The items of a boolean mask or of positions."""
-        return Items(
-            self.ids[rows],
-            self.groups[rows],
-            self.ranks[rows],
-            {name: values[rows] for name, values in self.labels.items()},
-            self.origin and self.origin.where(rows),
-            None if self.made is None else self.made[rows],
-        )
-
-    def without(self, ids: Iterable[str]) -> Items:
-        """The items but for those of the given ids."""
-        out = pd.Index(self.ids).isin(list(ids))
-        return self.where(~out) if out.any() else self
-
-    def places(self, ids: np.ndarray) -> np.ndarray | None:
-        """Where each of the items stands among `ids`, `(n,)`; None unless every one is there."""
-        index = pd.Index(ids).get_indexer(self.ids)
-        return None if (index < 0).any() else index
-
-    def sample(self, count: int) -> Items:
-        """At most so many items, evenly spread over their order."""
-        if len(self) <= count:
-            return self
-        return self.where(np.linspace(0, len(self) - 1, count).astype(int))
-
-    @property
-    def preprojection(self) -> np.ndarray | None:
-        """`(n, width)`, what the tower's projection was applied to; None where the store doesn't hold it."""
-        if self.origin is None or "preprojection" not in self.origin.group:
-            return None
-        if self.origin.rows is None:
-            return self.origin.group.preprojection
-        return self.origin.group.rows("preprojection", self.origin.rows)
-
-    def having(self, features: np.ndarray) -> Items:
-        """The same items with other features `(n, d)`."""
-        return replace(self, origin=None, made=features)
-
-    def read_from(self, group: Group, rows: np.ndarray, step: int | None = None) -> Items:
-        """The same items with the features of rows `(n,)` of another group."""
-        return replace(self, origin=Origin(group, rows, step), made=None)
 
 
 class Variant(NamedTuple):

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 
 from crossgap import fingerprint
-from crossgap.evaluation.cell import Items
 from crossgap.evaluation.corrections import Rivals, apply
+from crossgap.evaluation.items import Items
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics.clustering import clustering_metrics

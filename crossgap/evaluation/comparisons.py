@@ -19,7 +19,9 @@ COLUMNS = [
     "family", "task", "baseline", "relevance", "metric", "value", "baseline_value",
     "difference", "low", "high", "p", "p_adjusted", "queries",
 ]  # fmt: skip
-METRIC = {"retrieval": "mAP", "classification": "accuracy", "hubness": "recall@1", "robustness": "stays"}
+METRIC = {
+    "retrieval": "mAP", "classification": "accuracy", "hubness": "recall@1", "mixed": "recall@1", "robustness": "stays",
+}  # fmt: skip
 _INTRA = {
     "retrieval": {
         "oti-image": "image-image", "oti-oti": "image-image", "ovi-text": "text-text", "ovi-ovi": "text-text",

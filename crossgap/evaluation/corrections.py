@@ -11,7 +11,8 @@ import pandas as pd
 
 from crossgap import corrections
 from crossgap.corrections import Correction, Material, UnavailableError
-from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell, Items
+from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell
+from crossgap.evaluation.items import Items
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics.retrieval.bias import Bias
@@ -46,7 +47,7 @@ class Rivals:
         columns = ["name", "parameters", "reason"]
 
         def compute(rival: str) -> pd.DataFrame:
-            found, reasons = corrections.fitted(self._material, [rival])
+            found, reasons = corrections.fitted(self.material, [rival])
             self._fits[rival] = found
             rows = [(name, _words(held.parameters), "") for name, held in found.items()]
             return pd.DataFrame(rows + [(name, "", why) for name, why in reasons.items()], columns=columns)
@@ -78,7 +79,7 @@ class Rivals:
     def correction(self, variant: str) -> Correction:
         rival = self.rival(variant)
         if rival not in self._fits:
-            self._fits[rival], _ = corrections.fitted(self._material, [rival])
+            self._fits[rival], _ = corrections.fitted(self.material, [rival])
         return self._fits[rival][variant]
 
     def pair(self, variant: str, task: str, queries: Items, gallery: Items) -> tuple[Items, Items] | None:
@@ -127,7 +128,8 @@ class Rivals:
         return bias
 
     @cached_property
-    def _material(self) -> Material:
+    def material(self) -> Material:
+        """What the cell has to fit on."""
         return material(self.work.cell)
 
     def table(self) -> pd.DataFrame:

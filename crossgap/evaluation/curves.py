@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from crossgap.evaluation.cell import INVERSIONS, Cell, Items
+from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.inversions import name_of
+from crossgap.evaluation.items import Items
 from crossgap.evaluation.queries import IntraModalRetrieval, Task, comparisons
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work

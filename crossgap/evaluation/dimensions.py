@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from crossgap.evaluation.cell import Items
 from crossgap.evaluation.gap import Sides, sides
+from crossgap.evaluation.items import Items
 from crossgap.evaluation.queries import comparisons
 from crossgap.evaluation.shifts import measures
 from crossgap.evaluation.unavailable import Reasons

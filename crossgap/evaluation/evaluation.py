@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from crossgap.evaluation import arithmetic, gap, hubness, robustness
+from crossgap.evaluation import arithmetic, gap, hubness, mixed, robustness
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.clouds import clouds as cloud_points
 from crossgap.evaluation.clusters import clusterings
@@ -54,6 +55,7 @@ class Evaluation:
         shifts: tasks with both clouds moved along the gap vector, as of `shifts.over_shifts`.
         dimensions: tasks without the dimensions in which the means differ most, as of `dimensions.over_dimensions`.
         spectrum: how the variance of either modality spreads, as of `gap.spectrum`.
+        mixed: texts that ask among images and texts, as of `mixed.summary`.
         arithmetic: scores of text-driven arithmetic over λ, as of `arithmetic.over_scales`.
         unavailable: what can't be had and why, as of `unavailable.COLUMNS`: `family`, `name`, `reason`. Corrections
             that could not be fitted are in `corrections`.
@@ -75,6 +77,7 @@ class Evaluation:
     shifts: pd.DataFrame
     dimensions: pd.DataFrame
     spectrum: pd.DataFrame
+    mixed: pd.DataFrame
     arithmetic: pd.DataFrame
     unavailable: pd.DataFrame
     set_aside: pd.DataFrame
@@ -89,6 +92,7 @@ def evaluate(
     corrections: Sequence[str] | None = None,
     shots: Sequence[int] = (1, 2, 4, 8, 16),
     draws: int = 5,
+    mixed_search: Mapping[str, Any] | None = None,
     logistic: Logistic = "native",
     device: str = "cpu",
     scratch: str | Path | None = None,
@@ -99,18 +103,20 @@ def evaluate(
     else.
 
     Args:
-        seed: of resamples, clusters, few-shot draws, noise and the split behind linear separability.
+        seed: of resamples, clusters, noise, draws (of few shots, of documents that are images) and the split behind
+            linear separability.
         clouds: points a modality in `clouds`.
         resamples: of every bootstrap and permutation test.
         corrections: their names; all, if not given.
         shots, draws: of few-shot classification.
+        mixed_search: `shares`, `alphas` and `draws` of `mixed.searched`; its own where not given.
         logistic: whether there is a logistic regression, natively alone or with every correction.
         device: that rankings are computed on; it changes no result.
         scratch: folder in which parts are kept, by all that they depend on. An evaluation that was ended goes on where
             it was, and with another setting or correction that part alone is computed. It changes no result.
 
     Raises:
-        ValueError: an unknown correction.
+        ValueError: an unknown correction, a share or an α outside [0, 1].
         StoreError: a store is damaged.
     """
     parts = Parts(scratch)
@@ -131,6 +137,9 @@ def evaluate(
         ("hubness", *named): table.set_index("query")["recall@1"]
         for named, table in halves.groupby(["task", "relevance"], sort=False)
     }
+    asked = mixed.searched(work, rivals, seed=seed, **(mixed_search or {}))
+    outcomes |= mixed.outcomes(asked)
+    documents = mixed.summary(asked)
     stays = robustness.robust(work, rivals, seed)
     outcomes |= {
         ("robustness", *named): table.set_index("query")["stays"]
@@ -141,6 +150,7 @@ def evaluate(
     seeds = over_seeds(work, retrieved)
     metrics = _retrieval(retrieved) | _classification(classes) | best(cell, curves) | gap.gap(work, seed)
     metrics |= neighbourhoods(work, rivals) | hubness.hubs(work, rivals) | hubness.metrics(halves)
+    metrics |= mixed.metrics(documents)
     metrics |= robustness.metrics(stays)
     metrics |= clusterings(work, rivals, seed) | _similarity(cell, measured) | spread(seeds)
     scores = arithmetic.over_scales(work, seed, resamples)
@@ -161,6 +171,7 @@ def evaluate(
         shifts=over_shifts(work).round(DIGITS),
         dimensions=over_dimensions(work).round(DIGITS),
         spectrum=gap.spectrum(work).round(DIGITS),
+        mixed=documents.round(DIGITS),
         arithmetic=scores.round(DIGITS),
         unavailable=work.reasons.table(),
         set_aside=gap.set_aside(cell),

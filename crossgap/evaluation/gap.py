@@ -12,7 +12,8 @@ import pandas as pd
 from crossgap.arrays import unit_rows
 from crossgap.datasets.world_captions import UNSAID, recall_ceiling
 from crossgap.errors import UnavailableError
-from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell, Items
+from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell
+from crossgap.evaluation.items import Items
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics.gap import explained_variance
 from crossgap.metrics.gap.measures import gap_measures

@@ -18,8 +18,9 @@ import pandas as pd
 from crossgap import corrections
 from crossgap.corrections import Material
 from crossgap.corrections.scoring import Scoring
-from crossgap.evaluation.cell import Cell, Items, by_id
+from crossgap.evaluation.cell import Cell
 from crossgap.evaluation.corrections import Rivals
+from crossgap.evaluation.items import Items, by_id
 from crossgap.evaluation.queries import Task, across, comparisons, methods
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work

@@ -11,9 +11,10 @@ from functools import partial
 import numpy as np
 
 from crossgap.errors import UnavailableError
-from crossgap.evaluation.cell import Cell, Items
+from crossgap.evaluation.cell import Cell
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.gap import Sides, sides
+from crossgap.evaluation.items import Items
 from crossgap.evaluation.predictions import class_prompts
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell, Items, Variant
+from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell, Variant
 from crossgap.evaluation.corrections import Rivals
+from crossgap.evaluation.items import Items
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import classification

@@ -10,7 +10,8 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from crossgap.evaluation.cell import GROUP, Cell, Items
+from crossgap.evaluation.cell import GROUP, Cell
+from crossgap.evaluation.items import Items
 from crossgap.metrics import retrieval
 
 Retrieval = Callable[..., pd.DataFrame]

@@ -13,9 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 import pandas as pd
 
-from crossgap.evaluation.cell import Items, by_id
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.hubness import BESIDE
+from crossgap.evaluation.items import Items, by_id
 from crossgap.evaluation.queries import across, comparisons
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work

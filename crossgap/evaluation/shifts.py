@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from crossgap.arrays import unit_rows
-from crossgap.evaluation.cell import Cell, Items
+from crossgap.evaluation.cell import Cell
 from crossgap.evaluation.gap import Sides, sides
+from crossgap.evaluation.items import Items
 from crossgap.evaluation.predictions import class_prompts, correct
 from crossgap.evaluation.queries import Task, across, comparisons
 from crossgap.evaluation.unavailable import Reasons

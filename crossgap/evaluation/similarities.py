@@ -12,8 +12,9 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from crossgap.evaluation.cell import CLASSES, Cell, Items
+from crossgap.evaluation.cell import CLASSES, Cell
 from crossgap.evaluation.curves import points
+from crossgap.evaluation.items import Items
 from crossgap.evaluation.queries import IntraModalRetrieval, comparisons
 from crossgap.evaluation.relevance import BY_GROUP, Labelled
 from crossgap.evaluation.work import Work, calling

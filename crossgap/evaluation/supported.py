@@ -17,8 +17,9 @@ import pandas as pd
 
 from crossgap.arrays import exact_rows
 from crossgap.errors import UnavailableError
-from crossgap.evaluation.cell import Cell, Items, by_id
+from crossgap.evaluation.cell import Cell
 from crossgap.evaluation.corrections import Rivals, apply
+from crossgap.evaluation.items import Items, by_id
 from crossgap.evaluation.predictions import Predictions, class_prompts, in_rows, named, parted
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work

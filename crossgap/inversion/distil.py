@@ -41,7 +41,7 @@ def distil(
     loss: str = "cosine",
     targets: np.ndarray | None = None,
     on: str = "features given",
-    **recipe: Any,
+    **settings: Any,
 ) -> Distilled:
     """Train φ on features of one modality, without pairs and labels.
 
@@ -53,15 +53,15 @@ def distil(
         targets: `(n, tokens, width)`, the tokens that OTI or OVI finds for the features; of the losses that need them
             they are found here, by the paper's recipe, if not given.
         on: what is distilled on, in words: φ's file says it.
-        recipe: fields of `distil_recipe.Distil`.
+        settings: fields of `distil_recipe.Distil`.
 
     Raises:
         ValueError: features that are not finite, of another width, ids or targets that don't match them, a wrong
-            recipe.
+            setting.
         BackboneError: a tower that can't take pseudo-tokens, or a template that doesn't fit.
         TrainingError: too few items, or a loss that is not finite.
     """
-    asked = Distil(seed=seed, **recipe)
+    asked = Distil(seed=seed, **settings)
     methods: dict[str, Method] = {"oti": Oti(template, tokens), "ovi": Ovi(tokens)}
     if method not in methods:
         raise ValueError(f"method {method!r} is none of {', '.join(methods)}")

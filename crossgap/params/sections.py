@@ -164,6 +164,23 @@ class Distillings(Strict):
     ovi: Distilling = Distilling(epochs=12)
 
 
+class MixedSearch(Strict):
+    """Texts that ask among documents of which some are images, or that are fused of a text and an image."""
+
+    shares: list[Annotated[float, Field(ge=0, le=1)]] = Field(
+        [0, 0.1, 0.25, 0.5, 0.75, 0.9, 1], description="of documents that are images"
+    )
+    alphas: list[Annotated[float, Field(ge=0, le=1)]] = Field(
+        [0, 0.25, 0.5, 0.75, 1], description="α, document = α · text + (1 − α) · image"
+    )
+    draws: int = Field(5, ge=1, description="of which documents are images")
+
+    @field_validator("shares", "alphas")
+    @classmethod
+    def _distinct(cls, given: list[float]) -> list[float]:
+        return once(given)
+
+
 class Evaluate(Strict):
     seed: int = Field(
         0, ge=0, description="of resamples, clusters, few-shot draws, noise and the split behind separability"
@@ -173,6 +190,7 @@ class Evaluate(Strict):
     corrections: list[str] | None = Field(None, description="by name; all, if not given")
     shots: list[Annotated[int, Field(ge=1)]] = Field([1, 2, 4, 8, 16], description="images a class")
     draws: int = Field(5, ge=1, description="of the few images")
+    mixed_search: MixedSearch = MixedSearch()
     logistic: Literal["none", "native", "all"] = Field(
         "native", description="logistic regressions: none, of native features, or with every correction too"
     )

@@ -107,6 +107,7 @@ class PlannedEvaluation:
             done["resample"] += (texts + images) * self._resamples
             done["similar"] += 2 * texts * images * ranked
             self._halved(done, texts, images)
+            self._mixed(done, texts, images)
             pairs += 2 * texts * images
 
         prompts = self._of("text", CLASSES.partition("/")[2])
@@ -187,6 +188,25 @@ class PlannedEvaluation:
             done["similar"] += texts * images * times
             done["task"] += 2 * times
             done["resample"] += (texts + images) // 2 * len(hubness.GALLERIES) * self._resamples
+
+    def _mixed(self, done: Counter[str], texts: int, images: int) -> None:
+        """Texts among images and texts: half the captions among all images and the others, and, where there are two an
+        image, one among as many documents, by all shares, draws and α. What a correction adds hangs on the gallery.
+        """
+        asked, documents = self.settings["mixed_search"], min(self.first, images)
+        kinds = 1 + len(self.fitted) + bool(self.oti.points) + bool(self.ovi.points)
+        inside = sum(0 < share < 1 for share in asked["shares"])
+        draws = inside * asked["draws"] + len(asked["shares"]) - inside
+        scoring = len(self.fitted) - len(self.of_features)
+        done["similar"] += (documents // 2) * (3 * documents // 2) * kinds
+        done["resample"] += documents // 2 * self._resamples
+        done["fit"] += 2 * len(self.of_features)
+        if texts >= 2 * self.first:
+            galleries = draws + len(asked["alphas"])
+            done["similar"] += documents**2 * (kinds * galleries // 2 + scoring * galleries)
+            done["fit"] += 2 * len(self.of_features)
+            done["corrected"] += documents * (3 * len(self.of_features) + galleries * scoring)
+            done["resample"] += documents * (len(asked["shares"]) + len(asked["alphas"])) * self._resamples
 
     def _classified(self, done: Counter[str], labelling: str, classes: int, prompts: bool) -> None:
         """By class prompts, by class means and by few of a class, each with every correction."""

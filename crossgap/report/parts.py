@@ -13,6 +13,7 @@ from crossgap.report.arithmetic import arithmetic
 from crossgap.report.blocks import Block
 from crossgap.report.clouds import Names, clouds
 from crossgap.report.explore import parse
+from crossgap.report.mixed import mixed
 from crossgap.report.published import beside
 from crossgap.report.results import Results
 from crossgap.report.seeds import spreads
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 # tables that a part below shows; any other of `Results` is shown by its columns
 _SHOWN = (
     "clouds", "problems", "not_inverted", "curves", "comparisons", "corrections", "similarities", "histograms",
-    "seeds", "shifts", "spectrum", "arithmetic", "unavailable",
+    "seeds", "shifts", "spectrum", "mixed", "arithmetic", "unavailable",
 )  # fmt: skip
 
 
@@ -65,6 +66,7 @@ def parts(cell: Results, published: DataFrame | None, names: Names) -> list[Part
         Part("gap", "The clouds", "clouds", clouds(cell, names)),
         Part("gap", "Spectrum", "spectrum", spectrum(cell)),
         Part("gap", "Over the shift: what the gap costs", "shift", shifts(cell)),
+        Part("gap", "Search among images and texts", "mixed", mixed(cell)),
         *_others_over(cell),
         Part("gap", "Similarities", "similarities", similar),
         Part("gap", "Over the steps of an inversion", "steps", steps),

@@ -32,6 +32,7 @@ class Results:
         seeds: mAP by the seed of an inversion: task, relevance, seed, mAP.
         shifts: tasks with both clouds moved along the gap vector: `shifts.COLUMNS`.
         dimensions: tasks without the dimensions in which the means differ most: as `shifts`, but by `removed`.
+        mixed: texts that ask among images and texts: `mixed.COLUMNS`.
         spectrum: how the variance of a modality spreads: `shifts.SPECTRUM`.
         arithmetic: text-driven arithmetic over λ: `arithmetic.COLUMNS`.
         unavailable: what could not be measured: family, name, reason.
@@ -54,6 +55,7 @@ class Results:
     seeds: DataFrame | None = None
     shifts: DataFrame | None = None
     dimensions: DataFrame | None = None
+    mixed: DataFrame | None = None
     spectrum: DataFrame | None = None
     arithmetic: DataFrame | None = None
     unavailable: DataFrame | None = None

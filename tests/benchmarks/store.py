@@ -52,8 +52,12 @@ def crossgap() -> Way:
 
 
 def npy() -> Way:
+    def write(path: Path, features: np.ndarray) -> None:
+        with path.open("wb") as file:
+            np.save(file, features)
+
     return Way(
-        lambda path, features: np.save(path.open("wb"), features),
+        write,
         lambda path: np.load(path, mmap_mode="r"),
         np.array,
         lambda held, rows: held[rows],

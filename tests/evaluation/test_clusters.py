@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crossgap.evaluation import Cell, clusters, evaluate
-from crossgap.evaluation.cell import Items
+from crossgap.evaluation.items import Items
 from crossgap.metrics.clustering import clustering_metrics
 from tests.evaluation.test_rivals import write
 

@@ -9,9 +9,9 @@ import pytest
 
 from crossgap.corrections import nnn, qb_norm
 from crossgap.evaluation import Cell, hubness
-from crossgap.evaluation.cell import by_id
 from crossgap.evaluation.comparisons import compared
 from crossgap.evaluation.corrections import Rivals, bank, disjoint
+from crossgap.evaluation.items import by_id
 from crossgap.evaluation.queries import tables
 from crossgap.evaluation.work import Work
 from crossgap.metrics.hubness import hubs, occurrences

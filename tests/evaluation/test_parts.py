@@ -28,8 +28,8 @@ from tests.evaluation.test_rivals import groups, inverted, write
 FEW = ["centering", "ridge"]
 SETTINGS = {"resamples": 99, "shots": (1, 2), "draws": 2, "clouds": 20, "corrections": FEW}
 CSV = (
-    "comparisons", "corrections", "similarities", "histograms", "seeds", "shifts", "spectrum", "arithmetic", "clouds",
-    "curves", "unavailable", "set_aside",
+    "comparisons", "corrections", "similarities", "histograms", "seeds", "shifts", "spectrum", "mixed", "arithmetic",
+    "clouds", "curves", "unavailable", "set_aside",
 )  # fmt: skip
 PARQUET = ("queries", "predictions", "steps")
 
@@ -136,7 +136,10 @@ def test_no_features_are_read_where_all_parts_are_kept(cell, scratch, monkeypatc
         ({"shots": (1, 2, 3)}, {"classification", "comparisons"}),
         ({"draws": 3}, {"classification", "comparisons"}),
         ({"resamples": 199}, {"comparisons", "arithmetic"}),
-        ({"seed": 1}, {"classification", "clustering", "comparisons", "arithmetic", "gap", "robustness"}),
+        (
+            {"seed": 1},
+            {"mixed", "classification", "clustering", "comparisons", "arithmetic", "gap", "robustness"},
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -193,14 +196,14 @@ def test_other_items_labels_or_inversions_are_other_parts(cell, scratch, tmp_pat
     assert written(found) == written(evaluate(other, **SETTINGS))
     assert {name.partition("-")[0] for name in made} == {
         "retrieval", "classification", "clustering", "snapshots", "similarity", "clouds", "comparisons",
-        "hubness",
+        "hubness", "mixed",
     }  # fmt: skip
     assert {name for name in made if name.startswith("hubness")} == {"hubness-oti-image", "hubness-oti-oti"}
     assert {name for name in made if name.startswith("retrieval")} == {
         "retrieval-oti-image_colour", "retrieval-oti-image_shape", "retrieval-oti-image_warm",
         "retrieval-oti-oti_colour", "retrieval-oti-oti_shape", "retrieval-oti-oti_warm",
     }  # fmt: skip
-    assert not [name for name in made if "+" in name and not name.startswith("comparisons")]
+    assert not [name for name in made if "+" in name and not name.startswith(("comparisons", "mixed"))]
 
 
 SCRIPT = """

@@ -77,7 +77,7 @@ def test_documents_are_found_by_native_and_inverted_texts(cell) -> None:
             wanted = mean_ap(queries, documents, relevant)
             assert metrics[f"retrieval/{task}/{relevance}/mAP"] == pytest.approx(wanted, abs=1e-6)
     families = {name.split("/")[0] for name in metrics}
-    assert families == {"retrieval", "similarity", "items", "inversion"}, (
+    assert families == {"retrieval", "similarity", "items", "inversion", "robustness"}, (
         "no gap, no classification, no clusters"
     )
     assert metrics["inversion/ovi/loss"] == pytest.approx(0.2)

@@ -370,6 +370,8 @@ def warm(tmp_path_factory) -> Iterator[list[Warm]]:
     for each in made:
         each.process.stdin.close()
         each.process.wait()
+        each.process.stdout.close()
+        each.said.close()
 
 
 @pytest.fixture(scope="module")

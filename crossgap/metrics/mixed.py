@@ -1,0 +1,140 @@
+"""Search among documents of two modalities: which of them is an image, and documents fused of both.
+
+Source: GR-CLIP's task (arXiv 2507.19054). Texts ask; either each document is an image or a text, or each is
+α · text + (1 − α) · image. Each query has one relevant document. Similarities are exact (`crossgap.arrays.exact_rows`),
+in blocks of queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from crossgap import fingerprint
+from crossgap.arrays import check_widths, exact_rows, unit_rows
+from crossgap.metrics.neighbours import blocks
+
+if TYPE_CHECKING:
+    from crossgap.arrays import Features
+
+
+class Placed(NamedTuple):
+    """Where queries find their document.
+
+    Attributes:
+        ranks: `(n,)`, 1 for the first place; documents that are as similar stand in the gallery's order.
+        firsts: `(n,)`, the place in the gallery of the document that is ranked first.
+    """
+
+    ranks: np.ndarray
+    firsts: np.ndarray
+
+
+def image_documents(ids: Sequence, share: float, seed: int | tuple[int, ...] = 0) -> np.ndarray:
+    """Which documents are images, `(n,)` of bool: round(share · n) of them, drawn as a function of their ids and seed.
+
+    A larger share has all the images of a smaller one, and more.
+
+    Raises:
+        ValueError: a share outside [0, 1].
+    """
+    count = round(_share(share, "share") * len(ids))
+    keys = [fingerprint.of_bytes(f"{seed}".encode(), str(item).encode()) for item in ids]
+    found = np.zeros(len(ids), bool)
+    found[sorted(range(len(ids)), key=lambda place: (keys[place], str(ids[place])))[:count]] = True
+    return found
+
+
+def documents(texts: Features, images: Features, are_images: np.ndarray) -> np.ndarray:
+    """A unit row a document `(m, d)`: of `images` where it is one, else of `texts`, both `(m, d)`."""
+    texts, images = _sides(texts, images)
+    return np.where(np.asarray(are_images, bool)[:, None], images, texts)
+
+
+def fused(texts: Features, images: Features, alpha: float, *, unit: bool = True) -> np.ndarray:
+    """α · text + (1 − α) · image, row by row, `(m, d)`; not of unit length: rank by cosine.
+
+    Args:
+        texts, images: `(m, d)`, row i of both is document i.
+        alpha: 0, the image alone, to 1, the text alone.
+        unit: whether parts are made of unit length first. Those that lost a mean are mixed as they are.
+
+    Raises:
+        ValueError: an alpha outside [0, 1], or other rows than pairs.
+    """
+    alpha = _share(alpha, "alpha")
+    if unit:
+        texts, images = _sides(texts, images)
+    return alpha * np.asarray(texts, np.float64) + (1 - alpha) * np.asarray(images, np.float64)
+
+
+def found_in(
+    queries: Features,
+    gallery: Features,
+    own: np.ndarray,
+    added: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Placed:
+    """A search in one gallery.
+
+    Args:
+        queries: `(n, d)`.
+        gallery: `(m, d)`.
+        own: `(n,)`, the place of each query's document.
+        added: columns as of `bias.columns`: what is added to the similarities.
+    """
+    x, y = exact_rows(queries, "queries"), exact_rows(gallery, "gallery")
+    check_widths(x, y, ("queries", "gallery"))
+    parts = []
+    for rows in blocks(len(x), len(y)):
+        scores = x[rows] @ y.T
+        if added is not None:
+            scores += added[0][rows, None] * added[1]
+        parts.append(_found(scores, own[rows]))
+    return Placed(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def found_among(
+    queries: Features, texts: Features, images: Features, own: np.ndarray, draws: Sequence[np.ndarray]
+) -> list[Placed]:
+    """`found_in` the `documents` of each draw: similarities to texts and to images are computed once for all draws.
+
+    Args:
+        queries: `(n, d)`.
+        texts, images: `(m, d)`, row i of both is document i.
+        own: `(n,)`, the place of each query's document.
+        draws: each `(m,)` of bool, which documents are images.
+    """
+    x, y, z = exact_rows(queries, "queries"), exact_rows(texts, "texts"), exact_rows(images, "images")
+    check_widths(x, y, ("queries", "texts"))
+    check_widths(y, z, ("texts", "images"))
+    parts: list[list[Placed]] = [[] for _ in draws]
+    for rows in blocks(len(x), 16 * len(y)):
+        of_texts, of_images = x[rows] @ y.T, x[rows] @ z.T
+        for chosen, found in zip(draws, parts, strict=True):
+            found.append(_found(np.where(chosen, of_images, of_texts), own[rows]))
+    return [Placed(*map(np.concatenate, zip(*found, strict=True))) for found in parts]
+
+
+def _found(scores: np.ndarray, own: np.ndarray) -> Placed:
+    mine = scores[np.arange(len(own)), own][:, None]
+    ahead = np.count_nonzero(scores > mine, axis=1)
+    tied = np.flatnonzero(np.count_nonzero(scores >= mine, axis=1) - ahead > 1)
+    before = np.arange(scores.shape[1]) < own[tied, None]
+    ahead[tied] += np.count_nonzero((scores[tied] == mine[tied]) & before, axis=1)
+    return Placed(1 + ahead, scores.argmax(axis=1))
+
+
+def _share(value: float, name: str) -> float:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is {value}: give 0 to 1")
+    return value
+
+
+def _sides(texts: Features, images: Features) -> tuple[np.ndarray, np.ndarray]:
+    texts, images = unit_rows(texts, "texts", np.float64), unit_rows(images, "images", np.float64)
+    check_widths(texts, images, ("texts", "images"))
+    if len(texts) != len(images):
+        raise ValueError(f"{len(texts)} texts and {len(images)} images: give one of each a document")
+    return texts, images

@@ -1,0 +1,244 @@
+"""Mixed-modality search of a cell, re-derived query by query, and on real features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from crossgap.corrections import nnn
+from crossgap.evaluation import Cell, evaluate, mixed
+from crossgap.evaluation.comparisons import compared
+from crossgap.evaluation.corrections import Rivals
+from crossgap.evaluation.work import Work
+from crossgap.metrics.mixed import image_documents
+from tests.evaluation.test_rivals import TEST, TRAIN, captions, groups, inverted, unit, write
+
+EVERY = captions(TEST)
+ASKING, TEXTS, IMAGES = EVERY["features"][::2], EVERY["features"][1::2], TEST["features"]
+FEW = {"shares": [0, 0.5, 1], "alphas": [0.25], "draws": 2}
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("native") / "native.zip", groups())
+
+
+def ranks(queries, gallery, own, bias=0.0) -> list[int]:
+    scores = unit(queries) @ unit(gallery).T + bias
+    return [1 + int((row > row[j]).sum()) for row, j in zip(scores, own, strict=True)]
+
+
+def rows(found, task: str, at: str, draw: int = 0):
+    return found[(found["task"] == task) & (found["at"] == at) & (found["draw"] == draw)]
+
+
+def test_natively_and_centred_by_role(native):
+    work = Work(Cell(native, None, None, "test", "test"))
+    found = mixed.searched(work, Rivals(work, ["centering"]), **FEW, seed=7)
+    sides = ASKING, TEXTS, IMAGES
+    centred = [unit(rows) - unit(rows).mean(axis=0) for rows in sides]
+    own = np.arange(24)
+    for ending, (asking, texts, images) in (("", map(unit, sides)), ("+centering", centred)):
+        for share, draws in ((0, 1), (0.5, 2), (1, 1)):
+            for draw in range(draws):
+                chosen = image_documents(TEST["id"], share, (7, draw))
+                gallery = np.where(chosen[:, None], images, texts)
+                held = rows(found, f"search{ending}", f"{share}", draw)
+                assert held["rank"].tolist() == ranks(asking, gallery, own)
+                first = (unit(asking) @ unit(gallery).T).argmax(axis=1)
+                assert held["first_image"].tolist() == chosen[first].tolist()
+                assert held["query"].tolist() == EVERY["id"][::2]
+            assert rows(found, f"search{ending}", f"{share}", draws).empty
+        held = rows(found, f"fused{ending}", "0.25")
+        assert held["rank"].tolist() == ranks(asking, 0.25 * texts + 0.75 * images, own)
+        assert held["first_image"].isna().all()
+
+    rank = {draw: rows(found, "search", "0.5", draw)["rank"] for draw in (0, 1)}
+    table = mixed.summary(found).set_index(["task", "at"])
+    at = table.loc[("search", "0.5")]
+    every = [*rank[0], *rank[1]]
+    assert at["recall@5"] == np.mean([one <= 5 for one in every])
+    assert at["nDCG@10"] == pytest.approx(
+        np.mean([1 / np.log2(1 + one) if one <= 10 else 0 for one in every])
+    )
+    assert at["recall@1_std"] == pytest.approx(np.std([(rank[draw] == 1).mean() for draw in (0, 1)], ddof=1))
+    assert (at["queries"], at["documents"], at["draws"]) == (24, 24, 2)
+    assert np.isnan(table.loc[("search", "1"), "recall@1_std"])
+
+
+def test_halves_ask_among_all_images_and_the_other_captions(native):
+    work = Work(Cell(native, None, None, "test", "test"))
+    found = mixed.searched(work, Rivals(work, ["centering"]), **FEW)
+    asking, texts = ASKING[12:], ASKING[:12]
+    for ending, sides in (
+        ("", (asking, unit(IMAGES), unit(texts))),
+        ("+centering", [unit(rows) - unit(rows).mean(axis=0) for rows in (asking, IMAGES, texts)]),
+    ):
+        gallery = np.concatenate([unit(rows) for rows in sides[1:]])
+        held = rows(found, f"distractors{ending}", "half")
+        assert held["rank"].tolist() == ranks(sides[0], gallery, range(12, 24))
+        first = (unit(sides[0]) @ gallery.T).argmax(axis=1)
+        assert held["first_image"].tolist() == (first < 24).tolist()
+        assert held["query"].tolist() == EVERY["id"][24::2] and set(held["documents"]) == {36}
+
+
+def test_a_bank_scores_each_gallery(native):
+    work = Work(Cell(native, None, None, "test", "test", support="train"))
+    found = mixed.searched(work, Rivals(work, ["nnn"]), **FEW)
+    bank = captions(TRAIN)["features"]
+    for share in (0, 1):
+        gallery = IMAGES if share else TEXTS
+        bias = nnn.fit({"text": bank}, 16).scoring(ASKING, gallery, "text").gallery
+        assert rows(found, "search+nnn_16", f"{share}")["rank"].tolist() == ranks(
+            ASKING, gallery, range(24), bias
+        )
+    assert not work.reasons.rows
+
+
+def test_inverted_images_and_texts_among_the_documents(native, tmp_path):
+    """OTI of all images; OVI of first captions alone, which are documents of `distractors` only."""
+    first = {name: values[::2] for name, values in EVERY.items()}
+    oti = inverted(tmp_path / "oti.zip")
+    held = {"id": first["id"], "features": first["features"] + 1, "loss": np.full(24, 0.3)}
+    made_by = {
+        "method": {"name": "ovi"},
+        "recipe": {"steps": 20, "seed": 0},
+        "fingerprint": "o",
+        "inverts": "native",
+    }
+    ovi = write(tmp_path / "ovi.zip", {"text/test": held}, made_by)
+    work = Work(Cell(native, oti, ovi, "test", "test"))
+    found = mixed.searched(work, Rivals(work, []), **FEW)
+    own = np.arange(24)
+    as_texts = oti["image/test"].features
+    assert rows(found, "search+oti", "1")["rank"].tolist() == ranks(ASKING, as_texts, own)
+    chosen = image_documents(TEST["id"], 0.5, (0, 1))
+    gallery = np.where(chosen[:, None], unit(as_texts), unit(TEXTS))
+    assert rows(found, "search+oti", "0.5", 1)["rank"].tolist() == ranks(ASKING, gallery, own)
+    gallery = 0.25 * unit(TEXTS) + 0.75 * unit(as_texts)
+    assert rows(found, "fused+oti", "0.25")["rank"].tolist() == ranks(ASKING, gallery, own)
+    gallery = np.concatenate([IMAGES, ovi["text/test"].features[:12]])
+    assert rows(found, "distractors+ovi", "half")["rank"].tolist() == ranks(ASKING[12:], gallery, own[12:])
+    assert not found["task"].isin(["search+ovi", "fused+ovi"]).any()
+    (row,) = work.reasons.rows
+    assert row[:2] == ("mixed", "search+ovi") and "ovi.gallery" in row[2]
+
+
+def test_one_caption_an_image_is_a_reason(tmp_path):
+    one = {name: values[::2] for name, values in EVERY.items()}
+    work = Work(
+        Cell(write(tmp_path / "n.zip", {"image/test": TEST, "text/test": one}), None, None, "test", "test")
+    )
+    found = mixed.searched(work, Rivals(work, ["centering", "ridge"]))
+    assert set(found["task"]) == {"distractors", "distractors+centering"}
+    why = "no image has two captions, one to ask and one to be found"
+    assert [*work.reasons.rows] == [("mixed", "search", why)]
+
+
+def test_images_alone_are_not_searched_and_one_image_has_no_halves(tmp_path):
+    work = Work(Cell(write(tmp_path / "a.zip", {"image/test": TEST}), None, None, "test", "test"))
+    found = mixed.searched(work, Rivals(work, []))
+    assert found.empty and not work.reasons.rows
+    assert (
+        mixed.summary(found).empty and not mixed.metrics(mixed.summary(found)) and not mixed.outcomes(found)
+    )
+    one = {"image/test": {name: values[:1] for name, values in TEST.items()}}
+    one["text/test"] = {name: values[:2] for name, values in EVERY.items()}
+    work = Work(Cell(write(tmp_path / "b.zip", one), None, None, "test", "test"))
+    found = mixed.searched(work, Rivals(work, []), **FEW)
+    assert set(found["rank"]) == {1} and set(found["task"]) == {"search", "fused"}
+    assert ("mixed", "distractors", "halves of 1 captioned images: give at least 2") in work.reasons.rows
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"shares": [0.5, 1.2]}, r"shares holds 1\.2: give numbers from 0 to 1"),
+        ({"alphas": [-0.1, float("nan")]}, r"alphas holds -0\.1, nan: give numbers from 0 to 1"),
+        ({"draws": 0}, "draws is 0: give at least 1"),
+    ],
+)
+def test_settings_out_of_range(native, given, said):
+    work = Work(Cell(native, None, None, "test", "test"))
+    with pytest.raises(ValueError, match=said):
+        mixed.searched(work, Rivals(work, []), **given)
+
+
+def test_compared_with_native_features_under_holms_correction(native):
+    work = Work(Cell(native, None, None, "test", "test"))
+    found = mixed.searched(work, Rivals(work, ["centering", "whitening"]), **FEW)
+    tested = compared(work, mixed.outcomes(found), seed=0, resamples=99).set_index(["task", "relevance"])
+    table = mixed.summary(found).set_index(["task", "at"])
+    assert len(tested) == 2 * (3 + 1 + 1) and (tested["family"] == "mixed").all()
+    for task in ("search", "fused", "distractors"):
+        of = tested[tested["baseline"] == task]
+        least = of["p"].min()
+        assert of["p_adjusted"].min() == pytest.approx(min(1, least * len(of)))
+    row = tested.loc[("search+centering", "0.5")]
+    assert row["value"] == table.loc[("search+centering", "0.5"), "recall@1"]
+    assert row["baseline_value"] == table.loc[("search", "0.5"), "recall@1"]
+    assert row["queries"] == 24 and row["low"] <= row["difference"] <= row["high"]
+
+
+@pytest.fixture(scope="module")
+def on_real(real, tmp_path_factory):
+    """`evaluate` of Flickr8k's 100 images with five captions and of COCO's 500 with one."""
+    folder = tmp_path_factory.mktemp("real")
+
+    def of(name: str, ids: list[str], images: np.ndarray, texts: np.ndarray, each: int):
+        held = {"image/test": {"id": ids, "group": ids, "rank": [0] * len(ids), "features": images}}
+        held["text/test"] = {
+            "id": [f"{one}#{rank}" for one in ids for rank in range(each)],
+            "group": np.repeat(ids, each).tolist(),
+            "rank": list(range(each)) * len(ids),
+            "features": texts,
+        }
+        cell = Cell(write(folder / f"{name}.zip", held), None, None, "test", "test")
+        return evaluate(cell, resamples=99, corrections=["centering"], clouds=10)
+
+    flickr = np.load(real / "clip-vit-b32/flickr8k_100x5.npz")
+    coco = np.load(real / "clip-vit-b16/coco_val2017_500.npz")
+    images = flickr["image_features"][::5]
+    return {
+        "flickr": of("flickr", [f"i{n:03}" for n in range(100)], images, flickr["text_features"], 5),
+        "coco": of(
+            "coco", [f"pair {n}" for n in range(500)], coco["image_features"], coco["text_features"], 1
+        ),
+    }
+
+
+# task and at → R@1, R@5, nDCG@10 in %: raw, centred
+REAL = {
+    ("flickr", "search", "0"): ((70, 93, 83.81), (74, 95, 85.84)),
+    ("flickr", "search", "1"): ((83, 100, 92.43), (85, 99, 93.19)),
+    ("flickr", "fused", "0"): ((83, 100, 92.43), (85, 99, 93.19)),
+    ("flickr", "fused", "0.25"): ((85, 99, 93.21), (89, 99, 95.0)),
+    ("flickr", "fused", "0.5"): ((83, 98, 91.65), (85, 98, 92.81)),
+    ("flickr", "fused", "0.75"): ((76, 95, 87.52), (80, 95, 89.73)),
+    ("flickr", "fused", "1"): ((70, 93, 83.81), (74, 95, 85.84)),
+    ("coco", "distractors", "half"): ((0, 0, 0), (5.6, 27.2, 22.33)),
+}
+
+
+@pytest.mark.parametrize(("name", "task", "at"), REAL)
+def test_real_values(on_real, name, task, at):
+    table = on_real[name].mixed.set_index(["task", "at"])
+    for ending, values in zip(("", "+centering"), REAL[name, task, at], strict=True):
+        held = table.loc[(f"{task}{ending}", at)]
+        shown = [round(100 * held[metric], 2) for metric in ("recall@1", "recall@5", "nDCG@10")]
+        assert tuple(shown) == values
+        assert on_real[name].metrics[f"mixed/{task}{ending}/{at}/recall@1"] == held["recall@1"]
+
+
+def test_real_draws_and_what_ranks_first(on_real):
+    flickr, coco = (on_real[name].mixed.set_index(["task", "at"]) for name in ("flickr", "coco"))
+    # other documents are images than in the published values, which are of one draw: 20.0 and 57.0
+    assert flickr.loc[("search", "0.75"), "recall@1"] == pytest.approx(0.20, abs=0.04)
+    assert flickr.loc[("search+centering", "0.75"), "recall@1"] == pytest.approx(0.57, abs=0.06)
+    assert flickr.loc[("search", "0.75"), "draws"] == 5 and flickr.loc[("search", "0.75"), "first_image"] == 0
+    assert coco.loc[("distractors", "half"), "first_image"] == 0
+    assert coco.loc[("distractors+centering", "half"), "first_image"] == 0.06
+    tested = on_real["flickr"].comparisons.set_index(["task", "relevance"]).loc[("search+centering", "0.75")]
+    assert tested["low"] > 0.2 and tested["p_adjusted"] < 0.1
+    why = "no image has two captions, one to ask and one to be found"
+    assert ("mixed", "search", why) in set(on_real["coco"].unavailable.itertuples(index=False, name=None))
