@@ -224,7 +224,7 @@ def _check_form(path: str | Path, said: dict[str, Any], state: Mapping[str, Tens
         } if count == number:
             wide = WIDER * dim
             sizes = {"first": (wide, dim), "second": (wide, wide), "last": (count * width, wide)}
-            wanted = {f"{name}.weight": size for name, size in sizes.items()}
+            wanted: dict[str, tuple[int, ...]] = {f"{name}.weight": size for name, size in sizes.items()}
             wanted |= {f"{name}.bias": size[:1] for name, size in sizes.items()}
             if {name: tuple(held.shape) for name, held in state.items()} != wanted:
                 raise _damaged(path, "its tensors are not those of φ")
