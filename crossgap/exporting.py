@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,7 @@ import pyarrow.parquet as pq
 from crossgap.errors import CrossgapError
 from crossgap.importing.files import ARRAYS, COLUMNS
 from crossgap.prepared.manifest import LABEL
+from crossgap.stores.remote import is_remote
 from crossgap.stores.store import Group, Store
 from crossgap.stores.writing import ROWS_A_SHARD
 
@@ -49,18 +51,22 @@ def export(store: Store, format_: str, folder: str | Path) -> Words:
         What brings them back: the arguments of `crossgap import` behind the store's name.
 
     Raises:
-        ExportError: no such format, a folder that is there, or a store without groups.
+        ExportError: no such format, a folder that is there or can't be made, or a store without groups.
         StoreError: the store is damaged; nothing stays in the folder.
     """
+    if is_remote(folder):
+        raise ExportError(f"{folder} is no folder of this machine: export into one, and copy it there")
     folder = Path(folder)
     if format_ not in FORMATS:
         raise ExportError(f"there is no format {format_!r}; there are {', '.join(FORMATS)}")
-    if folder.exists():
+    if folder.exists() or folder.is_symlink():
         raise ExportError(f"{folder} exists: name a folder that does not, which the files are written into")
     if not store.groups:
         raise ExportError(
             f"{store.path} holds no items: {store.provenance.get('not_applicable', 'it is empty')}"
         )
+    if file := next((path for path in folder.parents if path.exists() and not path.is_dir()), None):
+        raise ExportError(f"{folder} can't be made: {file} is a file: name a folder elsewhere")
     write, words = FORMATS[format_], []
     try:
         for name in store.groups:
@@ -109,7 +115,7 @@ def _clip_retrieval(group: Group, folder: Path) -> Iterator[tuple[str, str]]:
     identity = "id" if stem == "img_emb" or "group" not in table else "group"
     path = folder / "metadata" / "metadata_0.parquet"
     path.parent.mkdir()
-    pq.write_table(pa.table({"image_path": table[identity], **table}), path)
+    _write(pa.table({"image_path": table[identity], **table}), path)
     for name in _asked(group, columns):
         yield f":{name}", f"{path}:{name}"
 
@@ -117,7 +123,9 @@ def _clip_retrieval(group: Group, folder: Path) -> Iterator[tuple[str, str]]:
 def _npy(group: Group, name: str, path: Path) -> None:
     """An array, a part of it in memory at a time."""
     blocks = _blocks(group, name)
-    first = next(blocks)
+    first = next(blocks, None)
+    if first is None:
+        first = group[name]  # of no items
     header = {
         "descr": np.lib.format.dtype_to_descr(first.dtype),
         "fortran_order": False,
@@ -127,6 +135,11 @@ def _npy(group: Group, name: str, path: Path) -> None:
         np.lib.format.write_array_header_1_0(file, header)
         for block in chain([first], blocks):
             file.write(np.ascontiguousarray(block).data)
+
+
+def _write(table: pa.Table, path: Path, **options: Any) -> None:
+    with path.open("wb") as file:  # a name with a colon is no URI
+        pq.write_table(table, file, **options)
 
 
 def _blocks(group: Group, name: str) -> Iterator[np.ndarray]:
@@ -140,7 +153,7 @@ def _safetensors(group: Group, folder: Path) -> Iterator[tuple[str, str]]:
     arrays, columns = _held(group)
     path, table = folder / "arrays.safetensors", folder / "columns.parquet"
     save_file({name: np.ascontiguousarray(group[name]) for name in arrays}, path)
-    pq.write_table(pa.table(_columns(group, columns)), table)
+    _write(pa.table(_columns(group, columns)), table)
     for name in arrays:
         if name in ARRAYS:
             yield f":{name}", f"{path}:{name}"
@@ -169,7 +182,7 @@ def _parquet(group: Group, folder: Path) -> Iterator[tuple[str, str]]:
         for name, kind in zip(table.schema.names, table.schema.types, strict=True)
         if pa.types.is_string(kind)
     ]
-    pq.write_table(table, path, use_dictionary=words, compression="zstd", compression_level=1)
+    _write(table, path, use_dictionary=words, compression="zstd", compression_level=1)
     for name in table.column_names:
         if name in ARRAYS:
             yield f":{name}", f"{path}:{name}"

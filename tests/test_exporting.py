@@ -73,9 +73,23 @@ def same(found: store.Store, given: store.Store) -> None:
 
 
 @pytest.mark.parametrize("form", ["clip-retrieval", "safetensors", "parquet"])
-def test_what_is_exported_comes_back_bit_for_bit(made, form):
+def test_a_group_of_no_items_is_one_in_every_form(made, form):
+    with store.creating("none.zarr.zip", "data/scratch/x", {}) as writer:
+        writer.add(
+            "image/test", {"id": words(), "group": words()}, [{"features": np.zeros((0, WIDTH), "f4")}]
+        )
+    found = {
+        Assignment.parse(one).column: Assignment.parse(one).load()
+        for one in export(open_store("none.zarr.zip"), form, "out")
+    }
+    assert {name: held.shape for name, held in found.items()} == {"features": (0, WIDTH), "id": (0,)}
+
+
+@pytest.mark.parametrize("out", ["out", "run:2"])
+@pytest.mark.parametrize("form", ["clip-retrieval", "safetensors", "parquet"])
+def test_what_is_exported_comes_back_bit_for_bit(made, form, out):
     """By the very command that the export prints."""
-    done = CliRunner().invoke(app, ["export", "nano/world", "out", "--format", form])
+    done = CliRunner().invoke(app, ["export", "nano/world", out, "--format", form])
     assert done.exit_code == 0, done.output
     command = done.output.rpartition("To bring them back: ")[2]
     name, *back = shlex.split(command)[1:]
@@ -160,11 +174,16 @@ def test_lance(made):
             "no format 'csv'; there are clip-retrieval, safetensors, parquet",
         ),
         (["nano/world", "data"], "data exists: name a folder that does not"),
+        (["nano/world", "dangling"], "dangling exists: name a folder that does not"),
+        (["nano/world", "file/a/b"], "file/a/b can't be made: file is a file: name a folder elsewhere"),
+        (["nano/world", "s3://bucket/out"], "s3://bucket/out is no folder of this machine"),
     ],
 )
 def test_what_cannot_be_exported_is_one_sentence(made, given, said):
     import re
 
+    Path("dangling").symlink_to("nowhere")
+    Path("file").write_text("")
     done = CliRunner().invoke(app, ["export", *given])
     assert done.exit_code == 1 and re.search(said, done.output.strip()), done.output
     assert len(done.output.strip().splitlines()) == 1 and not Path("out").exists()

@@ -293,6 +293,11 @@ WRONG = [
         "datasets.photos.retrieval: missing; add it",
     ),
     ("run", run_of(backbones=[]), "run: names nothing to evaluate; give backbones and datasets, or imports"),
+    (
+        "datasets/world/retrieval/query",
+        "a/b",
+        "datasets.world.retrieval.query: this name is made of letters, digits, ., - and _",
+    ),
     # names that DVC or the folders of the results can't take
     (
         "backbones/v1.5",
@@ -412,6 +417,15 @@ def test_inversions_of_a_backbone_that_does_not_run_are_named_together(tmp_path)
     (line,) = str(error.value).splitlines()[1:]
     fields = ", ".join(f"run.{name}.backbones" for name in ("oti", "sweep", "ovi", "seeds", "distil"))
     assert line == f"  {fields}: 'nano' is not in run.backbones, so nothing of it is encoded"
+
+
+def test_what_is_distilled_on_is_a_split_that_is_read(tmp_path):
+    raw = edited("distil", {"oti": {"split": "tset"}})
+    raw["run"]["distil"] = {
+        "backbones": ["nano"], "datasets": ["world"], "sources": ["world"], "methods": ["oti"], "losses": ["cosine"]
+    }  # fmt: skip
+    with pytest.raises(ParamsError, match=r"distil.oti.split: 'tset' is none of the splits read of 'world'"):
+        loaded(tmp_path, raw)
 
 
 def training(**more: object) -> dict:

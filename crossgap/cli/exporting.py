@@ -22,7 +22,7 @@ def export(
             "imports/NAME, or the path of a store."
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="The folder to write; it may not exist.")],
+    out: Annotated[str, typer.Argument(help="The folder to write; it may not exist.")],
     format_: Annotated[
         str,
         typer.Option(
@@ -38,7 +38,7 @@ def export(
     with explained():
         path = store_of(cell)
         words = exported(open_store(path), format_, out)
-    for file in sorted(path for path in out.rglob("*") if path.is_file()):
+    for file in sorted(path for path in Path(out).rglob("*") if path.is_file()):
         typer.echo(file)
     if words:
         typer.echo(f"\nTo bring them back: crossgap import NAME {shlex.join(words)}")

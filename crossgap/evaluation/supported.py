@@ -190,6 +190,9 @@ def _by_probes(
     """Class means and GDA, of a few images without text too where these are drawn; of all images neighbours as well."""
     labels = sides.support.labels[labelling]
     chosen = kind.chosen(sides.support, labelling)
+    if not chosen and variant is None:
+        why = f"no class of the support split has {kind.shots} images"
+        reasons.add([("classification", f"{kind.name}/{labelling}", why)])
     for probe, fit in FITS.items() if chosen else ():
         task = kind.task(probe)
         if kind.shots == 1 and probe == "gda":

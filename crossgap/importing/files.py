@@ -205,13 +205,13 @@ def _check_parts(folder: Path, held: dict[str, dict[int, Path]]) -> None:
 def _rows(file: Path) -> int:
     with _readable(file):
         if file.suffix == ".parquet":
-            return pq.ParquetFile(file).metadata.num_rows
+            return pq.ParquetFile(file.absolute()).metadata.num_rows
         return len(np.load(file, mmap_mode="r", allow_pickle=False))
 
 
 def _columns(file: Path) -> set[str]:
     with _readable(file):
-        return set(pq.read_schema(file).names)
+        return set(pq.read_schema(file.absolute()).names)
 
 
 @contextmanager
@@ -267,9 +267,9 @@ def _csv(file: Path) -> pd.DataFrame:
 
 def _parquet(file: Path, key: str | None) -> np.ndarray:
     """One column, and no other is read; lists of one length become rows."""
-    name = _only(pq.read_schema(file).names, key)
+    name = _only(pq.read_schema(file.absolute()).names, key)
     _check_rows(file)
-    column = pq.read_table(file, columns=[name])[name]
+    column = pq.read_table(file.absolute(), columns=[name])[name]
     if (
         pa.types.is_fixed_size_list(column.type)
         and column.type.value_type.bit_width >= 8
@@ -285,7 +285,9 @@ def _parquet(file: Path, key: str | None) -> np.ndarray:
 
 def _check_rows(file: Path) -> None:
     """ClaimError where a table has so many rows that its bytes can't be theirs: a value that repeats costs none."""
-    claims.check(f"{file}: its table", pq.read_metadata(file).num_rows * _A_VALUE, file.stat().st_size)
+    claims.check(
+        f"{file}: its table", pq.read_metadata(file.absolute()).num_rows * _A_VALUE, file.stat().st_size
+    )
 
 
 def _csv_column(file: Path, key: str | None) -> np.ndarray:

@@ -151,6 +151,7 @@ def load_distilled(path: str | Path, backbone: Backbone, method: Method | None =
     said, state = _said(Path(path))
     if "not_applicable" in said or said.get("format") != FORMAT:
         raise _damaged(path, said.get("not_applicable", f"its format is {said.get('format')}, not {FORMAT}"))
+    _check_form(path, said, state)
     ours = backbone.provenance
     if said["weights_sha256"] != ours["weights_sha256"]:
         raise BackboneError(
@@ -158,7 +159,10 @@ def load_distilled(path: str | Path, backbone: Backbone, method: Method | None =
             f"{ours['model']!r} has {ours['weights_sha256']}: distil with this backbone"
         )
     named = dict(said["method"])
-    found = METHODS[named.pop("name")](**named)
+    try:
+        found = METHODS[named.pop("name")](**named)
+    except (KeyError, TypeError):
+        raise _damaged(path, f"its method {said['method']} is none that this crossgap knows") from None
     if method is not None and found != method:
         raise BackboneError(
             f"{path} was distilled for {_settings(found)}, and {_settings(method)} is asked for: distil it for this"
@@ -171,10 +175,7 @@ def load_distilled(path: str | Path, backbone: Backbone, method: Method | None =
         )
     phi = Phi(said["dim"], shape)
     digest, curves = (said.pop(name, None) for name in ("digest", "curves"))
-    try:
-        phi.load_state_dict(state)
-    except RuntimeError:
-        raise _damaged(path, "its tensors are not those of φ") from None
+    phi.load_state_dict(state)
     distilled = Distilled(backbone, found, phi.to(backbone.device).eval().requires_grad_(False), said, curves)
     if distilled.digest != digest:
         raise _damaged(path, "its content is not what its digest says")
@@ -201,9 +202,34 @@ def _said(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with opened(path), safe_open(path, "pt") as file:
             said = json.loads((file.metadata() or {})[KEY])
+            if not isinstance(said, dict):
+                raise _damaged(path, "it doesn't say what made it")
             return said, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, json.JSONDecodeError):
+    except (SafetensorError, KeyError, json.JSONDecodeError, RecursionError):
         raise _damaged(path, "it is cut short, or `Distilled.save` did not write it") from None
+
+
+def _check_form(path: str | Path, said: dict[str, Any], state: Mapping[str, Tensor]) -> None:
+    """BackboneError unless a file says all that φ needs, and holds tensors of the sizes that it says.
+
+    Nothing of these sizes has been made before.
+    """
+    match said:
+        case {
+            "weights_sha256": str(),
+            "model": str(),
+            "method": {"name": str(), "tokens": int(number)} | {"name": str(), "patches": int(number)},
+            "dim": int(dim),
+            "shape": [int(count), int(width)],
+        } if count == number:
+            wide = WIDER * dim
+            sizes = {"first": (wide, dim), "second": (wide, wide), "last": (count * width, wide)}
+            wanted: dict[str, tuple[int, ...]] = {f"{name}.weight": size for name, size in sizes.items()}
+            wanted |= {f"{name}.bias": size[:1] for name, size in sizes.items()}
+            if {name: tuple(held.shape) for name, held in state.items()} != wanted:
+                raise _damaged(path, "its tensors are not those of φ")
+        case _:
+            raise _damaged(path, "it doesn't say which backbone and method it is of")
 
 
 def _damaged(path: str | Path, why: str) -> BackboneError:

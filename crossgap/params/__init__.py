@@ -237,6 +237,11 @@ class Params(Strict):
                         f"run.distil.sources: {name!r} has no support split to distil on: give "
                         f"datasets.{name}.controls.support, or distil.{method}.split"
                     )
+                elif declared.splits_read is not None and split not in declared.splits_read:
+                    yield (
+                        f"{field}: {split!r} is none of the splits read of {name!r} "
+                        f"({', '.join(declared.splits_read)})"
+                    )
                 elif name in distil.datasets and split == declared.retrieval.query:
                     yield (
                         f"{field}: {split!r} is the split of the queries of {name!r}, which φ inverts: it may not see "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crossgap.datasets import LAYOUTS, NAME
+from crossgap.datasets.declared.base import SPLIT
 from crossgap.params.sections import ADDRESS, DEVICE, SHA256
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _READ_AS = {
 }
 _PATTERNS = {
     NAME: "a name is made of letters, digits, - and _ and starts with a letter or digit",
+    SPLIT: "this name is made of letters, digits, ., - and _ and starts with a letter or digit",
     DEVICE: "give auto, cpu, mps, cuda or cuda:N",
     ADDRESS: "give auto, the host:port of a running Ray cluster, or null to start one",
     SHA256: "give the 64 hexadecimal digits that sha256sum prints",

@@ -10,21 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from crossgap.errors import of_machine
 from crossgap.planning.discarding import Cache, behind_a_link, discard, remove
+from crossgap.planning.pipeline import PipelineError
 from crossgap.stores.layout import FORMAT
 
 LOCKS = ("dvc.lock", "stages/*/dvc.lock")
 POINTERS = "imports/*.dvc"  # below the data
-DAMAGED, CHANGED, NEWER, COPY, SCRATCH = "damaged", "changed", "newer", "copy", "scratch"
+DAMAGED, CHANGED, NEWER, STRAY, COPY, SCRATCH = "damaged", "changed", "newer", "stray", "copy", "scratch"
 _NAME, _, _VERSION = FORMAT.partition("/")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Finding:
 
     Attributes:
         kind: `DAMAGED`: its own digest says so. `CHANGED`: it is not what the lock says, and nothing else is known.
-            `NEWER`: a store of a newer crossgap's format. `COPY`: of an output, in DVC's cache. `SCRATCH`: work in
-            progress, which the next run does again by itself.
+            `NEWER`: a store of a newer crossgap's format. `STRAY`: a file in an output's folder that no stage made.
+            `COPY`: of an output, in DVC's cache. `SCRATCH`: work in progress, which the next run does again by itself.
         target: what `dvc repro` takes to make it again, or `dvc checkout` to bring an import back; None of what no
             lock names.
     """
@@ -68,6 +70,7 @@ def verify(root: Path, data: Path, cache: Cache) -> Iterator[Finding]:
         data: `root / "data"`, however it is reached.
 
     Raises:
+        PipelineError: a lock or a pointer of DVC's can't be read.
         OSError: something can't be read, which says nothing of what it holds.
     """
     seen: set[Path] = set()
@@ -104,7 +107,7 @@ def repair(findings: Iterable[Finding], data: Path, cache: Cache) -> tuple[list[
             left.append(f"{one.path}: it lies behind a link, and may be another project's too: mend it there")
         elif one.target is None:
             left.append(f"{one.path}: no lock names it: remove it yourself if you don't need it")
-        elif not one.path.is_relative_to(data / "imports") and not _made_again(one, data):
+        elif one.kind != STRAY and _of_git(one.path, data):
             left.append(f"{one.path}: it comes with the project: `git checkout -- {one.path}` brings it back")
         elif one.kind == DAMAGED and not one.imported:
             remove(one.path)
@@ -152,15 +155,20 @@ def _outputs(root: Path, data: Path) -> Iterator[_Output]:
     locks = [path for pattern in LOCKS for path in sorted(root.glob(pattern))]
     for lock in locks:
         where = lock.with_suffix(".yaml").relative_to(root).as_posix()
-        for name, stage in (_yaml(lock).get("stages") or {}).items():
+        for name, outs in _said(
+            lock, lambda held: [(n, _outs(s)) for n, s in (held.get("stages") or {}).items()]
+        ):
             address = name if where == "dvc.yaml" else f"{where}:{name}"
-            for out in stage.get("outs") or ():
-                if out.get("md5"):
-                    yield _Output(root / out["path"], out["md5"], address, lock)
+            for path, md5 in outs:
+                yield _Output(root / path, md5, address, lock)
     for pointer in sorted(data.glob(POINTERS)):
-        for out in _yaml(pointer).get("outs") or ():
-            if out.get("md5"):
-                yield _Output(pointer.parent / out["path"], out["md5"], pointer.as_posix(), pointer)
+        for path, md5 in _said(pointer, _outs):
+            yield _Output(pointer.parent / path, md5, pointer.as_posix(), pointer)
+
+
+def _outs(held: dict[str, Any]) -> list[tuple[str, str]]:
+    """Path and MD5 of the outputs that have one."""
+    return [(str(out["path"]), str(out["md5"])) for out in held.get("outs") or () if out.get("md5")]
 
 
 def _output(root: Path, output: _Output, cache: Cache, seen: set[Path]) -> Iterator[Finding]:
@@ -178,13 +186,19 @@ def _output(root: Path, output: _Output, cache: Cache, seen: set[Path]) -> Itera
             yield Finding(
                 listing, COPY, f"DVC's list of the files of {output.path} is damaged", output.target
             )
+    if output.path.is_file():
+        yield Finding(output.path, CHANGED, f"a file, and {output.by} says a folder", output.target)
+    held_there = _kept(output.path)
     if listed is not None:
         for name, md5 in listed.items():
             yield from _file(output.path / name, md5, output, cache, seen)
+        for path in held_there:
+            if path.relative_to(output.path).as_posix() not in listed:
+                yield Finding(path, STRAY, f"no file that {output.by} knows", output.target)
         return
     if not output.path.is_dir():
         return
-    files = {path.relative_to(output.path).as_posix(): path for path in _kept(output.path)}
+    files = {path.relative_to(output.path).as_posix(): path for path in held_there}
     seen.update(files.values())
     held = [{"md5": _md5(path), "relpath": name} for name, path in sorted(files.items())]
     said = json.dumps(held, sort_keys=True).encode()
@@ -231,9 +245,9 @@ def _kept(folder: Path) -> list[Path]:
     ]
 
 
-def _made_again(one: Finding, data: Path) -> bool:
-    """Whether `dvc repro` makes it: of what lies in git, the stage is frozen."""
-    return one.path != data / "backbones" / "nano"
+def _of_git(path: Path, data: Path) -> bool:
+    """Whether it lies in git, and `dvc repro` doesn't make it: its stage is frozen."""
+    return path.is_relative_to(data / "backbones" / "nano")
 
 
 def _foreign(path: Path, data: Path, cache: Cache) -> bool:
@@ -245,7 +259,14 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def _said(path: Path, what: Callable[[dict[str, Any]], _T]) -> _T:
+    """What a file of DVC's says; PipelineError where it can't be read, as with the marks of a merge in it."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    held = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - it is a safe one
-    return held if isinstance(held, dict) else {}
+    try:
+        held = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - it is a safe one
+        return what(held or {})
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
+        first = str(error).partition("\n")[0]
+        raise PipelineError(
+            f"{path} can't be read: {first}: mend it, or take it from git: `git checkout -- {path}`"
+        ) from None

@@ -15,6 +15,7 @@ from crossgap.stores.zipped import ZipReader
 AHEAD = (
     1 << 16
 )  # bytes read at least, and beyond what is asked for: a zip's table of contents is read in small parts
+LEAST = 22  # bytes of a zip
 
 
 class RemoteError(CrossgapError):
@@ -33,7 +34,18 @@ class RemoteReader(ZipReader):
         super().__init__(Path(url))
 
     def _opened(self) -> zipfile.ZipFile:
-        return zipfile.ZipFile(opened(self.url, self.options))
+        file = opened(self.url, self.options)
+        try:
+            return zipfile.ZipFile(file)
+        except (
+            ValueError
+        ) as error:  # of fsspec: a server that gives no parts of files; or less than any zip's end
+            size = getattr(file, "size", None)
+            if size is not None and size < LEAST:
+                raise
+            raise RemoteError(
+                f"{self.url} can't be read in parts: {error}: copy it here, and open the copy"
+            ) from error
 
     def _sync_open(self) -> None:
         self._lock = threading.RLock()
@@ -55,7 +67,11 @@ def opened(url: str, options: dict[str, Any]) -> io.BufferedIOBase:
     try:
         files, path = fsspec.url_to_fs(url, **options)
         return files.open(path, "rb", cache_type="readahead", block_size=AHEAD)
-    except FileNotFoundError:
-        raise RemoteError(f"{url}: no such file: `dvc push` brings stores to a remote") from None
+    except FileNotFoundError as error:
+        why = error.__cause__  # fsspec says so too of a server that doesn't answer
+        said = (
+            "no such file" if why is None or getattr(why, "status", None) == 404 else f"no such file: {why}"
+        )
+        raise RemoteError(f"{url}: {said}: `dvc push` brings stores to a remote") from None
     except (ImportError, PermissionError, ValueError) as error:
         raise RemoteError(f"{url} can't be opened: {error}") from error

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from crossgap import corrections, open_store
 from crossgap.evaluation import Cell, EvaluationError, evaluate, gap
+from crossgap.evaluation.supported import Probed, Shots, _by_probes
+from crossgap.evaluation.unavailable import Reasons
 from crossgap.stores import store
 from tests.evaluation.test_rivals import DIM, TEST, groups, write
 
@@ -312,3 +316,18 @@ def test_whatever_the_items_are_a_cell_comes_to_its_end(tmp_path, seed) -> None:
         assert other.metrics == found.metrics
         pd.testing.assert_frame_equal(other.unavailable, found.unavailable)
         pd.testing.assert_frame_equal(other.queries, found.queries)
+
+
+def test_more_shots_than_any_class_has_images_are_a_row() -> None:
+    class Support(NamedTuple):
+        labels: dict
+        ids: np.ndarray
+
+    support = Support({"kind": np.array(["a", "a", "b"], object)}, np.array(["x", "y", "z"], object))
+    reasons, sides = Reasons(), Probed(support, support.ids, support, None, 0)
+    for kind in (Shots("8-shot", 8, 2), Shots("first-8", 8)):
+        assert not list(_by_probes(kind, sides, "kind", None, reasons))
+    assert reasons.table().to_numpy().tolist() == [
+        ["classification", f"{name}/kind", "no class of the support split has 8 images"]
+        for name in ("8-shot", "first-8")
+    ]

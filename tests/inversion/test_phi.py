@@ -79,8 +79,9 @@ def test_another_method_number_of_tokens_or_template_is_refused(saved, tiny, met
 
 
 def test_another_width_is_refused(saved, tiny, tmp_path) -> None:
-    changed = said(saved[1]) | {"shape": [2, 31]}
-    save_file(load_file(saved[1]), tmp_path / "a.safetensors", {"crossgap": json.dumps(changed)})
+    changed, state = said(saved[1]) | {"shape": [2, 31]}, load_file(saved[1])
+    state |= {name: state[name][: 2 * 31].clone() for name in ("last.weight", "last.bias")}
+    save_file(state, tmp_path / "a.safetensors", {"crossgap": json.dumps(changed)})
     with pytest.raises(BackboneError, match=r"gives 2 × 31; .* takes 2 × 32"):
         load_distilled(tmp_path / "a.safetensors", tiny)
 
@@ -94,6 +95,20 @@ def test_a_file_that_was_changed_is_refused(saved, tiny, tmp_path) -> None:
         ({name: value for name, value in state.items() if name != "last.bias"}, held),
         (state | {"last.bias": state["last.bias"][:3].clone()}, held),
         (state, held | {"format": 0}),
+        (state, held | {"shape": [2, 31]}),
+        (
+            state,
+            held | {"shape": [10**9, 32], "method": held["method"] | {"tokens": 10**9}},
+        ),  # nothing is made of it
+        (state, held | {"dim": 10**9}),
+        (state, held | {"method": held["method"] | {"name": "phi"}}),
+        (state, held | {"method": held["method"] | {"more": 1}}),
+        *((state, held | {name: None}) for name in ("dim", "shape", "method", "weights_sha256")),
+        *(
+            (state, {n: v for n, v in held.items() if n != name})
+            for name in ("dim", "shape", "method", "model")
+        ),
+        *((state, other) for other in ([1], 3, None)),
     ]
     for tensors, says in changes:
         save_file(tensors, path, {"crossgap": json.dumps(says)})

@@ -245,6 +245,45 @@ def test_a_store_of_a_newer_format_is_named_and_left(project, monkeypatch) -> No
     assert "install the crossgap that made it" in said
 
 
+def test_a_folder_holds_what_is_listed_and_nothing_else(project) -> None:
+    stray = MANIFEST.parent / "more.csv"
+    stray.write_text("mine")
+    assert named() == {stray.as_posix(): verifying.STRAY}
+    said = verified("--repair", code=0)
+    assert "set-aside/datasets/world/more.csv" in said and "To have them again" not in said
+    assert named() == {} and (DATA / "set-aside/datasets/world/more.csv").read_text() == "mine"
+    shutil.rmtree(MANIFEST.parent)
+    MANIFEST.parent.write_text("mine")
+    assert named() == {MANIFEST.parent.as_posix(): verifying.CHANGED}
+    verified("--repair", code=0)
+    run_dvc("repro", "-q", "-R", "stages")
+    assert named() == {} and MANIFEST.is_file()
+
+
+def test_what_git_holds_is_left_to_git(tmp_path) -> None:
+    """The stage of the embedded model is frozen: `dvc repro` would not make one of its files again."""
+    data = tmp_path / "data"
+    weights = data / "backbones/nano/open_clip_model.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_text("changed")
+    one = verifying.Finding(
+        weights, verifying.CHANGED, "not what the lock says", "stages/pretrain/dvc.yaml:pretrain"
+    )
+    done, left = verifying.repair([one], data, Cache(tmp_path))
+    assert not done and f"git checkout -- {weights}" in left[0] and weights.is_file()
+
+
+@pytest.mark.parametrize(
+    "held", [b"<<<<<<< HEAD\nschema: x\n=======\n", b"stages: [1, 2]\n", b"- 1\n", b"stages: \xff\n"]
+)
+@pytest.mark.parametrize("path", ["stages/encode/dvc.lock", "data/imports/mine.dvc"])
+def test_a_lock_that_cannot_be_read_is_one_sentence(project, path, held) -> None:
+    """Two branches' locks that were merged, above all."""
+    Path(path).write_bytes(held.replace(b"stages", b"outs") if path.endswith(".dvc") else held)
+    said = verified(code=1)
+    assert f"{path} can't be read" in said and f"git checkout -- {path}" in said
+
+
 def test_work_in_scratch_is_named_and_removed(project) -> None:
     held = shards.Shards.of(DATA / "scratch/oti", {"code": "x"})
     held.put(["a"], {"features": np.ones((1, 200), np.float32)})

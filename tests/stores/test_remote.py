@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.server
 import pickle
+import threading
 
 import fsspec
 import numpy as np
@@ -93,6 +95,38 @@ def test_it_goes_to_another_process(url, features):
 def test_what_is_not_there_is_one_sentence(url, wrong, said):
     with pytest.raises(RemoteError, match=said):
         open_store(wrong)
+
+
+class _Plain(http.server.BaseHTTPRequestHandler):
+    """A server that knows nothing of parts of files."""
+
+    content = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.content)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(self.content)
+
+    do_HEAD = do_GET  # noqa: N815 - the base class's name
+
+    def log_message(self, *_words) -> None: ...
+
+
+def test_a_server_without_parts_of_files_is_named_as_the_cause(url):
+    pytest.importorskip("aiohttp")
+    with fsspec.open(url, "rb") as file:
+        _Plain.content = file.read()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Plain) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        where = f"http://127.0.0.1:{server.server_port}/native.zarr.zip"
+        with pytest.raises(RemoteError, match=r"can't be read in parts: .*range requests.*: copy it here"):
+            open_store(where)
+        server.shutdown()
+    with pytest.raises(RemoteError, match=r"no such file: .*connect"):
+        open_store(where)
 
 
 def test_what_is_no_store_is_told_by_its_url(url):

@@ -13,7 +13,8 @@ from crossgap.errors import DatasetError as DatasetError
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # no dots: DVC takes them for levels of params.yaml
 SIMAT = "simat"  # `transformations.SIMAT`, whose module costs pandas
-Split = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+SPLIT = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+Split = Annotated[str, Field(pattern=SPLIT)]
 _VOCABULARIES = ("imagenet", "world", "none")
 
 

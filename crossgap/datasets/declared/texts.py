@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from crossgap.datasets.declared.base import OnDisk, Split
+from crossgap.datasets.declared.base import SPLIT, OnDisk, Split
 
 
 class Texts(OnDisk):
@@ -58,7 +58,7 @@ class Beir(Texts):
     layout: Literal["beir"]
     qrels: str | None = Field(
         None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        pattern=SPLIT,
         description="which of the judgements in `qrels/`: test, or the only ones, if not given",
     )
 

@@ -24,9 +24,10 @@ def read_parquet(file: Path, what: str, remedy: str) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    whole = file.absolute()  # pyarrow takes a relative path with a colon for a URI
     try:
-        claims.check(f"{what}{file}", pq.read_metadata(file).num_rows * _A_VALUE, file.stat().st_size)
-        return pq.read_table(file)
+        claims.check(f"{what}{file}", pq.read_metadata(whole).num_rows * _A_VALUE, file.stat().st_size)
+        return pq.read_table(whole)
     except claims.ClaimError as error:
         raise DatasetError(f"{error}: {remedy}") from None
     except (pa.ArrowException, OSError) as error:
