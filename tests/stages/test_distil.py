@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from crossgap import distil, load_backbone, load_distilled, open_store, oti
+from tests.report.conftest import Page
 
 pytestmark = pytest.mark.slow
 
@@ -64,8 +65,10 @@ def test_it_is_distilled_on_the_support_split_and_stands_beside_oti_in_every_tab
         pd.read_csv(project / "data/metrics/nano/world/curves.csv")["task"]
     )
     project.stage("report")
-    page = (project / "data/report/index.html").read_text()
-    assert "OTI-image by φ (cosine, world)" in page and "OVI-text by φ (tokens, world)" in page
+    page = Page((project / "data/report/index.html").read_text(encoding="utf-8"))
+    assert {"OTI-image by φ (cosine, world)", "OVI-text by φ (tokens, world)"} <= {
+        row["method"] for row in page.rows()
+    }
 
 
 def test_what_it_learns_from_and_what_it_inverts_run_apart(project) -> None:
