@@ -48,7 +48,7 @@ ELSEWHERE = {  # what runs a command: a file, and what stands in it
         '"checkout", "--ours", "--", "*dvc.lock"',
     ),
     "crossgap datasets get cifar10": ("catalogue/test_datasets.py", 'fetch("cifar10", tmp_path)'),
-    "crossgap export nano/world out": ("test_exporting.py", '"export", "nano/world", "out"'),
+    "crossgap export nano/world out": ("test_exporting.py", 'app, ["export", "nano/world", out'),
     "crossgap verify": ("planning/test_verifying.py", 'app, ["verify", *words]'),
     "dvc get --show-url . data/features/nano/world/native.zarr.zip": (
         "stages/test_remotes.py",
