@@ -185,7 +185,7 @@ def _create(group: zarr.Group, name: str, rows: int, like: np.ndarray) -> zarr.A
         name,
         shape=(rows, *inner),
         dtype=like.dtype,
-        chunks=(rows if small else rows_a_chunk, *steps),
+        chunks=(max(rows, 1) if small else rows_a_chunk, *steps),
         shards=None if small else (rows_a_shard, *inner),
         compressors=ZstdCodec(level=0, checksum=True),
         dimension_names=("item", *dimensions),
