@@ -112,13 +112,9 @@ def test_a_split_that_is_not_there_or_has_the_queries_is_refused(project, values
 
 def test_a_split_without_items_is_named(project) -> None:
     project.edit(**{"distil.oti": {**FEW, "split": "val"}})
-    project.stage("resolve")
-    printed = project.stage("distil", "nano", "world", "oti", "cosine", ok=False)
-    assert (
-        "distil: world has no images in the split 'val' to distil on; it has image/test, image/train"
-        in printed
-    )
+    printed = project.stage("resolve", ok=False)
     project.edit(**{"distil.oti": FEW})
+    assert "distil.oti.split: 'val' is none of the splits read of 'world' (train, test)" in printed
 
 
 def test_what_no_run_names_any_more_is_waste(project) -> None:
