@@ -257,6 +257,7 @@ class Project:
 
     def wrong(self, words: tuple[str, ...], what: str) -> None:
         self.tally.wrong.append(f"{' '.join(words)}: {what}")
+        self.say(f"wrong: {self.tally.wrong[-1]}")
 
     def check_parts(self, words: tuple[str, ...], after: str) -> None:
         for path in broken(self.data, self.every):

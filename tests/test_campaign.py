@@ -1,4 +1,4 @@
-"""The short form of `tests/campaign.py`, whose long one is run by hand; of kills, tests/stores/test_shards.py has a shorter."""
+"""The short form of `tests/campaign.py`, whose long one is run by hand; kills alone: tests/stores/test_shards.py."""
 
 from __future__ import annotations
 
