@@ -15,7 +15,6 @@ documents are inverted, with `ovi` the texts: then all documents are of one moda
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,11 +22,10 @@ import numpy as np
 import pandas as pd
 
 from crossgap import corrections
-from crossgap.corrections import Correction
-from crossgap.errors import UnavailableError
-from crossgap.evaluation.cell import INVERSIONS, Cell
-from crossgap.evaluation.corrections import Rivals, apply
-from crossgap.evaluation.items import Items, by_id
+from crossgap.evaluation.cell import Cell
+from crossgap.evaluation.corrections import Rivals
+from crossgap.evaluation.items import Items
+from crossgap.evaluation.roles import METHODS, Roles, corrected, halves, inverted, pairs
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import mixed
@@ -41,23 +39,7 @@ HEADLINES = ("recall@1", "nDCG@10", "first_image")
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 DRAWS = 5
-METHODS = {method: modality for modality, method in INVERSIONS.items()}
 _FOUND = ["task", "at", "draw", "query", "rank", "first_image", "documents"]
-
-
-class Roles(NamedTuple):
-    """Who asks for what: query i for the document at `own[i]`.
-
-    Attributes:
-        queries: texts.
-        texts, images: documents. Row i of both is one document, but for `distractors`, where each is one.
-        own: `(n,)`.
-    """
-
-    queries: Items
-    texts: Items
-    images: Items
-    own: np.ndarray
 
 
 class Gallery(NamedTuple):
@@ -100,8 +82,8 @@ def searched(
     if not images or not captions or not captions.captions:
         return tables[0]
     for task, galleries, said in (
-        ("search", _pairs, {"shares": list(shares), "alphas": list(alphas), "draws": draws, "seed": seed}),
-        ("distractors", _halves, {}),
+        ("search", pairs, {"shares": list(shares), "alphas": list(alphas), "draws": draws, "seed": seed}),
+        ("distractors", halves, {}),
     ):
         for variant in (None, *(name for name in METHODS if cell.main(METHODS[name])), *rivals.variants):
             corrects = variant is not None and variant not in METHODS
@@ -175,12 +157,12 @@ def _measured(
     scores = variant in rivals.variants and rivals.rival(variant) in corrections.SCORING
     unit = variant is None or variant in METHODS or scores
     if variant in METHODS:
-        roles = _inverted(work.cell, roles, variant)
+        roles = inverted(work.cell, roles, variant)
     elif variant is not None and not scores:
-        corrected = _corrected(rivals, variant, roles)
-        if corrected is None:
+        changed = corrected(rivals, variant, roles)
+        if changed is None:
             return pd.DataFrame(columns=_FOUND)
-        roles = corrected
+        roles = changed
     galleries = _separate(roles) if task == "distractors" else _paired(roles, said, unit)
 
     def added(documents: Items) -> tuple[np.ndarray, np.ndarray]:
@@ -260,78 +242,3 @@ def _separate(roles: Roles) -> list[Gallery]:
     )
     are_images = np.arange(len(documents)) < len(images)
     return [Gallery("distractors", "half", 0, lambda: documents, are_images.astype(float))]
-
-
-def _pairs(cell: Cell) -> Roles:
-    """Images with two captions and more: the first asks, the second is the document."""
-    images, captions = _captioned(cell)
-    places = [(some := captions.where(captions.ranks == rank), _of(images, some)) for rank in (0, 1)]
-    have = np.all([at >= 0 for _, at in places], axis=0)
-    if not have.any():
-        raise UnavailableError("no image has two captions, one to ask and one to be found")
-    queries, texts = (some.where(at[have]) for some, at in places)
-    return Roles(queries, texts, images.where(have), np.arange(have.sum()))
-
-
-def _halves(cell: Cell) -> Roles:
-    """All captioned images; the first captions of the second half of them ask, those of the first are documents."""
-    images, captions = _captioned(cell)
-    first = captions.where(captions.ranks == 0)
-    at = _of(images, first)
-    images, texts = images.where(at >= 0), first.where(at[at >= 0])
-    if len(images) < 2:
-        raise UnavailableError(f"halves of {len(images)} captioned images: give at least 2")
-    order, half = by_id(images.ids), len(images) // 2
-    images, texts = images.where(order), texts.where(order)
-    places = np.arange(len(images))
-    return Roles(texts.where(places[half:]), texts.where(places[:half]), images, places[half:])
-
-
-def _captioned(cell: Cell) -> tuple[Items, Items]:
-    """The items that comparisons with an inversion are made with."""
-    images, captions = cell.invertible(f"image/{cell.query}"), cell.invertible(f"text/{cell.query}")
-    if images is None or captions is None:
-        raise UnavailableError("neither images with captions nor captions with images")
-    return images, captions
-
-
-def _of(images: Items, captions: Items) -> np.ndarray:
-    """The place of each image's caption, `(m,)`; -1 for none."""
-    places = {group: place for place, group in reversed([*enumerate(captions.groups.astype(str))])}
-    return np.array([places.get(group, -1) for group in images.groups.astype(str)], int)
-
-
-def _inverted(cell: Cell, roles: Roles, method: str) -> Roles:
-    """Documents with the images, or the texts, inverted."""
-    modality = METHODS[method]
-    name = f"{modality}/{cell.query}"
-    documents = cell.inverted(roles.images if modality == "image" else roles.texts, name)
-    if documents is None:
-        raise UnavailableError(
-            f"{method} has not inverted every {modality} among the documents; those of the gallery it inverts where "
-            f"{method}.gallery is true"
-        )
-    return roles._replace(images=documents) if modality == "image" else roles._replace(texts=documents)
-
-
-def _corrected(rivals: Rivals, variant: str, roles: Roles) -> Roles | None:
-    """All roles corrected, each text role by a fit on its own texts; None where the correction takes no texts."""
-    asking = _fit(rivals, variant, roles.images, roles.queries)
-    queries = apply(asking, roles.queries, "text")
-    if asking.sides == "query":
-        return None if queries is None else roles._replace(queries=queries)
-    held = _fit(rivals, variant, roles.images, roles.texts)
-    texts, images = apply(held, roles.texts, "text"), apply(held, roles.images, "image")
-    if queries is None or texts is None or images is None:
-        return None
-    return roles._replace(queries=queries, texts=texts, images=images)
-
-
-def _fit(rivals: Rivals, variant: str, images: Items, texts: Items) -> Correction:
-    """The correction fitted on these in place of all images and texts of the query split."""
-    rival = rivals.rival(variant)
-    held = replace(rivals.material, images=images.features, texts=texts.features)
-    found, reasons = corrections.fitted(held, [rival])
-    if variant not in found:
-        raise UnavailableError(reasons.get(variant) or reasons[rival])
-    return found[variant]
