@@ -26,6 +26,7 @@ from crossgap.evaluation.cell import Cell
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.items import Items
 from crossgap.evaluation.roles import METHODS, Roles, corrected, halves, inverted, pairs
+from crossgap.evaluation.scoring import Scorer
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import mixed
@@ -165,10 +166,7 @@ def _measured(
         roles = changed
     galleries = _separate(roles) if task == "distractors" else _paired(roles, said, unit)
 
-    def added(documents: Items) -> tuple[np.ndarray, np.ndarray]:
-        score = rivals.scorer(str(variant), f"{task}+{variant}", "text-text", False, reasons)
-        return columns(score(roles.queries, documents), len(roles.queries), len(documents))
-
+    score = rivals.scorer(str(variant), f"{task}+{variant}", "text-text", False, reasons) if scores else None
     tables = [
         pd.DataFrame(
             {
@@ -181,30 +179,41 @@ def _measured(
                 "documents": len(gallery.are_images),
             }
         )
-        for gallery, found in zip(
-            galleries, _searches(roles, galleries, added if scores else None), strict=True
-        )
+        for gallery, found in zip(galleries, _searches(roles, galleries, score), strict=True)
     ]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_FOUND)
 
 
-def _searches(
-    roles: Roles, galleries: Sequence[Gallery], added: Callable[[Items], tuple[np.ndarray, np.ndarray]] | None
-) -> Iterator[mixed.Placed]:
-    """Of each gallery in turn; `added` gives what is added to the similarities, which hangs on the gallery."""
+def _searches(roles: Roles, galleries: Sequence[Gallery], score: Scorer | None) -> Iterator[mixed.Placed]:
+    """Of each gallery in turn; `score` gives what is added to the similarities."""
     queries, own = roles.queries, roles.own
-    shared = (
-        []
-        if added
-        else [gallery.are_images.astype(bool) for gallery in galleries if gallery.task == "search"]
-    )
-    if shared:
+    draws = [gallery.are_images.astype(bool) for gallery in galleries if gallery.task == "search"]
+    if draws:
         sides = roles.texts.features, roles.images.features
-        yield from mixed.found_among(queries.features, *sides, own, shared)
-    for gallery in galleries[len(shared) :]:
+        added = None
+        if score is not None:
+            sides = mixed.unit_sides(*sides)
+            added = _added(roles, score, galleries, sides)
+        yield from mixed.found_among(queries.features, *sides, own, draws, added)
+    for gallery in galleries[len(draws) :]:
         documents = gallery.documents()
-        more = added(documents) if added else None
+        more = score and columns(score(queries, documents), len(queries), len(documents))
         yield mixed.found_in(queries.features, documents.features, own, more)
+
+
+def _added(
+    roles: Roles, score: Scorer, galleries: Sequence[Gallery], sides: tuple[np.ndarray, np.ndarray]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What is added in the galleries of `search`, as `bias.columns`: a document's bias is one in every gallery."""
+    queries, images = roles.queries, roles.images
+    of_texts, of_images = (score.of_items(queries, images.having(side)) for side in sides)
+    found = []
+    for gallery in galleries:
+        if gallery.task == "search":
+            biases = np.where(gallery.are_images.astype(bool), of_images, of_texts)
+            bias = score(queries, gallery.documents(), biases)
+            found.append(columns(bias, len(queries), len(images)))
+    return found
 
 
 def _paired(roles: Roles, said: Mapping[str, Any], unit: bool) -> list[Gallery]:
