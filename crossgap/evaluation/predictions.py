@@ -76,19 +76,20 @@ def named(task: str, variant: str | None) -> str:
 
 def in_rows(classes: Iterable[Predictions]) -> pd.DataFrame:
     """A row an image: `task`, `labelling`, `image`, `correct`, `without_class`."""
-    frames = [
-        pd.DataFrame(
-            {
-                "task": one.task,
-                "labelling": one.labelling,
-                "image": one.correct.index,
-                "correct": one.correct.to_numpy(),
-                "without_class": one.without_class,
-            }
-        )
-        for one in classes
-    ]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_COLUMNS)
+    held = list(classes)
+    if not held:
+        return pd.DataFrame(columns=_COLUMNS)
+    counts = [len(one.correct) for one in held]
+    first, *others = [one.correct.index for one in held]
+    return pd.DataFrame(
+        {
+            "task": pd.Index([one.task for one in held]).repeat(counts),
+            "labelling": pd.Index([one.labelling for one in held]).repeat(counts),
+            "image": first.append(others),
+            "correct": np.concatenate([one.correct.to_numpy() for one in held]),
+            "without_class": np.repeat([one.without_class for one in held], counts),
+        }
+    )
 
 
 def parted(table: pd.DataFrame) -> Iterator[Predictions]:
