@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,10 @@ import pandas as pd
 from crossgap import fingerprint, naming
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics import significance
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
+
 
 # by family, task and relevance: a value a query, by its id
 Place = tuple[str, str]  # a task and a relevance
@@ -138,5 +142,5 @@ def _tested(
     )
 
 
-def _mean(values: np.ndarray) -> float:
+def _mean(values: Float64[np.ndarray, " n"]) -> float:
     return float(values.mean()) if len(values) else float("nan")

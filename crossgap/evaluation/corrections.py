@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,10 @@ from crossgap.evaluation.scoring import Scorer
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics.retrieval.bias import Bias
+
+if TYPE_CHECKING:
+    from jaxtyping import Real
+
 
 ROWS = 2**16  # corrected at a time, in float64
 COLUMNS = ["name", "title", "source", "how", "parameters", "reason"]
@@ -184,7 +188,7 @@ def _word(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _features(cell: Cell, name: str) -> np.ndarray | None:
+def _features(cell: Cell, name: str) -> Real[np.ndarray, "n d"] | None:
     items = cell.invertible(name)
     return items.features if items else None
 
@@ -201,7 +205,7 @@ def _first(found: Iterable[Any]) -> Any:
     return next((one for one in found if one is not None), None)
 
 
-def _pairs(cell: Cell, split: str) -> tuple[np.ndarray, np.ndarray] | None:
+def _pairs(cell: Cell, split: str) -> tuple[Real[np.ndarray, "p d"], Real[np.ndarray, "p d"]] | None:
     """Every caption of a split beside its image; None for the queries' own split, whose pairs are what is asked."""
     images, captions = cell.items(f"image/{split}"), cell.items(f"text/{split}")
     if split == cell.query or images is None or captions is None or not captions.captions:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,9 @@ from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics.gap import centroid_distance
 from crossgap.metrics.gap.dimensions import by_mean_difference, without
+
+if TYPE_CHECKING:
+    from jaxtyping import Int64
 
 COLUMNS = ["removed", "distance", "family", "task", "relevance", "metric", "value"]
 
@@ -59,7 +62,7 @@ def _at(
 class _Cut(NamedTuple):
     """The dimensions that both modalities lose."""
 
-    dimensions: np.ndarray
+    dimensions: Int64[np.ndarray, " k"]
 
     def images(self, items: Items) -> Items:
         return items.having(without(items.features, self.dimensions, "images"))

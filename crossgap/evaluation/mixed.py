@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,10 @@ from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import mixed
 from crossgap.metrics.retrieval.bias import columns
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
+
 
 COLUMNS = [
     "task", "at", "recall@1", "recall@1_std", "recall@5", "recall@10", "nDCG@10", "first_image", "queries",
@@ -50,7 +54,7 @@ class Gallery(NamedTuple):
     at: str
     draw: int
     documents: Callable[[], Items]
-    are_images: np.ndarray
+    are_images: Float64[np.ndarray, " m"]
 
 
 def searched(
@@ -202,8 +206,11 @@ def _searches(roles: Roles, galleries: Sequence[Gallery], score: Scorer | None) 
 
 
 def _added(
-    roles: Roles, score: Scorer, galleries: Sequence[Gallery], sides: tuple[np.ndarray, np.ndarray]
-) -> list[tuple[np.ndarray, np.ndarray]]:
+    roles: Roles,
+    score: Scorer,
+    galleries: Sequence[Gallery],
+    sides: tuple[Float64[np.ndarray, "m d"], Float64[np.ndarray, "m d"]],
+) -> list[tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " m"]]]:
     """What is added in the galleries of `search`, as `bias.columns`: a document's bias is one in every gallery."""
     queries, images = roles.queries, roles.images
     of_texts, of_images = (score.of_items(queries, images.having(side)) for side in sides)

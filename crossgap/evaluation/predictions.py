@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,10 @@ from crossgap.evaluation.items import Items
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import classification
+
+if TYPE_CHECKING:
+    from jaxtyping import Shaped
+
 
 _COLUMNS = ["task", "labelling", "image", "correct", "without_class"]
 
@@ -150,7 +154,7 @@ def _inverted_prompts(cell: Cell, images: Items, anchors: Items, by: Variant) ->
     return images, cell.inverted(anchors, CLASSES, by.store, by.step)
 
 
-def correct(queries: Items, labels: np.ndarray, anchors: Items, labelling: str) -> pd.Series:
+def correct(queries: Items, labels: Shaped[np.ndarray, " n"], anchors: Items, labelling: str) -> pd.Series:
     """1 or 0 by image id: whether the nearest class mean of the anchors is that of `labels` `(n,)`; NaN without one."""
     prototypes, classes = classification.class_prototypes(anchors.features, anchors.labels[labelling])
     found = classification.zero_shot(queries.features, labels, prototypes, classes)["correct"]

@@ -6,7 +6,7 @@ The document is the image, its second caption or both; or, with one caption an i
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from crossgap.errors import UnavailableError
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.corrections import Rivals, apply
 from crossgap.evaluation.items import Items, by_id
+
+if TYPE_CHECKING:
+    from jaxtyping import Int64
+
 
 METHODS = {method: modality for modality, method in INVERSIONS.items()}
 
@@ -32,7 +36,7 @@ class Roles(NamedTuple):
     queries: Items
     texts: Items
     images: Items
-    own: np.ndarray
+    own: Int64[np.ndarray, " n"]
 
 
 def pairs(cell: Cell) -> Roles:
@@ -68,7 +72,7 @@ def _captioned(cell: Cell) -> tuple[Items, Items]:
     return images, captions
 
 
-def _of(images: Items, captions: Items) -> np.ndarray:
+def _of(images: Items, captions: Items) -> Int64[np.ndarray, " m"]:
     """The place of each image's caption, `(m,)`; -1 for none."""
     places = {group: place for place, group in reversed([*enumerate(captions.groups.astype(str))])}
     return np.array([places.get(group, -1) for group in images.groups.astype(str)], int)
@@ -89,10 +93,11 @@ def inverted(cell: Cell, roles: Roles, method: str) -> Roles:
 
 def corrected(rivals: Rivals, variant: str, roles: Roles) -> Roles | None:
     """All roles corrected, each text role by a fit on its own texts; None where the correction takes no texts."""
-    asking = _fit(rivals, variant, roles.images, roles.queries)
-    queries = apply(asking, roles.queries, "text")
-    if asking.sides == "query":
+    fitted = rivals.correction(variant)
+    if fitted.sides == "query":  # by pairs or weights: whatever the roles
+        queries = apply(fitted, roles.queries, "text")
         return None if queries is None else roles._replace(queries=queries)
+    queries = apply(_fit(rivals, variant, roles.images, roles.queries), roles.queries, "text")
     held = _fit(rivals, variant, roles.images, roles.texts)
     texts, images = apply(held, roles.texts, "text"), apply(held, roles.images, "image")
     if queries is None or texts is None or images is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,9 @@ from crossgap.errors import UnavailableError
 from crossgap.evaluation.items import Items
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.metrics.retrieval.bias import Bias
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float64
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,9 @@ class Scorer:
     reasons: Reasons
     known: dict[tuple, Bias] = field(default_factory=dict)
 
-    def __call__(self, queries: Items, gallery: Items, of_items: np.ndarray | None = None) -> Bias:
+    def __call__(
+        self, queries: Items, gallery: Items, of_items: Float64[np.ndarray, " m"] | None = None
+    ) -> Bias:
         """`of_items` `(m,)` is what the method of this name gives of the gallery's items, where that is known."""
         clean = self._clean(queries, gallery)
         left_out = pd.Index(gallery.ids).get_indexer(queries.ids) if self.within else None
@@ -53,11 +59,11 @@ class Scorer:
             self.known[key] = bias()
         return self.known[key]
 
-    def of_items(self, queries: Items, gallery: Items) -> np.ndarray:
+    def of_items(self, queries: Items, gallery: Items) -> Float64[np.ndarray, " m"]:
         """The biases of the gallery's items `(m,)`, in any gallery of these ids and groups."""
         return self.scoring.of_items(gallery.features, self.modality, self._clean(queries, gallery))
 
-    def _clean(self, queries: Items, gallery: Items) -> np.ndarray:
+    def _clean(self, queries: Items, gallery: Items) -> Bool[np.ndarray, " b"]:
         """The rows of the bank that are used, `(b,)`."""
         if self.bank is None:
             raise UnavailableError(f"no bank of {self.modality} queries: no other split holds any")
@@ -68,7 +74,7 @@ class Scorer:
         return clean
 
 
-def disjoint(bank: Items, *others: Items) -> np.ndarray:
+def disjoint(bank: Items, *others: Items) -> Bool[np.ndarray, " b"]:
     """Which items of a bank `(b,)` are none of the others, nor of one image with any of them."""
     ids, groups = (np.concatenate([getattr(items, name) for items in others]) for name in ("ids", "groups"))
     met = np.isin(bank.groups.astype(str), groups[groups.astype(bool)].astype(str))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,9 @@ from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import retrieval
 from crossgap.metrics.gap import centroid_distance, gap_vector, moved
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Real
 
 SHIFTS = tuple(
     float(amount) for amount in np.arange(-4, 9) / 4
@@ -126,7 +129,7 @@ def measures(work: Work, at: Moved) -> Iterator[tuple[str, Callable[[], list[Val
             yield f"image-text/{labelling}", partial(_classification, images, prompts, labelling, at)
 
 
-def contrastive_loss(x: np.ndarray, y: np.ndarray) -> float:
+def contrastive_loss(x: Real[np.ndarray, "n d"], y: Real[np.ndarray, "n d"]) -> float:
     """CLIP's loss of the matching rows of `x` and `y`, both `(n, d)`: the mean cross entropy of finding a row's partner
     among all rows of the other side by cosine / `TEMPERATURE`, over both ways. In float64.
     """
@@ -139,8 +142,8 @@ def contrastive_loss(x: np.ndarray, y: np.ndarray) -> float:
 class _Shifted(NamedTuple):
     """By what either modality is moved."""
 
-    images_by: np.ndarray
-    texts_by: np.ndarray
+    images_by: Float64[np.ndarray, " d"]
+    texts_by: Float64[np.ndarray, " d"]
 
     def images(self, items: Items) -> Items:
         return items.having(moved(items.features, self.images_by, "images"))

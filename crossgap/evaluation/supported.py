@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,9 @@ from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import classification, probes
 from crossgap.metrics.probes import Linear
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int64, Shaped
 
 NEIGHBOURS = (1, 5)
 TEXT = 0.5  # α, the share of the class prompts' scores where they are blended in
@@ -52,7 +55,7 @@ class Shots(NamedTuple):
             return probe
         return self.name if probe == "ncm" else f"{self.name}-{probe}"
 
-    def chosen(self, support: Items, labelling: str) -> list[np.ndarray]:
+    def chosen(self, support: Items, labelling: str) -> list[Int64[np.ndarray, " rows"]]:
         """Rows of the support split, ordered by id, one array a draw; none where no class has so many."""
         labels = support.labels[labelling]
         if self.shots is None:
@@ -90,13 +93,13 @@ class Probed:
     """
 
     queries: Items
-    truth: np.ndarray
+    truth: Shaped[np.ndarray, " n"]
     support: Items
     prompts: Items | None
     strangers: int
 
     @cached_property
-    def rows(self) -> np.ndarray:
+    def rows(self) -> Float64[np.ndarray, "n d"]:
         """The queries' exact unit rows `(n, d)`."""
         return exact_rows(self.queries.features, "image_features")
 
@@ -269,7 +272,9 @@ def _told(task: str, labelling: str, sides: Probed, models: Iterable[Linear]) ->
     return _classified(task, labelling, sides, told)
 
 
-def _classified(task: str, labelling: str, sides: Probed, told: Iterable[np.ndarray]) -> Predictions:
+def _classified(
+    task: str, labelling: str, sides: Probed, told: Iterable[Shaped[np.ndarray, " n"]]
+) -> Predictions:
     """The share of what was told, an array `(n,)` a draw, that is right."""
     right = np.mean([(one == sides.truth).astype(float) for one in told], axis=0)
     known = sides.truth.astype(str) != ""
