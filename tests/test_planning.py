@@ -496,7 +496,7 @@ def test_operations_of_an_evaluation_by_hand():
     supported = replace(task, sizes=sizes | {"image/train": 30}, support="train")
     supported = replace(supported, classes=classes | {"image/train": {"kind": 4}})
     more = supported.operations() - done
-    assert more["drawn"] == 2 * 2 * 3 * 30, "natively and corrected, of 1 and 2 images, three draws"
+    assert more["drawn"] == 2 * 3 * 30, "of 1 and 2 images, three draws, the same with every correction"
     assert more["resample"] == 40 * 100 and more["gda"] == 2 * (1 + 2 * (3 + 1))
     assert more["logistic"] == (4 + 1) * 30 * 4, "natively; halves with four C, then all"
 

@@ -180,7 +180,7 @@ class PlannedEvaluation:
 
     def _mixed(self, done: Counter[str], texts: int, images: int) -> None:
         """Texts among images and texts: half the captions among all images and the others, and, where there are two an
-        image, one among as many documents, by all shares, draws and α. What a correction adds hangs on the gallery.
+        image, one among as many documents, by all shares, draws and α. A document's bias is one in all draws.
         """
         asked, documents = self.settings["mixed_search"], min(self.first, images)
         kinds = 1 + len(self.fitted) + bool(self.oti.points) + bool(self.ovi.points)
@@ -191,10 +191,10 @@ class PlannedEvaluation:
         done["resample"] += documents // 2 * self._resamples
         done["fit"] += 2 * len(self.of_features)
         if texts >= 2 * self.first:
-            galleries = draws + len(asked["alphas"])
-            done["similar"] += documents**2 * (kinds * galleries // 2 + scoring * galleries)
+            galleries, parts = draws + len(asked["alphas"]), 2 + len(asked["alphas"])
+            done["similar"] += documents**2 * (kinds * galleries // 2 + scoring * parts)
             done["fit"] += 2 * len(self.of_features)
-            done["corrected"] += documents * (3 * len(self.of_features) + galleries * scoring)
+            done["corrected"] += documents * (3 * len(self.of_features) + parts * scoring)
             done["resample"] += documents * (len(asked["shares"]) + len(asked["alphas"])) * self._resamples
 
     def _classified(self, done: Counter[str], labelling: str, classes: int, prompts: bool) -> None:
@@ -210,7 +210,7 @@ class PlannedEvaluation:
         done["row"] += images * times + kinds * support
         done["pair"] += images * classes * times
         done["task"] += kinds * (prompts + (support > 0) + shots * draws)
-        done["drawn"] += kinds * shots * draws * support
+        done["drawn"] += shots * draws * support
         done["corrected"] += len(self.of_features) * (prompts * images + images + support)
         done["resample"] += (prompts + (support > 0)) * images * self._resamples
         done["similar"] += kinds * len(supported.NEIGHBOURS) * images * support
