@@ -22,7 +22,7 @@ The folders, in layers. Each imports only from the layers above it in this list;
      8. `training`; `exporting`; `catalogue`: the backbones and datasets that are known by name
      9. `inversion`, whose φ is trained; `evaluation`
     10. `params`: `params.yaml`; `report`: one HTML page
-    11. `planning`: which cells there are, what they cost, what each depends on
+    11. `planning`: which cells there are, what they cost, what each depends on; `papers`: their tables and figures
     12. `cli`: the commands
 
 To add
