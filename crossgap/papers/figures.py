@@ -34,7 +34,7 @@ _STYLE = {
 }  # fmt: skip
 
 
-class Kind(NamedTuple):
+class Drawing(NamedTuple):
     """A kind of figure.
 
     Attributes:
@@ -228,14 +228,14 @@ def _similarities(figure: Figure, cell: Results) -> None:
 
 
 FIGURES = {
-    "effects": Kind(
+    "effects": Drawing(
         "forest plot: what each method changes in mAP, with intervals",
         ("comparisons", "corrections"),
         _effects,
     ),
-    "steps": Kind("mAP over the steps and tokens of an inversion (Cross the Gap)", ("curves",), _steps),
-    "gap": Kind("the clouds of images and texts, and their distance", ("clouds",), _gap),
-    "similarities": Kind(
+    "steps": Drawing("mAP over the steps and tokens of an inversion (Cross the Gap)", ("curves",), _steps),
+    "gap": Drawing("the clouds of images and texts, and their distance", ("clouds",), _gap),
+    "similarities": Drawing(
         "cosines of matching and of other pairs (Cross the Gap)", ("histograms",), _similarities
     ),
 }
