@@ -119,7 +119,8 @@ def test_a_new_project_runs_and_after_an_edit_only_what_changed(environment, tmp
     edit(oti={"steps": 2, "snapshots": []})
     assert repro() == {"resolve", "oti@nano-birds", "evaluate@nano-birds", "report"}
     assert repro() == set()
-    said(environment, project, "git", "commit", "-qam", "as it is")
+    said(environment, project, "git", "add", "--all")
+    said(environment, project, "git", "commit", "-qm", "as it is")
 
     installed = Path(environment["PYTHONPATH"], "crossgap", "naming.py")
     installed.write_text(installed.read_text() + "\n# another crossgap\n")
