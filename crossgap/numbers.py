@@ -94,10 +94,9 @@ def _places(key: str) -> tuple[str, ...]:
 
 
 def _key(family: str, task: str, _baseline: str, relevance: str, metric: str) -> str:
+    parts = [family, task, relevance, metric]
     if family == "gap":
-        parts = (family, metric + task.removeprefix("gap"), relevance)
-    elif family == _ITEMS:
-        parts = (family, task, relevance, "" if metric == _ITEMS else metric)
-    else:
-        parts = (family, task, relevance, metric)
+        parts = [family, metric + task.removeprefix("gap"), relevance]
+    elif family == _ITEMS and metric == _ITEMS:
+        parts = [family, task, relevance]
     return "/".join(part for part in parts if part)

@@ -36,7 +36,8 @@ GAP = ("centroid_distance", "linear_separability", "relative_modality_gap")
 ALPHA = 0.05
 _HALF = "0.5"  # share of images in mixed search
 _INVERTED = r"(oti|ovi)(\.|$)"  # mixed search by inverted documents is called as by a correction
-Headline = dict[str, dict[str, float | int | str]]
+Numbers = dict[str, float | int | str]
+Headline = dict[str, Numbers]
 
 
 def headline(metrics: Mapping[str, float | int], comparisons: pd.DataFrame) -> Headline:
@@ -73,21 +74,19 @@ def headline(metrics: Mapping[str, float | int], comparisons: pd.DataFrame) -> H
     return {task: numbers for task, numbers in found.items() if numbers}
 
 
-def _mean(metrics: Mapping[str, float | int], metric: str, family: str, task: str) -> dict[str, float]:
+def _mean(metrics: Mapping[str, float | int], metric: str, family: str, task: str) -> Numbers:
     """Over all labellings."""
     prefix, ending = f"{family}/{task}/", f"/{metric}"
     values = [value for key, value in metrics.items() if key.startswith(prefix) and key.endswith(ending)]
     return {metric: round(mean(values), DIGITS)} if values else {}
 
 
-def _gain(
-    comparisons: pd.DataFrame, method: str, family: str, task: str, *, tested: bool = False
-) -> dict[str, float | int]:
+def _gain(comparisons: pd.DataFrame, method: str, family: str, task: str, *, tested: bool = False) -> Numbers:
     """What a method changes in the mean over labellings, and by how many it is better and worse where `tested`."""
     of = comparisons[(comparisons["family"] == family) & (comparisons["task"] == task)]
     if of.empty:
         return {}
-    found: dict[str, float | int] = {f"{method}_gain": round(float(of["difference"].mean()), DIGITS)}
+    found: Numbers = {f"{method}_gain": round(float(of["difference"].mean()), DIGITS)}
     if tested:
         significant = of["p_adjusted"] < ALPHA
         found[f"{method}_better"] = int((significant & (of["difference"] > 0)).sum())
@@ -95,7 +94,7 @@ def _gain(
     return found
 
 
-def _best(comparisons: pd.DataFrame, family: str, baseline: str) -> dict[str, float | str]:
+def _best(comparisons: pd.DataFrame, family: str, baseline: str) -> Numbers:
     """The correction with the largest mean gain; of two alike, the first by name."""
     of = comparisons[(comparisons["family"] == family) & (comparisons["baseline"] == baseline)]
     corrections = of["task"].str.partition("+")[2] if len(of) else pd.Series(dtype=str)

@@ -51,8 +51,10 @@ def measured(data: Path, tables: Collection[str] = ()) -> list[Results]:
         path = folder / "tables" / "metrics.csv"
         if not path.is_file():
             raise CrossgapError(f"{path} is not there: let `dvc repro` make this cell again")
-        read = {name: _table(folder, name) for name in tables}
-        named = {name: cell[name] for name in ("backbone", "dataset", "published", "query", "gallery")}
+        read: dict[str, Any] = {name: _table(folder, name) for name in tables}
+        named: dict[str, Any] = {
+            name: cell[name] for name in ("backbone", "dataset", "published", "query", "gallery")
+        }
         found.append(Results(**named, metrics=numbers.read(path), provenance=_provenance(folder), **read))
     return found
 

@@ -28,7 +28,7 @@ _MODALITIES = {
     "ovi": ("#CC79A7", "D", "texts by OVI"),
 }
 _VERDICTS = {"better": BLUE, "worse": ORANGE}  # any other is grey
-_STYLE = {
+_STYLE: Any = {
     "font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none", "pdf.fonttype": 42,
     "svg.hashsalt": "crossgap",
 }  # fmt: skip
@@ -185,7 +185,9 @@ def _gap(figure: Figure, cell: Results) -> None:
     for modality in dict.fromkeys(row["modality"] for row in rows):
         colour, sign, words = _MODALITIES.get(modality, (GREY, "s", modality))
         points = np.array([(row["x"], row["y"]) for row in rows if row["modality"] == modality])
-        panel.scatter(*points.T, s=7, marker=sign, color=colour, alpha=0.45, linewidths=0, label=words)
+        panel.scatter(
+            points[:, 0], points[:, 1], s=7, marker=sign, color=colour, alpha=0.45, linewidths=0, label=words
+        )
         panel.plot(*points.mean(axis=0), "X", color=colour, markeredgecolor="white", markersize=9)
     panel.set_aspect("equal", adjustable="datalim")
     panel.set_xlabel("first principal component")
