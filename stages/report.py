@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from crossgap import numbers
 from crossgap.report import Experiment, Results, Training, render
 from stages.common import CELL_TABLES, DATA, metrics_folder, run, written
 
@@ -45,15 +46,10 @@ def _cell(
     tables = held / "tables"
     provenance = json.loads(written(tables / "provenance.json").read_text(encoding="utf-8"))
     not_inverted = provenance.pop("not_inverted")
-    metrics = (held / "metrics.json", tables / "corrected.json")
     return Results(
         backbone,
         dataset,
-        {
-            name: value
-            for path in metrics
-            for name, value in json.loads(written(path).read_text("utf-8")).items()
-        },
+        numbers.read(written(tables / "metrics.csv")),
         clouds=_table(held / "clouds.csv"),
         problems=pd.DataFrame(provenance.pop("set_aside", []), columns=["id", "item", "problem"]),
         provenance=provenance,

@@ -19,7 +19,7 @@ class Results:
     Every table may be None or empty.
 
     Attributes:
-        metrics: the flat keys of metrics.json (`retrieval/<task>/<relevance>/<metric>`, …), rates as fractions.
+        metrics: by the keys of `crossgap.numbers` (`retrieval/<task>/<relevance>/<metric>`, …), rates as fractions.
         clouds: x, y, modality, id.
         problems: the items set aside: id, item, problem.
         provenance: what made the features; its values may be mappings or lists.

@@ -1,10 +1,12 @@
-"""Stores of a cell → metrics: python -m stages.evaluate BACKBONE DATASET, or: IMPORT"""
+"""Stores of a cell → numbers and tables: python -m stages.evaluate BACKBONE DATASET, or: IMPORT"""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from crossgap import numbers
 from crossgap.evaluation import Cell, evaluate
+from crossgap.evaluation.headline import headline
 from crossgap.stores.store import Store, open_store
 from stages.common import (
     CELL_TABLES,
@@ -50,10 +52,8 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
     )
     tables = out / "tables"
     tables.mkdir(parents=True, exist_ok=True)
-    corrected = {name: value for name, value in found.metrics.items() if "+" in name.split("/")[1]}
-    plain = {name: value for name, value in found.metrics.items() if name not in corrected}
-    write_json(out / "metrics.json", plain)
-    write_json(tables / "corrected.json", corrected)
+    write_json(out / "metrics.json", headline(found.metrics, found.comparisons))
+    numbers.write(tables / "metrics.csv", found.metrics)
     made_by = {**native.provenance, "not_inverted": found.set_aside.to_dict("records")}
     if cell["summaries"]:
         made_by["summaries"] = cell["summaries"]
