@@ -2,6 +2,7 @@
 
 `oti-image` is the optimised inversion's; `oti.distilled.<loss>.<source>-image` that of the φ that was distilled by this
 loss on this dataset, in one forward pass, and `oti.warm.<loss>.<source>-image` that of the steps from there.
+`image-image+centering@coco` is corrected by a fit on another dataset, or on the file that is called so.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+OTHERS = "others"  # behind the @ of a correction that was fitted on all other datasets together
 _BY_PHI = re.compile(
     r"(oti|ovi)\.(distilled|warm)\.([a-z]+)\.([A-Za-z0-9_-]+?)(?=$|-(?:image|text|oti|ovi)(?:\+|$))"
 )

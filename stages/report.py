@@ -13,8 +13,8 @@ from stages.common import CELL_TABLES, DATA, metrics_folder, run, written
 
 PUBLISHED = ("published", "published_extra")  # in data/reference, in percent
 WORDS = (
-    "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "parameters", "reason",
-    "modality", "protocol", "at",
+    "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "fitted_on", "parameters",
+    "reason", "modality", "protocol", "at",
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from crossgap.evaluation.comparisons import compared
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.curves import DIGITS, best, over_steps, tokens_of
 from crossgap.evaluation.dimensions import over_dimensions
+from crossgap.evaluation.elsewhere import Elsewhere
 from crossgap.evaluation.neighbourhoods import neighbourhoods
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.predictions import Predictions, in_rows, prompted
@@ -90,6 +91,7 @@ def evaluate(
     clouds: int = 500,
     resamples: int = significance.RESAMPLES,
     corrections: Sequence[str] | None = None,
+    elsewhere: Sequence[Elsewhere] = (),
     shots: Sequence[int] = (1, 2, 4, 8, 16),
     draws: int = 5,
     mixed_search: Mapping[str, Any] | None = None,
@@ -108,6 +110,7 @@ def evaluate(
         clouds: points a modality in `clouds`.
         resamples: of every bootstrap and permutation test.
         corrections: their names; all, if not given.
+        elsewhere: other places that corrections are fitted on too.
         shots, draws: of few-shot classification.
         mixed_search: `shares`, `alphas` and `draws` of `mixed.searched`; its own where not given.
         logistic: whether there is a logistic regression, natively alone or with every correction.
@@ -124,7 +127,7 @@ def evaluate(
     work.reasons.add(("inversion", name, why) for name, why in cell.left_out.items())
     work.reasons.add(incomplete(cell))
     work.reasons.add(cell.unknown())
-    rivals = Rivals(work, corrections)
+    rivals = Rivals(work, corrections, elsewhere)
     retrieved = tables(work, rivals)
     classes = [*prompted(work, rivals), *supported(work, rivals, shots, draws, seed, logistic)]
     outcomes = {

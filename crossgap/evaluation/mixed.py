@@ -15,7 +15,6 @@ documents are inverted, with `ovi` the texts: then all documents are of one moda
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,7 +22,6 @@ import numpy as np
 import pandas as pd
 
 from crossgap import corrections
-from crossgap.corrections import Correction
 from crossgap.errors import UnavailableError
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.corrections import Rivals, apply
@@ -113,7 +111,7 @@ def searched(
                 by=__name__,
                 rival=rivals.rival(variant) if variant and corrects else None,
                 inversions=[store] if store else (),
-                fit=rivals.fitted_on if corrects else None,
+                fit=rivals.fit_of(variant) if variant and corrects else None,
                 **said,
             )
             if table is None and variant is None:
@@ -316,22 +314,12 @@ def _inverted(cell: Cell, roles: Roles, method: str) -> Roles:
 
 def _corrected(rivals: Rivals, variant: str, roles: Roles) -> Roles | None:
     """All roles corrected, each text role by a fit on its own texts; None where the correction takes no texts."""
-    asking = _fit(rivals, variant, roles.images, roles.queries)
+    asking = rivals.fit_by_role(variant, roles.images, roles.queries)
     queries = apply(asking, roles.queries, "text")
     if asking.sides == "query":
         return None if queries is None else roles._replace(queries=queries)
-    held = _fit(rivals, variant, roles.images, roles.texts)
+    held = rivals.fit_by_role(variant, roles.images, roles.texts)
     texts, images = apply(held, roles.texts, "text"), apply(held, roles.images, "image")
     if queries is None or texts is None or images is None:
         return None
     return roles._replace(queries=queries, texts=texts, images=images)
-
-
-def _fit(rivals: Rivals, variant: str, images: Items, texts: Items) -> Correction:
-    """The correction fitted on these in place of all images and texts of the query split."""
-    rival = rivals.rival(variant)
-    held = replace(rivals.material, images=images.features, texts=texts.features)
-    found, reasons = corrections.fitted(held, [rival])
-    if variant not in found:
-        raise UnavailableError(reasons.get(variant) or reasons[rival])
-    return found[variant]

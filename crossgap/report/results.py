@@ -26,7 +26,8 @@ class Results:
         not_inverted: the items whose inversion has no finite loss: inversion, group, id.
         curves: a row a point over an inversion's steps: `steps.COLUMNS`.
         comparisons: methods against their baselines on the same queries: `explore.COLUMNS`.
-        corrections: name, title, source, how, parameters, reason (why it is absent; empty where it is there).
+        corrections: name, title, source, how, parameters, reason (why it is absent; empty where it is there), and
+            maybe fitted_on, on what.
         similarities: of matching and of other pairs: `similarities.COLUMNS`.
         histograms: of these pairs: `similarities.HISTOGRAMS`.
         seeds: mAP by the seed of an inversion: task, relevance, seed, mAP.
