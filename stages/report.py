@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from crossgap import naming
 from crossgap.report import Experiment, Results, Training, render
+from crossgap.report.results import in_roles
 from stages.common import CELL_TABLES, DATA, metrics_folder, run, written
 
 PUBLISHED = ("published", "published_extra")  # in data/reference, in percent
@@ -46,20 +48,26 @@ def _cell(
     provenance = json.loads(written(tables / "provenance.json").read_text(encoding="utf-8"))
     not_inverted = provenance.pop("not_inverted")
     metrics = (held / "metrics.json", tables / "corrected.json")
+    modalities = provenance.pop("modalities", naming.MODALITIES)
+
+    def of_cell(path: Path) -> pd.DataFrame:
+        return in_roles(_table(path), modalities)
+
     return Results(
         backbone,
         dataset,
         {
-            name: value
+            naming.key_called(name, modalities, back=True): value
             for path in metrics
             for name, value in json.loads(written(path).read_text("utf-8")).items()
         },
-        clouds=_table(held / "clouds.csv"),
+        clouds=of_cell(held / "clouds.csv"),
         problems=pd.DataFrame(provenance.pop("set_aside", []), columns=["id", "item", "problem"]),
         provenance=provenance,
         not_inverted=pd.DataFrame(not_inverted, columns=["inversion", "group", "id"]),
-        curves=_table(held / "curves.csv"),
-        **{name: _table(tables / f"{name}.csv") for name in CELL_TABLES},
+        curves=of_cell(held / "curves.csv"),
+        **{name: of_cell(tables / f"{name}.csv") for name in CELL_TABLES},
+        modalities=modalities,
         published=published,
         query=query,
         gallery=gallery,

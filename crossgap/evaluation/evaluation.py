@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from crossgap import naming
 from crossgap.evaluation import arithmetic, gap, hubness, mixed, robustness
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.clouds import clouds as cloud_points
@@ -23,6 +24,7 @@ from crossgap.evaluation.neighbourhoods import neighbourhoods
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.predictions import Predictions, in_rows, prompted
 from crossgap.evaluation.queries import PER_QUERY, Tables, incomplete, tables
+from crossgap.evaluation.renaming import renamed
 from crossgap.evaluation.seeds import over_seeds, spread
 from crossgap.evaluation.shifts import over_shifts
 from crossgap.evaluation.similarities import similar
@@ -102,7 +104,7 @@ def evaluate(
     """Every measure that a cell's stores allow.
 
     What one of them can't have of these items (`unavailable.EXPECTED`) is a row of `unavailable`, and ends nothing
-    else.
+    else. Tables of an import have the names of its modalities.
 
     Args:
         seed: of resamples, clusters, noise, draws (of few shots, of documents that are images) and the split behind
@@ -180,7 +182,8 @@ def evaluate(
         set_aside=gap.set_aside(cell),
     )
     parts.say_used()
-    return found
+    modalities = cell.native.modalities
+    return found if modalities == naming.MODALITIES else renamed(found, modalities)
 
 
 def _retrieval(retrieved: Tables) -> dict[str, float]:

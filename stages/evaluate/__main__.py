@@ -9,6 +9,7 @@ from crossgap.errors import CrossgapError
 from crossgap.evaluation import Cell, evaluate
 from crossgap.evaluation.elsewhere import Elsewhere, of_dataset, of_files, others
 from crossgap.evaluation.inversions import content
+from crossgap.naming import MODALITIES
 from crossgap.stores.store import Store, open_store
 from stages.common import (
     CELL_TABLES,
@@ -61,6 +62,8 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
     write_json(out / "metrics.json", plain)
     write_json(tables / "corrected.json", corrected)
     made_by = {**native.provenance, "not_inverted": found.set_aside.to_dict("records")}
+    if native.modalities != MODALITIES:
+        made_by["modalities"] = native.modalities
     if cell["summaries"]:
         made_by["summaries"] = cell["summaries"]
     write_json(tables / "provenance.json", {**made_by, "evaluated_by": cell["code"]})
