@@ -14,7 +14,8 @@ from crossgap.inversion.recipes import CHANGEABLE, Continued
 from crossgap.inversion.recipes import Recipe as InversionRecipe
 from crossgap.inversion.recipes import recipe as inversion_recipe
 from crossgap.naming import OTHERS
-from crossgap.params.base import Name, Strict, once
+from crossgap.params.base import Name, once
+from crossgap.strict import Seed, Strict
 
 DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 SHA256 = r"^[0-9a-f]{64}$"
@@ -93,7 +94,7 @@ class InversionSection(Strict):
     steps: int | None = None
     lr: float | None = None
     weight_decay: float | None = None
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     snapshots: list[int] = Field([], description="steps at which features are kept")
     snapshot_tokens: bool = False
     patience: int | None = None
@@ -236,8 +237,8 @@ class FitOn(Strict):
 
 
 class Evaluate(Strict):
-    seed: int = Field(
-        0, ge=0, description="of resamples, clusters, few-shot draws, noise and the split behind separability"
+    seed: Seed = Field(
+        0, description="of resamples, clusters, few-shot draws, noise and the split behind separability"
     )
     clouds: int = Field(500, ge=2, description="points a modality in the figure of the two clouds")
     resamples: int = Field(9999, ge=99, description="of every bootstrap and permutation test")
