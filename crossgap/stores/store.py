@@ -36,7 +36,6 @@ import zarr
 
 from crossgap import claims
 from crossgap.errors import CrossgapError, of_machine
-from crossgap.naming import MODALITIES
 from crossgap.prepared.transformations import Transformations
 from crossgap.stores.layout import FORMAT, PROJECTION, ROLES, TABLES
 from crossgap.stores.remote import RemoteError, RemoteReader, is_remote
@@ -208,7 +207,7 @@ class Store:
     @property
     def modalities(self) -> dict[str, str]:
         """Role of a modality, "image" or "text", by which groups are called → its name, which tables use."""
-        return MODALITIES | self.provenance.get("modalities", {})
+        return {role: role for role in ROLES} | self.provenance.get("modalities", {})
 
     @cached_property
     def projections(self) -> dict[str, Float32[np.ndarray, "d width"]]:
