@@ -8,14 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from crossgap import numbers
+from crossgap import naming, numbers
 from crossgap.report import Experiment, Results, Training, render
+from crossgap.report.results import in_roles
 from stages.common import CELL_TABLES, DATA, metrics_folder, run, written
 
 PUBLISHED = ("published", "published_extra")  # in data/reference, in percent
 WORDS = (
-    "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "parameters", "reason",
-    "modality", "protocol", "at",
+    "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "fitted_on", "parameters",
+    "reason", "modality", "protocol", "at",
 )  # fmt: skip
 
 
@@ -46,16 +47,23 @@ def _cell(
     tables = held / "tables"
     provenance = json.loads(written(tables / "provenance.json").read_text(encoding="utf-8"))
     not_inverted = provenance.pop("not_inverted")
+    modalities = provenance.pop("modalities", naming.MODALITIES)
+
+    def of_cell(path: Path) -> pd.DataFrame:
+        return in_roles(_table(path), modalities)
+
+    metrics = numbers.read(written(tables / "metrics.csv"))
     return Results(
         backbone,
         dataset,
-        numbers.read(written(tables / "metrics.csv")),
-        clouds=_table(held / "clouds.csv"),
+        {naming.key_called(name, modalities, back=True): value for name, value in metrics.items()},
+        clouds=of_cell(held / "clouds.csv"),
         problems=pd.DataFrame(provenance.pop("set_aside", []), columns=["id", "item", "problem"]),
         provenance=provenance,
         not_inverted=pd.DataFrame(not_inverted, columns=["inversion", "group", "id"]),
-        curves=_table(held / "curves.csv"),
-        **{name: _table(tables / f"{name}.csv") for name in CELL_TABLES},
+        curves=of_cell(held / "curves.csv"),
+        **{name: of_cell(tables / f"{name}.csv") for name in CELL_TABLES},
+        modalities=modalities,
         published=published,
         query=query,
         gallery=gallery,
