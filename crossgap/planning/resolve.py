@@ -201,6 +201,7 @@ def _evaluated(params: Params, declared: Any) -> dict[str, Any]:
         "settings": params.evaluate.model_dump(mode="json"),
         "retrieval": declared.retrieval.model_dump(mode="json"),
         "controls": declared.controls.model_dump(mode="json", exclude={"published"}),
+        "look_at": params.report.model_dump(include={"queries", "results"}),
     }
 
 

@@ -18,7 +18,7 @@ from stages.common import (
 )
 
 PLOTTED = ("clouds", "curves")
-PER_QUERY = ("queries", "predictions", "steps")
+PER_QUERY = ("queries", "predictions", "steps", "looked_at")
 
 
 def main(cell: Mapping[str, Any], *names: str) -> None:
@@ -45,6 +45,7 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
             **controls,
         ),
         **cell["settings"],
+        look_at=cell["look_at"],
         device=_device(),
         scratch=SCRATCH.joinpath("evaluate", *names),
     )
