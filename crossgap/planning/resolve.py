@@ -235,7 +235,35 @@ def _reported(params: Params) -> dict[str, Any]:
                 published=declared.dataset,
             )
         )
-    return {"cells": found, "idealised": list(params.idealised), "trainings": list(params.finetune)}
+    return {
+        "cells": found,
+        "idealised": list(params.idealised),
+        "trainings": list(params.finetune),
+        "report": params.report.model_dump(mode="json", include={"thumbnail", "megabytes"}),
+        "params": _used(params),
+    }
+
+
+def _used(params: Params) -> dict[str, Any]:
+    """The settings of a run, with those of the catalogue's rows that it names; how it is scheduled left out."""
+    run = params.run
+    sections = {
+        "run",
+        "imports",
+        "finetune",
+        "pretrain",
+        "idealised",
+        "oti",
+        "ovi",
+        "distil",
+        "evaluate",
+        "report",
+    }
+    rows = {"backbones": set(run.backbones), "datasets": {*run.datasets, *run.distil.sources}}
+    held = params.model_dump(mode="json", include=sections | {*rows})
+    for section, names in rows.items():
+        held[section] = {name: row for name, row in held[section].items() if name in names}
+    return held
 
 
 def _inversions(params: Params) -> dict[tuple, list[StageCell]]:

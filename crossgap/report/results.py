@@ -35,6 +35,7 @@ class Results:
         mixed: texts that ask among images and texts: `mixed.COLUMNS`.
         spectrum: how the variance of a modality spreads: `shifts.SPECTRUM`.
         arithmetic: text-driven arithmetic over λ: `arithmetic.COLUMNS`.
+        looked_at: single queries, a row a query and method: `looked.COLUMNS`.
         unavailable: what could not be measured: family, name, reason.
         published: the dataset's name in the published figures, where `dataset` isn't it.
         query, gallery: the splits that they come from.
@@ -58,6 +59,7 @@ class Results:
     mixed: DataFrame | None = None
     spectrum: DataFrame | None = None
     arithmetic: DataFrame | None = None
+    looked_at: DataFrame | None = None
     unavailable: DataFrame | None = None
     published: str | None = None
     query: str | None = None

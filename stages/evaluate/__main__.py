@@ -1,6 +1,7 @@
 """Stores of a cell → metrics: python -m stages.evaluate BACKBONE DATASET, or: IMPORT"""
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from stages.common import (
     write_json,
 )
 
+LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
 PLOTTED = ("clouds", "curves")
 PER_QUERY = ("queries", "predictions", "steps", "looked_at")
 
@@ -56,6 +58,14 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
     write_json(out / "metrics.json", plain)
     write_json(tables / "corrected.json", corrected)
     made_by = {**native.provenance, "not_inverted": found.set_aside.to_dict("records")}
+    made_by["inverted_by"] = {
+        store.path.name: {
+            name: store.provenance.get(name) for name in ("method", "recipe", "made_on", "code")
+        }
+        for stores in inversions.values()
+        for store in stores
+    }
+    made_by["evaluated_with"] = {name: version(name) for name in LIBRARIES}
     if cell["summaries"]:
         made_by["summaries"] = cell["summaries"]
     write_json(tables / "provenance.json", {**made_by, "evaluated_by": cell["code"]})

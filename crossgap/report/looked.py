@@ -1,0 +1,255 @@
+"""Single queries: what each method ranks first, with pictures and texts, inside a bound of bytes.
+
+Rankings take at most a third of the bound: where they don't fit, every retrieval of every cell keeps its first queries,
+which are those most helped, most harmed and drawn in turns. Pictures take the rest, each image once for the page, those
+of the first queries and of the first places first.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import ceil
+from typing import Any, NamedTuple, Protocol
+
+from crossgap.errors import ImageError
+from crossgap.report.clouds import SIGNS
+from crossgap.report.explore import Line, method_title, task_title
+from crossgap.report.results import Results
+from crossgap.report.sources import titles
+
+COLUMNS = (
+    "task", "relevance", "beside", "why", "query", "label", "method", "ap", "lowest", "items", "relevant", "scores",
+    "labels", "matching", "other",
+)  # fmt: skip
+WHYS = ("helped", "harmed", "random")
+LONGEST = 240  # signs of a text that are shown
+BARS = 32  # of a histogram, at most
+MEGABYTES = 12.0
+Rows = list[dict[str, Any]]
+
+
+class Sight(Protocol):
+    """A dataset's items as a person sees them."""
+
+    def text(self, item: str) -> str | None: ...
+
+    def picture(self, item: str) -> bytes | None: ...
+
+
+class Looks(NamedTuple):
+    """What the page holds of single queries.
+
+    Attributes:
+        head: what is read at once: by cell the number of its dataset, -1 of one without queries, and what is left out.
+        lines: compressed, one a dataset's items, then one a cell.
+        pictures: which item has which, compressed, then each, WebP in base64.
+    """
+
+    head: dict[str, Any]
+    lines: list[str]
+    pictures: list[str]
+
+
+def looks(
+    cells: Sequence[Results], sights: Mapping[str, Sight] | None = None, megabytes: float = MEGABYTES
+) -> Looks:
+    """The queries of all cells that are there to be looked at.
+
+    Args:
+        sights: by dataset; items of another one are shown by their ids alone.
+        megabytes: of what the page holds of them, at most.
+
+    Raises CrossgapError if a table lacks a column.
+    """
+    every, known = [_retrievals(cell) for cell in cells], sights or {}
+    bound, whole = int(megabytes * 1e6), max((len(r.queries) for of in every for r in of), default=0)
+    kept = whole
+    while True:
+        names = _names(cells, every, kept)
+        lines = [packed_json(_items(found, known.get(name))) for name, found in names.items()]
+        views = [
+            _view(cell, of, names[cell.dataset], kept) if of else []
+            for cell, of in zip(cells, every, strict=True)
+        ]
+        lines += [packed_json(view) if view else "" for view in views]
+        size = sum(map(len, lines))
+        if size <= bound // 3 or not kept:
+            break
+        kept = min(kept - 1, kept * bound // 3 // size)
+    places, pictures, said = _pictures(cells, every, names, known, kept, bound - size)
+    if kept < whole:
+        said.insert(
+            0, f"Of each retrieval the first {kept} queries of {whole} are here: all would be too large."
+        )
+    numbers = {name: number for number, name in enumerate(names)}
+    of_cells = [numbers[cell.dataset] if view else -1 for cell, view in zip(cells, views, strict=True)]
+    pictures = [packed_json(list(places.values())), *pictures] if pictures else []
+    return Looks({"datasets": len(names), "cells": of_cells, "said": said}, lines, pictures)
+
+
+class Retrieval(NamedTuple):
+    """One task and labelling: query → its rows, a method each, the native one first."""
+
+    task: str
+    labelling: str
+    beside: str
+    queries: dict[str, Rows]
+
+
+def _retrievals(cell: Results) -> list[Retrieval]:
+    found: dict[tuple[str, str], Retrieval] = {}
+    for row in cell.rows("looked_at", COLUMNS):
+        at = row["task"], row["relevance"]
+        held = found.setdefault(at, Retrieval(*at, row["beside"], {}))
+        held.queries.setdefault(row["query"], []).append(row)
+    return list(found.values())
+
+
+def _first(every: Iterable[list[Retrieval]], kept: int) -> Iterator[tuple[int, str, Rows]]:
+    """Number of the cell, query and rows: the first query of all retrievals, then their second ones, …"""
+    every = list(every)
+    lists = [(number, list(of.queries.items())[:kept]) for number, held in enumerate(every) for of in held]
+    for turn in range(kept):
+        for number, queries in lists:
+            if turn < len(queries):
+                yield (number, *queries[turn])
+
+
+def _names(cells: Sequence[Results], every: list[list[Retrieval]], kept: int) -> dict[str, dict[str, int]]:
+    """Dataset → item → its number, in the order in which they are wanted."""
+    names: dict[str, dict[str, int]] = {cell.dataset: {} for cell, of in zip(cells, every, strict=True) if of}
+    for number, query, rows in _first(every, kept):
+        known = names[cells[number].dataset]
+        for item in (query, *(one for row in rows for one in row["items"])):
+            known.setdefault(str(item), len(known))
+    return names
+
+
+def _view(cell: Results, every: list[Retrieval], known: dict[str, int], kept: int) -> list[dict[str, Any]]:
+    corrections, made = titles(cell), []
+    for of in every:
+        methods: dict[str, int] = {}
+        labels: dict[str, int] = {}
+        of_item: dict[int, int] = {}
+        queries = []
+        for query, rows in list(of.queries.items())[:kept]:
+            ways = []
+            for row in rows:
+                items = [known[str(item)] for item in row["items"]]
+                for item, label in zip(items, row["labels"], strict=False):
+                    of_item[item] = labels.setdefault(str(label), len(labels))
+                ap = row["ap"]
+                ways.append([
+                    methods.setdefault(row["method"], len(methods)),
+                    None if ap is None else round(1e4 * ap),
+                    items,
+                    "".join("1" if right else "0" for right in row["relevant"]),
+                    [round(1e3 * float(score)) for score in row["scores"]],
+                    *_bars(row),
+                ])  # fmt: skip
+            if rows[0]["label"]:
+                of_item[known[query]] = labels.setdefault(rows[0]["label"], len(labels))
+            queries.append([known[query], WHYS.index(rows[0]["why"]), ways])
+        if not queries:
+            continue
+        named = [
+            method_title(Line("retrieval", of.task, method, of.labelling, {}, None), corrections)
+            for method in methods
+        ]
+        made.append(
+            {
+                "title": task_title("retrieval", of.task),
+                "labelling": of.labelling,
+                "methods": named,
+                "beside": methods.get(of.beside, -1),
+                "labels": list(labels),
+                "of": [list(of_item), list(of_item.values())],
+                "queries": queries,
+            }
+        )
+    return made
+
+
+def _bars(row: Mapping[str, Any]) -> list[Any]:
+    """Lowest score and width of a bar in hundredths, numbers of relevant and of other items, and their bars.
+
+    A bar is one of 64 heights; either histogram is of area 1.
+    """
+    counts = [list(map(int, row[name])) for name in ("matching", "other")]
+    width = max(1, -(-len(counts[0]) // BARS))
+    sums = [[sum(side[at : at + width]) for at in range(0, len(side), width)] for side in counts]
+    totals = [sum(side) for side in sums]
+    shares = [[n / (total or 1) for n in side] for side, total in zip(sums, totals, strict=True)]
+    top = max([*shares[0], *shares[1], 0.0]) or 1.0
+    bars = ["".join(SIGNS[ceil(63 * share / top)] for share in side) for side in shares]
+    return [round(100 * row["lowest"]), width, *totals, *bars]
+
+
+def _pictures(
+    cells: Sequence[Results],
+    every: list[list[Retrieval]],
+    names: dict[str, dict[str, int]],
+    sights: Mapping[str, Sight],
+    kept: int,
+    room: int,
+) -> tuple[dict[str, list[int]], list[str], list[str]]:
+    """By dataset: the number of each item's picture, or -1; the pictures; and what is said of those left out."""
+    places = {name: [-1] * len(known) for name, known in names.items()}
+    pictures: list[str] = []
+    missing: dict[str, tuple[int, str]] = {}
+    full = 0
+    seen: set[tuple[str, int]] = set()
+    for number, query, rows in _first(every, kept):
+        name = cells[number].dataset
+        sight, known = sights.get(name), names[name]
+        if sight is None:
+            continue
+        firsts = [item for row in rows for item in row["items"]]
+        for item in (query, *firsts):
+            place = known[str(item)]
+            if (name, place) in seen:
+                continue
+            seen.add((name, place))
+            if room <= 0:
+                full += sight.text(str(item)) is None
+                continue
+            try:
+                picture = sight.picture(str(item))
+            except ImageError as error:
+                count, why = missing.get(name, (0, str(error)))
+                missing[name] = count + 1, why
+                continue
+            if picture is None:
+                continue
+            text = base64.b64encode(picture).decode("ascii")
+            if len(text) > room:
+                room, full = 0, full + 1
+                continue
+            room -= len(text)
+            places[name][place] = len(pictures)
+            pictures.append(text)
+    said = [
+        f"{count:,} images of {name} have no picture here, the first because of {why}"
+        for name, (count, why) in missing.items()
+    ]
+    if full:
+        said.append(f"{full:,} images are shown by their ids: their pictures would make the page too large.")
+    return places, pictures, said
+
+
+def _items(known: Mapping[str, int], sight: Sight | None) -> dict[str, list[str]]:
+    texts = [_cut((sight.text(item) if sight else None) or "") for item in known]
+    return {"ids": list(known), "texts": texts if any(texts) else []}
+
+
+def packed_json(content: object) -> str:
+    """Compact JSON, compressed by gzip and written in base64, of which no sign means anything to HTML."""
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode("ascii")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[:LONGEST].rstrip() + "…"
