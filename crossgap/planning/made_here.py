@@ -11,14 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from crossgap.errors import CrossgapError
 from crossgap.machine import processor
+from crossgap.planning.verifying import LOCKS, of_dvc
 
 HEADS = ("stage", "items", "seconds", "ended", "made on", "output", "md5", "bytes")
 TIMES = Path("scratch/times")  # below data; `stages.common` writes it
 _SHORT = 12
+_ORDER = (
+    "resolve", "prepare", "nano", "pretrain", "finetune", "weights", "encode", "distil", "oti", "ovi", "sweep",
+    "seeds", "distilled", "idealised", "evaluate", "report",
+)  # fmt: skip
 _UNKNOWN = "–"
 
 
@@ -33,19 +35,22 @@ def facts(root: Path) -> list[list[str]]:
         )
         found.append(["revision of git", state])
     again = f"git checkout {revision[:_SHORT]} && dvc repro" if revision and not changed else "dvc repro"
-    return [*found, ["made again by", again], ["this machine", processor()]]
+    return [*found, ["exactly again by", again], ["this machine", processor()]]
 
 
 def stages(root: Path) -> list[list[str]]:
-    """`HEADS` as text, a row an output of each stage that a lock knows, in the locks' order.
+    """`HEADS` as text, a row an output that is here of each stage that a lock knows, in the order of the pipeline.
 
     Raises:
-        CrossgapError: a lock can't be read.
+        PipelineError: a lock can't be read.
     """
     rows = []
-    for name, held in _locked(root):
+    for name, held in sorted(_locked(root), key=lambda one: _place(one[0])):
         times = _times(root, held.get("cmd", ""))
-        for number, out in enumerate(held.get("outs", [])):
+        there = [
+            out for out in held.get("outs", []) if (root / out["path"]).exists()
+        ]  # locks keep older cells
+        for number, out in enumerate(there):
             items, processors = _of_output(root / out["path"])
             seconds = times.get("seconds")
             rows.append([
@@ -62,23 +67,15 @@ def stages(root: Path) -> list[list[str]]:
 
 
 def _locked(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Stages of all locks, by what they wait for as far as the folders say it."""
-    order = ("dvc.lock", *(f"stages/{name}/dvc.lock" for name in _folders(root)))
-    for path in (root / name for name in order):
-        if not path.is_file():
-            continue
-        try:
-            held = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
-        except (UnicodeDecodeError, yaml.YAMLError):
-            raise CrossgapError(f"{path} can't be read: it is DVC's; take it from git again") from None
-        yield from (held or {}).get("stages", {}).items()
+    """Names and entries of the stages in all locks."""
+    for pattern in LOCKS:
+        for path in sorted(root.glob(pattern)):
+            yield from of_dvc(path, lambda held: {**held.get("stages", {})}).items()
 
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def _folders(root: Path) -> list[str]:
-    return sorted(path.parent.name for path in (root / "stages").glob("*/dvc.lock"))
+def _place(name: str) -> int:
+    kind = name.partition("@")[0].removesuffix("-import")
+    return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
 
 
 def _times(root: Path, command: str) -> dict[str, Any]:

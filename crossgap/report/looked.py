@@ -19,6 +19,7 @@ from crossgap.report.clouds import SIGNS
 from crossgap.report.explore import Line, method_title, task_title
 from crossgap.report.results import Results
 from crossgap.report.sources import titles
+from crossgap.report.tables import present
 
 COLUMNS = (
     "task", "relevance", "beside", "why", "query", "label", "method", "ap", "lowest", "items", "relevant", "scores",
@@ -69,7 +70,9 @@ def looks(
     kept = whole
     while True:
         names = _names(cells, every, kept)
-        lines = [packed_json(_items(found, known.get(name))) for name, found in names.items()]
+        lines = [
+            packed_json(_items(found, known.get(name))) if found else "" for name, found in names.items()
+        ]
         views = [
             _view(cell, of, names[cell.dataset], kept) if of else []
             for cell, of in zip(cells, every, strict=True)
@@ -165,12 +168,20 @@ def _view(cell: Results, every: list[Retrieval], known: dict[str, int], kept: in
                 "labelling": of.labelling,
                 "methods": named,
                 "beside": methods.get(of.beside, -1),
+                "best": methods.get(_best(cell, of.labelling, methods), -1),
                 "labels": list(labels),
                 "of": [list(of_item), list(of_item.values())],
                 "queries": queries,
             }
         )
     return made
+
+
+def _best(cell: Results, labelling: str, methods: Iterable[str]) -> str:
+    """The correction with the highest mAP; empty without any."""
+    keys = {name: f"retrieval/{name}/{labelling}/mAP" for name in methods if "+" in name}
+    found = {name: value for name, key in keys.items() if present(value := cell.metrics.get(key))}
+    return max(found, key=found.__getitem__) if found else ""
 
 
 def _bars(row: Mapping[str, Any]) -> list[Any]:
@@ -184,7 +195,7 @@ def _bars(row: Mapping[str, Any]) -> list[Any]:
     totals = [sum(side) for side in sums]
     shares = [[n / (total or 1) for n in side] for side, total in zip(sums, totals, strict=True)]
     top = max([*shares[0], *shares[1], 0.0]) or 1.0
-    bars = ["".join(SIGNS[ceil(63 * share / top)] for share in side) for side in shares]
+    bars = ["".join(SIGNS[min(63, ceil(63 * share / top))] for share in side) for side in shares]
     return [round(100 * row["lowest"]), width, *totals, *bars]
 
 

@@ -503,7 +503,7 @@ async function queries() {
   const [why, , chosen] = whys.find(([name]) => name === state.get("qw")) ?? whys[0];
   const at = Math.min(Math.max(1, Math.trunc(+state.get("qn")) || 1), chosen.length), [query, , every] = chosen[at - 1];
   const asked = (state.get("qm") ?? "").split("|").filter((name) => held.methods.includes(name));
-  const usual = unique([0, held.beside, ...held.methods.keys()].filter((i) => i >= 0)).slice(0, MANY).map((i) => held.methods[i]);
+  const usual = unique([0, held.beside, held.best, ...held.methods.keys()].filter((i) => i >= 0)).slice(0, MANY).map((i) => held.methods[i]);
   const methods = asked.length ? asked : usual;
   const again = async (id, changes) => { for (const [name, value] of Object.entries(changes)) keep(name, value); await queries(); $(id)?.focus(); };
   const step = (id, label, by) => { const button = el("button", { type: "button", id }, label); button.disabled = at + by < 1 || at + by > chosen.length; button.addEventListener("click", () => again(id, { qn: at + by })); return button; };
@@ -544,7 +544,7 @@ async function queries() {
 }
 function spread(name, [low, width, relevant, others, matching, other]) {
   if (!matching.length) return null;
-  const wide = 340, tall = 56, x = d3.scaleLinear([low / 100, (low + width * matching.length) / 100], [4, wide - 4]), level = (sign) => tall - 2 - SIX[sign] / 63 * (tall - 8);
+  const wide = 340, tall = 56, x = d3.scaleLinear([low / 100, (low + width * matching.length) / 100], [14, wide - 14]), level = (sign) => tall - 2 - SIX[sign] / 63 * (tall - 8);
   const outline = (bars) => [...bars].reduce((path, sign, i) => `${path}V${level(sign).toFixed(1)}H${x((low + (i + 1) * width) / 100).toFixed(1)}`, `M${x(low / 100)},${tall - 2}`) + `V${tall - 2}`;
   const svg = d3.create("svg").attr("viewBox", [0, 0, wide, tall + 18]).attr("width", wide).attr("role", "img")
     .attr("aria-label", `Similarities by ${name}: ${relevant} relevant and ${others} other items of the gallery, from ${(low / 100).toFixed(2)} to ${((low + width * matching.length) / 100).toFixed(2)}`);
