@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -72,11 +73,15 @@ def _cell(
         not_inverted=pd.DataFrame(not_inverted, columns=["inversion", "group", "id"]),
         curves=_table(held / "curves.csv"),
         **{name: _table(tables / f"{name}.csv") for name in CELL_TABLES},
-        looked_at=pd.read_parquet(written(tables / "looked_at.parquet")),
+        looked_at=partial(_first_turns, written(tables / "looked_at.parquet")),
         published=published,
         query=query,
         gallery=gallery,
     )
+
+
+def _first_turns(path: Path, turns: int) -> pd.DataFrame:
+    return pd.read_parquet(path, filters=[("turn", "<", turns)])
 
 
 def _sight(dataset: str, side: int) -> Sight | None:

@@ -26,7 +26,20 @@ QUERIES, RESULTS = 200, 8
 HELPED, HARMED, RANDOM = "helped", "harmed", "random"
 _LISTS = ["items", "relevant", "scores", "labels", "matching", "other"]
 _FOUND = ["query", "label", "lowest", *_LISTS]
-COLUMNS = ["task", "relevance", "beside", "why", "query", "label", "method", "ap", "lowest", *_LISTS]
+COLUMNS = [
+    "task",
+    "relevance",
+    "beside",
+    "turn",
+    "turns",
+    "why",
+    "query",
+    "label",
+    "method",
+    "ap",
+    "lowest",
+    *_LISTS,
+]
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,8 @@ def looked_at(
 
     `beside` is the method that is looked at beside the native `task`: the main inversion, or without one the correction
     with the highest mAP. `why` says why a query is here: its average precision is among those that this helps or harms
-    most, or it is drawn by its id and the seed. `items`, `relevant`, `scores` and `labels` are lists, the nearest item
+    most, or it is drawn by its id and the seed; `turn` counts the `turns` queries of a retrieval, these three kinds in
+    turns, from 0. `items`, `relevant`, `scores` and `labels` are lists, the nearest item
     first; `matching` and `other` count the gallery's items by their score, in steps of 0.01 from `lowest`.
 
     Args:
@@ -87,7 +101,9 @@ def looked_at(
     for place, way, named, chosen, ap in sorted(asked, key=lambda one: one[1].variant):  # which `pair` holds
         found = _part(work, rivals, way, list(chosen), results)
         if found is not None:
+            turns = {query: turn for turn, query in enumerate(chosen)}
             of_query = {"why": found["query"].map(chosen), "ap": found["query"].map(ap).round(DIGITS)}
+            of_query |= {"turn": found["query"].map(turns), "turns": len(chosen)}
             frames[place] = found.assign(method=way.name, **named, **of_query)
     if not frames:
         return pd.DataFrame(columns=COLUMNS)

@@ -11,6 +11,7 @@ import base64
 import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import ceil
 from typing import Any, NamedTuple, Protocol
 
@@ -22,8 +23,8 @@ from crossgap.report.sources import titles
 from crossgap.report.tables import present
 
 COLUMNS = (
-    "task", "relevance", "beside", "why", "query", "label", "method", "ap", "lowest", "items", "relevant", "scores",
-    "labels", "matching", "other",
+    "task", "relevance", "beside", "turn", "turns", "why", "query", "label", "method", "ap", "lowest", "items",
+    "relevant", "scores", "labels", "matching", "other",
 )  # fmt: skip
 WHYS = ("helped", "harmed", "random")
 LONGEST = 240  # signs of a text that are shown
@@ -65,56 +66,71 @@ def looks(
 
     Raises CrossgapError if a table lacks a column.
     """
-    every, known = [_retrievals(cell) for cell in cells], sights or {}
-    bound, whole = int(megabytes * 1e6), max((len(r.queries) for of in every for r in of), default=0)
-    kept = whole
-    while True:
-        names = _names(cells, every, kept)
-        lines = [
-            packed_json(_items(found, known.get(name))) if found else "" for name, found in names.items()
-        ]
-        views = [
-            _view(cell, of, names[cell.dataset], kept) if of else []
-            for cell, of in zip(cells, every, strict=True)
-        ]
-        lines += [packed_json(view) if view else "" for view in views]
-        size = sum(map(len, lines))
-        if size <= bound // 3 or not kept:
-            break
-        kept = min(kept - 1, kept * bound // 3 // size)
+    known, bound = sights or {}, int(megabytes * 1e6)
+    room, kept = bound // 3, 1
+    every, names, lines, size = _packed(cells, known, kept)
+    whole = max((held.turns for of in every for held in of), default=0)
+    while size <= room and kept < (more := min(whole, kept * room // max(1, size))):
+        kept = more
+        every, names, lines, size = _packed(cells, known, kept)
+    while size > room:
+        kept = min(kept - 1, kept * room // size)
+        every, names, lines, size = _packed(cells, known, kept)
     places, pictures, said = _pictures(cells, every, names, known, kept, bound - size)
     if kept < whole:
         said.insert(
             0, f"Of each retrieval the first {kept} queries of {whole} are here: all would be too large."
         )
     numbers = {name: number for number, name in enumerate(names)}
-    of_cells = [numbers[cell.dataset] if view else -1 for cell, view in zip(cells, views, strict=True)]
+    of_cells = [
+        numbers[cell.dataset] if line else -1 for cell, line in zip(cells, lines[len(names) :], strict=True)
+    ]
     pictures = [packed_json(list(places.values())), *pictures] if pictures else []
     return Looks({"datasets": len(names), "cells": of_cells, "said": said}, lines, pictures)
 
 
 class Retrieval(NamedTuple):
-    """One task and labelling: query → its rows, a method each, the native one first."""
+    """One task and labelling: query → its rows, a method each, the native one first; of so many queries in all."""
 
     task: str
     labelling: str
     beside: str
+    turns: int
     queries: dict[str, Rows]
 
 
-def _retrievals(cell: Results) -> list[Retrieval]:
+def _packed(
+    cells: Sequence[Results], sights: Mapping[str, Sight], kept: int
+) -> tuple[list[list[Retrieval]], dict[str, dict[str, int]], list[str], int]:
+    """The first queries of all retrievals: as they are, their items by number, and the page's lines with their size."""
+    every = [_retrievals(cell, kept) if kept else [] for cell in cells]
+    names = _names(cells, every, kept)
+    lines = [packed_json(_items(found, sights.get(name))) for name, found in names.items()]
+    views = [
+        _view(cell, of, names[cell.dataset]) if of else [] for cell, of in zip(cells, every, strict=True)
+    ]
+    lines += [packed_json(view) if view else "" for view in views]
+    return every, names, lines, sum(map(len, lines))
+
+
+def _retrievals(cell: Results, kept: int) -> list[Retrieval]:
+    held = cell.looked_at
+    if held is None:
+        return []
+    of = replace(cell, looked_at=held(kept) if callable(held) else held)
     found: dict[tuple[str, str], Retrieval] = {}
-    for row in cell.rows("looked_at", COLUMNS):
-        at = row["task"], row["relevance"]
-        held = found.setdefault(at, Retrieval(*at, row["beside"], {}))
-        held.queries.setdefault(row["query"], []).append(row)
+    for row in of.rows("looked_at", COLUMNS):
+        if row["turn"] < kept:
+            at = row["task"], row["relevance"]
+            of_task = found.setdefault(at, Retrieval(*at, row["beside"], row["turns"], {}))
+            of_task.queries.setdefault(row["query"], []).append(row)
     return list(found.values())
 
 
 def _first(every: Iterable[list[Retrieval]], kept: int) -> Iterator[tuple[int, str, Rows]]:
     """Number of the cell, query and rows: the first query of all retrievals, then their second ones, …"""
     every = list(every)
-    lists = [(number, list(of.queries.items())[:kept]) for number, held in enumerate(every) for of in held]
+    lists = [(number, list(of.queries.items())) for number, held in enumerate(every) for of in held]
     for turn in range(kept):
         for number, queries in lists:
             if turn < len(queries):
@@ -131,14 +147,14 @@ def _names(cells: Sequence[Results], every: list[list[Retrieval]], kept: int) ->
     return names
 
 
-def _view(cell: Results, every: list[Retrieval], known: dict[str, int], kept: int) -> list[dict[str, Any]]:
+def _view(cell: Results, every: list[Retrieval], known: dict[str, int]) -> list[dict[str, Any]]:
     corrections, made = titles(cell), []
     for of in every:
         methods: dict[str, int] = {}
         labels: dict[str, int] = {}
         of_item: dict[int, int] = {}
         queries = []
-        for query, rows in list(of.queries.items())[:kept]:
+        for query, rows in of.queries.items():
             ways = []
             for row in rows:
                 items = [known[str(item)] for item in row["items"]]

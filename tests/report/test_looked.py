@@ -41,6 +41,7 @@ def table(queries=6, task="image-image", relevance="colour", methods=METHODS, pr
             items = [f"{prefix}{(number + 3 * way + i) % 12}" for i in range(1, 5)]
             rows.append({
                 "task": task, "relevance": relevance, "beside": methods[1],
+                "turn": number, "turns": queries,
                 "why": ("helped", "harmed", "random")[number % 3],
                 "query": f"{prefix}{number}", "label": "red", "method": method, "ap": 0.25 + way / 8, "lowest": 0.1,
                 "items": items, "relevant": [i % 2 == way % 2 for i in range(4)],
