@@ -33,7 +33,7 @@ MEGABYTES = 12.0
 Rows = list[dict[str, Any]]
 
 
-class Sight(Protocol):
+class Sighted(Protocol):
     """A dataset's items as a person sees them."""
 
     def text(self, item: str) -> str | None: ...
@@ -56,7 +56,7 @@ class Looks(NamedTuple):
 
 
 def looks(
-    cells: Sequence[Results], sights: Mapping[str, Sight] | None = None, megabytes: float = MEGABYTES
+    cells: Sequence[Results], sights: Mapping[str, Sighted] | None = None, megabytes: float = MEGABYTES
 ) -> Looks:
     """The queries of all cells that are there to be looked at.
 
@@ -89,7 +89,7 @@ def looks(
     return Looks({"datasets": len(names), "cells": of_cells, "said": said}, lines, pictures)
 
 
-class Retrieval(NamedTuple):
+class Rankings(NamedTuple):
     """One task and labelling: query → its rows, a method each, the native one first; of so many queries in all."""
 
     task: str
@@ -100,8 +100,8 @@ class Retrieval(NamedTuple):
 
 
 def _packed(
-    cells: Sequence[Results], sights: Mapping[str, Sight], kept: int
-) -> tuple[list[list[Retrieval]], dict[str, dict[str, int]], list[str], int]:
+    cells: Sequence[Results], sights: Mapping[str, Sighted], kept: int
+) -> tuple[list[list[Rankings]], dict[str, dict[str, int]], list[str], int]:
     """The first queries of all retrievals: as they are, their items by number, and the page's lines with their size."""
     every = [_retrievals(cell, kept) if kept else [] for cell in cells]
     names = _names(cells, every, kept)
@@ -113,21 +113,21 @@ def _packed(
     return every, names, lines, sum(map(len, lines))
 
 
-def _retrievals(cell: Results, kept: int) -> list[Retrieval]:
+def _retrievals(cell: Results, kept: int) -> list[Rankings]:
     held = cell.looked_at
     if held is None:
         return []
     of = replace(cell, looked_at=held(kept) if callable(held) else held)
-    found: dict[tuple[str, str], Retrieval] = {}
+    found: dict[tuple[str, str], Rankings] = {}
     for row in of.rows("looked_at", COLUMNS):
         if row["turn"] < kept:
             at = row["task"], row["relevance"]
-            of_task = found.setdefault(at, Retrieval(*at, row["beside"], row["turns"], {}))
+            of_task = found.setdefault(at, Rankings(*at, row["beside"], row["turns"], {}))
             of_task.queries.setdefault(row["query"], []).append(row)
     return list(found.values())
 
 
-def _first(every: Iterable[list[Retrieval]], kept: int) -> Iterator[tuple[int, str, Rows]]:
+def _first(every: Iterable[list[Rankings]], kept: int) -> Iterator[tuple[int, str, Rows]]:
     """Number of the cell, query and rows: the first query of all retrievals, then their second ones, …"""
     every = list(every)
     lists = [(number, list(of.queries.items())) for number, held in enumerate(every) for of in held]
@@ -137,7 +137,7 @@ def _first(every: Iterable[list[Retrieval]], kept: int) -> Iterator[tuple[int, s
                 yield (number, *queries[turn])
 
 
-def _names(cells: Sequence[Results], every: list[list[Retrieval]], kept: int) -> dict[str, dict[str, int]]:
+def _names(cells: Sequence[Results], every: list[list[Rankings]], kept: int) -> dict[str, dict[str, int]]:
     """Dataset → item → its number, in the order in which they are wanted."""
     names: dict[str, dict[str, int]] = {cell.dataset: {} for cell, of in zip(cells, every, strict=True) if of}
     for number, query, rows in _first(every, kept):
@@ -147,7 +147,7 @@ def _names(cells: Sequence[Results], every: list[list[Retrieval]], kept: int) ->
     return names
 
 
-def _view(cell: Results, every: list[Retrieval], known: dict[str, int]) -> list[dict[str, Any]]:
+def _view(cell: Results, every: list[Rankings], known: dict[str, int]) -> list[dict[str, Any]]:
     corrections, made = titles(cell), []
     for of in every:
         methods: dict[str, int] = {}
@@ -217,9 +217,9 @@ def _bars(row: Mapping[str, Any]) -> list[Any]:
 
 def _pictures(
     cells: Sequence[Results],
-    every: list[list[Retrieval]],
+    every: list[list[Rankings]],
     names: dict[str, dict[str, int]],
-    sights: Mapping[str, Sight],
+    sights: Mapping[str, Sighted],
     kept: int,
     room: int,
 ) -> tuple[dict[str, list[int]], list[str], list[str]]:
@@ -267,7 +267,7 @@ def _pictures(
     return places, pictures, said
 
 
-def _items(known: Mapping[str, int], sight: Sight | None) -> dict[str, list[str]]:
+def _items(known: Mapping[str, int], sight: Sighted | None) -> dict[str, list[str]]:
     texts = [_cut((sight.text(item) if sight else None) or "") for item in known]
     return {"ids": list(known), "texts": texts if any(texts) else []}
 

@@ -16,7 +16,7 @@ from crossgap.report.clouds import Names
 from crossgap.report.explore import lines, packed
 from crossgap.report.idealised import Experiment
 from crossgap.report.idealised import view as experiment_view
-from crossgap.report.looked import MEGABYTES, Sight, looks, packed_json
+from crossgap.report.looked import MEGABYTES, Sighted, looks, packed_json
 from crossgap.report.parts import parts
 from crossgap.report.results import Results
 from crossgap.report.trainings import Training
@@ -38,7 +38,7 @@ def render(
     experiments: Sequence[Experiment] = (),
     trainings: Sequence[Training] = (),
     made: Mapping[str, str] | None = None,
-    sights: Mapping[str, Sight] | None = None,
+    sights: Mapping[str, Sighted] | None = None,
     megabytes: float = MEGABYTES,
 ) -> str:
     """The report on `cells`, in their order: one HTML file that loads nothing from elsewhere.
