@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,10 @@ from crossgap.evaluation.items import Items
 from crossgap.metrics import retrieval
 from crossgap.metrics.retrieval.queries import judged, labelled
 from crossgap.metrics.retrieval.relevance import RelevanceLists
+
+if TYPE_CHECKING:
+    from jaxtyping import Shaped
+
 
 Retrieval = Callable[..., pd.DataFrame]
 
@@ -64,7 +68,7 @@ class Labelled:
     def said(self) -> list:
         return ["labelled", self.name, self.labelling, self.classes]
 
-    def labels(self, items: Items) -> np.ndarray:
+    def labels(self, items: Items) -> Shaped[np.ndarray, " n"]:
         """`(n,)` of str; an empty one is relevant to nothing."""
         return items.groups if self.labelling == GROUP else items.labels[self.labelling]
 
