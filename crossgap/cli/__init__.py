@@ -15,6 +15,7 @@ from crossgap.cli.importing import import_
 from crossgap.cli.keeping import clean, status
 from crossgap.cli.papers import figure, table
 from crossgap.cli.planning import plan
+from crossgap.cli.reporting import report
 from crossgap.cli.verifying import verify
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -112,7 +113,9 @@ def corrections() -> None:
     tables.show(("correction", "title", "source", "how it works"), rows)
 
 
-for one in (init, check, plan, status, verify, clean, export, preset, migrate, corrections, table, figure):
+for one in (
+    init, check, plan, report, status, verify, clean, export, preset, migrate, corrections, table, figure,
+):  # fmt: skip
     app.command()(one)
 app.command("import")(import_)
 app.add_typer(backbones.app, name="backbones")

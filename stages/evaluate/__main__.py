@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ from stages.common import (
     written,
 )
 
+LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
 PLOTTED = ("clouds", "curves")
-PER_QUERY = ("queries", "predictions", "steps")
+PER_QUERY = ("queries", "predictions", "steps", "looked_at")
 
 
 def main(cell: Mapping[str, Any], *names: str) -> None:
@@ -54,6 +56,7 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
         ),
         **cell["settings"],
         elsewhere=_elsewhere(cell, folder),
+        look_at=cell["look_at"],
         device=_device(),
         scratch=SCRATCH.joinpath("evaluate", *names),
     )
@@ -64,6 +67,14 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
     made_by = {**native.provenance, "not_inverted": found.set_aside.to_dict("records")}
     if native.modalities != MODALITIES:
         made_by["modalities"] = native.modalities
+    made_by["inverted_by"] = {
+        store.path.name: {
+            name: store.provenance.get(name) for name in ("method", "recipe", "made_on", "code")
+        }
+        for stores in inversions.values()
+        for store in stores
+    }
+    made_by["evaluated_with"] = {name: version(name) for name in LIBRARIES}
     if cell["summaries"]:
         made_by["summaries"] = cell["summaries"]
     write_json(tables / "provenance.json", {**made_by, "evaluated_by": cell["code"]})
