@@ -307,6 +307,9 @@ class Machine(Strict):
         ge=1,
         description="pairs through the towers together, where a whole batch of a training doesn't fit",
     )
+    rehash: bool = Field(
+        False, description="prepare reads every image again, also those whose size and times are as they were"
+    )
     checkpoint_seconds: float = Field(60, ge=0, description="between two checkpoints of a training")
     engine: Literal["local", "ray"] = "local"
     ray: RaySection = RaySection()
