@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from crossgap.errors import CrossgapError
 from crossgap.importing.files import ARRAYS, COLUMNS
+from crossgap.naming import called
 from crossgap.prepared.manifest import LABEL
 from crossgap.stores.remote import is_remote
 from crossgap.stores.store import Group, Store
@@ -73,7 +74,8 @@ def export(store: Store, format_: str, folder: str | Path) -> Words:
         for name in store.groups:
             there = folder / name
             there.mkdir(parents=True)
-            words += [f"{name}{column}={source}" for column, source in write(store[name], there)]
+            group = called(name, store.modalities)
+            words += [f"{group}{column}={source}" for column, source in write(store[name], there)]
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from crossgap.params import Params
     from crossgap.planning.cells import StageCell
     from crossgap.planning.estimate import Cost
-    from crossgap.planning.evaluated import PlannedEvaluation
     from crossgap.planning.items import ItemCounts
+    from crossgap.planning.operations import PlannedEvaluation
     from crossgap.planning.probe import Asked, Speeds
     from crossgap.planning.rates import Rates
 
@@ -114,7 +114,7 @@ def _evaluation(
             return None
         store = open_store(path)
         widths = [store[group].features.shape[1] for group in store.groups]
-        return (evaluated.of_import(store, params.imports[name], params), widths[0]) if widths else None
+        return (evaluated.of_import(store, params.imports[name], params, name), widths[0]) if widths else None
     held, size = items[cell.dataset], sizes[built_as(params, cell.backbone).model]
     if held is None or size is None:
         return None

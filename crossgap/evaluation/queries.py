@@ -14,9 +14,10 @@ from typing import NamedTuple
 import pandas as pd
 
 from crossgap.evaluation.cell import INVERSIONS, Cell, Variant
-from crossgap.evaluation.corrections import Rivals, Scorer
+from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.items import Items
 from crossgap.evaluation.relevance import BY_GROUP, Relevance, relevances
+from crossgap.evaluation.scoring import Scorer
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work, calling
 from crossgap.stores.store import Store
@@ -215,7 +216,7 @@ def _corrected(work: Work, rivals: Rivals, tasks: Sequence[Task]) -> Tables:
 
             table = work.part(
                 "retrieval", named.words, compute, by=__name__, rival=rivals.rival(variant),
-                fit=rivals.fitted_on, relevance=task.relevance.said,
+                fit=rivals.fit_of(variant), relevance=task.relevance.said,
             )  # fmt: skip
             _take(found, named, table)
     return found

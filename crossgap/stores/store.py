@@ -37,7 +37,7 @@ import zarr
 from crossgap import claims
 from crossgap.errors import CrossgapError, of_machine
 from crossgap.prepared.transformations import Transformations
-from crossgap.stores.layout import FORMAT, MODALITIES, PROJECTION, TABLES
+from crossgap.stores.layout import FORMAT, PROJECTION, ROLES, TABLES
 from crossgap.stores.remote import RemoteError, RemoteReader, is_remote
 from crossgap.stores.writing import creating as creating
 from crossgap.stores.zipped import ZipReader
@@ -200,9 +200,14 @@ class Store:
         return sorted(
             f"{modality}/{split}"
             for modality, group in self.zarr_group.groups()
-            if modality in MODALITIES
+            if modality in ROLES
             for split in group.group_keys()
         )
+
+    @property
+    def modalities(self) -> dict[str, str]:
+        """Role of a modality, "image" or "text", by which groups are called → its name, which tables use."""
+        return {role: role for role in ROLES} | self.provenance.get("modalities", {})
 
     @cached_property
     def projections(self) -> dict[str, Float32[np.ndarray, "d width"]]:

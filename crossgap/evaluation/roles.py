@@ -1,0 +1,130 @@
+"""Who asks for what among texts and images: an image's first caption for its document.
+
+The document is the image, its second caption or both; or, with one caption an image, the image alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from crossgap.errors import UnavailableError
+from crossgap.evaluation.cell import INVERSIONS, Cell
+from crossgap.evaluation.corrections import Rivals, apply
+from crossgap.evaluation.items import Items, by_id
+from crossgap.stores.store import Store
+
+if TYPE_CHECKING:
+    from jaxtyping import Int64
+
+
+class Roles(NamedTuple):
+    """Who asks for what: query i for the document at `own[i]`.
+
+    Attributes:
+        queries: texts.
+        texts, images: documents. Row i of both is one document, but for `distractors`, where each is one.
+        own: `(n,)`.
+    """
+
+    queries: Items
+    texts: Items
+    images: Items
+    own: Int64[np.ndarray, " n"]
+
+
+class Inverting(NamedTuple):
+    """An inversion of documents: what it is called, whose it is, and where its features are."""
+
+    words: str
+    modality: str
+    store: Store
+    step: int | None = None  # the place of a snapshot
+
+    def of(self, cell: Cell, roles: Roles) -> Roles:
+        """Documents with the images, or the texts, inverted.
+
+        Raises:
+            UnavailableError: not all of them are.
+        """
+        name = f"{self.modality}/{cell.query}"
+        here = roles.images if self.modality == "image" else roles.texts
+        documents = cell.inverted(here, name, self.store, self.step)
+        if documents is None:
+            method = INVERSIONS[self.modality]
+            raise UnavailableError(
+                f"{self.words} has not inverted every {self.modality} among the documents; those of the gallery it "
+                f"inverts where {method}.gallery is true"
+            )
+        return (
+            roles._replace(images=documents) if self.modality == "image" else roles._replace(texts=documents)
+        )
+
+
+def inversions(cell: Cell) -> list[Inverting]:
+    """The main inversions of a cell, and those by φ."""
+    found = []
+    for modality, method in INVERSIONS.items():
+        if (main := cell.main(modality)) is not None:
+            found.append(Inverting(method, modality, main))
+        found += [Inverting(words, modality, store, step) for words, store, step in cell.variants(modality)]
+    return found
+
+
+def pairs(cell: Cell) -> Roles:
+    """Images with a first and a second caption: the first asks, the second is the document.
+
+    An image whose captions begin with the second, which nobody asks for, is a document all the same.
+    """
+    images, captions = _captioned(cell)
+    asking, texts = (captions.where(captions.ranks == rank) for rank in (0, 1))
+    at = _of(images, texts)
+    images, texts = images.where(at >= 0), texts.where(at[at >= 0])
+    asked = _of(images, asking)
+    if not (asked >= 0).any():
+        raise UnavailableError("no image has two captions, one to ask and one to be found")
+    own = np.flatnonzero(asked >= 0)
+    return Roles(asking.where(asked[own]), texts, images, own)
+
+
+def halves(cell: Cell) -> Roles:
+    """All captioned images; the first captions of the second half of them ask, those of the first are documents."""
+    images, captions = _captioned(cell)
+    first = captions.where(captions.ranks == 0)
+    at = _of(images, first)
+    images, texts = images.where(at >= 0), first.where(at[at >= 0])
+    if len(images) < 2:
+        raise UnavailableError(f"halves of {len(images)} captioned images: give at least 2")
+    order, half = by_id(images.ids), len(images) // 2
+    images, texts = images.where(order), texts.where(order)
+    places = np.arange(len(images))
+    return Roles(texts.where(places[half:]), texts.where(places[:half]), images, places[half:])
+
+
+def _captioned(cell: Cell) -> tuple[Items, Items]:
+    """The items that comparisons with an inversion are made with."""
+    images, captions = cell.invertible(f"image/{cell.query}"), cell.invertible(f"text/{cell.query}")
+    if images is None or captions is None:
+        raise UnavailableError("neither images with captions nor captions with images")
+    return images, captions
+
+
+def _of(images: Items, captions: Items) -> Int64[np.ndarray, " m"]:
+    """The place of each image's caption, `(m,)`; -1 for none."""
+    places = {group: place for place, group in reversed([*enumerate(captions.groups.astype(str))])}
+    return np.array([places.get(group, -1) for group in images.groups.astype(str)], int)
+
+
+def corrected(rivals: Rivals, variant: str, roles: Roles) -> Roles | None:
+    """All roles corrected, each text role by a fit on its own texts; None where the correction takes no texts."""
+    fitted = rivals.correction(variant)
+    if fitted.sides == "query":  # by pairs or weights: whatever the roles
+        queries = apply(fitted, roles.queries, "text")
+        return None if queries is None else roles._replace(queries=queries)
+    queries = apply(rivals.fit_by_role(variant, roles.images, roles.queries), roles.queries, "text")
+    held = rivals.fit_by_role(variant, roles.images, roles.texts)
+    texts, images = apply(held, roles.texts, "text"), apply(held, roles.images, "image")
+    if queries is None or texts is None or images is None:
+        return None
+    return roles._replace(queries=queries, texts=texts, images=images)
