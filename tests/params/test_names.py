@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections import Counter
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
 
 import pytest
@@ -108,15 +108,29 @@ def loads(params: dict, path: Path) -> None:
     load(path)
 
 
-@pytest.mark.parametrize(
-    "word", ["a; touch x", "$(touch x)", "`touch x`", "a\ntouch x", "a&&b", "a|b", "a>b", "-c", "", "a b"]
-)
-def test_no_value_that_a_template_puts_into_a_command_holds_a_word_of_a_shell(tmp_path, word):
-    """Whatever the templates of dvc.yaml take from params.yaml, with rows of that name, so that nothing else is wrong."""
+WORDS = [
+    "a; touch x",
+    "$(touch x)",
+    "`touch x`",
+    "a\ntouch x",
+    "a&&b",
+    "a|b",
+    "a>b",
+    "-c",
+    "",
+    "a b",
+    "'a'",
+    "a*",
+]
+
+
+def test_no_value_that_a_template_puts_into_a_command_holds_a_word_of_a_shell(tmp_path):
+    """Whatever the templates of dvc.yaml take from params.yaml; rows of that name are there, so only it is wrong."""
     assert len(LISTS) > 15 and SECTIONS == ["finetune", "idealised", "pretrain"]
     before = yaml.safe_load((ROOT / "params.yaml").read_text())
     loads(before, tmp_path / "params.yaml")
-    for place in LISTS:
+    words = cycle(WORDS)
+    for place, word in zip(LISTS, words, strict=False):
         params = copy.deepcopy(before)
         for section, row in ROWS.items():
             params[section] = {**(params.get(section) or {}), word: row}
@@ -127,7 +141,7 @@ def test_no_value_that_a_template_puts_into_a_command_holds_a_word_of_a_shell(tm
         at[last] = [word]
         with pytest.raises(ParamsError):
             loads(params, tmp_path / "params.yaml")
-    for section in SECTIONS:
+    for section, word in zip(SECTIONS, words, strict=False):
         row = next(iter((before[section] or {"x": {}}).values()))
         with pytest.raises(ParamsError):
             loads({**before, section: {**before[section], word: row}}, tmp_path / "params.yaml")
