@@ -106,7 +106,7 @@ def check(root: str | Path, path: str) -> tuple[str | None, str | None]:
 def check_all(root: str | Path, paths: Iterable[str], workers: int = 8) -> pd.DataFrame:
     """`check` of every path, in order, by threads: a table of `path`, `digest`, `problem`."""
     paths, rows = list(paths), []
-    progress = tqdm(total=len(paths), desc="checking images", unit="image")
+    progress = tqdm(total=len(paths), desc="checking images", unit="image", disable=None)
     with ThreadPoolExecutor(max(1, workers)) as pool, progress:
         for start in range(0, len(paths), _SUBMITTED_AT_ONCE):
             some = paths[start : start + _SUBMITTED_AT_ONCE]
