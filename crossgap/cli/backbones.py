@@ -44,7 +44,8 @@ def backbones(context: typer.Context, params: Params = Path("params.yaml"), as_j
     for name, row in loaded.backbones.items():
         model, said = row.weights.model, None
         if name in loaded.trained:
-            sizes, cells = None, ("-",) * 5
+            sizes = None
+            cells: tuple[str, ...] = ("-",) * 5
             place = f"made by {loaded.trained[name]}.{name} of {params}"
         else:
             sizes, said = _sizes(catalogue, model)

@@ -35,11 +35,10 @@ def verify(
             raise CrossgapError("there is no dvc.yaml here: go to the project's root")
         found = list(verifying.verify(Path(), data, cache))
     if as_json:
-        left = found
+        unmended = bool(found)
         if repair:
             with explained():
-                _, kept = verifying.repair(found, data, cache)
-            left = found if kept else []
+                unmended = bool(verifying.repair(found, data, cache)[1])
         scripts.echo(
             {
                 "problems": [
@@ -52,10 +51,10 @@ def verify(
                     for one in found
                 ],
                 "to_have_them_again": verifying.commands(found),
-                "repaired": repair and not left,
+                "repaired": repair and not unmended,
             }
         )
-        raise typer.Exit(1 if left else 0)
+        raise typer.Exit(1 if unmended else 0)
     if not found:
         typer.echo(
             "all that is here is what was made: outputs, DVC's copies of them, and the work in scratch"
