@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from crossgap.projects.pinned import require_pinned
 
 DATA = Path("data")
 SCRATCH = DATA / "scratch"
+TIMES = SCRATCH / "times"  # of each stage's last run, for `crossgap report`; no output has them
 RESOLVED = DATA / "resolved"
 DISTILLED = DATA / "distilled"
 WEIGHTS = DATA / "weights"
@@ -74,7 +77,13 @@ def run(stage: Callable[..., None]) -> None:
     words = sys.argv[1:]
     script = Path(sys.argv[0])
     name = script.parent.name if script.stem == "__main__" else script.stem
+    started = time.monotonic()
     guarded(name, lambda: stage(_resolved(name, words), *words))
+    path = TIMES.joinpath(name, *words)
+    ended = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(
+        path.with_name(f"{path.name}.json"), {"seconds": round(time.monotonic() - started, 1), "ended": ended}
+    )
 
 
 def guarded(name: str, work: Callable[[], None]) -> None:

@@ -15,6 +15,7 @@ from crossgap.cli.importing import import_
 from crossgap.cli.keeping import clean, status
 from crossgap.cli.papers import figure, table
 from crossgap.cli.planning import plan
+from crossgap.cli.reporting import report
 from crossgap.cli.scripts import Json
 from crossgap.cli.verifying import verify
 
@@ -71,7 +72,10 @@ def check(params: File = Path("params.yaml"), as_json: Json = False) -> None:
 
 
 def migrate(params: File = Path("params.yaml")) -> None:
-    """Rewrite a params.yaml of an older crossgap in today's shape; its values and your comments are kept."""
+    """Rewrite a params.yaml of an older crossgap in today's shape; its values and your comments are kept.
+
+    Example: crossgap migrate && git diff params.yaml
+    """
     from crossgap.params import load
     from crossgap.params.migration import migrated
 
@@ -100,7 +104,10 @@ def preset(
     ] = None,
     force: Annotated[bool, typer.Option(help="Overwrite the file, whatever it holds.")] = False,
 ) -> None:
-    """Put the settings of a published table or a study into params.yaml, whose comments are kept."""
+    """Put the settings of a published table or a study into params.yaml, whose comments are kept.
+
+    Example: crossgap preset cross-the-gap-table2 --output params.yaml && dvc repro
+    """
     from crossgap.cli.overwriting import require_in_git
     from crossgap.params import load_text
     from crossgap.params.editing import edited
@@ -125,14 +132,19 @@ def preset(
 
 
 def corrections() -> None:
-    """List the corrections that are measured beside inversion, and the papers they come from."""
+    """List the corrections that are measured beside inversion, and the papers they come from.
+
+    Example: crossgap corrections
+    """
     from crossgap.corrections import RIVALS
 
     rows = [(name, held.TITLE, held.SOURCE or "-", held.REFERENCE) for name, held in RIVALS.items()]
     tables.show(("correction", "title", "source", "how it works"), rows)
 
 
-for one in (init, check, plan, status, verify, clean, export, preset, migrate, corrections, table, figure):
+for one in (
+    init, check, plan, report, status, verify, clean, export, preset, migrate, corrections, table, figure,
+):  # fmt: skip
     app.command()(one)
 app.command("import")(import_)
 app.add_typer(backbones.app, name="backbones")

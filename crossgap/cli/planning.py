@@ -30,7 +30,10 @@ def plan(
     params: Annotated[Path, typer.Option(help="The file to plan by.")] = Path("params.yaml"),
     probe: Annotated[bool, typer.Option(help="Measure speeds here, some 20 s a backbone.")] = True,
 ) -> None:
-    """Say what `dvc repro` would run: cells, items, disk space, and how long it takes on this machine."""
+    """Say what `dvc repro` would run: cells, items, disk space, and how long it takes on this machine.
+
+    Example: crossgap plan --no-probe
+    """
     from crossgap.params import load
     from crossgap.planning import evaluated
     from crossgap.planning.cells import cells
@@ -114,7 +117,7 @@ def _evaluation(
             return None
         store = open_store(path)
         widths = [store[group].features.shape[1] for group in store.groups]
-        return (evaluated.of_import(store, params.imports[name], params), widths[0]) if widths else None
+        return (evaluated.of_import(store, params.imports[name], params, name), widths[0]) if widths else None
     held, size = items[cell.dataset], sizes[built_as(params, cell.backbone).model]
     if held is None or size is None:
         return None

@@ -30,6 +30,7 @@ from statistics import mean
 
 import pandas as pd
 
+from crossgap import naming
 from crossgap.evaluation.curves import DIGITS
 
 GAP = ("centroid_distance", "linear_separability", "relative_modality_gap")
@@ -40,13 +41,25 @@ Numbers = dict[str, float | int | str]
 Headline = dict[str, Numbers]
 
 
-def headline(metrics: Mapping[str, float | int], comparisons: pd.DataFrame) -> Headline:
+def headline(
+    metrics: Mapping[str, float | int],
+    comparisons: pd.DataFrame,
+    modalities: Mapping[str, str] = naming.MODALITIES,
+) -> Headline:
     """The numbers, by what they are of; at most 25.
 
     Args:
         metrics: of the cell, by their keys.
         comparisons: with the columns of `comparisons.COLUMNS`.
+        modalities: whose names stand in both, and in what is returned.
     """
+    metrics = {naming.key_called(key, modalities, back=True): value for key, value in metrics.items()}
+    comparisons = comparisons.assign(
+        **{
+            name: [naming.in_roles(task, modalities) for task in comparisons[name]]
+            for name in ("task", "baseline")
+        }
+    )
     found: Headline = {
         "gap": {name: metrics[f"gap/{name}"] for name in GAP if f"gap/{name}" in metrics},
         "image_retrieval": {
@@ -71,7 +84,7 @@ def headline(metrics: Mapping[str, float | int], comparisons: pd.DataFrame) -> H
     if (half := f"mixed/search/{_HALF}/recall@1") in metrics:
         at_half = comparisons[comparisons["relevance"] == _HALF]
         found["mixed_search"] = {"recall@1": metrics[half], **_best(at_half, "mixed", "search")}
-    return {task: numbers for task, numbers in found.items() if numbers}
+    return {naming.called(task, modalities): numbers for task, numbers in found.items() if numbers}
 
 
 def _mean(metrics: Mapping[str, float | int], metric: str, family: str, task: str) -> Numbers:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # tables that a part below shows; any other of `Results` is shown by its columns
 _SHOWN = (
     "clouds", "problems", "not_inverted", "curves", "comparisons", "corrections", "similarities", "histograms",
-    "seeds", "shifts", "spectrum", "mixed", "arithmetic", "unavailable",
+    "seeds", "shifts", "spectrum", "mixed", "arithmetic", "unavailable", "looked_at",
 )  # fmt: skip
 
 
