@@ -8,6 +8,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 PHOTOS = {"layout": "imagefolder", "root": "kinds", "retrieval": {"query": "test"}}
 
 
