@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from crossgap import numbers
+
 ROOT = Path(__file__).parents[2]
 COPIED = (
     "dvc.yaml",
@@ -181,9 +183,8 @@ class Project(Checkout):
         return [json.loads(path.read_text()) for path in sorted(self.watching.glob("*.json"))]
 
     def metrics(self, cell: str) -> dict[str, float]:
-        """Of a cell, those with a correction among them."""
-        files = (self / f"data/metrics/{cell}/{name}.json" for name in ("metrics", "tables/corrected"))
-        return {name: value for file in files for name, value in json.loads(file.read_text()).items()}
+        """All numbers of a cell, by their keys."""
+        return numbers.read(self / f"data/metrics/{cell}/tables/metrics.csv")
 
     def commit(self) -> None:
         self.command("git", "add", "--all")
