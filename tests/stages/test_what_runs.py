@@ -34,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, stubbed):
 
 INVERSIONS = ("oti", "ovi", "sweep", "seeds", "distilled")
 CHANGES = {  # what is changed, and the stages that it touches; `TOGETHER` says which are tried in one run
-    "decoding": ("crossgap/datasets/images.py", ("prepare", "finetune", "idealised", "encode")),
+    "decoding": ("crossgap/datasets/images.py", ("prepare", "finetune", "idealised", "encode", "report")),
     "a tower": (
         "crossgap/backbones/backbone.py",
         ("pretrain", "finetune", "idealised", "encode", *INVERSIONS),
