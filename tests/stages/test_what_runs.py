@@ -93,8 +93,11 @@ def test_comments_run_nothing(run):
 @pytest.mark.parametrize(
     ("changed", "cells"),
     [
-        ({"oti.steps": 7, "finetune.nano-cua.lr": 0.001}, ("oti", "sweep", "seeds", "finetune@nano-cua")),
-        ({"ovi.snapshots": [10], "evaluate.clouds": 77}, ("ovi", "evaluate")),
+        (  # the page has the settings of the run
+            {"oti.steps": 7, "finetune.nano-cua.lr": 0.001},
+            ("oti", "sweep", "seeds", "finetune@nano-cua", "report"),
+        ),
+        ({"ovi.snapshots": [10], "evaluate.clouds": 77}, ("ovi", "evaluate", "report")),
         ({"machine.batch_size": 77, "machine.inversion_batch_size": 7}, ()),
     ],
     ids=str,
