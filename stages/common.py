@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from crossgap.errors import CrossgapError, is_told, said
+from crossgap.projects.pinned import require_pinned
 
 DATA = Path("data")
 SCRATCH = DATA / "scratch"
@@ -95,6 +96,7 @@ def guarded(name: str, work: Callable[[], None]) -> None:
 
     signal.signal(signal.SIGTERM, end)
     try:
+        require_pinned()
         work()
     except Exception as error:
         if ended_by:  # the exit met a lock or a file half closed, which answers with an error of its own

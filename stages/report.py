@@ -10,15 +10,17 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from crossgap import naming, numbers
 from crossgap.datasets.thumbnails import Sight
 from crossgap.prepared import manifest
 from crossgap.report import Experiment, Results, Training, render
+from crossgap.report.results import in_roles
 from stages.common import CELL_TABLES, DATA, dataset_folder, images_root, metrics_folder, run, written
 
 PUBLISHED = ("published", "published_extra")  # in data/reference, in percent
 WORDS = (
-    "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "parameters", "reason",
-    "modality", "protocol", "at",
+    "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "fitted_on", "parameters",
+    "reason", "modality", "protocol", "at",
 )  # fmt: skip
 
 
@@ -58,30 +60,32 @@ def _cell(
     tables = held / "tables"
     provenance = json.loads(written(tables / "provenance.json").read_text(encoding="utf-8"))
     not_inverted = provenance.pop("not_inverted")
-    metrics = (held / "metrics.json", tables / "corrected.json")
+    modalities = provenance.pop("modalities", naming.MODALITIES)
+
+    def of_cell(path: Path) -> pd.DataFrame:
+        return in_roles(_table(path), modalities)
+
+    metrics = numbers.read(written(tables / "metrics.csv"))
     return Results(
         backbone,
         dataset,
-        {
-            name: value
-            for path in metrics
-            for name, value in json.loads(written(path).read_text("utf-8")).items()
-        },
-        clouds=_table(held / "clouds.csv"),
+        {naming.key_called(name, modalities, back=True): value for name, value in metrics.items()},
+        clouds=of_cell(held / "clouds.csv"),
         problems=pd.DataFrame(provenance.pop("set_aside", []), columns=["id", "item", "problem"]),
         provenance=provenance,
         not_inverted=pd.DataFrame(not_inverted, columns=["inversion", "group", "id"]),
-        curves=_table(held / "curves.csv"),
-        **{name: _table(tables / f"{name}.csv") for name in CELL_TABLES},
-        looked_at=partial(_first_turns, written(tables / "looked_at.parquet")),
+        curves=of_cell(held / "curves.csv"),
+        **{name: of_cell(tables / f"{name}.csv") for name in CELL_TABLES},
+        modalities=modalities,
+        looked_at=partial(_first_turns, written(tables / "looked_at.parquet"), modalities),
         published=published,
         query=query,
         gallery=gallery,
     )
 
 
-def _first_turns(path: Path, turns: int) -> pd.DataFrame:
-    return pd.read_parquet(path, filters=[("turn", "<", turns)])
+def _first_turns(path: Path, modalities: Mapping[str, str], turns: int) -> pd.DataFrame:
+    return in_roles(pd.read_parquet(path, filters=[("turn", "<", turns)]), modalities)
 
 
 def _sight(dataset: str, side: int) -> Sight | None:

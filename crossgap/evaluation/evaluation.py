@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from crossgap import naming
 from crossgap.evaluation import arithmetic, gap, hubness, mixed, robustness
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.clouds import clouds as cloud_points
@@ -18,11 +19,13 @@ from crossgap.evaluation.comparisons import compared
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.curves import DIGITS, best, over_steps, tokens_of
 from crossgap.evaluation.dimensions import over_dimensions
+from crossgap.evaluation.elsewhere import Elsewhere
 from crossgap.evaluation.looked import looked_at
 from crossgap.evaluation.neighbourhoods import neighbourhoods
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.predictions import Predictions, in_rows, prompted
 from crossgap.evaluation.queries import PER_QUERY, Tables, incomplete, tables
+from crossgap.evaluation.renaming import renamed
 from crossgap.evaluation.seeds import over_seeds, spread
 from crossgap.evaluation.shifts import over_shifts
 from crossgap.evaluation.similarities import similar
@@ -93,6 +96,7 @@ def evaluate(
     clouds: int = 500,
     resamples: int = significance.RESAMPLES,
     corrections: Sequence[str] | None = None,
+    elsewhere: Sequence[Elsewhere] = (),
     shots: Sequence[int] = (1, 2, 4, 8, 16),
     draws: int = 5,
     mixed_search: Mapping[str, Any] | None = None,
@@ -104,7 +108,7 @@ def evaluate(
     """Every measure that a cell's stores allow.
 
     What one of them can't have of these items (`unavailable.EXPECTED`) is a row of `unavailable`, and ends nothing
-    else.
+    else. Tables of an import have the names of its modalities.
 
     Args:
         seed: of resamples, clusters, noise, draws (of few shots, of documents that are images, of queries to look at)
@@ -112,6 +116,7 @@ def evaluate(
         clouds: points a modality in `clouds`.
         resamples: of every bootstrap and permutation test.
         corrections: their names; all, if not given.
+        elsewhere: other places that corrections are fitted on too.
         shots, draws: of few-shot classification.
         mixed_search: `shares`, `alphas` and `draws` of `mixed.searched`; its own where not given.
         look_at: `queries` and `results` of `looked.looked_at`; its own where not given.
@@ -129,7 +134,7 @@ def evaluate(
     work.reasons.add(("inversion", name, why) for name, why in cell.left_out.items())
     work.reasons.add(incomplete(cell))
     work.reasons.add(cell.unknown())
-    rivals = Rivals(work, corrections)
+    rivals = Rivals(work, corrections, elsewhere)
     retrieved = tables(work, rivals)
     classes = [*prompted(work, rivals), *supported(work, rivals, shots, draws, seed, logistic)]
     outcomes = {
@@ -183,7 +188,8 @@ def evaluate(
         set_aside=gap.set_aside(cell),
     )
     parts.say_used()
-    return found
+    modalities = cell.native.modalities
+    return found if modalities == naming.MODALITIES else renamed(found, modalities)
 
 
 def _retrieval(retrieved: Tables) -> dict[str, float]:

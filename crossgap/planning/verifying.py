@@ -224,15 +224,15 @@ def _file(path: Path, md5: str, output: _Output, cache: Cache, seen: set[Path]) 
 
 
 def _scratch(scratch: Path) -> Iterator[Finding]:
-    from crossgap.evaluation.parts import is_whole
+    from crossgap.stores import digested
     from crossgap.stores.shards import keys_of_whole
 
     again = "cut short or damaged: the next run computes its items again"
     for path in sorted(scratch.rglob("*.safetensors")):
         if (path.parent / "recipe.json").is_file() and keys_of_whole(path) is None and path.exists():
             yield Finding(path, SCRATCH, again)
-    for path in sorted(scratch.rglob("*.part")):
-        if not is_whole(path):
+    for path in sorted([*scratch.rglob("*.part"), *scratch.rglob("*.checks")]):
+        if digested.read(path) is None:
             yield Finding(path, SCRATCH, again)
 
 

@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from crossgap.errors import CrossgapError
+from crossgap.naming import MODALITIES
 from crossgap.report import gap
 from crossgap.report.answer import answers
 from crossgap.report.clouds import Names
@@ -18,7 +19,7 @@ from crossgap.report.idealised import Experiment
 from crossgap.report.idealised import view as experiment_view
 from crossgap.report.looked import MEGABYTES, Sighted, looks, packed_json
 from crossgap.report.parts import parts
-from crossgap.report.results import Results
+from crossgap.report.results import Results, called
 from crossgap.report.trainings import Training
 from crossgap.report.trainings import view as trainings_view
 
@@ -126,6 +127,8 @@ def data(
         try:
             measured.append((cell, lines(cell)))
             of_cell = [part._asdict() for part in parts(cell, published, names)]
+            if cell.modalities != MODALITIES:
+                of_cell = called(of_cell, cell.modalities)
         except CrossgapError as error:
             raise CrossgapError(f"cell {cell.name}: {error}") from None
         views.append(of_cell)

@@ -191,7 +191,7 @@ def _rest(cell: Results, shown: frozenset[str], steps: list[Block], spread: list
     if not rest:
         return []
     rows = [(key, other(key, cell.metrics[key])) for key in rest]
-    return [blocks.table("Metrics by their key in metrics.json", ("key", "value"), rows, folded=True)]
+    return [blocks.table("Metrics by their key", ("key", "value"), rows, folded=True)]
 
 
 def _provenance(cell: Results) -> list[Block]:
