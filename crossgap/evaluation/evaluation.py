@@ -20,6 +20,7 @@ from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.curves import DIGITS, best, over_steps, tokens_of
 from crossgap.evaluation.dimensions import over_dimensions
 from crossgap.evaluation.elsewhere import Elsewhere
+from crossgap.evaluation.looked import looked_at
 from crossgap.evaluation.neighbourhoods import neighbourhoods
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.predictions import Predictions, in_rows, prompted
@@ -60,6 +61,7 @@ class Evaluation:
         spectrum: how the variance of either modality spreads, as of `gap.spectrum`.
         mixed: texts that ask among images and texts, as of `mixed.summary`.
         arithmetic: scores of text-driven arithmetic over λ, as of `arithmetic.over_scales`.
+        looked_at: some queries with what every method ranks first, as of `looked.looked_at`.
         unavailable: what can't be had and why, as of `unavailable.COLUMNS`: `family`, `name`, `reason`. Corrections
             that could not be fitted are in `corrections`.
         set_aside: the items whose loss was not finite, by `inversion`, `group` and `id`. They are left out of every
@@ -82,6 +84,7 @@ class Evaluation:
     spectrum: pd.DataFrame
     mixed: pd.DataFrame
     arithmetic: pd.DataFrame
+    looked_at: pd.DataFrame
     unavailable: pd.DataFrame
     set_aside: pd.DataFrame
 
@@ -97,6 +100,7 @@ def evaluate(
     shots: Sequence[int] = (1, 2, 4, 8, 16),
     draws: int = 5,
     mixed_search: Mapping[str, Any] | None = None,
+    look_at: Mapping[str, int] | None = None,
     logistic: Logistic = "native",
     device: str = "cpu",
     scratch: str | Path | None = None,
@@ -107,14 +111,15 @@ def evaluate(
     else. Tables of an import have the names of its modalities.
 
     Args:
-        seed: of resamples, clusters, noise, draws (of few shots, of documents that are images) and the split behind
-            linear separability.
+        seed: of resamples, clusters, noise, draws (of few shots, of documents that are images, of queries to look at)
+            and the split behind linear separability.
         clouds: points a modality in `clouds`.
         resamples: of every bootstrap and permutation test.
         corrections: their names; all, if not given.
         elsewhere: other places that corrections are fitted on too.
         shots, draws: of few-shot classification.
         mixed_search: `shares`, `alphas` and `draws` of `mixed.searched`; its own where not given.
+        look_at: `queries` and `results` of `looked.looked_at`; its own where not given.
         logistic: whether there is a logistic regression, natively alone or with every correction.
         device: that rankings are computed on; it changes no result.
         scratch: folder in which parts are kept, by all that they depend on. An evaluation that was ended goes on where
@@ -178,6 +183,7 @@ def evaluate(
         spectrum=gap.spectrum(work).round(DIGITS),
         mixed=documents.round(DIGITS),
         arithmetic=scores.round(DIGITS),
+        looked_at=looked_at(work, rivals, retrieved, seed=seed, **(look_at or {})),
         unavailable=work.reasons.table(),
         set_aside=gap.set_aside(cell),
     )

@@ -30,6 +30,7 @@ from crossgap.params.sections import (
     OtiSection,
     OviSection,
     PatchCount,
+    Report,
     TokenCount,
     Weights,
 )
@@ -69,6 +70,7 @@ class Params(Strict):
     ovi: OviSection
     distil: Distillings = Distillings()
     evaluate: Evaluate
+    report: Report = Report()
     machine: Machine = Machine()
     backbones: dict[Name, BackboneSection]
     datasets: dict[Name, Declaration]

@@ -269,6 +269,20 @@ class Evaluate(Strict):
         return names
 
 
+class Report(Strict):
+    """What the page shows of single queries."""
+
+    queries: int = Field(200, ge=0, le=2000, description="of a cell to look at, at most")
+    results: int = Field(8, ge=1, le=50, description="first items of each method's ranking")
+    thumbnail: int = Field(96, ge=16, le=512, description="pixels of a picture's longer side")
+    megabytes: float = Field(
+        12,
+        ge=0,
+        le=200,
+        description="of all cells' queries in the page, at most a third of it rankings, the rest pictures",
+    )
+
+
 class RaySection(Strict):
     """The workers that invert where `engine` is `ray`: of a running cluster, or of one that the stage starts."""
 
@@ -292,6 +306,9 @@ class Machine(Strict):
         None,
         ge=1,
         description="pairs through the towers together, where a whole batch of a training doesn't fit",
+    )
+    rehash: bool = Field(
+        False, description="prepare reads every image again, also those whose size and times are as they were"
     )
     checkpoint_seconds: float = Field(60, ge=0, description="between two checkpoints of a training")
     engine: Literal["local", "ray"] = "local"

@@ -210,6 +210,7 @@ def _evaluated(params: Params, declared: Any, *names: str) -> dict[str, Any]:
         "files": {name: {of: _digested(file) for of, file in held.items()} for name, held in files.items()},
         "retrieval": declared.retrieval.model_dump(mode="json"),
         "controls": declared.controls.model_dump(mode="json", exclude={"published"}),
+        "look_at": params.report.model_dump(include={"queries", "results"}),
     }
 
 
@@ -249,7 +250,35 @@ def _reported(params: Params) -> dict[str, Any]:
                 published=declared.dataset,
             )
         )
-    return {"cells": found, "idealised": list(params.idealised), "trainings": list(params.finetune)}
+    return {
+        "cells": found,
+        "idealised": list(params.idealised),
+        "trainings": list(params.finetune),
+        "report": params.report.model_dump(mode="json", include={"thumbnail", "megabytes"}),
+        "params": _used(params),
+    }
+
+
+def _used(params: Params) -> dict[str, Any]:
+    """The settings of a run, with those of the catalogue's rows that it names; how it is scheduled left out."""
+    run = params.run
+    sections = {
+        "run",
+        "imports",
+        "finetune",
+        "pretrain",
+        "idealised",
+        "oti",
+        "ovi",
+        "distil",
+        "evaluate",
+        "report",
+    }
+    rows = {"backbones": set(run.backbones), "datasets": {*run.datasets, *run.distil.sources}}
+    held = params.model_dump(mode="json", include=sections | {*rows})
+    for section, names in rows.items():
+        held[section] = {name: row for name, row in held[section].items() if name in names}
+    return held
 
 
 def _inversions(params: Params) -> dict[tuple, list[StageCell]]:

@@ -42,7 +42,7 @@ class Line:
     Attributes:
         family: `retrieval`, `classification`, …
         task: the baseline's, which methods are compared with.
-        method: as in metrics.json: the task's own name, which is the baseline's where the method is native.
+        method: the task's own name, which is the baseline's where the method is native.
         metrics: by name, rates as fractions.
         test: the row of the cell's comparisons; None where it wasn't tested.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ class Results:
     Every table may be None or empty.
 
     Attributes:
-        metrics: the flat keys of metrics.json (`retrieval/<task>/<relevance>/<metric>`, …), rates as fractions.
+        metrics: by the keys of `crossgap.numbers` (`retrieval/<task>/<relevance>/<metric>`, …), rates as fractions.
         clouds: x, y, modality, id.
         problems: the items set aside: id, item, problem.
         provenance: what made the features; its values may be mappings or lists.
@@ -40,6 +40,8 @@ class Results:
         mixed: texts that ask among images and texts: `mixed.COLUMNS`.
         spectrum: how the variance of a modality spreads: `shifts.SPECTRUM`.
         arithmetic: text-driven arithmetic over λ: `arithmetic.COLUMNS`.
+        looked_at: single queries, a row a query and method: `looked.COLUMNS`; or what gives the rows of the first so
+            many turns.
         unavailable: what could not be measured: family, name, reason.
         published: the dataset's name in the published figures, where `dataset` isn't it.
         query, gallery: the splits that they come from.
@@ -64,6 +66,7 @@ class Results:
     mixed: DataFrame | None = None
     spectrum: DataFrame | None = None
     arithmetic: DataFrame | None = None
+    looked_at: DataFrame | Callable[[int], DataFrame] | None = None
     unavailable: DataFrame | None = None
     published: str | None = None
     query: str | None = None

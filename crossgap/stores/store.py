@@ -15,8 +15,8 @@ and `transformations` and `answers` those of `crossgap.prepared.transformations`
 `projection/<modality>` the `weight (feature, width)` of a tower's projection, where that can be told apart, with its
 `bias (feature)` if it has one.
 
-The root's attributes are the provenance. Arrays carry dimension names, so xarray reads a group:
-`xarray.open_zarr(zarr.storage.ZipStore(path, mode="r"), group="image/test", consolidated=False)`.
+The root's attributes are the provenance. Arrays carry dimension names. data/README.md says what other tools read of a
+store, and how.
 """
 
 from __future__ import annotations
@@ -265,14 +265,19 @@ def open_store(path: str | Path, **options: Any) -> Store:
 
     Args:
         path: of the file, or a URL that fsspec opens (`s3://bucket/…`, `ssh://host/…`): of a store elsewhere no more
-            is read than what is asked for, such as some `rows` of a group.
+            is read than what is asked for, such as some `rows` of a group. `simplecache::s3://…` copies it whole.
         options: of a URL's file system, such as `endpoint_url` of S3.
 
     Raises:
-        StoreError: if `path` holds none, or one that was never finished.
+        StoreError: if `path` holds none, or one that was never finished; or options are given with a path.
         RemoteError: a URL can't be opened.
         OSError: it can't be read, which says nothing of what it holds.
     """
+    if options and not is_remote(path):
+        raise StoreError(
+            f"{', '.join(options)} can't be given with {path}, a path of this machine: they are options of a URL; "
+            "leave them out, or give a URL"
+        )
     try:
         reader = RemoteReader(str(path), options) if is_remote(path) else ZipReader(Path(path))
         group = zarr.open_group(reader, mode="r", zarr_format=3)

@@ -1,13 +1,16 @@
-"""Stores of a cell → metrics: python -m stages.evaluate BACKBONE DATASET, or: IMPORT"""
+"""Stores of a cell → numbers and tables: python -m stages.evaluate BACKBONE DATASET, or: IMPORT"""
 
 import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from crossgap import numbers
 from crossgap.errors import CrossgapError
 from crossgap.evaluation import Cell, evaluate
 from crossgap.evaluation.elsewhere import Elsewhere, of_dataset, of_files, others
+from crossgap.evaluation.headline import headline
 from crossgap.evaluation.inversions import content
 from crossgap.naming import MODALITIES
 from crossgap.stores.store import Store, open_store
@@ -23,8 +26,9 @@ from stages.common import (
     written,
 )
 
+LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
 PLOTTED = ("clouds", "curves")
-PER_QUERY = ("queries", "predictions", "steps")
+PER_QUERY = ("queries", "predictions", "steps", "looked_at")
 
 
 def main(cell: Mapping[str, Any], *names: str) -> None:
@@ -52,18 +56,25 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
         ),
         **cell["settings"],
         elsewhere=_elsewhere(cell, folder),
+        look_at=cell["look_at"],
         device=_device(),
         scratch=SCRATCH.joinpath("evaluate", *names),
     )
     tables = out / "tables"
     tables.mkdir(parents=True, exist_ok=True)
-    corrected = {name: value for name, value in found.metrics.items() if "+" in name.split("/")[1]}
-    plain = {name: value for name, value in found.metrics.items() if name not in corrected}
-    write_json(out / "metrics.json", plain)
-    write_json(tables / "corrected.json", corrected)
+    write_json(out / "metrics.json", headline(found.metrics, found.comparisons, native.modalities))
+    numbers.write(tables / "metrics.csv", found.metrics)
     made_by = {**native.provenance, "not_inverted": found.set_aside.to_dict("records")}
     if native.modalities != MODALITIES:
         made_by["modalities"] = native.modalities
+    made_by["inverted_by"] = {
+        store.path.name: {
+            name: store.provenance.get(name) for name in ("method", "recipe", "made_on", "code")
+        }
+        for stores in inversions.values()
+        for store in stores
+    }
+    made_by["evaluated_with"] = {name: version(name) for name in LIBRARIES}
     if cell["summaries"]:
         made_by["summaries"] = cell["summaries"]
     write_json(tables / "provenance.json", {**made_by, "evaluated_by": cell["code"]})
