@@ -78,6 +78,34 @@ def show(name: Name, params: Params = Path("params.yaml")) -> None:
 
 
 @app.command()
+def summaries(
+    name: Name,
+    pickle: Annotated[
+        Path, typer.Argument(help="A summarized_text.pkl of Cross the Gap; nothing in it is executed.")
+    ],
+    out: Annotated[
+        Path, typer.Argument(help="The JSON to write, which `summaries` in the dataset's row names.")
+    ],
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Convert the summaries that Cross the Gap published into JSON by the ids of a dataset's documents."""
+    import json
+
+    from crossgap.datasets import DatasetError, Texts
+    from crossgap.datasets.readers.published_summaries import converted
+
+    with explained():
+        declared = _declared(params).get(name)
+        if not isinstance(declared, Texts):
+            raise DatasetError(f"{name} is no dataset of documents, for which summaries could stand")
+        found = converted(declared, pickle, Path("data/datasets", name))
+        if out.exists():
+            raise DatasetError(f"{out} exists: name another file, or remove it")
+        out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    typer.echo(f"{out}: {len(found):,} summaries; in the row of {name}: summaries: {out}")
+
+
+@app.command()
 def layouts(
     layout: Annotated[
         str | None, typer.Argument(help="One of them, with all its fields; without it, all are listed.")

@@ -15,6 +15,7 @@ from dataclasses import replace
 from math import ceil
 from typing import Any, NamedTuple, Protocol
 
+from crossgap import naming
 from crossgap.errors import ImageError
 from crossgap.report.clouds import SIGNS
 from crossgap.report.explore import Line, method_title, task_title
@@ -190,12 +191,15 @@ def _view(cell: Results, every: list[Rankings], known: dict[str, int]) -> list[d
         if not queries:
             continue
         named = [
-            method_title(Line("retrieval", of.task, method, of.labelling, {}, None), corrections)
+            naming.called(
+                method_title(Line("retrieval", of.task, method, of.labelling, {}, None), corrections),
+                cell.modalities,
+            )
             for method in methods
         ]
         made.append(
             {
-                "title": task_title("retrieval", of.task),
+                "title": naming.called(task_title("retrieval", of.task), cell.modalities),
                 "labelling": of.labelling,
                 "methods": named,
                 "beside": methods.get(of.beside, -1),
