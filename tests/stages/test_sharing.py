@@ -17,6 +17,8 @@ TEXT = (ROOT / "data/README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 FOLDER, SSH, S3, PUSH, TAKE, CACHE, PULL, URL = BLOCKS
 STORE = "data/features/nano/world/native.zarr.zip"
+pytestmark = pytest.mark.slow
+
 PHOTOS = {"layout": "imagefolder", "root": "kinds", "retrieval": {"query": "test"}}
 
 
@@ -113,7 +115,6 @@ def test_two_branches_that_each_added_a_dataset(first, tmp_path):
     assert here.repro() == set()
 
 
-@pytest.mark.slow
 def test_a_cell_or_a_store_is_taken_alone(first, tmp_path) -> None:
     there = first.cloned(tmp_path / "clone")
     cell, store, evaluated = PULL.splitlines()
@@ -131,7 +132,6 @@ def test_a_cell_or_a_store_is_taken_alone(first, tmp_path) -> None:
     assert Path(url).read_bytes() == (there / STORE).read_bytes()
 
 
-@pytest.mark.slow
 def test_a_cache_is_shared_by_links_that_no_stage_writes_into(first, tmp_path) -> None:
     """Two clones link to the same files; one runs something else, and the other's outputs stay as they are."""
     one, other = (first.cloned(tmp_path / name) for name in ("one", "other"))
@@ -148,7 +148,6 @@ def test_a_cache_is_shared_by_links_that_no_stage_writes_into(first, tmp_path) -
     assert "up to date" in other.command("dvc", "status")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("block", "said"), [(SSH, "keyfile = "), (S3, "endpointurl = https://s3.example.org")]
 )
