@@ -115,7 +115,7 @@ class PlannedEvaluation:
         for labelling, classes in labelled.items():
             self._classified(done, labelling, classes, labelling in named)
             drawn = min(images, clusters.ITEMS) * min(classes, clusters.CLASSES)
-            joint = labelling in self._classes("text", self.query)
+            joint = self.first or labelling in self._classes("text", self.query)
             sets = (images + texts) / images if joint else 0
             done["cluster"] += round(drawn * (kinds * (1 + sets) + bool(self.oti.points)))
         for labelling in self.arithmetic:
