@@ -95,16 +95,21 @@ def _intra_modal(params: Params) -> Params:
 
 
 def _idealised_world(params: Params) -> Params:
-    """Two encoders of the same images over widths, batch sizes, temperatures and seeds (section 4 of the same)."""
-    sweep = {"widths": [8, 128], "batch_sizes": [16, 256], "temperatures": [0.01, 0.5], "seeds": [1]}
+    """Two encoders of the same images over widths, batch sizes, temperatures and seeds (section 4 of the same).
+
+    Beside it what the paper leaves out: mismatched pairs, clouds that start apart, and one encoder that is both.
+    """
+    run = {"width": 64, "batch_size": 64, "temperature": 0.07, "lr": 5e-4, "epochs": 60}
+    apart: dict[str, list] = {"mismatched": [0.25, 0.5], "gaps": [0.5, 1.0], "seeds": [1]}
     row = {
         "dataset": "world",
         "images": 256,
-        "run": {"width": 64, "batch_size": 64, "temperature": 0.07, "lr": 5e-4, "epochs": 60},
-        "sweep": sweep,
+        "run": run,
+        "sweep": {"widths": [8, 128], "batch_sizes": [16, 256], "temperatures": [0.01, 0.5], **apart},
         "toy": {"images": 256, "batch_sizes": [3, 8, 12], "epochs": 20},
     }
-    return params | {"idealised": {"world": row}}
+    shared = {"dataset": "world", "images": 256, "run": {**run, "shared": True}, "sweep": apart}
+    return params | {"idealised": {"world": row, "world-shared": shared}}
 
 
 def _idealised_coco(params: Params) -> Params:
@@ -150,7 +155,8 @@ TRAININGS = {
         ("cub", "sop", "roxford5k", "rparis6k", "cars"),
     ),
     "idealised-world": Preset(
-        "two encoders of the same images over widths, batches, temperatures, 2 seeds: `dvc repro -R stages/idealised`",
+        "two encoders, or one, of the same images over widths, batches, temperatures, mismatches, starts; 2 seeds: "
+        "`dvc repro -R stages/idealised`",
         _idealised_world,
         (),
         ("world",),
