@@ -12,6 +12,7 @@ from crossgap.cli.errors import explained
 from crossgap.cli.exporting import export
 from crossgap.cli.importing import import_
 from crossgap.cli.keeping import clean, status
+from crossgap.cli.layers import layers
 from crossgap.cli.planning import plan
 from crossgap.cli.verifying import verify
 
@@ -110,7 +111,7 @@ def corrections() -> None:
     tables.show(("correction", "title", "source", "how it works"), rows)
 
 
-for one in (check, plan, status, verify, clean, export, preset, migrate, corrections):
+for one in (check, plan, status, verify, clean, export, layers, preset, migrate, corrections):
     app.command()(one)
 app.command("import")(import_)
 app.add_typer(backbones.app, name="backbones")

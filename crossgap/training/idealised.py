@@ -258,7 +258,7 @@ def learner(
         if not batches:  # from whichever step is asked for first
             batches.append(pairs.batches(settings.seed, settings.batch_size, step, steps))
         rows = _rows(next(batches[0]))
-        others = pixels[partner[rows]] if settings.mismatched else None
+        others = pixels[partner[rows].tolist()] if settings.mismatched else None
         first, second = encoders(pixels[rows], others)
         loss = clip(first, second, encoders.temperature)
         loss.backward()
