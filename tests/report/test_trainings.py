@@ -105,7 +105,8 @@ def test_a_row_for_the_base_and_for_each_trained_backbone(parse):
     heading, *rows = parse(page(tuned)).table("world: fine-tuned backbones")
     assert heading[:6] == ["backbone", "losses", "d", "temperature", "silent on", "seed"]
     assert heading[-6:] == [
-        "zero-shot", "zero-shot by texture", "image-image mAP", "clusters of both, AMI", "OTI-image, gain", "arithmetic",
+        "zero-shot", "zero-shot by texture", "image-image mAP", "clusters of both, AMI", "OTI-image, gain",
+        "arithmetic",
     ]  # fmt: skip
     assert [row[:6] for row in rows] == [
         ["nano", "not fine-tuned", "own", "–", "–", "–"],
