@@ -6,24 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from crossgap.datasets import NAME, Split
+from crossgap.strict import Betas, Seed, Strict
 
 Name = Annotated[str, Field(pattern=NAME)]
 Width = Annotated[int, Field(ge=2)]
 BatchSize = Annotated[int, Field(ge=2)]
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0)]
 Mismatched = Annotated[float, Field(ge=0, le=1)]
 Gap = Annotated[float, Field(ge=0, lt=2)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Settings(_Strict):
+class Settings(Strict):
     """The settings of one training. The defaults are the paper's; it doesn't tell the number of epochs.
 
     `mismatched`, `shared` and `gap` are ours: each puts back one thing that the paper's experiment leaves out.
@@ -34,7 +30,7 @@ class Settings(_Strict):
     temperature: Temperature = Field(0.07, description="the paper's other version: 0.01")
     learn_temperature: bool = False
     lr: float = Field(1e-4, gt=0)
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: Betas = (0.9, 0.99)
     weight_decay: float = Field(0.0, ge=0)
     epochs: int = Field(100, ge=1)
     seed: Seed = Field(0, description="of the two encoders and the order of the pairs")
@@ -43,15 +39,15 @@ class Settings(_Strict):
     gap: Gap = Field(0.0, description="centroid distance at the start; 0: the clouds overlap")
 
 
-class IdealisedSweep(_Strict):
+class IdealisedSweep(Strict):
     """Further values of the settings of `run`, changed one at a time; each run is repeated with every seed."""
 
-    widths: list[Width] = []
-    batch_sizes: list[BatchSize] = []
-    temperatures: list[Temperature] = []
-    mismatched: list[Mismatched] = []
-    gaps: list[Gap] = []
-    seeds: list[Seed] = []
+    widths: list[Width] = Field([])
+    batch_sizes: list[BatchSize] = Field([])
+    temperatures: list[Temperature] = Field([])
+    mismatched: list[Mismatched] = Field([])
+    gaps: list[Gap] = Field([])
+    seeds: list[Seed] = Field([])
 
     @field_validator("*")
     @classmethod
@@ -61,7 +57,7 @@ class IdealisedSweep(_Strict):
         return values
 
 
-class Toy(_Strict):
+class Toy(Strict):
     """Features so narrow that they can be drawn on a sphere; everything else is as in `run`."""
 
     width: int = Field(3, ge=3, le=3)
@@ -94,7 +90,7 @@ class IdealisedRun:
     frames: int = 0
 
 
-class Idealised(_Strict):
+class Idealised(Strict):
     """Two encoders of one architecture, the same image twice (It's Not a Modality Gap, section 4).
 
     A share of pairs can be mismatched, one encoder can be both, and the clouds can start apart.
@@ -103,8 +99,6 @@ class Idealised(_Strict):
         images: how many of the split are used, in the order of their hashed ids.
         architecture: a model of open_clip, or `local-dir:`; its vision tower's configuration is used, not its weights.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     dataset: Name
     split: Split = "train"
