@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FIELDS = ("backbone", "losses", "width", "temperature", "learn_temperature", "seed", "silent_on")
 DRAWN = {"loss": "loss", "centroid_distance": "centroid distance", "matching_cosine": "matching cosine"}
 PAPER = "2405.18570"
+TEMPERED = {"clip", "scaled_denominator", "siglip"}  # whose temperature is the recipe's
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,10 +145,14 @@ def _configurations(trainings: Iterable[Training]) -> list[list[Training]]:
 def _settings(training: Training, silent: bool) -> tuple[str, ...]:
     recipe = training.recipe
     temperature = f"{recipe['temperature']:g}"
+    if not recipe["losses"].keys() & TEMPERED:
+        temperature = MISSING
+    elif recipe["learn_temperature"]:
+        temperature = f"learned from {temperature}"
     return (
         training.losses,
         "own" if recipe["width"] is None else str(recipe["width"]),
-        f"learned from {temperature}" if recipe["learn_temperature"] else temperature,
+        temperature,
         *([words(recipe["silent_on"])] if silent else []),
     )
 

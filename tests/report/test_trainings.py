@@ -115,6 +115,9 @@ def test_a_row_for_the_base_and_for_each_trained_backbone(parse):
     ]
     for i, row in enumerate(rows):
         assert row[6:] == expected(metrics(i))
+    refined = training("c", losses={"random_alignment": 1, "hybrid_distillation": 1}, width=None)
+    _, _, row = parse(page([refined])).table("world: fine-tuned backbones")
+    assert row[:5] == ["c", "CLIP-REFINE", "own", "–", "0"]
 
 
 def test_what_a_cell_lacks_is_a_missing_sign_and_columns_without_any_number_go(parse):
