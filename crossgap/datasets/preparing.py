@@ -9,6 +9,7 @@ import pandas as pd
 
 from crossgap.datasets import readers, simat, vocabulary, world
 from crossgap.datasets.checking import checked
+from crossgap.datasets.checks import Checks
 from crossgap.datasets.declared import DatasetError, Declaration, OnDisk, Simat, World
 from crossgap.datasets.judgement_files import read_file
 from crossgap.datasets.reading import Problem, Reading
@@ -32,11 +33,20 @@ class Prepared(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def prepare(declaration: Declaration, folder: Path, workers: int = 8) -> Prepared:
+def prepare(
+    declaration: Declaration,
+    folder: Path,
+    workers: int = 8,
+    *,
+    kept: Path | None = None,
+    rehash: bool = False,
+) -> Prepared:
     """Read and check a declared dataset.
 
     Args:
         folder: existing; where a generated dataset puts its images.
+        kept: the file of what was found in images before (`Checks`): what hasn't changed since is not read again.
+        rehash: read every image, whatever its size and times.
 
     Raises:
         DatasetError: the data, its vocabulary, judgements or controls can't be used as declared, or its
@@ -50,11 +60,12 @@ def prepare(declaration: Declaration, folder: Path, workers: int = 8) -> Prepare
         problems = pd.DataFrame(columns=Problem._fields)
     elif isinstance(declaration, Simat):
         names = vocabulary.names(declaration.vocabulary)
-        items, problems, asked = _simat(declaration, workers)
+        items, problems, asked = _simat(declaration, Checks(declaration.root, kept, rehash), workers)
     else:
         names = vocabulary.names(declaration.vocabulary)
         reading = readers.read(declaration, folder)
-        items, problems = checked(declaration, reading, declaration.images_root(folder), workers)
+        checks = Checks(declaration.images_root(folder), kept, rehash)
+        items, problems = checked(declaration, reading, checks, workers)
         judged, problems = _judgements(declaration, reading, items, problems)
         notes = (*reading.notes, *doubts(declaration, items))
     _check_controls(declaration, items, judged)
@@ -62,13 +73,13 @@ def prepare(declaration: Declaration, folder: Path, workers: int = 8) -> Prepare
     return Prepared(whole, problems, judged, asked, notes)
 
 
-def _simat(declaration: Simat, workers: int) -> tuple[pd.DataFrame, pd.DataFrame, Transformations]:
+def _simat(
+    declaration: Simat, checks: Checks, workers: int
+) -> tuple[pd.DataFrame, pd.DataFrame, Transformations]:
     """Items, problems, and the transformations of regions that were not set aside."""
     known = simat.regions(declaration.tables)
     asked = simat.transformations(declaration.tables, known)
-    items, problems = checked(
-        declaration, simat.reading(declaration, known, asked), declaration.root, workers
-    )
+    items, problems = checked(declaration, simat.reading(declaration, known, asked), checks, workers)
     texts = {word: simat.word_id(word) for word in simat.words(asked)}
     return items, problems, simat.of_items(asked, manifest.select(items, "image")["id"], texts)
 

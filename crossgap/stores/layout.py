@@ -10,5 +10,5 @@ TABLES = {  # beside the groups: their columns
     "transformations": transformations.COLUMNS,
     "answers": transformations.ANSWERS,
 }
-MODALITIES = ("image", "text")
+ROLES = ("image", "text")  # of modalities: `crossgap.naming.roles`
 PROJECTION = "projection"

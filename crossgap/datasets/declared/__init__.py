@@ -30,7 +30,7 @@ from crossgap.datasets.declared.containers import (
 from crossgap.datasets.declared.embedded import World
 from crossgap.datasets.declared.folders import Captions, Folder, ImageFolder, Simat
 from crossgap.datasets.declared.images import Aircraft, Coop, Cub, DogsVsCats, ImageNet, Sop
-from crossgap.datasets.declared.pairs import Coco, Flickr, Karpathy
+from crossgap.datasets.declared.pairs import Coco, Flickr, Karpathy, MixBench
 from crossgap.datasets.declared.texts import Beir, Documents, Texts
 
 LAYOUTS = {
@@ -39,7 +39,7 @@ LAYOUTS = {
         World, Captions, ImageFolder, Simat,
         Coop, Aircraft, ImageNet, Cub, Sop, DogsVsCats,
         Revisited, Cifar, HuggingFace, Torchvision, Table, WebDataset,
-        Coco, Karpathy, Flickr,
+        Coco, Karpathy, Flickr, MixBench,
         Documents, Beir,
     )
 }  # fmt: skip
@@ -47,7 +47,7 @@ Declaration = Annotated[
     World | Captions | ImageFolder | Simat
     | Coop | Aircraft | ImageNet | Cub | Sop | DogsVsCats
     | Revisited | Cifar | HuggingFace | Torchvision | Table | WebDataset
-    | Coco | Karpathy | Flickr
+    | Coco | Karpathy | Flickr | MixBench
     | Documents | Beir,
     Field(discriminator="layout"),
 ]  # fmt: skip
@@ -55,6 +55,6 @@ Declaration = Annotated[
 __all__ = [
     "LAYOUTS", "NAME", "SIMAT", "Aircraft", "Beir", "Captions", "Cifar", "Classified", "Coco", "Controls", "Coop",
     "Cub", "Dataset", "DatasetError", "Declaration", "Documents", "DogsVsCats", "Exported", "Flickr", "Folder",
-    "HuggingFace", "ImageFolder", "ImageNet", "Karpathy", "OnDisk", "Retrieval", "Revisited", "Simat", "Size", "Sop",
-    "Split", "Table", "Texts", "Torchvision", "WebDataset", "World",
+    "HuggingFace", "ImageFolder", "ImageNet", "Karpathy", "MixBench", "OnDisk", "Retrieval", "Revisited", "Simat",
+    "Size", "Sop", "Split", "Table", "Texts", "Torchvision", "WebDataset", "World",
 ]  # fmt: skip
