@@ -61,14 +61,14 @@ def import_(
     `group` (the image a caption belongs to), or `label.<labelling>`. Class
     prompts are `text/classes`, with a label each. Concept names that
     corrections are fitted on are `text/vocabulary` and, as "a photo of
-    <name>", `text/vocabulary-photo`. For example:
+    <name>", `text/vocabulary-photo`.
 
     Any two modalities may be named in place of image and text, and tables
     use these names: the second is the one that has `group`.
 
-    crossgap import clasp --paired protein/test=clasp.npz:first text/test=clasp.npz:second
+    Example: crossgap import clasp --paired protein/test=clasp.npz:first text/test=clasp.npz:second
 
-    crossgap import b32-dtd image/test=dtd.npz:test_features image/test:label.class=dtd.npz:test_labels
+    Example: crossgap import b32-dtd image/test=dtd.npz:test_features image/test:label.class=dtd.npz:test_labels
     """
     from crossgap import importing
     from crossgap.datasets import NAME
