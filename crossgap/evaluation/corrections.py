@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -96,7 +96,9 @@ class Rivals:
     def _pair(self, variant: str, task: str, queries: Items, gallery: Items) -> tuple[Items, Items] | None:
         correction, modalities = self.correction(variant), task.split("-")
         corrected = apply(correction, queries, modalities[0])
-        against = gallery if correction.sides == "query" else apply(correction, gallery, modalities[1])
+        against = (
+            gallery if correction.sides == "query" else apply(correction, gallery, modalities[1], "gallery")
+        )
         return None if corrected is None or against is None else (corrected, against)
 
     def scorer(self, variant: str, name: str, task: str, within: bool, reasons: Reasons) -> Scorer:
@@ -151,6 +153,7 @@ def material(cell: Cell) -> Material:
         texts=_first(_features(cell, name) for name in (*_texts(cell), CLASSES)),
         vocabulary=_features(cell, "text/vocabulary"),
         vocabulary_photo=_features(cell, "text/vocabulary-photo"),
+        styles=_features(cell, "text/styles"),
         pairs=_first(_pairs(cell, split) for split in (cell.support, cell.gallery) if split),
         banks={modality: held.features for modality in INVERSIONS if (held := bank(cell, modality))},
         weights=cell.native.projections,
@@ -173,7 +176,9 @@ def disjoint(bank: Items, *others: Items) -> np.ndarray:
     return ~(np.isin(bank.ids.astype(str), ids.astype(str)) | met & bank.groups.astype(bool))
 
 
-def apply(correction: Correction, items: Items, modality: str) -> Items | None:
+def apply(
+    correction: Correction, items: Items, modality: str, side: Literal["query", "gallery"] = "query"
+) -> Items | None:
     """Items by their corrected features; None where the correction can't be applied to them."""
     if not correction.handles(modality):
         return None
@@ -182,7 +187,7 @@ def apply(correction: Correction, items: Items, modality: str) -> Items | None:
         return None
     blocks = (raw[start : start + ROWS] for start in range(0, len(raw), ROWS))
     return items.having(
-        np.concatenate([correction.apply(block, modality).astype(np.float32) for block in blocks])
+        np.concatenate([correction.apply(block, modality, side).astype(np.float32) for block in blocks])
     )
 
 

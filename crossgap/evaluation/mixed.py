@@ -321,7 +321,8 @@ def _corrected(rivals: Rivals, variant: str, roles: Roles) -> Roles | None:
     if asking.sides == "query":
         return None if queries is None else roles._replace(queries=queries)
     held = _fit(rivals, variant, roles.images, roles.texts)
-    texts, images = apply(held, roles.texts, "text"), apply(held, roles.images, "image")
+    texts = apply(held, roles.texts, "text", "gallery")
+    images = apply(held, roles.images, "image", "gallery")
     if queries is None or texts is None or images is None:
         return None
     return roles._replace(queries=queries, texts=texts, images=images)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from crossgap.prepared import transformations
+from crossgap.prepared import composed, transformations
 
 FORMAT = "crossgap-features/1"
 TABLES = {  # beside the groups: their columns
     "judgements": ("setting", "query", "item", "grade"),
     "transformations": transformations.COLUMNS,
     "answers": transformations.ANSWERS,
+    **{f"composed_{name}": columns for name, columns in composed.TABLES.items()},
 }
 MODALITIES = ("image", "text")
 PROJECTION = "projection"

@@ -12,6 +12,7 @@ stores have equal bytes. Each group `<modality>/<split>` (`image/test`, `text/cl
 
 Beside the groups, `judgements` holds the columns of `crossgap.prepared.judgements` `(judgement)`, where there are any,
 and `transformations` and `answers` those of `crossgap.prepared.transformations` `(transformation)` and `(answer)`;
+`composed_asked`, `composed_judged` and `composed_galleries` those of `crossgap.prepared.composed`;
 `projection/<modality>` the `weight (feature, width)` of a tower's projection, where that can be told apart, with its
 `bias (feature)` if it has one.
 
@@ -36,6 +37,8 @@ import zarr
 
 from crossgap import claims
 from crossgap.errors import CrossgapError, of_machine
+from crossgap.prepared.composed import TABLES as OF_COMPOSED
+from crossgap.prepared.composed import Composed
 from crossgap.prepared.transformations import Transformations
 from crossgap.stores.layout import FORMAT, MODALITIES, PROJECTION, TABLES
 from crossgap.stores.remote import RemoteError, RemoteReader, is_remote
@@ -231,6 +234,12 @@ class Store:
         """Transformations asked of the images by text, and their answers; None where the store has none."""
         held = self._table("transformations"), self._table("answers")
         return None if held[0] is None else Transformations(*held)
+
+    @cached_property
+    def composed(self) -> Composed | None:
+        """Composed queries and what answers them; None where the store has none."""
+        asked, *others = (self._table(f"composed_{name}") for name in OF_COMPOSED)
+        return None if asked is None else Composed(asked, *others)
 
     def _table(self, name: str) -> pd.DataFrame | None:
         group = self.zarr_group.get(name)
