@@ -58,7 +58,7 @@ def of_queries(
         for rank, text in enumerate(texts):
             own = text_id(query.id, rank)
             rows.append((own, "text", manifest.COMPOSED, None, text, None, rank))
-            asked.append((query.id, query.image, own, query.set))
+            asked.append((query.id, query.image, own, text, query.set))
         judged += [(query.id, *of) for of in query.judged]
     tables = Composed.of(asked, judged, galleries)
     return Reading(without_digests(rows), problems, composed=tables)
@@ -129,6 +129,12 @@ def by_labels(
     if left_out:
         keys = found["query"].map(lambda name: fingerprint.of_content(name.encode()))
         found = found.loc[keys.sort_values(kind="stable").index[:most]].sort_index()
+    said = {
+        (labelling, label): texts[labelling].replace(
+            "{}", words.get(labelling, {}).get(label, label.replace("_", " "))
+        )
+        for labelling, label in found[["labelling", "label"]].itertuples(index=False)
+    }
     asked, judged = [], []
     for labelling, pairs in found.groupby("labelling", sort=False):
         changed = manifest.LABEL + str(labelling)
@@ -136,17 +142,21 @@ def by_labels(
         targets = candidates[["id", changed, *kept]].rename(columns={"id": "answer", changed: "label"})
         answers = pairs[["query", "label", *kept]].merge(targets, on=["label", *kept])
         asked += [
-            (row.query, row.id, text_id(f"{labelling}/{row.label}"), str(labelling))
+            (
+                row.query,
+                row.id,
+                text_id(f"{row.labelling}/{row.label}"),
+                said[row.labelling, row.label],
+                row.labelling,
+            )
             for row in pairs.itertuples(index=False)
         ]
         judged += [
             (own, image, RELEVANT) for own, image in zip(answers["query"], answers["answer"], strict=True)
         ]
         judged += [(own, image, IGNORED) for own, image in zip(pairs["query"], pairs["id"], strict=True)]
-    spoken = found[["labelling", "label"]].drop_duplicates().sort_values(["labelling", "label"])
     rows: list[ManifestRow] = [
-        (text_id(f"{labelling}/{label}"), "text", manifest.COMPOSED, None,
-         texts[labelling].replace("{}", words.get(labelling, {}).get(label, label.replace("_", " "))), None, 0)
-        for labelling, label in zip(spoken["labelling"], spoken["label"], strict=True)
-    ]  # fmt: skip
+        (text_id(f"{labelling}/{label}"), "text", manifest.COMPOSED, None, said[labelling, label], None, 0)
+        for labelling, label in sorted(said)
+    ]
     return rows, Composed.of(asked, judged), left_out

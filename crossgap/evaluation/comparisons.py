@@ -21,8 +21,12 @@ COLUMNS = [
 ]  # fmt: skip
 METRIC = {
     "retrieval": "mAP", "classification": "accuracy", "hubness": "recall@1", "mixed": "recall@1", "robustness": "stays",
+    "composed": "mAP",
 }  # fmt: skip
 _INTRA = {
+    "composed": {
+        "image": "sum", "text": "sum", "product": "sum", "harris": "sum", "expansion": "harris", "oti-template": "sum",
+    },
     "retrieval": {
         "oti-image": "image-image", "oti-oti": "image-image", "ovi-text": "text-text", "ovi-ovi": "text-text",
     },

@@ -6,7 +6,7 @@ The rules, of the similarities i of the image and t of the text to every candida
 - `sum`: i + t; `product`: max(i, 0) · max(t, 0);
 - `harris`: t · i − 0.1 (t + i)² of normalised similarities, (s − least s) / |least i|, cut off at 0 (BASIC, arXiv
   2510.25387). Both are divided by the least i, as in its public code. That takes the least of generated images and
-  texts; here it is that of all which are asked, over all candidates.
+  texts; here it is that of all which are asked, over the candidates that they search.
 
 Scores of a query are compared with each other alone. Rows are rounded to a grid on which inner products are exact, so
 that no result depends on blocks or threads; candidates with equal scores stand in their order.
@@ -14,7 +14,7 @@ that no result depends on blocks or threads; candidates with equal scores stand 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,11 +43,11 @@ class Wanted:
     """What a query should find: places among the candidates, each once.
 
     Attributes:
-        answers: `(r,)`, all of them.
+        answers: `(r,)`, all of them, among the candidates.
         target: the answer whose rank counts; the first that is found, if None.
         ignored: places that are left out of the ranking.
-        members: places that the target is ranked among a second time.
-        among: the candidates; all, if None.
+        members: of the candidates, places that the target is ranked among a second time.
+        among: the candidates; all, if None. Queries that hold one and the same array are searched together.
     """
 
     answers: Int64[np.ndarray, " r"]
@@ -107,20 +107,28 @@ def found_by(
         k, as CIRCO has it, over the least of k and the number of answers; the target's rank from 1, or that of the
         first answer; that among the `members`, NaN without any; and the number of candidates.
     """
-    names = ("images", "texts", "candidates")
-    rows = [_exact(side, name, unit) for side, name in zip((images, texts, candidates), names, strict=True)]
-    for side, name in zip(rows[:2], names, strict=False):
-        check_widths(side, rows[2], (name, "candidates"))
+    sides = _exact(images, "images", unit), _exact(texts, "texts", unit)
+    gallery = checked_features(candidates, "candidates")
+    for side, name in zip(sides, ("images", "texts"), strict=True):
+        check_widths(side, gallery, (name, "candidates"))
         if len(side) != len(wanted):
             raise ValueError(f"{name} holds {len(side)} rows for {len(wanted)} queries: give each one")
-    least = _least(*rows) if "harris" in rules else None
+    groups = [*_groups(wanted)]
+    least = _least(sides, gallery, groups, unit) if "harris" in rules else None
     found: dict[str, list[tuple[float, ...]]] = {rule: [] for rule in rules}
-    for some in blocks(len(wanted), 4 * len(rows[2])):
-        sides = rows[0][some] @ rows[2].T, rows[1][some] @ rows[2].T
-        for rule in rules:
-            scores = put_together(*sides, rule, least)
-            found[rule] += [_placed(*pair) for pair in zip(scores, wanted[some], strict=True)]
-    return {rule: pd.DataFrame(of, columns=list(PER_QUERY)) for rule, of in found.items()}
+    for queries, among in groups:
+        searched = _searched(gallery, among, unit)
+        local = [_local(wanted[query], among) for query in queries]
+        for some in blocks(len(queries), 4 * len(searched)):
+            similar = [side[queries[some]] @ searched.T for side in sides]
+            for rule in rules:
+                scores = put_together(similar[0], similar[1], rule, least)
+                found[rule] += [_placed(*pair) for pair in zip(scores, local[some], strict=True)]
+    order = np.argsort(np.concatenate([queries for queries, _ in groups]))
+    return {
+        rule: pd.DataFrame(of, columns=list(PER_QUERY)).iloc[order].reset_index(drop=True)
+        for rule, of in found.items()
+    }
 
 
 def expanded(
@@ -141,18 +149,20 @@ def expanded(
         candidates: `(m, d)`.
         wanted: whose `ignored` candidates no query is expanded by.
     """
-    own, asking, gallery = (_exact(x, "rows", unit) for x in (queries, projected, candidates))
+    own, asking = _exact(queries, "queries", unit), _exact(projected, "projected", unit)
+    gallery = checked_features(candidates, "candidates")
     found = np.empty_like(own)
-    for some in blocks(len(own), len(gallery)):
-        for place, (scores, of) in enumerate(
-            zip(asking[some] @ gallery.T, wanted[some], strict=True), some.start
-        ):
-            among = np.arange(len(gallery)) if of.among is None else of.among
-            if of.ignored is not None:
-                among = among[~np.isin(among, of.ignored)]
-            near = among[np.argsort(-scores[among], kind="stable")[:EXPANDED]]
-            weights = np.exp(TEMPERATURE * np.append(scores[near], 1.0))
-            found[place] = weights / weights.sum() @ np.vstack([gallery[near], own[place]])
+    for rows, among in _groups(wanted):
+        searched = _searched(gallery, among, unit)
+        for some in blocks(len(rows), len(searched)):
+            for row, scores in zip(rows[some], asking[rows[some]] @ searched.T, strict=True):
+                out = _local(wanted[row], among).ignored
+                if out is not None:
+                    scores[out] = -np.inf
+                near = np.argsort(-scores, kind="stable")[:EXPANDED]
+                near = near[np.isfinite(scores[near])]
+                weights = np.exp(TEMPERATURE * np.append(scores[near], 1.0))
+                found[row] = weights / weights.sum() @ np.vstack([searched[near], own[row]])
     return found
 
 
@@ -177,46 +187,69 @@ def _exact(rows: Features, name: str, unit: bool) -> Float64[np.ndarray, "n d"]:
     return np.rint(held * GRID) / GRID
 
 
+def _groups(wanted: Sequence[Wanted]) -> Iterator[tuple[Int64[np.ndarray, " g"], np.ndarray | None]]:
+    """Places of the queries that search one array of candidates, and that array; None for all candidates."""
+    by: dict[int, list[int]] = {}
+    for place, of in enumerate(wanted):
+        by.setdefault(id(of.among), []).append(place)
+    for places in by.values():
+        yield np.array(places), wanted[places[0]].among
+
+
+def _searched(gallery: Features, among: np.ndarray | None, unit: bool) -> Float64[np.ndarray, "c d"]:
+    return _exact(gallery if among is None else gallery[np.sort(among)], "candidates", unit)
+
+
 def _least(
-    images: Float64[np.ndarray, "n d"],
-    texts: Float64[np.ndarray, "n d"],
-    candidates: Float64[np.ndarray, "m d"],
+    sides: Sequence[Float64[np.ndarray, "n d"]],
+    gallery: Features,
+    groups: Sequence[tuple[np.ndarray, np.ndarray | None]],
+    unit: bool,
 ) -> tuple[float, float]:
-    """The least similarity of images and of texts to the candidates."""
-    lows = [
-        min((side[some] @ candidates.T).min() for some in blocks(len(side), len(candidates)))
-        for side in (images, texts)
-    ]
+    """The least similarity of images and of texts to the candidates that they search."""
+    lows = [np.inf, np.inf]
+    for queries, among in groups:
+        searched = _searched(gallery, among, unit)
+        for some in blocks(len(queries), len(searched)):
+            for number, side in enumerate(sides):
+                lows[number] = min(lows[number], float((side[queries[some]] @ searched.T).min()))
     return lows[0], lows[1]
 
 
+def _local(wanted: Wanted, among: np.ndarray | None) -> Wanted:
+    """The same by places in the sorted `among`, without those that are not there."""
+    if among is None:
+        return wanted
+    held = np.sort(among)
+
+    def places(given: np.ndarray | None) -> np.ndarray | None:
+        return None if given is None else np.searchsorted(held, given[np.isin(given, held)])
+
+    answers = np.searchsorted(held, wanted.answers)
+    target = None if wanted.target is None else int(np.searchsorted(held, wanted.target))
+    return Wanted(answers, target, places(wanted.ignored), places(wanted.members))
+
+
 def _placed(scores: Float64[np.ndarray, " m"], wanted: Wanted) -> tuple[float, ...]:
-    """`PER_QUERY` of one query."""
+    """`PER_QUERY` of one query among all that it searches."""
     scores = scores.copy()
     if wanted.ignored is not None:
         scores[wanted.ignored] = -np.inf
-    out = 0 if wanted.ignored is None else len(wanted.ignored)
-    answers, target, held = wanted.answers, wanted.target, scores
-    if wanted.among is not None:
-        among = np.sort(wanted.among)
-        held = scores[among]
-        answers = np.searchsorted(among, answers)
-        target = None if target is None else int(np.searchsorted(among, target))
-        out = 0 if wanted.ignored is None else int(np.isin(wanted.ignored, among).sum())
-    ranks = _ranks(held, answers)
+    ranks = _ranks(scores, wanted.answers)
     order = np.sort(ranks)
     n, numbers = len(order), np.arange(len(order))
     precisions = (numbers + 1) / order
     before = np.where(order == 1, 1.0, numbers / np.maximum(order - 1, 1))
     at = [precisions[order <= k].sum() / min(n, k) for k in CUT_OFFS]
-    rank = order[0] if target is None else ranks[np.flatnonzero(answers == target)[0]]
+    rank = order[0] if wanted.target is None else ranks[np.flatnonzero(wanted.answers == wanted.target)[0]]
     inner = np.nan
     if wanted.members is not None and wanted.target is not None:
         others = wanted.members[wanted.members != wanted.target]
         own = scores[wanted.target]
         inner = 1 + (scores[others] > own).sum() + ((scores[others] == own) & (others < wanted.target)).sum()
     trapezoids = ((before + precisions) / 2).sum() / (n + _SMALL)
-    return precisions.mean(), trapezoids, *at, float(rank), float(inner), float(len(held) - out)
+    left = len(scores) - (0 if wanted.ignored is None else len(wanted.ignored))
+    return precisions.mean(), trapezoids, *at, float(rank), float(inner), float(left)
 
 
 def _ranks(scores: Float64[np.ndarray, " m"], places: Int64[np.ndarray, " r"]) -> Int64[np.ndarray, " r"]:

@@ -200,7 +200,7 @@ def _evaluated(params: Params, declared: Any) -> dict[str, Any]:
     return {
         "settings": params.evaluate.model_dump(mode="json"),
         "retrieval": declared.retrieval.model_dump(mode="json"),
-        "controls": declared.controls.model_dump(mode="json", exclude={"published"}),
+        "controls": declared.controls.model_dump(mode="json", exclude={"published", "composed"}),
     }
 
 

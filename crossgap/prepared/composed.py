@@ -1,8 +1,8 @@
 """Composed queries: an image and a text that says what is to differ, and which images answer both.
 
 Three tables, by ids. `asked`, a row a text of a query: `query`, `image` (the reference), `text` (of the split
-"composed"; the texts of one query say the same and are averaged) and `set`, what results are averaged over once more,
-"" for one set. `judged`: `query`, `image` and `role`:
+"composed"; the texts of one query say the same and are averaged), its `words`, "" where they are not known, and `set`,
+what results are averaged over once more, "" for one set. `judged`: `query`, `image` and `role`:
 
 - `target`, the image that the text was written for, of a set that has one;
 - `relevant`, an answer; a target is one too, and is not named twice;
@@ -25,11 +25,10 @@ from crossgap.errors import DatasetError
 
 TARGET, RELEVANT, IGNORED, MEMBER = ROLES = ("target", "relevant", "ignored", "member")
 TABLES: dict[str, tuple[str, ...]] = {
-    "asked": ("query", "image", "text", "set"),
+    "asked": ("query", "image", "text", "words", "set"),
     "judged": ("query", "image", "role"),
     "galleries": ("set", "image"),
 }
-GIVEN = ("query", "image", "text", "targets")  # of a user's own file
 _NAMED = 3
 
 
@@ -43,7 +42,7 @@ class Composed(NamedTuple):
     @classmethod
     def of(
         cls,
-        asked: Iterable[tuple[str, str, str, str]],
+        asked: Iterable[tuple[str, str, str, str, str]],
         judged: Iterable[tuple[str, str, str]],
         galleries: Iterable[tuple[str, str]] = (),
     ) -> Composed:

@@ -13,3 +13,4 @@ TABLES = {  # beside the groups: their columns
 }
 MODALITIES = ("image", "text")
 PROJECTION = "projection"
+COMPOSED = "composed"  # what composed queries ask by an inversion's tokens

@@ -18,6 +18,7 @@ from crossgap.prepared.composed import TABLES as OF_COMPOSED
 from crossgap.prepared.composed import Composed
 from crossgap.prepared.transformations import Transformations
 from crossgap.stores import temporary
+from crossgap.stores.layout import COMPOSED as COMPOSED
 from crossgap.stores.layout import FORMAT, PROJECTION, TABLES
 from crossgap.stores.zipped import pack, size
 

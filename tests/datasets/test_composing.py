@@ -65,10 +65,12 @@ def test_the_world_asks_of_every_factor_and_says_so_exactly(tmp_path):
     )
     scenes = manifest.select(made.items, "image").set_index("id")[[f"label.{name}" for name in COMPOSED]]
     asked, judged, _ = made.composed
+    said = manifest.select(made.items, "text", "composed").set_index("id")["text"]
     assert set(asked["set"]) <= set(COMPOSED) and len(asked) > 20
-    for query, image, text, factor in asked.itertuples(index=False):
+    for query, image, text, words, factor in asked.itertuples(index=False):
         value = text.removeprefix(f"composed/{factor}/").removesuffix("#0")
         wanted = scenes.loc[image].copy()
+        assert words == said[text]
         assert wanted[f"label.{factor}"] != value and image.startswith("test/")
         wanted[f"label.{factor}"] = value
         answers = set(scenes.index[(scenes == wanted).all(axis=1)])
@@ -89,7 +91,7 @@ def test_labels_without_a_pair_are_said_and_unknown_ones_refused(tmp_path):
         World(**fields, controls={"composed": {"colour": "red"}})
 
 
-ASKED = ("q", "a", "t", "")
+ASKED = ("q", "a", "t", "red", "")
 JUDGED = [("q", "b", "target"), ("q", "a", "ignored")]
 
 
@@ -97,11 +99,11 @@ JUDGED = [("q", "b", "target"), ("q", "a", "ignored")]
     ("asked", "judged", "galleries", "said"),
     [
         ([], JUDGED, [], "there are none"),
-        ([("q", "z", "t", "")], JUDGED, [], r"asked: no image has this id \(1 rows: q, z, t, \)"),
-        ([("q", "a", "u", "")], JUDGED, [], "no text of the split 'composed'"),
+        ([("q", "z", "t", "red", "")], JUDGED, [], r"asked: no image has this id \(1 rows: q, z, t, red, \)"),
+        ([("q", "a", "u", "", "")], JUDGED, [], "no text of the split 'composed'"),
         ([ASKED, ASKED], JUDGED, [], "a text asked twice"),
-        ([ASKED, ("q", "b", "t2", "")], JUDGED, [], "a query has one reference image"),
-        ([ASKED, ("q", "a", "t2", "x")], JUDGED, [], "a query is in one set"),
+        ([ASKED, ("q", "b", "t2", "", "")], JUDGED, [], "a query has one reference image"),
+        ([ASKED, ("q", "a", "t2", "", "x")], JUDGED, [], "a query is in one set"),
         ([ASKED], JUDGED[1:], [], "no image is named that answers the query"),
         ([ASKED], [("r", "b", "target"), *JUDGED], [], "judged: no query is called so"),
         ([ASKED], [("q", "b", "right"), *JUDGED], [], "a role is one of target, relevant, ignored, member"),

@@ -23,7 +23,7 @@ def wanted(row: int) -> Wanted:
         answers,
         target=int(answers[row // 2]) if row % 2 else None,
         ignored=others[:2] if row > 2 else None,
-        members=np.append(others[4:9], answers[row // 2]) if row % 2 else None,
+        members=np.append(others[4:9:2], answers[row // 2]) if row % 2 else None,
         among=np.union1d(answers, others[::2]) if row > 3 else None,
     )
 

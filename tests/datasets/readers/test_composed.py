@@ -92,8 +92,8 @@ def rows(table) -> list[tuple]:
 def test_cirr(tmp_path):
     found = made(tmp_path, "cirr")
     assert rows(found.composed.asked) == [
-        ("12063", SIX[0], "composed/12063#0", ""),
-        ("7", SIX[0], "composed/7#0", ""),
+        ("12063", SIX[0], "composed/12063#0", "remove all but one dog", ""),
+        ("7", SIX[0], "composed/7#0", "more dogs", ""),
     ]
     of = [row[1:] for row in rows(found.composed.judged) if row[0] == "12063"]
     assert of[:2] == [(SIX[5], "target"), (SIX[0], "ignored")]
@@ -115,7 +115,7 @@ def test_fashioniq(tmp_path):
     both = ["is red and has long sleeves", "has long sleeves and is red"]
     assert texts == 3 * both
     assert rows(found.composed.asked)[:2] == [
-        ("dress/B1/B2", "B1", f"composed/dress/B1/B2#{rank}", "dress") for rank in (0, 1)
+        ("dress/B1/B2", "B1", f"composed/dress/B1/B2#{rank}", both[rank], "dress") for rank in (0, 1)
     ]
     assert rows(found.composed.judged)[0] == ("dress/B1/B2", "B2", "target")
     assert rows(found.composed.galleries)[2:5] == [("shirt", "B3"), ("shirt", "B4"), ("toptee", "B2")]
@@ -125,7 +125,7 @@ def test_fashioniq(tmp_path):
 
 def test_circo(tmp_path):
     found = made(tmp_path, "circo")
-    assert rows(found.composed.asked) == [("0", "1", "composed/0#0", "")]
+    assert rows(found.composed.asked) == [("0", "1", "composed/0#0", "shows two people", "")]
     assert rows(found.composed.judged) == [("0", "333", "target"), ("0", "22", "relevant")]
     assert manifest.select(found.items, "image")["id"].tolist() == ["1", "22", "333", "4444"]
 
@@ -133,7 +133,9 @@ def test_circo(tmp_path):
 def test_icir(tmp_path):
     found = made(tmp_path, "icir")
     query = "icir/query/vase/q1.jpg with flowers"
-    assert rows(found.composed.asked) == [(query, "icir/query/vase/q1.jpg", f"composed/{query}#0", "vase")]
+    assert rows(found.composed.asked) == [
+        (query, "icir/query/vase/q1.jpg", f"composed/{query}#0", "with flowers", "vase")
+    ]
     assert rows(found.composed.judged) == [(query, "icir/database/vase/p1.jpg", "relevant")]
     assert rows(found.composed.galleries) == [
         ("vase", "icir/database/vase/p1.jpg"), ("vase", "icir/database/vase/n1.jpg"),
