@@ -90,20 +90,19 @@ def of_items(
 def by_labels(
     items: pd.DataFrame,
     query: str,
-    splits: Iterable[str],
     texts: Mapping[str, str],
     words: Mapping[str, Mapping[str, str]],
     most: int = MOST,
 ) -> tuple[list[ManifestRow], Composed, int]:
     """Queries that ask for an image with another label, of one labelling, and the same labels of all others.
 
-    Of each image every other label is asked that some image has beside its other labels: these images are the answers,
-    all of them. The query's image is left out of its ranking. An image without one of the labels takes no part.
+    Of each image every other label is asked that some image of any split has beside its other labels: these images are
+    the answers, all of them. The query's image is left out of its ranking. An image without one of the labels takes no
+    part.
 
     Args:
         items: a manifest.
         query: the split of the images that ask.
-        splits: those of the images that are searched.
         texts: labelling → what is asked, with a `{}` for the label's words.
         words: labelling → label → its words; else the label with blanks for underscores.
         most: queries at most, those whose hashed ids come first.
@@ -112,7 +111,7 @@ def by_labels(
         The rows of the texts that are asked, the tables, and how many queries `most` left out.
     """
     columns = [manifest.LABEL + name for name in manifest.labellings(items)]
-    images = items[(items["modality"] == "image") & items["split"].isin([query, *splits])]
+    images = items[items["modality"] == "image"]
     columns = [name for name in columns if images[name].notna().any()]
     images = images.dropna(subset=columns)
     candidates, asking = images, images[images["split"] == query]

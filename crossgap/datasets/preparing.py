@@ -88,9 +88,7 @@ def _by_labels(
         return none, None, ()
     if named := getattr(declaration, "class_names", None):
         words = dict.fromkeys(texts, named)
-    asked = declaration.retrieval
-    searched = [asked.gallery, *([declaration.controls.support] if declaration.controls.support else [])]
-    rows, tables, cut = composing.by_labels(items, asked.query, searched, texts, words)
+    rows, tables, cut = composing.by_labels(items, declaration.retrieval.query, texts, words)
     if tables.asked.empty:
         return none, None, ("controls.composed asks for nothing: no two images differ by one label alone",)
     frame = without_digests(rows)

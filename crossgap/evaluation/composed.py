@@ -128,9 +128,9 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def metrics(table: pd.DataFrame) -> dict[str, float]:
-    """`composed/<task>/<metric>` of all queries; NaN where there is none."""
+    """`composed/<task>/all/<metric>` of all queries; NaN where there is none."""
     return {
-        f"composed/{row['task']}/{name}": row[name]
+        f"composed/{row['task']}/{ALL}/{name}": row[name]
         for row in table[table["at"] == ALL].to_dict("records")
         for name in HEADLINES
     }

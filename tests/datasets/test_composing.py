@@ -27,9 +27,7 @@ def test_the_answers_have_the_asked_label_and_all_others_the_same():
         *((f"{n:02}", "image", "test" if n < 15 else "train", colours[n], shapes[n]) for n in range(40)),
         ("99", "image", "test", None, "star"),
     )
-    rows, tables, cut = by_labels(
-        frame, "test", ["train"], {"colour": "but {}"}, {"colour": {"red": "crimson"}}
-    )
+    rows, tables, cut = by_labels(frame, "test", {"colour": "but {}"}, {"colour": {"red": "crimson"}})
     expected, ignored = set(), set()
     for n in range(15):
         for colour in ("red", "blue", "dark_green"):
@@ -47,13 +45,11 @@ def test_the_answers_have_the_asked_label_and_all_others_the_same():
     }
     assert set(tables.asked["text"]) <= {row[0] for row in rows}
 
-    few, some, cut = by_labels(frame, "test", ["train"], {"colour": "but {}"}, {}, most=5)
+    few, some, cut = by_labels(frame, "test", {"colour": "but {}"}, {}, most=5)
     assert len(some.asked) == 5 and cut == len(tables.asked) - 5
     assert set(some.asked["query"]) <= set(tables.asked["query"])
     assert set(some.judged["query"]) == set(some.asked["query"])
-    shuffled = by_labels(
-        frame.sample(frac=1, random_state=0), "test", ["train"], {"colour": "but {}"}, {}, most=5
-    )
+    shuffled = by_labels(frame.sample(frac=1, random_state=0), "test", {"colour": "but {}"}, {}, most=5)
     assert set(shuffled[1].asked["query"]) == set(some.asked["query"]) and sorted(shuffled[0]) == sorted(few)
 
 

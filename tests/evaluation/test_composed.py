@@ -118,7 +118,7 @@ def test_the_table_and_the_comparisons(native):
     assert table.loc[("sum", "all"), ["queries", "candidates"]].tolist() == [3, 53]
     assert table.loc[("sum", "x"), "subset_recall@1"] == (held.loc[A, "subset_rank"] <= 1)
     numbers = composed.metrics(composed.summary(found))
-    assert numbers["composed/sum/mAP"] == held["ap"].mean() and len(numbers) == 8 * 5
+    assert numbers["composed/sum/all/mAP"] == held["ap"].mean() and len(numbers) == 8 * 5
     tested = compared(work, composed.outcomes(found), seed=0, resamples=99).set_index("task")
     assert tested.loc["sum+centering", "baseline"] == "sum" and tested.loc["harris", "baseline"] == "sum"
     assert tested.loc["expansion", "baseline"] == "harris"
