@@ -48,6 +48,12 @@ def import_(
         Path | None,
         typer.Option(help="SIMAT's folder simat_db, if the images are its regions."),
     ] = None,
+    composed: Annotated[
+        Path | None,
+        typer.Option(
+            help="Composed queries by ids: CSV with the header query,role,item[,set]; see `composed_file`."
+        ),
+    ] = None,
     note: Annotated[str, typer.Option(help="Where the features come from; kept in the store.")] = "",
     force: Annotated[bool, typer.Option(help="Replace a store of this name.")] = False,
 ) -> None:
@@ -57,7 +63,8 @@ def import_(
     `group` (the image a caption belongs to), or `label.<labelling>`. Class
     prompts are `text/classes`, with a label each. Concept names that
     corrections are fitted on are `text/vocabulary` and, as "a photo of
-    <name>", `text/vocabulary-photo`. For example:
+    <name>", `text/vocabulary-photo`; names of styles are `text/styles`, and
+    what composed queries ask `text/composed`. For example:
 
     crossgap import b32-dtd image/test=dtd.npz:test_features image/test:label.class=dtd.npz:test_labels
     """
@@ -90,6 +97,7 @@ def import_(
             note=note,
             judged=judgements,
             simat_tables=simat,
+            composed_queries=composed,
             scratch=Path("data/scratch/import"),
         )
     for group in store.groups:
@@ -110,6 +118,8 @@ def import_(
         query, gallery = (_split_of(store, splits, pairs[name][0]) for name in ("query", "item"))
     if store.transformations is not None:
         typer.echo(f"transformations: {len(store.transformations.table)}")
+    if store.composed is not None:
+        typer.echo(f"composed queries: {store.composed.asked['query'].nunique()}")
     row = {
         "backbone": backbone,
         "dataset": dataset or name,

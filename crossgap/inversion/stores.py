@@ -45,6 +45,7 @@ def invert_store(
     engine: engines.Local | engines.Ray | None = None,
     on_problem: str = ERROR,
     start: Distilled | None = None,
+    composed: bool = True,
 ) -> None:
     """Invert items of a feature store and write the inversion store at `path`.
 
@@ -60,6 +61,7 @@ def invert_store(
             and which of them `scratch` holds, changes no bit on one machine.
         on_problem: `set_aside` leaves items out whose loss is not finite and names them in the store's attributes.
         start: φ, whose tokens the steps of `recipe` start from, and which the store names.
+        composed: encode the composed queries of `native` with the tokens that OTI found for their images.
 
     Raises:
         BackboneError: `native` holds another backbone's features, or the tower can't do it.
@@ -94,7 +96,7 @@ def invert_store(
         "fingerprint": fingerprint.of_json([made_by, keys, set_aside]),
         **({"set_aside": set_aside} if set_aside else {}),
     }
-    asked = _composed(native, items, whole, keys, done, backbone, method)
+    asked = _composed(native, items, whole, keys, done, backbone, method) if composed else None
     if asked is not None:
         provenance["composed_left_out"] = dict(asked.left_out)
     with writing.creating(path, scratch, provenance) as writer:

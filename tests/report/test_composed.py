@@ -35,15 +35,15 @@ def test_all_numbers_but_those_that_no_query_has(parse):
     page = parse(render([Results("nano", "world", METRICS, corrections=CORRECTIONS, composed=TABLE)]))
     table = page.table("An image and a text ask for images")
     heads = ["rule", "method", "queries of", *COLUMNS[2:12], "queries", "candidates"]
-    assert all(len(row) == len(heads) for row in table)
-    assert table[0][:5] == ["sum", "native features", "all", "12.34", "11.00"] and table[0][-2:] == [
-        "346",
-        "1,149",
-    ]
-    assert [row[:3] for row in table[1:]] == [
-        ["sum", "native features", "mean of sets"], ["harris", "BASIC", "all"], ["sum", "OTI", "all"],
+    assert table[0] == heads and all(len(row) == len(heads) for row in table)
+    assert table[1][:5] == ["sum", "native features", "all", "12.34", "11.00"]
+    assert table[1][-2:] == ["346", "1,149"]
+    assert [row[:3] for row in table[2:]] == [
+        ["sum", "native features", "mean of sets"],
+        ["harris", "BASIC", "all"],
+        ["sum", "OTI", "all"],
         ["template", "OTI", "all"],
-    ]  # fmt: skip
+    ]
     assert "An image and a text ask for images" in page.titles and "arXiv 2510.25387" in page.text
     rows = {(row["method"], row["task"]): row for row in page.rows()}
     assert rows["BASIC", "harris composed"]["mAP"] == 0.3
