@@ -1,9 +1,9 @@
 """What code a result depends on: derived from imports, never listed by hand.
 
 The *import closure* of a module is the module, what it imports, what that imports, and so on, as far as it is ours
-(crossgap and the stages). `digests` names what each of these modules does: its syntax tree without comments, docstrings
-and layout, the same on every version of Python. DVC's dependencies (through `crossgap.planning.resolve`), the shards in
-scratch and the provenance of stores and tables all use it.
+(crossgap and the stages). `digests` names what each of these modules does: its syntax tree without comments,
+docstrings, layout and what only type checkers read, the same on every version of Python. DVC's dependencies (through
+`crossgap.planning.resolve`), the shards in scratch and the provenance of stores and tables all use it.
 
 There are two kinds of modules:
 
@@ -56,6 +56,8 @@ _OURS = ("crossgap", "stages")
 _LAZY = "_PUBLIC"  # in a package's `__init__`: name → the module that has it, imported when first used
 _REGISTRY = "READERS"  # in a plugin package's: by what a module is picked → the module, imported when used
 _SILENT = ("ctx", "kind", "type_comment")  # fields of syntax trees that repeat what other fields say
+_TYPING = ("collections.abc", "jaxtyping", "typing")  # whose names' uses count, not their imports
+_DEAF = ("property", "cached_property", "cache", "lru_cache", "classmethod", "staticmethod", "contextmanager")
 
 
 class ClosureError(CrossgapError):
@@ -176,7 +178,7 @@ def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
         one = ahead.pop()
         if isinstance(one, ast.Import | ast.ImportFrom):
             yield one
-        elif isinstance(one, ast.If) and isinstance(one.test, ast.Name) and one.test.id == "TYPE_CHECKING":
+        elif isinstance(one, ast.If) and _for_checkers(one):
             ahead += one.orelse
         elif isinstance(
             one, ast.mod | ast.stmt | ast.ExceptHandler | ast.match_case
@@ -234,23 +236,59 @@ def _beside(folder: Path) -> list[Path]:
     return found
 
 
-def _said(node: object, out: list[str]) -> list[str]:
-    """A syntax tree as text that no version of Python writes otherwise, without docstrings, behind what `out` holds."""
+def _said(node: object, out: list[str], hints: bool = False) -> list[str]:
+    """A syntax tree as text that no version of Python writes otherwise, behind what `out` holds.
+
+    Without docstrings, and without what only type checkers read: annotations, but where `hints` says that they have a
+    meaning at run time, what is imported for them, and what isn't run.
+    """
+    if isinstance(node, ast.AnnAssign) and node.value is not None and not hints:
+        node = ast.Assign([node.target], node.value)
     if isinstance(node, ast.AST):
         out.append(f"{type(node).__name__}(")
         for name in node._fields:
-            value = getattr(node, name, None)
-            if value is not None and value != [] and name not in _SILENT:
+            value, below = getattr(node, name, None), _hints(node, name, hints)
+            annotates = name in ("annotation", "returns") and not below
+            if value is not None and value != [] and name not in _SILENT and not annotates:
                 out.append(f"{name}=")
-                _said(value, out)
+                _said(value, out, below)
         out.append(")")
     elif isinstance(node, list):
         out.append("[")
-        for value in node:
-            if not (isinstance(value, ast.Expr) and isinstance(getattr(value.value, "value", None), str)):
-                _said(value, out)
-                out.append(",")
+        for value in _run(node, hints):
+            _said(value, out, hints)
+            out.append(",")
         out.append("]")
     else:
         out.append(ascii(node))
     return out
+
+
+def _hints(node: ast.AST, field: str, around: bool) -> bool:
+    """Whether annotations in a field of a node have a meaning at run time, as they have, or not, around it.
+
+    Those in a class's body have: they are the fields of dataclasses, named tuples and pydantic's models. Those of a
+    function have where a decorator may read them.
+    """
+    if isinstance(node, ast.ClassDef):
+        return field == "body"
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        names = [getattr(getattr(one, "func", one), "id", "") for one in node.decorator_list]
+        return field in ("args", "returns") and not set(names) <= set(_DEAF)
+    return around
+
+
+def _run(nodes: list, hints: bool) -> Iterator[object]:
+    """Those of a list's nodes that do something."""
+    for node in nodes:
+        if isinstance(node, ast.If) and _for_checkers(node):
+            yield from _run(node.orelse, hints)
+            continue
+        says = isinstance(node, ast.Expr) and isinstance(getattr(node.value, "value", None), str)
+        declares = isinstance(node, ast.AnnAssign) and node.value is None and not hints
+        if not says and not declares and not (isinstance(node, ast.ImportFrom) and node.module in _TYPING):
+            yield node
+
+
+def _for_checkers(node: ast.If) -> bool:
+    return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"

@@ -124,6 +124,95 @@ def test_comments_docstrings_and_layout_change_no_digest(copied):
     assert told(copied, *SCRIPTS) == {script: closure.digests(script) for script in SCRIPTS}
 
 
+HINTED = """
+from __future__ import annotations
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pydantic
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+HELD: dict[str, Any] = {}
+
+
+@dataclass
+class Kept:
+    size: int
+
+    def of(self, rows: Float[np.ndarray, "n d"]) -> int:
+        count: int = len(rows)
+        return count
+
+
+class Model(pydantic.BaseModel):
+    size: int
+
+    @pydantic.field_validator("size")
+    def wide(cls, size: int) -> int:
+        return size
+
+
+@cache
+def half(number: int) -> float:
+    return number / 2
+
+
+@registered
+def command(number: int) -> None:
+    other: str
+"""
+
+
+def said(text: str) -> str:
+    return "".join(closure._said(ast.parse(text), []))
+
+
+@pytest.mark.parametrize(
+    ("hint", "other"),
+    [
+        ("HELD: dict[str, Any] = {}", "HELD = {}"),
+        ('rows: Float[np.ndarray, "n d"]', "rows"),
+        ("count: int = len(rows)", "count: float = len(rows)"),
+        ("half(number: int) -> float", "half(number)"),
+        ("    other: str\n", "    pass\n    other: bytes\n"),
+        ("    from jaxtyping import Float\n", "    from jaxtyping import Int, Real\n    import torch\n"),
+        ("import TYPE_CHECKING, Any", "import TYPE_CHECKING, Any, Literal"),
+    ],
+)
+def test_a_type_hint_changes_no_digest(hint, other) -> None:
+    assert HINTED.count(hint) == 1
+    expected = HINTED.replace("    other: str\n", "    pass\n") if "other" in hint else HINTED
+    assert said(HINTED.replace(hint, other)) == said(expected)
+
+
+@pytest.mark.parametrize(
+    ("code", "other"),
+    [
+        ("Kept:\n    size: int", "Kept:\n    size: float"),
+        ("BaseModel):\n    size: int", "BaseModel):\n    size: float"),
+        ("wide(cls, size: int) -> int", "wide(cls, size: float) -> int"),
+        ("command(number: int)", "command(number: float)"),
+        ("half(number: int)", "half(number: int = 1)"),
+        ("half(number: int)", "half(figure: int)"),
+        ("HELD: dict[str, Any] = {}", "HELD: dict[str, Any] = {1: 2}"),
+        ("    from jaxtyping import Float\n", "    pass\nelse:\n    Float = None\n"),
+    ],
+)
+def test_what_runs_changes_the_digest_annotations_of_fields_and_of_decorated_functions_too(
+    code, other
+) -> None:
+    assert HINTED.count(code) == 1
+    assert said(HINTED.replace(code, other)) != said(HINTED)
+
+
+def test_no_result_depends_on_a_command_whose_options_are_annotations() -> None:
+    depended = set().union(*(closure.closure(script) for script in SCRIPTS))
+    assert not [name for name in depended if name.startswith("crossgap.cli")]
+
+
 def test_every_version_of_python_gives_the_same_digest(copied):
     """Those that are installed; an environment of another version must find another team's stores fresh."""
     here = {script: closure.digests(script) for script in SCRIPTS}

@@ -25,13 +25,15 @@ from crossgap.inversion import stores
 from crossgap.inversion.methods import Oti, Ovi
 from crossgap.inversion.optimise import optimise
 from crossgap.params import Import, Params, load
-from crossgap.planning import evaluated, rates
+from crossgap.planning import evaluated, rates, timing
 from crossgap.planning import probe as probing
 from crossgap.planning.cells import StageCell, cells
 from crossgap.planning.estimate import Cost, asked, cost
 from crossgap.planning.items import inverted, of_datasets, of_declaration, of_manifest
+from crossgap.planning.operations import Inverted, PlannedEvaluation
 from crossgap.planning.pipeline import PipelineError, outdated
-from crossgap.planning.probe import Asked, ProbeError, Speeds, measure, probe, rate
+from crossgap.planning.probe import Asked, ProbeError, Speeds, probe
+from crossgap.planning.timing import measure, rate
 from crossgap.prepared import manifest
 from crossgap.presets import applied
 from crossgap.stores.store import Store
@@ -321,7 +323,7 @@ def test_what_is_measured_is_what_the_cells_need_and_once_for_those_built_alike(
 def clock(monkeypatch):
     """A clock that only goes when it is told to."""
     now = [0.0]
-    monkeypatch.setattr(probing.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
     return now
 
 
@@ -471,8 +473,8 @@ def test_operations_of_an_evaluation_by_hand():
         "logistic": "native",
         "mixed_search": {"shares": [0, 0.5], "alphas": [0.5], "draws": 3},
     }
-    none = evaluated.Inverted()
-    task = evaluated.PlannedEvaluation(
+    none = Inverted()
+    task = PlannedEvaluation(
         sizes, classes, 40, "test", "test", None, none, none, ("centering",), 0, (), settings
     )
     done = task.operations()
@@ -485,7 +487,7 @@ def test_operations_of_an_evaluation_by_hand():
     # and texts among images and texts: by 2 shares and one α, and by halves
     assert done["resample"] == 100 * (2 * (40 + 40 + 80 + 40) + 40 + 3 * 40 + 20)
     assert done["cluster"] == 2 * 40 * 4 and done["drawn"] == 0 and done["fit"] == 5 and done["start"] == 1
-    inverted = replace(task, oti=evaluated.Inverted(points=3, seeds=2, gallery=True))
+    inverted = replace(task, oti=Inverted(points=3, seeds=2, gallery=True))
     more = inverted.operations() - done
     assert more["pair"] == 6 * 40 * 40 + 40 * 4  # OTI-OTI too, and OTI to text
     # hubs of OTI-image and of OTI-OTI; texts among inverted images: halves, and 5 galleries at half a price
@@ -494,7 +496,7 @@ def test_operations_of_an_evaluation_by_hand():
     supported = replace(task, sizes=sizes | {"image/train": 30}, support="train")
     supported = replace(supported, classes=classes | {"image/train": {"kind": 4}})
     more = supported.operations() - done
-    assert more["drawn"] == 2 * 2 * 3 * 30, "natively and corrected, of 1 and 2 images, three draws"
+    assert more["drawn"] == 2 * 3 * 30, "of 1 and 2 images, three draws, the same with every correction"
     assert more["resample"] == 40 * 100 and more["gda"] == 2 * (1 + 2 * (3 + 1))
     assert more["logistic"] == (4 + 1) * 30 * 4, "natively; halves with four C, then all"
 
@@ -509,10 +511,8 @@ def test_evaluations_of_cells(small, prepared):
         and task.first == 4
         and task.classes["image/test"].keys() == FACTORS.keys()
     )
-    assert task.oti == evaluated.Inverted((1 + 2) * 3 + 2, 1, True), (
-        "1, 2 and the last step; R = 2, 1 and 4; two φ"
-    )
-    assert task.ovi == evaluated.Inverted(2 + 2, 1, False)
+    assert task.oti == Inverted((1 + 2) * 3 + 2, 1, True), "1, 2 and the last step; R = 2, 1 and 4; two φ"
+    assert task.ovi == Inverted(2 + 2, 1, False)
     assert {"isoclip", "centering", "pca_plus_photo"} <= set(task.fitted)
     declared = evaluated.of_cell(cell, small, of_declaration(small.datasets["world"]), True)
     assert declared.operations().keys() == task.operations().keys()

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from crossgap.backbones import slip
 from crossgap.errors import WeightsError
+from crossgap.strict import Strict
 
 KEYS = ("mean", "std", "interpolation", "resize_mode")
-Channels = tuple[float, float, float]
-Deviations = tuple[
-    Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
-]
+Channels = Annotated[tuple[float, float, float], Field(strict=False)]  # YAML has lists, no tuples
+_Deviation = Annotated[float, Field(gt=0)]
+Deviations = Annotated[tuple[_Deviation, _Deviation, _Deviation], Field(strict=False)]
 
 
-class Preprocess(BaseModel):
+class Preprocess(Strict):
     """How an image becomes pixels, in open_clip's terms; the size is the model's."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     mean: Channels
     std: Deviations
     interpolation: Literal["bicubic", "bilinear"]

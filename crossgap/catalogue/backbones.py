@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from crossgap.backbones import towers
 from crossgap.catalogue import entries, registered
+from crossgap.strict import Strict
 
 if TYPE_CHECKING:
     from crossgap.backbones import Backbone
@@ -21,16 +21,15 @@ _PICKLE, _SAFE = (
 )  # as open_clip calls them on the hub
 
 
-class Cosines(BaseModel):
+class Cosines(Strict):
     """Known cosines: of the check's image to texts, and of texts `(one, other, cosine)`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     known_from: str
-    image: dict[str, float] = {}
-    texts: list[tuple[str, str, float]] = []
+    image: dict[str, float] = Field({})
+    texts: list[Annotated[tuple[str, str, float], Field(strict=False)]] = Field([])
 
 
-class Described(BaseModel):
+class Described(Strict):
     """A model's sizes.
 
     Attributes:
@@ -42,15 +41,14 @@ class Described(BaseModel):
         image_size: `(height, width)` in pixels.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     parameters: int
     dim: int
     widths: dict[str, int]
     context: int | None
-    image_size: tuple[int, int]
+    image_size: Annotated[tuple[int, int], Field(strict=False)]
 
 
-class BackboneFacts(BaseModel):
+class BackboneFacts(Strict):
     """What is known of a backbone.
 
     Attributes:
@@ -60,13 +58,12 @@ class BackboneFacts(BaseModel):
         sizes: of the row's model, so that listing builds none.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     title: str
     reference: str
     licence: str
     source: str | None = None
     hub: str | None = None
-    published: dict[str, str] = {}
+    published: dict[str, str] = Field({})
     cosines: Cosines | None = None
     sizes: Described | None = None
 
@@ -121,14 +118,14 @@ def described(model: str) -> Described | None:
 
 
 def _described(
-    parameters: int, dim: int, widths: dict, context: int | None, size: Sequence[int] | int
+    parameters: int, dim: int, widths: dict, context: int | None, size: tuple[int, int] | int
 ) -> Described:
     return Described(
         parameters=parameters,
         dim=dim,
         widths=widths,
         context=context,
-        image_size=(size, size) if isinstance(size, int) else tuple(size),
+        image_size=(size, size) if isinstance(size, int) else size,
     )
 
 

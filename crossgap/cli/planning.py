@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from crossgap.params import Params
     from crossgap.planning.cells import StageCell
     from crossgap.planning.estimate import Cost
-    from crossgap.planning.evaluated import PlannedEvaluation
     from crossgap.planning.items import ItemCounts
+    from crossgap.planning.operations import PlannedEvaluation
     from crossgap.planning.probe import Asked, Speeds
     from crossgap.planning.rates import Rates
 

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from crossgap.corrections.correction import Correction
 from crossgap.corrections.material import Material
-from crossgap.corrections.scoring import banks, scored
-from crossgap.metrics import hubness
-from crossgap.metrics.retrieval.bias import Bias
+from crossgap.corrections.scoring import banks, by_softmax
 
 if TYPE_CHECKING:
-    from jaxtyping import Int64, Real
-
     from crossgap.arrays import Features
 
 TITLE = "Inverted softmax"
@@ -35,25 +28,8 @@ def fit(banks: Mapping[str, Features], beta: float = BETA) -> Correction:
     Raises:
         ValueError: beta out of range.
     """
-    return scored(partial(_bias, beta=checked(beta)), banks, {"beta": beta})
+    return by_softmax(banks, beta)
 
 
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     yield "inverted_softmax", fit(banks(material))
-
-
-def checked(beta: float) -> float:
-    if not 0 < beta < float("inf"):
-        raise ValueError(f"beta is {beta}: give a number above 0")
-    return beta
-
-
-def _bias(
-    queries: Real[Features, "n d"],
-    gallery: Real[Features, "m d"],
-    bank: Real[Features, "b d"],
-    left_out: Int64[np.ndarray, " n"] | None,
-    *,
-    beta: float,
-) -> Bias:
-    return Bias(np.ones(len(queries), bool), hubness.softmax_bank(gallery, bank, beta))

@@ -6,17 +6,12 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from crossgap.corrections.correction import Correction
 from crossgap.corrections.material import Material
 from crossgap.corrections.scoring import banks, scored
 from crossgap.metrics import hubness
-from crossgap.metrics.retrieval.bias import Bias
 
 if TYPE_CHECKING:
-    from jaxtyping import Int64, Real
-
     from crossgap.arrays import Features
 
 TITLE = "NNN"
@@ -41,22 +36,10 @@ def fit(banks: Mapping[str, Features], k: int = 64, alpha: float = ALPHA) -> Cor
         raise ValueError(f"k is {k}: give at least 1")
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha}: give 0 to 1")
-    return scored(partial(_bias, k=k, alpha=alpha), banks, {"k": k, "alpha": alpha})
+    return scored(partial(hubness.nearest_bank, k=k, alpha=alpha), banks, {"k": k, "alpha": alpha})
 
 
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     held = banks(material)
     for k in NEAREST:
         yield f"nnn_{k}", fit(held, k)
-
-
-def _bias(
-    queries: Real[Features, "n d"],
-    gallery: Real[Features, "m d"],
-    bank: Real[Features, "b d"],
-    left_out: Int64[np.ndarray, " n"] | None,
-    *,
-    k: int,
-    alpha: float,
-) -> Bias:
-    return Bias(np.ones(len(queries), bool), hubness.nearest_bank(gallery, bank, k, alpha))

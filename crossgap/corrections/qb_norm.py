@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crossgap.corrections.correction import Correction
-from crossgap.corrections.inverted_softmax import BETA, checked
+from crossgap.corrections.inverted_softmax import BETA
 from crossgap.corrections.material import Material
-from crossgap.corrections.scoring import banks, scored
+from crossgap.corrections.scoring import banks, by_softmax
 from crossgap.metrics import hubness
-from crossgap.metrics.retrieval.bias import Bias
 
 if TYPE_CHECKING:
-    from jaxtyping import Int64, Real
+    from jaxtyping import Bool, Int64, Real
 
     from crossgap.arrays import Features
 
@@ -36,21 +34,18 @@ def fit(banks: Mapping[str, Features], beta: float = BETA) -> Correction:
     Raises:
         ValueError: beta out of range.
     """
-    return scored(partial(_bias, beta=checked(beta)), banks, {"beta": beta})
+    return by_softmax(banks, beta, _activated)
 
 
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     yield "qb_norm", fit(banks(material))
 
 
-def _bias(
+def _activated(
     queries: Real[Features, "n d"],
     gallery: Real[Features, "m d"],
     bank: Real[Features, "b d"],
     left_out: Int64[np.ndarray, " n"] | None,
-    *,
-    beta: float,
-) -> Bias:
-    active = hubness.firsts(bank, gallery)
-    normalised = np.isin(hubness.firsts(queries, gallery, left_out), active)
-    return Bias(normalised, hubness.softmax_bank(gallery, bank, beta))
+) -> Bool[np.ndarray, " n"]:
+    """Queries whose first item is the first of some query of the bank."""
+    return np.isin(hubness.firsts(queries, gallery, left_out), hubness.firsts(bank, gallery))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -11,16 +12,25 @@ import numpy as np
 from crossgap.corrections.correction import Correction
 from crossgap.corrections.material import Material
 from crossgap.errors import UnavailableError
+from crossgap.metrics import hubness
 from crossgap.metrics.retrieval.bias import Bias
 
 if TYPE_CHECKING:
-    from jaxtyping import Int64, Real, Shaped
+    from jaxtyping import Bool, Float64, Int64, Real, Shaped
 
     from crossgap.arrays import Features
 
 
-class Rule(Protocol):
-    """How a bias is made, from the functions in `crossgap.metrics.hubness`."""
+class OfItems(Protocol):
+    """A bias of each gallery item, `(m,)`, that hangs on this item and the bank alone."""
+
+    def __call__(
+        self, gallery: Real[Features, "m d"], bank: Real[Features, "b d"]
+    ) -> Float64[np.ndarray, " m"]: ...
+
+
+class Which(Protocol):
+    """Which queries are ranked with the bias, `(n,)`: that hangs on the whole gallery."""
 
     def __call__(
         self,
@@ -28,7 +38,7 @@ class Rule(Protocol):
         gallery: Real[Features, "m d"],
         bank: Real[Features, "b d"],
         left_out: Int64[np.ndarray, " n"] | None,
-    ) -> Bias: ...
+    ) -> Bool[np.ndarray, " n"]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +46,14 @@ class Scoring:
     """The scoring hook of a correction.
 
     Attributes:
-        rule: how the bias is made.
+        rule: how the bias of an item is made.
         banks: modality of the queries → `(b, d)`, other queries without labels, none of which is measured.
+        which: whether a query is ranked with the bias; all are, if not given.
     """
 
-    rule: Rule
+    rule: OfItems
     banks: Mapping[str, Features]
+    which: Which | None = None
 
     def __call__(
         self,
@@ -51,6 +63,7 @@ class Scoring:
         *,
         rows: Shaped[np.ndarray, " rows"] | None = None,
         left_out: Int64[np.ndarray, " n"] | None = None,
+        of_items: Float64[np.ndarray, " m"] | None = None,
     ) -> Bias:
         """The bias by which a gallery is ranked.
 
@@ -60,24 +73,52 @@ class Scoring:
             modality: of the queries.
             rows: the rows of the bank that are used, as a mask or as places; all, if not given.
             left_out: `(n,)`, the place of a gallery item that is no candidate for a query, -1 for none.
+            of_items: `(m,)`, what `of_items` gives of these, where that is known.
 
         Raises:
             UnavailableError: no bank of this modality, or none of its rows counts.
         """
+        if of_items is None:
+            of_items = self.of_items(gallery, modality, rows)
+        if self.which is None:
+            return Bias(np.ones(len(queries), bool), of_items)
+        return Bias(self.which(queries, gallery, self._bank(modality, rows), left_out), of_items)
+
+    def of_items(
+        self,
+        gallery: Real[Features, "m d"],
+        modality: str,
+        rows: Shaped[np.ndarray, " rows"] | None = None,
+    ) -> Float64[np.ndarray, " m"]:
+        """The bias of each item of a gallery `(m, d)`, one in every gallery. Arguments and errors as above."""
+        return self.rule(gallery, self._bank(modality, rows))
+
+    def _bank(self, modality: str, rows: np.ndarray | None) -> Features:
         if modality not in self.banks:
             raise UnavailableError(f"no bank of {modality} queries")
-        bank = self.banks[modality]
-        if rows is not None:
-            bank = bank[rows]
+        bank = self.banks[modality] if rows is None else self.banks[modality][rows]
         if not len(bank):
             raise UnavailableError(f"no {modality} query is left in the bank")
-        return self.rule(queries, gallery, bank, left_out)
+        return bank
 
 
-def scored(rule: Rule, banks: Mapping[str, Features], parameters: Mapping[str, Any]) -> Correction:
+def scored(
+    rule: OfItems, banks: Mapping[str, Features], parameters: Mapping[str, Any], which: Which | None = None
+) -> Correction:
     """A correction that ranks by a rule and changes no feature."""
     sizes = {modality: {"bank": len(bank)} for modality, bank in banks.items()}
-    return Correction({}, {**parameters, **sizes}, scoring=Scoring(rule, banks))
+    return Correction({}, {**parameters, **sizes}, scoring=Scoring(rule, banks, which))
+
+
+def by_softmax(banks: Mapping[str, Features], beta: float, which: Which | None = None) -> Correction:
+    """A correction by `hubness.softmax_bank` with the inverse temperature β.
+
+    Raises:
+        ValueError: β out of range.
+    """
+    if not 0 < beta < float("inf"):
+        raise ValueError(f"beta is {beta}: give a number above 0")
+    return scored(partial(hubness.softmax_bank, beta=beta), banks, {"beta": beta}, which)
 
 
 def banks(material: Material) -> Mapping[str, np.ndarray]:

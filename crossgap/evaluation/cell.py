@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from crossgap.evaluation.inversions import alike, content, name_of
 from crossgap.evaluation.items import Items
 from crossgap.naming import ByPhi
 from crossgap.stores.store import Store
+
+if TYPE_CHECKING:
+    from jaxtyping import Real
+
 
 CLASSES = "text/classes"
 INVERSIONS = {"image": "oti", "text": "ovi"}
@@ -31,7 +35,7 @@ class Variant(NamedTuple):
     store: Store
     step: int | None  # the place of a snapshot, as in `Origin`
 
-    def losses(self, name: str) -> np.ndarray:
+    def losses(self, name: str) -> Real[np.ndarray, " n"]:
         """`(n,)`, of a group's items."""
         group = self.store[name]
         return group.losses if self.step is None else group.snapshot_losses[:, self.step]

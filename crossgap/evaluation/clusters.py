@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,10 @@ from crossgap.evaluation.items import Items
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics.clustering import clustering_metrics
+
+if TYPE_CHECKING:
+    from jaxtyping import Real, Shaped
+
 
 ITEMS = 10_000  # at most
 CLASSES = 1000  # at most, so that of each there are ten items or all
@@ -116,6 +121,8 @@ def _thinned(items: Items, labelling: str) -> Items:
     return items.where(np.argsort(ids, kind="stable"))
 
 
-def _joined(sides: Sequence[Items], labelling: str) -> tuple[np.ndarray, np.ndarray]:
+def _joined(
+    sides: Sequence[Items], labelling: str
+) -> tuple[Real[np.ndarray, "n d"], Shaped[np.ndarray, " n"]]:
     features = np.concatenate([items.features for items in sides])
     return features, np.concatenate([items.labels[labelling] for items in sides])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,10 @@ import pandas as pd
 from crossgap import fingerprint, naming
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics import significance
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
+
 
 # by family, task and relevance: a value a query, by its id
 Place = tuple[str, str]  # a task and a relevance
@@ -111,17 +115,20 @@ def _tested(
     values: Mapping[Place, pd.Series], against: Mapping[Place, Place], seed: int, resamples: int
 ) -> pd.DataFrame:
     """A row a task and relevance; those measured on the same queries share their resamples."""
-    rows: dict[Place, pd.DataFrame] = {}
+    held = {
+        place: values[place].dropna().sort_index().astype(float) for place in {*against, *against.values()}
+    }
+    sides: dict[Place, tuple[np.ndarray, np.ndarray]] = {}
     by_queries: dict[tuple, list[Place]] = {}
     for place, baseline in against.items():
-        sides = {"value": values[place], "baseline_value": values[baseline]}
-        both = pd.concat(sides, axis=1, join="inner").dropna().sort_index().astype(float)
-        rows[place] = both
-        by_queries.setdefault(tuple(both.index), []).append(place)
+        value, other = held[place], held[baseline]
+        if not value.index.equals(other.index):
+            value, other = value.align(other, join="inner")
+        sides[place] = value.to_numpy(), other.to_numpy()
+        by_queries.setdefault(tuple(value.index), []).append(place)
     tables: dict[Place, dict[Any, Any]] = {}
     for same in by_queries.values():
-        columns = [rows[place]["value"] - rows[place]["baseline_value"] for place in same]
-        differences = np.stack([column.to_numpy() for column in columns], axis=1)
+        differences = np.stack([value - other for value, other in (sides[place] for place in same)], axis=1)
         tested = significance.paired(differences, seed=seed, resamples=resamples)
         tables |= dict(zip(same, tested.to_dict("records"), strict=True))
     return pd.DataFrame(
@@ -129,10 +136,15 @@ def _tested(
             {
                 "task": task,
                 "relevance": relevance,
-                **both.mean(),
+                "value": _mean(value),
+                "baseline_value": _mean(other),
                 **tables[task, relevance],
-                "queries": len(both),
+                "queries": len(value),
             }
-            for (task, relevance), both in rows.items()
+            for (task, relevance), (value, other) in sides.items()
         ]
     )
+
+
+def _mean(values: Float64[np.ndarray, " n"]) -> float:
+    return float(values.mean()) if len(values) else float("nan")

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from crossgap import corrections
-from crossgap.corrections import Correction, Material, UnavailableError
+from crossgap.corrections import Correction, Material
 from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell
 from crossgap.evaluation.items import Items
+from crossgap.evaluation.scoring import Scorer
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics.retrieval.bias import Bias
 
-Scorer = Callable[[Items, Items], Bias]  # queries and gallery → what is added to their similarities
+if TYPE_CHECKING:
+    from jaxtyping import Real
+
+
 ROWS = 2**16  # corrected at a time, in float64
 COLUMNS = ["name", "title", "source", "how", "parameters", "reason"]
 
@@ -33,6 +37,7 @@ class Rivals:
         self.work = work
         self.names = corrections.chosen(names)
         self._fits: dict[str, dict[str, Correction]] = {}
+        self._biases: dict[str, dict[tuple, Bias]] = {}
         self._last: tuple[Any, tuple[Items, Items] | None] = (None, None)
 
     @cached_property
@@ -104,9 +109,6 @@ class Rivals:
     def scorer(self, variant: str, name: str, task: str, within: bool, reasons: Reasons) -> Scorer:
         """The bias of a correction that ranks with one, by the bank of the cell, for a task of these modalities.
 
-        Of the bank are left out, and counted in `reasons`: items that are asked or stand in the gallery, and those of
-        one image with such an item.
-
         Args:
             name: that `reasons` name it by.
             within: whether a query may stand in its gallery, where it is no candidate.
@@ -114,20 +116,8 @@ class Rivals:
         scoring, modality = self.correction(variant).scoring, task.partition("-")[0]
         if scoring is None:
             raise ValueError(f"{variant} changes features and scores by nothing else")
-        held = bank(self.work.cell, modality)
-
-        def bias(queries: Items, gallery: Items) -> Bias:
-            if held is None:
-                raise UnavailableError(f"no bank of {modality} queries: no other split holds any")
-            clean = disjoint(held, queries, gallery)
-            if clean.any() and not clean.all():
-                why = f"{(~clean).sum()} of {len(clean)} queries of the bank left out: they or their matches are asked"
-                reasons.add([("retrieval", name, f"{why} or stand in the gallery")])
-            left_out = pd.Index(gallery.ids).get_indexer(queries.ids) if within else None
-            features = queries.features, gallery.features
-            return scoring(*features, modality, rows=clean, left_out=left_out)
-
-        return bias
+        held, known = bank(self.work.cell, modality), self._biases.setdefault(variant, {})
+        return Scorer(scoring, held, modality, name, within, reasons, known)
 
     @cached_property
     def material(self) -> Material:
@@ -169,13 +159,6 @@ def bank(cell: Cell, modality: str) -> Items | None:
     return _first(cell.items(f"{modality}/{split}") for split in splits)
 
 
-def disjoint(bank: Items, *others: Items) -> np.ndarray:
-    """Which items of a bank `(b,)` are none of the others, nor of one image with any of them."""
-    ids, groups = (np.concatenate([getattr(items, name) for items in others]) for name in ("ids", "groups"))
-    met = np.isin(bank.groups.astype(str), groups[groups.astype(bool)].astype(str))
-    return ~(np.isin(bank.ids.astype(str), ids.astype(str)) | met & bank.groups.astype(bool))
-
-
 def apply(
     correction: Correction, items: Items, modality: str, side: Literal["query", "gallery"] = "query"
 ) -> Items | None:
@@ -210,7 +193,7 @@ def _word(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _features(cell: Cell, name: str) -> np.ndarray | None:
+def _features(cell: Cell, name: str) -> Real[np.ndarray, "n d"] | None:
     items = cell.invertible(name)
     return items.features if items else None
 
@@ -227,7 +210,7 @@ def _first(found: Iterable[Any]) -> Any:
     return next((one for one in found if one is not None), None)
 
 
-def _pairs(cell: Cell, split: str) -> tuple[np.ndarray, np.ndarray] | None:
+def _pairs(cell: Cell, split: str) -> tuple[Real[np.ndarray, "p d"], Real[np.ndarray, "p d"]] | None:
     """Every caption of a split beside its image; None for the queries' own split, whose pairs are what is asked."""
     images, captions = cell.items(f"image/{split}"), cell.items(f"text/{split}")
     if split == cell.query or images is None or captions is None or not captions.captions:

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from crossgap.evaluation.gap import Sides, sides
 from crossgap.evaluation.items import Items
-from crossgap.evaluation.queries import comparisons
-from crossgap.evaluation.shifts import measures
+from crossgap.evaluation.shifts import measures, over_points
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics.gap import centroid_distance
 from crossgap.metrics.gap.dimensions import by_mean_difference, without
+
+if TYPE_CHECKING:
+    from jaxtyping import Int64
 
 COLUMNS = ["removed", "distance", "family", "task", "relevance", "metric", "value"]
 
@@ -31,28 +33,12 @@ def over_dimensions(work: Work) -> pd.DataFrame:
     to half of them. All features lose the same ones. Measured are the tasks of `shifts.over_shifts`; `distance` is that
     of the sides' means.
     """
-    cell = work.cell
-    found = sides(cell)
+    found = sides(work.cell)
     if found is None or not len(found.images) or not len(found.texts):
         return pd.DataFrame(columns=COLUMNS)
     order = cache(lambda: by_mean_difference(found.images.features, found.texts.features))
-    said: dict[str, Any] = {
-        "relevances": [[by.said for by in comparison.relevances] for comparison in comparisons(cell)],
-        "labellings": cell.labellings,
-    }
-    tables = [
-        work.part(
-            "dimensions",
-            f"{number:05} removed",
-            partial(_at, work, found, number, order),
-            by=__name__,
-            removed=number,
-            **said,
-        )
-        for number in numbers(found.images.width)
-    ]
-    tables = [table for table in tables if table is not None and len(table)]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+    points = {f"{number:05} removed": number for number in numbers(found.images.width)}
+    return over_points(work, "dimensions", points, partial(_at, work, found, order), COLUMNS, by=__name__)
 
 
 def numbers(width: int) -> list[int]:
@@ -61,7 +47,7 @@ def numbers(width: int) -> list[int]:
 
 
 def _at(
-    work: Work, found: Sides, number: int, order: Callable[[], np.ndarray], reasons: Reasons
+    work: Work, found: Sides, order: Callable[[], np.ndarray], number: int, reasons: Reasons
 ) -> pd.DataFrame:
     at = _Cut(order()[:number])
     distance = centroid_distance(at.images(found.images).features, at.texts(found.texts).features)
@@ -76,7 +62,7 @@ def _at(
 class _Cut(NamedTuple):
     """The dimensions that both modalities lose."""
 
-    dimensions: np.ndarray
+    dimensions: Int64[np.ndarray, " k"]
 
     def images(self, items: Items) -> Items:
         return items.having(without(items.features, self.dimensions, "images"))

@@ -107,18 +107,17 @@ def halves(work: Work, rivals: Rivals) -> pd.DataFrame:
     beside = [None, *(variant for variant in rivals.variants if variant == BESIDE)]
     for task in across(work.cell) if chosen else ():
         for variant in beside:
-            for gallery in GALLERIES:
-                table = work.part(
-                    "hubness",
-                    f"{task.name}{f'+{variant}' if variant else ''} {gallery}",
-                    partial(_halved, work, rivals, task, variant, gallery, chosen),
-                    by=__name__,
-                    rival=(*chosen, *([rivals.rival(variant)] if variant else [])),
-                    chosen=chosen,
-                    fit=rivals.fitted_on if variant else None,
-                )
-                if table is not None and len(table):
-                    found.append(table)
+            table = work.part(
+                "hubness",
+                f"{task.name}{f'+{variant}' if variant else ''} halves",
+                partial(_halved, work, rivals, task, variant, chosen),
+                by=__name__,
+                rival=(*chosen, *([rivals.rival(variant)] if variant else [])),
+                chosen=chosen,
+                fit=rivals.fitted_on if variant else None,
+            )
+            if table is not None and len(table):
+                found.append(table)
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=HALVES)
 
 
@@ -133,13 +132,7 @@ def metrics(table: pd.DataFrame) -> dict[str, float]:
 
 
 def _halved(
-    work: Work,
-    rivals: Rivals,
-    task: Task,
-    variant: str | None,
-    name: str,
-    chosen: list[str],
-    reasons: Reasons,
+    work: Work, rivals: Rivals, task: Task, variant: str | None, chosen: list[str], reasons: Reasons
 ) -> pd.DataFrame:
     both: tuple[Items, Items] | None = (task.queries, task.gallery)
     if variant and both:
@@ -157,39 +150,45 @@ def _halved(
         reasons.add([("hubness", task.name, f"halves of {len(captioned)} captioned images: give at least 2")])
         return pd.DataFrame(columns=HALVES)
     bank, queries = queries.where(lends), queries.where(asked)
-    if name == "half":
-        gallery = gallery.where(~np.isin(gallery.groups.astype(str), first))
     modality = task.name.partition("-")[0]
-    scorings: dict[str, Scoring | None] = {"": None}
+    scorings: dict[str, Scoring] = {}
     for rival in chosen:
         fits, _ = corrections.fitted(Material(banks={modality: bank.features}), [rival])
-        scorings |= {f"+{fit}": correction.scoring for fit, correction in fits.items()}
+        scorings |= {fit: correction.scoring for fit, correction in fits.items() if correction.scoring}
+    biases = {fit: scoring.of_items(gallery.features, modality) for fit, scoring in scorings.items()}
+    kept = {"all": np.ones(len(gallery), bool), "half": ~np.isin(gallery.groups.astype(str), first)}
     ids = f"+{variant}" if variant else ""
-    activated = len(np.unique(hubness.firsts(bank.features, gallery.features))) / len(gallery)
     tables = []
-    for ending, scoring in scorings.items():
-        with reasons.of("hubness", f"{task.name}{ids}{ending} {name}"):
-            bias = scoring(queries.features, gallery.features, modality) if scoring else None
-            ranked = retrieval.retrieval_metrics(
-                queries.features,
-                gallery.features,
-                queries.groups,
-                gallery.groups,
-                ks=(1,),
-                device=work.device,
-                bias=bias,
-            )
-            of_bank = bias if ending == "+qb_norm" else None
-            tables.append(
-                pd.DataFrame(
-                    {
-                        "task": f"{task.name}{ids}{ending}",
-                        "relevance": name,
-                        "query": queries.ids,
-                        "recall@1": ranked["recall@1"].to_numpy(float),
-                        "normalised": of_bank.queries.astype(float) if of_bank else np.nan,
-                        "activated": activated if of_bank else np.nan,
-                    }
+    for name in GALLERIES:
+        held = gallery.where(kept[name])
+        activated = len(np.unique(hubness.firsts(bank.features, held.features))) / len(held)
+        for fit in (None, *scorings):
+            ending = f"{task.name}{ids}+{fit}" if fit else f"{task.name}{ids}"
+            with reasons.of("hubness", f"{ending} {name}"):
+                bias = None
+                if fit:
+                    of_items = biases[fit][kept[name]]
+                    bias = scorings[fit](queries.features, held.features, modality, of_items=of_items)
+                ranked = retrieval.retrieval_metrics(
+                    queries.features,
+                    held.features,
+                    queries.groups,
+                    held.groups,
+                    ks=(1,),
+                    device=work.device,
+                    bias=bias,
                 )
-            )
+                of_bank = bias if fit == "qb_norm" else None
+                tables.append(
+                    pd.DataFrame(
+                        {
+                            "task": ending,
+                            "relevance": name,
+                            "query": queries.ids,
+                            "recall@1": ranked["recall@1"].to_numpy(float),
+                            "normalised": of_bank.queries.astype(float) if of_bank else np.nan,
+                            "activated": activated if of_bank else np.nan,
+                        }
+                    )
+                )
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=HALVES)

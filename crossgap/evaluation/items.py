@@ -6,15 +6,18 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from crossgap.stores.store import Group
 
+if TYPE_CHECKING:
+    from jaxtyping import Int64, Integer, Real, Shaped
 
-def by_id(ids: np.ndarray) -> np.ndarray:
+
+def by_id(ids: Shaped[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
     """The order of items by their ids, whatever their order in the store: `(n,)` positions.
 
     By number where all ids are a number behind one and the same name (`pair 2` before `pair 10`), else as words.
@@ -30,15 +33,15 @@ class Origin(NamedTuple):
     """Where features come from: a group of a store, rows of it `(n,)` or None for all, and maybe one of its steps."""
 
     group: Group
-    rows: np.ndarray | None = None
+    rows: Integer[np.ndarray, " n"] | None = None
     step: int | None = None  # the place of a snapshot
 
-    def where(self, rows: np.ndarray) -> Origin:
+    def where(self, rows: Shaped[np.ndarray, " rows"]) -> Origin:
         """Some of the rows, by a boolean mask or by positions."""
         every = np.arange(len(self.group)) if self.rows is None else self.rows
         return self._replace(rows=every[rows])
 
-    def features(self) -> np.ndarray:
+    def features(self) -> Real[np.ndarray, "n d"]:
         """`(n, d)`."""
         held = self.group.features if self.step is None else self.group.snapshot(self.step)
         return held if self.rows is None else held[self.rows]
@@ -48,12 +51,12 @@ class Origin(NamedTuple):
 class Items:
     """Items of one modality and split, with what is known of each. Features are read when first asked for."""
 
-    ids: np.ndarray
-    groups: np.ndarray
-    ranks: np.ndarray
-    labels: dict[str, np.ndarray] = field(default_factory=dict)
+    ids: Shaped[np.ndarray, " n"]
+    groups: Shaped[np.ndarray, " n"]
+    ranks: Integer[np.ndarray, " n"]
+    labels: dict[str, Shaped[np.ndarray, " n"]] = field(default_factory=dict)
     origin: Origin | None = None  # of features that a store holds
-    made: np.ndarray | None = None  # features made from such
+    made: Real[np.ndarray, "n d"] | None = None  # features made from such
 
     @classmethod
     def of(cls, group: Group) -> Items:
@@ -66,7 +69,7 @@ class Items:
         return len(self.ids)
 
     @cached_property
-    def features(self) -> np.ndarray:
+    def features(self) -> Real[np.ndarray, "n d"]:
         """`(n, d)`, not normalised."""
         if self.made is not None:
             return self.made
@@ -86,7 +89,7 @@ class Items:
         """Whether any of the items belongs to an image."""
         return bool(self.groups.astype(bool).any())
 
-    def where(self, rows: np.ndarray) -> Items:
+    def where(self, rows: Shaped[np.ndarray, " rows"]) -> Items:
         """The items of a boolean mask or of positions."""
         return Items(
             self.ids[rows],
@@ -102,7 +105,7 @@ class Items:
         out = pd.Index(self.ids).isin(list(ids))
         return self.where(~out) if out.any() else self
 
-    def places(self, ids: np.ndarray) -> np.ndarray | None:
+    def places(self, ids: Shaped[np.ndarray, " m"]) -> Integer[np.ndarray, " n"] | None:
         """Where each of the items stands among `ids`, `(n,)`; None unless every one is there."""
         index = pd.Index(ids).get_indexer(self.ids)
         return None if (index < 0).any() else index
@@ -114,7 +117,7 @@ class Items:
         return self.where(np.linspace(0, len(self) - 1, count).astype(int))
 
     @property
-    def preprojection(self) -> np.ndarray | None:
+    def preprojection(self) -> Real[np.ndarray, "n width"] | None:
         """`(n, width)`, what the tower's projection was applied to; None where the store doesn't hold it."""
         if self.origin is None or "preprojection" not in self.origin.group:
             return None
@@ -122,10 +125,10 @@ class Items:
             return self.origin.group.preprojection
         return self.origin.group.rows("preprojection", self.origin.rows)
 
-    def having(self, features: np.ndarray) -> Items:
+    def having(self, features: Real[np.ndarray, "n d"]) -> Items:
         """The same items with other features `(n, d)`."""
         return replace(self, origin=None, made=features)
 
-    def read_from(self, group: Group, rows: np.ndarray, step: int | None = None) -> Items:
+    def read_from(self, group: Group, rows: Integer[np.ndarray, " n"], step: int | None = None) -> Items:
         """The same items with the features of rows `(n,)` of another group."""
         return replace(self, origin=Origin(group, rows, step), made=None)

@@ -15,23 +15,26 @@ documents are inverted, with `ovi` the texts: then all documents are of one moda
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from crossgap import corrections
-from crossgap.corrections import Correction
-from crossgap.errors import UnavailableError
-from crossgap.evaluation.cell import INVERSIONS, Cell
-from crossgap.evaluation.corrections import Rivals, apply
-from crossgap.evaluation.items import Items, by_id
+from crossgap.evaluation.cell import Cell
+from crossgap.evaluation.corrections import Rivals
+from crossgap.evaluation.items import Items
+from crossgap.evaluation.roles import METHODS, Roles, corrected, halves, inverted, pairs
+from crossgap.evaluation.scoring import Scorer
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import mixed
 from crossgap.metrics.retrieval.bias import columns
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
+
 
 COLUMNS = [
     "task", "at", "recall@1", "recall@1_std", "recall@5", "recall@10", "nDCG@10", "first_image", "queries",
@@ -41,23 +44,7 @@ HEADLINES = ("recall@1", "nDCG@10", "first_image")
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 DRAWS = 5
-METHODS = {method: modality for modality, method in INVERSIONS.items()}
 _FOUND = ["task", "at", "draw", "query", "rank", "first_image", "documents"]
-
-
-class Roles(NamedTuple):
-    """Who asks for what: query i for the document at `own[i]`.
-
-    Attributes:
-        queries: texts.
-        texts, images: documents. Row i of both is one document, but for `distractors`, where each is one.
-        own: `(n,)`.
-    """
-
-    queries: Items
-    texts: Items
-    images: Items
-    own: np.ndarray
 
 
 class Gallery(NamedTuple):
@@ -67,7 +54,7 @@ class Gallery(NamedTuple):
     at: str
     draw: int
     documents: Callable[[], Items]
-    are_images: np.ndarray
+    are_images: Float64[np.ndarray, " m"]
 
 
 def searched(
@@ -100,8 +87,8 @@ def searched(
     if not images or not captions or not captions.captions:
         return tables[0]
     for task, galleries, said in (
-        ("search", _pairs, {"shares": list(shares), "alphas": list(alphas), "draws": draws, "seed": seed}),
-        ("distractors", _halves, {}),
+        ("search", pairs, {"shares": list(shares), "alphas": list(alphas), "draws": draws, "seed": seed}),
+        ("distractors", halves, {}),
     ):
         for variant in (None, *(name for name in METHODS if cell.main(METHODS[name])), *rivals.variants):
             corrects = variant is not None and variant not in METHODS
@@ -175,18 +162,15 @@ def _measured(
     scores = variant in rivals.variants and rivals.rival(variant) in corrections.SCORING
     unit = variant is None or variant in METHODS or scores
     if variant in METHODS:
-        roles = _inverted(work.cell, roles, variant)
+        roles = inverted(work.cell, roles, variant)
     elif variant is not None and not scores:
-        corrected = _corrected(rivals, variant, roles)
-        if corrected is None:
+        changed = corrected(rivals, variant, roles)
+        if changed is None:
             return pd.DataFrame(columns=_FOUND)
-        roles = corrected
+        roles = changed
     galleries = _separate(roles) if task == "distractors" else _paired(roles, said, unit)
 
-    def added(documents: Items) -> tuple[np.ndarray, np.ndarray]:
-        score = rivals.scorer(str(variant), f"{task}+{variant}", "text-text", False, reasons)
-        return columns(score(roles.queries, documents), len(roles.queries), len(documents))
-
+    score = rivals.scorer(str(variant), f"{task}+{variant}", "text-text", False, reasons) if scores else None
     tables = [
         pd.DataFrame(
             {
@@ -199,30 +183,44 @@ def _measured(
                 "documents": len(gallery.are_images),
             }
         )
-        for gallery, found in zip(
-            galleries, _searches(roles, galleries, added if scores else None), strict=True
-        )
+        for gallery, found in zip(galleries, _searches(roles, galleries, score), strict=True)
     ]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_FOUND)
 
 
-def _searches(
-    roles: Roles, galleries: Sequence[Gallery], added: Callable[[Items], tuple[np.ndarray, np.ndarray]] | None
-) -> Iterator[mixed.Placed]:
-    """Of each gallery in turn; `added` gives what is added to the similarities, which hangs on the gallery."""
+def _searches(roles: Roles, galleries: Sequence[Gallery], score: Scorer | None) -> Iterator[mixed.Placed]:
+    """Of each gallery in turn; `score` gives what is added to the similarities."""
     queries, own = roles.queries, roles.own
-    shared = (
-        []
-        if added
-        else [gallery.are_images.astype(bool) for gallery in galleries if gallery.task == "search"]
-    )
-    if shared:
+    draws = [gallery.are_images.astype(bool) for gallery in galleries if gallery.task == "search"]
+    if draws:
         sides = roles.texts.features, roles.images.features
-        yield from mixed.found_among(queries.features, *sides, own, shared)
-    for gallery in galleries[len(shared) :]:
+        added = None
+        if score is not None:
+            sides = mixed.unit_sides(*sides)
+            added = _added(roles, score, galleries, sides)
+        yield from mixed.found_among(queries.features, *sides, own, draws, added)
+    for gallery in galleries[len(draws) :]:
         documents = gallery.documents()
-        more = added(documents) if added else None
+        more = score and columns(score(queries, documents), len(queries), len(documents))
         yield mixed.found_in(queries.features, documents.features, own, more)
+
+
+def _added(
+    roles: Roles,
+    score: Scorer,
+    galleries: Sequence[Gallery],
+    sides: tuple[Float64[np.ndarray, "m d"], Float64[np.ndarray, "m d"]],
+) -> list[tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " m"]]]:
+    """What is added in the galleries of `search`, as `bias.columns`: a document's bias is one in every gallery."""
+    queries, images = roles.queries, roles.images
+    of_texts, of_images = (score.of_items(queries, images.having(side)) for side in sides)
+    found = []
+    for gallery in galleries:
+        if gallery.task == "search":
+            biases = np.where(gallery.are_images.astype(bool), of_images, of_texts)
+            bias = score(queries, gallery.documents(), biases)
+            found.append(columns(bias, len(queries), len(images)))
+    return found
 
 
 def _paired(roles: Roles, said: Mapping[str, Any], unit: bool) -> list[Gallery]:
@@ -260,79 +258,3 @@ def _separate(roles: Roles) -> list[Gallery]:
     )
     are_images = np.arange(len(documents)) < len(images)
     return [Gallery("distractors", "half", 0, lambda: documents, are_images.astype(float))]
-
-
-def _pairs(cell: Cell) -> Roles:
-    """Images with two captions and more: the first asks, the second is the document."""
-    images, captions = _captioned(cell)
-    places = [(some := captions.where(captions.ranks == rank), _of(images, some)) for rank in (0, 1)]
-    have = np.all([at >= 0 for _, at in places], axis=0)
-    if not have.any():
-        raise UnavailableError("no image has two captions, one to ask and one to be found")
-    queries, texts = (some.where(at[have]) for some, at in places)
-    return Roles(queries, texts, images.where(have), np.arange(have.sum()))
-
-
-def _halves(cell: Cell) -> Roles:
-    """All captioned images; the first captions of the second half of them ask, those of the first are documents."""
-    images, captions = _captioned(cell)
-    first = captions.where(captions.ranks == 0)
-    at = _of(images, first)
-    images, texts = images.where(at >= 0), first.where(at[at >= 0])
-    if len(images) < 2:
-        raise UnavailableError(f"halves of {len(images)} captioned images: give at least 2")
-    order, half = by_id(images.ids), len(images) // 2
-    images, texts = images.where(order), texts.where(order)
-    places = np.arange(len(images))
-    return Roles(texts.where(places[half:]), texts.where(places[:half]), images, places[half:])
-
-
-def _captioned(cell: Cell) -> tuple[Items, Items]:
-    """The items that comparisons with an inversion are made with."""
-    images, captions = cell.invertible(f"image/{cell.query}"), cell.invertible(f"text/{cell.query}")
-    if images is None or captions is None:
-        raise UnavailableError("neither images with captions nor captions with images")
-    return images, captions
-
-
-def _of(images: Items, captions: Items) -> np.ndarray:
-    """The place of each image's caption, `(m,)`; -1 for none."""
-    places = {group: place for place, group in reversed([*enumerate(captions.groups.astype(str))])}
-    return np.array([places.get(group, -1) for group in images.groups.astype(str)], int)
-
-
-def _inverted(cell: Cell, roles: Roles, method: str) -> Roles:
-    """Documents with the images, or the texts, inverted."""
-    modality = METHODS[method]
-    name = f"{modality}/{cell.query}"
-    documents = cell.inverted(roles.images if modality == "image" else roles.texts, name)
-    if documents is None:
-        raise UnavailableError(
-            f"{method} has not inverted every {modality} among the documents; those of the gallery it inverts where "
-            f"{method}.gallery is true"
-        )
-    return roles._replace(images=documents) if modality == "image" else roles._replace(texts=documents)
-
-
-def _corrected(rivals: Rivals, variant: str, roles: Roles) -> Roles | None:
-    """All roles corrected, each text role by a fit on its own texts; None where the correction takes no texts."""
-    asking = _fit(rivals, variant, roles.images, roles.queries)
-    queries = apply(asking, roles.queries, "text")
-    if asking.sides == "query":
-        return None if queries is None else roles._replace(queries=queries)
-    held = _fit(rivals, variant, roles.images, roles.texts)
-    texts = apply(held, roles.texts, "text", "gallery")
-    images = apply(held, roles.images, "image", "gallery")
-    if queries is None or texts is None or images is None:
-        return None
-    return roles._replace(queries=queries, texts=texts, images=images)
-
-
-def _fit(rivals: Rivals, variant: str, images: Items, texts: Items) -> Correction:
-    """The correction fitted on these in place of all images and texts of the query split."""
-    rival = rivals.rival(variant)
-    held = replace(rivals.material, images=images.features, texts=texts.features)
-    found, reasons = corrections.fitted(held, [rival])
-    if variant not in found:
-        raise UnavailableError(reasons.get(variant) or reasons[rival])
-    return found[variant]

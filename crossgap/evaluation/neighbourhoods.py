@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,6 +29,10 @@ from crossgap.metrics.gap.neighbourhoods import (
     neighbour_overlap,
     silhouette,
 )
+
+if TYPE_CHECKING:
+    from jaxtyping import Real
+
 
 ITEMS = 10_000  # of either side whose neighbours are looked at, at most, evenly spread
 CLASSES = 1000  # of a labelling whose order is compared, at most
@@ -97,7 +102,7 @@ def _one(name: str, measure: Callable[..., float], sides: list[Items]) -> dict[s
     return {name: measure(*(items.features for items in sides))}
 
 
-def _frechet(images: np.ndarray, texts: np.ndarray) -> dict[str, float]:
+def _frechet(images: Real[np.ndarray, "n d"], texts: Real[np.ndarray, "m d"]) -> dict[str, float]:
     found = frechet(images, texts)
     return {
         "frechet": found.total,
@@ -108,7 +113,7 @@ def _frechet(images: np.ndarray, texts: np.ndarray) -> dict[str, float]:
     }
 
 
-def _ranks(images: np.ndarray, texts: np.ndarray) -> dict[str, float]:
+def _ranks(images: Real[np.ndarray, "n d"], texts: Real[np.ndarray, "m d"]) -> dict[str, float]:
     """Rank 1 is a neighbour of the other modality; at equal similarity it counts as the nearest."""
     imr, tmr = modality_ranks(images, texts), modality_ranks(texts, images)
     return {
@@ -122,7 +127,7 @@ def _ranks(images: np.ndarray, texts: np.ndarray) -> dict[str, float]:
     }
 
 
-def _overlap(images: np.ndarray, texts: np.ndarray) -> dict[str, float]:
+def _overlap(images: Real[np.ndarray, "n d"], texts: Real[np.ndarray, "n d"]) -> dict[str, float]:
     share = neighbour_overlap(images, texts)
     return {
         f"nas@{NEIGHBOURS}": float(share.mean()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,10 @@ from crossgap.evaluation.items import Items
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import classification
+
+if TYPE_CHECKING:
+    from jaxtyping import Shaped
+
 
 _COLUMNS = ["task", "labelling", "image", "correct", "without_class"]
 
@@ -76,19 +80,20 @@ def named(task: str, variant: str | None) -> str:
 
 def in_rows(classes: Iterable[Predictions]) -> pd.DataFrame:
     """A row an image: `task`, `labelling`, `image`, `correct`, `without_class`."""
-    frames = [
-        pd.DataFrame(
-            {
-                "task": one.task,
-                "labelling": one.labelling,
-                "image": one.correct.index,
-                "correct": one.correct.to_numpy(),
-                "without_class": one.without_class,
-            }
-        )
-        for one in classes
-    ]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_COLUMNS)
+    held = list(classes)
+    if not held:
+        return pd.DataFrame(columns=_COLUMNS)
+    counts = [len(one.correct) for one in held]
+    first, *others = [one.correct.index for one in held]
+    return pd.DataFrame(
+        {
+            "task": pd.Index([one.task for one in held]).repeat(counts),
+            "labelling": pd.Index([one.labelling for one in held]).repeat(counts),
+            "image": first.append(others),
+            "correct": np.concatenate([one.correct.to_numpy() for one in held]),
+            "without_class": np.repeat([one.without_class for one in held], counts),
+        }
+    )
 
 
 def parted(table: pd.DataFrame) -> Iterator[Predictions]:
@@ -149,7 +154,7 @@ def _inverted_prompts(cell: Cell, images: Items, anchors: Items, by: Variant) ->
     return images, cell.inverted(anchors, CLASSES, by.store, by.step)
 
 
-def correct(queries: Items, labels: np.ndarray, anchors: Items, labelling: str) -> pd.Series:
+def correct(queries: Items, labels: Shaped[np.ndarray, " n"], anchors: Items, labelling: str) -> pd.Series:
     """1 or 0 by image id: whether the nearest class mean of the anchors is that of `labels` `(n,)`; NaN without one."""
     prototypes, classes = classification.class_prototypes(anchors.features, anchors.labels[labelling])
     found = classification.zero_shot(queries.features, labels, prototypes, classes)["correct"]

@@ -14,9 +14,10 @@ from typing import NamedTuple
 import pandas as pd
 
 from crossgap.evaluation.cell import INVERSIONS, Cell, Variant
-from crossgap.evaluation.corrections import Rivals, Scorer
+from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.items import Items
 from crossgap.evaluation.relevance import BY_GROUP, Relevance, relevances
+from crossgap.evaluation.scoring import Scorer
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work, calling
 from crossgap.stores.store import Store

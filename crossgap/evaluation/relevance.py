@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,10 @@ import pandas as pd
 from crossgap.evaluation.cell import GROUP, Cell
 from crossgap.evaluation.items import Items
 from crossgap.metrics import retrieval
+
+if TYPE_CHECKING:
+    from jaxtyping import Shaped
+
 
 Retrieval = Callable[..., pd.DataFrame]
 
@@ -54,7 +58,7 @@ class Labelled:
     def said(self) -> list:
         return ["labelled", self.name, self.labelling, self.classes]
 
-    def labels(self, items: Items) -> np.ndarray:
+    def labels(self, items: Items) -> Shaped[np.ndarray, " n"]:
         """`(n,)` of str; an empty one is relevant to nothing."""
         return items.groups if self.labelling == GROUP else items.labels[self.labelling]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,10 @@ from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import robustness
 from crossgap.metrics.hubness import firsts
+
+if TYPE_CHECKING:
+    from jaxtyping import Real, Shaped
+
 
 VARIANCES = (0.005, 0.022, 0.04)  # of the noise, as in arXiv 2603.29080; here its expected squared length
 BITS = {"int8": 8, "int4": 4, "binary": 1}
@@ -109,10 +114,16 @@ def _changes(x: np.ndarray, y: np.ndarray, ids: np.ndarray, seed: int) -> Iterat
 
 
 def _with_noise(
-    x: np.ndarray, y: np.ndarray, ids: np.ndarray, variance: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+    x: Real[np.ndarray, "n d"],
+    y: Real[np.ndarray, "m d"],
+    ids: Shaped[np.ndarray, " n"],
+    variance: float,
+    seed: int,
+) -> tuple[Real[np.ndarray, "n d"], Real[np.ndarray, "m d"]]:
     return robustness.noisy(x, ids, variance, seed), y
 
 
-def _in_bits(x: np.ndarray, y: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
+def _in_bits(
+    x: Real[np.ndarray, "n d"], y: Real[np.ndarray, "m d"], bits: int
+) -> tuple[Real[np.ndarray, "n d"], Real[np.ndarray, "m d"]]:
     return robustness.quantised(x, bits) if bits == 1 else x, robustness.quantised(y, bits)

@@ -5,9 +5,9 @@ Source: Mind the Gap (Liang et al., NeurIPS 2022, arXiv 2203.02053, section 4.2)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,9 @@ from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import retrieval
 from crossgap.metrics.gap import centroid_distance, gap_vector, moved
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Real
 
 SHIFTS = tuple(
     float(amount) for amount in np.arange(-4, 9) / 4
@@ -60,32 +63,43 @@ def over_shifts(work: Work) -> pd.DataFrame:
     measured: the contrastive loss of matching pairs (of at most `PAIRS`, as one batch), retrieval across the
     modalities and from image to image, and zero-shot classification.
     """
-    cell = work.cell
-    found = sides(cell)
+    found = sides(work.cell)
     if found is None:
         return pd.DataFrame(columns=COLUMNS)
     gap = cache(lambda: gap_vector(found.images.features, found.texts.features))
-    said: dict[str, Any] = {
-        "relevances": [[by.said for by in comparison.relevances] for comparison in comparisons(cell)],
-        "labellings": cell.labellings,
-    }
+    points = {f"{shift:+.2f}": shift for shift in SHIFTS}
+    return over_points(work, "shift", points, partial(_at, work, found, gap), COLUMNS, by=__name__)
+
+
+def over_points(
+    work: Work,
+    family: str,
+    points: Mapping[str, float],
+    at: Callable[[Any, Reasons], pd.DataFrame],
+    columns: list[str],
+    *,
+    by: str,
+) -> pd.DataFrame:
+    """The tables of `columns` that `at` makes of named points, one after the other; a point is a part by itself."""
+    cell = work.cell
     tables = [
         work.part(
-            "shift",
-            f"{shift:+.2f}",
-            partial(_at, work, found, shift, gap),
-            by=__name__,
-            shift=shift,
-            **said,
+            family,
+            name,
+            partial(at, point),
+            by=by,
+            point=point,
+            relevances=[[relevance.said for relevance in of.relevances] for of in comparisons(cell)],
+            labellings=cell.labellings,
         )
-        for shift in SHIFTS
+        for name, point in points.items()
     ]
     tables = [table for table in tables if table is not None and len(table)]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
 def _at(
-    work: Work, found: Sides, shift: float, gap: Callable[[], np.ndarray], reasons: Reasons
+    work: Work, found: Sides, gap: Callable[[], np.ndarray], shift: float, reasons: Reasons
 ) -> pd.DataFrame:
     at = _Shifted(-shift / 2 * gap(), shift / 2 * gap())
     images, texts = at.images(found.images), at.texts(found.texts)
@@ -115,7 +129,7 @@ def measures(work: Work, at: Moved) -> Iterator[tuple[str, Callable[[], list[Val
             yield f"image-text/{labelling}", partial(_classification, images, prompts, labelling, at)
 
 
-def contrastive_loss(x: np.ndarray, y: np.ndarray) -> float:
+def contrastive_loss(x: Real[np.ndarray, "n d"], y: Real[np.ndarray, "n d"]) -> float:
     """CLIP's loss of the matching rows of `x` and `y`, both `(n, d)`: the mean cross entropy of finding a row's partner
     among all rows of the other side by cosine / `TEMPERATURE`, over both ways. In float64.
     """
@@ -128,8 +142,8 @@ def contrastive_loss(x: np.ndarray, y: np.ndarray) -> float:
 class _Shifted(NamedTuple):
     """By what either modality is moved."""
 
-    images_by: np.ndarray
-    texts_by: np.ndarray
+    images_by: Float64[np.ndarray, " d"]
+    texts_by: Float64[np.ndarray, " d"]
 
     def images(self, items: Items) -> Items:
         return items.having(moved(items.features, self.images_by, "images"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,9 @@ from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import classification, probes
 from crossgap.metrics.probes import Linear
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int64, Shaped
 
 NEIGHBOURS = (1, 5)
 TEXT = 0.5  # α, the share of the class prompts' scores where they are blended in
@@ -52,7 +55,7 @@ class Shots(NamedTuple):
             return probe
         return self.name if probe == "ncm" else f"{self.name}-{probe}"
 
-    def chosen(self, support: Items, labelling: str) -> list[np.ndarray]:
+    def chosen(self, support: Items, labelling: str) -> list[Int64[np.ndarray, " rows"]]:
         """Rows of the support split, ordered by id, one array a draw; none where no class has so many."""
         labels = support.labels[labelling]
         if self.shots is None:
@@ -72,6 +75,11 @@ class Shots(NamedTuple):
         return {} if self.shots is None else {"shots": self.shots, "draws": self.draws, "seed": self.seed}
 
 
+Drawn = Callable[
+    [Shots, str], list[np.ndarray]
+]  # what `Shots.chosen` gives of the support split, by labelling
+
+
 @dataclass(frozen=True)
 class Probed:
     """What one labelling is classified by, corrected or not.
@@ -85,15 +93,25 @@ class Probed:
     """
 
     queries: Items
-    truth: np.ndarray
+    truth: Shaped[np.ndarray, " n"]
     support: Items
     prompts: Items | None
     strangers: int
 
     @cached_property
-    def rows(self) -> np.ndarray:
+    def rows(self) -> Float64[np.ndarray, "n d"]:
         """The queries' exact unit rows `(n, d)`."""
         return exact_rows(self.queries.features, "image_features")
+
+    @cached_property
+    def images(self) -> pd.Index:
+        return pd.Index(self.queries.ids)
+
+    def texts(self, labelling: str) -> Linear | None:
+        """Class means of the prompts."""
+        if self.prompts is None:
+            return None
+        return probes.class_means(self.prompts.features, self.prompts.labels[labelling])
 
 
 def supported(
@@ -118,8 +136,10 @@ def supported(
     if logistic != "none":
         parts.insert(1, (kinds[0], "logistic", _by_logistic))
     found: dict[tuple[str, str], list[Predictions]] = {}
+    ordered = cache(partial(_ordered, support))  # the same for every correction, as are the draws
+    drawn = cache(lambda kind, labelling: kind.chosen(ordered(labelling), labelling))
     for variant in (None, *rivals.of_features):
-        sides = cache(partial(_sides, cell, rivals, images, support, variant))  # the same for every part
+        sides = cache(partial(_sides, cell, rivals, images, ordered, variant))  # the same for every part
         for kind, name, by in parts:
             if name == "logistic" and variant and logistic == "native":
                 continue
@@ -127,7 +147,7 @@ def supported(
             held = work.part(
                 "classification",
                 named(name, variant),
-                partial(_classify, kind, by, sides, labellings, variant),
+                partial(_classify, kind, by, sides, drawn, labellings, variant),
                 by=__name__,
                 rival=rivals.rival(variant) if variant else None,
                 labellings=labellings,
@@ -144,6 +164,7 @@ def _classify(
     kind: Shots,
     by: Callable[..., Iterator[Predictions]],
     sides: Callable[[str], Probed | None],
+    drawn: Drawn,
     labellings: Sequence[str],
     variant: str | None,
     reasons: Reasons,
@@ -153,7 +174,7 @@ def _classify(
         with reasons.of("classification", f"{named(kind.name, variant)}/{labelling}"):
             against = sides(labelling)
             if against is not None:
-                made += by(kind, against, labelling, variant, reasons)
+                made += by(kind, against, drawn, labelling, variant, reasons)
     return in_rows(made)
 
 
@@ -162,14 +183,24 @@ def _support(cell: Cell) -> Items | None:
     return cell.items(f"image/{split}") if split else None
 
 
+def _ordered(support: Items, labelling: str) -> Items:
+    """Those with a label, ordered by id."""
+    labelled = support.where(support.labels[labelling].astype(bool))
+    return labelled.where(by_id(labelled.ids))
+
+
 def _sides(
-    cell: Cell, rivals: Rivals, images: Items, support: Items, variant: str | None, labelling: str
+    cell: Cell,
+    rivals: Rivals,
+    images: Items,
+    ordered: Callable[[str], Items],
+    variant: str | None,
+    labelling: str,
 ) -> Probed | None:
     """None where no image of the support has a label, or the correction takes no images."""
-    support = support.where(support.labels[labelling].astype(bool))
+    support = ordered(labelling)
     if not len(support):
         return None
-    support = support.where(by_id(support.ids))
     labels = images.labels[labelling]
     truth = np.where(np.isin(labels, support.labels[labelling]), labels, "")
     strangers, prompts = int((truth != labels).sum()), class_prompts(cell, labelling)
@@ -185,11 +216,11 @@ def _sides(
 
 
 def _by_probes(
-    kind: Shots, sides: Probed, labelling: str, variant: str | None, reasons: Reasons
+    kind: Shots, sides: Probed, drawn: Drawn, labelling: str, variant: str | None, reasons: Reasons
 ) -> Iterator[Predictions]:
     """Class means and GDA, of a few images without text too where these are drawn; of all images neighbours as well."""
     labels = sides.support.labels[labelling]
-    chosen = kind.chosen(sides.support, labelling)
+    chosen = drawn(kind, labelling)
     if not chosen and variant is None:
         why = f"no class of the support split has {kind.shots} images"
         reasons.add([("classification", f"{kind.name}/{labelling}", why)])
@@ -204,10 +235,10 @@ def _by_probes(
         with reasons.of("classification", f"{named(task, variant)}/{labelling}"):
             models = [fit(sides.support.features[rows], labels[rows]) for rows in chosen]
             yield _told(named(task, variant), labelling, sides, models)
-            if sides.prompts is None or (kind.shots and not kind.draws):
+            texts = None if kind.shots and not kind.draws else sides.texts(labelling)
+            if texts is None:
                 continue
             task = f"{task}_text"
-            texts = probes.class_means(sides.prompts.features, sides.prompts.labels[labelling])
             scale = probes.TEXT_SCALE if probe == "gda" else 1.0
             models = [model.blended(texts.times(scale), TEXT) for model in models]
             yield _told(named(task, variant), labelling, sides, models)
@@ -220,7 +251,7 @@ def _by_probes(
 
 
 def _by_logistic(
-    kind: Shots, sides: Probed, labelling: str, variant: str | None, reasons: Reasons
+    kind: Shots, sides: Probed, drawn: Drawn, labelling: str, variant: str | None, reasons: Reasons
 ) -> Iterator[Predictions]:
     """A logistic regression, with C by halves of the support split."""
     support, labels = sides.support, sides.support.labels[labelling]
@@ -241,9 +272,11 @@ def _told(task: str, labelling: str, sides: Probed, models: Iterable[Linear]) ->
     return _classified(task, labelling, sides, told)
 
 
-def _classified(task: str, labelling: str, sides: Probed, told: Iterable[np.ndarray]) -> Predictions:
+def _classified(
+    task: str, labelling: str, sides: Probed, told: Iterable[Shaped[np.ndarray, " n"]]
+) -> Predictions:
     """The share of what was told, an array `(n,)` a draw, that is right."""
     right = np.mean([(one == sides.truth).astype(float) for one in told], axis=0)
     known = sides.truth.astype(str) != ""
-    correct = pd.Series(np.where(known, right, np.nan), index=sides.queries.ids)
+    correct = pd.Series(np.where(known, right, np.nan), index=sides.images)
     return Predictions(task, labelling, correct, sides.strangers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,9 @@ from crossgap.prepared import composed, judgements
 from crossgap.prepared.manifest import BARE, CLASSES, COMPOSED, LABEL, RESERVED
 from crossgap.prepared.transformations import Transformations
 from crossgap.stores import store, writing
+
+if TYPE_CHECKING:
+    from jaxtyping import Integer, Real, Shaped
 
 
 def import_features(
@@ -205,7 +208,9 @@ def _asked(folder: Path, groups: dict[str, dict[str, np.ndarray]]) -> Transforma
     return simat.of_items(simat.transformations(folder, known), images[0], texts)
 
 
-def _ranks(name: str, given: np.ndarray, columns: dict[str, np.ndarray]) -> np.ndarray:
+def _ranks(
+    name: str, given: Shaped[np.ndarray, " n"], columns: dict[str, np.ndarray]
+) -> Integer[np.ndarray, " n"]:
     numbers = pd.to_numeric(pd.Series(given), errors="coerce").to_numpy(float, na_value=np.nan)
     wrong = np.flatnonzero(~np.isfinite(numbers) | (numbers != np.rint(numbers)))
     if len(wrong):
@@ -227,7 +232,7 @@ def _ranks(name: str, given: np.ndarray, columns: dict[str, np.ndarray]) -> np.n
     return table.groupby("group")["rank"].rank(method="first").to_numpy().astype(np.int64) - 1
 
 
-def _labels(values: np.ndarray) -> np.ndarray:
+def _labels(values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
     """Labels, an empty string for -1, which stands for unlabelled."""
     return np.array([label_of(value) or "" for value in values], dtype=object)
 
@@ -241,7 +246,7 @@ def _make_whole(groups: dict[str, dict[str, np.ndarray]]) -> None:
             held[column] = np.array([same[label] for label in held[column]], dtype=object)
 
 
-def _strings(name: str, values: np.ndarray) -> np.ndarray:
+def _strings(name: str, values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
     """Labels and names as str, a missing one as an empty string; 3.0 is 3."""
     values = np.asarray(values)
     if values.dtype.kind == "S":
@@ -255,7 +260,7 @@ def _strings(name: str, values: np.ndarray) -> np.ndarray:
     return series.astype(object).where(series.notna(), "").astype(str).to_numpy(object)
 
 
-def _check_finite(name: str, values: np.ndarray, ids: np.ndarray) -> None:
+def _check_finite(name: str, values: Real[np.ndarray, "n d"], ids: Shaped[np.ndarray, " n"]) -> None:
     for start in range(0, len(values), writing.ROWS_A_SHARD):
         block = np.asarray(values[start : start + writing.ROWS_A_SHARD], np.float32)
         bad = np.flatnonzero(~np.isfinite(block).all(axis=1) | ~block.any(axis=1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,12 +25,18 @@ from crossgap.inversion.phi import FORMAT, Distilled, Phi
 from crossgap.inversion.recipes import recipe as inversion_recipe
 from crossgap.training.trainer import Learner, Row, TrainingError, fit
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int64, Real
+
+    from crossgap.arrays import Features
+
+
 MEASURED = 512  # held-out items through the tower together
 POINTS = 30  # at which the held-out loss is measured, at most
 
 
 def distil(
-    features: np.ndarray | Tensor,
+    features: Real[Features, "n d"],
     backbone: Backbone,
     method: str = "oti",
     tokens: int = 1,
@@ -39,7 +45,7 @@ def distil(
     seed: int = 0,
     *,
     loss: str = "cosine",
-    targets: np.ndarray | None = None,
+    targets: Real[np.ndarray, "n tokens width"] | None = None,
     on: str = "features given",
     **settings: Any,
 ) -> Distilled:
@@ -88,7 +94,7 @@ class Split:
         learnt, held_out: positions `(m,)`, in the order of the hashed ids.
     """
 
-    def __init__(self, learnt: np.ndarray, held_out: np.ndarray) -> None:
+    def __init__(self, learnt: Int64[np.ndarray, " m"], held_out: Int64[np.ndarray, " h"]) -> None:
         self.learnt, self.held_out = learnt, held_out
 
     @classmethod
@@ -106,13 +112,13 @@ class Split:
 
 
 def train(
-    features: np.ndarray,
+    features: Real[np.ndarray, "n d"],
     ids: Sequence[str],
     backbone: Backbone,
     method: Method,
     recipe: Distil,
     loss: str,
-    targets: np.ndarray | None,
+    targets: Real[np.ndarray, "n tokens width"] | None,
     *,
     on: dict[str, Any],
     scratch: Path,
@@ -205,12 +211,12 @@ def train(
 
 def losses(
     kind: str,
-    made: Tensor,
-    taught: Tensor | None,
-    features: Tensor,
+    made: Float[Tensor, "n tokens width"],
+    taught: Float[Tensor, "n tokens width"] | None,
+    features: Float[Tensor, "n d"],
     encode: Callable[[Tensor], Tensor],
     temperature: float,
-) -> Tensor:
+) -> Float[Tensor, ""]:
     """The loss of a batch, a mean over its items.
 
     Args:
@@ -231,11 +237,17 @@ def losses(
     return _cosine(made, features, encode) + contrastive(made, taught, temperature)
 
 
-def _cosine(made: Tensor, features: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
+def _cosine(
+    made: Float[Tensor, "n tokens width"],
+    features: Float[Tensor, "n d"],
+    encode: Callable[[Tensor], Tensor],
+) -> Float[Tensor, ""]:
     return (1 - cosine_similarity(encode(made).float(), features)).mean()
 
 
-def contrastive(made: Tensor, taught: Tensor, temperature: float) -> Tensor:
+def contrastive(
+    made: Float[Tensor, "n tokens width"], taught: Float[Tensor, "n tokens width"], temperature: float
+) -> Float[Tensor, ""]:
     """SEARLE's L_distil (Baldrati et al. 2023, equation 4): InfoNCE both ways, negatives of either side.
 
     Of item k: −log e^{c(v̄ₖ, vₖ)/τ} / (Σⱼ e^{c(v̄ₖ, vⱼ)/τ} + Σ_{j≠k} e^{c(v̄ₖ, v̄ⱼ)/τ}), and the same with vₖ and v̄ₖ
@@ -251,7 +263,7 @@ def contrastive(made: Tensor, taught: Tensor, temperature: float) -> Tensor:
 
 
 @torch.no_grad()
-def cosine_loss(phi: Phi, features: Tensor, encode: Callable[[Tensor], Tensor]) -> float:
+def cosine_loss(phi: Phi, features: Float[Tensor, "n d"], encode: Callable[[Tensor], Tensor]) -> float:
     """The mean over `(n, d)` features of 1 − cosine to what the tower makes of φ's tokens."""
     parts = [1 - cosine_similarity(encode(phi(part)).float(), part) for part in features.split(MEASURED)]
     return torch.cat(parts).double().mean().item()
@@ -264,7 +276,9 @@ def initial(dim: int, shape: tuple[int, int], seed: int) -> Phi:
         return Phi(dim, shape)
 
 
-def kept(recipe: Distil, step: int, items: int, width: int, device: torch.device) -> Tensor | None:
+def kept(
+    recipe: Distil, step: int, items: int, width: int, device: torch.device
+) -> Float[Tensor, "2 items width"] | None:
     """Dropout's factors `(2, items, width)` at a step, drawn on the CPU: the same on every device."""
     if not recipe.dropout:
         return None
@@ -286,7 +300,7 @@ class _Order:
         self.seed, self.items = seed, items
         self.held: tuple[int, Tensor] | None = None
 
-    def of(self, epoch: int) -> Tensor:
+    def of(self, epoch: int) -> Int64[Tensor, " items"]:
         if self.held is None or self.held[0] != epoch:
             drawn = torch.randperm(self.items, generator=_stream(self.seed, "order", epoch))
             self.held = epoch, drawn

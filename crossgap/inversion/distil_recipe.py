@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from crossgap.strict import Seed, Strict
 
 # by what φ learns: mean squared error to the tokens that OTI or OVI finds; SEARLE's contrastive loss to them, beside
 # the cosine loss; the cosine loss alone, 1 − cosine through the frozen tower, which needs no such tokens
@@ -14,7 +16,7 @@ WIDER = 4  # φ's hidden layers, against the features
 TAUGHT = ("tokens", "searle")  # those that need the tokens
 
 
-class Distil(BaseModel):
+class Distil(Strict):
     """The recipe of φ (after SEARLE, Baldrati et al. 2023, section 3): AdamW, constant rate, dropout.
 
     Attributes:
@@ -25,8 +27,6 @@ class Distil(BaseModel):
         seed: of φ's first weights, of the order of the items and of what dropout leaves out.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     epochs: int = Field(60, ge=1)
     batch_size: int = Field(64, ge=2)
     lr: float = Field(1e-4, gt=0, allow_inf_nan=False)
@@ -35,4 +35,4 @@ class Distil(BaseModel):
     temperature: float = Field(0.25, gt=0, allow_inf_nan=False)
     held_out: float = Field(0.1, ge=0, lt=1)
     items: int | None = Field(None, ge=2)
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0

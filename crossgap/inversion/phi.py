@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -21,6 +21,12 @@ from crossgap.inversion.invert import Inversion, Inverter, as_array, check_targe
 from crossgap.inversion.methods import METHODS, Method
 from crossgap.inversion.recipes import Continued
 from crossgap.stores import temporary
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float32, Real
+
+    from crossgap.arrays import Features
+
 
 FORMAT = 1
 KEY = "crossgap"  # of the file's metadata
@@ -43,7 +49,9 @@ class Phi(nn.Module):
         self.second = nn.Linear(WIDER * dim, WIDER * dim)
         self.last = nn.Linear(WIDER * dim, shape[0] * shape[1])
 
-    def forward(self, features: Tensor, kept: Sequence[Tensor] | None = None) -> Tensor:
+    def forward(
+        self, features: Float[Tensor, "n d"], kept: Float[Tensor, "2 n wider"] | None = None
+    ) -> Float[Tensor, "n tokens width"]:
         """`(n, d)` features → `(n, t, width)`.
 
         Args:
@@ -90,13 +98,13 @@ class Distilled:
         last = {"held_out_loss": round(held_out[-1], 6)} if held_out else {}
         return {"digest": self.digest, "loss": self.said["loss"], "on": self.said["on"], **last}
 
-    def tokens(self, features: np.ndarray | Tensor) -> np.ndarray:
+    def tokens(self, features: Real[Features, "n d"]) -> Float32[np.ndarray, "n tokens width"]:
         """`(n, d)` features of the backbone → `(n, t, width)` float32: one forward pass of φ alone."""
         return self.invert(features, progress=False).tokens
 
     def invert(
         self,
-        features: np.ndarray | Tensor,
+        features: Real[Features, "n d"],
         ids: Sequence[str] | None = None,
         steps: int = 0,
         *,

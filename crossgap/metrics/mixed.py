@@ -47,9 +47,22 @@ def image_documents(ids: Sequence, share: float, seed: int | tuple[int, ...] = 0
     return found
 
 
+def unit_sides(texts: Features, images: Features) -> tuple[np.ndarray, np.ndarray]:
+    """Unit rows of texts and images, row i of both being one document `(m, d)`.
+
+    Raises:
+        ValueError: other rows than pairs.
+    """
+    texts, images = unit_rows(texts, "texts", np.float64), unit_rows(images, "images", np.float64)
+    check_widths(texts, images, ("texts", "images"))
+    if len(texts) != len(images):
+        raise ValueError(f"{len(texts)} texts and {len(images)} images: give one of each a document")
+    return texts, images
+
+
 def documents(texts: Features, images: Features, are_images: np.ndarray) -> np.ndarray:
     """A unit row a document `(m, d)`: of `images` where it is one, else of `texts`, both `(m, d)`."""
-    texts, images = _sides(texts, images)
+    texts, images = unit_sides(texts, images)
     return np.where(np.asarray(are_images, bool)[:, None], images, texts)
 
 
@@ -66,7 +79,7 @@ def fused(texts: Features, images: Features, alpha: float, *, unit: bool = True)
     """
     alpha = _share(alpha, "alpha")
     if unit:
-        texts, images = _sides(texts, images)
+        texts, images = unit_sides(texts, images)
     return alpha * np.asarray(texts, np.float64) + (1 - alpha) * np.asarray(images, np.float64)
 
 
@@ -96,7 +109,12 @@ def found_in(
 
 
 def found_among(
-    queries: Features, texts: Features, images: Features, own: np.ndarray, draws: Sequence[np.ndarray]
+    queries: Features,
+    texts: Features,
+    images: Features,
+    own: np.ndarray,
+    draws: Sequence[np.ndarray],
+    added: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> list[Placed]:
     """`found_in` the `documents` of each draw: similarities to texts and to images are computed once for all draws.
 
@@ -105,6 +123,7 @@ def found_among(
         texts, images: `(m, d)`, row i of both is document i.
         own: `(n,)`, the place of each query's document.
         draws: each `(m,)` of bool, which documents are images.
+        added: of each draw, as in `found_in`.
     """
     x, y, z = exact_rows(queries, "queries"), exact_rows(texts, "texts"), exact_rows(images, "images")
     check_widths(x, y, ("queries", "texts"))
@@ -112,8 +131,11 @@ def found_among(
     parts: list[list[Placed]] = [[] for _ in draws]
     for rows in blocks(len(x), 16 * len(y)):
         of_texts, of_images = x[rows] @ y.T, x[rows] @ z.T
-        for chosen, found in zip(draws, parts, strict=True):
-            found.append(_found(np.where(chosen, of_images, of_texts), own[rows]))
+        for place, (chosen, found) in enumerate(zip(draws, parts, strict=True)):
+            scores = np.where(chosen, of_images, of_texts)
+            if added is not None:
+                scores += added[place][0][rows, None] * added[place][1]
+            found.append(_found(scores, own[rows]))
     return [Placed(*map(np.concatenate, zip(*found, strict=True))) for found in parts]
 
 
@@ -130,11 +152,3 @@ def _share(value: float, name: str) -> float:
     if not 0 <= value <= 1:
         raise ValueError(f"{name} is {value}: give 0 to 1")
     return value
-
-
-def _sides(texts: Features, images: Features) -> tuple[np.ndarray, np.ndarray]:
-    texts, images = unit_rows(texts, "texts", np.float64), unit_rows(images, "images", np.float64)
-    check_widths(texts, images, ("texts", "images"))
-    if len(texts) != len(images):
-        raise ValueError(f"{len(texts)} texts and {len(images)} images: give one of each a document")
-    return texts, images

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from crossgap.backbones import towers
 from crossgap.catalogue import entries
 from crossgap.datasets import Declaration
-from crossgap.params.base import Name, Strict
+from crossgap.params.base import Name
 from crossgap.params.migration import TRAININGS, moved
 from crossgap.params.names import collisions
 from crossgap.params.reading import ParamsError, parsed, refused, text_of
@@ -34,6 +34,7 @@ from crossgap.params.sections import (
     Weights,
 )
 from crossgap.params.wording import explain
+from crossgap.strict import Strict
 from crossgap.training.finetune_recipe import Finetune
 from crossgap.training.idealised_recipe import Idealised
 from crossgap.training.nano_recipe import NanoRecipe

@@ -13,7 +13,8 @@ from crossgap.inversion.distil_recipe import Distil
 from crossgap.inversion.recipes import CHANGEABLE, Continued
 from crossgap.inversion.recipes import Recipe as InversionRecipe
 from crossgap.inversion.recipes import recipe as inversion_recipe
-from crossgap.params.base import Strict, once
+from crossgap.params.base import once
+from crossgap.strict import Seed, Strict
 
 DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 SHA256 = r"^[0-9a-f]{64}$"
@@ -92,7 +93,7 @@ class InversionSection(Strict):
     steps: int | None = None
     lr: float | None = None
     weight_decay: float | None = None
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     snapshots: list[int] = Field([], description="steps at which features are kept")
     snapshot_tokens: bool = False
     patience: int | None = None
@@ -182,8 +183,8 @@ class MixedSearch(Strict):
 
 
 class Evaluate(Strict):
-    seed: int = Field(
-        0, ge=0, description="of resamples, clusters, few-shot draws, noise and the split behind separability"
+    seed: Seed = Field(
+        0, description="of resamples, clusters, few-shot draws, noise and the split behind separability"
     )
     clouds: int = Field(500, ge=2, description="points a modality in the figure of the two clouds")
     resamples: int = Field(9999, ge=99, description="of every bootstrap and permutation test")

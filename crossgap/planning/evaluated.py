@@ -1,235 +1,26 @@
-"""How long evaluations take: how often each of a few operations is done, times what it takes here (`rates`).
-
-It is the most that one takes: parts that an earlier evaluation of the cell kept are not computed again, and not every
-correction can be fitted. Not counted are transformations that come with a set (SIMAT) and explicit judgements.
-"""
+"""Which evaluations there are, what they do and how long they take, by the items of a cell or by a store."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from crossgap import corrections
 from crossgap.corrections import Material
-from crossgap.evaluation import (
-    clusters,
-    dimensions,
-    hubness,
-    neighbourhoods,
-    robustness,
-    shifts,
-    similarities,
-    supported,
-)
-from crossgap.evaluation.cell import CLASSES
-from crossgap.metrics import probes as probing
 from crossgap.params import Params
 from crossgap.planning.cells import StageCell
 from crossgap.planning.estimate import Cost
 from crossgap.planning.items import ItemCounts
+from crossgap.planning.operations import Inverted, PlannedEvaluation
 from crossgap.planning.rates import Rates
 from crossgap.prepared import manifest
 from crossgap.stores.store import Store
 
 STAGES = ("evaluate", "evaluate-import")
-USUAL_WIDTH = 512  # of features, from which half the dimensions are removed
+NOT_INVERTED = Inverted()
 WIDTH = 16  # of the noise that corrections are fitted on, to see which there are
-
-
-@dataclass(frozen=True)
-class Inverted:
-    """How often a modality's queries are ranked by inverted features, beside natively: at `points` for the curves, the
-    last step among them, for other `seeds`, and once more where the `gallery` is inverted.
-    """
-
-    points: int = 0
-    seeds: int = 0
-    gallery: bool = False
-
-
-@dataclass(frozen=True)
-class PlannedEvaluation:
-    """An evaluation.
-
-    Attributes:
-        sizes: modality/split → items.
-        classes: modality/split → labelling → classes.
-        first: of the query split's texts, those that are some image's first caption; 0 where texts are no captions.
-        query, gallery, support: splits.
-        oti, ovi: inversions.
-        fitted: the names of corrections that can be fitted, at most.
-        subsets: controls on a labelling.
-        arithmetic: labellings that are changed by text.
-        settings: of the section `evaluate`.
-    """
-
-    sizes: Mapping[str, int]
-    classes: Mapping[str, Mapping[str, int]]
-    first: int
-    query: str
-    gallery: str
-    support: str | None
-    oti: Inverted
-    ovi: Inverted
-    fitted: tuple[str, ...]
-    subsets: int
-    arithmetic: tuple[str, ...]
-    settings: Mapping[str, Any]
-
-    def operations(self) -> Counter[str]:
-        """By the names of `Rates`: how often each is done."""
-        done: Counter[str] = Counter(start=1, fit=len(self.fitted))
-        images, gallery = self._of("image", self.query), self._of("image", self.gallery)
-        texts, kinds = self._of("text", self.query), 1 + len(self.of_features)
-        labelled = self._classes("image", self.query)
-        held = self._classes("image", self.gallery)
-        relevances = len([name for name in labelled if name in held]) + self.subsets
-        rest = texts - self.first if self.first else self._of("text", self.gallery)
-        queries = self.first or texts
-        of_texts = 1 if self.first else len(self._classes("text", self.query))
-
-        across = 2 if self.first and images else 0
-        pairs = 0  # that are ranked once
-        if images and gallery and relevances:
-            pairs += images * gallery * relevances
-            self._compared(done, images, gallery, relevances, self.oti)
-        if queries and rest and of_texts:
-            self._compared(done, queries, rest, of_texts, self.ovi)
-        if across:
-            ranked = 1 + len(self.fitted)
-            done["pair"] += 2 * texts * images * ranked
-            done["task"] += 2 * ranked
-            done["corrected"] += 2 * (texts + images) * len(self.fitted)
-            done["resample"] += (texts + images) * self._resamples
-            done["similar"] += 2 * texts * images * ranked
-            self._halved(done, texts, images)
-            self._mixed(done, texts, images)
-            pairs += 2 * texts * images
-
-        prompts = self._of("text", CLASSES.partition("/")[2])
-        named = self._classes("text", CLASSES.partition("/")[2])
-        for labelling, classes in labelled.items():
-            self._classified(done, labelling, classes, labelling in named)
-            drawn = min(images, clusters.ITEMS) * min(classes, clusters.CLASSES)
-            joint = labelling in self._classes("text", self.query)
-            sets = (images + texts) / images if joint else 0
-            done["cluster"] += round(drawn * (kinds * (1 + sets) + bool(self.oti.points)))
-        for labelling in self.arithmetic:
-            done["pair"] += images * max(labelled.get(labelling, 1) - 1, 0) * images
-
-        sides = min(images, self.first or prompts)
-        shifted = len(shifts.SHIFTS) if sides else 0
-        moves = shifted + (len(dimensions.numbers(USUAL_WIDTH)) if sides else 0)
-        ranked = across + bool(images and gallery) * relevances
-        done["pair"] += moves * pairs + shifted * (min(sides, shifts.PAIRS) ** 2 if self.first else 0)
-        done["task"] += moves * (ranked + sum(name in named for name in labelled))
-        for labelling in labelled:
-            if labelling in named:
-                done["row"] += moves * images
-                done["pair"] += moves * images * labelled[labelling]
-        paired = (images, self.first) if self.first else (images, prompts)
-        done["similar"] += sum(side**2 for side in paired) // 2 + (sides**2 if self.first else 0)
-        kinds_of = 1 + (hubness.BESIDE in self.fitted)
-        asked = [(images, gallery)] * bool(relevances) + [(queries, rest)] * bool(of_texts)
-        asked += [(texts, images), (images, texts)] if across else []
-        for side, against in asked:
-            seen = min(side, robustness.QUERIES) * min(against, robustness.GALLERY)
-            done["similar"] += kinds_of * robustness.CHANGES * seen
-            done["resample"] += (kinds_of - 1) * min(side, robustness.QUERIES) * self._resamples
-        near = [min(side, neighbourhoods.ITEMS) for side in paired]
-        done["similar"] += kinds * sum(near) ** 2 if sides else 0
-        return +done
-
-    def seconds(self, rates: Rates) -> float:
-        held = asdict(rates)
-        return sum(held[name] * number for name, number in self.operations().items())
-
-    @property
-    def of_features(self) -> list[str]:
-        """Those of `fitted` that change features."""
-        return [name for name in self.fitted if corrections.rival_of(name) not in corrections.SCORING]
-
-    @property
-    def _resamples(self) -> int:
-        return self.settings["resamples"]
-
-    def _of(self, modality: str, split: str | None) -> int:
-        return self.sizes.get(f"{modality}/{split}", 0)
-
-    def _classes(self, modality: str, split: str | None) -> Mapping[str, int]:
-        return self.classes.get(f"{modality}/{split}", {})
-
-    def _compared(
-        self, done: Counter[str], queries: int, gallery: int, relevances: int, inverted: Inverted
-    ) -> None:
-        """Retrieval within a modality, natively, inverted and corrected, and its similarities."""
-        times = 1 + len(self.fitted) + inverted.points + inverted.seeds + inverted.gallery
-        done["pair"] += queries * gallery * relevances * times
-        done["task"] += relevances * times
-        done["corrected"] += (queries + gallery) * len(self.fitted)
-        done["resample"] += queries * relevances * self._resamples
-        done["similar"] += (
-            queries * gallery * (times - inverted.points - inverted.seeds + bool(inverted.points))
-        )
-        seen = min(queries, similarities.QUERIES) * min(gallery, similarities.GALLERY)
-        done["similar"] += seen * relevances * (2 + inverted.points)
-
-    def _halved(self, done: Counter[str], texts: int, images: int) -> None:
-        """Corrections of hubs by halves of the images: of both galleries, natively and centred, without them too."""
-        chosen = self.settings["corrections"]
-        methods = [name for name in corrections.SCORING if chosen is None or name in chosen]
-        if methods:
-            times = len(hubness.GALLERIES) * (1 + (hubness.BESIDE in self.fitted)) * (2 + len(methods))
-            done["pair"] += texts * images * times
-            done["similar"] += texts * images * times
-            done["task"] += 2 * times
-            done["resample"] += (texts + images) // 2 * len(hubness.GALLERIES) * self._resamples
-
-    def _mixed(self, done: Counter[str], texts: int, images: int) -> None:
-        """Texts among images and texts: half the captions among all images and the others, and, where there are two an
-        image, one among as many documents, by all shares, draws and α. What a correction adds hangs on the gallery.
-        """
-        asked, documents = self.settings["mixed_search"], min(self.first, images)
-        kinds = 1 + len(self.fitted) + bool(self.oti.points) + bool(self.ovi.points)
-        inside = sum(0 < share < 1 for share in asked["shares"])
-        draws = inside * asked["draws"] + len(asked["shares"]) - inside
-        scoring = len(self.fitted) - len(self.of_features)
-        done["similar"] += (documents // 2) * (3 * documents // 2) * kinds
-        done["resample"] += documents // 2 * self._resamples
-        done["fit"] += 2 * len(self.of_features)
-        if texts >= 2 * self.first:
-            galleries = draws + len(asked["alphas"])
-            done["similar"] += documents**2 * (kinds * galleries // 2 + scoring * galleries)
-            done["fit"] += 2 * len(self.of_features)
-            done["corrected"] += documents * (3 * len(self.of_features) + galleries * scoring)
-            done["resample"] += documents * (len(asked["shares"]) + len(asked["alphas"])) * self._resamples
-
-    def _classified(self, done: Counter[str], labelling: str, classes: int, prompts: bool) -> None:
-        """By class prompts, by class means and by few of a class, each with every correction."""
-        images, support = self._of("image", self.query), 0
-        if labelling in self._classes("image", self.support):
-            support = self._of("image", self.support)
-        shots, draws = (len(self.settings["shots"]), self.settings["draws"]) if support else (0, 0)
-        kinds = 1 + len(self.of_features)
-        times = prompts * (kinds + bool(self.oti.points) + bool(self.ovi.points))
-        probes = 2 * (1 + prompts)  # class means and GDA, without prompts and with them
-        times += kinds * ((support > 0) * probes + shots * (draws * probes + 2))
-        done["row"] += images * times + kinds * support
-        done["pair"] += images * classes * times
-        done["task"] += kinds * (prompts + (support > 0) + shots * draws)
-        done["drawn"] += kinds * shots * draws * support
-        done["corrected"] += len(self.of_features) * (prompts * images + images + support)
-        done["resample"] += (prompts + (support > 0)) * images * self._resamples
-        done["similar"] += kinds * len(supported.NEIGHBOURS) * images * support
-        done["gda"] += kinds * ((support > 0) + shots * (draws + 1))
-        regressions = {"none": 0, "native": 1, "all": kinds}[self.settings["logistic"]]
-        if support * classes <= supported.FITTED:
-            halves = len(probing.STRENGTHS)  # both of them, with every C
-            done["logistic"] += regressions * (halves + 1) * support * classes
 
 
 def of_cell(cell: StageCell, params: Params, items: ItemCounts, projections: bool) -> PlannedEvaluation:
@@ -284,8 +75,8 @@ def _task(
     classes: Mapping[str, Mapping[str, int]],
     first: int,
     projections: bool,
-    oti: Inverted = Inverted(),
-    ovi: Inverted = Inverted(),
+    oti: Inverted = NOT_INVERTED,
+    ovi: Inverted = NOT_INVERTED,
 ) -> PlannedEvaluation:
     asked, controls = declared.retrieval, declared.controls
     if asked.labellings is not None:
@@ -330,6 +121,7 @@ def _fitted(
             texts=noise() if "text" in modalities else None,
             vocabulary=noise() if f"text/{manifest.VOCABULARIES[0]}" in sizes else None,
             vocabulary_photo=noise() if f"text/{manifest.VOCABULARIES[1]}" in sizes else None,
+            styles=noise() if f"text/{manifest.STYLES}" in sizes else None,
             pairs=(noise(), noise()) if paired else None,
             banks={modality: noise() for modality in sorted(banks)},
             weights=weights,

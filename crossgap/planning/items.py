@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from crossgap.datasets import Declaration, Size, readers, vocabulary, world
+from crossgap.datasets import Declaration, Size, readers, styles, vocabulary, world
 from crossgap.datasets.declared import DatasetError, Exported, OnDisk, Simat
 from crossgap.datasets.world_captions import CAPTIONS_PER_IMAGE, class_prompts
 from crossgap.errors import CrossgapError
@@ -93,6 +93,8 @@ def of_declaration(declaration: Declaration) -> ItemCounts | None:
     reserved = {manifest.CLASSES: classes} if classes else {}
     if names := len(vocabulary.names(declaration.vocabulary, getattr(declaration, "seed", 0))):
         reserved |= dict.fromkeys(manifest.VOCABULARIES, names)
+    if unwanted := len(styles.names(declaration.styles, declaration.vocabulary)):
+        reserved[manifest.STYLES] = unwanted
     distinct = {"image": sum(images.values()), "text": sum((texts | reserved).values())}
     if classes and declaration.layout != "world":
         labelled[f"text/{manifest.CLASSES}"] = {labelling: classes // prompts}
@@ -109,7 +111,8 @@ def of_files(declaration: Declaration) -> ItemCounts:
         raise DatasetError(f"the layout {declaration.layout} is counted only while it is prepared")
     found = readers.read(declaration, Path()).frame
     names = vocabulary.rows(vocabulary.names(declaration.vocabulary))
-    frame = pd.concat([found, names], ignore_index=True)
+    unwanted = styles.rows(styles.names(declaration.styles, declaration.vocabulary))
+    frame = pd.concat([found, names, unwanted], ignore_index=True)
     return replace(of_manifest(frame.assign(digest=frame.index.astype(str))), known_by="files")
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from crossgap.strict import Strict
 
 if TYPE_CHECKING:
     import torch
     from jaxtyping import Float
 
 
-class Augment(BaseModel):
+class Augment(Strict):
     """How strongly views differ; the defaults are SLIP's."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     crop: float = Field(0.08, gt=0, le=1, description="least share of the area that a crop keeps")
     flip: float = Field(0.5, ge=0, le=1, description="chance of a mirrored view")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from crossgap import losses as known_losses
 from crossgap.datasets import NAME, Split
+from crossgap.strict import Betas, Seed, Strict
 from crossgap.training.augment import Augment
 
 Name = Annotated[str, Field(pattern=NAME)]
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class Finetune(BaseModel):
+class Finetune(Strict):
     """What is trained, on what, and how. The defaults are those of It's Not a Modality Gap, section 5.
 
     Attributes:
@@ -22,8 +23,6 @@ class Finetune(BaseModel):
         losses: term → weight. `cua` is {clip: 1, uniformity: 1, alignment: 1}, `cuaxu` adds {cross_uniformity: 1}.
         width: d of new projections; null keeps the backbone's projections.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     backbone: Name
     dataset: Name
@@ -40,13 +39,13 @@ class Finetune(BaseModel):
     projection_lr: float | None = Field(
         None, gt=0, description="of new projections and heads; lr, if not given"
     )
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: Betas = (0.9, 0.99)
     weight_decay: float = Field(0.1, ge=0)
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: int = Field(0, ge=0, description="steps in which the rates rise")
     clip_grad_norm: float | None = Field(None, gt=0)
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: mixed, the parameters stay in fp32")
-    seed: int = Field(0, ge=0, description="of new projections, the order of the pairs and the views")
+    seed: Seed = Field(0, description="of new projections, the order of the pairs and the views")
     intra_modal_temperature: float = Field(0.1, gt=0)
     augment: Augment = Augment()
 

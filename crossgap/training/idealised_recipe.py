@@ -6,22 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from crossgap.datasets import NAME, Split
+from crossgap.strict import Betas, Seed, Strict
 
 Name = Annotated[str, Field(pattern=NAME)]
 Width = Annotated[int, Field(ge=2)]
 BatchSize = Annotated[int, Field(ge=2)]
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Settings(_Strict):
+class Settings(Strict):
     """The settings of one training. The defaults are the paper's; it doesn't tell the number of epochs."""
 
     width: Width = Field(512, description="d, of the features")
@@ -29,19 +25,19 @@ class Settings(_Strict):
     temperature: Temperature = Field(0.07, description="the paper's other version: 0.01")
     learn_temperature: bool = False
     lr: float = Field(1e-4, gt=0)
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: Betas = (0.9, 0.99)
     weight_decay: float = Field(0.0, ge=0)
     epochs: int = Field(100, ge=1)
     seed: Seed = Field(0, description="of the two encoders and the order of the pairs")
 
 
-class IdealisedSweep(_Strict):
+class IdealisedSweep(Strict):
     """Further values of the settings of `run`, changed one at a time; each run is repeated with every seed."""
 
-    widths: list[Width] = []
-    batch_sizes: list[BatchSize] = []
-    temperatures: list[Temperature] = []
-    seeds: list[Seed] = []
+    widths: list[Width] = Field([])
+    batch_sizes: list[BatchSize] = Field([])
+    temperatures: list[Temperature] = Field([])
+    seeds: list[Seed] = Field([])
 
     @field_validator("*")
     @classmethod
@@ -51,7 +47,7 @@ class IdealisedSweep(_Strict):
         return values
 
 
-class Toy(_Strict):
+class Toy(Strict):
     """Features so narrow that they can be drawn on a sphere; everything else is as in `run`."""
 
     width: int = Field(3, ge=3, le=3)
@@ -70,15 +66,13 @@ class IdealisedRun:
     frames: int = 0
 
 
-class Idealised(_Strict):
+class Idealised(Strict):
     """Two encoders of one architecture, the same image twice (It's Not a Modality Gap, section 4).
 
     Attributes:
         images: how many of the split are used, in the order of their hashed ids.
         architecture: a model of open_clip, or `local-dir:`; its vision tower's configuration is used, not its weights.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     dataset: Name
     split: Split = "train"

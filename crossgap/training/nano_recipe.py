@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from crossgap.strict import Betas, Seed, Strict
 from crossgap.training.augment import Augment
 
 
-class Groups(BaseModel):
+class Groups(Strict):
     """A part of the batch: groups of scenes that differ in some factors and share the others."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     vary: list[Literal["shape", "colour", "size", "texture", "place", "background"]] = Field(min_length=1)
     size: int = Field(ge=2, description="most members of a group")
@@ -22,10 +21,8 @@ class Groups(BaseModel):
     )
 
 
-class IntraModal(BaseModel):
+class IntraModal(Strict):
     """SLIP's term (Mu et al. 2022): views of the same image are told from those of others, behind a head of its own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     weight: float = Field(1.0, gt=0)
     images: int = Field(64, ge=2, description="of each batch")
@@ -35,18 +32,16 @@ class IntraModal(BaseModel):
     augment: Augment = Augment()
 
 
-class NanoRecipe(BaseModel):
+class NanoRecipe(Strict):
     """Every number of the training, except those that are standard in CLIP."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     steps: int = Field(ge=1)
     batch_size: int = Field(128, ge=2)
     lr: float = Field(1e-3, gt=0, description="peak; linear warm-up, then a cosine to zero")
     warmup: int = Field(100, ge=1, description="steps")
     weight_decay: float = Field(0.1, ge=0, description="of matrices; vectors have none")
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: Betas = (0.9, 0.98)
     clip_grad_norm: float = Field(1.0, gt=0)
     logit_scale: float = Field(1 / 0.07, gt=0, description="1/temperature to start from; it is learned")
     max_logit_scale: float = Field(100.0, gt=0)

@@ -138,6 +138,21 @@ def test_variants_are_fitted_on_what_there_is():
     assert sorted(one_weight[0]) == ["pseudo_inverse"] and one_weight[1]["isoclip"].endswith(": image tower")
 
 
+def test_a_correction_of_queries_alone_is_fitted_whatever_images_and_texts_there_are():
+    """Mixed search takes the cell's own fit for every role."""
+    pairs, weights = (cloud(2), cloud(3)), {"image": cloud(4, 6), "text": cloud(5, 6)}
+    one, other = (
+        fitted(Material(images=cloud(n), texts=cloud(n + 1), pairs=pairs, weights=weights))[0] for n in (6, 8)
+    )
+    queries_alone = [name for name, correction in one.items() if correction.sides == "query"]
+    assert queries_alone == ["pseudo_inverse", "ridge"]
+    for name in queries_alone:
+        assert one[name].maps.keys() == other[name].maps.keys()
+        for modality, affine in one[name].maps.items():
+            x = cloud(10, d=len(affine.matrix))
+            np.testing.assert_array_equal(affine(x), other[name].maps[modality](x))
+
+
 def test_names_limit_what_is_fitted():
     cell = Material(images=cloud(0), vocabulary=cloud(2))
     found, reasons = fitted(cell, ["pca_plus", "ridge"])

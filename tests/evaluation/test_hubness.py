@@ -10,9 +10,10 @@ import pytest
 from crossgap.corrections import nnn, qb_norm
 from crossgap.evaluation import Cell, hubness
 from crossgap.evaluation.comparisons import compared
-from crossgap.evaluation.corrections import Rivals, bank, disjoint
+from crossgap.evaluation.corrections import Rivals, bank
 from crossgap.evaluation.items import by_id
 from crossgap.evaluation.queries import tables
+from crossgap.evaluation.scoring import disjoint
 from crossgap.evaluation.work import Work
 from crossgap.metrics.hubness import hubs, occurrences
 from tests.evaluation.test_rivals import TEST, TRAIN, captions, groups, unit, write

@@ -24,13 +24,6 @@ FEW = {"epochs": 3, "batch_size": 8, "held_out": 0.25}
 
 
 @pytest.fixture(scope="module")
-def images(tiny) -> np.ndarray:
-    """`(48, 24)` features of images of the backbone `tiny`."""
-    pixels = torch.randn(48, 3, 32, 32, generator=torch.Generator().manual_seed(3))
-    return tiny.encode_images(pixels).features.numpy()
-
-
-@pytest.fixture(scope="module")
 def texts(tiny) -> np.ndarray:
     words = [
         f"{colour} {thing}"

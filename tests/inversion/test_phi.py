@@ -18,15 +18,9 @@ FEW = {"epochs": 1, "batch_size": 8, "held_out": 0.0}
 
 
 @pytest.fixture(scope="module")
-def images(tiny) -> np.ndarray:
-    pixels = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(3))
-    return tiny.encode_images(pixels).features.numpy()
-
-
-@pytest.fixture(scope="module")
 def saved(tiny, images, tmp_path_factory):
     path = tmp_path_factory.mktemp("phi") / "phi.safetensors"
-    found = distil(images, tiny, tokens=2, on="twelve images", **FEW)
+    found = distil(images, tiny, tokens=2, on="48 images", **FEW)
     found.save(path)
     return found, path
 
@@ -42,7 +36,7 @@ def test_what_is_saved_says_what_it_was_made_from(saved, tiny) -> None:
     assert held["weights_sha256"] == tiny.provenance["weights_sha256"]
     assert held["method"] == {"name": "oti", "template": "a photo of {}", "tokens": 2}
     assert (held["dim"], held["shape"], held["loss"]) == (24, [2, 32], "cosine")
-    assert held["on"] == {"data": "twelve images", "items": 12, "held_out": 0}
+    assert held["on"] == {"data": "48 images", "items": 48, "held_out": 0}
     assert held["recipe"]["epochs"] == 1 and len(held["code"]) == 32 and held["digest"] == found.digest
 
 

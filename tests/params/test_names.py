@@ -23,7 +23,9 @@ def run_of(backbones=(), datasets=(), **more) -> Run:
         "seeds": {**NONE, "methods": [], "seeds": []},
         "distil": {**NONE, "sources": [], "methods": [], "losses": []},
     }
-    return Run.model_validate({"backbones": backbones, "datasets": datasets, "imports": [], **held, **more})
+    return Run.model_validate(
+        {"backbones": list(backbones), "datasets": list(datasets), "imports": [], **held, **more}
+    )
 
 
 PAIR = {"backbones": ["b32", "b32-imagenet"], "datasets": ["v2", "imagenet-v2"]}

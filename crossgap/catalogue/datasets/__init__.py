@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from crossgap.catalogue import entries
 from crossgap.datasets import DatasetError
+from crossgap.strict import Strict
 
 
-class DatasetFacts(BaseModel):
+class DatasetFacts(Strict):
     """Where a dataset comes from and how it lies on disk.
 
     Attributes:
@@ -27,17 +28,15 @@ class DatasetFacts(BaseModel):
         folder: what torchvision's root has that is our `root`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     title: str
-    also: list[str] = []
+    also: list[str] = Field([])
     reference: str
     licence: str
     url: str | None = None
     protocol: str | None = None
     get: str | None = None
     tree: str = ""
-    torchvision: dict[str, dict[str, str]] = {}
+    torchvision: dict[str, dict[str, str]] = Field({})
     huggingface: str | None = None
     folder: str | None = None
 

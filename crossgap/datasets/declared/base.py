@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from crossgap.datasets import templates as known_templates
 from crossgap.errors import DatasetError as DatasetError
+from crossgap.strict import FilePath, Strict
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # no dots: DVC takes them for levels of params.yaml
 SIMAT = "simat"  # `transformations.SIMAT`, whose module costs pandas
@@ -37,20 +38,18 @@ Vocabulary = Annotated[str, AfterValidator(_known_vocabulary)]
 Styles = Annotated[str, AfterValidator(_known_styles)]
 
 
-class Retrieval(BaseModel):
+class Retrieval(Strict):
     """What evaluation asks of a dataset: the splits that queries and gallery come from, and the labellings.
 
     Where both splits are the same, a query is left out of its own gallery.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     query: Split = "test"
     gallery: Split = "test"
     labellings: list[str] | None = Field(None, description="which count as relevance; all, if not given")
 
 
-class Controls(BaseModel):
+class Controls(Strict):
     """Further settings of evaluation: the split for class means, controls, the protocol, the published name.
 
     Attributes:
@@ -65,11 +64,9 @@ class Controls(BaseModel):
         published: the dataset's name in published tables, if not its own.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     support: Split | None = None
-    subsets: dict[Annotated[str, Field(pattern=NAME)], dict[str, list[str]]] = {}
-    arithmetic: dict[str, str] = {}
+    subsets: dict[Annotated[str, Field(pattern=NAME)], dict[str, list[str]]] = Field({})
+    arithmetic: dict[str, str] = Field({})
     composed: dict[str, str] | None = None
     protocol: Literal["plain", "revisited"] = "plain"
     published: str | None = None
@@ -115,10 +112,8 @@ class Controls(BaseModel):
         return arithmetic
 
 
-class Dataset(BaseModel):
+class Dataset(Strict):
     """The fields of every declaration. `retrieval` has no default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     if TYPE_CHECKING:
         layout: str  # each kind has its own
@@ -157,10 +152,8 @@ class Dataset(BaseModel):
         return self
 
 
-class Size(BaseModel):
+class Size(Strict):
     """The published counts of a split; a count that is None is not compared."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     images: int | None = Field(None, ge=0)
     texts: int | None = Field(None, ge=0)
@@ -170,7 +163,7 @@ class Size(BaseModel):
 class OnDisk(Dataset):
     """A dataset that the user has on disk, in a folder; the folder's path starts at the project."""
 
-    root: Path = Field(description="folder of its files, from the project's root")
+    root: FilePath = Field(description="folder of its files, from the project's root")
     sizes: dict[Split, Size] = Field({}, description="split → what it must hold")
     on_problem: Literal["error", "set_aside"] = Field("error", description="what a bad item leads to")
     vocabulary: Vocabulary = Field(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from crossgap.datasets.declared.base import Classified, Exported, OnDisk, Split
+from crossgap.strict import FilePath
 
 CaptionLines = Annotated[
     bool | None,
@@ -50,7 +50,7 @@ class HuggingFace(Classified, Exported):
 
     layout: Literal["huggingface"]
     id: str = Field(description="on the hub, or a local folder")
-    root: Path = Field(description="where it lies, if not where `id` says")
+    root: FilePath = Field(description="where it lies, if not where `id` says")
     config: str | None = Field(None, description="which of its configurations")
     commit: str | None = Field(None, description="revision on the hub")
     splits: dict[Split, str] = Field(min_length=1, description="split → the name it has there")
@@ -106,7 +106,7 @@ class Table(Classified):
     """A table of one's own, CSV or parquet, a row an item: see `crossgap.datasets.readers.table`."""
 
     layout: Literal["table"]
-    table: Path = Field(description="file, from `root`")
+    table: FilePath = Field(description="file, from `root`")
 
 
 class WebDataset(Classified):

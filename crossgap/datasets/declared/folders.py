@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from crossgap.datasets.declared.base import Classified, OnDisk, Split
+from crossgap.strict import FilePath
 
 
 class Folder(OnDisk):
     """Any images, as they lie there or as boxes say."""
 
     max_images: int | None = Field(None, ge=1, description="keep those whose hashed ids come first")
-    judgements: Path | None = Field(
+    judgements: FilePath | None = Field(
         None, description="file of relevant items, see `crossgap.prepared.judgements`"
     )
-    boxes: Path | None = Field(None, description="CSV of what images are cropped to")
+    boxes: FilePath | None = Field(None, description="CSV of what images are cropped to")
 
     @model_validator(mode="after")
     def _all_that_is_judged(self) -> Folder:
@@ -31,7 +31,7 @@ class Captions(Folder):
     """Images and a CSV of captions, one a row; images of one split unless the CSV has a column for it."""
 
     layout: Literal["captions"]
-    captions: Path = Field(description="the CSV, from the project's root")
+    captions: FilePath = Field(description="the CSV, from the project's root")
     image_column: str = Field("image", description="column of file names, from `root`")
     caption_column: str = Field("caption", description="column of captions")
     split_column: str | None = Field(None, description="`split`, where the CSV has one, if not given")
@@ -52,7 +52,7 @@ class Simat(OnDisk):
     """SIMAT: regions of Visual Genome's images, which lie under the root, and transformations asked of them."""
 
     layout: Literal["simat"]
-    tables: Path = Field(description="SIMAT's folder simat_db, see `crossgap.datasets.simat`")
+    tables: FilePath = Field(description="SIMAT's folder simat_db, see `crossgap.datasets.simat`")
 
     @property
     def splits_read(self) -> Sequence[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from crossgap.datasets.declared.base import SPLIT, OnDisk, Split
+from crossgap.strict import FilePath
 
 
 class Texts(OnDisk):
@@ -22,7 +22,7 @@ class Texts(OnDisk):
     def modalities(self) -> tuple[str, ...]:
         return ("text",)
 
-    summaries: Path | None = Field(
+    summaries: FilePath | None = Field(
         None, description="JSON, from the project's root: id → summary, which stands for the document"
     )
 

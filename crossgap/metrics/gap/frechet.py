@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from crossgap.arrays import check_widths, unit_rows
-from crossgap.errors import UnavailableError
+from crossgap.metrics.gap.clouds import clouds
 
 if TYPE_CHECKING:
     from jaxtyping import Real
@@ -38,10 +37,7 @@ def frechet(x: Real[Features, "n d"], y: Real[Features, "m d"]) -> Frechet:
     Raises:
         UnavailableError: fewer than 2 rows on a side.
     """
-    x, y = unit_rows(x, "x", np.float64), unit_rows(y, "y", np.float64)
-    check_widths(x, y, ("x", "y"))
-    if min(len(x), len(y)) < 2:
-        raise UnavailableError(f"covariance of {len(x)} and {len(y)} rows: give at least 2 on each side")
+    x, y = clouds(x, y, "covariance")
     apart = x.mean(axis=0) - y.mean(axis=0)
     factors = [np.linalg.qr(rows - rows.mean(axis=0), mode="r") / np.sqrt(len(rows) - 1) for rows in (x, y)]
     traces = [float(np.square(factor).sum()) for factor in factors]

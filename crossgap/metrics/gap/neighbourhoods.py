@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossgap.arrays import check_widths, exact_rows, unit_rows
+from crossgap.arrays import check_widths, exact_rows
 from crossgap.errors import UnavailableError
+from crossgap.metrics.gap.clouds import clouds
 from crossgap.metrics.neighbours import blocks, nearest
 
 if TYPE_CHECKING:
@@ -76,10 +77,7 @@ def silhouette(x: Real[Features, "n d"], y: Real[Features, "m d"]) -> float:
     Raises:
         UnavailableError: fewer than 2 rows on a side.
     """
-    x, y = unit_rows(x, "x", np.float64), unit_rows(y, "y", np.float64)
-    check_widths(x, y, ("x", "y"))
-    if min(len(x), len(y)) < 2:
-        raise UnavailableError(f"silhouette of {len(x)} and {len(y)} rows: give at least 2 on each side")
+    x, y = clouds(x, y, "silhouette")
     values = []
     for side, other in ((x, y), (y, x)):
         inside = (len(side) - side @ side.sum(axis=0)) / (len(side) - 1)
