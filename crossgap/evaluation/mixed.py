@@ -201,7 +201,9 @@ def _searches(roles: Roles, galleries: Sequence[Gallery], score: Scorer | None) 
         yield from mixed.found_among(queries.features, *sides, own, draws, added)
     for gallery in galleries[len(draws) :]:
         documents = gallery.documents()
-        more = score and columns(score(queries, documents), len(queries), len(documents))
+        more = None
+        if score is not None:
+            more = columns(score(queries, documents), len(queries), len(documents))
         yield mixed.found_in(queries.features, documents.features, own, more)
 
 

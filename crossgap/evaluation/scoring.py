@@ -48,13 +48,13 @@ class Scorer:
         """`of_items` `(m,)` is what the method of this name gives of the gallery's items, where that is known."""
         clean = self._clean(queries, gallery)
         left_out = pd.Index(gallery.ids).get_indexer(queries.ids) if self.within else None
-        sides = [np.asarray(items.features) for items in (queries, gallery)]
-        bias = partial(self.scoring, *sides, self.modality, rows=clean, left_out=left_out)
+        asked, held = np.asarray(queries.features), np.asarray(gallery.features)
+        bias = partial(self.scoring, asked, held, self.modality, rows=clean, left_out=left_out)
         if of_items is not None:
             return bias(of_items=of_items)
         places = b"" if left_out is None else left_out.tobytes()
-        held = [fingerprint.of_bytes(array.tobytes()) for array in (*sides, clean)]
-        key = (*held, self.modality, places)
+        digests = [fingerprint.of_bytes(array.tobytes()) for array in (asked, held, clean)]
+        key = (*digests, self.modality, places)
         if key not in self.known:
             self.known[key] = bias()
         return self.known[key]
