@@ -64,17 +64,17 @@ def prepare(declaration: Declaration, folder: Path, workers: int = 8) -> Prepare
         notes = (*reading.notes, *doubts(declaration, items))
     _check_controls(declaration, items, judged)
     if composed is None:
-        rows, composed, more = _by_labels(declaration, items)
+        rows, composed, more = asked_by_labels(declaration, items)
         items, notes = pd.concat([items, rows]), (*notes, *more)
     unwanted = styles.names(declaration.styles, declaration.vocabulary)
     whole = manifest.validate(pd.concat([items, vocabulary.rows(names), styles.rows(unwanted)]))
     return Prepared(whole, problems, judged, asked, composed, notes)
 
 
-def _by_labels(
+def asked_by_labels(
     declaration: Declaration, items: pd.DataFrame
 ) -> tuple[pd.DataFrame, Composed | None, tuple[str, ...]]:
-    """Composed queries that `controls.composed` asks for: rows of their texts, the tables, and notes."""
+    """Composed queries that `controls.composed` asks of labelled items: rows of their texts, the tables, and notes."""
     texts = declaration.controls.composed
     words: dict[str, dict[str, str]] = {}
     if isinstance(declaration, World):
