@@ -13,7 +13,7 @@ A cell is one backbone on one dataset. Its way through the pipeline, a stage of 
 The folders, in layers. Each imports only from the layers above it in this list; `tests/test_layers.py` checks it:
 
      1. `errors`; `strict`: declarations; `fingerprint`: of content; `naming`: of tasks; `libraries`; `lazy`; `machine`
-     2. `arrays`: exact features; `claims`: of files; `closure`: of code; `prepared`; `unpickling`; `prefetching`
+     2. `arrays`; `claims`: of files; `closure`: of code; `numbers`; `prepared`; `prefetching`; `projects`; `unpickling`
      3. `metrics`: retrieval, the gap, classification, … of arrays; `losses`: of torch
      4. `corrections`: fitted on arrays; they change features, or rank with a bias that metrics take
      5. `stores`: features on disk, and functions run shard by shard; `presets`: the settings of published studies
@@ -22,7 +22,7 @@ The folders, in layers. Each imports only from the layers above it in this list;
      8. `training`; `exporting`; `catalogue`: the backbones and datasets that are known by name
      9. `inversion`, whose φ is trained; `evaluation`
     10. `params`: `params.yaml`; `report`: one HTML page
-    11. `planning`: which cells there are, what they cost, what each depends on
+    11. `planning`: which cells there are, what they cost, what each depends on; `papers`: their tables and figures
     12. `cli`: the commands
 
 To add
@@ -51,6 +51,7 @@ _PUBLIC = {
     "judged_metrics": "crossgap.metrics.retrieval",
     "gap_metrics": "crossgap.metrics.gap",
     "open_store": "crossgap.stores.store",
+    "read_metrics": "crossgap.numbers",
 }
 _MODULES = {
     "corrections": "crossgap.corrections",

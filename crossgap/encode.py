@@ -213,7 +213,8 @@ class Images:
         if fingerprint.of_content(content) != self.digests[position]:
             raise DatasetError(
                 f"{self.root / path} is not the file that the manifest was made from; "
-                "raise the dataset's `revision` in params.yaml to prepare it again"
+                "raise the dataset's `revision` in params.yaml to prepare it again, with `rehash: true` under "
+                "`machine` if its size and times are as they were"
             )
         image, box = decode(path, content), self.boxes[position]
         return image if box is None else crop(path, image, corners(box))

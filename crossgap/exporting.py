@@ -6,7 +6,8 @@ Of a group, in the folder `<modality>/<split>`:
   tool's own `inference` writes them; arrays beside the features as `<array>.npy`;
 - safetensors: `arrays.safetensors`, and the columns in `columns.parquet`;
 - parquet: `items.parquet`: the columns, and each array as a column of lists of one length;
-- lance: the same as a Lance dataset, `items.lance`, with `label_<labelling>`; needs the package pylance.
+- lance: the same as a Lance dataset, `items.lance`, whose names have `_` for a point; a field's metadata say its own
+  `name`. Needs the package pylance.
 
 Columns are `id`, `group`, `rank`, `label.<labelling>` and what else a group has one value an item of. In the metadata
 of clip-retrieval, `image_path` is an image's id and a caption's group, by which the two find each other.
@@ -26,6 +27,7 @@ import pyarrow.parquet as pq
 
 from crossgap.errors import CrossgapError
 from crossgap.importing.files import ARRAYS, COLUMNS
+from crossgap.naming import called
 from crossgap.prepared.manifest import LABEL
 from crossgap.stores.remote import is_remote
 from crossgap.stores.store import Group, Store
@@ -72,7 +74,8 @@ def export(store: Store, format_: str, folder: str | Path) -> Words:
         for name in store.groups:
             there = folder / name
             there.mkdir(parents=True)
-            words += [f"{name}{column}={source}" for column, source in write(store[name], there)]
+            group = called(name, store.modalities)
+            words += [f"{group}{column}={source}" for column, source in write(store[name], there)]
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -196,11 +199,26 @@ def _lance(group: Group, folder: Path) -> Iterator[tuple[str, str]]:
     except ImportError:
         raise ExportError("the format lance needs the package pylance: pip install pylance") from None
     table = _table(group)
-    names = [
-        name.replace(".", "_") for name in table.column_names
-    ]  # a point parts the names of nested fields there
-    lance.write_dataset(table.rename_columns(names), str(folder / "items.lance"))
+    names = _without_points(table.column_names)
+    fields = [
+        field.with_name(name).with_metadata({"name": field.name})
+        for name, field in zip(names, table.schema, strict=True)
+    ]
+    lance.write_dataset(pa.table(table.columns, pa.schema(fields)), str(folder / "items.lance"))
     yield from ()
+
+
+def _without_points(names: list[str]) -> list[str]:
+    """Names with `_` for each point, which parts nested fields in Lance; more of them at the end if one is taken."""
+    taken = {name for name in names if "." not in name}
+    found = []
+    for name in names:
+        plain = name.replace(".", "_")
+        while "." in name and plain in taken:
+            plain += "_"
+        taken.add(plain)
+        found.append(plain)
+    return found
 
 
 FORMATS: dict[str, Callable[[Group, Path], Iterator[tuple[str, str]]]] = {

@@ -8,14 +8,18 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from crossgap.errors import CrossgapError, is_told, said
+from crossgap.projects.pinned import require_pinned
 
 DATA = Path("data")
 SCRATCH = DATA / "scratch"
+TIMES = SCRATCH / "times"  # of each stage's last run, for `crossgap report`; no output has them
 RESOLVED = DATA / "resolved"
 DISTILLED = DATA / "distilled"
 WEIGHTS = DATA / "weights"
@@ -73,7 +77,13 @@ def run(stage: Callable[..., None]) -> None:
     words = sys.argv[1:]
     script = Path(sys.argv[0])
     name = script.parent.name if script.stem == "__main__" else script.stem
+    started = time.monotonic()
     guarded(name, lambda: stage(_resolved(name, words), *words))
+    path = TIMES.joinpath(name, *words)
+    ended = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(
+        path.with_name(f"{path.name}.json"), {"seconds": round(time.monotonic() - started, 1), "ended": ended}
+    )
 
 
 def guarded(name: str, work: Callable[[], None]) -> None:
@@ -86,6 +96,7 @@ def guarded(name: str, work: Callable[[], None]) -> None:
 
     signal.signal(signal.SIGTERM, end)
     try:
+        require_pinned()
         work()
     except Exception as error:
         if ended_by:  # the exit met a lock or a file half closed, which answers with an error of its own

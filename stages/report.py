@@ -2,19 +2,25 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
+from crossgap import naming, numbers
+from crossgap.datasets.thumbnails import Sight
+from crossgap.prepared import manifest
 from crossgap.report import Experiment, Results, Training, render
-from stages.common import CELL_TABLES, DATA, metrics_folder, run, written
+from crossgap.report.results import in_roles
+from stages.common import CELL_TABLES, DATA, dataset_folder, images_root, metrics_folder, run, written
 
 PUBLISHED = ("published", "published_extra")  # in data/reference, in percent
 WORDS = (
-    "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "parameters", "reason",
-    "modality", "protocol", "at",
+    "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "fitted_on", "parameters",
+    "reason", "modality", "protocol", "at",
 )  # fmt: skip
 
 
@@ -28,13 +34,22 @@ def report(run_of: Mapping[str, Any]) -> None:
     ]
     trained = (_training(name, metrics_folder("training", name)) for name in run_of["trainings"])
     trainings = [training for training in trained if training]
+    shown = run_of["report"]
+    sights = {
+        name: sight
+        for name in dict.fromkeys(cell.dataset for cell in cells)
+        if (sight := _sight(name, shown["thumbnail"]))
+    }
     made = {
         "made by": "dvc repro",
         "made again by": "dvc repro report; python -m stages.report, where all metrics are there",
         "what it depends on": "data/resolved/report.json and the metrics; their hashes are in dvc.lock",
         "crossgap": version("crossgap"),
+        "params.yaml": yaml.safe_dump(run_of["params"], allow_unicode=True),
     }
-    page.write_text(render(cells, published, experiments, trainings, made), encoding="utf-8")
+    page.write_text(
+        render(cells, published, experiments, trainings, made, sights, shown["megabytes"]), encoding="utf-8"
+    )
     print(f"the report is at {page}")
 
 
@@ -45,24 +60,45 @@ def _cell(
     tables = held / "tables"
     provenance = json.loads(written(tables / "provenance.json").read_text(encoding="utf-8"))
     not_inverted = provenance.pop("not_inverted")
-    metrics = (held / "metrics.json", tables / "corrected.json")
+    modalities = provenance.pop("modalities", naming.MODALITIES)
+
+    def of_cell(path: Path) -> pd.DataFrame:
+        return in_roles(_table(path), modalities)
+
+    metrics = numbers.read(written(tables / "metrics.csv"))
     return Results(
         backbone,
         dataset,
-        {
-            name: value
-            for path in metrics
-            for name, value in json.loads(written(path).read_text("utf-8")).items()
-        },
-        clouds=_table(held / "clouds.csv"),
+        {naming.key_called(name, modalities, back=True): value for name, value in metrics.items()},
+        clouds=of_cell(held / "clouds.csv"),
         problems=pd.DataFrame(provenance.pop("set_aside", []), columns=["id", "item", "problem"]),
         provenance=provenance,
         not_inverted=pd.DataFrame(not_inverted, columns=["inversion", "group", "id"]),
-        curves=_table(held / "curves.csv"),
-        **{name: _table(tables / f"{name}.csv") for name in CELL_TABLES},
+        curves=of_cell(held / "curves.csv"),
+        **{name: of_cell(tables / f"{name}.csv") for name in CELL_TABLES},
+        modalities=modalities,
+        looked_at=partial(_first_turns, written(tables / "looked_at.parquet"), modalities),
         published=published,
         query=query,
         gallery=gallery,
+    )
+
+
+def _first_turns(path: Path, modalities: Mapping[str, str], turns: int) -> pd.DataFrame:
+    return in_roles(pd.read_parquet(path, filters=[("turn", "<", turns)]), modalities)
+
+
+def _sight(dataset: str, side: int) -> Sight | None:
+    """What the items of a dataset look like; None of one that isn't prepared here, as of an import.
+
+    No dependency of the stage names these files: their content is in the fingerprint of the features, which the
+    metrics have.
+    """
+    folder = dataset_folder(dataset)
+    return (
+        Sight(manifest.read(folder), images_root(dataset), side)
+        if (folder / manifest.FILE).is_file()
+        else None
     )
 
 

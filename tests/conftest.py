@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,23 @@ shapes.install()  # before any module of crossgap is imported
 
 # a worker of pytest-xdist for each core: more threads than that only wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# a process that a test starts would else compile all that it imports of crossgap, a second at each
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# Files of over half a minute: begun first, so that no worker waits at the end for another's last file.
+LONG = (
+    "stages/test_what_runs.py", "evaluation/test_parts.py", "stages/test_sharing.py", "test_style.py",
+    "evaluation/test_evaluation.py", "evaluation/test_curves.py", "benchmarks/test_smoke.py",
+    "evaluation/test_unavailable.py", "evaluation/test_rivals.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    first = {Path(__file__).parent / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: first.get(item.path, len(first)))
+
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
 

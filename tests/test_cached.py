@@ -240,6 +240,13 @@ def test_parts_of_a_cell_are_not_lost_with_those_of_an_import_of_its_backbones_n
     assert not gone["a"].exists()
 
 
+def test_checks_of_images_go_with_their_dataset(project):
+    kept, gone = (write(DATA / "scratch" / "prepare" / f"{name}.checks") for name in ("world", "gone"))
+    assert wasted() == {gone.as_posix(): "no cell of the run prepares this dataset"}
+    ran("clean")
+    assert kept.exists() and not gone.exists()
+
+
 def unnamed() -> dict[str, Path]:
     """Outputs that no cell of the run makes."""
     return {

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from crossgap import open_store
 from crossgap.cli import app
-from crossgap.exporting import ExportError, export
+from crossgap.exporting import ExportError, _without_points, export
 from crossgap.importing import Assignment, from_clip_retrieval, import_features
 from crossgap.stores import store
 
@@ -161,6 +161,26 @@ def test_lance(made):
     assert table["label_class"].to_pylist() == ["x", "", "y", "01"]
     assert table["features"].to_pylist() == made["image/test"].features.tolist()
     assert table.schema.field("features").type == pa.list_(pa.float32(), WIDTH)
+    assert table.schema.field("label_class").metadata == {b"name": b"label.class"}
+
+
+def test_names_without_points_never_collide():
+    names = ["id", "label.a.b", "label.a_b", "label.a_b_", "label_a_b", "x.y"]
+    assert _without_points(names) == ["id", "label_a_b_", "label_a_b__", "label_a_b___", "label_a_b", "x_y"]
+    assert _without_points(["label.a.b", "label.a_b"]) == ["label_a_b", "label_a_b_"]
+
+
+@pytest.mark.parametrize("form", ["clip-retrieval", "safetensors", "parquet"])
+def test_labellings_that_differ_by_a_point_stay_apart(made, form):
+    ids = words("p", "q")
+    with store.creating("points.zarr.zip", "data/scratch/x", {}) as writer:
+        labels = {"label.a.b": words("1", "2"), "label.a_b": words("3", "4")}
+        writer.add(
+            "image/test", {"id": ids, "group": ids, **labels}, [{"features": np.ones((2, WIDTH), "f4")}]
+        )
+    found = [Assignment.parse(one) for one in export(open_store("points.zarr.zip"), form, "out")]
+    held = {one.column: one.load().tolist() for one in found if one.column.startswith("label.")}
+    assert held == {"label.a.b": ["1", "2"], "label.a_b": ["3", "4"]}
 
 
 @pytest.mark.parametrize(

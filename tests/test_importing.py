@@ -484,7 +484,7 @@ def test_what_does_not_fit_is_refused_with_its_name(tmp_path, bring, archive, fe
     [
         ("image/test", "is not image/SPLIT"),
         ("test=f.npy", "is not image/SPLIT"),
-        ("audio/test=f.npy", "is not image/SPLIT"),
+        ("Audio/test=f.npy", "is not image/SPLIT"),
         ("image/=f.npy", "is not image/SPLIT"),
         ("image/a b=f.npy", "is not image/SPLIT"),
         (

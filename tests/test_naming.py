@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossgap.evaluation.comparisons import baseline_of
-from crossgap.naming import ByPhi, by_phi, plain
+from crossgap.naming import ByPhi, baseline_of, by_phi, plain
 from crossgap.report.tables import title
 
 SOURCES = st.from_regex(

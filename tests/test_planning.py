@@ -451,6 +451,7 @@ def test_an_evaluation_takes_about_as_long_as_it_is_estimated_to(small, tmp_path
     declared = Import.model_validate({"backbone": "x", "dataset": "y", "retrieval": retrieval})
     params = all_corrections(small)
     task, settings = evaluated.of_import(store, declared, params), params.evaluate.model_dump()
+    settings.pop("fit_on")
     before = rates.measure(32, clock=time.process_time)
     start = time.process_time()
     found = evaluate(Cell(store, None, None, "test", "train"), **settings)

@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 
 from crossgap.cli import backbones, datasets, tables
+from crossgap.cli.creating import init
 from crossgap.cli.errors import explained
 from crossgap.cli.exporting import export
 from crossgap.cli.importing import import_
 from crossgap.cli.keeping import clean, status
+from crossgap.cli.papers import figure, table
 from crossgap.cli.planning import plan
+from crossgap.cli.reporting import report
 from crossgap.cli.verifying import verify
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -110,7 +113,9 @@ def corrections() -> None:
     tables.show(("correction", "title", "source", "how it works"), rows)
 
 
-for one in (check, plan, status, verify, clean, export, preset, migrate, corrections):
+for one in (
+    init, check, plan, report, status, verify, clean, export, preset, migrate, corrections, table, figure,
+):  # fmt: skip
     app.command()(one)
 app.command("import")(import_)
 app.add_typer(backbones.app, name="backbones")

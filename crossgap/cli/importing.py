@@ -25,7 +25,7 @@ def import_(
     arrays: Annotated[
         list[str] | None,
         typer.Argument(
-            help="One for each array: image/SPLIT[:COLUMN]=FILE[:KEY] or text/SPLIT[:COLUMN]=FILE[:KEY]."
+            help="One for each array: MODALITY/SPLIT[:COLUMN]=FILE[:KEY], MODALITY being image, text or another of two."
         ),
     ] = None,
     clip_retrieval: Annotated[
@@ -38,6 +38,10 @@ def import_(
     dataset: Annotated[
         str | None, typer.Option(help="What they were computed from, if not what the store is called.")
     ] = None,
+    paired: Annotated[
+        bool,
+        typer.Option("--paired", help="Row i of both modalities is a pair, in every split that has both."),
+    ] = False,
     judgements: Annotated[
         Path | None,
         typer.Option(
@@ -66,10 +70,16 @@ def import_(
     <name>", `text/vocabulary-photo`; names of styles are `text/styles`, and
     what composed queries ask `text/composed`. For example:
 
+    Any two modalities may be named in place of image and text, and tables
+    use these names: the second is the one that has `group`.
+
+    crossgap import clasp --paired protein/test=clasp.npz:first text/test=clasp.npz:second
+
     crossgap import b32-dtd image/test=dtd.npz:test_features image/test:label.class=dtd.npz:test_labels
     """
     from crossgap import importing
     from crossgap.datasets import NAME
+    from crossgap.naming import called
     from crossgap.params.editing import entry
     from crossgap.prepared.manifest import RESERVED
 
@@ -95,15 +105,17 @@ def import_(
             backbone=backbone,
             dataset=dataset or name,
             note=note,
+            paired=paired,
             judged=judgements,
             simat_tables=simat,
             composed_queries=composed,
             scratch=Path("data/scratch/import"),
         )
     for group in store.groups:
-        typer.echo(f"{group}: {len(store[group])} items, width {store[group].features.shape[1]}")
+        named = called(group, store.modalities)
+        typer.echo(f"{named}: {len(store[group])} items, width {store[group].features.shape[1]}")
     for note in importing.shared_ids(store):
-        typer.echo(f"  note: {note}")
+        typer.echo(f"  note: {called(note, store.modalities)}")
     with explained():
         for line in _tracked(path.parent):
             typer.echo(line)

@@ -114,7 +114,7 @@ def _evaluation(
             return None
         store = open_store(path)
         widths = [store[group].features.shape[1] for group in store.groups]
-        return (evaluated.of_import(store, params.imports[name], params), widths[0]) if widths else None
+        return (evaluated.of_import(store, params.imports[name], params, name), widths[0]) if widths else None
     held, size = items[cell.dataset], sizes[built_as(params, cell.backbone).model]
     if held is None or size is None:
         return None

@@ -67,7 +67,13 @@ RIVALS: dict[str, Rival] = {
     "whitening": whitening,
 }
 SCORING = ("inverted_softmax", "nnn", "qb_norm")  # rivals that change no feature and rank with a bias
+OF_WEIGHTS = ("isoclip", "pseudo_inverse")  # rivals that are made of a backbone's weights alone
+FITTED = tuple(
+    name for name in RIVALS if name not in (*SCORING, *OF_WEIGHTS)
+)  # rivals that are fitted on features
 __all__ = [
+    "FITTED",
+    "OF_WEIGHTS",
     "RIVALS",
     "SCORING",
     "Correction",
@@ -82,12 +88,13 @@ __all__ = [
 
 
 def rival_of(variant: str) -> str:
-    """The name of the rival that `variant` belongs to.
+    """The name of the rival that `variant` belongs to, wherever that was fitted (`centering@coco`).
 
     Raises:
         ValueError: it belongs to none.
     """
-    names = [name for name in RIVALS if variant == name or variant.startswith(f"{name}_")]
+    fitted = variant.partition("@")[0]
+    names = [name for name in RIVALS if fitted == name or fitted.startswith(f"{name}_")]
     if not names:
         raise ValueError(f"{variant!r} belongs to no correction: the known ones are {', '.join(RIVALS)}")
     return max(names, key=len)

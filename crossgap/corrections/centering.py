@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from crossgap.corrections.correction import Affine, Correction, each_side, fitted_each
 from crossgap.corrections.material import Material
+from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Real
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 TITLE = "Modality centring"
 SOURCE = "GR-CLIP (arXiv 2507.19054)"
 REFERENCE = "unit features less the mean of their modality on a calibration set"
+ROUNDING = 1e-3  # of a published mean's length, as of half precision
 
 
 def fit(
@@ -35,8 +38,44 @@ def fit(
     return fitted_each(_affine, image_features, text_features)
 
 
+def of_means(means: Mapping[str, Real[np.ndarray, " d"]]) -> Correction:
+    """Take away means that were published without the features that they are of.
+
+    Args:
+        means: "image", "text" → `(d,)`, of unit features: no longer than 1.
+
+    Raises:
+        UnavailableError: a mean that can't be one of unit features.
+    """
+    maps = {}
+    for modality, mean in means.items():
+        length = float(np.linalg.norm(np.asarray(mean, np.float64)))
+        if np.ndim(mean) != 1 or not length <= 1 + ROUNDING:
+            raise UnavailableError(
+                f"the {modality} mean has shape {np.shape(mean)} and length {length:.4g}: give one vector, the mean of "
+                "features of unit length, which is at most 1 long"
+            )
+        maps[modality] = Affine(np.ones(len(mean)), centre=np.asarray(mean, np.float64))
+    return Correction(maps, {modality: {"published mean": "given"} for modality in maps})
+
+
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
-    yield "centering", each_side(fit, *material.calibration())
+    published = of_means(material.means)
+    own = replace(
+        material,
+        images=None if "image" in published.maps else material.images,
+        texts=None if "text" in published.maps else material.texts,
+    )
+    try:
+        held = each_side(fit, *own.calibration())
+    except UnavailableError:
+        if not published.maps:
+            raise
+        held = published
+    yield (
+        "centering",
+        Correction({**held.maps, **published.maps}, {**held.parameters, **published.parameters}),
+    )
 
 
 def _affine(rows: Float64[np.ndarray, "n d"]) -> tuple[Affine, dict[str, Any]]:

@@ -22,6 +22,8 @@ class Material:
         vocabulary_photo: `(v, d)` the same as "a photo of <name>".
         styles: `(s, d)` texts of styles, surroundings and the like: what is no subject.
         pairs: `(p, d)` images and `(p, d)` texts that belong together row by row, none of them a query.
+        means: "image", "text" → `(d,)` means of unit features that were published without the features: for centring,
+            in the place of the mean of `images` or `texts`.
         banks: "image", "text" → `(b, d)` queries of another split, for corrections that score with a bank.
         weights: "image", "text" → `(d, width)` last projections, where they stand apart.
         biases: "image", "text" → `(d,)` of those projections that have one.
@@ -34,6 +36,7 @@ class Material:
     vocabulary_photo: np.ndarray | None = None
     styles: np.ndarray | None = None
     pairs: tuple[np.ndarray, np.ndarray] | None = None
+    means: Mapping[str, np.ndarray] = field(default_factory=dict)
     banks: Mapping[Any, np.ndarray] = field(default_factory=dict)
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     biases: Mapping[str, np.ndarray] = field(default_factory=dict)

@@ -40,6 +40,7 @@ _PUBLIC = {
     "Coco": "crossgap.datasets.declared.pairs",
     "Flickr": "crossgap.datasets.declared.pairs",
     "Karpathy": "crossgap.datasets.declared.pairs",
+    "MixBench": "crossgap.datasets.declared.pairs",
     "Beir": "crossgap.datasets.declared.texts",
     "Documents": "crossgap.datasets.declared.texts",
     "Texts": "crossgap.datasets.declared.texts",

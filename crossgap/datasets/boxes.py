@@ -7,7 +7,7 @@ from pathlib import Path
 
 from crossgap.datasets.declared import DatasetError
 from crossgap.datasets.image_files import slashes
-from crossgap.datasets.images import crop, open_image
+from crossgap.datasets.images import inside
 from crossgap.datasets.text_files import rows
 from crossgap.errors import ImageError
 from crossgap.prepared.manifest import corners
@@ -41,12 +41,12 @@ def read_boxes(file: Path, find: Callable[[str], list[str]]) -> dict[str, str]:
     return boxes
 
 
-def box_problem(root: Path, path: str, box: object) -> str | None:
-    """Why the manifest's `box` can't be cut out of the image; None if it can, or if there is none."""
+def box_problem(path: str, size: tuple[int, int], box: object) -> str | None:
+    """Why the manifest's `box` can't be cut out of an image of this size; None if it can, or if there is none."""
     if not isinstance(box, str):
         return None
     try:
-        crop(path, open_image(root, path), corners(box))
+        inside(path, size, corners(box))
     except ImageError as error:
         return error.problem
     return None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
 
 from crossgap.datasets.boxes import box_problem
+from crossgap.datasets.checks import Checks
 from crossgap.datasets.declared import DatasetError, OnDisk
-from crossgap.datasets.images import check_all
 from crossgap.datasets.paths import require_flat
 from crossgap.datasets.reading import SET_ASIDE_WITH_IMAGE, Problem, Reading, with_image
 from crossgap.prepared import manifest
@@ -19,12 +18,12 @@ _LISTED = 20
 
 
 def checked(
-    declaration: OnDisk, reading: Reading, root: Path, workers: int = 8
+    declaration: OnDisk, reading: Reading, checks: Checks, workers: int = 8
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Check every image of what was read, and the sizes of splits: `(manifest, problems)`.
 
     Args:
-        root: what paths are relative to.
+        checks: of the files below what paths are relative to.
 
     `problems` has columns `id`, `item`, `problem`; its items are not in the manifest.
 
@@ -32,16 +31,17 @@ def checked(
         DatasetError: items have problems that the declaration doesn't set aside; a split that is evaluated has no
             items left; or the items make no valid manifest, since the name of a split is not valid, for one.
     """
-    require_flat(root, reading.frame.loc[reading.frame["modality"] == "image", "path"])
+    require_flat(checks.root, reading.frame.loc[reading.frame["modality"] == "image", "path"])
     frame, problems = reading.frame, [*reading.problems, *_other_sizes(declaration, reading.frame)]
     images = frame["modality"] == "image"
-    opened = check_all(root, frame.loc[images, "path"], workers)
+    opened = checks.all(frame.loc[images, "path"], workers)
     frame.loc[images, "digest"] = opened["digest"].to_numpy()
     frame.loc[~images, "digest"] = frame.loc[~images, "text"].map(manifest.text_digest)
 
     if manifest.BOX in frame:
-        found = zip(opened["problem"], opened["path"], frame.loc[images, manifest.BOX], strict=True)
-        opened["problem"] = [problem or box_problem(root, *of) for problem, *of in found]
+        sizes = zip(opened["width"], opened["height"], strict=True)
+        found = zip(opened["problem"], opened["path"], sizes, frame.loc[images, manifest.BOX], strict=True)
+        opened["problem"] = [problem or box_problem(*of) for problem, *of in found]
     bad = frame[images][opened["problem"].notna().to_numpy()]
     why = opened["problem"].dropna()
     problems = problems + [Problem(*found) for found in zip(bad["id"], bad["path"], why, strict=True)]

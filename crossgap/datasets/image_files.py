@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from crossgap.datasets import tars
@@ -40,14 +41,37 @@ def read_bytes(root: str | Path, path: str) -> bytes:
     Raises:
         ImageError: the path leaves the root, names nothing or a link out of a tar, or may not be read.
     """
-    if path.startswith("/") or "\0" in path or {"", ".", ".."} & set(path.split("/")):
-        raise ImageError(path, "not a plain path inside the dataset's root")
-    try:
+    with _reaching(path):
         tar, member = _through_tar(Path(root), path)
         if tar:
             return tars.opened(tar).read(path, member)
         tars.check_size(path, (Path(root) / path).stat().st_size)
         return (Path(root) / path).read_bytes()
+
+
+def stamp(root: str | Path, path: str) -> tuple[int, int, int, int]:
+    """Size, times of writing and of change in ns, and place in its tar or 0, of the file that `read_bytes` reads.
+
+    While they are the same, so are its bytes, but for what is written within one tick of the file system's clock. Size
+    and times are those of a tar as a whole.
+
+    Raises:
+        ImageError: as `read_bytes`.
+    """
+    with _reaching(path):
+        tar, member = _through_tar(Path(root), path)
+        status = (tar or Path(root) / path).stat()
+        place = tars.opened(tar).members.get(member) if tar else None
+        return status.st_size, status.st_mtime_ns, status.st_ctime_ns, place[0] if place else 0
+
+
+@contextmanager
+def _reaching(path: str) -> Iterator[None]:
+    """ImageError for a path that leaves the root, names nothing or may not be read."""
+    if path.startswith("/") or "\0" in path or {"", ".", ".."} & set(path.split("/")):
+        raise ImageError(path, "not a plain path inside the dataset's root")
+    try:
+        yield
     except (FileNotFoundError, NotADirectoryError):
         raise ImageError(path, f"no such file{slashes(path)}") from None
     except (IsADirectoryError, PermissionError) as error:

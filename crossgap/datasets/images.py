@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from PIL import Image, ImageFile, UnidentifiedImageError
-from tqdm import tqdm
 
 from crossgap import fingerprint
 from crossgap.claims import MOST_PIXELS
 from crossgap.datasets.image_files import read_bytes
 from crossgap.errors import ImageError, of_machine
-
-_SUBMITTED_AT_ONCE = 4096
 
 
 def open_image(root: str | Path, path: str) -> Image.Image:
@@ -68,7 +62,14 @@ def decode(path: str, data: bytes, small: bool = False) -> Image.Image:
 
 
 def crop(path: str, image: Image.Image, corners: tuple[float, float, float, float]) -> Image.Image:
-    """The part of an image in a box `left, upper, right, lower`, in pixels.
+    """The part of an image in a box `left, upper, right, lower`, in pixels; arguments and errors as for `inside`."""
+    return image.crop(inside(path, image.size, corners))
+
+
+def inside(
+    path: str, size: tuple[int, int], corners: tuple[float, float, float, float]
+) -> tuple[int, int, int, int]:
+    """A box `left, upper, right, lower` in whole pixels of an image of this width and height.
 
     Sides are rounded to whole pixels, as Pillow does; those of ROxford's queries are fractions and may lie up to a
     pixel outside of the image.
@@ -77,40 +78,40 @@ def crop(path: str, image: Image.Image, corners: tuple[float, float, float, floa
         ImageError: the box leaves the image, or holds no whole pixel.
     """
     left, upper, right, lower = corners
-    if min(left, upper) < -1 or right > image.width + 1 or lower > image.height + 1:
-        problem = f"not within the image's {image.width} × {image.height} pixels"
+    width, height = size
+    if min(left, upper) < -1 or right > width + 1 or lower > height + 1:
+        problem = f"not within the image's {width} × {height} pixels"
     else:
         left, upper = max(round(left), 0), max(round(upper), 0)
-        right, lower = min(round(right), image.width), min(round(lower), image.height)
+        right, lower = min(round(right), width), min(round(lower), height)
         if left < right and upper < lower:
-            return image.crop((left, upper, right, lower))
+            return left, upper, right, lower
         problem = "it holds no whole pixel"
     raise ImageError(path, f"box {' '.join(f'{side:g}' for side in corners)}: {problem}: mend the box")
 
 
-def check(root: str | Path, path: str) -> tuple[str | None, str | None]:
-    """`(digest, problem)`: BLAKE2b-128 of the file in hexadecimal, and what is wrong with the image, or None.
+class Check(NamedTuple):
+    """Of an image's file: its BLAKE2b-128 in hexadecimal, what is wrong with it or None, and the image's size."""
 
-    All of the file is decoded, a JPEG at an eighth of its size.
-    """
-    digest = None
+    digest: str | None
+    problem: str | None
+    width: int | None = None
+    height: int | None = None
+
+
+def check(root: str | Path, path: str) -> Check:
+    """Read the file and check it, as `check_bytes` does."""
     try:
         data = read_bytes(root, path)
-        digest = fingerprint.of_content(data)
+    except ImageError as error:
+        return Check(None, error.problem)
+    return check_bytes(path, data, fingerprint.of_content(data))
+
+
+def check_bytes(path: str, data: bytes, digest: str) -> Check:
+    """All of the file is decoded, a JPEG at an eighth of its size."""
+    try:
         decode(path, data, small=True)
     except ImageError as error:
-        return digest, error.problem
-    return digest, None
-
-
-def check_all(root: str | Path, paths: Iterable[str], workers: int = 8) -> pd.DataFrame:
-    """`check` of every path, in order, by threads: a table of `path`, `digest`, `problem`."""
-    paths, rows = list(paths), []
-    progress = tqdm(total=len(paths), desc="checking images", unit="image")
-    with ThreadPoolExecutor(max(1, workers)) as pool, progress:
-        for start in range(0, len(paths), _SUBMITTED_AT_ONCE):
-            some = paths[start : start + _SUBMITTED_AT_ONCE]
-            for path, result in zip(some, pool.map(partial(check, root), some), strict=True):
-                rows.append((path, *result))
-                progress.update()
-    return pd.DataFrame(rows, columns=["path", "digest", "problem"], dtype=object)
+        return Check(digest, error.problem)
+    return Check(digest, None, *Image.open(io.BytesIO(data)).size)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from crossgap.datasets import composing, readers, simat, styles, vocabulary, world
 from crossgap.datasets.checking import checked
+from crossgap.datasets.checks import Checks
 from crossgap.datasets.declared import DatasetError, Declaration, OnDisk, Simat, World
 from crossgap.datasets.declared.embedded import COMPOSED
 from crossgap.datasets.judgement_files import read_file
@@ -35,11 +36,20 @@ class Prepared(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def prepare(declaration: Declaration, folder: Path, workers: int = 8) -> Prepared:
+def prepare(
+    declaration: Declaration,
+    folder: Path,
+    workers: int = 8,
+    *,
+    kept: Path | None = None,
+    rehash: bool = False,
+) -> Prepared:
     """Read and check a declared dataset.
 
     Args:
         folder: existing; where a generated dataset puts its images.
+        kept: the file of what was found in images before (`Checks`): what hasn't changed since is not read again.
+        rehash: read every image, whatever its size and times.
 
     Raises:
         DatasetError: the data, its vocabulary, judgements or controls can't be used as declared, or its
@@ -53,11 +63,12 @@ def prepare(declaration: Declaration, folder: Path, workers: int = 8) -> Prepare
         problems = pd.DataFrame(columns=Problem._fields)
     elif isinstance(declaration, Simat):
         names = vocabulary.names(declaration.vocabulary)
-        items, problems, asked = _simat(declaration, workers)
+        items, problems, asked = _simat(declaration, Checks(declaration.root, kept, rehash), workers)
     else:
         names = vocabulary.names(declaration.vocabulary)
         reading = readers.read(declaration, folder)
-        items, problems = checked(declaration, reading, declaration.images_root(folder), workers)
+        checks = Checks(declaration.images_root(folder), kept, rehash)
+        items, problems = checked(declaration, reading, checks, workers)
         if reading.composed is not None:
             composed, items, problems = composing.of_items(reading.composed, items, problems)
         judged, problems = _judgements(declaration, reading, items, problems)
@@ -96,13 +107,13 @@ def asked_by_labels(
     return frame.assign(digest=frame["text"].map(manifest.text_digest)), tables, notes
 
 
-def _simat(declaration: Simat, workers: int) -> tuple[pd.DataFrame, pd.DataFrame, Transformations]:
+def _simat(
+    declaration: Simat, checks: Checks, workers: int
+) -> tuple[pd.DataFrame, pd.DataFrame, Transformations]:
     """Items, problems, and the transformations of regions that were not set aside."""
     known = simat.regions(declaration.tables)
     asked = simat.transformations(declaration.tables, known)
-    items, problems = checked(
-        declaration, simat.reading(declaration, known, asked), declaration.root, workers
-    )
+    items, problems = checked(declaration, simat.reading(declaration, known, asked), checks, workers)
     texts = {word: simat.word_id(word) for word in simat.words(asked)}
     return items, problems, simat.of_items(asked, manifest.select(items, "image")["id"], texts)
 

@@ -153,6 +153,11 @@ class Cell:
         ]
         return set(np.concatenate(found)) - {""} if found else set()
 
+    @property
+    def width(self) -> int | None:
+        """Of the features; None where the store has no items."""
+        return next((self.native[name].width for name in self.native.groups), None)
+
     def main(self, modality: str) -> Store | None:
         """The inversion that a modality's tasks are measured with."""
         store = self.oti if modality == "image" else self.ovi

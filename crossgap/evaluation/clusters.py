@@ -49,7 +49,7 @@ def clusterings(work: Work, rivals: Rivals, seed: int) -> dict[str, float]:
                 rival=rivals.rival(variant) if variant else None,
                 inversions=[main] if main and not variant else (),
                 seed=seed,
-                **({"fit": rivals.fitted_on} if variant else {}),
+                **({"fit": rivals.fit_of(variant)} if variant else {}),
             )
             metrics |= found or {}
     return metrics

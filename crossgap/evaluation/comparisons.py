@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from crossgap import fingerprint, naming
+from crossgap import fingerprint
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics import significance
+from crossgap.naming import baseline_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float64
@@ -27,32 +28,6 @@ METRIC = {
     "retrieval": "mAP", "classification": "accuracy", "hubness": "recall@1", "mixed": "recall@1", "robustness": "stays",
     "composed": "mAP",
 }  # fmt: skip
-_INTRA = {
-    "composed": {
-        "image": "sum", "text": "sum", "product": "sum", "harris": "sum", "expansion": "harris", "oti-template": "sum",
-    },
-    "retrieval": {
-        "oti-image": "image-image", "oti-oti": "image-image", "ovi-text": "text-text", "ovi-ovi": "text-text",
-    },
-    "classification": {
-        "oti-text": "image-text", "image-ovi": "image-text",
-        "gda": "ncm", "knn_1": "ncm", "knn_5": "ncm", "logistic": "ncm",
-    },
-}  # fmt: skip
-
-
-def baseline_of(family: str, task: str) -> str | None:
-    """The task that another is compared with: the same without the correction, with native features, without text or by
-    class means.
-    """
-    plain, plus, _ = task.partition("+")
-    if plus:
-        return plain
-    if family == "classification":
-        for ending in ("_text", "-gda"):
-            if task.endswith(ending):
-                return task.removesuffix(ending)
-    return _INTRA.get(family, {}).get(naming.plain(task))
 
 
 def compared(work: Work, outcomes: Outcomes, *, seed: int, resamples: int) -> pd.DataFrame:

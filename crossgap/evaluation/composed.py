@@ -102,7 +102,7 @@ def searched(work: Work, rivals: Rivals) -> pd.DataFrame:
             by=__name__,
             rival=rival,
             inversions=[main] if method == "oti" and main else (),
-            fit=rivals.fitted_on if rival else None,
+            fit=rivals.fit_of(method) if method and rival else None,
         )
         if table is None and method is None:
             break

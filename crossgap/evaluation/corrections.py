@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap import corrections
-from crossgap.corrections import Correction, Material
+from crossgap.corrections import Correction, Material, UnavailableError
 from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell
 from crossgap.evaluation.items import Items
 from crossgap.evaluation.scoring import Scorer
@@ -21,48 +22,67 @@ from crossgap.metrics.retrieval.bias import Bias
 if TYPE_CHECKING:
     from jaxtyping import Real
 
+    from crossgap.evaluation.elsewhere import Elsewhere
+
 
 ROWS = 2**16  # corrected at a time, in float64
-COLUMNS = ["name", "title", "source", "how", "parameters", "reason"]
+COLUMNS = ["name", "title", "source", "how", "fitted_on", "parameters", "reason"]
 
 
 class Rivals:
     """The corrections of a cell: fitted when one is first applied, so not at all where all its tasks are kept.
 
+    Args:
+        names: of those that are asked for; all, if not given.
+        elsewhere: other places that each of them is fitted on too; by another name each.
+
     Raises:
         ValueError: an unknown name.
     """
 
-    def __init__(self, work: Work, names: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, work: Work, names: Sequence[str] | None = None, elsewhere: Sequence[Elsewhere] = ()
+    ) -> None:
         self.work = work
         self.names = corrections.chosen(names)
-        self._fits: dict[str, dict[str, Correction]] = {}
+        self.elsewhere = {place.name: place for place in elsewhere}
+        self._fits: dict[tuple[str, str], dict[str, Correction]] = {}
         self._biases: dict[str, dict[tuple, Bias]] = {}
         self._last: tuple[Any, tuple[Items, Items] | None] = (None, None)
 
-    @cached_property
-    def fitted_on(self) -> dict[str, Any]:
+    def fit_of(self, variant: str) -> dict[str, Any]:
         """What a fit depends on beside the cell's native store and splits."""
         made_by = self.work.cell.native.provenance.get("backbone_provenance", {})
-        return {name: made_by.get(name) for name in ("model", "pretrained")}
+        of = {name: made_by.get(name) for name in ("model", "pretrained")}
+        place = variant.partition("@")[2]
+        return of | ({"elsewhere": self.elsewhere[place].said} if place else {})
 
     @cached_property
     def described(self) -> pd.DataFrame:
-        """`name`, `parameters` and `reason` (why it is absent, or empty), a row a correction."""
-        columns = ["name", "parameters", "reason"]
+        """`name`, `fitted_on`, `parameters` and `reason` (why it is absent, or empty), a row a correction."""
+        columns = ["name", "fitted_on", "parameters", "reason"]
 
-        def compute(rival: str) -> pd.DataFrame:
-            found, reasons = corrections.fitted(self.material, [rival])
-            self._fits[rival] = found
-            rows = [(name, _words(held.parameters), "") for name, held in found.items()]
-            return pd.DataFrame(rows + [(name, "", why) for name, why in reasons.items()], columns=columns)
+        def compute(rival: str, place: str) -> pd.DataFrame:
+            found, reasons = self._fit(rival, place)
+            on = self.elsewhere[place].words() if place else _on(rival)
+            rows = [(name, on, _words(held.parameters), "") for name, held in found.items()]
+            return pd.DataFrame(
+                rows + [(name, on, "", why) for name, why in reasons.items()], columns=columns
+            )
 
+        asked = [(rival, "") for rival in self.names]
+        asked += [
+            (rival, name)
+            for name, place in self.elsewhere.items()
+            for rival in self.names
+            if rival in place.rivals
+        ]
         parts = [
             self.work.part(
-                "corrections", rival, calling(compute, rival),
-                by=__name__, rival=rival, fit=self.fitted_on,
+                "corrections", _at(rival, place), calling(compute, rival, place),
+                by=__name__, rival=rival, fit=self.fit_of(_at(rival, place)),
             )
-            for rival in self.names
+            for rival, place in asked
         ]  # fmt: skip
         frames = [frame for frame in parts if frame is not None]
         whole = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
@@ -82,10 +102,36 @@ class Rivals:
         return corrections.rival_of(variant)
 
     def correction(self, variant: str) -> Correction:
-        rival = self.rival(variant)
-        if rival not in self._fits:
-            self._fits[rival], _ = corrections.fitted(self.material, [rival])
-        return self._fits[rival][variant]
+        key = self.rival(variant), variant.partition("@")[2]
+        if key not in self._fits:
+            self._fit(*key)
+        return self._fits[key][variant]
+
+    def _fit(self, rival: str, place: str) -> tuple[dict[str, Correction], dict[str, str]]:
+        """The variants fitted on the cell's own items, or elsewhere; and why others are not possible."""
+        try:
+            found, reasons = corrections.fitted(self._of(place, self.material), [rival])
+        except UnavailableError as reason:
+            found, reasons = {}, {rival: str(reason)}
+        self._fits[rival, place] = {_at(name, place): one for name, one in found.items()}
+        return self._fits[rival, place], {_at(name, place): why for name, why in reasons.items()}
+
+    def _of(self, place: str, own: Material) -> Material:
+        """What there is to fit on elsewhere, or the cell's own."""
+        return self.elsewhere[place].over(own, self.work.cell.width) if place else own
+
+    def fit_by_role(self, variant: str, images: Items, texts: Items) -> Correction:
+        """The correction fitted on these in place of all images and texts of the query split.
+
+        Elsewhere has no roles: what it gives stays.
+        """
+        rival, place = self.rival(variant), variant.partition("@")[2]
+        held = self._of(place, replace(self.material, images=images.features, texts=texts.features))
+        found, reasons = corrections.fitted(held, [rival])
+        name = variant.partition("@")[0]
+        if name not in found:
+            raise UnavailableError(reasons.get(name) or reasons[rival])
+        return found[name]
 
     def pair(self, variant: str, task: str, queries: Items, gallery: Items) -> tuple[Items, Items] | None:
         """Queries and gallery as a task takes them, which is named by its modalities; None where it can't be applied.
@@ -125,8 +171,11 @@ class Rivals:
         return material(self.work.cell)
 
     def table(self) -> pd.DataFrame:
-        """`name`, `title`, `source`, `how`, `parameters`, `reason` (why it is absent, or empty), a row a correction."""
-        rows = [(*_named(row.name), row.parameters, row.reason) for row in self.described.itertuples(False)]
+        """`COLUMNS`, a row a correction: on what it was fitted, and `reason`, why it is absent, or empty."""
+        rows = [
+            (*_named(row.name), row.fitted_on, row.parameters, row.reason)
+            for row in self.described.itertuples(False)
+        ]
         return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -138,13 +187,14 @@ def material(cell: Cell) -> Material:
     support split, else from the gallery's, and so do the banks of other queries.
     """
     made_by = cell.native.provenance.get("backbone_provenance", {})
+    splits = cell.support, cell.gallery  # never those of the queries, whose pairs are what is asked
     return Material(
         images=_features(cell, f"image/{cell.query}"),
         texts=_first(_features(cell, name) for name in (*_texts(cell), CLASSES)),
         vocabulary=_features(cell, "text/vocabulary"),
         vocabulary_photo=_features(cell, "text/vocabulary-photo"),
         styles=_features(cell, "text/styles"),
-        pairs=_first(_pairs(cell, split) for split in (cell.support, cell.gallery) if split),
+        pairs=_first(pairs(cell, split) for split in splits if split and split != cell.query),
         banks={modality: held.features for modality in INVERSIONS if (held := bank(cell, modality))},
         weights=cell.native.projections,
         biases=cell.native.biases,
@@ -177,8 +227,20 @@ def apply(
 def _named(variant: str) -> tuple[str, str, str, str]:
     """A variant's name, its title, its rival's source and how that works."""
     name = corrections.rival_of(variant)
-    rival, form = corrections.RIVALS[name], variant.removeprefix(name).removeprefix("_")
-    return variant, f"{rival.TITLE} ({form})" if form else rival.TITLE, rival.SOURCE, rival.REFERENCE
+    kind, _, place = variant.partition("@")
+    rival, form = corrections.RIVALS[name], kind.removeprefix(name).removeprefix("_")
+    beside = ", ".join([form] * bool(form) + [f"fitted on {place}"] * bool(place))
+    return variant, f"{rival.TITLE} ({beside})" if beside else rival.TITLE, rival.SOURCE, rival.REFERENCE
+
+
+def _at(name: str, place: str) -> str:
+    return f"{name}@{place}" if place else name
+
+
+def _on(rival: str) -> str:
+    if rival in corrections.OF_WEIGHTS:
+        return "the backbone's weights"
+    return "own queries of another split" if rival in corrections.SCORING else "own items"
 
 
 def _words(parameters: Mapping[str, Any]) -> str:
@@ -210,10 +272,10 @@ def _first(found: Iterable[Any]) -> Any:
     return next((one for one in found if one is not None), None)
 
 
-def _pairs(cell: Cell, split: str) -> tuple[Real[np.ndarray, "p d"], Real[np.ndarray, "p d"]] | None:
-    """Every caption of a split beside its image; None for the queries' own split, whose pairs are what is asked."""
+def pairs(cell: Cell, split: str) -> tuple[Real[np.ndarray, "p d"], Real[np.ndarray, "p d"]] | None:
+    """Every caption of a split beside its image; None without captions."""
     images, captions = cell.items(f"image/{split}"), cell.items(f"text/{split}")
-    if split == cell.query or images is None or captions is None or not captions.captions:
+    if images is None or captions is None or not captions.captions:
         return None
     at = pd.Index(images.groups).get_indexer(captions.groups)
     return images.features[at[at >= 0]], captions.features[at >= 0]

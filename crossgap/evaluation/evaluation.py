@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from crossgap import naming
 from crossgap.evaluation import arithmetic, composed, gap, hubness, mixed, robustness
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.clouds import clouds as cloud_points
@@ -18,10 +19,13 @@ from crossgap.evaluation.comparisons import compared
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.curves import DIGITS, best, over_steps, tokens_of
 from crossgap.evaluation.dimensions import over_dimensions
+from crossgap.evaluation.elsewhere import Elsewhere
+from crossgap.evaluation.looked import looked_at
 from crossgap.evaluation.neighbourhoods import neighbourhoods
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.predictions import Predictions, in_rows, prompted
 from crossgap.evaluation.queries import PER_QUERY, Tables, incomplete, tables
+from crossgap.evaluation.renaming import renamed
 from crossgap.evaluation.seeds import over_seeds, spread
 from crossgap.evaluation.shifts import over_shifts
 from crossgap.evaluation.similarities import similar
@@ -58,6 +62,7 @@ class Evaluation:
         mixed: texts that ask among images and texts, as of `mixed.summary`.
         composed: an image and a text that ask for images, as of `composed.summary`.
         arithmetic: scores of text-driven arithmetic over λ, as of `arithmetic.over_scales`.
+        looked_at: some queries with what every method ranks first, as of `looked.looked_at`.
         unavailable: what can't be had and why, as of `unavailable.COLUMNS`: `family`, `name`, `reason`. Corrections
             that could not be fitted are in `corrections`.
         set_aside: the items whose loss was not finite, by `inversion`, `group` and `id`. They are left out of every
@@ -81,6 +86,7 @@ class Evaluation:
     mixed: pd.DataFrame
     composed: pd.DataFrame
     arithmetic: pd.DataFrame
+    looked_at: pd.DataFrame
     unavailable: pd.DataFrame
     set_aside: pd.DataFrame
 
@@ -92,9 +98,11 @@ def evaluate(
     clouds: int = 500,
     resamples: int = significance.RESAMPLES,
     corrections: Sequence[str] | None = None,
+    elsewhere: Sequence[Elsewhere] = (),
     shots: Sequence[int] = (1, 2, 4, 8, 16),
     draws: int = 5,
     mixed_search: Mapping[str, Any] | None = None,
+    look_at: Mapping[str, int] | None = None,
     logistic: Logistic = "native",
     device: str = "cpu",
     scratch: str | Path | None = None,
@@ -102,16 +110,18 @@ def evaluate(
     """Every measure that a cell's stores allow.
 
     What one of them can't have of these items (`unavailable.EXPECTED`) is a row of `unavailable`, and ends nothing
-    else.
+    else. Tables of an import have the names of its modalities.
 
     Args:
-        seed: of resamples, clusters, noise, draws (of few shots, of documents that are images) and the split behind
-            linear separability.
+        seed: of resamples, clusters, noise, draws (of few shots, of documents that are images, of queries to look at)
+            and the split behind linear separability.
         clouds: points a modality in `clouds`.
         resamples: of every bootstrap and permutation test.
         corrections: their names; all, if not given.
+        elsewhere: other places that corrections are fitted on too.
         shots, draws: of few-shot classification.
         mixed_search: `shares`, `alphas` and `draws` of `mixed.searched`; its own where not given.
+        look_at: `queries` and `results` of `looked.looked_at`; its own where not given.
         logistic: whether there is a logistic regression, natively alone or with every correction.
         device: that rankings are computed on; it changes no result.
         scratch: folder in which parts are kept, by all that they depend on. An evaluation that was ended goes on where
@@ -126,7 +136,7 @@ def evaluate(
     work.reasons.add(("inversion", name, why) for name, why in cell.left_out.items())
     work.reasons.add(incomplete(cell))
     work.reasons.add(cell.unknown())
-    rivals = Rivals(work, corrections)
+    rivals = Rivals(work, corrections, elsewhere)
     retrieved = tables(work, rivals)
     classes = [*prompted(work, rivals), *supported(work, rivals, shots, draws, seed, logistic)]
     outcomes = {
@@ -179,11 +189,13 @@ def evaluate(
         mixed=documents.round(DIGITS),
         composed=changed.round(DIGITS),
         arithmetic=scores.round(DIGITS),
+        looked_at=looked_at(work, rivals, retrieved, seed=seed, **(look_at or {})),
         unavailable=work.reasons.table(),
         set_aside=gap.set_aside(cell),
     )
     parts.say_used()
-    return found
+    modalities = cell.native.modalities
+    return found if modalities == naming.MODALITIES else renamed(found, modalities)
 
 
 def _retrieval(retrieved: Tables) -> dict[str, float]:

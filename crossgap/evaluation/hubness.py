@@ -58,7 +58,7 @@ def hubs(work: Work, rivals: Rivals) -> dict[str, float]:
                     by=__name__,
                     rival=rivals.rival(variant) if variant else None,
                     inversions=[ranked.inversion] if ranked.inversion else (),
-                    fit=rivals.fitted_on if variant else None,
+                    fit=rivals.fit_of(variant) if variant else None,
                 )
                 or {}
             )
@@ -114,7 +114,7 @@ def halves(work: Work, rivals: Rivals) -> pd.DataFrame:
                 by=__name__,
                 rival=(*chosen, *([rivals.rival(variant)] if variant else [])),
                 chosen=chosen,
-                fit=rivals.fitted_on if variant else None,
+                fit=rivals.fit_of(variant) if variant else None,
             )
             if table is not None and len(table):
                 found.append(table)

@@ -9,7 +9,7 @@ An image's first caption asks for its document: the image, its second caption, o
 
 A correction is fitted by role, without the pairing: on the texts that ask for queries, on document texts and on all
 images for documents. Parts of fused documents are mixed as the correction gives them. With `oti` the images among the
-documents are inverted, with `ovi` the texts: then all documents are of one modality.
+documents are inverted, with `ovi` the texts, by optimisation or by φ: then all documents are of one modality.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from crossgap import corrections
 from crossgap.evaluation.cell import Cell
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.items import Items
-from crossgap.evaluation.roles import METHODS, Roles, corrected, halves, inverted, pairs
+from crossgap.evaluation.roles import Inverting, Roles, corrected, halves, inversions, pairs
 from crossgap.evaluation.scoring import Scorer
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
@@ -90,20 +90,21 @@ def searched(
         ("search", pairs, {"shares": list(shares), "alphas": list(alphas), "draws": draws, "seed": seed}),
         ("distractors", halves, {}),
     ):
-        for variant in (None, *(name for name in METHODS if cell.main(METHODS[name])), *rivals.variants):
-            corrects = variant is not None and variant not in METHODS
-            store = cell.main(METHODS[variant]) if variant in METHODS else None
+        for method in (None, *inversions(cell), *rivals.variants):
+            variant = method if isinstance(method, str) else None
+            called = method.words if isinstance(method, Inverting) else method
             table = work.part(
                 "mixed",
-                f"{task}+{variant}" if variant else task,
-                partial(_measured, work, rivals, variant, task, galleries, said),
+                f"{task}+{called}" if called else task,
+                partial(_measured, work, rivals, method, task, galleries, said),
                 by=__name__,
-                rival=rivals.rival(variant) if variant and corrects else None,
-                inversions=[store] if store else (),
-                fit=rivals.fitted_on if corrects else None,
+                rival=rivals.rival(variant) if variant else None,
+                inversions=[method.store] if isinstance(method, Inverting) else (),
+                fit=rivals.fit_of(variant) if variant else None,
+                step=method.step if isinstance(method, Inverting) else None,
                 **said,
             )
-            if table is None and variant is None:
+            if table is None and method is None:
                 break  # what the items don't allow natively no method changes
             if table is not None and len(table):
                 tables.append(table)
@@ -152,29 +153,30 @@ def outcomes(found: pd.DataFrame) -> dict[tuple[str, str, str], pd.Series]:
 def _measured(
     work: Work,
     rivals: Rivals,
-    variant: str | None,
+    method: str | Inverting | None,
     task: str,
     roles_of: Callable[[Cell], Roles],
     said: Mapping[str, Any],
     reasons: Reasons,
 ) -> pd.DataFrame:
     roles = roles_of(work.cell)
-    scores = variant in rivals.variants and rivals.rival(variant) in corrections.SCORING
-    unit = variant is None or variant in METHODS or scores
-    if variant in METHODS:
-        roles = inverted(work.cell, roles, variant)
-    elif variant is not None and not scores:
-        changed = corrected(rivals, variant, roles)
+    name = method.words if isinstance(method, Inverting) else method
+    scores = isinstance(method, str) and rivals.rival(method) in corrections.SCORING
+    unit = not isinstance(method, str) or scores
+    if isinstance(method, Inverting):
+        roles = method.of(work.cell, roles)
+    elif method is not None and not scores:
+        changed = corrected(rivals, method, roles)
         if changed is None:
             return pd.DataFrame(columns=_FOUND)
         roles = changed
     galleries = _separate(roles) if task == "distractors" else _paired(roles, said, unit)
 
-    score = rivals.scorer(str(variant), f"{task}+{variant}", "text-text", False, reasons) if scores else None
+    score = rivals.scorer(str(name), f"{task}+{name}", "text-text", False, reasons) if scores else None
     tables = [
         pd.DataFrame(
             {
-                "task": f"{gallery.task}+{variant}" if variant else gallery.task,
+                "task": f"{gallery.task}+{name}" if name else gallery.task,
                 "at": gallery.at,
                 "draw": gallery.draw,
                 "query": roles.queries.ids,

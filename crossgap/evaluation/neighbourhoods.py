@@ -55,7 +55,7 @@ def neighbourhoods(work: Work, rivals: Rivals) -> dict[str, float]:
                 by=__name__,
                 rival=rivals.rival(variant) if variant else None,
                 labellings=cell.labellings,
-                fit=rivals.fitted_on if variant else None,
+                fit=rivals.fit_of(variant) if variant else None,
             )
             or {}
         )

@@ -8,7 +8,6 @@ taken back equals the one that was computed, types and missing values too, so re
 from __future__ import annotations
 
 import json
-import os
 import re
 import warnings
 from collections.abc import Callable, Mapping
@@ -22,12 +21,11 @@ import pyarrow.parquet as pq
 
 from crossgap import fingerprint
 from crossgap.evaluation.unavailable import Reasons
-from crossgap.stores import temporary
+from crossgap.stores import digested, temporary
 
 FORMAT = 1
 Part = TypeVar("Part", pd.DataFrame, dict[str, float])
 USED = "used.json"  # in the folder: the files that the last evaluation took, by name; others may go
-_DIGEST = 32
 _WORDS = ("object", "str")
 
 
@@ -64,7 +62,7 @@ class Parts:
             path = self.folder / f"{_plain(f'{family}-{name}')}-{key}.part"
             self.used.add(path.name)
             if path.exists():
-                if (content := _whole(path)) is not None:
+                if (content := digested.read(path)) is not None:
                     found, rows = _unpacked(content)
                     reasons.add(rows)
                     return found
@@ -76,21 +74,14 @@ class Parts:
         with own.of(family, name):
             found = compute(own)
         if path is not None:
-            _write(path, _packed(found, own))
+            digested.write(path, _packed(found, own))
         reasons.add(own.rows)
         return found
 
     def say_used(self) -> None:
         """Write which parts this evaluation took, now that it is done: `crossgap clean` removes the others."""
         if self.folder is not None:
-            _write(self.folder / USED, json.dumps(sorted(self.used), indent=1).encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all; what a crash of the machine leaves behind is known by its digest."""
-    with temporary.named(path) as building, temporary.room_for(path, len(content)):
-        building.write_bytes(content)
-        os.replace(building, path)
+            temporary.write(self.folder / USED, json.dumps(sorted(self.used), indent=1).encode())
 
 
 def _plain(name: str) -> str:
@@ -108,20 +99,7 @@ def _packed(found: pd.DataFrame | dict[str, float] | None, reasons: Reasons) -> 
         said["rows"], table = len(found), sink.getvalue().to_pybytes()
     else:
         said["numbers"] = found
-    content = json.dumps(said, ensure_ascii=False).encode() + b"\n" + table
-    return fingerprint.of_bytes(content).encode() + content
-
-
-def is_whole(path: Path) -> bool:
-    """Whether a part's file is what its digest says."""
-    return _whole(path) is not None
-
-
-def _whole(path: Path) -> bytes | None:
-    """What a part says; None where its digest is of something else."""
-    held = path.read_bytes()
-    content = held[_DIGEST:]
-    return content if fingerprint.of_bytes(content).encode() == held[:_DIGEST] else None
+    return json.dumps(said, ensure_ascii=False).encode() + b"\n" + table
 
 
 def _unpacked(content: bytes) -> tuple[pd.DataFrame | dict[str, float] | None, list[tuple[str, str, str]]]:

@@ -65,7 +65,7 @@ def prompted(work: Work, rivals: Rivals) -> Iterator[Predictions]:
             rival=rivals.rival(variant) if variant else None,
             inversions=() if variant else inversions,
             labellings=labellings,
-            **({"fit": rivals.fitted_on} if variant else {}),
+            **({"fit": rivals.fit_of(variant)} if variant else {}),
         )
         for one in parted(held) if held is not None else ():
             found.setdefault(one.labelling, []).append(one)

@@ -216,7 +216,7 @@ def _corrected(work: Work, rivals: Rivals, tasks: Sequence[Task]) -> Tables:
 
             table = work.part(
                 "retrieval", named.words, compute, by=__name__, rival=rivals.rival(variant),
-                fit=rivals.fitted_on, relevance=task.relevance.said,
+                fit=rivals.fit_of(variant), relevance=task.relevance.said,
             )  # fmt: skip
             _take(found, named, table)
     return found

@@ -13,6 +13,8 @@ import pandas as pd
 from crossgap.evaluation.cell import GROUP, Cell
 from crossgap.evaluation.items import Items
 from crossgap.metrics import retrieval
+from crossgap.metrics.retrieval.queries import judged, labelled
+from crossgap.metrics.retrieval.relevance import RelevanceLists
 
 if TYPE_CHECKING:
     from jaxtyping import Shaped
@@ -35,6 +37,14 @@ class Relevance(Protocol):
         """What ranks the gallery for each query and measures it: called with a `device` and a `bias` (None for
         plain similarities), a row a query.
         """
+        ...
+
+    def lists(self, queries: Items, gallery: Items, *, exclude_self: bool) -> RelevanceLists:
+        """What `retrieval` judges by."""
+        ...
+
+    def label(self, items: Items) -> np.ndarray:
+        """`(n,)` of str: what to a person makes an item relevant; empty where the ids say it."""
         ...
 
     @property
@@ -77,6 +87,14 @@ class Labelled:
             gallery_ids=gallery.ids if exclude_self else None,
         )
 
+    def lists(self, queries: Items, gallery: Items, *, exclude_self: bool) -> RelevanceLists:
+        ids = (queries.ids, gallery.ids) if exclude_self else (None, None)
+        labels = self.labels(queries), self.labels(gallery)
+        return labelled((len(queries), len(gallery)), *labels, exclude_self, *ids)
+
+    def label(self, items: Items) -> np.ndarray:
+        return np.full(len(items), "", object) if self.labelling == GROUP else self.labels(items)
+
 
 BY_GROUP = Labelled(GROUP, GROUP)
 
@@ -97,16 +115,27 @@ class Judged:
         return items
 
     def retrieval(self, queries: Items, gallery: Items, *, exclude_self: bool) -> Retrieval:
-        known = self.judgements["query"].isin(queries.ids) & self.judgements["item"].isin(gallery.ids)
         return partial(
             retrieval.judged_metrics,
             queries.features,
             gallery.features,
-            self.judgements[known],
+            self._known(queries, gallery),
             query_ids=queries.ids,
             gallery_ids=gallery.ids,
             protocol=self.protocol,
         )
+
+    def lists(self, queries: Items, gallery: Items, *, exclude_self: bool) -> RelevanceLists:
+        held = self._known(queries, gallery)
+        return judged((len(queries), len(gallery)), held, queries.ids, gallery.ids)
+
+    def label(self, items: Items) -> np.ndarray:
+        return np.full(len(items), "", object)
+
+    def _known(self, queries: Items, gallery: Items) -> pd.DataFrame:
+        """The judgements on these items."""
+        asked, held = self.judgements["query"].isin(queries.ids), self.judgements["item"].isin(gallery.ids)
+        return self.judgements[asked & held]
 
 
 def relevances(cell: Cell, queries: Items, gallery: Items) -> Sequence[Relevance]:

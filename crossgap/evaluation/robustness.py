@@ -54,7 +54,7 @@ def robust(work: Work, rivals: Rivals, seed: int) -> pd.DataFrame:
                 rival=rivals.rival(variant) if variant else None,
                 seed=seed,
                 faiss=_faiss(),
-                fit=rivals.fitted_on if variant else None,
+                fit=rivals.fit_of(variant) if variant else None,
             )
             if table is not None and len(table):
                 found.append(table)

@@ -5,23 +5,18 @@ The document is the image, its second caption or both; or, with one caption an i
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from crossgap import corrections
-from crossgap.corrections import Correction
 from crossgap.errors import UnavailableError
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.corrections import Rivals, apply
 from crossgap.evaluation.items import Items, by_id
+from crossgap.stores.store import Store
 
 if TYPE_CHECKING:
     from jaxtyping import Int64
-
-
-METHODS = {method: modality for modality, method in INVERSIONS.items()}
 
 
 class Roles(NamedTuple):
@@ -39,15 +34,58 @@ class Roles(NamedTuple):
     own: Int64[np.ndarray, " n"]
 
 
+class Inverting(NamedTuple):
+    """An inversion of documents: what it is called, whose it is, and where its features are."""
+
+    words: str
+    modality: str
+    store: Store
+    step: int | None = None  # the place of a snapshot
+
+    def of(self, cell: Cell, roles: Roles) -> Roles:
+        """Documents with the images, or the texts, inverted.
+
+        Raises:
+            UnavailableError: not all of them are.
+        """
+        name = f"{self.modality}/{cell.query}"
+        here = roles.images if self.modality == "image" else roles.texts
+        documents = cell.inverted(here, name, self.store, self.step)
+        if documents is None:
+            method = INVERSIONS[self.modality]
+            raise UnavailableError(
+                f"{self.words} has not inverted every {self.modality} among the documents; those of the gallery it "
+                f"inverts where {method}.gallery is true"
+            )
+        return (
+            roles._replace(images=documents) if self.modality == "image" else roles._replace(texts=documents)
+        )
+
+
+def inversions(cell: Cell) -> list[Inverting]:
+    """The main inversions of a cell, and those by φ."""
+    found = []
+    for modality, method in INVERSIONS.items():
+        if (main := cell.main(modality)) is not None:
+            found.append(Inverting(method, modality, main))
+        found += [Inverting(words, modality, store, step) for words, store, step in cell.variants(modality)]
+    return found
+
+
 def pairs(cell: Cell) -> Roles:
-    """Images with two captions and more: the first asks, the second is the document."""
+    """Images with a first and a second caption: the first asks, the second is the document.
+
+    An image whose captions begin with the second, which nobody asks for, is a document all the same.
+    """
     images, captions = _captioned(cell)
-    places = [(some := captions.where(captions.ranks == rank), _of(images, some)) for rank in (0, 1)]
-    have = np.all([at >= 0 for _, at in places], axis=0)
-    if not have.any():
+    asking, texts = (captions.where(captions.ranks == rank) for rank in (0, 1))
+    at = _of(images, texts)
+    images, texts = images.where(at >= 0), texts.where(at[at >= 0])
+    asked = _of(images, asking)
+    if not (asked >= 0).any():
         raise UnavailableError("no image has two captions, one to ask and one to be found")
-    queries, texts = (some.where(at[have]) for some, at in places)
-    return Roles(queries, texts, images.where(have), np.arange(have.sum()))
+    own = np.flatnonzero(asked >= 0)
+    return Roles(asking.where(asked[own]), texts, images, own)
 
 
 def halves(cell: Cell) -> Roles:
@@ -78,39 +116,16 @@ def _of(images: Items, captions: Items) -> Int64[np.ndarray, " m"]:
     return np.array([places.get(group, -1) for group in images.groups.astype(str)], int)
 
 
-def inverted(cell: Cell, roles: Roles, method: str) -> Roles:
-    """Documents with the images, or the texts, inverted."""
-    modality = METHODS[method]
-    name = f"{modality}/{cell.query}"
-    documents = cell.inverted(roles.images if modality == "image" else roles.texts, name)
-    if documents is None:
-        raise UnavailableError(
-            f"{method} has not inverted every {modality} among the documents; those of the gallery it inverts where "
-            f"{method}.gallery is true"
-        )
-    return roles._replace(images=documents) if modality == "image" else roles._replace(texts=documents)
-
-
 def corrected(rivals: Rivals, variant: str, roles: Roles) -> Roles | None:
     """All roles corrected, each text role by a fit on its own texts; None where the correction takes no texts."""
     fitted = rivals.correction(variant)
     if fitted.sides == "query":  # by pairs or weights: whatever the roles
         queries = apply(fitted, roles.queries, "text")
         return None if queries is None else roles._replace(queries=queries)
-    queries = apply(_fit(rivals, variant, roles.images, roles.queries), roles.queries, "text")
-    held = _fit(rivals, variant, roles.images, roles.texts)
+    queries = apply(rivals.fit_by_role(variant, roles.images, roles.queries), roles.queries, "text")
+    held = rivals.fit_by_role(variant, roles.images, roles.texts)
     texts = apply(held, roles.texts, "text", "gallery")
     images = apply(held, roles.images, "image", "gallery")
     if queries is None or texts is None or images is None:
         return None
     return roles._replace(queries=queries, texts=texts, images=images)
-
-
-def _fit(rivals: Rivals, variant: str, images: Items, texts: Items) -> Correction:
-    """The correction fitted on these in place of all images and texts of the query split."""
-    rival = rivals.rival(variant)
-    held = replace(rivals.material, images=images.features, texts=texts.features)
-    found, reasons = corrections.fitted(held, [rival])
-    if variant not in found:
-        raise UnavailableError(reasons.get(variant) or reasons[rival])
-    return found[variant]

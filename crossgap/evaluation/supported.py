@@ -143,7 +143,7 @@ def supported(
         for kind, name, by in parts:
             if name == "logistic" and variant and logistic == "native":
                 continue
-            settings: dict[str, Any] = kind.settings | ({"fit": rivals.fitted_on} if variant else {})
+            settings: dict[str, Any] = kind.settings | ({"fit": rivals.fit_of(variant)} if variant else {})
             held = work.part(
                 "classification",
                 named(name, variant),

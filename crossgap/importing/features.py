@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from crossgap.datasets.judgement_files import read_file
 from crossgap.datasets.labels import label_of, whole
 from crossgap.errors import listed
 from crossgap.importing.files import ARRAYS, Assignment, FeatureImportError
+from crossgap.naming import MODALITIES, called, in_roles, roles
 from crossgap.prepared import composed, judgements
 from crossgap.prepared.manifest import BARE, CLASSES, COMPOSED, LABEL, RESERVED
 from crossgap.prepared.transformations import Transformations
@@ -32,6 +34,7 @@ def import_features(
     backbone: str,
     dataset: str,
     note: str = "",
+    paired: bool = False,
     judged: str | Path | None = None,
     simat_tables: str | Path | None = None,
     composed_queries: str | Path | None = None,
@@ -43,7 +46,11 @@ def import_features(
     order of the ranks given, or of their rows. A blank label, or -1, means no label. A label 1.0 becomes 1 where all
     labels of its labelling are whole numbers.
 
+    The groups of the store are called by the roles of their modalities (`naming.roles`), whose names are kept in the
+    provenance.
+
     Args:
+        paired: row i of the second modality belongs to row i of the first, in every split that has both.
         judged: a file of explicit judgements, as `datasets.judgement_files.read_file` takes it.
         simat_tables: SIMAT's folder simat_db, with the transformations that are asked of its regions.
         composed_queries: a file of composed queries, as `datasets.composed_file.read_file` takes it, of images and of
@@ -55,14 +62,21 @@ def import_features(
             twice, a caption of an image that isn't there, class prompts without a class.
     """
     groups: dict[str, dict[str, np.ndarray]] = {}
+    try:
+        modalities = roles(assignment.group.partition("/")[0] for assignment in assignments)
+    except ValueError as error:
+        raise FeatureImportError(str(error)) from None
     for assignment in assignments:
-        columns = groups.setdefault(assignment.group, {})
+        columns = groups.setdefault(in_roles(assignment.group, modalities), {})
         if assignment.column in columns:
             raise FeatureImportError(f"{assignment.group}:{assignment.column} is given twice")
         columns[assignment.column] = assignment.load()
-    groups = {name: _complete(name, columns) for name, columns in groups.items()}
-    _check_together(groups)
-    _make_whole(groups)
+    with _by_name(modalities):
+        groups = {name: _complete(name, columns, modalities) for name, columns in groups.items()}
+        if paired:
+            _pair(groups)
+        _check_together(groups)
+        _make_whole(groups)
     table = None
     if judged is not None:
         items = [columns["id"] for name, columns in groups.items() if name.partition("/")[2] not in RESERVED]
@@ -98,7 +112,9 @@ def import_features(
         "note": note,
         "imported_from": sources,
     }
-    provenance["fingerprint"] = fingerprint.of_json(sources)
+    if modalities != MODALITIES:
+        provenance["modalities"] = modalities
+    provenance["fingerprint"] = fingerprint.of_json([sources, paired] if paired else sources)
     Path(scratch).mkdir(parents=True, exist_ok=True)
     with writing.creating(path, scratch, provenance) as writer:
         for name, columns in sorted(groups.items()):
@@ -128,12 +144,45 @@ def shared_ids(held: store.Store) -> Iterator[str]:
             )
 
 
-def _complete(name: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+@contextmanager
+def _by_name(modalities: Mapping[str, str]) -> Iterator[None]:
+    """An error speaks of modalities by their names."""
+    try:
+        yield
+    except FeatureImportError as error:
+        raise FeatureImportError(called(str(error), modalities)) from None
+
+
+def _pair(groups: dict[str, dict[str, np.ndarray]]) -> None:
+    """Row i of the second modality belongs to row i of the first."""
+    splits = [name.partition("/")[2] for name in groups if name.startswith("image/")]
+    both = [split for split in splits if f"text/{split}" in groups]
+    if not both:
+        raise FeatureImportError("--paired: no split has an image and a text group, whose rows are pairs")
+    for split in both:
+        first, second = groups[f"image/{split}"], groups[f"text/{split}"]
+        if (second.get("group", np.array([""])) != "").any():
+            raise FeatureImportError(f"text/{split}:group names pairs already: leave it or --paired out")
+        if len(first["id"]) != len(second["id"]):
+            raise FeatureImportError(
+                f"--paired: image/{split} has {len(first['id'])} rows and text/{split} {len(second['id'])}: row i of "
+                "both is a pair, so give as many, or name pairs by text/SPLIT:group"
+            )
+        second["group"], second["rank"] = first["id"], np.zeros(len(first["id"]), np.int64)
+
+
+def _complete(
+    name: str, columns: dict[str, np.ndarray], modalities: Mapping[str, str] = MODALITIES
+) -> dict[str, np.ndarray]:
     """A group's columns, checked and cast, with missing ones derived from the others."""
     modality, _, split = name.partition("/")
     if modality == "image" and split in RESERVED:
         raise FeatureImportError(
             f"{name}: the split {split!r} is kept for texts: name that of images otherwise"
+        )
+    if modality == "image" and "group" in columns:
+        raise FeatureImportError(
+            f"{name}:group: `group` is of texts, the image that each belongs to; images have `id`"
         )
     of_items = [column for column in columns if column == "group" or column.startswith(LABEL)]
     if split in BARE and of_items:
@@ -158,7 +207,8 @@ def _complete(name: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray
         for column, values in columns.items()
     }
     out |= {column: _labels(values) for column, values in out.items() if column.startswith(LABEL)}
-    out.setdefault("id", np.array([f"{name}/{row}" for row in range(rows)], dtype=object))
+    given = called(name, modalities)
+    out.setdefault("id", np.array([f"{given}/{row}" for row in range(rows)], dtype=object))
     repeated = pd.Series(out["id"])[pd.Series(out["id"]).duplicated()].unique()
     if len(repeated):
         raise FeatureImportError(

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from crossgap import claims
 from crossgap.datasets.text_files import records
 from crossgap.errors import CrossgapError, of_machine, opened
+from crossgap.naming import MODALITY
 from crossgap.prepared.manifest import LABEL, wrong_labelling
 
 ARRAYS = ("features", "preprojection")
@@ -35,7 +36,7 @@ class Assignment:
     """One array of the store and the file it comes from: `image/test:label.class=labels.npz:y`.
 
     Attributes:
-        group: `<modality>/<split>`.
+        group: `<modality>/<split>`; "image", "text", or another modality's name.
         column: `features` if not named; `preprojection`, `id`, `group`, `rank` or `label.<labelling>`.
         file: `.npy`, `.npz`, `.safetensors`, `.parquet`, `.csv` or `.txt` (a line an item).
         key: the array in an archive or the column of a table; needed only where there are several.
@@ -52,9 +53,10 @@ class Assignment:
         target, _, source = text.partition("=")
         group, _, column = target.partition(":")
         modality, _, split = group.partition("/")
-        if not source or modality not in ("image", "text") or not re.fullmatch(NAME, split):
+        if not source or not re.fullmatch(MODALITY, modality) or not re.fullmatch(NAME, split):
             raise FeatureImportError(
-                f"{text!r} is not image/SPLIT[:COLUMN]=FILE[:KEY] nor text/SPLIT[:COLUMN]=FILE[:KEY]"
+                f"{text!r} is not image/SPLIT[:COLUMN]=FILE[:KEY] nor text/SPLIT[:COLUMN]=FILE[:KEY], or the same of "
+                "another modality, of small letters and digits"
             )
         column = column or "features"
         if column not in (*ARRAYS, *COLUMNS) and not column.startswith(LABEL):

@@ -30,6 +30,7 @@ from crossgap.params.sections import (
     OtiSection,
     OviSection,
     PatchCount,
+    Report,
     TokenCount,
     Weights,
 )
@@ -69,6 +70,7 @@ class Params(Strict):
     ovi: OviSection
     distil: Distillings = Distillings()
     evaluate: Evaluate
+    report: Report = Report()
     machine: Machine = Machine()
     backbones: dict[Name, BackboneSection]
     datasets: dict[Name, Declaration]
@@ -92,7 +94,7 @@ class Params(Strict):
         self.backbones.update(self._made())
         wrong = [
             *self._undeclared(), *self._not_run(), *self._refused(), *self._trainings(),
-            *self._distilled(), *collisions(self.run)
+            *self._distilled(), *self._fitted(), *collisions(self.run, self.evaluate.fit_on.datasets)
         ]  # fmt: skip
         if wrong:
             raise ValueError("\n  ".join(wrong))
@@ -133,6 +135,7 @@ class Params(Strict):
             ("run.datasets", run.datasets, "datasets"),
             ("run.imports", run.imports, "imports"),
             ("run.distil.sources", run.distil.sources, "datasets"),
+            ("evaluate.fit_on.datasets", self.evaluate.fit_on.datasets, "datasets"),
             *(
                 (f"{field}.{kind}", getattr(cells, kind), kind)
                 for field, cells in self._inverted()
@@ -162,9 +165,13 @@ class Params(Strict):
                     if name in getattr(self, kind) and name not in getattr(run, kind):
                         fields[name].append(f"{field}.{kind}")
             if kind == "datasets":
-                for name in run.distil.sources:
-                    if name in self.datasets and name not in run.datasets:
-                        fields[name].append("run.distil.sources")
+                for field, names in (
+                    ("run.distil.sources", run.distil.sources),
+                    ("evaluate.fit_on.datasets", self.evaluate.fit_on.datasets),
+                ):
+                    for name in names:
+                        if name in self.datasets and name not in run.datasets:
+                            fields[name].append(field)
             for name, places in fields.items():
                 yield f"{', '.join(places)}: {name!r} is not in run.{kind}, so nothing of it is encoded"
         for field, names, _ in self._trained_on():
@@ -248,6 +255,16 @@ class Params(Strict):
                         f"{field}: {split!r} is the split of the queries of {name!r}, which φ inverts: it may not see "
                         f"them before; name another split, or take {name!r} out of run.distil.datasets"
                     )
+
+    def _fitted(self) -> Iterator[str]:
+        """Files of corrections that are for a backbone or an import that isn't there."""
+        known = {*self.backbones, *self.imports, *(row.backbone for row in self.imports.values())}
+        for name, row in self.evaluate.fit_on.files.items():
+            if strangers := [one for one in row.backbones or () if one not in known]:
+                yield (
+                    f"evaluate.fit_on.files.{name}.backbones: {', '.join(strangers)} is no backbone and no import; "
+                    "name those of run, or leave it out for all"
+                )
 
     def distilled_on(self, method: str, dataset: str) -> str | None:
         """The split of a dataset that φ is distilled on."""

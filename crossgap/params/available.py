@@ -43,6 +43,14 @@ def unavailable(params: Params) -> Iterator[str]:
         store = Path("data/imports", name, "native.zarr.zip")
         if not store.is_file():
             yield f"run.imports: there is no {store}: {_how_to_import(name)}"
+    for name, row in params.evaluate.fit_on.files.items():
+        for modality, given in row.files.items():
+            path, _, _ = given.rpartition(":")
+            if not any(one and Path(one).is_file() for one in (given, path)):
+                yield (
+                    f"evaluate.fit_on.files.{name}.{modality}: there is no file {given}: put it there, or name where "
+                    "it is"
+                )
     if params.machine.engine == "local" and (reason := no_device(params.machine.device)):
         yield f"machine.device: {reason}"
 

@@ -76,6 +76,8 @@ def _moved(raw: dict[str, Any]) -> Iterator[str]:
     if _lacks_distilling(raw):
         said = ", ".join(f"{name}: []" for name in _DISTIL)
         yield f"run.distil: missing; add it: distil: {{{said}}}"
+    if _lacks_fits(raw):
+        yield "evaluate.fit_on: missing; add it: fit_on: {datasets: [], files: {}}"
     if not old:
         return
     for section in CATALOGUED:
@@ -116,6 +118,9 @@ def _todays(raw: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     if _lacks_distilling(raw):
         wanted["run"]["distil"] = {name: [] for name in _DISTIL}
         done.append("run.distil: added, empty")
+    if _lacks_fits(raw):
+        wanted["evaluate"]["fit_on"] = {"datasets": [], "files": {}}
+        done.append("evaluate.fit_on: added, empty")
     for section in CATALOGUED:
         same = [name for name in _rows(raw, section) if name in wanted[section] and _same(raw, section, name)]
         for name in same:
@@ -161,6 +166,12 @@ def _lacks_distilling(raw: dict[str, Any]) -> bool:
     """Whether `run` is of before inversions by φ: complete but for them."""
     run = raw.get("run")
     return isinstance(run, dict) and {"sweep", "seeds"} <= run.keys() and "distil" not in run
+
+
+def _lacks_fits(raw: dict[str, Any]) -> bool:
+    """Whether `evaluate` is of before corrections that are fitted elsewhere: a whole file's, but for them."""
+    asked = raw.get("evaluate")
+    return isinstance(asked, dict) and {"seed", "resamples"} <= asked.keys() and "fit_on" not in asked
 
 
 def _changes(raw: dict[str, Any]) -> dict[str, Any]:

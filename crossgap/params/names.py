@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 from crossgap.params.run import Run
 
 
-def collisions(run: Run) -> Iterator[str]:
-    """A line for every two cells of a stage that would get the same name, so that DVC would keep only one of them."""
+def collisions(run: Run, fit_on: Sequence[str] = ()) -> Iterator[str]:
+    """A line for every two cells of a stage that would get the same name, so that DVC would keep only one of them.
+
+    Args:
+        fit_on: the datasets that corrections are fitted on.
+    """
     fields = defaultdict(list)
-    for field, values in _matrices(run):
+    for field, values in [*_matrices(run), ("evaluate.fit_on", (run.backbones, run.datasets, list(fit_on)))]:
         called: dict[str, tuple] = {}
         for cell in product(*values):
             name = "-".join(map(str, cell))

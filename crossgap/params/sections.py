@@ -13,7 +13,8 @@ from crossgap.inversion.distil_recipe import Distil
 from crossgap.inversion.recipes import CHANGEABLE, Continued
 from crossgap.inversion.recipes import Recipe as InversionRecipe
 from crossgap.inversion.recipes import recipe as inversion_recipe
-from crossgap.params.base import once
+from crossgap.naming import OTHERS
+from crossgap.params.base import Name, once
 from crossgap.strict import Seed, Strict
 
 DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
@@ -182,6 +183,59 @@ class MixedSearch(Strict):
         return once(given)
 
 
+class FitFile(Strict):
+    """Features or means of images, of texts or of both, `FILE[:KEY]` each, of the backbones or imports named."""
+
+    image: str | None = None
+    text: str | None = None
+    backbones: list[str] | None = Field(None, description="or imports, that it is of; all, if not given")
+
+    @property
+    def files(self) -> dict[str, str]:
+        """By modality."""
+        given = {"image": self.image, "text": self.text}
+        return {modality: file for modality, file in given.items() if file is not None}
+
+    @model_validator(mode="after")
+    def _something(self) -> FitFile:
+        if not self.files:
+            raise ValueError("names no file: give image: FILE[:KEY], text: FILE[:KEY], or both")
+        return self
+
+
+class FitOn(Strict):
+    """On what corrections are fitted too, beside each cell's own items.
+
+    Attributes:
+        datasets: others of the run: each of them, and of two and more all together.
+        files: by the name that tables call it.
+    """
+
+    datasets: list[Name] = Field([])
+    files: dict[Name, FitFile] = Field({})
+
+    @field_validator("datasets")
+    @classmethod
+    def _distinct(cls, names: list) -> list:
+        return once(names)
+
+    @model_validator(mode="after")
+    def _one_name(self) -> FitOn:
+        if taken := [name for name in self.files if name in (*self.datasets, OTHERS)]:
+            raise ValueError(
+                f"files: {', '.join(taken)} is the name of a dataset, or of all: name it otherwise"
+            )
+        return self
+
+    def of(self, *names: str) -> dict[str, dict[str, str]]:
+        """The files for a backbone or an import, which goes by any of these names: by name and modality."""
+        return {
+            name: row.files
+            for name, row in self.files.items()
+            if row.backbones is None or set(row.backbones) & set(names)
+        }
+
+
 class Evaluate(Strict):
     seed: Seed = Field(
         0, description="of resamples, clusters, few-shot draws, noise and the split behind separability"
@@ -189,6 +243,7 @@ class Evaluate(Strict):
     clouds: int = Field(500, ge=2, description="points a modality in the figure of the two clouds")
     resamples: int = Field(9999, ge=99, description="of every bootstrap and permutation test")
     corrections: list[str] | None = Field(None, description="by name; all, if not given")
+    fit_on: FitOn = FitOn()
     shots: list[Annotated[int, Field(ge=1)]] = Field([1, 2, 4, 8, 16], description="images a class")
     draws: int = Field(5, ge=1, description="of the few images")
     mixed_search: MixedSearch = MixedSearch()
@@ -214,6 +269,20 @@ class Evaluate(Strict):
         return names
 
 
+class Report(Strict):
+    """What the page shows of single queries."""
+
+    queries: int = Field(200, ge=0, le=2000, description="of a cell to look at, at most")
+    results: int = Field(8, ge=1, le=50, description="first items of each method's ranking")
+    thumbnail: int = Field(96, ge=16, le=512, description="pixels of a picture's longer side")
+    megabytes: float = Field(
+        12,
+        ge=0,
+        le=200,
+        description="of all cells' queries in the page, at most a third of it rankings, the rest pictures",
+    )
+
+
 class RaySection(Strict):
     """The workers that invert where `engine` is `ray`: of a running cluster, or of one that the stage starts."""
 
@@ -237,6 +306,9 @@ class Machine(Strict):
         None,
         ge=1,
         description="pairs through the towers together, where a whole batch of a training doesn't fit",
+    )
+    rehash: bool = Field(
+        False, description="prepare reads every image again, also those whose size and times are as they were"
     )
     checkpoint_seconds: float = Field(60, ge=0, description="between two checkpoints of a training")
     engine: Literal["local", "ray"] = "local"

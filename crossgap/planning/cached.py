@@ -130,6 +130,10 @@ def _scratch(params: Params, data: Path) -> Iterator[tuple[Path, str]]:
             recipe = _read(said)
             if recipe is not None and not any(wanted.items() <= recipe.items() for wanted in recipes):
                 yield said.parent, "made by code or a recipe that no cell of the run has"
+    prepared = {f"{cell.dataset}.checks" for cell in cells(params) if cell.stage == "prepare"}
+    for path in sorted((scratch / "prepare").glob("*.checks")):
+        if path.name not in prepared:
+            yield path, "no cell of the run prepares this dataset"
     parts = [path for path in sorted((scratch / "evaluate").rglob("*")) if _part(path)]
     for folder in dict.fromkeys(path.parent for path in parts):
         here = [path for path in parts if path.parent == folder]

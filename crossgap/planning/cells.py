@@ -9,6 +9,7 @@ from typing import Any
 
 from crossgap.params import Params
 
+ELSEWHERE = "elsewhere"
 INVERSIONS = ("oti", "ovi", "sweep", "seeds", "distilled")
 ALONE = ("resolve", "weights", "report")  # stages of one cell, in the dvc.yaml at the root
 FOLDERS = {"evaluate-import": "evaluate"}  # stage → the stage whose folder it shares
@@ -28,6 +29,7 @@ class StageCell:
         loss: the loss that φ is distilled by, for a cell that distils or that inverts by φ.
         on: the dataset that φ was distilled on, for a cell that inverts by it; the cell that distils has it as its
             `dataset`.
+        source: the dataset that corrections are fitted on, for a cell of the stage `elsewhere`.
     """
 
     stage: str
@@ -39,6 +41,7 @@ class StageCell:
     seed: int | None = None
     loss: str | None = None
     on: str | None = None
+    source: str | None = None
 
     @property
     def item(self) -> str:
@@ -74,6 +77,11 @@ class StageCell:
         beside += [] if self.seed is None else [f"seed-{self.seed}"]
         beside += [self.loss, self.on] if self.loss and self.on else []
         return "-".join([self.method, *beside]) + ".zarr.zip"
+
+    @property
+    def pointer(self) -> str:
+        """The file of a cell of the stage `elsewhere`, in the folder of the backbone and dataset."""
+        return f"{ELSEWHERE}-{self.source}.json"
 
     @property
     def phi(self) -> str:
@@ -112,6 +120,8 @@ def cells(params: Params) -> list[StageCell]:
         found += _matrix(
             "distilled", distil.backbones, distil.datasets, on, method, loss, method=method, loss=loss, on=on
         )
+    for source in params.evaluate.fit_on.datasets:
+        found += _matrix(ELSEWHERE, run.backbones, run.datasets, source, source=source)
     found += _matrix("evaluate", run.backbones, run.datasets)
     found += [StageCell("evaluate-import", (name,)) for name in run.imports]
     return [*found, StageCell("report")]

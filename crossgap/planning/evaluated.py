@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from crossgap import corrections
 from crossgap.corrections import Material
+from crossgap.naming import OTHERS
 from crossgap.params import Params
 from crossgap.planning.cells import StageCell
 from crossgap.planning.estimate import Cost
@@ -51,21 +52,24 @@ def of_cell(cell: StageCell, params: Params, items: ItemCounts, projections: boo
             (main + others) * steps + by_phi, len(run.seeds.seeds) * seeded, main and section.gallery
         )
     first = items.first.get(query, 0) if query in items.captions else 0
-    return _task(declared, params, sizes, items.classes, first, projections, **found)
+    datasets = [name for name in params.evaluate.fit_on.datasets if name != cell.dataset]
+    places = [*datasets, *([OTHERS] if len(datasets) > 1 else []), *params.evaluate.fit_on.of(cell.backbone)]
+    return _task(declared, params, sizes, items.classes, first, projections, **found, places=places)
 
 
-def of_import(store: Store, declared: Any, params: Params) -> PlannedEvaluation:
-    """The evaluation of an imported store."""
+def of_import(store: Store, declared: Any, params: Params, name: str = "") -> PlannedEvaluation:
+    """The evaluation of an imported store, which is called `name`."""
     sizes, classes = {}, {}
-    for name in store.groups:
-        group = store[name]
-        sizes[name] = len(group)
+    for held in store.groups:
+        group = store[held]
+        sizes[held] = len(group)
         labels = {labelling: len(set(values) - {""}) for labelling, values in group.labels.items()}
-        classes[name] = {labelling: number for labelling, number in labels.items() if number}
+        classes[held] = {labelling: number for labelling, number in labels.items() if number}
     texts, first = f"text/{declared.retrieval.query}", 0
     if texts in store and "group" in store[texts] and any(store[texts]["group"]):
         first = int((store[texts]["rank"] == 0).sum()) if "rank" in store[texts] else len(store[texts])
-    return _task(declared, params, sizes, classes, first, bool(store.projections))
+    places = list(params.evaluate.fit_on.of(name, declared.backbone))
+    return _task(declared, params, sizes, classes, first, bool(store.projections), places=places)
 
 
 def _task(
@@ -77,6 +81,7 @@ def _task(
     projections: bool,
     oti: Inverted = NOT_INVERTED,
     ovi: Inverted = NOT_INVERTED,
+    places: Sequence[str] = (),
 ) -> PlannedEvaluation:
     asked, controls = declared.retrieval, declared.controls
     if asked.labellings is not None:
@@ -97,7 +102,7 @@ def _task(
         support,
         oti,
         ovi,
-        _fitted(params.evaluate.corrections, sizes, paired, projections, banks),
+        _fitted(params.evaluate.corrections, sizes, paired, projections, banks, places),
         len(controls.subsets),
         tuple(controls.arithmetic),
         params.evaluate.model_dump(),
@@ -105,9 +110,14 @@ def _task(
 
 
 def _fitted(
-    names: list[str] | None, sizes: Mapping[str, int], paired: bool, projections: bool, banks: Iterable[str]
+    names: list[str] | None,
+    sizes: Mapping[str, int],
+    paired: bool,
+    projections: bool,
+    banks: Iterable[str],
+    places: Sequence[str],
 ) -> tuple[str, ...]:
-    """Names of the corrections that can be fitted where there is this: they are, on noise."""
+    """Names of the corrections that can be fitted where there is this: they are, on noise; and in other places too."""
     rng = np.random.default_rng(0)
 
     def noise() -> np.ndarray:
@@ -128,7 +138,8 @@ def _fitted(
         ),
         names,
     )
-    return tuple(found)
+    on_features = [name for name in found if corrections.rival_of(name) in corrections.FITTED]
+    return (*found, *(f"{name}@{place}" for place in places for name in on_features))
 
 
 def cost(tasks: list[tuple[PlannedEvaluation, int] | None], rates: Mapping[int, Rates] | None) -> Cost:

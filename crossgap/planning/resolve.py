@@ -14,11 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from crossgap import closure
+from crossgap import closure, fingerprint
 from crossgap.backbones import towers
 from crossgap.inversion.distil_recipe import TAUGHT
 from crossgap.params import Params
-from crossgap.planning.cells import ALONE, EMBEDDED, INVERSIONS, StageCell, cells
+from crossgap.planning.cells import ALONE, ELSEWHERE, EMBEDDED, INVERSIONS, StageCell, cells
 from crossgap.planning.discarding import entries
 from crossgap.training import made_by
 
@@ -75,13 +75,12 @@ def leftovers(params: Params, data: Path) -> list[Path]:
     """
     every = cells(params)
     named = {(cell.backbone, cell.dataset, cell.store) for cell in every if cell.stage in INVERSIONS}
+    pointers = {"native.zarr.zip", *(cell.pointer for cell in every if cell.stage == ELSEWHERE)}
     found = []
     for cell in every:
         if cell.stage == "encode":
             folder = data / "features" / cell.backbone / cell.dataset
-            stores = {store for *of, store in named if of == [cell.backbone, cell.dataset]} | {
-                "native.zarr.zip"
-            }
+            stores = {store for *of, store in named if of == [cell.backbone, cell.dataset]} | pointers
             found += [path for path in entries(folder) if path.name not in stores]
     metrics: set[tuple[str, ...]] = {
         (cell.backbone, cell.dataset) for cell in every if cell.stage == "evaluate"
@@ -138,12 +137,17 @@ def _settings(cell: StageCell, params: Params, inverted: dict[tuple, list[StageC
         return _distillation(cell, params)
     if stage in INVERSIONS:
         return _inversion(cell, params)
+    if cell.source is not None:
+        source = params.datasets[cell.source]
+        asked = {"query": source.retrieval.query, "gallery": source.retrieval.gallery}
+        return asked | {"support": source.controls.support}
     if stage == "evaluate":
         declared = params.datasets[cell.dataset]
         of_cell = inverted.get((cell.backbone, cell.dataset), [])
         summaries = getattr(declared, "summaries", None)
         return {
-            **_evaluated(params, declared),
+            **_evaluated(params, declared, cell.backbone),
+            "elsewhere": [name for name in params.evaluate.fit_on.datasets if name != cell.dataset],
             "summaries": summaries and str(summaries),
             "inversions": {
                 name: sorted(other.store for other in of_cell if other.stage == name) for name in INVERSIONS
@@ -151,7 +155,9 @@ def _settings(cell: StageCell, params: Params, inverted: dict[tuple, list[StageC
         }
     if stage == "evaluate-import":
         nothing: dict[str, list[str]] = {name: [] for name in INVERSIONS}
-        return {**_evaluated(params, params.imports[cell.words[0]]), "summaries": None, "inversions": nothing}
+        declared = params.imports[cell.words[0]]
+        found = _evaluated(params, declared, cell.words[0], declared.backbone)
+        return {**found, "elsewhere": [], "summaries": None, "inversions": nothing}
     if stage == "report":
         return _reported(params)
     raise AssertionError(f"stage {stage} has no settings")
@@ -196,12 +202,22 @@ def _distillation(cell: StageCell, params: Params) -> dict[str, Any]:
     }
 
 
-def _evaluated(params: Params, declared: Any) -> dict[str, Any]:
+def _evaluated(params: Params, declared: Any, *names: str) -> dict[str, Any]:
+    """What all evaluations have; `names` are those that a backbone or an import goes by."""
+    files = params.evaluate.fit_on.of(*names)
     return {
-        "settings": params.evaluate.model_dump(mode="json"),
+        "settings": params.evaluate.model_dump(mode="json", exclude={"fit_on"}),
+        "files": {name: {of: _digested(file) for of, file in held.items()} for name, held in files.items()},
         "retrieval": declared.retrieval.model_dump(mode="json"),
         "controls": declared.controls.model_dump(mode="json", exclude={"published", "composed"}),
+        "look_at": params.report.model_dump(include={"queries", "results"}),
     }
+
+
+def _digested(given: str) -> dict[str, str]:
+    """`FILE[:KEY]` with the file's digest."""
+    path = Path(given) if Path(given).is_file() else Path(given.rpartition(":")[0])
+    return {"file": given, "sha256": fingerprint.sha256_of_files([path]) if path.is_file() else ""}
 
 
 def _reported(params: Params) -> dict[str, Any]:
@@ -234,7 +250,35 @@ def _reported(params: Params) -> dict[str, Any]:
                 published=declared.dataset,
             )
         )
-    return {"cells": found, "idealised": list(params.idealised), "trainings": list(params.finetune)}
+    return {
+        "cells": found,
+        "idealised": list(params.idealised),
+        "trainings": list(params.finetune),
+        "report": params.report.model_dump(mode="json", include={"thumbnail", "megabytes"}),
+        "params": _used(params),
+    }
+
+
+def _used(params: Params) -> dict[str, Any]:
+    """The settings of a run, with those of the catalogue's rows that it names; how it is scheduled left out."""
+    run = params.run
+    sections = {
+        "run",
+        "imports",
+        "finetune",
+        "pretrain",
+        "idealised",
+        "oti",
+        "ovi",
+        "distil",
+        "evaluate",
+        "report",
+    }
+    rows = {"backbones": set(run.backbones), "datasets": {*run.datasets, *run.distil.sources}}
+    held = params.model_dump(mode="json", include=sections | {*rows})
+    for section, names in rows.items():
+        held[section] = {name: row for name, row in held[section].items() if name in names}
+    return held
 
 
 def _inversions(params: Params) -> dict[tuple, list[StageCell]]:

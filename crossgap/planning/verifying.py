@@ -155,14 +155,14 @@ def _outputs(root: Path, data: Path) -> Iterator[_Output]:
     locks = [path for pattern in LOCKS for path in sorted(root.glob(pattern))]
     for lock in locks:
         where = lock.with_suffix(".yaml").relative_to(root).as_posix()
-        for name, outs in _said(
+        for name, outs in of_dvc(
             lock, lambda held: [(n, _outs(s)) for n, s in (held.get("stages") or {}).items()]
         ):
             address = name if where == "dvc.yaml" else f"{where}:{name}"
             for path, md5 in outs:
                 yield _Output(root / path, md5, address, lock)
     for pointer in sorted(data.glob(POINTERS)):
-        for path, md5 in _said(pointer, _outs):
+        for path, md5 in of_dvc(pointer, _outs):
             yield _Output(pointer.parent / path, md5, pointer.as_posix(), pointer)
 
 
@@ -224,15 +224,15 @@ def _file(path: Path, md5: str, output: _Output, cache: Cache, seen: set[Path]) 
 
 
 def _scratch(scratch: Path) -> Iterator[Finding]:
-    from crossgap.evaluation.parts import is_whole
+    from crossgap.stores import digested
     from crossgap.stores.shards import keys_of_whole
 
     again = "cut short or damaged: the next run computes its items again"
     for path in sorted(scratch.rglob("*.safetensors")):
         if (path.parent / "recipe.json").is_file() and keys_of_whole(path) is None and path.exists():
             yield Finding(path, SCRATCH, again)
-    for path in sorted(scratch.rglob("*.part")):
-        if not is_whole(path):
+    for path in sorted([*scratch.rglob("*.part"), *scratch.rglob("*.checks")]):
+        if digested.read(path) is None:
             yield Finding(path, SCRATCH, again)
 
 
@@ -259,7 +259,7 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _said(path: Path, what: Callable[[dict[str, Any]], _T]) -> _T:
+def of_dvc(path: Path, what: Callable[[dict[str, Any]], _T]) -> _T:
     """What a file of DVC's says; PipelineError where it can't be read, as with the marks of a merge in it."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:

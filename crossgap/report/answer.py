@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import mean, median
 from typing import Any, NamedTuple
 
+from crossgap import naming
 from crossgap.errors import listed
 from crossgap.report.explore import Line, difference
 from crossgap.report.results import Results
@@ -37,7 +38,11 @@ def answers(measured: Measured) -> list[Answer]:
     found = []
     for backbone in dict.fromkeys(cell.backbone for cell, _ in measured):
         of = [(cell, lines) for cell, lines in measured if cell.backbone == backbone]
-        found.append(Answer(backbone, (_gap(of), _inter_modal(of), _corrections(of))))
+        names = (
+            of[0][0].modalities if len({str(cell.modalities) for cell, _ in of}) == 1 else naming.MODALITIES
+        )
+        gap, inter_modal, best = (naming.called(say(of), names) for say in (_gap, _inter_modal, _corrections))
+        found.append(Answer(backbone, (gap, inter_modal, best)))
     return found
 
 

@@ -25,7 +25,7 @@ Curve = dict[float, Mapping[str, Any]]  # by λ, the row of the table
 
 
 def arithmetic(cell: Results, published: DataFrame | None) -> tuple[list[Block], frozenset[str]]:
-    """What the page shows of a cell's arithmetic, and the keys of metrics.json that it holds; nothing without any.
+    """What the page shows of a cell's arithmetic, and the keys of metrics that it holds; nothing without any.
 
     Raises CrossgapError if the table lacks a column.
     """

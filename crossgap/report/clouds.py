@@ -13,7 +13,7 @@ from crossgap.report.tables import present
 
 COLUMNS = ("x", "y", "modality", "id")
 GRID = 4095  # steps over the longer side, finer than a screen's pixels: two signs of six bits
-_SIGNS = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+SIGNS = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
 CAPTION = (
     "Unit-length features on the first two principal components of images and texts, on one scale; a cross is a mean. "
     "Distances in this plane are at most those in the full space. Point at one to see what belongs to it."
@@ -71,4 +71,4 @@ def _item(name: object) -> str:
 
 
 def _signs(number: int) -> str:
-    return _SIGNS[number // 64] + _SIGNS[number % 64]
+    return SIGNS[number // 64] + SIGNS[number % 64]

@@ -43,7 +43,7 @@ class Line:
     Attributes:
         family: `retrieval`, `classification`, …
         task: the baseline's, which methods are compared with.
-        method: as in metrics.json: the task's own name, which is the baseline's where the method is native.
+        method: the task's own name, which is the baseline's where the method is native.
         metrics: by name, rates as fractions.
         test: the row of the cell's comparisons; None where it wasn't tested.
     """
@@ -193,8 +193,8 @@ def packed(cells: Sequence[tuple[Results, list[Line]]]) -> dict[str, Any]:
         shared = [
             [
                 word(line.family),
-                word(task_title(line.family, line.task)),
-                word(method_title(line, corrections)),
+                word(naming.called(task_title(line.family, line.task), cell.modalities)),
+                word(naming.called(method_title(line, corrections), cell.modalities)),
                 word(line.labelling),
                 -1 if line.native else at.get((line.family, line.task, line.labelling), -1),
                 names.index(main_metric(line)) if line.metrics else -1,

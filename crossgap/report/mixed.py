@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from crossgap.naming import by_phi
 from crossgap.report import blocks
 from crossgap.report.blocks import Block, Series
 from crossgap.report.explore import NATIVE
@@ -62,7 +63,7 @@ def _method(row: dict[str, Any], corrections: dict[str, str]) -> str:
     name = row["task"].partition("+")[2]
     if not name:
         return NATIVE
-    return title(name) if name in INVERTED else corrections.get(name, name)
+    return title(name) if name in INVERTED or by_phi(name) else corrections.get(name, name)
 
 
 def _shown(row: dict[str, Any], corrections: dict[str, str]) -> list[str]:

@@ -2,10 +2,11 @@
 "use strict";
 (async () => {
 // the data are JSON, compressed by gzip and written in base64
-async function unpacked(id) {
-  const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (sign) => sign.charCodeAt(0));
+async function inflated(text) {
+  const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
   return JSON.parse(await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text());
 }
+const unpacked = (id) => inflated(document.getElementById(id).textContent);
 const D = await unpacked("data");
 let held = null;
 const parts = async () => (loaded = await (held ??= unpacked("parts")));
@@ -483,6 +484,76 @@ const KINDS = { table: tableBlock, lines: linesBlock, histograms: histogramsBloc
 let loaded = null;
 const drawnBlock = (block) => KINDS[block.kind](block, loaded);
 
+// --- single queries: a cell's rankings, its dataset's items and the pictures are each unpacked when first asked for ---
+const lineOf = (() => { const held = new Map(); return (id, at) => { if (!held.has(id)) held.set(id, $(id).textContent.split("\n")); return held.get(id)[at]; }; })();
+const lines = (() => { const held = new Map(); return (id, at) => { const key = `${id} ${at}`; if (!held.has(key)) held.set(key, lineOf(id, at) ? inflated(lineOf(id, at)) : Promise.resolve(null)); return held.get(key); }; })();
+const WHYS = [["helped", "most helped"], ["harmed", "most harmed"], ["random", "drawn at random"]];
+const MANY = 3; // methods beside each other that nobody chose
+async function queries() {
+  const number = current, dataset = D.looked.cells[number], cell = D.cells[number];
+  const [controls, shown] = [$("queries-controls"), $("queries-shown")];
+  $("queries-cell").textContent = `${cell.backbone} on ${cell.dataset}:`;
+  $("queries-said").textContent = D.looked.said.join(" ");
+  if (dataset < 0) { controls.replaceChildren(); shown.replaceChildren(el("p", { class: "none" }, "This cell has no retrieval, or report.queries is 0: there is no query to look at.")); return; }
+  const [view, items, places] = await Promise.all([lines("looked", D.looked.datasets + number), lines("looked", dataset), lines("pictures", 0)]);
+  if (number !== current) return;
+  const named = (held) => `${held.title}, by ${held.labelling}`;
+  const held = view.find((one) => named(one) === state.get("qr")) ?? view[0], labels = new Map(held.of[0].map((item, i) => [item, held.labels[held.of[1][i]]]));
+  const whys = WHYS.map(([name, words], i) => [name, words, held.queries.filter((query) => query[1] === i)]).filter(([, , found]) => found.length);
+  const [why, , chosen] = whys.find(([name]) => name === state.get("qw")) ?? whys[0];
+  const at = Math.min(Math.max(1, Math.trunc(+state.get("qn")) || 1), chosen.length), [query, , every] = chosen[at - 1];
+  const asked = (state.get("qm") ?? "").split("|").filter((name) => held.methods.includes(name));
+  const usual = unique([0, held.beside, held.best, ...held.methods.keys()].filter((i) => i >= 0)).slice(0, MANY).map((i) => held.methods[i]);
+  const methods = asked.length ? asked : usual;
+  const again = async (id, changes) => { for (const [name, value] of Object.entries(changes)) keep(name, value); await queries(); $(id)?.focus(); };
+  const step = (id, label, by) => { const button = el("button", { type: "button", id }, label); button.disabled = at + by < 1 || at + by > chosen.length; button.addEventListener("click", () => again(id, { qn: at + by })); return button; };
+  const boxes = el("fieldset", {}, el("legend", {}, "methods")), folded = $("queries-methods")?.open;
+  for (const name of held.methods) {
+    const box = el("input", { type: "checkbox", value: name });
+    box.checked = methods.includes(name);
+    box.addEventListener("change", async () => {
+      await again("", { qm: [...boxes.querySelectorAll("input:checked")].map((one) => one.value).join("|") });
+      [...controls.querySelectorAll("input")].find((other) => other.value === name)?.focus();
+    });
+    boxes.append(el("label", {}, box, ` ${name}`));
+  }
+  controls.replaceChildren(
+    choose("qr", "retrieval", view.map((one) => [named(one), named(one)]), named(held), (value) => again("choose-qr", { qr: value, qw: "", qn: "" })),
+    choose("qw", "queries", whys.map(([name, words, found]) => [name, `${words}${name !== "random" && held.beside >= 0 ? ` by ${held.methods[held.beside]}` : ""} (${found.length})`]), why, (value) => again("choose-qw", { qw: value, qn: "" })),
+    el("span", { class: "steps" }, step("queries-before", "Previous query", -1), el("span", { role: "status" }, ` ${at} of ${chosen.length} `), step("queries-next", "Next query", 1)),
+    el("details", { id: "queries-methods", open: folded ? "" : null }, el("summary", {}, `Methods (${methods.length} of ${held.methods.length})`), boxes));
+  const seen = (item) => {
+    const words = items.texts[item], place = places?.[dataset]?.[item] ?? -1;
+    if (place >= 0) return el("img", { src: `data:image/webp;base64,${lineOf("pictures", place + 1)}`, alt: "" });
+    return words ? el("p", { class: "words" }, words) : null;
+  };
+  const told = (item) => el("p", { class: "id" }, ...[labels.get(item), items.ids[item]].filter(Boolean).flatMap((text, i) => i ? [el("br"), text] : [text]));
+  const base = every.find(([method]) => method === 0)?.[1];
+  shown.replaceChildren(
+    el("div", { class: "query" }, el("h3", {}, "The query"), seen(query), told(query)),
+    ...methods.map((name) => {
+      const way = every.find(([method]) => held.methods[method] === name);
+      if (!way) return el("div", { class: "ranking" }, el("h4", {}, name), el("p", { class: "none" }, "not measured for this query"));
+      const [method, ap, found, right, scores, ...bars] = way, apart = method && ap != null && base != null ? `, ${signed((ap - base) / 100)}` : "";
+      return el("div", { class: "ranking" },
+        el("h4", {}, name, el("span", { class: "none" }, ` average precision ${ap == null ? MISSING : `${fixed(ap / 100)} %`}${apart}`)),
+        el("ol", { class: "results" }, ...found.map((item, i) => el("li", { class: right[i] === "1" ? "right" : "wrong" },
+          el("p", { class: "mark" }, el("b", {}, right[i] === "1" ? "✓ right" : "✗ wrong"), ` ${fixed(scores[i] / 1000, 3)}`), seen(item), told(item)))),
+        spread(name, bars));
+    }));
+}
+function spread(name, [low, width, relevant, others, matching, other]) {
+  if (!matching.length) return null;
+  const wide = 340, tall = 56, x = d3.scaleLinear([low / 100, (low + width * matching.length) / 100], [14, wide - 14]), level = (sign) => tall - 2 - SIX[sign] / 63 * (tall - 8);
+  const outline = (bars) => [...bars].reduce((path, sign, i) => `${path}V${level(sign).toFixed(1)}H${x((low + (i + 1) * width) / 100).toFixed(1)}`, `M${x(low / 100)},${tall - 2}`) + `V${tall - 2}`;
+  const svg = d3.create("svg").attr("viewBox", [0, 0, wide, tall + 18]).attr("width", wide).attr("role", "img")
+    .attr("aria-label", `Similarities by ${name}: ${relevant} relevant and ${others} other items of the gallery, from ${(low / 100).toFixed(2)} to ${((low + width * matching.length) / 100).toFixed(2)}`);
+  svg.append("path").attr("d", outline(matching) + "Z").attr("fill", "var(--c2)").attr("fill-opacity", 0.5);
+  svg.append("path").attr("d", outline(other)).attr("fill", "none").attr("stroke", "var(--c1)").attr("stroke-width", 1.5);
+  svg.append("g").attr("transform", `translate(0,${tall})`).call(d3.axisBottom(x).ticks(6)).attr("font-size", 10).attr("font-family", "system-ui, sans-serif");
+  return el("figure", { class: "spread" }, svg.node(), el("figcaption", {}, el("span", { style: "color:var(--c2)" }, "█"), ` ${relevant.toLocaleString("en")} relevant, `, el("span", { style: "color:var(--c1)" }, "━"), ` ${others.toLocaleString("en")} other`));
+}
+
 // --- chapters: drawn when they come near, or are printed -----------------------------------------------------------
 const waiting = new Map();
 const near = new IntersectionObserver((seen) => { for (const { target, isIntersecting } of seen) if (isIntersecting) now(target); }, { rootMargin: "400px" });
@@ -505,6 +576,7 @@ function pick(number) {
   const cell = D.cells[number];
   keep("cell", number ? `${cell.backbone}/${cell.dataset}` : "");
   for (const element of document.querySelectorAll("[data-chapter]")) if (!waiting.has(element)) chapter(element);
+  if ($("queries") && !waiting.has($("queries"))) queries();
 }
 function gapTable() {
   const place = $("gap-table"), { names: measures, rows: lines } = D.gap;
@@ -532,6 +604,7 @@ async function start() {
     addEventListener("resize", () => { if (Math.abs(innerWidth - width) > 20) { width = innerWidth; redraw?.(); } });
     later($("table"), explore);
     later($("gap-table"), gapTable);
+    if ($("queries")) later($("queries"), queries);
   }
   for (const element of document.querySelectorAll("[data-chapter]")) later(element, () => chapter(element));
   for (const element of document.querySelectorAll("[data-blocks]")) {
@@ -540,7 +613,12 @@ async function start() {
       element.replaceChildren(...list.map(drawnBlock));
     });
   }
-  if (D.made.length) $("made-facts").replaceChildren(...D.made.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+  if (D.made.length) $("made-facts").replaceChildren(...D.made.flatMap(([name, value]) => [el("dt", {}, name),
+    el("dd", {}, value.includes("\n") ? el("details", {}, el("summary", {}, `show ${name}`), el("pre", {}, value)) : value)]));
+  if ($("here").textContent) later($("made-here"), async () => {
+    const { facts, heads, stages } = await unpacked("here");
+    $("made-here").replaceChildren(factsBlock({ rows: facts }), tableBlock({ caption: "Outputs as DVC's locks have them; seconds of the last run of each command here, – of what came from DVC's cache", heads, rows: stages }));
+  });
   for (const link of document.querySelectorAll("#bar a")) {
     link.addEventListener("click", (event) => { event.preventDefault(); const target = $(link.hash.slice(1)); target.scrollIntoView(); target.tabIndex = -1; target.focus({ preventScroll: true }); });
   }

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from crossgap.errors import CrossgapError
+from crossgap.naming import MODALITIES
 from crossgap.report import gap
 from crossgap.report.answer import answers
 from crossgap.report.clouds import Names
 from crossgap.report.explore import lines, packed
 from crossgap.report.idealised import Experiment
 from crossgap.report.idealised import view as experiment_view
+from crossgap.report.looked import MEGABYTES, Sighted, looks, packed_json
 from crossgap.report.parts import parts
-from crossgap.report.results import Results
+from crossgap.report.results import Results, called
 from crossgap.report.trainings import Training
 from crossgap.report.trainings import view as trainings_view
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SCRIPTS = ("vendor/d3.min.js", "vendor/plot.min.js", "vendor/tabulator.min.js", "page.js")
 STYLES = ("vendor/tabulator.min.css", "page.css")
+HERE = "here"  # the id of what `crossgap report` fills in: what is known of this machine and copy alone
 LICENCES = {"Tabulator": "tabulator", "D3": "d3", "Observable Plot": "plot"}
 
 
@@ -38,6 +39,8 @@ def render(
     experiments: Sequence[Experiment] = (),
     trainings: Sequence[Training] = (),
     made: Mapping[str, str] | None = None,
+    sights: Mapping[str, Sighted] | None = None,
+    megabytes: float = MEGABYTES,
 ) -> str:
     """The report on `cells`, in their order: one HTML file that loads nothing from elsewhere.
 
@@ -49,7 +52,9 @@ def render(
         published: figures to stand beside the measured ones: `published.COLUMNS`.
         experiments: idealised ones, which are of no cell.
         trainings: of the backbones that were fine-tuned.
-        made: how the page was made, by name: its command, its settings.
+        made: how the page was made, by name; a value of several lines is shown when asked for.
+        sights: by dataset, what its items look like; items of another one are shown by their ids.
+        megabytes: of single queries, with their pictures, at most.
 
     Raises CrossgapError if two cells are of the same backbone and dataset, a table lacks a column or names a family of
     comparisons that there isn't, or a point of a cloud has no finite coordinates.
@@ -62,6 +67,8 @@ def render(
         except CrossgapError as error:
             raise CrossgapError(f"idealised experiment {experiment.name}: {error}") from None
     found["parts"]["idealised"] = [{"name": view["name"], "blocks": view["blocks"]} for view in idealised]
+    held = looks(cells, sights, megabytes)
+    found["looked"] = held.head
     found["made"] = [list(row) for row in (made or {}).items()]
     later = found.pop("parts")
     scripts = [_packaged(name) for name in SCRIPTS]
@@ -72,14 +79,35 @@ def render(
             cells=cells,
             answers=found.pop("answers"),
             experiments=idealised,
-            chapters=_chapters(later),
-            data={"data": packed_json(found), "parts": packed_json(later)},
+            chapters=_chapters(later) | ({"queries"} if any(held.lines) else set()),
+            data={
+                "data": packed_json(found),
+                "parts": packed_json(later),
+                "looked": "\n".join(held.lines),
+                "pictures": "\n".join(held.pictures),
+                HERE: "",
+            },
             scripts=scripts,
             styles=[_packaged(name) for name in STYLES],
             hashes=" ".join(f"'sha256-{_sha256(script)}'" for script in scripts),
             licences={name: _packaged(f"vendor/{stem}.LICENSE") for name, stem in LICENCES.items()},
         )
     )
+
+
+def with_here(page: str, content: object) -> str:
+    """A page of `render` with what is known where it is looked at; JSON-able: `facts`, `heads` and `stages`.
+
+    Raises CrossgapError of another page.
+    """
+    empty = _block(HERE, "")
+    if page.count(empty) != 1:
+        raise CrossgapError("the page was made by another crossgap: let `dvc repro` make it again")
+    return page.replace(empty, _block(HERE, packed_json(content)))
+
+
+def _block(name: str, content: str) -> str:
+    return f'<script type="text/plain" id="{name}">{content}</script>'
 
 
 def data(
@@ -99,6 +127,8 @@ def data(
         try:
             measured.append((cell, lines(cell)))
             of_cell = [part._asdict() for part in parts(cell, published, names)]
+            if cell.modalities != MODALITIES:
+                of_cell = called(of_cell, cell.modalities)
         except CrossgapError as error:
             raise CrossgapError(f"cell {cell.name}: {error}") from None
         views.append(of_cell)
@@ -114,12 +144,6 @@ def data(
             "trainings": trainings_view(trainings, cells, published),
         },
     }
-
-
-def packed_json(content: object) -> str:
-    """Compact JSON, compressed by gzip and written in base64, of which no sign means anything to HTML."""
-    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode("ascii")
 
 
 def _chapters(found: Mapping[str, Any]) -> set[str]:

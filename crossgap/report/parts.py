@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # tables that a part below shows; any other of `Results` is shown by its columns
 _SHOWN = (
     "clouds", "problems", "not_inverted", "curves", "comparisons", "corrections", "similarities", "histograms",
-    "seeds", "shifts", "spectrum", "mixed", "composed", "arithmetic", "unavailable",
+    "seeds", "shifts", "spectrum", "mixed", "composed", "arithmetic", "unavailable", "looked_at",
 )  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def _rest(cell: Results, shown: frozenset[str], steps: list[Block], spread: list
     if not rest:
         return []
     rows = [(key, other(key, cell.metrics[key])) for key in rest]
-    return [blocks.table("Metrics by their key in metrics.json", ("key", "value"), rows, folded=True)]
+    return [blocks.table("Metrics by their key", ("key", "value"), rows, folded=True)]
 
 
 def _provenance(cell: Results) -> list[Block]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from crossgap import naming
 from crossgap.errors import CrossgapError
+from crossgap.naming import MODALITIES
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+IN_ROLES = ("task", "pair", "modality")  # columns that parts of the page know by roles
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,14 +23,15 @@ class Results:
     Every table may be None or empty.
 
     Attributes:
-        metrics: the flat keys of metrics.json (`retrieval/<task>/<relevance>/<metric>`, …), rates as fractions.
+        metrics: by the keys of `crossgap.numbers` (`retrieval/<task>/<relevance>/<metric>`, …), rates as fractions.
         clouds: x, y, modality, id.
         problems: the items set aside: id, item, problem.
         provenance: what made the features; its values may be mappings or lists.
         not_inverted: the items whose inversion has no finite loss: inversion, group, id.
         curves: a row a point over an inversion's steps: `steps.COLUMNS`.
         comparisons: methods against their baselines on the same queries: `explore.COLUMNS`.
-        corrections: name, title, source, how, parameters, reason (why it is absent; empty where it is there).
+        corrections: name, title, source, how, parameters, reason (why it is absent; empty where it is there), and
+            maybe fitted_on, on what.
         similarities: of matching and of other pairs: `similarities.COLUMNS`.
         histograms: of these pairs: `similarities.HISTOGRAMS`.
         seeds: mAP by the seed of an inversion: task, relevance, seed, mAP.
@@ -36,9 +41,12 @@ class Results:
         composed: an image and a text that ask for images: `composed.COLUMNS`.
         spectrum: how the variance of a modality spreads: `shifts.SPECTRUM`.
         arithmetic: text-driven arithmetic over λ: `arithmetic.COLUMNS`.
+        looked_at: single queries, a row a query and method: `looked.COLUMNS`; or what gives the rows of the first so
+            many turns.
         unavailable: what could not be measured: family, name, reason.
         published: the dataset's name in the published figures, where `dataset` isn't it.
         query, gallery: the splits that they come from.
+        modalities: the names of what stands in the place of images and texts; metrics and tables have these two.
     """
 
     backbone: str
@@ -60,10 +68,12 @@ class Results:
     composed: DataFrame | None = None
     spectrum: DataFrame | None = None
     arithmetic: DataFrame | None = None
+    looked_at: DataFrame | Callable[[int], DataFrame] | None = None
     unavailable: DataFrame | None = None
     published: str | None = None
     query: str | None = None
     gallery: str | None = None
+    modalities: Mapping[str, str] = field(default_factory=lambda: MODALITIES)
 
     @property
     def name(self) -> str:
@@ -81,6 +91,32 @@ class Results:
             raise CrossgapError(f"{table}: no column {', '.join(lacking)}; expected {', '.join(columns)}")
         held = frame[list(columns)].astype(object)
         return held.where(held.notna(), None).to_dict("records")
+
+
+def in_roles(table: DataFrame, modalities: Mapping[str, str]) -> DataFrame:
+    """A table of an import with the roles of its modalities in place of their names, by which parts know them."""
+    if modalities == MODALITIES:
+        return table
+    held = [name for name in IN_ROLES if name in table]
+    return table.assign(**{name: [_in_roles(value, modalities) for value in table[name]] for name in held})
+
+
+def _in_roles(value: Any, modalities: Mapping[str, str]) -> Any:
+    return naming.in_roles(value, modalities) if isinstance(value, str) else value
+
+
+def called(shown: Any, modalities: Mapping[str, str]) -> Any:
+    """A part of the page with the names of modalities in all its words; what kind of block it is stays."""
+    if isinstance(shown, str):
+        return naming.called(shown, modalities)
+    if isinstance(shown, Mapping) and shown.get("kind") == "text":
+        return {**shown, "text": called(shown["text"], modalities)}
+    if isinstance(shown, Mapping):
+        return {
+            called(key, modalities): value if key == "kind" else called(value, modalities)
+            for key, value in shown.items()
+        }
+    return [called(one, modalities) for one in shown] if isinstance(shown, list | tuple) else shown
 
 
 def check_columns(name: str, table: DataFrame, columns: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ Bins = list[tuple[float, float, float]]  # left, right, density
 
 
 def similarities(cell: Results) -> tuple[list[Block], frozenset[str]]:
-    """What the page shows of a cell's similarities, and the keys of metrics.json that it holds; nothing without any.
+    """What the page shows of a cell's similarities, and the keys of metrics that it holds; nothing without any.
 
     Raises CrossgapError if a table lacks a column.
     """

@@ -11,11 +11,15 @@ CORRECTIONS = ("name", "title", "source", "how", "parameters", "reason")
 
 
 def corrections(cell: Results) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
-    """Those that were fitted: title, source, how it works, parameters; and the others: title, source, why not.
+    """Those that were fitted: title, source, how it works, on what and with which parameters; and the others: title,
+    source, why not.
 
     Raises CrossgapError if the cell's table of corrections lacks a column.
     """
     named = titles(cell)
+    told = cell.corrections is not None and "fitted_on" in cell.corrections
+    rows = cell.rows("corrections", ("name", "fitted_on")) if told else []
+    fitted_on = {row["name"]: row["fitted_on"] for row in rows}
     fitted: list[tuple[str, ...]] = []
     absent: list[tuple[str, ...]] = []
     for row in cell.rows("corrections", CORRECTIONS):
@@ -23,7 +27,8 @@ def corrections(cell: Results) -> tuple[list[tuple[str, ...]], list[tuple[str, .
         if row["reason"]:
             absent.append((name, source, row["reason"]))
         else:
-            fitted.append((name, source, words(row["how"]), words(row["parameters"])))
+            on = f"fitted on {where}; " if (where := fitted_on.get(row["name"])) else ""
+            fitted.append((name, source, words(row["how"]), on + words(row["parameters"])))
     return fitted, absent
 
 

@@ -11,6 +11,6 @@ TABLES = {  # beside the groups: their columns
     "answers": transformations.ANSWERS,
     **{f"composed_{name}": columns for name, columns in composed.TABLES.items()},
 }
-MODALITIES = ("image", "text")
+ROLES = ("image", "text")  # of modalities: `crossgap.naming.roles`
 PROJECTION = "projection"
 COMPOSED = "composed"  # what composed queries ask by an inversion's tokens

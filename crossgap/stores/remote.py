@@ -23,7 +23,8 @@ class RemoteError(CrossgapError):
 
 
 def is_remote(path: str | Path) -> bool:
-    return isinstance(path, str) and re.match(r"[a-z][a-z0-9+.-]+://", path) is not None
+    """Whether it is a URL, or a chain of them, such as `simplecache::s3://bucket/…`."""
+    return isinstance(path, str) and re.match(r"([a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+://", path) is not None
 
 
 class RemoteReader(ZipReader):

@@ -17,8 +17,8 @@ store, `composed` has `id` and `features (item, feature)` of these queries, thei
 of their images; `projection/<modality>` the `weight (feature, width)` of a tower's projection, where that can be told
 apart, with its `bias (feature)` if it has one.
 
-The root's attributes are the provenance. Arrays carry dimension names, so xarray reads a group:
-`xarray.open_zarr(zarr.storage.ZipStore(path, mode="r"), group="image/test", consolidated=False)`.
+The root's attributes are the provenance. Arrays carry dimension names. data/README.md says what other tools read of a
+store, and how.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from crossgap.errors import CrossgapError, of_machine
 from crossgap.prepared.composed import TABLES as OF_COMPOSED
 from crossgap.prepared.composed import Composed
 from crossgap.prepared.transformations import Transformations
-from crossgap.stores.layout import COMPOSED, FORMAT, MODALITIES, PROJECTION, TABLES
+from crossgap.stores.layout import COMPOSED, FORMAT, PROJECTION, ROLES, TABLES
 from crossgap.stores.remote import RemoteError, RemoteReader, is_remote
 from crossgap.stores.writing import creating as creating
 from crossgap.stores.zipped import ZipReader
@@ -204,9 +204,14 @@ class Store:
         return sorted(
             f"{modality}/{split}"
             for modality, group in self.zarr_group.groups()
-            if modality in MODALITIES
+            if modality in ROLES
             for split in group.group_keys()
         )
+
+    @property
+    def modalities(self) -> dict[str, str]:
+        """Role of a modality, "image" or "text", by which groups are called → its name, which tables use."""
+        return {role: role for role in ROLES} | self.provenance.get("modalities", {})
 
     @cached_property
     def projections(self) -> dict[str, Float32[np.ndarray, "d width"]]:
@@ -276,14 +281,19 @@ def open_store(path: str | Path, **options: Any) -> Store:
 
     Args:
         path: of the file, or a URL that fsspec opens (`s3://bucket/…`, `ssh://host/…`): of a store elsewhere no more
-            is read than what is asked for, such as some `rows` of a group.
+            is read than what is asked for, such as some `rows` of a group. `simplecache::s3://…` copies it whole.
         options: of a URL's file system, such as `endpoint_url` of S3.
 
     Raises:
-        StoreError: if `path` holds none, or one that was never finished.
+        StoreError: if `path` holds none, or one that was never finished; or options are given with a path.
         RemoteError: a URL can't be opened.
         OSError: it can't be read, which says nothing of what it holds.
     """
+    if options and not is_remote(path):
+        raise StoreError(
+            f"{', '.join(options)} can't be given with {path}, a path of this machine: they are options of a URL; "
+            "leave them out, or give a URL"
+        )
     try:
         reader = RemoteReader(str(path), options) if is_remote(path) else ZipReader(Path(path))
         group = zarr.open_group(reader, mode="r", zarr_format=3)

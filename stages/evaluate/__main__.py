@@ -1,10 +1,18 @@
-"""Stores of a cell → metrics: python -m stages.evaluate BACKBONE DATASET, or: IMPORT"""
+"""Stores of a cell → numbers and tables: python -m stages.evaluate BACKBONE DATASET, or: IMPORT"""
 
+import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from crossgap import numbers
+from crossgap.errors import CrossgapError
 from crossgap.evaluation import Cell, evaluate
+from crossgap.evaluation.elsewhere import Elsewhere, of_dataset, of_files, others
+from crossgap.evaluation.headline import headline
+from crossgap.evaluation.inversions import content
+from crossgap.naming import MODALITIES
 from crossgap.stores.store import Store, open_store
 from stages.common import (
     CELL_TABLES,
@@ -15,10 +23,12 @@ from stages.common import (
     metrics_folder,
     run,
     write_json,
+    written,
 )
 
+LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
 PLOTTED = ("clouds", "curves")
-PER_QUERY = ("queries", "predictions", "steps")
+PER_QUERY = ("queries", "predictions", "steps", "looked_at")
 
 
 def main(cell: Mapping[str, Any], *names: str) -> None:
@@ -45,16 +55,26 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
             **controls,
         ),
         **cell["settings"],
+        elsewhere=_elsewhere(cell, folder),
+        look_at=cell["look_at"],
         device=_device(),
         scratch=SCRATCH.joinpath("evaluate", *names),
     )
     tables = out / "tables"
     tables.mkdir(parents=True, exist_ok=True)
-    corrected = {name: value for name, value in found.metrics.items() if "+" in name.split("/")[1]}
-    plain = {name: value for name, value in found.metrics.items() if name not in corrected}
-    write_json(out / "metrics.json", plain)
-    write_json(tables / "corrected.json", corrected)
+    write_json(out / "metrics.json", headline(found.metrics, found.comparisons, native.modalities))
+    numbers.write(tables / "metrics.csv", found.metrics)
     made_by = {**native.provenance, "not_inverted": found.set_aside.to_dict("records")}
+    if native.modalities != MODALITIES:
+        made_by["modalities"] = native.modalities
+    made_by["inverted_by"] = {
+        store.path.name: {
+            name: store.provenance.get(name) for name in ("method", "recipe", "made_on", "code")
+        }
+        for stores in inversions.values()
+        for store in stores
+    }
+    made_by["evaluated_with"] = {name: version(name) for name in LIBRARIES}
     if cell["summaries"]:
         made_by["summaries"] = cell["summaries"]
     write_json(tables / "provenance.json", {**made_by, "evaluated_by": cell["code"]})
@@ -64,6 +84,35 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
         getattr(found, name).to_csv(tables / f"{name}.csv", index=False)
     for name in PER_QUERY:
         getattr(found, name).to_parquet(tables / f"{name}.parquet", index=False)
+
+
+def _elsewhere(cell: Mapping[str, Any], folder: Path) -> list[Elsewhere]:
+    """Where corrections are fitted too: on other datasets, one by one and together, and on files."""
+    notes = {name: _read(folder / f"elsewhere-{name}.json") for name in cell["elsewhere"]}
+    found = [
+        of_dataset(
+            name, Cell(_noted(note), None, None, note["query"], note["gallery"], support=note["support"])
+        )
+        for name, note in notes.items()
+    ]
+    if len(found) > 1:
+        found.append(others(found))
+    for name, held in cell["files"].items():
+        files = {modality: one["file"] for modality, one in held.items()}
+        digests = {modality: one["sha256"] for modality, one in held.items()}
+        found.append(of_files(name, files, digests))
+    return found
+
+
+def _noted(note: Mapping[str, Any]) -> Store:
+    store = open_store(note["store"])
+    if content(store) != note["content"]:
+        raise CrossgapError(f"{note['store']} is not what was encoded: `dvc repro` brings it back")
+    return store
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(written(path).read_text(encoding="utf-8"))
 
 
 def _inversion(path: Path) -> Store | None:

@@ -9,14 +9,20 @@ from crossgap.datasets.declared import Declaration
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.saying import summary
 from crossgap.prepared import composed, judgements, manifest, problems, transformations
-from stages.common import dataset_folder, machine, run
+from stages.common import SCRATCH, dataset_folder, machine, run
 
 
 def main(cell: Mapping[str, Any], name: str) -> None:
-    folder = dataset_folder(name)
+    folder, scheduled = dataset_folder(name), machine()
     folder.mkdir(parents=True, exist_ok=True)
     declared = TypeAdapter(Declaration).validate_python(cell["declared"])
-    made = prepare(declared, folder, workers=machine()["workers"])
+    made = prepare(
+        declared,
+        folder,
+        workers=scheduled["workers"],
+        kept=SCRATCH / "prepare" / f"{name}.checks",
+        rehash=scheduled["rehash"],
+    )
     manifest.write(made.items, folder)
     problems.write(made.problems, folder)
     (folder / judgements.FILE).unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from PIL import Image
 from crossgap import open_store
 from crossgap.datasets import DatasetError, ImageFolder, readers
 from crossgap.datasets.checking import checked
+from crossgap.datasets.checks import Checks
 from crossgap.datasets.images import crop
 from crossgap.encode import encode
 from crossgap.errors import ImageError
@@ -21,7 +22,9 @@ WIDTH, HEIGHT = 40, 30
 
 
 def prepare(declaration, workers=2):
-    return checked(declaration, readers.read(declaration, declaration.root), declaration.root, workers)
+    return checked(
+        declaration, readers.read(declaration, declaration.root), Checks(declaration.root), workers
+    )
 
 
 @pytest.fixture

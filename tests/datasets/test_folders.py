@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from crossgap.datasets import Captions, DatasetError, Declaration, ImageFolder, readers
 from crossgap.datasets.checking import checked
+from crossgap.datasets.checks import Checks
 from crossgap.datasets.reading import SET_ASIDE_WITH_IMAGE, image_ids
 from crossgap.prepared import manifest
 
@@ -25,7 +26,9 @@ def read(declaration):
 
 
 def prepare(declaration, workers=2):
-    return checked(declaration, readers.read(declaration, declaration.root), declaration.root, workers)
+    return checked(
+        declaration, readers.read(declaration, declaration.root), Checks(declaration.root), workers
+    )
 
 
 def photo(seed: int, kind: str = "JPEG") -> bytes:

@@ -14,9 +14,9 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image, ImageFile
 
-from crossgap.datasets import images, tars
+from crossgap.datasets import tars
 from crossgap.datasets.image_files import list_images, read_bytes
-from crossgap.datasets.images import check, check_all, open_image
+from crossgap.datasets.images import check, open_image
 from crossgap.errors import ImageError
 
 
@@ -353,70 +353,3 @@ def test_a_decompression_bomb_is_told(tmp_path, monkeypatch):
     (tmp_path / "x.png").write_bytes(FORMATS["alpha.png"][0])
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert check(tmp_path, "x.png")[1].startswith("too large: ")
-
-
-@pytest.mark.parametrize("workers", [0, 1, 4])
-def test_a_table_of_checks_is_in_the_order_of_the_paths(tmp_path, workers, monkeypatch):
-    monkeypatch.setattr(images, "_SUBMITTED_AT_ONCE", 3)
-    unpack(tmp_path, PHOTOS | {"c.png": b"", "d.png": b"no"})
-    paths = ["d.png", *PHOTOS, "c.png", "e.png", "b/2.jpg"]
-    table = check_all(tmp_path, paths, workers)
-    assert list(table) == ["path", "digest", "problem"]
-    assert [tuple(row) for row in table.itertuples(index=False)] == [(p, *check(tmp_path, p)) for p in paths]
-    assert table["problem"].notna().tolist() == [True, *[False] * len(PHOTOS), True, True, False]
-
-
-def test_checking_nothing_gives_an_empty_table(tmp_path):
-    assert list(check_all(tmp_path, [])) == ["path", "digest", "problem"]
-
-
-def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(name)
-    member.type, member.linkname = kind, target
-    return member
-
-
-@pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
-def test_links_within_a_tar_are_read(tmp_path, format):
-    """Hard links as tar packs them (names from the tar's root), soft ones (from their folder), chains, and folders."""
-    photo = PHOTOS["a/0.jpg"]
-    with tarfile.open(tmp_path / "x.tar", "w", format=format) as archive:
-        for name in ("./full/cat/1.jpg", "./full/dog/1.jpg"):
-            member = tarfile.TarInfo(name)
-            member.size = len(photo)
-            archive.addfile(member, io.BytesIO(photo))
-        archive.addfile(link("small/hard.jpg", "./full/cat/1.jpg", tarfile.LNKTYPE))
-        archive.addfile(link("small/soft.jpg", "../full/cat/1.jpg"))
-        archive.addfile(link("small/chain.jpg", "soft.jpg"))
-        archive.addfile(link("small/cow", "../full/cat"))
-        archive.addfile(link("small/out.jpg", "../../elsewhere.jpg"))
-        archive.addfile(link("small/self.jpg", "self.jpg"))
-        archive.addfile(link("full/circle", "../full"))
-    read = [
-        "full/cat/1.jpg",
-        "full/dog/1.jpg",
-        "small/chain.jpg",
-        "small/cow/1.jpg",
-        "small/hard.jpg",
-        "small/soft.jpg",
-    ]
-    assert list_images(tmp_path / "x.tar") == sorted([*read, "small/out.jpg", "small/self.jpg"])
-    for name in read:
-        assert read_bytes(tmp_path, f"x.tar/{name}") == photo
-    for name in ("small/out.jpg", "small/self.jpg"):
-        with pytest.raises(ImageError, match="a link or special member of the tar, and no file"):
-            read_bytes(tmp_path, f"x.tar/{name}")
-
-
-def test_folders_that_link_to_others_count_by_each_of_their_names(tmp_path):
-    unpack(tmp_path / "root", {"full/cat/1.jpg": b"", "full/dog/2.jpg": b"", "small/ant/3.jpg": b""})
-    (tmp_path / "root/small/cat").symlink_to(tmp_path / "root/full/cat")
-    (tmp_path / "root/all").symlink_to("full")
-    (tmp_path / "root/full/cat/up").symlink_to("..")
-    (tmp_path / "root/broken").symlink_to("nowhere")
-    assert list_images(tmp_path / "root") == [
-        *(f"{split}/{name}.jpg" for split in ("all", "full") for name in ("cat/1", "dog/2")),
-        "small/ant/3.jpg",
-        "small/cat/1.jpg",
-        "small/cat/up/dog/2.jpg",
-    ]

@@ -242,3 +242,29 @@ def test_real_draws_and_what_ranks_first(on_real):
     assert tested["low"] > 0.2 and tested["p_adjusted"] < 0.1
     why = "no image has two captions, one to ask and one to be found"
     assert ("mixed", "search", why) in set(on_real["coco"].unavailable.itertuples(index=False, name=None))
+
+
+def test_documents_inverted_by_phi_and_documents_that_nobody_asks_for(native, tmp_path):
+    """φ's images by themselves, and by the steps from there; images whose first caption is missing stay documents."""
+    first, last = (inverted(tmp_path / f"plain-{seed}.zip", seed)["image/test"] for seed in (99, 7))
+    columns = {"id": TEST["id"], "features": last.features, "loss": last.losses, "step": [0]}
+    columns |= {"snapshots": first.features[:, None], "snapshot_loss": first.losses[:, None]}
+    start = {"digest": "x", "loss": "searle", "on": {"dataset": "far", "split": "train", "features": "other"}}
+    made_by = {
+        "fingerprint": "phi", "inverts": "native", "method": {"name": "oti", "tokens": 1},
+        "recipe": {"steps": 25}, "start": start,
+    }  # fmt: skip
+    by_phi = write(tmp_path / "oti-searle-far.zarr.zip", {"image/test": columns}, made_by)
+    work = Work(Cell(native, None, None, "test", "test", distilled=[by_phi]))
+    found = mixed.searched(work, Rivals(work, []), **FEW)
+    for words, features in (("distilled", first.features), ("warm", last.features)):
+        expected = ranks(ASKING, features, range(24))
+        assert rows(found, f"search+oti.{words}.searle.far", "1")["rank"].tolist() == expected
+
+    some = {name: np.asarray(values)[np.arange(48) != 6] for name, values in EVERY.items()}  # image 3's query
+    fewer = write(tmp_path / "fewer.zip", groups() | {"text/test": some})
+    work = Work(Cell(fewer, None, None, "test", "test"))
+    found = rows(mixed.searched(work, Rivals(work, []), **FEW), "search", "1")
+    asked = [place for place in range(24) if place != 3]
+    assert found["rank"].tolist() == ranks(ASKING[asked], IMAGES, asked)
+    assert set(found["documents"]) == {24} and len(found) == 23

@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from crossgap.cli import app
+from crossgap.datasets.checks import Checks
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.planning import verifying
@@ -289,8 +290,11 @@ def test_work_in_scratch_is_named_and_removed(project) -> None:
     held.put(["a"], {"features": np.ones((1, 200), np.float32)})
     held.put(["b"], {"features": np.ones((1, 200), np.float32)})
     Parts(DATA / "scratch/evaluate/nano/world").of("gap", "a", dict, lambda _: {"x": 1.0}, Reasons())
+    checks = DATA / "scratch/prepare/world.checks"
+    Checks(project, checks).all([])
     assert named() == {}
     bad = [
+        checks,
         sorted(held.folder.glob("*.safetensors"))[0],
         next((DATA / "scratch/evaluate/nano/world").glob("*.part")),
     ]

@@ -19,6 +19,8 @@ class Page(HTMLParser):
         data: what is drawn at once: cells, the rows of the table, gap measures.
         later: what is drawn when it comes into view: the parts of each cell.
         blocks: of all cells, trainings and experiments, in order.
+        looked: of single queries, what each dataset's items are, then each cell's rankings; None of one without.
+        pictures: which item has which, packed, then each in base64.
         tables: a caption and rows of cell texts, heading first, a block each.
         text: of the page and of everything that its blocks say.
     """
@@ -35,6 +37,9 @@ class Page(HTMLParser):
         self.close()
         assert not self.open, f"unclosed: {self.open}"
         self.data, self.later = (unpacked(self.scripts[name]) for name in ("data", "parts"))
+        lines = self.scripts.get("looked", "").split("\n")
+        self.looked = [unpacked(line) if line else None for line in lines]
+        self.pictures = self.scripts.get("pictures", "").split("\n")
         parts = [part for cell in self.later["cells"] for part in cell]
         self.blocks = [block for part in parts for block in part["blocks"]]
         self.blocks += self.later["trainings"]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
+from crossgap.errors import ImageError
 from crossgap.report import Results, render
+from crossgap.report.page import with_here
+from tests.report.test_looked import table as rankings
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -78,11 +84,118 @@ def browser(tmp_path_factory):
         context.close()
 
 
+class Sight:
+    """Small pictures, but for one image that can't be read; captions."""
+
+    def text(self, item: str) -> str | None:
+        return f"a photo of {item}, {NASTY}" if "#" in item else None
+
+    def picture(self, item: str) -> bytes | None:
+        if "#" in item:
+            return None
+        if item == "i5":
+            raise ImageError("i5.jpg", "no such file")
+        made = io.BytesIO()
+        Image.new("RGB", (24, 16), (10 * int(item[1:]), 90, 160)).save(made, "WEBP")
+        return made.getvalue()
+
+
+def looked_at() -> pd.DataFrame:
+    """Images by colour, and captions by image."""
+    methods = ("image-image", "oti-image", "image-image+pca", "image-image+isoclip")
+    tables = [rankings(7, methods=methods)]
+    captions = rankings(2, "text-text", "group", ("text-text", "ovi-text"))
+    captions["query"] = captions["query"] + "#0"
+    captions["items"] = captions["items"].map(lambda items: [f"{item}#1" for item in items])
+    return pd.concat([*tables, captions.assign(labels=[[]] * len(captions), label="")], ignore_index=True)
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("report") / "index.html"
-    path.write_text(render([cell(), cell("b32", "photos", 0.15)]), encoding="utf-8")
+    cells = [replace(cell(), looked_at=looked_at()), cell("b32", "photos", 0.15)]
+    html = render(
+        cells, made={"crossgap": "1", "params.yaml": "run:\n  seed: 0\n"}, sights={"world": Sight()}
+    )
+    here = {
+        "facts": [["revision of git", "abc"]],
+        "heads": ["stage", "seconds"],
+        "stages": [["encode", "2.5"]],
+    }
+    path.write_text(with_here(html, here), encoding="utf-8")
     return path
+
+
+def looking(page):
+    page.evaluate("document.getElementById('queries').scrollIntoView()")
+    page.wait_for_selector("#queries-shown .ranking")
+    return page
+
+
+def items(page, number: int) -> list[str]:
+    return page.eval_on_selector_all(
+        f".ranking:nth-of-type({number + 2}) li", "all => all.map(one => one.innerText.replace(/\\s+/g, ' '))"
+    )
+
+
+def test_a_querys_rankings_stand_beside_each_other(shown, written):
+    page = looking(shown(written))
+    assert page.eval_on_selector_all(".ranking h4", "all => all.map(one => one.textContent)") == [
+        "native features average precision 25.00 %",
+        "OTI-image average precision 37.50 %, +12.50",
+        "PCA average precision 50.00 %, +25.00",
+    ]
+    assert items(page, 0)[0] == "✓ right 0.900 red i1" and items(page, 0)[1] == "✗ wrong 0.775 blue i2"
+    classes = page.eval_on_selector_all(".ranking li", "all => all.map(one => one.className)")
+    assert classes == ["right", "wrong"] * 2 + ["wrong", "right"] * 2 + ["right", "wrong"] * 2
+    assert page.evaluate(
+        "[...document.querySelectorAll('#queries img')].every(one => one.naturalWidth === 24)"
+    )
+    assert len(page.query_selector_all(".spread svg[role=img]")) == 3
+    assert "4 relevant and 66 other" in page.get_attribute(".spread svg", "aria-label")
+    assert "1 images of world have no picture here" in page.inner_text("#queries-said")
+
+
+def test_queries_are_gone_through_by_keyboard_and_the_address_keeps_where(shown, written):
+    page = looking(shown(written))
+    page.focus("#queries-next")
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#queries-controls [role=status]")).to_have_text(" 2 of 3 ")
+    assert page.evaluate("document.activeElement.id") == "queries-next"
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#queries-next")).to_be_disabled()
+    assert page.inner_text(".query .id").split() == ["red", "i6"]
+    page.select_option("#choose-qw", "harmed")
+    playwright.expect(page.locator("#queries-controls [role=status]")).to_have_text(" 1 of 2 ")
+    page.click("#queries-methods summary")
+    page.check("#queries-methods input[value=IsoCLIP]")
+    page.uncheck("#queries-methods input[value=PCA]")
+    playwright.expect(page.locator(".ranking")).to_have_count(3)
+    again = looking(shown(written, page.url[page.url.index("#") :]))
+    heads = again.eval_on_selector_all(".ranking h4", "all => all.map(one => one.firstChild.textContent)")
+    assert heads == ["native features", "OTI-image", "IsoCLIP"]
+    assert again.inner_text(".query .id").split() == ["red", "i1"]
+
+
+def test_texts_are_texts_and_a_cell_without_queries_says_so(shown, written):
+    page = looking(shown(written, "#qr=text-text retrieval, by group"))
+    assert page.query_selector("#queries img") is None
+    assert page.inner_text(".query .words") == f"a photo of i0#0, {NASTY}"
+    page.select_option("#cell", "1")
+    page.wait_for_selector("#queries-shown > p")
+    assert "no query to look at" in page.inner_text("#queries-shown") and "b32" in page.inner_text(
+        "#queries-cell"
+    )
+
+
+def test_what_made_it_here_and_its_settings(shown, written):
+    page = shown(written)
+    drawn(page)
+    page.wait_for_selector("#made-here table")
+    assert page.inner_text("#made-here dl").split("\n") == ["revision of git", "abc"]
+    assert page.inner_text("#made-here tbody").split() == ["encode", "2.5"]
+    page.click("#made-facts summary")
+    assert page.inner_text("#made-facts pre") == "run:\n  seed: 0\n"
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from crossgap import numbers
+
 ROOT = Path(__file__).parents[2]
 COPIED = (
     "dvc.yaml",
@@ -181,9 +183,8 @@ class Project(Checkout):
         return [json.loads(path.read_text()) for path in sorted(self.watching.glob("*.json"))]
 
     def metrics(self, cell: str) -> dict[str, float]:
-        """Of a cell, those with a correction among them."""
-        files = (self / f"data/metrics/{cell}/{name}.json" for name in ("metrics", "tables/corrected"))
-        return {name: value for file in files for name, value in json.loads(file.read_text()).items()}
+        """All numbers of a cell, by their keys."""
+        return numbers.read(self / f"data/metrics/{cell}/tables/metrics.csv")
 
     def commit(self) -> None:
         self.command("git", "add", "--all")
@@ -200,6 +201,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Proj
 
 class Stubbed(Checkout):
     """A copy of the project whose stages but the first only write their outputs."""
+
+    listed: tuple[dict | None, set[str]] = None, set()  # section `run` of params.yaml, and all cells it names
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -244,10 +247,12 @@ class Stubbed(Checkout):
         (self / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
     def of(self, *kinds: str) -> set[str]:
-        """All cells of these stages."""
-        listed = self.command("dvc", "stage", "list", "--all", "--name-only").split()
-        names = {line.rpartition(":")[2] for line in listed}
-        return {name for name in names if name.partition("@")[0] in kinds}
+        """All cells of these stages; which there are is asked of DVC at each change of params.yaml's `run`."""
+        asked = yaml.safe_load((self / "params.yaml").read_text())["run"]
+        if self.listed[0] != asked:
+            listed = self.command("dvc", "stage", "list", "--all", "--name-only").split()
+            self.listed = asked, {line.rpartition(":")[2] for line in listed}
+        return {name for name in self.listed[1] if name.partition("@")[0] in kinds}
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from crossgap import closure, open_store
+from crossgap import closure, open_store, read_metrics
 
 README = Path(__file__).parents[2] / "README.md"
 EVALUATED = {"evaluate@nano-world", "report"}
@@ -110,10 +110,18 @@ def test_second_run_does_nothing(project):
 
 
 def test_what_a_dvc_user_expects_works(project):
-    assert "retrieval/oti-image/colour/mAP" in project.dvc("metrics", "show", "--md")
+    shown = project.dvc("metrics", "show", "--md").splitlines()[0].strip("|").split("|")
+    assert "image_retrieval.oti_gain" in map(str.strip, shown) and len(shown) <= 26, "25 and the path"
+    (headline,) = json.loads(project.dvc("metrics", "show", "--json"))[""]["data"].values()
+    found = read_metrics(project / "data/metrics/nano/world").query(
+        "family == 'retrieval' and metric == 'mAP'"
+    )
+    by_task = found.groupby("task")["value"].mean()
+    gained = headline["data"]["image_retrieval"]["oti_gain"]
+    assert gained == pytest.approx(by_task["oti-image"] - by_task["image-image"], abs=2e-6)
     project.dvc("plots", "show")
     plots = (project / "dvc_plots/index.html").read_text()
-    assert "nano/world/clouds.csv" in plots and "nano/world/curves.csv" in plots
+    assert "Images and texts, nano on world" in plots and "nano/world/curves.csv" in plots
     assert "evaluate@nano-world" in project.dvc("dag", "--mermaid")
     assert "encode@nano-world" in project.dvc("repro", "-R", "stages/encode")
     assert "oti@nano-world" in project.dvc("repro", "stages/oti/dvc.yaml:oti@nano-world")
@@ -151,7 +159,7 @@ def test_experiment_with_other_ovi_steps_leaves_features_and_oti_alone(project):
     assert set(stages_in(ran)) == {"resolve", "ovi@nano-world", *EVALUATED}
     assert (before, open_store(store).provenance["recipe"]["steps"]) == (2, 3)
     assert "longer" in project.dvc("exp", "list", "--all-commits")
-    assert "inversion/ovi/loss" in project.dvc("metrics", "diff", "--md")
+    assert "text_retrieval.ovi_gain" in project.dvc("metrics", "diff", "--md")
     assert re.search(r"params.yaml \| ovi.steps +\| 2 +\| 3", project.dvc("params", "diff", "--md"))
     assert "ovi.steps" in project.dvc("exp", "show", "--csv")
 

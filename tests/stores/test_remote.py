@@ -85,6 +85,22 @@ def test_it_goes_to_another_process(url, features):
     np.testing.assert_array_equal(group["image/test/features"][7], features[7])
 
 
+def test_a_chain_of_urls_is_one(url, features, tmp_path):
+    """A copy is kept, and parts are read from it."""
+    found = open_store(f"simplecache::{url}", simplecache={"cache_storage": str(tmp_path)})
+    np.testing.assert_array_equal(found["image/test"].rows("features", [7]), features[[7]])
+    assert [path.stat().st_size for path in tmp_path.iterdir()]
+    with pytest.raises(RemoteError, match=r"simplecache::counted://bucket/absent: no such file"):
+        open_store("simplecache::counted://bucket/absent", simplecache={"cache_storage": str(tmp_path)})
+
+
+def test_options_are_of_a_url(tmp_path):
+    with pytest.raises(
+        store.StoreError, match=r"endpoint_url can't be given with .*x.zip, a path .* or give a URL"
+    ):
+        open_store(tmp_path / "x.zip", endpoint_url="http://here")
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -139,3 +155,5 @@ def test_what_is_no_store_is_told_by_its_url(url):
 def test_a_path_with_a_colon_is_a_path(tmp_path):
     with pytest.raises(store.StoreError, match="holds no feature store"):
         open_store(str(tmp_path / "a:b"))
+    with pytest.raises(store.StoreError, match="holds no feature store"):
+        open_store("a::b")

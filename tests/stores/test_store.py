@@ -153,6 +153,31 @@ def test_xarray_reads_a_group_with_dimension_names(path) -> None:
     assert data["id"].values.tolist() == IDS.tolist()
 
 
+def test_zarr_itself_reads_everything(path) -> None:
+    with zarr.storage.ZipStore(path, mode="r") as zipped:
+        held = zarr.open_group(zipped, mode="r")
+        assert held.attrs["backbone"] == PROVENANCE["backbone"]
+        for name, values in {**columns(), **arrays(6)}.items():
+            found = held[f"text/test/{name}"]
+            assert found.metadata.dimension_names[0] == "item"
+            np.testing.assert_array_equal(np.asarray(found[:]), values)
+
+
+def test_tensorstore_reads_numbers_and_no_words(path) -> None:
+    tensorstore = pytest.importorskip("tensorstore")
+
+    def opened(name: str):
+        kept = {"driver": "zip", "base": path.as_uri(), "path": f"{name}/"}
+        return tensorstore.open({"driver": "zarr3", "kvstore": kept}, open=True, read=True).result()
+
+    features = opened("text/test/features")
+    assert features.domain.labels == ("item", "feature")
+    for name, values in arrays(6).items():
+        np.testing.assert_array_equal(opened(f"text/test/{name}").read().result(), values)
+    with pytest.raises(ValueError, match="string data type"):
+        opened("text/test/id")
+
+
 def test_equal_content_gives_equal_bytes(path, tmp_path) -> None:
     again = tmp_path / "again.zip"
     build(again, tmp_path / "elsewhere")

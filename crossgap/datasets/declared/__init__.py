@@ -31,7 +31,7 @@ from crossgap.datasets.declared.containers import (
 from crossgap.datasets.declared.embedded import World
 from crossgap.datasets.declared.folders import Captions, Folder, ImageFolder, Simat
 from crossgap.datasets.declared.images import Aircraft, Coop, Cub, DogsVsCats, ImageNet, Sop
-from crossgap.datasets.declared.pairs import Coco, Flickr, Karpathy
+from crossgap.datasets.declared.pairs import Coco, Flickr, Karpathy, MixBench
 from crossgap.datasets.declared.texts import Beir, Documents, Texts
 
 LAYOUTS = {
@@ -40,7 +40,7 @@ LAYOUTS = {
         World, Captions, ImageFolder, Simat,
         Coop, Aircraft, ImageNet, Cub, Sop, DogsVsCats,
         Revisited, Cifar, HuggingFace, Torchvision, Table, WebDataset,
-        Coco, Karpathy, Flickr,
+        Coco, Karpathy, Flickr, MixBench,
         Documents, Beir,
         Cirr, FashionIq, Circo, Icir,
     )
@@ -49,7 +49,7 @@ Declaration = Annotated[
     World | Captions | ImageFolder | Simat
     | Coop | Aircraft | ImageNet | Cub | Sop | DogsVsCats
     | Revisited | Cifar | HuggingFace | Torchvision | Table | WebDataset
-    | Coco | Karpathy | Flickr
+    | Coco | Karpathy | Flickr | MixBench
     | Documents | Beir
     | Cirr | FashionIq | Circo | Icir,
     Field(discriminator="layout"),
@@ -59,6 +59,6 @@ __all__ = [
     "LAYOUTS", "NAME", "SIMAT", "Aircraft", "Beir", "Captions", "Cifar", "Circo", "Cirr", "Classified",
     "Coco", "Controls", "Coop", "Cub", "Dataset", "DatasetError", "Declaration", "Documents", "DogsVsCats",
     "Exported", "FashionIq", "Flickr", "Folder", "HuggingFace", "Icir", "ImageFolder", "ImageNet", "Karpathy",
-    "OnDisk", "Retrieval", "Revisited", "Simat", "Size", "Sop", "Split", "Table", "Texts", "Torchvision",
-    "WebDataset", "World",
+    "MixBench", "OnDisk", "Retrieval", "Revisited", "Simat", "Size", "Sop", "Split", "Table", "Texts",
+    "Torchvision", "WebDataset", "World",
 ]  # fmt: skip

@@ -45,3 +45,16 @@ class Flickr(OnDisk):
     @property
     def splits_read(self) -> list[str]:
         return list(self.lists) or ["test"]
+
+
+class MixBench(OnDisk):
+    """A subset of MixBench (arXiv 2507.19054): `queries.jsonl`, `corpus.jsonl` and `qrels.tsv`; split `test`.
+
+    Images are found by the names in the corpus, anywhere under the root.
+    """
+
+    layout: Literal["mixbench"]
+
+    @property
+    def splits_read(self) -> Sequence[str]:
+        return ("test",)

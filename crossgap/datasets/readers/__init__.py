@@ -33,6 +33,7 @@ READERS = {
     "imagefolder": "crossgap.datasets.readers.imagefolder",
     "imagenet": "crossgap.datasets.readers.imagenet",
     "karpathy": "crossgap.datasets.readers.karpathy",
+    "mixbench": "crossgap.datasets.readers.mixbench",
     "revisited": "crossgap.datasets.readers.revisited",
     "sop": "crossgap.datasets.readers.sop",
     "table": "crossgap.datasets.readers.table",

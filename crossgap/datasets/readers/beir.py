@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import unicodedata
@@ -13,10 +12,11 @@ from typing import Any
 import pandas as pd
 
 from crossgap.datasets.declared import Beir, DatasetError
+from crossgap.datasets.readers import jsonl
 from crossgap.datasets.readers.parquet import read_parquet
 from crossgap.datasets.reading import Problem, Reading, without_digests
 from crossgap.datasets.summaries import summarised
-from crossgap.datasets.text_files import read_text, rows
+from crossgap.datasets.text_files import rows
 from crossgap.errors import listed
 from crossgap.prepared import judgements
 
@@ -108,20 +108,7 @@ def _records(root: Path, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for file in files:
             yield from _parquet(file)
     else:
-        yield from _jsonl(root / f"{name}.jsonl", name)
-
-
-def _jsonl(file: Path, what: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for number, line in enumerate(read_text(file, what).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DatasetError(f"{file} line {number}: no JSON ({error.msg}): unpack it again") from None
-        if not isinstance(row, dict):
-            raise DatasetError(f"{file} line {number}: no JSON object: unpack it again")
-        yield f"{file} line {number}", row
+        yield from jsonl.records(root / f"{name}.jsonl", name)
 
 
 def _parquet(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -138,7 +125,7 @@ def _judged(files: Iterable[Path]) -> Iterator[tuple[str, str, int]]:
             for line, (query, document, score) in rows(file, "judgements", columns):
                 yield query, document, _grade(f"{file} line {line}", score)
             continue
-        for where, row in _parquet(file) if file.suffix == ".parquet" else _jsonl(file, "judgements"):
+        for where, row in _parquet(file) if file.suffix == ".parquet" else jsonl.records(file, "judgements"):
             if not all(isinstance(row.get(key), str) for key in ("query-id", "corpus-id")):
                 raise DatasetError(f"{where} has no text query-id, corpus-id: qrels need both")
             yield row["query-id"], row["corpus-id"], _grade(where, row.get("score", 1))

@@ -81,7 +81,7 @@ def read_named(
     Raises:
         DatasetError: a name fits several images, or none of a part is there and problems are errors.
     """
-    paths = _found(declaration, captions, parts)
+    paths = paths_of(declaration, captions, parts)
     ids = image_ids(set(paths.values()))
     problems, images = [], {}
     for name, (split, texts) in captions.items():
@@ -96,8 +96,11 @@ def read_named(
     return Reading(captioned(images), problems)
 
 
-def _found(declaration: OnDisk, names: Iterable[str], parts: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    """Name → path of the image that ends in it; the name itself where there is none, which is looked for later."""
+def paths_of(declaration: OnDisk, names: Iterable[str], parts: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """Name → path of the image that ends in it; the name itself where there is none, which is looked for later.
+
+    Args and errors as of `read_named`.
+    """
     endings = defaultdict(list)
     for path in image_paths(declaration.root):
         endings[parts_of(path)[-1]].append(path)

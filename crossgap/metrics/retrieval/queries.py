@@ -90,21 +90,9 @@ def retrieval_metrics(
             why.
     """
     queries, gallery = _features(queries, gallery)
-    query_labels = label_array(query_labels, len(queries), "query_labels")
-    gallery_labels = label_array(gallery_labels, len(gallery), "gallery_labels")
-    codes = label_codes(query_labels, gallery_labels, ("query_labels", "gallery_labels"))
-    if (query_ids is None) != (gallery_ids is None):
-        raise ValueError("query_ids and gallery_ids belong together: give both or neither")
-    left_out = np.full(len(queries), -1)
-    if exclude_self and query_ids is not None:
-        left_out = places(
-            label_array(query_ids, len(queries), "query_ids"),
-            label_array(gallery_ids, len(gallery), "gallery_ids"),
-        )
-    elif exclude_self:
-        _check_same_items(query_labels, gallery_labels)
-        left_out = np.arange(len(queries))
-    return _table(queries, gallery, by_labels(*codes, left_out), "plain", ks, block_size, device, bias)
+    sizes = len(queries), len(gallery)
+    relevance = labelled(sizes, query_labels, gallery_labels, exclude_self, query_ids, gallery_ids)
+    return _table(queries, gallery, relevance, "plain", ks, block_size, device, bias)
 
 
 def judged_metrics(
@@ -148,11 +136,50 @@ def judged_metrics(
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol is {protocol!r}: give one of {listed(PROTOCOLS)}")
     queries, gallery = _features(queries, gallery)
-    query_ids = label_array(query_ids, len(queries), "query_ids")
-    gallery_ids = label_array(gallery_ids, len(gallery), "gallery_ids")
-    check_unique(query_ids, "query_ids")
-    relevance = by_judgements(judgements, query_ids, gallery_ids)
+    relevance = judged((len(queries), len(gallery)), judgements, query_ids, gallery_ids)
     return _table(queries, gallery, relevance, protocol, ks, block_size, device, bias)
+
+
+def labelled(
+    sizes: tuple[int, int],
+    query_labels: Labels,
+    gallery_labels: Labels,
+    exclude_self: bool = False,
+    query_ids: Labels | None = None,
+    gallery_ids: Labels | None = None,
+) -> RelevanceLists:
+    """What is relevant to what by labels, and what is left out, as of `retrieval_metrics`; of n queries and m items.
+
+    Raises:
+        TypeError, ValueError: labels or ids that cannot be used.
+    """
+    n, m = sizes
+    query_labels = label_array(query_labels, n, "query_labels")
+    gallery_labels = label_array(gallery_labels, m, "gallery_labels")
+    codes = label_codes(query_labels, gallery_labels, ("query_labels", "gallery_labels"))
+    if (query_ids is None) != (gallery_ids is None):
+        raise ValueError("query_ids and gallery_ids belong together: give both or neither")
+    left_out = np.full(n, -1)
+    if exclude_self and query_ids is not None:
+        left_out = places(label_array(query_ids, n, "query_ids"), label_array(gallery_ids, m, "gallery_ids"))
+    elif exclude_self:
+        _check_same_items(query_labels, gallery_labels)
+        left_out = np.arange(n)
+    return by_labels(*codes, left_out)
+
+
+def judged(
+    sizes: tuple[int, int], judgements: pd.DataFrame, query_ids: Labels, gallery_ids: Labels
+) -> RelevanceLists:
+    """What is relevant to what by judgements, as of `judged_metrics`; of n queries and m items.
+
+    Raises:
+        TypeError, ValueError: judgements or ids that cannot be used.
+    """
+    query_ids = label_array(query_ids, sizes[0], "query_ids")
+    gallery_ids = label_array(gallery_ids, sizes[1], "gallery_ids")
+    check_unique(query_ids, "query_ids")
+    return by_judgements(judgements, query_ids, gallery_ids)
 
 
 def summarise(table: pd.DataFrame) -> dict[str, float | int]:

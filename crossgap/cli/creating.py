@@ -1,0 +1,258 @@
+"""`crossgap init`: a new project, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from crossgap.cli.errors import explained
+from crossgap.errors import CrossgapError
+
+EMBEDDED = ("nano", "world")
+_FIRST = "openai-b32"  # the backbone for one's own data, where none is named
+_IMAGES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="The new project's folder: empty, or not there yet.")],
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Your images: with --captions any folder, else CLASS/IMAGE or SPLIT/CLASS/IMAGE."),
+    ] = None,
+    captions: Annotated[Path | None, typer.Option(help="A CSV with the header image,caption.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="What your data are called; without --images, one that crossgap knows.")
+    ] = None,
+    backbone: Annotated[
+        list[str] | None, typer.Option(help="A model of `crossgap backbones`; may be given again.")
+    ] = None,
+    remote: Annotated[
+        str | None, typer.Option(help="Where a team shares results: a URL or path of DVC's.")
+    ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Bring the stages of a project to the crossgap installed.")
+    ] = False,
+) -> None:
+    """Make a new project: params.yaml, the stages of DVC, git and DVC set up. Nothing that exists is overwritten.
+
+    Without options, it asks for your data on a terminal, and elsewhere takes the embedded example.
+
+    Example: crossgap init birds --images /photos/birds --backbone openai-b32 --remote s3://team/birds
+    """
+    from crossgap.params import load_text
+
+    with explained():
+        template = _template()
+        if update:
+            _update(folder, template)
+            return
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise CrossgapError(f"{folder} is not empty: name a new folder")
+        _require_git()
+        if (images, captions, dataset, backbone) == (None,) * 4 and sys.stdin.isatty():
+            images, captions, backbone = _asked()
+        name, row = _declared(images, captions, dataset)
+        backbones = list(backbone or [EMBEDDED[0] if name == EMBEDDED[1] else _FIRST])
+        text = _params((template / "params.yaml").read_text(encoding="utf-8"), backbones, name, row)
+        load_text(text, folder / "params.yaml")
+        _create(folder, template, text, remote)
+    typer.echo(
+        f"{folder} is a project: {', '.join(backbones)} on {name}. To go on:\n"
+        f"  cd {folder} && crossgap check && git commit -m 'A new project' && dvc repro"
+    )
+
+
+def _template() -> Path:
+    """The files that a project starts with: of the wheel, or of the repository that is installed to be edited."""
+    import crossgap
+    from crossgap.projects.files import TEMPLATE
+
+    package = Path(crossgap.__file__).parent
+    for root in (package / TEMPLATE, package.parent):
+        if (root / "dvc.yaml").is_file() and (root / "stages").is_dir():
+            return root
+    raise CrossgapError(f"{package} lacks its folder {TEMPLATE}: install crossgap again")
+
+
+def _require_git() -> None:
+    if shutil.which("git") is None:
+        raise CrossgapError("there is no `git` here, which a project needs: install it, or mend PATH")
+
+
+def _asked() -> tuple[Path | None, Path | None, list[str] | None]:
+    """Images, captions and a backbone, as typed on the terminal."""
+    images = typer.prompt(
+        "Folder of your images (nothing: the embedded example)", default="", show_default=False
+    )
+    if not images:
+        return None, None, None
+    captions = typer.prompt("CSV of captions, with the header image,caption (nothing: folders are classes)", default="",
+                            show_default=False)  # fmt: skip
+    backbone = typer.prompt("Backbone, of those that `crossgap backbones` lists", default=_FIRST)
+    return Path(images), Path(captions) if captions else None, [backbone]
+
+
+def _declared(
+    images: Path | None, captions: Path | None, dataset: str | None
+) -> tuple[str, dict[str, Any] | None]:
+    """A dataset's name, and its row of params.yaml; None for one of the catalogue's."""
+    from crossgap.catalogue import entries
+
+    if images is None:
+        if captions is not None:
+            raise CrossgapError("--captions: these are captions of images: give their folder as --images too")
+        if dataset is not None and dataset not in entries.rows("datasets"):
+            raise CrossgapError(
+                f"--dataset: {dataset!r} is none that crossgap knows, and there are no --images: give their folder, or "
+                "one of those that `crossgap datasets` lists"
+            )
+        return dataset or EMBEDDED[1], None
+    for option, path, is_one in (
+        ("images", images, images.is_dir()),
+        ("captions", captions, captions is None or captions.is_file()),
+    ):
+        if not is_one:
+            raise CrossgapError(
+                f"--{option}: there is no {'folder' if option == 'images' else 'file'} {path}"
+            )
+    name = dataset or "mine"
+    root = images.resolve().as_posix()
+    if captions is not None:
+        retrieval = {"query": "test", "gallery": "test"}
+        return name, {
+            "layout": "captions",
+            "root": root,
+            "captions": captions.resolve().as_posix(),
+            "retrieval": retrieval,
+        }
+    splits = _splits(images)
+    query = "test" if not splits or "test" in splits else splits[-1]
+    gallery = "train" if "train" in splits else query
+    row: dict[str, Any] = {
+        "layout": "imagefolder",
+        "root": root,
+        "retrieval": {"query": query, "gallery": gallery},
+    }
+    return name, row | ({"splits": splits} if splits else {})
+
+
+def _splits(images: Path) -> list[str]:
+    """The folders that are splits: those whose own folders have the images. None where classes lie in the root."""
+    below = sorted(path for path in images.iterdir() if path.is_dir())
+    classes = [path for path in below if _has_images(path)]
+    splits = [path for path in below if any(_has_images(one) for one in path.iterdir() if one.is_dir())]
+    if classes:
+        return []
+    if not splits:
+        raise CrossgapError(
+            f"--images: {images} has no images as CLASS/IMAGE or SPLIT/CLASS/IMAGE: put them so, or give --captions"
+        )
+    return [path.name for path in splits]
+
+
+def _has_images(folder: Path) -> bool:
+    return any(path.suffix.lower() in _IMAGES for path in folder.iterdir())
+
+
+def _params(text: str, backbones: list[str], dataset: str, row: dict[str, Any] | None) -> str:
+    """The repository's params.yaml, whose comments stay, for these backbones on this dataset."""
+    from crossgap.params.editing import edited
+    from crossgap.params.reading import parsed
+    from crossgap.presets.preset import NO_INVERSIONS, cells, untrained
+
+    params = parsed(text, "params.yaml")
+    chosen = cells(backbones, (dataset,))
+    run = {**chosen, **NO_INVERSIONS, "oti": chosen, "ovi": chosen, "imports": []}
+    if row is not None:
+        datasets = {dataset: row}
+    else:
+        datasets = {name: held for name, held in params["datasets"].items() if name == dataset}
+    own = {name: held for name, held in params["backbones"].items() if name in backbones}
+    changed = untrained(params) | {"run": run, "datasets": datasets, "backbones": own}
+    return edited(text, changed)
+
+
+def _create(folder: Path, template: Path, params: str, remote: str | None) -> None:
+    from crossgap.projects.files import starting
+
+    folder.mkdir(parents=True, exist_ok=True)
+    within = _run(folder, "git", "rev-parse", "--is-inside-work-tree", may_fail=True)
+    if not within:
+        _run(folder, "git", "init", "-q")
+    dvc = (sys.executable, "-m", "dvc")
+    _run(folder, *dvc, "init", "-q", *(["--subdir"] if within else []))
+    for path in starting(template):
+        _copy(template, folder, path)
+    (folder / "params.yaml").write_text(params, encoding="utf-8")
+    (folder / "dvc.lock").write_text(_frozen(template), encoding="utf-8")
+    _pin(folder)
+    if remote is not None:
+        _run(folder, *dvc, "remote", "add", "-q", "-d", "team", remote)
+    _run(folder, "git", "add", ".")
+
+
+def _copy(template: Path, folder: Path, path: Path) -> None:
+    """A file of the template; dvc.yaml depends on the pin, in the place of the package's folder."""
+    from crossgap.projects.pinned import PIN
+
+    target = folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if path == Path("dvc.yaml"):
+        text = (template / path).read_text(encoding="utf-8")
+        target.write_text(text.replace("      - crossgap\n", f"      - {PIN}\n"), encoding="utf-8")
+    else:
+        shutil.copyfile(template / path, target)
+
+
+def _frozen(template: Path) -> str:
+    """The lock of the stage that trains the embedded backbone, whose weights the project starts with."""
+    lock = yaml.safe_load((template / "dvc.lock").read_text(encoding="utf-8"))
+    held = {"schema": lock["schema"], "stages": {EMBEDDED[0]: lock["stages"][EMBEDDED[0]]}}
+    return yaml.safe_dump(held, sort_keys=False)
+
+
+def _pin(folder: Path) -> None:
+    from crossgap.projects.pinned import PIN, pin
+
+    (folder / PIN).write_text(pin(), encoding="utf-8")
+
+
+def _update(folder: Path, template: Path) -> None:
+    """Everything but a project's own files, as the installed crossgap has it; git holds what was there."""
+    from crossgap.cli.overwriting import require_in_git
+    from crossgap.projects.files import OWN, starting
+    from crossgap.projects.pinned import PIN
+
+    if not (folder / PIN).is_file():
+        raise CrossgapError(f"{folder} is no project made by `crossgap init`: it has no {PIN}")
+    paths = [path for path in starting(template) if path.as_posix() not in OWN]
+    for path in paths:
+        require_in_git(folder / path)
+    for path in paths:
+        _copy(template, folder, path)
+    was = json.loads((folder / PIN).read_text(encoding="utf-8")).get("crossgap")
+    _pin(folder)
+    now = json.loads((folder / PIN).read_text(encoding="utf-8"))["crossgap"]
+    typer.echo(f"{folder} runs by crossgap {now} (before: {was}): see `git diff`, then `dvc repro`")
+
+
+def _run(folder: Path, *words: str, may_fail: bool = False) -> bool:
+    """Run a program; whether it succeeded.
+
+    Raises:
+        CrossgapError: it failed.
+    """
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+    if done.returncode and not may_fail:
+        said = (done.stderr or done.stdout).strip()
+        raise CrossgapError(
+            f"{folder}: `{' '.join(words)}` failed: {said}: mend that, remove the folder and try again"
+        )
+    return done.returncode == 0

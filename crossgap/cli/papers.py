@@ -1,0 +1,112 @@
+"""`crossgap table` and `crossgap figure`: results as papers have them."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossgap.cli import tables
+from crossgap.cli.errors import explained
+from crossgap.errors import CrossgapError
+
+DATA = Path("data")
+
+
+class TableFormat(StrEnum):
+    """How a table is written."""
+
+    MARKDOWN = "markdown"
+    LATEX = "latex"
+    CSV = "csv"
+
+
+class FigureFormat(StrEnum):
+    """How a figure is written."""
+
+    SVG = "svg"
+    PDF = "pdf"
+    PNG = "png"
+
+
+def table(
+    name: Annotated[str | None, typer.Argument(help="The table's name; without it, all are listed.")] = None,
+    form: Annotated[
+        TableFormat, typer.Option("--format", help="latex needs the package booktabs.")
+    ] = TableFormat.MARKDOWN,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: an object a number, measured and published.")
+    ] = False,
+) -> None:
+    """Print a table of a paper, made of this project's results, with the published figures below each row.
+
+    Example: crossgap table cross-the-gap-table1 --format latex > table1.tex
+    """
+    from crossgap.papers import cells, writing
+    from crossgap.papers.filling import filled
+    from crossgap.papers.tables import TABLES
+    from crossgap.papers.tables import table as of_name
+
+    with explained():
+        if name is None:
+            rows = [(one, of_name(one).title) for one in TABLES]
+            if as_json:
+                typer.echo(json.dumps([{"name": one, "title": words} for one, words in rows], indent=1))
+                return
+            tables.show(("table", "what it has"), rows)
+            typer.echo(
+                "\nTo print one: crossgap table NAME --format latex; to measure it: crossgap preset NAME"
+            )
+            return
+        found = filled(of_name(name), cells.measured(DATA), cells.published(DATA))
+        if as_json:
+            typer.echo(json.dumps(writing.rows(found), indent=1, ensure_ascii=False))
+        else:
+            typer.echo(writing.FORMATS[form](found), nl=False)
+        if as_json or form is TableFormat.CSV:
+            for note in found.notes:
+                typer.echo(note, err=True)
+
+
+def figure(
+    name: Annotated[str | None, typer.Argument(help="The figure's name; without it, all are listed.")] = None,
+    cell: Annotated[
+        str | None, typer.Argument(help="BACKBONE/DATASET; without it, the first cell of the run.")
+    ] = None,
+    form: Annotated[FigureFormat, typer.Option("--format", help="Of the file.")] = FigureFormat.SVG,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file; without it, NAME-BACKBONE-DATASET.FORMAT here."),
+    ] = None,
+) -> None:
+    """Draw a figure of a cell of this project into a file.
+
+    Example: crossgap figure effects nano/world --format pdf
+    """
+    from crossgap.papers import cells, figures
+
+    with explained():
+        if name is None:
+            tables.show(
+                ("figure", "what it shows"), [(one, kind.words) for one, kind in figures.FIGURES.items()]
+            )
+            return
+        if name not in figures.FIGURES:
+            raise CrossgapError(f"there is no figure {name!r}; there are {', '.join(figures.FIGURES)}")
+        found = {
+            f"{one.backbone}/{one.dataset}": one for one in cells.measured(DATA, figures.FIGURES[name].tables)
+        }
+        if not found:
+            raise CrossgapError("nothing is measured here: go to a project's root, and let `dvc repro` run")
+        if cell is not None and cell not in found:
+            raise CrossgapError(f"no cell {cell!r} is measured here; there are {', '.join(found)}")
+        chosen = cell or next(iter(found))
+        path = output or Path(f"{name}-{chosen.replace('/', '-').replace(' ', '-')}.{form}")
+        if output is not None and not output.parent.is_dir():
+            raise CrossgapError(f"{output} can't be written: there is no folder {output.parent}")
+        figures.drawn(name, found[chosen], path)
+        others = f", one of {len(found)} cells" if cell is None and len(found) > 1 else ""
+        typer.echo(f"{path}: {chosen}{others}")

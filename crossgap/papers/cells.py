@@ -1,0 +1,86 @@
+"""The cells of a project as they were measured, read from its folder `data`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from crossgap import numbers
+from crossgap.errors import CrossgapError
+from crossgap.report.results import Results
+
+PUBLISHED = ("published", "published_extra")  # in data/reference
+_BESIDE = ("curves", "clouds")  # tables that lie beside metrics.json
+_TEXT = (
+    "family",
+    "task",
+    "relevance",
+    "metric",
+    "pair",
+    "name",
+    "title",
+    "source",
+    "how",
+    "parameters",
+    "reason",
+)
+
+
+def measured(data: Path, tables: Collection[str] = ()) -> list[Results]:
+    """The cells of the last run whose numbers are there, in its order.
+
+    Args:
+        data: the project's folder of that name.
+        tables: of a cell's, those that are read beside its numbers; one that isn't there is None.
+
+    Raises:
+        CrossgapError: a cell was measured by an older crossgap.
+    """
+    run = data / "resolved" / "report.json"
+    if not run.is_file():
+        return []
+    found = []
+    for cell in json.loads(run.read_text(encoding="utf-8"))["cells"]:
+        folder = data.joinpath("metrics", *cell["folder"])
+        if not (folder / "tables").is_dir():
+            continue
+        path = folder / "tables" / "metrics.csv"
+        if not path.is_file():
+            raise CrossgapError(f"{path} is not there: let `dvc repro` make this cell again")
+        read: dict[str, Any] = {name: _table(folder, name) for name in tables}
+        named: dict[str, Any] = {
+            name: cell[name] for name in ("backbone", "dataset", "published", "query", "gallery")
+        }
+        found.append(Results(**named, metrics=numbers.read(path), provenance=_provenance(folder), **read))
+    return found
+
+
+def published(data: Path) -> list[dict[str, Any]]:
+    """The published figures that come with a project, a row each.
+
+    Raises:
+        CrossgapError: they are not there.
+    """
+    found: list[dict[str, Any]] = []
+    for name in PUBLISHED:
+        path = data / "reference" / f"{name}.csv"
+        if not path.is_file():
+            raise CrossgapError(f"{path} is not there: go to the root of a project")
+        found += pd.read_csv(path, keep_default_na=False, dtype=str).to_dict("records")
+    return found
+
+
+def _table(folder: Path, name: str) -> pd.DataFrame | None:
+    path = (folder if name in _BESIDE else folder / "tables") / f"{name}.csv"
+    if not path.is_file():
+        return None
+    return pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=[""])
+
+
+def _provenance(folder: Path) -> dict[str, Any]:
+    path = folder / "tables" / "provenance.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

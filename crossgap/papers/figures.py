@@ -1,0 +1,243 @@
+"""Figures of a cell, drawn by matplotlib (the extra `figures`): what a method changes, mAP over steps, the gap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from crossgap.errors import CrossgapError
+from crossgap.report.explore import Line, difference, lines, method_title
+from crossgap.report.results import Results
+from crossgap.report.sources import titles
+from crossgap.report.tables import in_order, present, title
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = ("svg", "pdf", "png")
+# Okabe and Ito's colours, which people with colour blindness tell apart
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
+_COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MODALITIES = {
+    "image": (BLUE, "o", "images"),
+    "text": (ORANGE, "^", "texts"),
+    "oti": (GREEN, "s", "images by OTI"),
+    "ovi": ("#CC79A7", "D", "texts by OVI"),
+}
+_VERDICTS = {"better": BLUE, "worse": ORANGE}  # any other is grey
+_STYLE: Any = {
+    "font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none", "pdf.fonttype": 42,
+    "svg.hashsalt": "crossgap",
+}  # fmt: skip
+
+
+class Drawing(NamedTuple):
+    """A kind of figure.
+
+    Attributes:
+        words: what it shows.
+        tables: of a cell that it is drawn from, beside its numbers.
+    """
+
+    words: str
+    tables: tuple[str, ...]
+    draw: Callable[[Figure, Results], None]
+
+
+def drawn(kind: str, cell: Results, path: Path) -> None:
+    """Draw a figure into a file, whose ending says how; the same cell gives the same bytes.
+
+    Raises:
+        CrossgapError: no such kind of figure or file, matplotlib is not installed, or the cell lacks what is drawn.
+    """
+    if kind not in FIGURES:
+        raise CrossgapError(f"there is no figure {kind!r}; there are {', '.join(FIGURES)}")
+    if (form := path.suffix.removeprefix(".")) not in FORMATS:
+        raise CrossgapError(f"{path}: a figure is written as {', '.join(FORMATS)}")
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise CrossgapError(
+            "figures are drawn by matplotlib, which is not installed: pip install 'crossgap[figures]'"
+        ) from error
+    with mpl.rc_context(_STYLE):
+        figure = Figure(layout="constrained")
+        FIGURES[kind].draw(figure, cell)
+        undated: Mapping[str, None] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
+        figure.savefig(path, format=form, dpi=200, metadata=undated)
+
+
+def _effects(figure: Figure, cell: Results) -> None:
+    """What each method changes in retrieval within a modality, with intervals; a panel a labelling."""
+    found = [line for line in lines(cell) if line.family == "retrieval" and line.test is not None]
+    panels = [
+        (task, labelling, of)
+        for task in ("image-image", "text-text")
+        for labelling in in_order(line.labelling for line in found if line.task == task)
+        if (of := [line for line in found if (line.task, line.labelling) == (task, labelling)])
+    ]
+    if not panels:
+        raise CrossgapError(
+            f"{cell.name}: no method was compared with native features: there are no effects to draw"
+        )
+    named = titles(cell)
+    methods = list(dict.fromkeys(method_title(line, named) for _, _, of in panels for line in of))
+    columns = min(len(panels), 4)
+    rows = -(-len(panels) // columns)
+    figure.set_size_inches(1.6 + 1.7 * columns, rows * (0.6 + 0.16 * len(methods)))
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for panel in axes.flat[len(panels) :]:
+        panel.set_visible(False)
+    for panel, (task, labelling, of) in zip(axes.flat, panels, strict=False):
+        panel.axvline(0, color=GREY, linewidth=0.8)
+        for line in of:
+            _effect(panel, methods.index(method_title(line, named)), line)
+        panel.set_title(f"{title(task)}, {labelling}", fontsize="medium")
+    axes[0, 0].set_yticks(range(len(methods)), methods)
+    axes[0, 0].set_ylim(len(methods) - 0.5, -0.5)
+    figure.supxlabel(
+        "difference of mAP to native features, in points, with 95 % intervals", fontsize="medium"
+    )
+    figure.suptitle(f"{cell.name}: filled where significant", fontsize="medium")
+
+
+def _effect(panel: Any, place: int, line: Line) -> None:
+    test: Mapping[str, Any] = line.test or {}
+    middle = difference(line, None)
+    if not present(middle):
+        return
+    colour = _VERDICTS.get(line.verdict, GREY)
+    if present(test["low"]) and present(test["high"]):
+        panel.plot([100 * test["low"], 100 * test["high"]], [place, place], color=colour, linewidth=1.2)
+    face = colour if line.verdict in _VERDICTS else "white"
+    panel.plot(100 * middle, place, "o", color=colour, markerfacecolor=face, markersize=4)
+
+
+def _steps(figure: Figure, cell: Results) -> None:
+    """MAP over the steps of the inversion; a panel a labelling, a line a number of tokens."""
+    from matplotlib.ticker import ScalarFormatter
+
+    rows = cell.rows("curves", ("task", "tokens", "relevance", "step", "mAP", "baseline"))
+    panels = [
+        (task, relevance, of)
+        for task in dict.fromkeys(row["task"] for row in rows)
+        for relevance in in_order(row["relevance"] for row in rows if row["task"] == task)
+        if (of := [row for row in rows if (row["task"], row["relevance"]) == (task, relevance)])
+    ]
+    if not panels:
+        raise CrossgapError(
+            f"{cell.name}: nothing was inverted, or no step was kept: there are no steps to draw"
+        )
+    columns = min(len(panels), 4)
+    count = -(-len(panels) // columns)
+    figure.set_size_inches(0.6 + 1.9 * columns, 0.6 + 1.5 * count)
+    axes = figure.subplots(count, columns, squeeze=False)
+    for panel in axes.flat[len(panels) :]:
+        panel.set_visible(False)
+    tokens = sorted({row["tokens"] for row in rows})
+    for panel, (task, relevance, of) in zip(axes.flat, panels, strict=False):
+        for number, length in enumerate(tokens):
+            line = sorted((row for row in of if row["tokens"] == length), key=lambda row: row["step"])
+            if line:
+                places = [row["step"] for row in line], [100 * row["mAP"] for row in line]
+                colour = _COLOURS[number % len(_COLOURS)]
+                panel.plot(
+                    *places,
+                    ".-",
+                    color=colour,
+                    linewidth=1,
+                    label=f"{length} pseudo-token{'s' if length > 1 else ''}",
+                )
+        if present(of[0]["baseline"]):
+            panel.axhline(
+                100 * of[0]["baseline"], color=GREY, linewidth=1, linestyle="--", label="native features"
+            )
+        panel.set_xscale("symlog", linthresh=10)
+        panel.xaxis.set_major_formatter(ScalarFormatter())
+        steps = sorted({row["step"] for row in of})
+        panel.set_xticks(
+            steps if len(steps) < 4 else [steps[0], steps[len(steps) // 2], steps[-1]], minor=False
+        )
+        panel.set_title(f"{title(task)}, {relevance}", fontsize="medium")
+    handles = {
+        label: handle
+        for panel in axes.flat[: len(panels)]
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
+    for panel in axes[-1]:
+        panel.set_xlabel("step")
+    figure.supylabel("mAP in %", fontsize="medium")
+    figure.suptitle(cell.name, fontsize="medium")
+
+
+def _gap(figure: Figure, cell: Results) -> None:
+    """Both clouds on the first two principal components, with their means."""
+    rows = cell.rows("clouds", ("x", "y", "modality"))
+    if not rows:
+        raise CrossgapError(f"{cell.name}: it has no clouds to draw")
+    figure.set_size_inches(3.4, 3.2)
+    panel = figure.subplots()
+    for modality in dict.fromkeys(row["modality"] for row in rows):
+        colour, sign, words = _MODALITIES.get(modality, (GREY, "s", modality))
+        points = np.array([(row["x"], row["y"]) for row in rows if row["modality"] == modality])
+        panel.scatter(
+            points[:, 0], points[:, 1], s=7, marker=sign, color=colour, alpha=0.45, linewidths=0, label=words
+        )
+        panel.plot(*points.mean(axis=0), "X", color=colour, markeredgecolor="white", markersize=9)
+    panel.set_aspect("equal", adjustable="datalim")
+    panel.set_xlabel("first principal component")
+    panel.set_ylabel("second principal component")
+    panel.legend(frameon=False)
+    distance = cell.metrics.get("gap/centroid_distance")
+    said = f"; centroid distance {distance:.3f}" if present(distance) else ""
+    panel.set_title(f"{cell.name}{said}", fontsize="medium")
+
+
+def _similarities(figure: Figure, cell: Results) -> None:
+    """Cosines of matching and of other pairs by one labelling: native, across the modalities, and inverted."""
+    columns = ("pair", "relevance", "tokens", "step", "matching", "left", "right", "density")
+    rows = cell.rows("histograms", columns)
+    if not rows:
+        raise CrossgapError(f"{cell.name}: it has no histograms of similarities to draw")
+    relevance = in_order(row["relevance"] for row in rows)[-1]
+    of = [row for row in rows if row["relevance"] == relevance]
+    kinds: Sequence[tuple] = list(dict.fromkeys((row["pair"], row["tokens"], row["step"]) for row in of))
+    figure.set_size_inches(4.5, 0.6 + 0.8 * len(kinds))
+    axes = figure.subplots(len(kinds), 1, sharex=True, squeeze=False)[:, 0]
+    for panel, kind in zip(axes, kinds, strict=True):
+        for matching, colour, words in ((True, BLUE, "matching pairs"), (False, ORANGE, "other pairs")):
+            bars = [
+                row
+                for row in of
+                if (row["pair"], row["tokens"], row["step"], row["matching"]) == (*kind, matching)
+            ]
+            edges = [row["left"] for row in bars]
+            widths = [row["right"] - row["left"] for row in bars]
+            heights = [row["density"] for row in bars]
+            panel.bar(edges, heights, widths, align="edge", color=colour, alpha=0.55, label=words)
+        pair, tokens, step = kind
+        at = "" if step is None else f", R or P = {tokens:.0f}, step {step:.0f}"
+        panel.set_title(f"{title(pair)}{at}", fontsize="medium", loc="left")
+        panel.set_yticks([])
+    axes[0].legend(frameon=False)
+    axes[-1].set_xlabel(f"cosine similarity, by {relevance}")
+    figure.suptitle(cell.name, fontsize="medium")
+
+
+FIGURES = {
+    "effects": Drawing(
+        "forest plot: what each method changes in mAP, with intervals",
+        ("comparisons", "corrections"),
+        _effects,
+    ),
+    "steps": Drawing("mAP over the steps and tokens of an inversion (Cross the Gap)", ("curves",), _steps),
+    "gap": Drawing("the clouds of images and texts, and their distance", ("clouds",), _gap),
+    "similarities": Drawing(
+        "cosines of matching and of other pairs (Cross the Gap)", ("histograms",), _similarities
+    ),
+}

@@ -1,0 +1,61 @@
+"""The code that a project runs by, where crossgap is installed and not part of it.
+
+In the repository, DVC compares the folder `crossgap`. A project made by `crossgap init` has no such folder: its file
+`crossgap.json` stands for it, and no stage runs by other code.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import crossgap
+from crossgap import fingerprint
+from crossgap.errors import CrossgapError
+from crossgap.projects.files import TEMPLATE
+
+PIN = Path("crossgap.json")
+
+
+class PinError(CrossgapError):
+    """The project was made by another crossgap than is installed."""
+
+
+def pin() -> str:
+    """What `PIN` holds for the installed crossgap: its version, and a digest of its files."""
+    return json.dumps({"crossgap": version("crossgap"), "digest": _digest()}, indent=1) + "\n"
+
+
+def require_pinned(root: Path = Path()) -> None:
+    """Refuse to work by other code than the project's; the repository, which has its own, passes.
+
+    Raises:
+        PinError: another crossgap is installed.
+    """
+    path = root / PIN
+    if not path.is_file():
+        return
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        was, digest = str(held["crossgap"]), held["digest"]
+    except (ValueError, TypeError, KeyError):
+        raise PinError(f"{path} is damaged: `crossgap init --update {root}` writes it again") from None
+    if digest != _digest():
+        installed = version("crossgap")
+        other = f"crossgap {was}" if was != installed else f"another crossgap {was} than the one installed"
+        raise PinError(
+            f"this project runs by {other} ({path}), and {installed} is installed: install that one, or go on with "
+            f"this one by `crossgap init --update {root}`; then what it computes otherwise runs again"
+        )
+
+
+def _digest() -> str:
+    """Of every file of the package, but for the copies that new projects start with and what Python compiles."""
+    folder = Path(crossgap.__file__).parent
+    parts = []
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if path.is_file() and path.suffix != ".pyc" and inside.parts[0] != TEMPLATE:
+            parts += [inside.as_posix().encode(), path.read_bytes()]
+    return fingerprint.of_bytes(*parts)

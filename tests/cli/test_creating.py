@@ -1,0 +1,131 @@
+"""`crossgap init`: what it makes of one's own data, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from crossgap.cli import app, creating
+from crossgap.errors import CrossgapError
+from crossgap.params import load, load_text
+from crossgap.projects import files, pinned
+
+ROOT = Path(__file__).parents[2]
+PARAMS = (ROOT / "params.yaml").read_text(encoding="utf-8")
+
+
+def made(folder: Path, *paths: str) -> Path:
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(b"")
+    return folder
+
+
+def declared(images: Path | None = None, captions: Path | None = None, dataset: str | None = None) -> dict:
+    """The row, put into params.yaml and read again."""
+    name, row = creating._declared(images, captions, dataset)
+    params = load_text(creating._params(PARAMS, ["nano"], name, row), "params.yaml")
+    assert [*params.run.datasets] == [name] and [*params.run.oti.backbones] == ["nano"]
+    assert not params.finetune and not params.idealised and not params.run.sweep.tokens
+    return params.datasets[name].model_dump(mode="json", exclude_unset=True)
+
+
+def test_folders_of_classes_with_and_without_splits(tmp_path) -> None:
+    plain = made(tmp_path / "plain", "owl/1.JPG", "wren/1.png")
+    assert declared(plain) == {
+        "layout": "imagefolder", "root": str(plain), "retrieval": {"query": "test", "gallery": "test"},
+    }  # fmt: skip
+    split = made(tmp_path / "split", "train/owl/1.jpg", "test/owl/1.jpg", "val/owl/1.jpg", "notes/read.txt")
+    row = declared(split, dataset="birds")
+    assert row["splits"] == ["test", "train", "val"] and row["retrieval"] == {
+        "query": "test",
+        "gallery": "train",
+    }
+    assert declared(made(tmp_path / "other", "a/owl/1.jpg", "b/owl/1.jpg"))["retrieval"] == {
+        "query": "b",
+        "gallery": "b",
+    }
+
+
+def test_captions_and_a_known_dataset(tmp_path) -> None:
+    made(tmp_path, "photos/1.jpg", "captions.csv")
+    row = declared(tmp_path / "photos", tmp_path / "captions.csv")
+    assert (row["layout"], row["captions"]) == ("captions", str(tmp_path / "captions.csv"))
+    assert creating._declared(None, None, "cub") == ("cub", None)
+    assert declared(dataset="cub")["layout"] == "cub"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"images": "lost"}, r"--images: there is no folder lost"),
+        ({"images": ".", "captions": "lost.csv"}, r"--captions: there is no file lost\.csv"),
+        ({"captions": "a.csv"}, r"--captions: .* give their folder as --images"),
+        ({"dataset": "cubs"}, r"--dataset: 'cubs' is none that crossgap knows"),
+        ({"images": "."}, r"no images as CLASS/IMAGE or SPLIT/CLASS/IMAGE"),
+    ],
+)
+def test_what_is_not_there_is_said(tmp_path, monkeypatch, given, message) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = {name: Path(value) if name != "dataset" else value for name, value in given.items()}
+    with pytest.raises(CrossgapError, match=message):
+        declared(**paths)
+
+
+def test_nothing_is_overwritten_and_nothing_left_of_what_is_refused(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made(tmp_path, "held/notes.txt", "file")
+    for folder in ("held", "file"):
+        done = CliRunner().invoke(app, ["init", folder])
+        assert done.exit_code == 1 and f"{folder} is not empty: name a new folder" in done.output
+    wrong = CliRunner().invoke(app, ["init", "new", "--backbone", "nanoo"])
+    assert wrong.exit_code == 1 and "nanoo" in wrong.output and not Path("new").exists()
+    none = CliRunner().invoke(app, ["init", "held", "--update"])
+    assert none.exit_code == 1 and "no project made by `crossgap init`" in none.output
+
+
+def test_every_file_that_the_pipeline_needs_is_among_those_a_project_starts_with() -> None:
+    """Whatever git has of them: no stage, template or reference table is forgotten."""
+    found = {path.as_posix() for path in files.starting(ROOT)}
+    stages = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "stages").rglob("*")
+        if path.suffix in (".py", ".yaml")
+    }
+    assert stages <= found and len(stages) > 20
+    assert {
+        "dvc.yaml",
+        "params.yaml",
+        ".dvc/config",
+        ".dvc/plots/curves.json",
+        "data/reference/published.csv",
+    } < found
+    assert "data/backbones/nano/open_clip_model.safetensors" in found
+    assert not [
+        path for path in found if path.startswith(("stages/", "data/")) and path.endswith(("lock", "pyc"))
+    ]
+
+
+def test_another_crossgap_than_the_projects_is_refused(tmp_path) -> None:
+    pinned.require_pinned(tmp_path)
+    (tmp_path / pinned.PIN).write_text(pinned.pin())
+    pinned.require_pinned(tmp_path)
+    held = json.loads(pinned.pin())
+    for content, message in (
+        (
+            held | {"crossgap": "0.0.9", "digest": "x"},
+            r"runs by crossgap 0\.0\.9 .* is installed: install that one",
+        ),
+        (held | {"digest": "x"}, "than the one installed"),
+        ([], r"is damaged: `crossgap init --update"),
+    ):
+        (tmp_path / pinned.PIN).write_text(json.dumps(content))
+        with pytest.raises(pinned.PinError, match=message):
+            pinned.require_pinned(tmp_path)
+
+
+def test_the_repository_itself_has_no_pin() -> None:
+    assert not (ROOT / pinned.PIN).exists() and load(ROOT / "params.yaml")

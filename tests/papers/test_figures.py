@@ -1,0 +1,87 @@
+"""Figures of a cell: what they say is read from the SVG that is drawn."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from crossgap.errors import CrossgapError
+from crossgap.papers.figures import FIGURES, drawn
+from crossgap.report.results import Results
+
+TEST = {"family": "retrieval", "metric": "mAP", "p": 0.01, "queries": 9, "baseline_value": 0.4}
+COMPARISONS = pd.DataFrame(
+    [
+        TEST | {"task": task, "baseline": "image-image", "relevance": by, "value": 0.4 + gain, "difference": gain,
+                "low": gain - 0.1, "high": gain + 0.1, "p_adjusted": p}
+        for task, by, gain, p in (
+            ("oti-image", "colour", 0.3, 0.01), ("oti-image", "shape", -0.2, 0.02),
+            ("image-image+centering", "colour", 0.05, 0.7),
+        )
+    ]
+)  # fmt: skip
+METRICS = {f"retrieval/{task}/{by}/mAP": 0.4 for task in ("image-image", "oti-image", "image-image+centering")
+           for by in ("colour", "shape")}  # fmt: skip
+CURVES = pd.DataFrame(
+    {"task": "oti-image", "tokens": tokens, "relevance": "colour", "step": step, "loss": 0.1, "mAP": 0.01 * step,
+     "baseline": 0.3}
+    for tokens in (1, 4) for step in (5, 50, 150)
+)  # fmt: skip
+CLOUDS = pd.DataFrame(
+    {"x": [0.0, 1.0, 2.0], "y": [0.0, 1.0, 0.5], "modality": ["image", "text", "oti"], "id": ["a", "b", "c"]}
+)
+HISTOGRAMS = pd.DataFrame(
+    {"pair": "image-image", "relevance": "colour", "tokens": None, "step": None, "matching": matching, "left": 0.1,
+     "right": 0.2, "density": 10.0}
+    for matching in (True, False)
+)  # fmt: skip
+CELL = Results(
+    "nano", "world", METRICS | {"gap/centroid_distance": 0.6439}, comparisons=COMPARISONS, curves=CURVES, clouds=CLOUDS,
+    histograms=HISTOGRAMS,
+)  # fmt: skip
+SAID = {
+    "effects": ["nano · world", "image-image, colour", "image-image, shape", "OTI-image", "centering"],
+    "steps": ["OTI-image, colour", "1 pseudo-token", "4 pseudo-tokens", "native features", "150"],
+    "gap": ["centroid distance 0.644", "images", "texts", "images by OTI"],
+    "similarities": ["matching pairs", "other pairs", "cosine similarity, by colour"],
+}
+
+
+@pytest.mark.parametrize("kind", FIGURES)
+def test_a_figure_says_what_it_shows_and_is_the_same_again(kind, tmp_path) -> None:
+    drawn(kind, CELL, tmp_path / "one.svg")
+    drawn(kind, CELL, tmp_path / "two.svg")
+    text = (tmp_path / "one.svg").read_text(encoding="utf-8")
+    said = re.findall(r"<text[^>]*>([^<]*)</text>", text)
+    assert {*SAID[kind]} <= {word for one in said for word in (one, *re.split(": |; ", one))}
+    assert (tmp_path / "two.svg").read_text(encoding="utf-8") == text
+    with pytest.raises(CrossgapError, match="nano · world"):
+        drawn(kind, Results("nano", "world", {}), tmp_path / "none.svg")
+
+
+def test_effects_are_filled_where_they_are_significant(tmp_path) -> None:
+    """Blue better, orange worse, grey undecided: one of each."""
+    drawn("effects", CELL, tmp_path / "effects.svg")
+    text = (tmp_path / "effects.svg").read_text(encoding="utf-8").lower()
+    marks = re.findall(r'<use [^>]*style="fill: (#\w+|none)?; ?stroke: (#\w+)"', text)
+    assert [mark for mark in marks if mark[1] != "#000000"] == [
+        ("#0072b2", "#0072b2"),
+        ("#ffffff", "#767676"),
+        ("#d55e00", "#d55e00"),
+    ]
+
+
+def test_a_pdf_is_one_and_other_kinds_are_refused(tmp_path, monkeypatch) -> None:
+    drawn("gap", CELL, tmp_path / "gap.pdf")
+    assert (tmp_path / "gap.pdf").read_bytes().startswith(b"%PDF-")
+    with pytest.raises(CrossgapError, match="no figure 'gaps'; there are effects, steps"):
+        drawn("gaps", CELL, tmp_path / "gap.pdf")
+    with pytest.raises(CrossgapError, match=r"gap\.doc: a figure is written as svg, pdf, png"):
+        drawn("gap", CELL, tmp_path / "gap.doc")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(CrossgapError, match=r"pip install 'crossgap\[figures\]'"):
+        drawn("gap", CELL, Path("gap.svg"))
