@@ -28,7 +28,7 @@ from crossgap.evaluation.items import Items
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import composed
-from crossgap.metrics.composed import PER_QUERY, RULES, Wanted
+from crossgap.metrics.composed import PER_QUERY, RULES, Goal
 from crossgap.prepared.composed import IGNORED, MEMBER, RELEVANT, TARGET, Composed
 
 EXPANSION, TEMPLATE = "expansion", "oti-template"
@@ -46,7 +46,7 @@ _FOUND = ["task", "set", "query", *PER_QUERY]
 
 
 @dataclass(frozen=True)
-class Sides:
+class ComposedQueries:
     """Queries and candidates, as features.
 
     Attributes:
@@ -63,7 +63,7 @@ class Sides:
     asking: np.ndarray
     texts: Items
     of: list[np.ndarray]
-    wanted: list[Wanted]
+    wanted: list[Goal]
 
     @cached_property
     def at(self) -> tuple[np.ndarray, np.ndarray]:
@@ -78,9 +78,9 @@ class Sides:
         np.add.at(sums, queries, held[rows])
         return sums / np.bincount(queries)[:, None]
 
-    def where(self, rows: np.ndarray) -> Sides:
+    def where(self, rows: np.ndarray) -> ComposedQueries:
         """Some of the queries, by their places."""
-        return Sides(
+        return ComposedQueries(
             self.queries[rows], self.sets[rows], self.images, self.asking[rows], self.texts,
             [self.of[row] for row in rows], [self.wanted[row] for row in rows],
         )  # fmt: skip
@@ -172,14 +172,14 @@ def _found(
     images: np.ndarray,
     texts: np.ndarray,
     candidates: np.ndarray,
-    wanted: Sequence[Wanted],
+    wanted: Sequence[Goal],
     rules: Sequence[str],
     unit: bool = True,
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     yield from composed.found_by(images, texts, candidates, wanted, rules, unit=unit).items()
 
 
-def _corrected(rivals: Rivals, method: str, sides: Sides) -> Iterator[tuple[str, pd.DataFrame]]:
+def _corrected(rivals: Rivals, method: str, sides: ComposedQueries) -> Iterator[tuple[str, pd.DataFrame]]:
     """By `PUT_TOGETHER`; nothing where the correction has no map for one of the sides."""
     correction = rivals.correction(method)
     unit = correction.similarity == "cosine"
@@ -207,7 +207,9 @@ def _corrected(rivals: Rivals, method: str, sides: Sides) -> Iterator[tuple[str,
             yield EXPANSION, table
 
 
-def _inverted(cell: Cell, sides: Sides, reasons: Reasons) -> Iterator[tuple[str, Sides, pd.DataFrame]]:
+def _inverted(
+    cell: Cell, sides: ComposedQueries, reasons: Reasons
+) -> Iterator[tuple[str, ComposedQueries, pd.DataFrame]]:
     """With OTI of the images that ask, of those queries that have it."""
     store, name = cell.main("image"), f"image/{cell.query}"
     if store is None:
@@ -240,7 +242,7 @@ def _inverted(cell: Cell, sides: Sides, reasons: Reasons) -> Iterator[tuple[str,
         yield TEMPLATE, some, table
 
 
-def sides_of(cell: Cell) -> tuple[Sides, list[tuple[str, int]]]:
+def sides_of(cell: Cell) -> tuple[ComposedQueries, list[tuple[str, int]]]:
     """The composed queries of a cell; and why others are left out, with their number.
 
     Raises:
@@ -284,7 +286,7 @@ def sides_of(cell: Cell) -> tuple[Sides, list[tuple[str, int]]]:
     if not queries:
         raise UnavailableError(f"no composed query is left: {reasons[0][0]}")
     names = np.array(queries, object), np.array(sets, object)
-    return Sides(*names, images, np.array(asking), texts, of, wanted), reasons
+    return ComposedQueries(*names, images, np.array(asking), texts, of, wanted), reasons
 
 
 def _galleries(tables: Composed, known: pd.Index) -> dict[str, np.ndarray]:
@@ -294,7 +296,7 @@ def _galleries(tables: Composed, known: pd.Index) -> dict[str, np.ndarray]:
     return {name: np.sort(held["at"].to_numpy()) for name, held in at.groupby("set", sort=False)}
 
 
-def _wanted(judged: pd.DataFrame | None, among: np.ndarray | None) -> Wanted | None:
+def _wanted(judged: pd.DataFrame | None, among: np.ndarray | None) -> Goal | None:
     """What a query should find; None where none of it, or not its target, is among the candidates."""
     if judged is None:
         return None
@@ -307,7 +309,7 @@ def _wanted(judged: pd.DataFrame | None, among: np.ndarray | None) -> Wanted | N
         answers = answers[np.isin(answers, among)]
     if not len(answers) or (target is not None and target[0] not in answers):
         return None
-    return Wanted(
+    return Goal(
         answers,
         None if target is None else int(target[0]),
         out if len(out) else None,

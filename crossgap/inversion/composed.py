@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 256
 
 
-class Asked(NamedTuple):
+class AskedTexts(NamedTuple):
     """Features of composed queries.
 
     Attributes:
@@ -41,7 +41,7 @@ class Asked(NamedTuple):
 
 def ask(
     asked: pd.DataFrame, tokens: Mapping[str, Float32[np.ndarray, "R width"]], backbone: Backbone, method: Oti
-) -> Asked:
+) -> AskedTexts:
     """Encode what composed queries ask.
 
     Args:
@@ -81,4 +81,4 @@ def ask(
     kept = [query for query in dict.fromkeys(asked["query"]) if query in parts and query not in lost]
     features = [np.mean(parts[query], axis=0) for query in kept]
     stacked = np.array(features, np.float32) if features else np.empty((0, backbone.dim), np.float32)
-    return Asked(kept, stacked, dict(Counter(lost.values())))
+    return AskedTexts(kept, stacked, dict(Counter(lost.values())))

@@ -13,7 +13,7 @@ import numpy as np
 from crossgap import closure, fingerprint
 from crossgap.backbones import Backbone, BackboneError
 from crossgap.errors import CrossgapError
-from crossgap.inversion.composed import Asked, ask
+from crossgap.inversion.composed import AskedTexts, ask
 from crossgap.inversion.invert import Inversion, Inverter, check_targets
 from crossgap.inversion.methods import Method, Oti
 from crossgap.inversion.phi import Distilled
@@ -119,7 +119,7 @@ def _composed(
     done: shards.Shards,
     backbone: Backbone,
     method: Method,
-) -> Asked | None:
+) -> AskedTexts | None:
     """Composed queries by the tokens of their images; None where there are no queries, or texts were inverted."""
     if native.composed is None or not isinstance(method, Oti):
         return None

@@ -39,7 +39,7 @@ _SMALL = 1e-5  # added to the number of answers in i-CIR's average precision
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Goal:
     """What a query should find: places among the candidates, each once.
 
     Attributes:
@@ -89,7 +89,7 @@ def found_by(
     images: Features,
     texts: Features,
     candidates: Features,
-    wanted: Sequence[Wanted],
+    wanted: Sequence[Goal],
     rules: Sequence[str] = RULES,
     *,
     unit: bool = True,
@@ -135,7 +135,7 @@ def expanded(
     queries: Features,
     projected: Features,
     candidates: Features,
-    wanted: Sequence[Wanted],
+    wanted: Sequence[Goal],
     *,
     unit: bool = True,
 ) -> Float64[np.ndarray, "n d"]:
@@ -187,7 +187,7 @@ def _exact(rows: Features, name: str, unit: bool) -> Float64[np.ndarray, "n d"]:
     return np.rint(held * GRID) / GRID
 
 
-def _groups(wanted: Sequence[Wanted]) -> Iterator[tuple[Int64[np.ndarray, " g"], np.ndarray | None]]:
+def _groups(wanted: Sequence[Goal]) -> Iterator[tuple[Int64[np.ndarray, " g"], np.ndarray | None]]:
     """Places of the queries that search one array of candidates, and that array; None for all candidates."""
     by: dict[int, list[int]] = {}
     for place, of in enumerate(wanted):
@@ -216,7 +216,7 @@ def _least(
     return lows[0], lows[1]
 
 
-def _local(wanted: Wanted, among: np.ndarray | None) -> Wanted:
+def _local(wanted: Goal, among: np.ndarray | None) -> Goal:
     """The same by places in the sorted `among`, without those that are not there."""
     if among is None:
         return wanted
@@ -227,10 +227,10 @@ def _local(wanted: Wanted, among: np.ndarray | None) -> Wanted:
 
     answers = np.searchsorted(held, wanted.answers)
     target = None if wanted.target is None else int(np.searchsorted(held, wanted.target))
-    return Wanted(answers, target, places(wanted.ignored), places(wanted.members))
+    return Goal(answers, target, places(wanted.ignored), places(wanted.members))
 
 
-def _placed(scores: Float64[np.ndarray, " m"], wanted: Wanted) -> tuple[float, ...]:
+def _placed(scores: Float64[np.ndarray, " m"], wanted: Goal) -> tuple[float, ...]:
     """`PER_QUERY` of one query among all that it searches."""
     scores = scores.copy()
     if wanted.ignored is not None:

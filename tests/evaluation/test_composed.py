@@ -10,7 +10,7 @@ from crossgap.evaluation import Cell, composed
 from crossgap.evaluation.comparisons import compared
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.work import Work
-from crossgap.metrics.composed import Wanted, expanded, found_by
+from crossgap.metrics.composed import Goal, expanded, found_by
 from crossgap.prepared.composed import Composed
 from crossgap.stores import store
 from tests.evaluation.test_rivals import DIM, TEST, TRAIN, WORDS, groups, inverted, texts, unit
@@ -33,10 +33,10 @@ TABLES = Composed.of(
 PLACE = {name: place for place, name in enumerate(IDS)}
 AMONG = np.arange(len(TEST["id"]), len(IDS))
 WANTED = [
-    Wanted(np.array([PLACE[SOME[0]], PLACE[SOME[1]]]), PLACE[SOME[0]], np.array([PLACE[A]]),
+    Goal(np.array([PLACE[SOME[0]], PLACE[SOME[1]]]), PLACE[SOME[0]], np.array([PLACE[A]]),
            np.array([PLACE[SOME[0]], PLACE[SOME[2]]])),
-    Wanted(np.array([PLACE[SOME[3]]]), among=AMONG),
-    Wanted(np.array([PLACE[SOME[1]], PLACE[SOME[2]]]), among=AMONG),
+    Goal(np.array([PLACE[SOME[3]]]), among=AMONG),
+    Goal(np.array([PLACE[SOME[1]], PLACE[SOME[2]]]), among=AMONG),
 ]  # fmt: skip
 QUERIES = IMAGES[:3]
 

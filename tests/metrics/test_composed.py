@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crossgap.metrics import composed
-from crossgap.metrics.composed import Wanted
+from crossgap.metrics.composed import Goal
 
 RNG = np.random.default_rng(0)
 IMAGES, TEXTS, GALLERY = (RNG.standard_normal((n, 6)) + 1 for n in (7, 7, 60))
@@ -16,10 +16,10 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def wanted(row: int) -> Wanted:
+def wanted(row: int) -> Goal:
     answers = np.sort(np.random.default_rng(row).choice(60, 1 + row, replace=False))
     others = np.setdiff1d(np.arange(60), answers)
-    return Wanted(
+    return Goal(
         answers,
         target=int(answers[row // 2]) if row % 2 else None,
         ignored=others[:2] if row > 2 else None,
@@ -31,7 +31,7 @@ def wanted(row: int) -> Wanted:
 WANTED = [wanted(row) for row in range(7)]
 
 
-def slow(scores: np.ndarray, of: Wanted) -> list[float]:
+def slow(scores: np.ndarray, of: Goal) -> list[float]:
     among = range(60) if of.among is None else of.among.tolist()
     out = set() if of.ignored is None else set(of.ignored.tolist())
     order = sorted((place for place in among if place not in out), key=lambda place: (-scores[place], place))
@@ -88,7 +88,7 @@ def test_every_rule_and_measure(are_unit):
 def test_equal_scores_stand_in_the_candidates_order():
     gallery = np.ones((5, 3))
     query = np.ones((1, 3))
-    of = Wanted(np.array([1, 3]), ignored=np.array([0]), target=3, members=np.array([1, 3, 4]))
+    of = Goal(np.array([1, 3]), ignored=np.array([0]), target=3, members=np.array([1, 3, 4]))
     found = composed.found_by(query, query, gallery, [of], ["sum"])["sum"].iloc[0]
     assert (found["ap"], found["rank"], found["subset_rank"]) == (np.mean([1, 2 / 3]), 3, 2)
     assert found["candidates"] == 4
