@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from crossgap.cli import backbones, datasets, tables
+from crossgap.cli import backbones, datasets, scripts, tables
 from crossgap.cli.creating import init
 from crossgap.cli.errors import explained
 from crossgap.cli.exporting import export
@@ -16,9 +16,14 @@ from crossgap.cli.keeping import clean, status
 from crossgap.cli.papers import figure, table
 from crossgap.cli.planning import plan
 from crossgap.cli.reporting import report
+from crossgap.cli.scripts import Json
 from crossgap.cli.verifying import verify
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+_EXITS = (
+    "Ends with 0 where all is well; with 1 where something is wrong with what was given or found, as a sentence on "
+    "stderr says; with 2 where the command's words are not understood. --help of each command has an example."
+)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EXITS)
 
 
 def _version(asked: bool) -> None:
@@ -41,18 +46,36 @@ def main(
 File = Annotated[Path, typer.Argument(help="The params.yaml to look at.")]
 
 
-def check(params: File = Path("params.yaml")) -> None:
-    """Say whether params.yaml is valid, and whether the models, files and device that it names are there."""
+def check(params: File = Path("params.yaml"), as_json: Json = False) -> None:
+    """Say whether params.yaml is valid, and whether the models, files and device that it names are there.
+
+    Ends with 1 where it is not.
+
+    Example: crossgap check && dvc repro
+    """
+    from crossgap.errors import CrossgapError
     from crossgap.params import load
     from crossgap.params.available import require
 
     with explained():
-        require(load(params), params)
-    typer.echo(f"{params} is valid")
+        try:
+            require(load(params), params)
+        except CrossgapError as error:
+            if as_json:
+                scripts.echo({"file": str(params), "valid": False, "problem": str(error)})
+                raise typer.Exit(1) from None
+            raise
+    if as_json:
+        scripts.echo({"file": str(params), "valid": True, "problem": None})
+    else:
+        typer.echo(f"{params} is valid")
 
 
 def migrate(params: File = Path("params.yaml")) -> None:
-    """Rewrite a params.yaml of an older crossgap in today's shape; its values and your comments are kept."""
+    """Rewrite a params.yaml of an older crossgap in today's shape; its values and your comments are kept.
+
+    Example: crossgap migrate && git diff params.yaml
+    """
     from crossgap.params import load
     from crossgap.params.migration import migrated
 
@@ -81,7 +104,10 @@ def preset(
     ] = None,
     force: Annotated[bool, typer.Option(help="Overwrite the file, whatever it holds.")] = False,
 ) -> None:
-    """Put the settings of a published table or a study into params.yaml, whose comments are kept."""
+    """Put the settings of a published table or a study into params.yaml, whose comments are kept.
+
+    Example: crossgap preset cross-the-gap-table2 --output params.yaml && dvc repro
+    """
     from crossgap.cli.overwriting import require_in_git
     from crossgap.params import load_text
     from crossgap.params.editing import edited
@@ -106,7 +132,10 @@ def preset(
 
 
 def corrections() -> None:
-    """List the corrections that are measured beside inversion, and the papers they come from."""
+    """List the corrections that are measured beside inversion, and the papers they come from.
+
+    Example: crossgap corrections
+    """
     from crossgap.corrections import RIVALS
 
     rows = [(name, held.TITLE, held.SOURCE or "-", held.REFERENCE) for name, held in RIVALS.items()]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crossgap.cli import tables
+from crossgap.cli import scripts, tables
 from crossgap.cli.errors import explained
+from crossgap.cli.scripts import Json
 from crossgap.errors import BackboneError
+
+if TYPE_CHECKING:
+    from crossgap.catalogue.backbones import Described
 
 app = typer.Typer(invoke_without_command=True)
 Params = Annotated[Path, typer.Option(help="The file whose backbones are listed beside the catalogue's.")]
@@ -18,8 +22,11 @@ Name = Annotated[str, typer.Argument(help="The backbone's name, in the catalogue
 
 
 @app.callback()
-def backbones(context: typer.Context, params: Params = Path("params.yaml")) -> None:
-    """List the backbones that `run` can name: sizes, whether OTI and OVI work, and where the weights are."""
+def backbones(context: typer.Context, params: Params = Path("params.yaml"), as_json: Json = False) -> None:
+    """List the backbones that `run` can name: sizes, whether OTI and OVI work, and where the weights are.
+
+    Example: crossgap backbones --json | jq -r '.[] | select(.oti_tokens).backbone'
+    """
     if context.invoked_subcommand:
         return
     from crossgap.catalogue import backbones as catalogue
@@ -31,14 +38,18 @@ def backbones(context: typer.Context, params: Params = Path("params.yaml")) -> N
         *("backbone", "parameters", "features", "projected from", "context", "image"),
         *("OTI", "OVI", "weights"),
     )
-    rows, reasons = [], []
+    rows: list[tuple[str, ...]] = []
+    found: list[dict[str, Any]] = []
+    reasons: list[str] = []
     for name, row in loaded.backbones.items():
         model, said = row.weights.model, None
         if name in loaded.trained:
+            sizes = None
             cells: tuple[str, ...] = ("-",) * 5
             place = f"made by {loaded.trained[name]}.{name} of {params}"
         else:
-            cells, said = _sizes(catalogue, model)
+            sizes, said = _sizes(catalogue, model)
+            cells = _cells(sizes)
             place = _place(catalogue, name, model, row.weights.pretrained)
         support = catalogue.supported(model)
         ways = [
@@ -46,7 +57,18 @@ def backbones(context: typer.Context, params: Params = Path("params.yaml")) -> N
             f"P = {row.ovi.patches}" if support["ovi"] is None else "no",
         ]
         rows.append((name, *cells, *ways, place))
+        numbers = sizes.model_dump(mode="json") if sizes else dict.fromkeys(catalogue.Described.model_fields)
+        inverted = {
+            "oti_tokens": row.oti.tokens if support["oti"] is None else None,
+            "ovi_patches": row.ovi.patches if support["ovi"] is None else None,
+        }
+        found.append({"backbone": name, **numbers, **inverted, "weights": place})
         reasons += [f"{name}: {why}" for why in dict.fromkeys([said, *support.values()]) if why]
+    if as_json:
+        scripts.echo(found)
+        for reason in reasons:
+            typer.echo(reason, err=True)
+        return
     tables.show(head, rows)
     typer.echo(
         "\nR: pseudo-tokens of OTI, P: pseudo-patches of OVI; projected from: widths before the projections."
@@ -149,14 +171,18 @@ def _place(catalogue: ModuleType, name: str, model: str, pretrained: str | None)
     return str(file) if file else f"not here: {catalogue.where(name, model, pretrained)}"
 
 
-def _sizes(catalogue: ModuleType, model: str) -> tuple[tuple[str, ...], str | None]:
-    """The table's cells with a model's sizes, and the reason where the model can't be built."""
+def _sizes(catalogue: ModuleType, model: str) -> tuple[Described | None, str | None]:
+    """A model's sizes, where they are known, and the reason where the model can't be built."""
     try:
-        found = catalogue.sizes(model)
+        return catalogue.sizes(model), None
     except BackboneError as error:
-        return ("?",) * 5, str(error)
+        return None, str(error)
+
+
+def _cells(found: Described | None) -> tuple[str, ...]:
+    """The table's cells with a model's sizes."""
     if found is None:
-        return ("?",) * 5, None
+        return ("?",) * 5
     height, width = found.image_size
     return (
         f"{found.parameters / 1e6:.1f} M",
@@ -164,4 +190,4 @@ def _sizes(catalogue: ModuleType, model: str) -> tuple[tuple[str, ...], str | No
         ", ".join(f"{modality} {size}" for modality, size in found.widths.items()) or "-",
         str(found.context or "-"),
         f"{height}" if height == width else f"{height} × {width}",
-    ), None
+    )

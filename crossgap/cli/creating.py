@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from crossgap.cli.errors import explained
 from crossgap.errors import CrossgapError
@@ -213,6 +212,8 @@ def _copy(template: Path, folder: Path, path: Path) -> None:
 
 def _frozen(template: Path) -> str:
     """The lock of the stage that trains the embedded backbone, whose weights the project starts with."""
+    import yaml
+
     lock = yaml.safe_load((template / "dvc.lock").read_text(encoding="utf-8"))
     held = {"schema": lock["schema"], "stages": {EMBEDDED[0]: lock["stages"][EMBEDDED[0]]}}
     return yaml.safe_dump(held, sort_keys=False)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crossgap.cli import tables
+from crossgap.cli import scripts, tables
 from crossgap.cli.errors import explained
+from crossgap.cli.scripts import Json
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -28,22 +29,31 @@ _LISTED = 20
 
 
 @app.callback()
-def list_(context: typer.Context, params: Params = Path("params.yaml")) -> None:
-    """List the datasets that `run` can name: what they hold, and where there are published values to compare with."""
+def list_(context: typer.Context, params: Params = Path("params.yaml"), as_json: Json = False) -> None:
+    """List the datasets that `run` can name: what they hold, and where there are published values to compare with.
+
+    Example: crossgap datasets --json | jq -r '.[] | select(.on_disk).dataset'
+    """
     if context.invoked_subcommand:
         return
     with explained():
         declared = _declared(params)
         published = _published()
-    head = ("dataset", "layout", "images", "texts", "classes", "on disk", "published values")
-    rows = [
-        (
-            *(name, declaration.layout, *_sizes(declaration), _on_disk(declaration)),
-            ", ".join(_papers(published.get(name, ()))) or "-",
-        )
+    found = [
+        {
+            "dataset": name,
+            "layout": declaration.layout,
+            **_sizes(declaration),
+            "on_disk": _on_disk(declaration),
+            "published": _papers(published.get(name, ())),
+        }
         for name, declaration in declared.items()
     ]
-    tables.show(head, rows)
+    if as_json:
+        scripts.echo(found)
+        return
+    head = ("dataset", "layout", "images", "texts", "classes", "on disk", "published values")
+    tables.show(head, [tuple(map(_said, one.values())) for one in found])
     typer.echo(
         "\nimages, texts: of all splits together; classes: of the split that has most; -: not declared. "
         "published values: on arXiv.\n"
@@ -65,6 +75,34 @@ def show(name: Name, params: Params = Path("params.yaml")) -> None:
         published = _published().get(name, Counter())
         about += [f"{count} published values in {source}" for source, count in published.items()]
         typer.echo(shown("datasets", name, params, about))
+
+
+@app.command()
+def summaries(
+    name: Name,
+    pickle: Annotated[
+        Path, typer.Argument(help="A summarized_text.pkl of Cross the Gap; nothing in it is executed.")
+    ],
+    out: Annotated[
+        Path, typer.Argument(help="The JSON to write, which `summaries` in the dataset's row names.")
+    ],
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Convert the summaries that Cross the Gap published into JSON by the ids of a dataset's documents."""
+    import json
+
+    from crossgap.datasets import DatasetError, Texts
+    from crossgap.datasets.readers.published_summaries import converted
+
+    with explained():
+        declared = _declared(params).get(name)
+        if not isinstance(declared, Texts):
+            raise DatasetError(f"{name} is no dataset of documents, for which summaries could stand")
+        found = converted(declared, pickle, Path("data/datasets", name))
+        if out.exists():
+            raise DatasetError(f"{out} exists: name another file, or remove it")
+        out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    typer.echo(f"{out}: {len(found):,} summaries; in the row of {name}: summaries: {out}")
 
 
 @app.command()
@@ -170,26 +208,34 @@ def _declared(params: Path) -> dict[str, Declaration]:
     return load(params).datasets
 
 
-def _sizes(declaration: Declaration) -> tuple[str, str, str]:
-    """Numbers of images and texts over all splits, and of classes in the split with the most; `-` if not declared."""
+def _said(value: str | int | bool | list[str] | None) -> str:
+    """A value as the table shows it: `-` of nothing."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return ", ".join(value) or "-" if isinstance(value, list) else value or "-"
+
+
+def _sizes(declaration: Declaration) -> dict[str, int | None]:
+    """Numbers of images and texts over all splits, and of classes in the split with the most; None if not declared."""
     if declaration.layout == "world":
         from crossgap.datasets.world_captions import CAPTIONS_PER_IMAGE
 
         images = sum(declaration.images.values())
-        return f"{images:,}", f"{images * CAPTIONS_PER_IMAGE:,}", "-"
+        return {"images": images, "texts": images * CAPTIONS_PER_IMAGE, "classes": None}
     sizes = getattr(declaration, "sizes", {})
     images, texts = (sum(getattr(size, what) or 0 for size in sizes.values()) for what in ("images", "texts"))
     classes = max((size.classes or 0 for size in sizes.values()), default=0)
-    first, second, third = (f"{number:,}" if number else "-" for number in (images, texts, classes))
-    return first, second, third
+    return {"images": images or None, "texts": texts or None, "classes": classes or None}
 
 
-def _on_disk(declaration: Declaration) -> str:
-    """Whether the dataset's root exists; `-` for a dataset without a root."""
+def _on_disk(declaration: Declaration) -> bool | None:
+    """Whether the dataset's root exists; None for a dataset without a root."""
     root = getattr(declaration, "root", None)
     if root is None or str(root) == ".":
-        return "-"
-    return "yes" if root.exists() else "no"
+        return None
+    return bool(root.exists())
 
 
 def _needed(declared: type[Dataset]) -> list[str]:

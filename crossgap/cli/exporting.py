@@ -31,7 +31,10 @@ def export(
         ),
     ] = "clip-retrieval",
 ) -> None:
-    """Write a cell's features into files of other tools; the command that brings them back is printed."""
+    """Write a cell's features into files of other tools; the command that brings them back is printed.
+
+    Example: crossgap export nano/world out
+    """
     from crossgap.exporting import export as exported
     from crossgap.stores.store import open_store
 

@@ -68,14 +68,14 @@ def import_(
     prompts are `text/classes`, with a label each. Concept names that
     corrections are fitted on are `text/vocabulary` and, as "a photo of
     <name>", `text/vocabulary-photo`; names of styles are `text/styles`, and
-    what composed queries ask `text/composed`. For example:
+    what composed queries ask `text/composed`.
 
     Any two modalities may be named in place of image and text, and tables
     use these names: the second is the one that has `group`.
 
-    crossgap import clasp --paired protein/test=clasp.npz:first text/test=clasp.npz:second
+    Example: crossgap import clasp --paired protein/test=clasp.npz:first text/test=clasp.npz:second
 
-    crossgap import b32-dtd image/test=dtd.npz:test_features image/test:label.class=dtd.npz:test_labels
+    Example: crossgap import b32-dtd image/test=dtd.npz:test_features image/test:label.class=dtd.npz:test_labels
     """
     from crossgap import importing
     from crossgap.datasets import NAME

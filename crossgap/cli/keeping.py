@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crossgap.cli import tables
+from crossgap.cli import scripts, tables
 from crossgap.cli.errors import explained
+from crossgap.cli.scripts import Json
 from crossgap.errors import CrossgapError
 from crossgap.stores.temporary import readable
 
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
 DATA, SCRATCH = Path("data"), Path("data/scratch")
 
 
-def status() -> None:
-    """List the stores under data: their size, what made them, whether they are up to date, and what nothing uses."""
+def status(as_json: Json = False) -> None:
+    """List the stores under data: their size, what made them, whether they are up to date, and what nothing uses.
+
+    Example: crossgap status --json | jq '.stores[] | select(.state != "up to date").path'
+    """
     from crossgap.params import load
     from crossgap.planning import cached
     from crossgap.planning.discarding import SET_ASIDE
@@ -34,6 +38,18 @@ def status() -> None:
             raise CrossgapError("there is no dvc.yaml here: go to the project's root")
         kept = cached.stores(params, DATA, outdated(Path()))
         waste = cached.wasted(params, DATA)
+    scratch = size(SCRATCH) if SCRATCH.is_dir() else 0
+    aside = DATA / SET_ASIDE
+    if as_json:
+        scripts.echo(
+            {
+                "stores": [vars(one) | {"path": one.path.as_posix()} for one in kept],
+                "scratch_bytes": scratch,
+                "set_aside_bytes": size(aside) if aside.is_dir() else 0,
+                "unused": [vars(one) | {"path": one.path.as_posix()} for one in waste],
+            }
+        )
+        return
     rows = [
         (one.path.relative_to(DATA).as_posix(), readable(one.bytes), one.state, one.made_by) for one in kept
     ]
@@ -43,8 +59,8 @@ def status() -> None:
     states = ", ".join(f"{count} {state}" for state, count in counts.items())
     held = sum(one.bytes for one in kept)
     typer.echo(f"{len(kept)} stores, {readable(held)}{f': {states}' if states else ''}")
-    typer.echo(f"scratch: {readable(size(SCRATCH) if SCRATCH.is_dir() else 0)}, which later runs go on from")
-    if (aside := DATA / SET_ASIDE).is_dir():
+    typer.echo(f"scratch: {readable(scratch)}, which later runs go on from")
+    if aside.is_dir():
         typer.echo(
             f"{aside}: {readable(size(aside))} that no run makes and DVC's cache lacks: yours to remove"
         )
@@ -55,7 +71,10 @@ def status() -> None:
 def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
 ) -> None:
-    """Remove what nothing uses and can be had again: outputs that DVC's cache holds, and old shards in scratch."""
+    """Remove what nothing uses and can be had again: outputs that DVC's cache holds, and old shards in scratch.
+
+    Example: crossgap clean --dry-run
+    """
     from crossgap.params import load
     from crossgap.planning import cached
     from crossgap.planning.discarding import Cache

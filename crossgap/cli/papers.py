@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from crossgap.cli import tables
+from crossgap.cli import scripts, tables
 from crossgap.cli.errors import explained
+from crossgap.cli.scripts import Json
 from crossgap.errors import CrossgapError
 
 DATA = Path("data")
@@ -35,11 +35,9 @@ class FigureFormat(StrEnum):
 def table(
     name: Annotated[str | None, typer.Argument(help="The table's name; without it, all are listed.")] = None,
     form: Annotated[
-        TableFormat, typer.Option("--format", help="latex needs the package booktabs.")
+        TableFormat, typer.Option("--format", help="LaTeX needs the package booktabs.")
     ] = TableFormat.MARKDOWN,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON: an object a number, measured and published.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Print a table of a paper, made of this project's results, with the published figures below each row.
 
@@ -54,7 +52,7 @@ def table(
         if name is None:
             rows = [(one, of_name(one).title) for one in TABLES]
             if as_json:
-                typer.echo(json.dumps([{"name": one, "title": words} for one, words in rows], indent=1))
+                scripts.echo([{"name": one, "title": words} for one, words in rows])
                 return
             tables.show(("table", "what it has"), rows)
             typer.echo(
@@ -63,7 +61,7 @@ def table(
             return
         found = filled(of_name(name), cells.measured(DATA), cells.published(DATA))
         if as_json:
-            typer.echo(json.dumps(writing.rows(found), indent=1, ensure_ascii=False))
+            scripts.echo(writing.rows(found))
         else:
             typer.echo(writing.FORMATS[form](found), nl=False)
         if as_json or form is TableFormat.CSV:

@@ -30,7 +30,10 @@ def plan(
     params: Annotated[Path, typer.Option(help="The file to plan by.")] = Path("params.yaml"),
     probe: Annotated[bool, typer.Option(help="Measure speeds here, some 20 s a backbone.")] = True,
 ) -> None:
-    """Say what `dvc repro` would run: cells, items, disk space, and how long it takes on this machine."""
+    """Say what `dvc repro` would run: cells, items, disk space, and how long it takes on this machine.
+
+    Example: crossgap plan --no-probe
+    """
     from crossgap.params import load
     from crossgap.planning import evaluated
     from crossgap.planning.cells import cells

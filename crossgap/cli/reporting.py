@@ -16,7 +16,10 @@ PAGE, COPY = Path("data/report/index.html"), Path("data/scratch/report/index.htm
 def report(
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Write the report's page with the revision of git and the seconds of each stage, say where it is, and open it."""
+    """Write the report's page with the revision of git and the seconds of each stage, say where it is, and open it.
+
+    Example: crossgap report --open
+    """
     from crossgap.planning import made_here
     from crossgap.report.page import with_here
     from crossgap.stores import temporary

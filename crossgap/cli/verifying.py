@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from crossgap.cli import tables
+from crossgap.cli import scripts, tables
 from crossgap.cli.errors import explained
+from crossgap.cli.scripts import Json
 
 
 def verify(
@@ -16,10 +17,13 @@ def verify(
         bool,
         typer.Option("--repair", help="Take what is damaged away, and say what makes exactly that again."),
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Read every output, DVC's copies of them, and the work in scratch, and compare all of it with its digests.
 
     Ends with 1 where something is damaged and not mended.
+
+    Example: crossgap verify --repair && dvc repro
     """
     from crossgap.errors import CrossgapError
     from crossgap.planning import verifying
@@ -30,6 +34,27 @@ def verify(
         if not Path("dvc.yaml").is_file():
             raise CrossgapError("there is no dvc.yaml here: go to the project's root")
         found = list(verifying.verify(Path(), data, cache))
+    if as_json:
+        unmended = bool(found)
+        if repair:
+            with explained():
+                unmended = bool(verifying.repair(found, data, cache)[1])
+        scripts.echo(
+            {
+                "problems": [
+                    {
+                        "path": one.path.as_posix(),
+                        "problem": one.problem,
+                        "kind": one.kind,
+                        "target": one.target,
+                    }
+                    for one in found
+                ],
+                "to_have_them_again": verifying.commands(found),
+                "repaired": repair and not unmended,
+            }
+        )
+        raise typer.Exit(1 if unmended else 0)
     if not found:
         typer.echo(
             "all that is here is what was made: outputs, DVC's copies of them, and the work in scratch"

@@ -84,7 +84,7 @@ class Checks:
     def all(self, paths: Iterable[str], workers: int = 8) -> pd.DataFrame:
         """`of` every path, in order, by threads, and `save`: a table of `path` and the fields of `Check`."""
         paths, rows = list(paths), []
-        progress = tqdm(total=len(paths), desc="checking images", unit="image")
+        progress = tqdm(total=len(paths), desc="checking images", unit="image", disable=None)
         with ThreadPoolExecutor(max(1, workers)) as pool, progress:
             for start in range(0, len(paths), _SUBMITTED_AT_ONCE):
                 some = paths[start : start + _SUBMITTED_AT_ONCE]

@@ -161,7 +161,7 @@ def _chosen(
 
 def _part(work: Work, rivals: Rivals, way: Looked, asked: Sequence[str], results: int) -> pd.DataFrame | None:
     rival = rivals.rival(way.variant) if way.variant else None
-    settings = {"fit": rivals.fit_of(way.variant)} if way.variant else {}
+    settings = {"fit": rivals.fit_of(way.variant)} if rival else {}
 
     def corrected(reasons: Reasons) -> pd.DataFrame | dict[str, float]:
         task = way.task

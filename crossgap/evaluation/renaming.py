@@ -14,7 +14,9 @@ from crossgap.evaluation import unavailable
 if TYPE_CHECKING:
     from crossgap.evaluation.evaluation import Evaluation
 
-COLUMNS = ("task", "pair", "modality", "group", "baseline", "parameters", "fitted_on", "reason")
+COLUMNS = (
+    "task", "pair", "modality", "group", "baseline", "beside", "method", "parameters", "fitted_on", "reason"
+)  # fmt: skip
 TOWERS = (
     ("inversion", "oti", "textual inversion needs a text tower"),
     ("inversion", "ovi", "visual inversion needs an image tower"),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from crossgap import numbers
+from crossgap import naming, numbers
 from crossgap.errors import CrossgapError
-from crossgap.report.results import Results
+from crossgap.report.results import Results, in_roles
 
 PUBLISHED = ("published", "published_extra")  # in data/reference
 _BESIDE = ("curves", "clouds")  # tables that lie beside metrics.json
@@ -51,11 +51,16 @@ def measured(data: Path, tables: Collection[str] = ()) -> list[Results]:
         path = folder / "tables" / "metrics.csv"
         if not path.is_file():
             raise CrossgapError(f"{path} is not there: let `dvc repro` make this cell again")
-        read: dict[str, Any] = {name: _table(folder, name) for name in tables}
+        provenance = _provenance(folder)
+        modalities = provenance.pop("modalities", naming.MODALITIES)
+        read: dict[str, Any] = {name: _table(folder, name, modalities) for name in tables}
         named: dict[str, Any] = {
             name: cell[name] for name in ("backbone", "dataset", "published", "query", "gallery")
         }
-        found.append(Results(**named, metrics=numbers.read(path), provenance=_provenance(folder), **read))
+        metrics = {
+            naming.key_called(key, modalities, back=True): value for key, value in numbers.read(path).items()
+        }
+        found.append(Results(**named, metrics=metrics, provenance=provenance, modalities=modalities, **read))
     return found
 
 
@@ -74,11 +79,12 @@ def published(data: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _table(folder: Path, name: str) -> pd.DataFrame | None:
+def _table(folder: Path, name: str, modalities: Mapping[str, str]) -> pd.DataFrame | None:
     path = (folder if name in _BESIDE else folder / "tables") / f"{name}.csv"
     if not path.is_file():
         return None
-    return pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=[""])
+    table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=[""])
+    return in_roles(table, modalities)
 
 
 def _provenance(folder: Path) -> dict[str, Any]:

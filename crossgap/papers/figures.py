@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from crossgap import naming
 from crossgap.errors import CrossgapError
 from crossgap.report.explore import Line, difference, lines, method_title
 from crossgap.report.results import Results
@@ -96,7 +97,7 @@ def _effects(figure: Figure, cell: Results) -> None:
         panel.axvline(0, color=GREY, linewidth=0.8)
         for line in of:
             _effect(panel, methods.index(method_title(line, named)), line)
-        panel.set_title(f"{title(task)}, {labelling}", fontsize="medium")
+        panel.set_title(naming.called(title(task), cell.modalities) + f", {labelling}", fontsize="medium")
     axes[0, 0].set_yticks(range(len(methods)), methods)
     axes[0, 0].set_ylim(len(methods) - 0.5, -0.5)
     figure.supxlabel(
@@ -162,7 +163,7 @@ def _steps(figure: Figure, cell: Results) -> None:
         panel.set_xticks(
             steps if len(steps) < 4 else [steps[0], steps[len(steps) // 2], steps[-1]], minor=False
         )
-        panel.set_title(f"{title(task)}, {relevance}", fontsize="medium")
+        panel.set_title(naming.called(title(task), cell.modalities) + f", {relevance}", fontsize="medium")
     handles = {
         label: handle
         for panel in axes.flat[: len(panels)]
@@ -186,7 +187,14 @@ def _gap(figure: Figure, cell: Results) -> None:
         colour, sign, words = _MODALITIES.get(modality, (GREY, "s", modality))
         points = np.array([(row["x"], row["y"]) for row in rows if row["modality"] == modality])
         panel.scatter(
-            points[:, 0], points[:, 1], s=7, marker=sign, color=colour, alpha=0.45, linewidths=0, label=words
+            points[:, 0],
+            points[:, 1],
+            s=7,
+            marker=sign,
+            color=colour,
+            alpha=0.45,
+            linewidths=0,
+            label=naming.called(words, cell.modalities),
         )
         panel.plot(*points.mean(axis=0), "X", color=colour, markeredgecolor="white", markersize=9)
     panel.set_aspect("equal", adjustable="datalim")
@@ -222,7 +230,7 @@ def _similarities(figure: Figure, cell: Results) -> None:
             panel.bar(edges, heights, widths, align="edge", color=colour, alpha=0.55, label=words)
         pair, tokens, step = kind
         at = "" if step is None else f", R or P = {tokens:.0f}, step {step:.0f}"
-        panel.set_title(f"{title(pair)}{at}", fontsize="medium", loc="left")
+        panel.set_title(naming.called(title(pair), cell.modalities) + at, fontsize="medium", loc="left")
         panel.set_yticks([])
     axes[0].legend(frameon=False)
     axes[-1].set_xlabel(f"cosine similarity, by {relevance}")

@@ -1,8 +1,8 @@
 """Single queries: what each method ranks first, with pictures and texts, inside a bound of bytes.
 
 Rankings take at most a third of the bound: where they don't fit, every retrieval of every cell keeps its first queries,
-which are those most helped, most harmed and drawn in turns. Pictures take the rest, each image once for the page, those
-of the first queries and of the first places first.
+which are those most helped, most harmed and drawn in turns; where not even one of each fits, by three methods alone.
+Pictures take the rest, each image once for the page, those of the first queries and of the first places first.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import replace
 from math import ceil
 from typing import Any, NamedTuple, Protocol
 
+from crossgap import naming
 from crossgap.errors import ImageError
 from crossgap.report.clouds import SIGNS
 from crossgap.report.explore import Line, method_title, task_title
@@ -67,19 +68,25 @@ def looks(
     Raises CrossgapError if a table lacks a column.
     """
     known, bound = sights or {}, int(megabytes * 1e6)
-    room, kept = bound // 3, 1
-    every, names, lines, size = _packed(cells, known, kept)
-    whole = max((held.turns for of in every for held in of), default=0)
-    while size <= room and kept < (more := min(whole, kept * room // max(1, size))):
-        kept = more
-        every, names, lines, size = _packed(cells, known, kept)
-    while size > room:
-        kept = min(kept - 1, kept * room // size)
-        every, names, lines, size = _packed(cells, known, kept)
+    room = bound // 3
+    for few in (False, True):
+        kept = 1
+        every, names, lines, size = _packed(cells, known, kept, few)
+        whole = max((held.turns for of in every for held in of), default=0)
+        while size <= room and kept < (more := min(whole, kept * room // max(1, size))):
+            kept = more
+            every, names, lines, size = _packed(cells, known, kept, few)
+        while size > room:
+            kept = min(kept - 1, kept * room // size)
+            every, names, lines, size = _packed(cells, known, kept, few)
+        if kept >= min(whole, len(WHYS)):
+            break
     places, pictures, said = _pictures(cells, every, names, known, kept, bound - size)
-    if kept < whole:
+    if kept < whole or (few and kept):
+        beside = ", natively, by the method beside and by the best correction alone" if few else ""
         said.insert(
-            0, f"Of each retrieval the first {kept} queries of {whole} are here: all would be too large."
+            0,
+            f"Of each retrieval the first {kept} queries of {whole} are here{beside}: more would be too large a page.",
         )
     numbers = {name: number for number, name in enumerate(names)}
     of_cells = [
@@ -100,10 +107,10 @@ class Rankings(NamedTuple):
 
 
 def _packed(
-    cells: Sequence[Results], sights: Mapping[str, Sighted], kept: int
+    cells: Sequence[Results], sights: Mapping[str, Sighted], kept: int, few: bool
 ) -> tuple[list[list[Rankings]], dict[str, dict[str, int]], list[str], int]:
     """The first queries of all retrievals: as they are, their items by number, and the page's lines with their size."""
-    every = [_retrievals(cell, kept) if kept else [] for cell in cells]
+    every = [_retrievals(cell, kept, few) if kept else [] for cell in cells]
     names = _names(cells, every, kept)
     lines = [packed_json(_items(found, sights.get(name))) for name, found in names.items()]
     views = [
@@ -113,17 +120,26 @@ def _packed(
     return every, names, lines, sum(map(len, lines))
 
 
-def _retrievals(cell: Results, kept: int) -> list[Rankings]:
+def _retrievals(cell: Results, kept: int, few: bool) -> list[Rankings]:
     held = cell.looked_at
     if held is None:
         return []
     of = replace(cell, looked_at=held(kept) if callable(held) else held)
     found: dict[tuple[str, str], Rankings] = {}
-    for row in of.rows("looked_at", COLUMNS):
-        if row["turn"] < kept:
+    rows = [row for row in of.rows("looked_at", COLUMNS) if row["turn"] < kept]
+    if few:
+        methods = dict.fromkeys(row["method"] for row in rows)
+        wanted = {}  # by task and labelling
+        for row in rows:
             at = row["task"], row["relevance"]
-            of_task = found.setdefault(at, Rankings(*at, row["beside"], row["turns"], {}))
-            of_task.queries.setdefault(row["query"], []).append(row)
+            if at not in wanted:
+                own = [name for name in methods if name.partition("+")[0] == row["task"]]
+                wanted[at] = {row["task"], row["beside"], _best(cell, row["relevance"], own)}
+        rows = [row for row in rows if row["method"] in wanted[row["task"], row["relevance"]]]
+    for row in rows:
+        at = row["task"], row["relevance"]
+        of_task = found.setdefault(at, Rankings(*at, row["beside"], row["turns"], {}))
+        of_task.queries.setdefault(row["query"], []).append(row)
     return list(found.values())
 
 
@@ -175,12 +191,15 @@ def _view(cell: Results, every: list[Rankings], known: dict[str, int]) -> list[d
         if not queries:
             continue
         named = [
-            method_title(Line("retrieval", of.task, method, of.labelling, {}, None), corrections)
+            naming.called(
+                method_title(Line("retrieval", of.task, method, of.labelling, {}, None), corrections),
+                cell.modalities,
+            )
             for method in methods
         ]
         made.append(
             {
-                "title": task_title("retrieval", of.task),
+                "title": naming.called(task_title("retrieval", of.task), cell.modalities),
                 "labelling": of.labelling,
                 "methods": named,
                 "beside": methods.get(of.beside, -1),

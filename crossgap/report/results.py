@@ -13,7 +13,14 @@ from crossgap.naming import MODALITIES
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-IN_ROLES = ("task", "pair", "modality")  # columns that parts of the page know by roles
+IN_ROLES = (
+    "task",
+    "pair",
+    "modality",
+    "baseline",
+    "beside",
+    "method",
+)  # columns that parts of the page know by roles
 
 
 @dataclass(frozen=True, eq=False)

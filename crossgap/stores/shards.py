@@ -149,7 +149,9 @@ def compute(
     todo = shards.missing(keys)
     held = len(set(keys)) - len(todo)
     cuts = [todo[start : start + size] for start in range(0, len(todo), size)]
-    with tqdm(total=held + len(todo), initial=held, desc=label, unit="item", dynamic_ncols=True) as bar:
+    with tqdm(
+        total=held + len(todo), initial=held, desc=label, unit="item", dynamic_ncols=True, disable=None
+    ) as bar:
         for cut, arrays in zip(cuts, work(cuts, bar.update) if cuts else (), strict=True):
             shards.put([keys[position] for position in cut], arrays)
     return shards

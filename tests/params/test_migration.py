@@ -57,7 +57,7 @@ def test_every_field_that_moved_is_named_with_where_it_is_now(tmp_path):
     ]
     for section in ("backbones", "datasets"):
         (line,) = [line for line in lines if line.strip().startswith(f"{section}:")]
-        assert all(name in line for name in entries.rows(section))
+        assert all(name in line for name in entries.rows(section) if name in yaml.safe_load(OLDER)[section])
 
 
 def test_the_file_that_shipped_says_the_same_in_todays_shape(tmp_path):
@@ -66,7 +66,8 @@ def test_the_file_that_shipped_says_the_same_in_todays_shape(tmp_path):
     assert found == today
     old = yaml.safe_load(OLDER)
     assert found.backbones == TypeAdapter(dict[str, BackboneSection]).validate_python(old["backbones"])
-    assert found.datasets == TypeAdapter(dict[str, Declaration]).validate_python(old["datasets"])
+    kept = {name: found.datasets[name] for name in old["datasets"]}
+    assert kept == TypeAdapter(dict[str, Declaration]).validate_python(old["datasets"])
     assert found.nano == NanoRecipe.model_validate(old["nano"])
     raw = yaml.safe_load(text)
     assert raw["backbones"] == raw["datasets"] == {} and "nano" not in raw

@@ -159,3 +159,17 @@ def test_the_best_correction_is_that_of_the_highest_map(parse):
     of.metrics.update({f"retrieval/{name}/colour/mAP": 0.6 + i / 10 for i, name in enumerate(methods[1:])})
     (view,) = parse(render([of])).looked[1]
     assert view["methods"][view["best"]] == "whitening"
+
+
+def test_many_cells_have_few_methods_before_they_have_no_query():
+    methods = (*METHODS, "image-image+whitening", "image-image+isoclip")
+    cells = [cell(f"b{number}", looked_at=table(12, methods=methods)) for number in range(8)]
+    for of in cells:
+        of.metrics.update(
+            {f"retrieval/{name}/colour/mAP": 0.6 + i / 10 for i, name in enumerate(methods[1:4])}
+        )
+    every, few = looks(cells, megabytes=0.05), looks(cells, megabytes=0.018)
+    assert len(unpacked(every.lines[1])[0]["methods"]) == 5
+    (view,) = unpacked(few.lines[1])
+    assert view["methods"] == ["native features", "OTI-image", "whitening"] and len(view["queries"]) >= 3
+    assert "by the best correction alone" in few.head["said"][0]

@@ -202,7 +202,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Proj
 class Stubbed(Checkout):
     """A copy of the project whose stages but the first only write their outputs."""
 
-    listed: tuple[dict | None, set[str]] = None, set()  # section `run` of params.yaml, and all cells it names
+    listed: tuple[dict, set[str]] = {}, set()  # what params.yaml asks for, and all cells of that
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -247,8 +247,9 @@ class Stubbed(Checkout):
         (self / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
     def of(self, *kinds: str) -> set[str]:
-        """All cells of these stages; which there are is asked of DVC at each change of params.yaml's `run`."""
-        asked = yaml.safe_load((self / "params.yaml").read_text())["run"]
+        """All cells of these stages; DVC is asked which there are where params.yaml may name others than before."""
+        params = yaml.safe_load((self / "params.yaml").read_text())
+        asked = {name: params["run"] if name == "run" else list(rows or ()) for name, rows in params.items()}
         if self.listed[0] != asked:
             listed = self.command("dvc", "stage", "list", "--all", "--name-only").split()
             self.listed = asked, {line.rpartition(":")[2] for line in listed}

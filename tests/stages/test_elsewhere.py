@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from crossgap import open_store
+from crossgap import numbers, open_store
 
 pytestmark = pytest.mark.slow
 
@@ -34,10 +32,10 @@ def test_another_dataset_and_a_published_mean(project, tmp_path) -> None:
     assert found.loc["centering@few", "fitted_on"] == "few: 5 images, 25 texts"
     width = open_store(project / "data/features/nano/world/native.zarr.zip")["image/test"].width
     assert f"width 16, and the features here have {width}" in found.loc["centering@far", "reason"]
-    corrected = json.loads((tables / "corrected.json").read_text())
+    corrected = numbers.read(tables / "metrics.csv")
     assert "retrieval/text-image+centering@few/group/recall@1" in corrected
     project.edit(**{"datasets.few.seed": 2})
     assert project.repro(target) == {
         "resolve", "prepare@few", "encode@nano-few", "elsewhere@nano-world-few", target
     }  # fmt: skip
-    assert json.loads((tables / "corrected.json").read_text()) != corrected
+    assert numbers.read(tables / "metrics.csv") != corrected

@@ -15,6 +15,8 @@ from PIL import Image
 
 from crossgap import closure, open_store, read_metrics
 
+pytestmark = pytest.mark.slow
+
 README = Path(__file__).parents[2] / "README.md"
 EVALUATED = {"evaluate@nano-world", "report"}
 SWEEP, SEED = "sweep@nano-world-2", "seeds@nano-world-oti-1"

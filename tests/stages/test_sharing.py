@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 PHOTOS = {"layout": "imagefolder", "root": "kinds", "retrieval": {"query": "test"}}
 
 

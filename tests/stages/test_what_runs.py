@@ -8,6 +8,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 PHOTOS = {"layout": "imagefolder", "root": "kinds", "retrieval": {"query": "test"}}
 
 
@@ -32,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, stubbed):
 
 INVERSIONS = ("oti", "ovi", "sweep", "seeds", "distilled")
 CHANGES = {  # what is changed, and the stages that it touches; `TOGETHER` says which are tried in one run
-    "decoding": ("crossgap/datasets/images.py", ("prepare", "finetune", "idealised", "encode")),
+    "decoding": ("crossgap/datasets/images.py", ("prepare", "finetune", "idealised", "encode", "report")),
     "a tower": (
         "crossgap/backbones/backbone.py",
         ("pretrain", "finetune", "idealised", "encode", *INVERSIONS),
@@ -91,8 +93,11 @@ def test_comments_run_nothing(run):
 @pytest.mark.parametrize(
     ("changed", "cells"),
     [
-        ({"oti.steps": 7, "finetune.nano-cua.lr": 0.001}, ("oti", "sweep", "seeds", "finetune@nano-cua")),
-        ({"ovi.snapshots": [10], "evaluate.clouds": 77}, ("ovi", "evaluate")),
+        (  # the page has the settings of the run
+            {"oti.steps": 7, "finetune.nano-cua.lr": 0.001},
+            ("oti", "sweep", "seeds", "finetune@nano-cua", "report"),
+        ),
+        ({"ovi.snapshots": [10], "evaluate.clouds": 77}, ("ovi", "evaluate", "report")),
         ({"machine.batch_size": 77, "machine.inversion_batch_size": 7}, ()),
     ],
     ids=str,

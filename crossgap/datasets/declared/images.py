@@ -51,6 +51,9 @@ class Cub(Classified):
 
     layout: Literal["cub"]
     official_split: bool = Field(False, description="train and test in place of one split `all`")
+    captions: str | None = Field(
+        None, description="folder of captions, a file an image: text_c10 of Reed et al., CVPR 2016"
+    )
 
     @property
     def splits_read(self) -> list[str]:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from crossgap.datasets.declared import Cub, DatasetError
 from crossgap.datasets.readers.lists import reading, require, table
-from crossgap.datasets.reading import Listed, Reading
+from crossgap.datasets.reading import Listed, Problem, Reading, caption_ids, lines, without_digests
+from crossgap.datasets.text_files import read_text
 from crossgap.errors import listed
+from crossgap.prepared import manifest
 
 _SPLITS = {"1": "train", "0": "test"}
 
 
 def read(declaration: Cub, _folder: Path) -> Reading:
     """Images by number, labelled as `classes.txt` has them, `001.Black_footed_Albatross`: "Black footed Albatross".
+
+    With `captions` each image has its ten, and one without any is a problem.
 
     Raises:
         DatasetError: a list or the images' folder is missing, a line is malformed, lists are not of the same images,
@@ -29,7 +35,32 @@ def read(declaration: Cub, _folder: Path) -> Reading:
         splits = _of_images(root, "train_test_split.txt", "image is_training", paths, _SPLITS)
     images = [Listed(f"images/{path}", splits[image], labels[image]) for image, path in paths.items()]
     names = {label: label.split(".", 1)[-1].replace("_", " ") for label in classes.values()}
-    return reading(declaration, images, names)
+    found = reading(declaration, images, names)
+    return found if declaration.captions is None else _captioned(found, require(root, declaration.captions))
+
+
+def _captioned(found: Reading, folder: Path) -> Reading:
+    """With the lines of `<class>/<image>.txt` as each image's captions, which have its label."""
+    pictures = found.frame[found.frame["modality"] == "image"]
+    label = manifest.LABEL + "class"
+    rows, labels, problems = [], [], []
+    for image, split, path, of in zip(
+        *(pictures[name] for name in ("id", "split", "path", label)), strict=True
+    ):
+        file = folder / Path(path).relative_to("images").with_suffix(".txt")
+        texts = lines(read_text(file, "captions")) if file.is_file() else []
+        if not texts:
+            problems.append(Problem(image, path, f"image without caption: {file} is not there, or is empty"))
+        named = zip(caption_ids(image, texts), texts, strict=True)
+        rows += [(name, "text", split, None, text, image, rank) for rank, (name, text) in enumerate(named)]
+        labels += [of] * len(texts)
+    captions = without_digests(rows)
+    captions[label] = pd.Series(labels, dtype=object)
+    left_out = {problem.id for problem in problems}
+    kept = found.frame[~found.frame["id"].isin(left_out)]
+    return found._replace(
+        frame=pd.concat([kept, captions], ignore_index=True), problems=[*found.problems, *problems]
+    )
 
 
 def _by_number(root: Path, name: str, form: str) -> dict[str, str]:

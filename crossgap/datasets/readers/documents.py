@@ -24,12 +24,7 @@ def read(declaration: Documents, _folder: Path) -> Reading:
     Raises:
         DatasetError: a folder or class is missing or has no documents, or summaries are.
     """
-    paths = {
-        path: (split, label)
-        for folder, split in declaration.folders.items()
-        for label in _classes(declaration, folder)
-        for path in _documents(declaration.root, f"{folder}/{label}")
-    }
+    paths = paths_of(declaration)
     ids = image_ids(paths)
     texts = {ids[path]: _text(declaration.root / path) for path in sorted(paths)}
     problems = [Problem(ids[path], path, "empty document") for path in sorted(paths) if not texts[ids[path]]]
@@ -42,6 +37,16 @@ def read(declaration: Documents, _folder: Path) -> Reading:
     frame = without_digests(items)
     frame[manifest.LABEL + declaration.labelling] = pd.Series(labels, dtype=object)
     return Reading(frame, problems)
+
+
+def paths_of(declaration: Documents) -> dict[str, tuple[str, str]]:
+    """Path of every document → its split and class."""
+    return {
+        path: (split, label)
+        for folder, split in declaration.folders.items()
+        for label in _classes(declaration, folder)
+        for path in _documents(declaration.root, f"{folder}/{label}")
+    }
 
 
 def _classes(declaration: Documents, folder: str) -> list[str]:

@@ -107,3 +107,26 @@ def test_a_missing_file_is_told_with_its_path(root, tmp_path) -> None:
     (root / "images" / IMAGES["2"][0]).unlink()
     with pytest.raises(DatasetError, match=rf"{IMAGES['2'][0]}: no such file"):
         prepare(declared(root), tmp_path)
+
+
+def test_captions_stand_beside_the_images(root, tmp_path) -> None:
+    for image, (path, _, _) in IMAGES.items():
+        file = root / "text_c10" / Path(path).with_suffix(".txt")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("" if image == "3" else f"A bird {image}.\n\nIt has wings. \n")
+    found = read(declared(root, captions="text_c10"), tmp_path)
+    (problem,) = found.problems
+    assert (
+        problem.id == f"images/{AUKLET}/Parakeet_Auklet_0024_795962"
+        and "image without caption" in problem.problem
+    )
+    captions = found.frame[found.frame["group"].notna() & (found.frame["modality"] == "text")]
+    assert captions[["group", "rank", "text", "label.class"]].to_numpy().tolist() == [
+        [f"images/{ALBATROSS}/Black_Footed_Albatross_{name}", rank, text, ALBATROSS]
+        for name, image in (("0009_34", 2), ("0046_18", 1))
+        for rank, text in enumerate((f"A bird {image}.", "It has wings."))
+    ]
+    items = prepare(declared(root, captions="text_c10", on_problem="set_aside"), tmp_path / "prepared").items
+    assert len(manifest.select(items, "image")) == 2
+    with pytest.raises(DatasetError, match="has no text_c11"):
+        read(declared(root, captions="text_c11"), tmp_path)

@@ -1,0 +1,84 @@
+"""`--json`: one value on stdout, of numbers and names as they are; and how commands end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner
+
+from crossgap.catalogue import backbones, entries
+from crossgap.cli import app
+from crossgap.planning import pipeline
+
+ROOT = Path(__file__).parents[2]
+
+
+def told(*words: str, code: int = 0):
+    done = CliRunner().invoke(app, [*words, "--json"])
+    assert done.exit_code == code, done.output
+    return json.loads(done.stdout)
+
+
+def test_datasets_as_the_catalogue_has_them(monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+    found = {one["dataset"]: one for one in told("datasets")}
+    assert found.keys() == entries.rows("datasets").keys()
+    assert found["cub"]["images"] == 11788 and found["cub"]["on_disk"] is False
+    assert found["world"] | {"published": []} == {
+        "dataset": "world", "layout": "world", "images": 1150, "texts": 5750, "classes": None, "on_disk": None,
+        "published": [],
+    }  # fmt: skip
+    assert found["roxford5k"]["published"] == ["2603.16100", "2502.04263"]
+
+
+def test_backbones_as_the_catalogue_has_them(monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+    found = {one["backbone"]: one for one in told("backbones")}
+    assert found.keys() >= entries.rows("backbones").keys()
+    known = backbones.facts()["openai-l14"].sizes
+    of = {"oti_tokens": 1, "ovi_patches": 4, "backbone": "openai-l14"}
+    assert found["openai-l14"].items() >= (known.model_dump(mode="json") | of).items()
+    assert (found["dinov2-b14"]["oti_tokens"], found["dinov2-b14"]["ovi_patches"]) == (None, None)
+    assert found["nano-clip"]["parameters"] is None and "made by finetune" in found["nano-clip"]["weights"]
+
+
+def test_check_says_what_is_wrong_and_ends_with_1(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    assert told("check") == {"file": "params.yaml", "valid": True, "problem": None}
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(yaml.safe_dump(params | {"oti": {"stepz": 3}}))
+    found = told("check", str(wrong), code=1)
+    assert not found["valid"] and "oti.stepz: unknown key" in found["problem"]
+
+
+def test_status_and_verify_of_a_project_in_which_nothing_has_run(tmp_path, monkeypatch) -> None:
+    (tmp_path / "params.yaml").write_text(
+        (ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    (tmp_path / "stages").symlink_to(ROOT / "stages")
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    (tmp_path / "data" / "scratch").mkdir(parents=True)
+    (tmp_path / "data" / "scratch" / "part").write_bytes(b"12345")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline, "outdated", lambda root: set())
+    assert told("status") == {"stores": [], "scratch_bytes": 5, "set_aside_bytes": 0, "unused": []}
+    assert told("verify") == {"problems": [], "to_have_them_again": [], "repaired": False}
+
+
+@pytest.mark.parametrize("words", [["tables"], ["table", "--format", "doc"], ["status", "more"]])
+def test_words_that_are_not_understood_end_with_2(words) -> None:
+    assert CliRunner().invoke(app, words).exit_code == 2
+
+
+def test_help_says_how_commands_end_and_what_scripts_want_has_an_example() -> None:
+    said = " ".join(CliRunner().invoke(app, ["--help"]).output.split())
+    assert "Ends with 0 where all is well; with 1" in said and "--install-completion" in said
+    commands = typer.main.get_command(app).commands
+    for name in ("init", "check", "status", "verify", "datasets", "backbones", "table", "figure"):
+        (line,) = [line for line in commands[name].help.splitlines() if line.startswith("Example: ")]
+        assert line.startswith(f"Example: crossgap {name}")
