@@ -202,8 +202,8 @@ def test_items_by_declared_sizes(tmp_path):
     mine = params_of(changed, tmp_path).datasets["mine"]
     found = of_declaration(mine)
     assert found.images == {"train": 30, "test": 20}
-    assert found.texts == {"classes": 10, "vocabulary": 1000, "vocabulary-photo": 1000}
-    assert found.distinct == {"image": 50, "text": 2010}
+    assert found.texts == {"classes": 10, "vocabulary": 1000, "vocabulary-photo": 1000, "styles": 131}
+    assert found.distinct == {"image": 50, "text": 2141}
     assert of_declaration(mine.model_copy(update={"sizes": {}})) is None
     news = of_declaration(load(ROOT / "params.yaml").datasets["newsgroups"])
     assert news.texts["query"] == 20 and news.texts["test"] == 7532 and news.images == {}

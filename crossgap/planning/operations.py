@@ -1,7 +1,8 @@
 """What an evaluation does: how often each of a few operations is done, times what it takes here (`rates`).
 
 It is the most that one takes: parts that an earlier evaluation of the cell kept are not computed again, and not every
-correction can be fitted. Not counted are transformations that come with a set (SIMAT) and explicit judgements.
+correction can be fitted. Not counted are transformations that come with a set (SIMAT), explicit judgements and
+composed queries.
 """
 
 from __future__ import annotations
