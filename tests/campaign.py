@@ -284,7 +284,7 @@ class Project:
     def kill(self, kills: int, seconds: float, seed: int) -> None:
         """Kill stages `kills` times, or for some seconds."""
         rng, until = random.Random(seed), time.monotonic() + seconds
-        odds = [1 / self.took[words] for words in self.asked]  # as many seconds of each
+        odds = [self.took[words] ** -0.5 for words in self.asked]  # short ones more often
         while sum(self.tally.kills.values()) < kills and time.monotonic() < until:
             (words,) = rng.choices(self.asked, odds)
             if rng.random() < 0.7:

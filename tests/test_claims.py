@@ -18,8 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from crossgap import claims, open_store
+from crossgap.backbones import checkpoints
 from crossgap.claims import ClaimError
 from crossgap.datasets import DatasetError
 from crossgap.datasets.images import ImageError, check, open_image, read_bytes
@@ -221,3 +223,19 @@ def test_no_entry_of_an_archive_leads_out_of_it(made) -> None:
             archive.writestr(name, "x")
         with pytest.raises(StoreError, match="evil leads out of it"):
             open_store(target)
+
+
+def test_a_checkpoint_that_is_a_zip_bomb(tmp_path, monkeypatch) -> None:
+    """Its pickle, which is read whole to look for names, is of zeros; the limit is a fraction of what it is."""
+    monkeypatch.setattr(claims, "LARGE", claims.LARGE >> 8)
+    torch.save({"x": torch.zeros(3)}, tmp_path / "x.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "x.pt") as old,
+        zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for entry in old.infolist():
+            bomb = entry.filename.endswith("data.pkl")
+            new.writestr(entry.filename, old.read(entry) + bytes(20 << 20) * bomb)
+    with pytest.raises(ClaimError, match=r"bomb.pt: x/data.pkl claims 20971\d+ bytes and holds 20\d+, "):
+        checkpoints.read(tmp_path / "bomb.pt")
+    assert list(checkpoints.read(tmp_path / "x.pt")) == ["x"]

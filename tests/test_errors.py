@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import pickle
 import pkgutil
+import re
 import resource
 import subprocess
 import sys
@@ -26,6 +28,7 @@ from crossgap.backbones import checkpoints, towers
 from crossgap.backbones.backbone import resolve_device
 from crossgap.cli.errors import explained
 from crossgap.datasets import images
+from crossgap.errors import is_told, of_machine, said
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.importing import Assignment
@@ -33,6 +36,7 @@ from crossgap.metrics.retrieval.torch_counting import cuda_device
 from crossgap.prefetching import prefetched
 from crossgap.prepared import problems
 from crossgap.stores import shards, store
+from crossgap.stores.temporary import DiskFullError, room_for
 from stages.common import guarded
 
 KEYS = ["a", "b", "c", "d"]
@@ -152,6 +156,18 @@ def test_an_error_of_the_machine_is_one_sentence_with_path_and_remedy(number, re
     assert errors.of_machine(error)
     said = errors.said(error)
     assert said.startswith("data/x: ") and remedy in said and "Errno" not in said and "\n" not in said
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_no_room_is_said_in_one_sentence(tmp_path, number) -> None:
+    with pytest.raises(DiskFullError) as caught, room_for(tmp_path / "x", 5):
+        raise OSError(number, "no room left")
+    found = pickle.loads(pickle.dumps(caught.value))
+    for error in (caught.value, found):
+        assert is_told(error) and of_machine(error)
+        assert re.fullmatch(
+            r"no room for .*/x of 5 bytes: no room left, .* make room and run it again", said(error)
+        )
 
 
 def test_other_errors_say_what_they_said() -> None:

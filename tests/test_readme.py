@@ -39,10 +39,10 @@ ELSEWHERE = {  # what runs a command: a file, and what stands in it
     ),
     "dvc plots show": ("stages/test_pipeline.py", 'dvc("plots", "show")'),
     "dvc exp run -S oti.steps=50": ("stages/test_pipeline.py", '"-S", "ovi.steps=3"'),
-    "dvc remote add -d team <url>": ("stages/test_sharing.py", '"dvc", "remote", "add", "-q", "-d"'),
+    "dvc remote add -d team <url>": ("stages/test_sharing.py", "run(made, FOLDER"),
     "dvc push": ("stages/test_imports.py", 'dvc("push"'),
     "dvc push --run-cache": ("stages/test_sharing.py", '"dvc", "push", "-q", "--run-cache"'),
-    "dvc pull": ("stages/test_sharing.py", '"dvc", "pull", "-q")'),
+    "dvc pull": ("stages/test_sharing.py", "run(there, TAKE)"),
     "git checkout --ours -- '*dvc.lock'": (
         "stages/test_sharing.py",
         '"checkout", "--ours", "--", "*dvc.lock"',

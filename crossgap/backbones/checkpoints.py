@@ -19,6 +19,7 @@ from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed,
 from safetensors.torch import load_file
 from torch import Tensor
 
+from crossgap import claims
 from crossgap.backbones import openai
 from crossgap.errors import BackboneError, WeightsError, is_told, of_machine, opened
 
@@ -232,6 +233,10 @@ def _is_safetensors(weights: Path) -> bool:
 def _loaded(weights: Path) -> Any:
     """The content of a file that torch.save wrote, with stand-ins for other objects than tensors and containers."""
     zipped = zipfile.is_zipfile(weights)
+    if zipped:
+        with zipfile.ZipFile(weights) as archive:
+            for entry in archive.infolist():
+                claims.check(f"{weights}: {entry.filename}", entry.file_size, entry.compress_size)
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(weights) if zipped else []
         if functions := sorted(name for name in names if _is_function(name)):

@@ -143,6 +143,7 @@ class Distilled:
         path.parent.mkdir(parents=True, exist_ok=True)
         # one entry: the library writes several in any order
         said = json.dumps({**self.said, "curves": self.curves, "digest": self.digest}, sort_keys=True)
+        temporary.remove_leftovers(path.parent)
         temporary.write(path, save(_state(self.phi), {KEY: said}))
 
 

@@ -27,6 +27,10 @@ _mine: set[str] = set()
 class DiskFullError(OSError):
     """There is no room for a file; the message says for which, how much it needs and how much is free."""
 
+    def __init__(self, message: str, number: int = errno.ENOSPC) -> None:
+        super().__init__(message)
+        self.errno = number  # by it an error is known for the machine's, and told in its own words
+
 
 @contextmanager
 def named(path: Path) -> Iterator[Path]:
@@ -103,7 +107,8 @@ def room_for(path: Path, size: int | None = None, folder: Path | None = None) ->
         needs = "" if size is None else f" of {readable(size)}"
         raise DiskFullError(
             f"no room for {path}{needs}: {error.strerror}, with {readable(shutil.disk_usage(folder).free)} free "
-            f"under {folder}; what is whole is kept: make room and run it again"
+            f"under {folder}; what is whole is kept: make room and run it again",
+            error.errno or errno.ENOSPC,
         ) from error
 
 

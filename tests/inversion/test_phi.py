@@ -13,6 +13,7 @@ from crossgap import distil, load_backbone, load_distilled
 from crossgap.backbones import BackboneError
 from crossgap.inversion import phi
 from crossgap.inversion.methods import Oti, Ovi
+from crossgap.stores import temporary
 
 FEW = {"epochs": 1, "batch_size": 8, "held_out": 0.0}
 
@@ -51,6 +52,13 @@ def test_what_is_loaded_gives_the_same_bits_and_is_saved_as_the_same_bytes(
     for number in range(3):  # several entries of metadata would come in any order
         loaded.save(tmp_path / f"{number}.safetensors")
         assert (tmp_path / f"{number}.safetensors").read_bytes() == path.read_bytes()
+
+
+def test_what_a_dead_process_left_beside_it_goes(saved, tmp_path) -> None:
+    left = tmp_path / f"x.safetensors.{temporary._HOST}.999999999.00000000.tmp"
+    left.write_bytes(b"in part")
+    saved[0].save(tmp_path / "x.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
 
 
 def test_another_backbone_is_refused(saved, tiny_folder, tmp_path) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from collections import Counter
-from itertools import product
+from itertools import cycle, product
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crossgap.params import ParamsError, load
 from crossgap.params.names import collisions
 from crossgap.params.run import Run
 
@@ -85,3 +90,58 @@ def test_there_is_a_line_for_every_cell_that_is_lost(backbones, datasets):
     kept = Counter(f"{one}-{other}" for one, other in product(backbones, datasets))
     lines = list(collisions(run_of(backbones, datasets)))
     assert len(lines) == sum(kept.values()) - len(kept)
+
+
+ROOT = Path(__file__).parents[2]
+TEMPLATES = "".join(path.read_text() for path in ROOT.glob("stages/*/dvc.yaml"))
+LISTS = sorted(set(re.findall(r"^      \w+: \$\{(run\.[\w.]+)\}", TEMPLATES, re.MULTILINE)))
+SECTIONS = sorted(set(re.findall(r"foreach: \$\{(\w+)\}", TEMPLATES)))
+ROWS = {
+    "backbones": {"weights": {"model": "local-dir:tiny"}, "oti": {"tokens": 1}, "ovi": {"patches": 1}},
+    "datasets": {"layout": "imagefolder", "root": "kinds", "retrieval": {"query": "test"}},
+    "imports": {"backbone": "b", "dataset": "d", "retrieval": {"query": "test", "gallery": "test"}},
+}
+
+
+def loads(params: dict, path: Path) -> None:
+    path.write_text(yaml.safe_dump(params))
+    load(path)
+
+
+WORDS = [
+    "a; touch x",
+    "$(touch x)",
+    "`touch x`",
+    "a\ntouch x",
+    "a&&b",
+    "a|b",
+    "a>b",
+    "-c",
+    "",
+    "a b",
+    "'a'",
+    "a*",
+]
+
+
+def test_no_value_that_a_template_puts_into_a_command_holds_a_word_of_a_shell(tmp_path):
+    """Whatever the templates of dvc.yaml take from params.yaml; rows of that name are there, so only it is wrong."""
+    assert len(LISTS) > 15 and SECTIONS == ["finetune", "idealised", "pretrain"]
+    before = yaml.safe_load((ROOT / "params.yaml").read_text())
+    loads(before, tmp_path / "params.yaml")
+    words = cycle(WORDS)
+    for place, word in zip(LISTS, words, strict=False):
+        params = copy.deepcopy(before)
+        for section, row in ROWS.items():
+            params[section] = {**(params.get(section) or {}), word: row}
+        *above, last = place.split(".")
+        at = params
+        for name in above:
+            at = at[name]
+        at[last] = [word]
+        with pytest.raises(ParamsError):
+            loads(params, tmp_path / "params.yaml")
+    for section, word in zip(SECTIONS, words, strict=False):
+        row = next(iter((before[section] or {"x": {}}).values()))
+        with pytest.raises(ParamsError):
+            loads({**before, section: {**before[section], word: row}}, tmp_path / "params.yaml")

@@ -41,7 +41,7 @@ def forget(project, name: str) -> None:
     """Nothing is left of a stage: no store, no shards, no memory of a run."""
     project.command("rm", "-rf", f"data/scratch/{name}", f"data/features/nano/world/{name}.zarr.zip")
     project.command("rm", "-rf", ".dvc/cache/runs")
-    (project / f"stages/{name}/dvc.lock").unlink()  # of this cell alone
+    (project / f"stages/{name}/dvc.lock").unlink(missing_ok=True)  # of this cell alone
 
 
 def shards_of(project, name: str) -> dict[Path, int]:
@@ -134,6 +134,19 @@ def test_ended_by_a_scheduler_and_orphaned_the_stage_goes_on(project, undisturbe
     printed = project.dvc("repro", STAGE["ovi"])  # beside the orphan, which goes on by itself
     run.communicate(timeout=60)
     went_on(project, "ovi", printed, survived, undisturbed["ovi"])
+
+
+def test_of_two_runs_at_once_one_is_told_to_wait_and_the_result_is_right(project, undisturbed) -> None:
+    """DVC's lock lets the stages of one run at a time; whichever comes second says so, or finds all done."""
+    forget(project, "oti")
+    runs = [start(project, "oti"), start(project, "oti")]
+    said = [run.communicate(timeout=120)[0] for run in runs]
+    assert any(run.returncode == 0 for run in runs), said
+    for run, printed in zip(runs, said, strict=True):
+        assert run.returncode == 0 or "lock" in printed.lower(), printed
+    project.dvc("repro", STAGE["oti"])
+    assert (project / "data/features/nano/world/oti.zarr.zip").read_bytes() == undisturbed["oti"]
+    assert not list((project / "data").rglob("*.tmp"))
 
 
 def killed_together(project, name: str, number: int, after: float) -> None:
