@@ -19,7 +19,7 @@ The folders, in layers. Each imports only from the layers above it in this list;
      5. `stores`: features on disk, and functions run shard by shard; `presets`: the settings of published studies
      6. `backbones`: one interface to every model; `datasets`: declarations, readers and what is made of both
      7. `encode`, `importing`
-     8. `training`; `exporting`; `catalogue`: the backbones and datasets that are known by name
+     8. `training`; `exporting`; `layerwise`; `catalogue`: the backbones and datasets that are known by name
      9. `inversion`, whose φ is trained; `evaluation`
     10. `params`: `params.yaml`; `report`: one HTML page
     11. `planning`: which cells there are, what they cost, what each depends on; `papers`: their tables and figures

@@ -35,6 +35,7 @@ CARRIERS = {
     "crossgap.fingerprint": 1,
     "crossgap.lazy": 1,
     "crossgap.planning.unmeasured": 1,
+    "crossgap.prepared.composed": 1,
     "crossgap.prepared.judgements": 1,
     "crossgap.prepared.manifest": 1,
     "crossgap.prepared.problems": 1,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from crossgap.backbones import Backbone, Encoded
+    from crossgap.prepared.composed import Composed
     from crossgap.prepared.transformations import Transformations
 
 COLUMNS = ("id", "group", "rank", BOX)
@@ -41,6 +42,7 @@ def encode(
     code: str | None = None,
     judgements: pd.DataFrame | None = None,
     transformations: Transformations | None = None,
+    composed: Composed | None = None,
     batch_size: int = 256,
     workers: int = 0,
     shard_size: int = 1024,
@@ -56,7 +58,7 @@ def encode(
         scratch: where done shards lie until they are no longer wanted.
         code: a name of what encodes, as of `closure.digest`: shards of other code aren't taken up, and the store says
             it; that of this module and of loading backbones, if not given.
-        judgements, transformations: validated; the store takes them along.
+        judgements, transformations, composed: validated; the store takes them along.
         batch_size: items encoded at once; fewer on a CPU (`batches.rows_at_once`). Changes nothing beyond rounding.
         workers, shard_size: scheduling; like the items already in `scratch`, they change no bit on one machine.
 
@@ -106,6 +108,8 @@ def encode(
             writer.add_judgements(judgements)
         if transformations is not None:
             writer.add_transformations(transformations)
+        if composed is not None and "text" in backbone.modalities:
+            writer.add_composed(composed)
 
 
 def _columns(items: pd.DataFrame) -> dict[str, np.ndarray]:

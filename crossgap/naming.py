@@ -18,6 +18,9 @@ _BY_PHI = re.compile(
 )
 
 _INTRA = {
+    "composed": {
+        "image": "sum", "text": "sum", "product": "sum", "harris": "sum", "expansion": "harris", "oti-template": "sum",
+    },
     "retrieval": {
         "oti-image": "image-image", "oti-oti": "image-image", "ovi-text": "text-text", "ovi-ovi": "text-text",
     },
@@ -30,7 +33,17 @@ _WORD = r"(?<![A-Za-z0-9])({})(s?)(?![A-Za-z0-9])"
 _ROLE = re.compile(_WORD.format("image|text"))
 MODALITIES = {"image": "image", "text": "text"}  # role → name, where an import names no others
 MODALITY = r"[a-z][a-z0-9]*"  # one word: tasks join them with -, measures with _
-_TAKEN = ("oti", "ovi", "images", "texts", "judgements", "transformations", "answers", "projection")
+_TAKEN = (
+    "oti",
+    "ovi",
+    "images",
+    "texts",
+    "judgements",
+    "transformations",
+    "answers",
+    "projection",
+    "composed",
+)
 
 
 class ByPhi(NamedTuple):

@@ -26,7 +26,7 @@ WEIGHTS = DATA / "weights"
 # the tables of a cell that `evaluate` writes and `report` reads, by their names in `Evaluation` and `report.Cell`
 CELL_TABLES = (
     "comparisons", "corrections", "similarities", "histograms", "seeds", "shifts", "dimensions", "spectrum",
-    "mixed", "arithmetic", "unavailable",
+    "mixed", "composed", "arithmetic", "unavailable",
 )  # fmt: skip
 
 

@@ -58,6 +58,7 @@ def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> Non
         engine=Ray(**scheduled["ray"]) if on_ray else Local(),
         on_problem=cell["on_problem"],
         start=load_distilled(phi, loaded_backbone, method) if phi else None,
+        composed=not cell["queries_only"],
     )
 
 

@@ -344,7 +344,7 @@ CASES = {
             "text/vocabulary:label.class=a.npz:y",
             "text/vocabulary:group=a.npz:same",
         ],
-        ["text/vocabulary: concept names belong to no image and no class: leave label.class, group out"],
+        ["text/vocabulary: such texts belong to no image and no class: leave label.class, group out"],
     ),
     "labels without features": (
         ["image/test:label.class=a.npz:y"],
@@ -413,6 +413,52 @@ def test_judgements_come_along_with_their_source(tmp_path, bring, archive):
     source = {"array": "judgements", "file": "qrels.txt", "key": None, "sha256": digest}
     assert store.provenance["imported_from"][-1] == source
     assert bring(*words).judgements is None
+
+
+QUERIES = """query,role,item,set
+q,image,a,s
+q,text,text/composed/0,
+q,text,text/composed/1,
+q,target,b,
+q,ignored,a,
+q,member,c,
+,candidate,b,s
+,candidate,c,s
+"""
+COMPOSED = ["image/test=a.npz:x", "image/test:id=a.npz:words", "text/composed=a.npz:short"]
+
+
+def test_composed_queries_come_along_with_their_source(tmp_path, bring, archive):
+    (tmp_path / "q.csv").write_text(QUERIES)
+    store = bring(*COMPOSED, composed_queries=tmp_path / "q.csv")
+    asked, judged, galleries = (held.to_numpy().tolist() for held in store.composed)
+    assert asked == [["q", "a", f"text/composed/{rank}", "", "s"] for rank in (0, 1)]
+    assert judged == [["q", "b", "target"], ["q", "a", "ignored"], ["q", "c", "member"]]
+    assert galleries == [["s", "b"], ["s", "c"]]
+    assert store.provenance["imported_from"][-1]["array"] == "composed queries"
+    assert bring(*COMPOSED).composed is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("q,target,b,", "no image is named that answers"),
+        ("q,image,a,s", "line 2: q has no row with the role image"),
+        ("text/composed/1", "no text of the split 'composed' has the id of the text"),
+        ("q,ignored,a,", "line 6: role is 'skip': give one of image, text, candidate, target"),
+        (",candidate,b,s", "line 8: a candidate has a set and no query"),
+        ("q,text,text/composed/1,", "line 4: q has an image already"),
+    ],
+)
+def test_composed_queries_that_cant_be(tmp_path, bring, archive, wrong, said):
+    changed = {
+        "text/composed/1": "text/composed/9", "q,ignored,a,": "q,skip,a,", ",candidate,b,s": ",candidate,b,",
+        "q,text,text/composed/1,": "q,image,b,",
+    }  # fmt: skip
+    lines = QUERIES.replace(wrong, changed.get(wrong, "")).split("\n")
+    (tmp_path / "q.csv").write_text("\n".join(line for line in lines if line))
+    with pytest.raises(DatasetError, match=said):
+        bring(*COMPOSED, composed_queries=tmp_path / "q.csv")
 
 
 def test_judgements_of_other_items_are_refused(tmp_path, bring, archive):

@@ -202,8 +202,8 @@ def test_items_by_declared_sizes(tmp_path):
     mine = params_of(changed, tmp_path).datasets["mine"]
     found = of_declaration(mine)
     assert found.images == {"train": 30, "test": 20}
-    assert found.texts == {"classes": 10, "vocabulary": 1000, "vocabulary-photo": 1000}
-    assert found.distinct == {"image": 50, "text": 2010}
+    assert found.texts == {"classes": 10, "vocabulary": 1000, "vocabulary-photo": 1000, "styles": 131}
+    assert found.distinct == {"image": 50, "text": 2141}
     assert of_declaration(mine.model_copy(update={"sizes": {}})) is None
     news = of_declaration(load(ROOT / "params.yaml").datasets["newsgroups"])
     assert news.texts["query"] == 20 and news.texts["test"] == 7532 and news.images == {}
@@ -487,7 +487,8 @@ def test_operations_of_an_evaluation_by_hand():
     # image-image, text-text, both ways across, zero-shot; the first four once more of queries that stay
     # and texts among images and texts: by 2 shares and one α, and by halves
     assert done["resample"] == 100 * (2 * (40 + 40 + 80 + 40) + 40 + 3 * 40 + 20)
-    assert done["cluster"] == 2 * 40 * 4 and done["drawn"] == 0 and done["fit"] == 5 and done["start"] == 1
+    assert done["cluster"] == 2 * (40 + 40 + 80) * 4  # images, and both together, by their images' labels
+    assert done["drawn"] == 0 and done["fit"] == 5 and done["start"] == 1
     inverted = replace(task, oti=Inverted(points=3, seeds=2, gallery=True))
     more = inverted.operations() - done
     assert more["pair"] == 6 * 40 * 40 + 40 * 4  # OTI-OTI too, and OTI to text

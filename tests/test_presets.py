@@ -59,7 +59,12 @@ def test_the_study_is_every_loss_by_width_by_seed_and_the_papers_but_for_the_rat
         "width": 64,
         "seed": 2,
     }
-    assert len(applied("contrastive-gap-world", ours())["finetune"]) == 3 * 2 * 3
+    rows = applied("contrastive-gap-world", ours())["finetune"]
+    assert len(rows) == (3 * 2 + 6) * 3
+    learned, refined = rows["nano-learned-64-1"], rows["nano-refine-own-2"]
+    assert learned["learn_temperature"] and learned["width"] == 64 and learned["projection_lr"] == 2e-3
+    assert refined["losses"] == {"random_alignment": 1, "hybrid_distillation": 1} and refined["seed"] == 2
+    assert "width" not in refined and "projection_lr" not in refined
 
 
 # a dataset as published.csv names it, where that is not its name in params.yaml in other letters

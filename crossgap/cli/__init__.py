@@ -13,6 +13,7 @@ from crossgap.cli.errors import explained
 from crossgap.cli.exporting import export
 from crossgap.cli.importing import import_
 from crossgap.cli.keeping import clean, status
+from crossgap.cli.layers import layers
 from crossgap.cli.papers import figure, table
 from crossgap.cli.planning import plan
 from crossgap.cli.reporting import report
@@ -143,7 +144,8 @@ def corrections() -> None:
 
 
 for one in (
-    init, check, plan, report, status, verify, clean, export, preset, migrate, corrections, table, figure,
+    init, check, plan, report, status, verify, clean, export, layers, preset, migrate, corrections, table,
+    figure,
 ):  # fmt: skip
     app.command()(one)
 app.command("import")(import_)

@@ -52,6 +52,12 @@ def import_(
         Path | None,
         typer.Option(help="SIMAT's folder simat_db, if the images are its regions."),
     ] = None,
+    composed: Annotated[
+        Path | None,
+        typer.Option(
+            help="Composed queries by ids: CSV with the header query,role,item[,set]; see `composed_file`."
+        ),
+    ] = None,
     note: Annotated[str, typer.Option(help="Where the features come from; kept in the store.")] = "",
     force: Annotated[bool, typer.Option(help="Replace a store of this name.")] = False,
 ) -> None:
@@ -61,7 +67,8 @@ def import_(
     `group` (the image a caption belongs to), or `label.<labelling>`. Class
     prompts are `text/classes`, with a label each. Concept names that
     corrections are fitted on are `text/vocabulary` and, as "a photo of
-    <name>", `text/vocabulary-photo`.
+    <name>", `text/vocabulary-photo`; names of styles are `text/styles`, and
+    what composed queries ask `text/composed`.
 
     Any two modalities may be named in place of image and text, and tables
     use these names: the second is the one that has `group`.
@@ -101,6 +108,7 @@ def import_(
             paired=paired,
             judged=judgements,
             simat_tables=simat,
+            composed_queries=composed,
             scratch=Path("data/scratch/import"),
         )
     for group in store.groups:
@@ -122,6 +130,8 @@ def import_(
         query, gallery = (_split_of(store, splits, pairs[name][0]) for name in ("query", "item"))
     if store.transformations is not None:
         typer.echo(f"transformations: {len(store.transformations.table)}")
+    if store.composed is not None:
+        typer.echo(f"composed queries: {store.composed.asked['query'].nunique()}")
     row = {
         "backbone": backbone,
         "dataset": dataset or name,

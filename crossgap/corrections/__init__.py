@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from crossgap.corrections import (
+    basic,
     centering,
     inverted_softmax,
     isoclip,
@@ -52,6 +53,7 @@ class Rival(Protocol):
 
 
 RIVALS: dict[str, Rival] = {
+    "basic": basic,
     "centering": centering,
     "inverted_softmax": inverted_softmax,
     "isoclip": isoclip,

@@ -51,6 +51,9 @@ class Correction:
         sides: "both": queries and gallery are corrected. "query": the query goes into the other modality and is
             compared with the untouched gallery, as an inverted one is.
         scoring: of a correction that changes no feature (`maps` is empty): what it adds to the similarities.
+        gallery: maps of items that are found, where they aren't those of the items that ask.
+        similarity: of composed queries with the gallery: "cosine" of the corrected features, or their inner product.
+            All other tasks rank by cosine.
     """
 
     maps: Mapping[str, Affine]
@@ -58,18 +61,23 @@ class Correction:
     space: Literal["projected", "preprojection"] = "projected"
     sides: Literal["both", "query"] = "both"
     scoring: Scoring | None = None
+    gallery: Mapping[str, Affine] = field(default_factory=dict)
+    similarity: Literal["cosine", "dot"] = "cosine"
 
     def handles(self, modality: str) -> bool:
         """Whether there is a map for features of this modality."""
         return modality in self.maps
 
-    def apply(self, features: Real[Features, "n width"], modality: str) -> Float64[np.ndarray, "n k"]:
+    def apply(
+        self, features: Real[Features, "n width"], modality: str, side: Literal["query", "gallery"] = "query"
+    ) -> Float64[np.ndarray, "n k"]:
         """Corrected features `(n, k)` in float64, each row by itself; not of unit length: rank them by cosine.
 
         Args:
             features: `(n, width)`, NumPy or torch, of any length: their rows are first scaled to unit length.
                 Pre-projection features may lack one column of the weights: the bias's, which is filled with ones.
             modality: "image" or "text", of the features.
+            side: what the items are for; it matters to a correction that has maps of the `gallery` alone.
 
         Raises:
             TypeError: `features` doesn't hold real numbers.
@@ -83,7 +91,8 @@ class Correction:
                 f"{modality} features: this correction was fitted for {' and '.join(self.maps)} features only; "
                 f"fit it with {modality} features too if it takes them"
             )
-        name, affine = f"{modality} features", self.maps[modality]
+        maps = {**self.maps, **self.gallery} if side == "gallery" else self.maps
+        name, affine = f"{modality} features", maps[modality]
         width = len(affine.matrix)
         if self.space == "preprojection" and np.shape(features)[1:] == (width - 1,):
             features = np.column_stack([features, np.ones(len(features))])

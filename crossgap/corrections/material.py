@@ -20,6 +20,7 @@ class Material:
         texts: `(m, d)` projected text features of a calibration set: captions or class prompts.
         vocabulary: `(v, d)` texts of bare concept names: ImageNet's classes, or the dataset's own.
         vocabulary_photo: `(v, d)` the same as "a photo of <name>".
+        styles: `(s, d)` texts of styles, surroundings and the like: what is no subject.
         pairs: `(p, d)` images and `(p, d)` texts that belong together row by row, none of them a query.
         means: "image", "text" → `(d,)` means of unit features that were published without the features: for centring,
             in the place of the mean of `images` or `texts`.
@@ -33,6 +34,7 @@ class Material:
     texts: np.ndarray | None = None
     vocabulary: np.ndarray | None = None
     vocabulary_photo: np.ndarray | None = None
+    styles: np.ndarray | None = None
     pairs: tuple[np.ndarray, np.ndarray] | None = None
     means: Mapping[str, np.ndarray] = field(default_factory=dict)
     banks: Mapping[Any, np.ndarray] = field(default_factory=dict)

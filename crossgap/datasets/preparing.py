@@ -7,14 +7,16 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from crossgap.datasets import readers, simat, vocabulary, world
+from crossgap.datasets import composing, readers, simat, styles, vocabulary, world
 from crossgap.datasets.checking import checked
 from crossgap.datasets.checks import Checks
 from crossgap.datasets.declared import DatasetError, Declaration, OnDisk, Simat, World
+from crossgap.datasets.declared.embedded import COMPOSED
 from crossgap.datasets.judgement_files import read_file
-from crossgap.datasets.reading import Problem, Reading
+from crossgap.datasets.reading import Problem, Reading, without_digests
 from crossgap.datasets.saying import doubts
 from crossgap.prepared import judgements, manifest
+from crossgap.prepared.composed import Composed
 from crossgap.prepared.transformations import Transformations
 
 _LOST = "judgement of an item that there is not: it is no query or not in the gallery"
@@ -30,6 +32,7 @@ class Prepared(NamedTuple):
     problems: pd.DataFrame
     judgements: pd.DataFrame | None
     transformations: Transformations | None
+    composed: Composed | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -52,7 +55,7 @@ def prepare(
         DatasetError: the data, its vocabulary, judgements or controls can't be used as declared, or its
             items make no valid manifest.
     """
-    judged = asked = None
+    judged = asked = composed = None
     notes: tuple[str, ...] = ()
     if isinstance(declaration, World):
         names = vocabulary.names(declaration.vocabulary, declaration.seed)
@@ -66,11 +69,42 @@ def prepare(
         reading = readers.read(declaration, folder)
         checks = Checks(declaration.images_root(folder), kept, rehash)
         items, problems = checked(declaration, reading, checks, workers)
+        if reading.composed is not None:
+            composed, items, problems = composing.of_items(reading.composed, items, problems)
         judged, problems = _judgements(declaration, reading, items, problems)
         notes = (*reading.notes, *doubts(declaration, items))
     _check_controls(declaration, items, judged)
-    whole = manifest.validate(pd.concat([items, vocabulary.rows(names)]))
-    return Prepared(whole, problems, judged, asked, notes)
+    if composed is None:
+        rows, composed, more = asked_by_labels(declaration, items)
+        items, notes = pd.concat([items, rows]), (*notes, *more)
+    unwanted = styles.names(declaration.styles, declaration.vocabulary)
+    whole = manifest.validate(pd.concat([items, vocabulary.rows(names), styles.rows(unwanted)]))
+    return Prepared(whole, problems, judged, asked, composed, notes)
+
+
+def asked_by_labels(
+    declaration: Declaration, items: pd.DataFrame
+) -> tuple[pd.DataFrame, Composed | None, tuple[str, ...]]:
+    """Composed queries that `controls.composed` asks of labelled items: rows of their texts, the tables, and notes."""
+    texts = declaration.controls.composed
+    words: dict[str, dict[str, str]] = {}
+    if isinstance(declaration, World):
+        texts = COMPOSED if texts is None else texts
+        words = {
+            factor: {label: said[0] for label, said in values.items()}
+            for factor, values in world.SYNONYMS.items()
+        }
+    none = without_digests([]).assign(digest=[])
+    if not texts:
+        return none, None, ()
+    if named := getattr(declaration, "class_names", None):
+        words = dict.fromkeys(texts, named)
+    rows, tables, cut = composing.by_labels(items, declaration.retrieval.query, texts, words)
+    if tables.asked.empty:
+        return none, None, ("controls.composed asks for nothing: no two images differ by one label alone",)
+    frame = without_digests(rows)
+    notes = (f"{cut} composed queries beyond {composing.MOST} are left out",) if cut else ()
+    return frame.assign(digest=frame["text"].map(manifest.text_digest)), tables, notes
 
 
 def _simat(
@@ -136,6 +170,9 @@ def _check_controls(declaration: Declaration, items: pd.DataFrame, judged: pd.Da
             raise DatasetError(
                 f"controls.subsets.{name}: {labelling} has no class {', '.join(unknown)}; it has {', '.join(known)}"
             )
+    for labelling in declaration.controls.composed or ():
+        asking = manifest.select(items, "image", declaration.retrieval.query)
+        _labels(asking, f"controls.composed.{labelling}", labelling)
     prompts = items[items["split"] == manifest.CLASSES]
     for changed, kept in declaration.controls.arithmetic.items():
         field = f"controls.arithmetic.{changed}"

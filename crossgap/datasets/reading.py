@@ -13,6 +13,7 @@ import pandas as pd
 
 from crossgap.datasets.paths import name_of
 from crossgap.prepared import manifest
+from crossgap.prepared.composed import Composed
 
 ManifestRow = tuple[str, str, str, str | None, str | None, str | None, int]  # without its digest
 SET_ASIDE_WITH_IMAGE = "set aside with its image"
@@ -33,6 +34,7 @@ class Reading(NamedTuple):
         frame: a manifest without digests, of the items that no problem sets aside.
         judgements: the table of a set that comes with judgements, as `crossgap.prepared.judgements.validate` takes it.
             Rows that name unknown items are set aside later.
+        composed: composed queries, which may name images that are set aside later.
         notes: sentences on what was ignored or decided by default.
     """
 
@@ -40,6 +42,7 @@ class Reading(NamedTuple):
     problems: list[Problem]
     judgements: pd.DataFrame | None = None
     notes: tuple[str, ...] = ()
+    composed: Composed | None = None
 
 
 class Listed(NamedTuple):

@@ -34,6 +34,10 @@ def summary(prepared: Prepared) -> str:
             f"{vocabulary} texts of the vocabulary ({names.sum()} names, bare and as photos), which corrections are "
             "fitted on"
         )
+    if (styles := (items["split"] == manifest.STYLES).sum()) != 0:
+        said.append(f"{styles} names of styles")
+    if prepared.composed is not None:
+        said.append(f"{prepared.composed.asked['query'].nunique()} composed queries")
     if len(prepared.problems):
         kinds = Counter(problem.split(":")[0] for problem in prepared.problems["problem"])
         of = ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common())

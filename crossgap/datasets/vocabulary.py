@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,7 @@ from crossgap.prepared import manifest
 
 SIZE = 1000
 _ORDER = ("size", "colour", "texture", "shape", "place", "background")
-_FORMS = {manifest.VOCABULARY: "{}", manifest.VOCABULARY_PHOTO: "a photo of {}"}
+FORMS = {manifest.VOCABULARY: "{}", manifest.VOCABULARY_PHOTO: "a photo of {}"}
 
 
 def names(vocabulary: str, seed: int = 0) -> list[str]:
@@ -72,8 +73,12 @@ def world_names(seed: int) -> list[str]:
     return plain + [" ".join(words[place][scene[place]] for place in places) for scene in scenes]
 
 
-def rows(names: list[str]) -> pd.DataFrame:
-    """The names as rows of a manifest, bare and as "a photo of <name>"; a repeated one has its ordinal in its id."""
+def rows(names: list[str], forms: Mapping[str, str] = FORMS) -> pd.DataFrame:
+    """The names as rows of a manifest; a repeated one has its ordinal in its id.
+
+    Args:
+        forms: split → how a name is worded there; bare and as "a photo of <name>", if not given.
+    """
     met: Counter[str] = Counter()
     ids = []
     for name in names:
@@ -81,7 +86,7 @@ def rows(names: list[str]) -> pd.DataFrame:
         ids.append(name + (f"-{met[name]}" if met[name] > 1 else ""))
     found = [
         (f"{split}/{name_id}", "text", split, None, form.replace("{}", name), None, rank)
-        for split, form in _FORMS.items()
+        for split, form in forms.items()
         for rank, (name_id, name) in enumerate(zip(ids, names, strict=True))
     ]
     frame = pd.DataFrame(found, columns=[name for name in manifest.COLUMNS if name != "digest"], dtype=object)

@@ -46,6 +46,7 @@ __all__ = [
     "combinations",
     "held_out",
     "item_keys",
+    "labelled",
     "recall_ceiling",
     "render",
     "scenes",
@@ -138,6 +139,16 @@ def write(folder: Path, seed: int, sizes: Mapping[Literal["train", "test"], int]
     columns = ["id", "modality", "split", "path", "text", "group", "rank", "digest"]
     manifest = pd.DataFrame(rows, columns=[*columns, *(f"label.{factor}" for factor in FACTORS)])
     return manifest.astype(object).where(manifest.notna(), None).astype({"rank": int})
+
+
+def labelled(seed: int, sizes: Mapping[Literal["train", "test"], int]) -> pd.DataFrame:
+    """The rows of the images that `write` renders, without what needs rendering."""
+    rows = [
+        {"id": f"{split}/{index:06d}", "modality": "image", "split": split, **_labels(scene)}
+        for split, size in sizes.items()
+        for index, scene in enumerate(scenes(split, np.arange(size), seed))
+    ]
+    return pd.DataFrame(rows, dtype=object)
 
 
 def _block(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from crossgap import fingerprint
 from crossgap.evaluation.corrections import Rivals, apply
@@ -27,8 +29,8 @@ RESTARTS = 4
 def clusterings(work: Work, rivals: Rivals, seed: int) -> dict[str, float]:
     """`clustering/<what>/<labelling>/<measure>`: the query images by native, inverted and corrected features.
 
-    `joint` clusters images and captions together where captions say which of the labels they mention: a gap between
-    the modalities then splits the classes (ModGap, ICLR 2026).
+    `joint` clusters images and captions together: a gap between the modalities then splits the classes (ModGap, ICLR
+    2026). A caption's label is the one that it mentions, where captions say which they mention; else its image's.
 
     Of a labelling with more than `CLASSES` so many are drawn, each with all its items: with few items a class, as many
     clusters as classes agree with any labelling. Of more than `ITEMS` items a class keeps its share.
@@ -71,9 +73,9 @@ def _sets(work: Work, rivals: Rivals, labelling: str, variant: str | None) -> It
     """What is clustered, and a function that gives its features `(n, d)` and labels `(n,)`."""
     cell, name = work.cell, f"image/{work.cell.query}"
     every, captions = cell.items(name), cell.items(f"text/{cell.query}")
-    texts = captions if captions and labelling in captions.labels else None
     if every is None:
         return
+    texts = captions and labelled(captions, labelling, every)
     images = drawn(labelling, every)[0]
     if not len(images):
         return
@@ -98,6 +100,17 @@ def _sets(work: Work, rivals: Rivals, labelling: str, variant: str | None) -> It
         made = [side for side in sides if side is not None and len(side)]
         if len(made) == 2:
             yield f"joint+{variant}", lambda: _joined(made, labelling)
+
+
+def labelled(captions: Items, labelling: str, images: Items) -> Items | None:
+    """Captions with the labels that they mention, or, where none of them says, with their images'; None without any."""
+    if labelling in captions.labels:
+        return captions
+    if not captions.captions:
+        return None
+    at = pd.Index(images.ids).get_indexer(captions.groups)
+    found = np.where(at < 0, "", images.labels[labelling].astype(object)[at])
+    return replace(captions, labels={**captions.labels, labelling: found})
 
 
 def drawn(labelling: str, *sets: Items) -> list[Items]:

@@ -26,6 +26,7 @@ COLUMNS = [
 ]  # fmt: skip
 METRIC = {
     "retrieval": "mAP", "classification": "accuracy", "hubness": "recall@1", "mixed": "recall@1", "robustness": "stays",
+    "composed": "mAP",
 }  # fmt: skip
 
 

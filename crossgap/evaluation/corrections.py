@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -147,7 +147,9 @@ class Rivals:
     def _pair(self, variant: str, task: str, queries: Items, gallery: Items) -> tuple[Items, Items] | None:
         correction, modalities = self.correction(variant), task.split("-")
         corrected = apply(correction, queries, modalities[0])
-        against = gallery if correction.sides == "query" else apply(correction, gallery, modalities[1])
+        against = (
+            gallery if correction.sides == "query" else apply(correction, gallery, modalities[1], "gallery")
+        )
         return None if corrected is None or against is None else (corrected, against)
 
     def scorer(self, variant: str, name: str, task: str, within: bool, reasons: Reasons) -> Scorer:
@@ -191,6 +193,7 @@ def material(cell: Cell) -> Material:
         texts=_first(_features(cell, name) for name in (*_texts(cell), CLASSES)),
         vocabulary=_features(cell, "text/vocabulary"),
         vocabulary_photo=_features(cell, "text/vocabulary-photo"),
+        styles=_features(cell, "text/styles"),
         pairs=_first(pairs(cell, split) for split in splits if split and split != cell.query),
         banks={modality: held.features for modality in INVERSIONS if (held := bank(cell, modality))},
         weights=cell.native.projections,
@@ -206,7 +209,9 @@ def bank(cell: Cell, modality: str) -> Items | None:
     return _first(cell.items(f"{modality}/{split}") for split in splits)
 
 
-def apply(correction: Correction, items: Items, modality: str) -> Items | None:
+def apply(
+    correction: Correction, items: Items, modality: str, side: Literal["query", "gallery"] = "query"
+) -> Items | None:
     """Items by their corrected features; None where the correction can't be applied to them."""
     if not correction.handles(modality):
         return None
@@ -215,7 +220,7 @@ def apply(correction: Correction, items: Items, modality: str) -> Items | None:
         return None
     blocks = (raw[start : start + ROWS] for start in range(0, len(raw), ROWS))
     return items.having(
-        np.concatenate([correction.apply(block, modality).astype(np.float32) for block in blocks])
+        np.concatenate([correction.apply(block, modality, side).astype(np.float32) for block in blocks])
     )
 
 

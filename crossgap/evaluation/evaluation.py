@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap import naming
-from crossgap.evaluation import arithmetic, gap, hubness, mixed, robustness
+from crossgap.evaluation import arithmetic, composed, gap, hubness, mixed, robustness
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.clouds import clouds as cloud_points
 from crossgap.evaluation.clusters import clusterings
@@ -60,6 +60,7 @@ class Evaluation:
         dimensions: tasks without the dimensions in which the means differ most, as of `dimensions.over_dimensions`.
         spectrum: how the variance of either modality spreads, as of `gap.spectrum`.
         mixed: texts that ask among images and texts, as of `mixed.summary`.
+        composed: an image and a text that ask for images, as of `composed.summary`.
         arithmetic: scores of text-driven arithmetic over λ, as of `arithmetic.over_scales`.
         looked_at: some queries with what every method ranks first, as of `looked.looked_at`.
         unavailable: what can't be had and why, as of `unavailable.COLUMNS`: `family`, `name`, `reason`. Corrections
@@ -83,6 +84,7 @@ class Evaluation:
     dimensions: pd.DataFrame
     spectrum: pd.DataFrame
     mixed: pd.DataFrame
+    composed: pd.DataFrame
     arithmetic: pd.DataFrame
     looked_at: pd.DataFrame
     unavailable: pd.DataFrame
@@ -150,6 +152,9 @@ def evaluate(
     asked = mixed.searched(work, rivals, seed=seed, **(mixed_search or {}))
     outcomes |= mixed.outcomes(asked)
     documents = mixed.summary(asked)
+    put_together = composed.searched(work, rivals)
+    outcomes |= composed.outcomes(put_together)
+    changed = composed.summary(put_together)
     stays = robustness.robust(work, rivals, seed)
     outcomes |= {
         ("robustness", *named): table.set_index("query")["stays"]
@@ -160,7 +165,7 @@ def evaluate(
     seeds = over_seeds(work, retrieved)
     metrics = _retrieval(retrieved) | _classification(classes) | best(cell, curves) | gap.gap(work, seed)
     metrics |= neighbourhoods(work, rivals) | hubness.hubs(work, rivals) | hubness.metrics(halves)
-    metrics |= mixed.metrics(documents)
+    metrics |= mixed.metrics(documents) | composed.metrics(changed)
     metrics |= robustness.metrics(stays)
     metrics |= clusterings(work, rivals, seed) | _similarity(cell, measured) | spread(seeds)
     scores = arithmetic.over_scales(work, seed, resamples)
@@ -182,6 +187,7 @@ def evaluate(
         dimensions=over_dimensions(work).round(DIGITS),
         spectrum=gap.spectrum(work).round(DIGITS),
         mixed=documents.round(DIGITS),
+        composed=changed.round(DIGITS),
         arithmetic=scores.round(DIGITS),
         looked_at=looked_at(work, rivals, retrieved, seed=seed, **(look_at or {})),
         unavailable=work.reasons.table(),

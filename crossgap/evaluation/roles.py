@@ -124,7 +124,8 @@ def corrected(rivals: Rivals, variant: str, roles: Roles) -> Roles | None:
         return None if queries is None else roles._replace(queries=queries)
     queries = apply(rivals.fit_by_role(variant, roles.images, roles.queries), roles.queries, "text")
     held = rivals.fit_by_role(variant, roles.images, roles.texts)
-    texts, images = apply(held, roles.texts, "text"), apply(held, roles.images, "image")
+    texts = apply(held, roles.texts, "text", "gallery")
+    images = apply(held, roles.images, "image", "gallery")
     if queries is None or texts is None or images is None:
         return None
     return roles._replace(queries=queries, texts=texts, images=images)

@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint
-from crossgap.datasets import simat
+from crossgap.datasets import composed_file, simat
 from crossgap.datasets.judgement_files import read_file
 from crossgap.datasets.labels import label_of, whole
 from crossgap.errors import listed
 from crossgap.importing.files import ARRAYS, Assignment, FeatureImportError
 from crossgap.naming import MODALITIES, called, in_roles, roles
-from crossgap.prepared import judgements
-from crossgap.prepared.manifest import CLASSES, LABEL, RESERVED, VOCABULARIES
+from crossgap.prepared import composed, judgements
+from crossgap.prepared.manifest import BARE, CLASSES, COMPOSED, LABEL, RESERVED
 from crossgap.prepared.transformations import Transformations
 from crossgap.stores import store, writing
 
@@ -37,6 +37,7 @@ def import_features(
     paired: bool = False,
     judged: str | Path | None = None,
     simat_tables: str | Path | None = None,
+    composed_queries: str | Path | None = None,
     scratch: str | Path,
 ) -> store.Store:
     """Write the feature store at `path` from arrays.
@@ -52,9 +53,11 @@ def import_features(
         paired: row i of the second modality belongs to row i of the first, in every split that has both.
         judged: a file of explicit judgements, as `datasets.judgement_files.read_file` takes it.
         simat_tables: SIMAT's folder simat_db, with the transformations that are asked of its regions.
+        composed_queries: a file of composed queries, as `datasets.composed_file.read_file` takes it, of images and of
+            texts in `text/composed`.
 
     Raises:
-        DatasetError: judgements or tables of SIMAT that can't be used.
+        DatasetError: judgements, composed queries or tables of SIMAT that can't be used.
         FeatureImportError: files, keys or values that can't be used: lengths or widths that differ, NaN, ids given
             twice, a caption of an image that isn't there, class prompts without a class.
     """
@@ -80,6 +83,12 @@ def import_features(
         ids = [name for names in items for name in names]
         table = judgements.validate(read_file(judged), ids, ids)
     asked = None if simat_tables is None else _asked(Path(simat_tables), groups)
+    tables = None
+    if composed_queries is not None:
+        images = [columns["id"] for name, columns in groups.items() if name.startswith("image/")]
+        texts = groups.get(f"text/{COMPOSED}", {}).get("id", np.empty(0, object))
+        known = dict.fromkeys(one for ids in images for one in ids)
+        tables = composed.validate(composed_file.read_file(composed_queries), known, texts)
     hashes = {
         file: fingerprint.sha256_of_files([file])
         for file in dict.fromkeys(f for a in assignments for f in a.files)
@@ -90,6 +99,8 @@ def import_features(
         for file in a.files
     ]
     whole = [("judgements", Path(judged))] if judged is not None else []
+    if composed_queries is not None:
+        whole.append(("composed queries", Path(composed_queries)))
     if simat_tables is not None:
         whole += [("transformations", file) for file in simat.sources(Path(simat_tables))]
     for array, file in whole:
@@ -113,6 +124,8 @@ def import_features(
             writer.add_judgements(table)
         if asked is not None:
             writer.add_transformations(asked)
+        if tables is not None:
+            writer.add_composed(tables)
     return store.open_store(path)
 
 
@@ -172,9 +185,9 @@ def _complete(
             f"{name}:group: `group` is of texts, the image that each belongs to; images have `id`"
         )
     of_items = [column for column in columns if column == "group" or column.startswith(LABEL)]
-    if split in VOCABULARIES and of_items:
+    if split in BARE and of_items:
         raise FeatureImportError(
-            f"{name}: concept names belong to no image and no class: leave {', '.join(of_items)} out"
+            f"{name}: such texts belong to no image and no class: leave {', '.join(of_items)} out"
         )
     if "features" not in columns:
         raise FeatureImportError(f"{name} has {', '.join(columns)} but no features: give {name}=FILE")

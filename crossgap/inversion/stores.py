@@ -13,8 +13,9 @@ import numpy as np
 from crossgap import closure, fingerprint
 from crossgap.backbones import Backbone, BackboneError
 from crossgap.errors import CrossgapError
+from crossgap.inversion.composed import AskedTexts, ask
 from crossgap.inversion.invert import Inversion, Inverter, check_targets
-from crossgap.inversion.methods import Method
+from crossgap.inversion.methods import Method, Oti
 from crossgap.inversion.phi import Distilled
 from crossgap.inversion.recipes import Recipe
 from crossgap.machine import processor
@@ -44,6 +45,7 @@ def invert_store(
     engine: engines.Local | engines.Ray | None = None,
     on_problem: str = ERROR,
     start: Distilled | None = None,
+    composed: bool = True,
 ) -> None:
     """Invert items of a feature store and write the inversion store at `path`.
 
@@ -59,6 +61,7 @@ def invert_store(
             and which of them `scratch` holds, changes no bit on one machine.
         on_problem: `set_aside` leaves items out whose loss is not finite and names them in the store's attributes.
         start: φ, whose tokens the steps of `recipe` start from, and which the store names.
+        composed: encode the composed queries of `native` with the tokens that OTI found for their images.
 
     Raises:
         BackboneError: `native` holds another backbone's features, or the tower can't do it.
@@ -93,13 +96,43 @@ def invert_store(
         "fingerprint": fingerprint.of_json([made_by, keys, set_aside]),
         **({"set_aside": set_aside} if set_aside else {}),
     }
+    asked = _composed(native, items, whole, keys, done, backbone, method) if composed else None
+    if asked is not None:
+        provenance["composed_left_out"] = dict(asked.left_out)
     with writing.creating(path, scratch, provenance) as writer:
+        if asked is not None:
+            columns = {"id": np.array(asked.queries, object)}
+            writer.add(writing.COMPOSED, columns, [{"features": asked.features}])
         for name, held in items.items():
             found = [keys[name][row] for row in whole[name]]
             columns = {"id": held.ids[whole[name]]}
             if recipe.reached:
                 columns["step"] = np.array(recipe.reached)
             writer.add(name, columns, done.blocks(found))
+
+
+def _composed(
+    native: store.Store,
+    items: dict[str, Targets],
+    whole: dict[str, np.ndarray],
+    keys: dict[str, list[str]],
+    done: shards.Shards,
+    backbone: Backbone,
+    method: Method,
+) -> AskedTexts | None:
+    """Composed queries by the tokens of their images; None where there are no queries, or texts were inverted."""
+    if native.composed is None or not isinstance(method, Oti):
+        return None
+    images = set(native.composed.asked["image"])
+    tokens: dict[str, np.ndarray] = {}
+    for name, held in items.items():
+        rows = [row for row in whole[name] if held.ids[row] in images]
+        found = [
+            block["tokens"] for block in done.blocks([keys[name][row] for row in rows], only=("tokens",))
+        ]
+        if found:
+            tokens |= dict(zip(held.ids[rows], np.concatenate(found), strict=True))
+    return ask(native.composed.asked, tokens, backbone, method)
 
 
 def _code() -> str:

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 from crossgap.lazy import when_used
 
 if TYPE_CHECKING:
+    from crossgap.losses.clip_refine import hybrid_distillation as hybrid_distillation
+    from crossgap.losses.clip_refine import random_alignment as random_alignment
     from crossgap.losses.contrastive import clip as clip
+    from crossgap.losses.contrastive import scaled_denominator as scaled_denominator
     from crossgap.losses.cyclip import cyclic_cross_modal as cyclic_cross_modal
     from crossgap.losses.cyclip import cyclic_in_modal as cyclic_in_modal
     from crossgap.losses.hypersphere import alignment as alignment
     from crossgap.losses.hypersphere import cross_uniformity as cross_uniformity
     from crossgap.losses.hypersphere import uniformity as uniformity
     from crossgap.losses.intra_modal import slip as slip
+    from crossgap.losses.midpoints import centroid_uniformity as centroid_uniformity
     from crossgap.losses.sigmoid import siglip as siglip
     from crossgap.losses.weighted import total as total
 
@@ -27,6 +31,10 @@ _PUBLIC = {
     "cyclic_in_modal": "crossgap.losses.cyclip",
     "cyclic_cross_modal": "crossgap.losses.cyclip",
     "siglip": "crossgap.losses.sigmoid",
+    "scaled_denominator": "crossgap.losses.contrastive",
+    "centroid_uniformity": "crossgap.losses.midpoints",
+    "random_alignment": "crossgap.losses.clip_refine",
+    "hybrid_distillation": "crossgap.losses.clip_refine",
     "total": "crossgap.losses.weighted",
 }
 TERMS = tuple(name for name in _PUBLIC if name != "total")
@@ -34,6 +42,8 @@ SUMS = {
     "clip": ("clip",),
     "cua": ("clip", "uniformity", "alignment"),
     "cuaxu": ("clip", "uniformity", "alignment", "cross_uniformity"),
+    "modgap": ("clip", "alignment", "centroid_uniformity"),
+    "clip-refine": ("random_alignment", "hybrid_distillation"),
 }
 __all__ = ["SUMS", "TERMS", *_PUBLIC]
 __getattr__, __dir__ = when_used(__name__, _PUBLIC)

@@ -24,7 +24,17 @@ def unit_pair(
         TypeError: not floating tensors, or of different precision.
         ValueError: other shapes, a batch of one, or rows of another length.
     """
-    rows = [unit_batch(x, name) for x, name in zip((first, second), names, strict=True)]
+    rows = matching_batches(first, second, names)
+    for x, name in zip(rows, names, strict=True):
+        check_unit(x, name)
+    return rows
+
+
+def matching_batches(
+    first: Float[Tensor, "n d"], second: Float[Tensor, "n d"], names: tuple[str, str] = ("images", "texts")
+) -> list[Float[Tensor, "n d"]]:
+    """Two matching batches of rows `(n, d)` of any length, in float32 at least; other errors as of `unit_pair`."""
+    rows = [batch(x, name) for x, name in zip((first, second), names, strict=True)]
     if first.shape != second.shape:
         raise ValueError(
             f"{names[0]} has shape {tuple(first.shape)} and {names[1]} {tuple(second.shape)}: row i of both must "
@@ -39,6 +49,13 @@ def unit_pair(
 
 def unit_batch(x: Float[Tensor, "n d"], name: str = "x") -> Float[Tensor, "n d"]:
     """A batch of unit rows `(n, d)`, in float32 at least; errors as of `unit_pair`."""
+    x = batch(x, name)
+    check_unit(x, name)
+    return x
+
+
+def batch(x: Float[Tensor, "n d"], name: str = "x") -> Float[Tensor, "n d"]:
+    """A batch of rows `(n, d)` of any length, in float32 at least; other errors as of `unit_pair`."""
     if not isinstance(x, Tensor) or not x.is_floating_point():
         kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
         raise TypeError(f"{name} is {kind}: give a floating torch tensor `(n, d)`")
@@ -46,14 +63,16 @@ def unit_batch(x: Float[Tensor, "n d"], name: str = "x") -> Float[Tensor, "n d"]
         raise ValueError(f"{name} has shape {tuple(x.shape)}: give one row an item, `(n, d)`")
     if len(x) < 2:
         raise ValueError(f"{name}: a loss over a batch of {len(x)} compares nothing; give at least 2 rows")
-    if x.dtype in (torch.float16, torch.bfloat16):
-        x = x.float()
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def check_unit(x: Float[Tensor, "n d"], name: str) -> None:
+    """ValueError unless rows `(n, d)` have unit length."""
     off = (torch.linalg.vector_norm(x.detach(), dim=1) - 1).abs().max().item()
     if off > TOLERANCE:  # NaN passes: a training names the step at which its loss is none
         raise ValueError(
             f"{name} has rows whose length differs from 1 by up to {off:.3g}: normalise them first"
         )
-    return x
 
 
 def positive(value: float | Float[Tensor, ""], name: str) -> float | Float[Tensor, ""]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from crossgap.datasets import Declaration, Size, readers, vocabulary, world
+from crossgap.datasets import Declaration, Size, readers, styles, vocabulary, world
 from crossgap.datasets.declared import DatasetError, Exported, OnDisk, Simat
+from crossgap.datasets.preparing import asked_by_labels
 from crossgap.datasets.world_captions import CAPTIONS_PER_IMAGE, class_prompts
 from crossgap.errors import CrossgapError
 from crossgap.params import Params
@@ -62,7 +63,7 @@ def of_manifest(frame: pd.DataFrame) -> ItemCounts:
 
 
 def of_declaration(declaration: Declaration) -> ItemCounts | None:
-    """Counts by the declared `sizes` and vocabulary; all are known of the embedded world. None if not declared."""
+    """Counts by the declared `sizes` and names to fit on; all are known of the embedded world. None if not declared."""
     if declaration.layout == "world":
         images = dict(declaration.images)
         texts = {split: size * CAPTIONS_PER_IMAGE for split, size in images.items()}
@@ -71,7 +72,9 @@ def of_declaration(declaration: Declaration) -> ItemCounts | None:
         labelled = {f"{modality}/{split}": factors for split in images for modality in ("image", "text")}
         labelled[f"text/{manifest.CLASSES}"] = factors
         captions = frozenset(images)
+        asked, _, _ = asked_by_labels(declaration, world.labelled(declaration.seed, declaration.images))
     else:
+        asked = ()  # texts of composed queries are not declared
         sizes = declaration.sizes
         if queries := getattr(declaration, "queries", None):  # a text a class that asks for its documents
             sizes = {**sizes, "query": Size(texts=len(queries))}
@@ -91,8 +94,12 @@ def of_declaration(declaration: Declaration) -> ItemCounts | None:
         prompts = len(getattr(declaration, "templates", ()))
         classes = prompts * max((size.classes or 0 for size in sizes.values()), default=0)
     reserved = {manifest.CLASSES: classes} if classes else {}
+    if len(asked):
+        reserved[manifest.COMPOSED] = len(asked)
     if names := len(vocabulary.names(declaration.vocabulary, getattr(declaration, "seed", 0))):
         reserved |= dict.fromkeys(manifest.VOCABULARIES, names)
+    if unwanted := len(styles.names(declaration.styles, declaration.vocabulary)):
+        reserved[manifest.STYLES] = unwanted
     distinct = {"image": sum(images.values()), "text": sum((texts | reserved).values())}
     if classes and declaration.layout != "world":
         labelled[f"text/{manifest.CLASSES}"] = {labelling: classes // prompts}
@@ -109,7 +116,8 @@ def of_files(declaration: Declaration) -> ItemCounts:
         raise DatasetError(f"the layout {declaration.layout} is counted only while it is prepared")
     found = readers.read(declaration, Path()).frame
     names = vocabulary.rows(vocabulary.names(declaration.vocabulary))
-    frame = pd.concat([found, names], ignore_index=True)
+    unwanted = styles.rows(styles.names(declaration.styles, declaration.vocabulary))
+    frame = pd.concat([found, names, unwanted], ignore_index=True)
     return replace(of_manifest(frame.assign(digest=frame.index.astype(str))), known_by="files")
 
 

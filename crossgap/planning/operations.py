@@ -1,7 +1,8 @@
 """What an evaluation does: how often each of a few operations is done, times what it takes here (`rates`).
 
 It is the most that one takes: parts that an earlier evaluation of the cell kept are not computed again, and not every
-correction can be fitted. Not counted are transformations that come with a set (SIMAT) and explicit judgements.
+correction can be fitted. Not counted are transformations that come with a set (SIMAT), explicit judgements and
+composed queries.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class PlannedEvaluation:
         for labelling, classes in labelled.items():
             self._classified(done, labelling, classes, labelling in named)
             drawn = min(images, clusters.ITEMS) * min(classes, clusters.CLASSES)
-            joint = labelling in self._classes("text", self.query)
+            joint = self.first or labelling in self._classes("text", self.query)
             sets = (images + texts) / images if joint else 0
             done["cluster"] += round(drawn * (kinds * (1 + sets) + bool(self.oti.points)))
         for labelling in self.arithmetic:

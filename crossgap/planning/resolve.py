@@ -209,7 +209,7 @@ def _evaluated(params: Params, declared: Any, *names: str) -> dict[str, Any]:
         "settings": params.evaluate.model_dump(mode="json", exclude={"fit_on"}),
         "files": {name: {of: _digested(file) for of, file in held.items()} for name, held in files.items()},
         "retrieval": declared.retrieval.model_dump(mode="json"),
-        "controls": declared.controls.model_dump(mode="json", exclude={"published"}),
+        "controls": declared.controls.model_dump(mode="json", exclude={"published", "composed"}),
         "look_at": params.report.model_dump(include={"queries", "results"}),
     }
 

@@ -6,9 +6,10 @@ belongs to, for an image its own; `rank`, a caption's place among its image's ca
 BLAKE2b-128 of the file or the text; `box`, if there, what an image is cropped to, "left upper right lower" in
 pixels; any number of `label.<labelling>`. Missing values are None.
 
-Three splits are kept for texts that belong to no image. Rows of "classes" are class prompts, with one label each.
-Rows of "vocabulary" and "vocabulary-photo" are concept names without labels, bare and as "a photo of <name>", which
-corrections are fitted on.
+Five splits are kept for texts that belong to no image. Rows of "classes" are class prompts, with one label each.
+Rows of "vocabulary" and "vocabulary-photo" are concept names without labels, bare and as "a photo of <name>", and those
+of "styles" names of styles and surroundings, which corrections are fitted on. Rows of "composed" are what composed
+queries ask of an image (`crossgap.prepared.composed`), without labels too.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ BOX = "box"
 LABEL = "label."
 CLASSES = "classes"
 VOCABULARY, VOCABULARY_PHOTO = VOCABULARIES = ("vocabulary", "vocabulary-photo")
-RESERVED = (CLASSES, *VOCABULARIES)
+STYLES, COMPOSED = "styles", "composed"
+BARE = (*VOCABULARIES, STYLES, COMPOSED)  # their texts have no labels
+RESERVED = (CLASSES, *BARE)
 _NAMED = 3
 _LONGEST = 200  # bytes of a labelling's name: files may have 255
 
@@ -167,7 +170,7 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
 def _rules(frame: pd.DataFrame) -> Iterator[tuple[pd.Series, str]]:
     """Pairs of the rows that break a rule and the rule."""
     image, text = frame["modality"] == "image", frame["modality"] == "text"
-    classes, vocabulary = frame["split"] == CLASSES, frame["split"].isin(VOCABULARIES)
+    classes, vocabulary = frame["split"] == CLASSES, frame["split"].isin(BARE)
     labels = frame[[f"{LABEL}{name}" for name in labellings(frame)]].notna().sum(axis=1)
     captions = text & frame["group"].notna()
     yield _blank(frame["id"]), "no id: give each item one"
@@ -192,7 +195,7 @@ def _rules(frame: pd.DataFrame) -> Iterator[tuple[pd.Series, str]]:
     of_items = image | frame["group"].notna() | (labels > 0)
     yield (
         vocabulary & of_items,
-        f"splits {', '.join(VOCABULARIES)} are kept for concept names: name yours otherwise",
+        f"splits {', '.join(BARE)} are kept for texts without labels: name yours otherwise",
     )
     if BOX in frame:
         boxed = frame[BOX].notna()

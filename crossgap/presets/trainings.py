@@ -2,37 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from crossgap import losses
 from crossgap.presets.preset import NO_INVERSIONS, Params, Preset, by_the_papers_recipe, cells, untrained
 
 SEEDS = (0, 1, 2)
+PAPER = ("clip", "cua", "cuaxu")
+# ModGap's public code keeps its temperature at 0.1 and has CLIP beside it so, and with a temperature that is learned,
+# which begins where CLIP's own did. CLIP-Refine keeps the projections of the backbone that it refines.
+RIVALS: dict[str, dict[str, Any]] = {
+    "scaled-64": {"losses": {"scaled_denominator": 1}, "width": 64},
+    "learned-64": {"losses": {"clip": 1}, "width": 64, "temperature": 0.07, "learn_temperature": True},
+    "soft-64": {"losses": {"clip": 1}, "width": 64, "temperature": 0.1},
+    "modgap-64": {"losses": dict.fromkeys(losses.SUMS["modgap"], 1), "width": 64, "temperature": 0.1},
+    "clip-own": {"losses": {"clip": 1}},
+    "refine-own": {"losses": dict.fromkeys(losses.SUMS["clip-refine"], 1)},
+}
 
 
 def contrastive_gap(
-    words: str, base: str, dataset: str, widths: Iterable[int], others: Sequence[str] = (), **recipe: Any
+    words: str,
+    base: str,
+    dataset: str,
+    widths: Iterable[int],
+    others: Sequence[str] = (),
+    rivals: Mapping[str, Mapping[str, Any]] | None = None,
+    **recipe: Any,
 ) -> Preset:
     """CLIP, CUA and CUAXU over widths of the projections and seeds (It's Not a Modality Gap, section 5).
 
     Args:
         others: datasets that what is trained is evaluated on beside its own.
+        rivals: name → fields of further recipes, each with every seed.
+        recipe: fields of every row; `projection_lr` only of those with new projections.
     """
 
+    def row(fields: Mapping[str, Any], seed: int) -> dict[str, Any]:
+        shared = {key: value for key, value in recipe.items() if "width" in fields or key != "projection_lr"}
+        return {"backbone": base, "dataset": dataset, **fields, "seed": seed, **shared}
+
     def change(params: Params) -> Params:
-        rows = {
-            f"{base}-{name}-{width}-{seed}": {
-                "backbone": base,
-                "dataset": dataset,
-                "losses": dict.fromkeys(terms, 1),
-                "width": width,
-                "seed": seed,
-                **recipe,
-            }
-            for name, terms in losses.SUMS.items()
+        kinds: dict[str, Mapping[str, Any]] = {
+            f"{name}-{width}": {"losses": dict.fromkeys(losses.SUMS[name], 1), "width": width}
+            for name in PAPER
             for width in widths
-            for seed in SEEDS
+        }
+        kinds |= rivals or {}
+        rows = {
+            f"{base}-{name}-{seed}": row(fields, seed) for name, fields in kinds.items() for seed in SEEDS
         }
         return untrained(params) | {
             "finetune": rows,
@@ -76,16 +95,21 @@ def _intra_modal(params: Params) -> Params:
 
 
 def _idealised_world(params: Params) -> Params:
-    """Two encoders of the same images over widths, batch sizes, temperatures and seeds (section 4 of the same)."""
-    sweep = {"widths": [8, 128], "batch_sizes": [16, 256], "temperatures": [0.01, 0.5], "seeds": [1]}
+    """Two encoders of the same images over widths, batch sizes, temperatures and seeds (section 4 of the same).
+
+    Beside it what the paper leaves out: mismatched pairs, clouds that start apart, and one encoder that is both.
+    """
+    run = {"width": 64, "batch_size": 64, "temperature": 0.07, "lr": 5e-4, "epochs": 60}
+    apart: dict[str, list] = {"mismatched": [0.25, 0.5], "gaps": [0.5, 1.0], "seeds": [1]}
     row = {
         "dataset": "world",
         "images": 256,
-        "run": {"width": 64, "batch_size": 64, "temperature": 0.07, "lr": 5e-4, "epochs": 60},
-        "sweep": sweep,
+        "run": run,
+        "sweep": {"widths": [8, 128], "batch_sizes": [16, 256], "temperatures": [0.01, 0.5], **apart},
         "toy": {"images": 256, "batch_sizes": [3, 8, 12], "epochs": 20},
     }
-    return params | {"idealised": {"world": row}}
+    shared = {"dataset": "world", "images": 256, "run": {**run, "shared": True}, "sweep": apart}
+    return params | {"idealised": {"world": row, "world-shared": shared}}
 
 
 def _idealised_coco(params: Params) -> Params:
@@ -102,10 +126,11 @@ def _idealised_coco(params: Params) -> Params:
 
 TRAININGS = {
     "contrastive-gap-world": contrastive_gap(
-        "CLIP, CUA, CUAXU × 2 widths × 3 seeds on the embedded world",
+        "CLIP, CUA, CUAXU × 2 widths on the embedded world; ModGap, CLIP-Refine, temperatures; 3 seeds each",
         "nano",
         "world",
         (32, 64),
+        rivals=RIVALS,
         silent_on=["texture"],
         lr=5e-4,
         projection_lr=2e-3,
@@ -130,7 +155,8 @@ TRAININGS = {
         ("cub", "sop", "roxford5k", "rparis6k", "cars"),
     ),
     "idealised-world": Preset(
-        "two encoders of the same images over widths, batches, temperatures, 2 seeds: `dvc repro -R stages/idealised`",
+        "two encoders, or one, of the same images over widths, batches, temperatures, mismatches, starts; 2 seeds: "
+        "`dvc repro -R stages/idealised`",
         _idealised_world,
         (),
         ("world",),

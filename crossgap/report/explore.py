@@ -24,6 +24,7 @@ _MAIN = {
     "classification": "accuracy",
     "clustering": "ami",
     "mixed": "recall@1",
+    "composed": "mAP",
 }  # by family
 _FAMILIES = tuple(_MAIN)
 _TASKS = {
@@ -137,7 +138,11 @@ def metric_names(found: Iterable[Line]) -> list[str]:
 
 def is_rate(metric: str) -> bool:
     """Whether a metric is shown in percent: any but counts and skewnesses."""
-    return metric in (*METRICS, *RATES, "first_image", "ami", "ari", "nmi", "v_measure") or "recall" in metric
+    return (
+        metric in (*METRICS, *RATES, "first_image", "ami", "ari", "nmi", "v_measure")
+        or "recall" in metric
+        or "mAP" in metric
+    )
 
 
 def task_title(family: str, task: str) -> str:

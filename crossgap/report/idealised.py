@@ -11,12 +11,19 @@ from crossgap.errors import CrossgapError
 from crossgap.report import blocks, sphere
 from crossgap.report.blocks import Block, Series
 from crossgap.report.results import check_columns
-from crossgap.report.tables import count, decimal
+from crossgap.report.tables import count, decimal, percent
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-SETTINGS = ("width", "batch_size", "temperature")
+SETTINGS = ("width", "batch_size", "temperature", "mismatched", "gap")
+TITLES = {
+    "width": "width",
+    "batch_size": "batch size",
+    "temperature": "temperature",
+    "mismatched": "share of mismatched pairs",
+    "gap": "first gap",
+}
 MEASURES = {
     "loss": "loss",
     "centroid_distance": "centroid distance",
@@ -25,11 +32,24 @@ MEASURES = {
     "uniformity_first": "uniformity, first",
     "uniformity_second": "uniformity, second",
 }
-HEADS = ("run", "width", "batch size", "temperature", "seed", "images", "steps", *MEASURES.values())
+HEADS = (
+    "run",
+    "width",
+    "batch size",
+    "temperature",
+    "encoders",
+    "mismatched",
+    "first gap",
+    "seed",
+    "images",
+    "steps",
+    *MEASURES.values(),
+)
 _DRAWN = ("loss", "centroid_distance", "linear_separability")
 _RUNS = (
     "run",
     *SETTINGS,
+    "shared",
     "seed",
     "images",
     "epochs",
@@ -84,7 +104,7 @@ def _figures(curves: DataFrame, runs: DataFrame) -> Iterable[Block]:
     """The base run, then each setting that was swept: a line a value, with a band over its seeds."""
     base = runs[runs["run"] == "base"].iloc[0]
     for varied in (None, *SETTINGS):
-        kept = [name for name in (*SETTINGS, "images", "epochs") if name != varied]
+        kept = [name for name in (*SETTINGS, "shared", "images", "epochs") if name != varied]
         like = runs[(runs[kept] == base[kept]).all(axis=1)]
         values = sorted(like[varied].unique()) if varied else [None]
         if varied and len(values) == 1:
@@ -92,9 +112,9 @@ def _figures(curves: DataFrame, runs: DataFrame) -> Iterable[Block]:
         lines: dict[str, DataFrame] = {}
         for value in values:
             named = like if value is None else like[like[varied] == value]
-            title = "base" if varied is None else f"{varied.replace('_', ' ')} {value:g}"
+            title = "base" if varied is None else f"{TITLES[varied]} {value:g}"
             lines[title] = curves[curves["run"].isin(named["run"])]
-        shown = f"by {varied.replace('_', ' ')}" if varied else "of the run base"
+        shown = f"by {TITLES[varied]}" if varied else "of the run base"
         seeds = "; a line is the mean over its seeds, the band goes from the lowest to the highest"
         yield over_seeds(
             f"Over the steps of training, {shown}{seeds}", {MEASURES[name]: name for name in _DRAWN}, lines
@@ -149,5 +169,13 @@ def picture(svg: str, description: str) -> dict[str, str]:
 
 def _row(row: dict[str, Any]) -> tuple[str, ...]:
     ends = (f"{decimal(row[f'{name}_first'])} → {decimal(row[f'{name}_last'])}" for name in MEASURES)
-    settings = (count(row["width"]), count(row["batch_size"]), f"{row['temperature']:g}", str(row["seed"]))
+    settings = (
+        count(row["width"]),
+        count(row["batch_size"]),
+        f"{row['temperature']:g}",
+        "one" if row["shared"] else "two",
+        percent(row["mismatched"]).value,
+        f"{row['gap']:g}",
+        str(row["seed"]),
+    )
     return (row["run"], *settings, count(row["images"]), count(row["steps"]), *ends)

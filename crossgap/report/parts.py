@@ -12,6 +12,7 @@ from crossgap.report import blocks
 from crossgap.report.arithmetic import arithmetic
 from crossgap.report.blocks import Block
 from crossgap.report.clouds import Names, clouds
+from crossgap.report.composed import composed
 from crossgap.report.explore import parse
 from crossgap.report.mixed import mixed
 from crossgap.report.published import beside
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 # tables that a part below shows; any other of `Results` is shown by its columns
 _SHOWN = (
     "clouds", "problems", "not_inverted", "curves", "comparisons", "corrections", "similarities", "histograms",
-    "seeds", "shifts", "spectrum", "mixed", "arithmetic", "unavailable", "looked_at",
+    "seeds", "shifts", "spectrum", "mixed", "composed", "arithmetic", "unavailable", "looked_at",
 )  # fmt: skip
 
 
@@ -67,6 +68,7 @@ def parts(cell: Results, published: DataFrame | None, names: Names) -> list[Part
         Part("gap", "Spectrum", "spectrum", spectrum(cell)),
         Part("gap", "Over the shift: what the gap costs", "shift", shifts(cell)),
         Part("gap", "Search among images and texts", "mixed", mixed(cell)),
+        Part("gap", "An image and a text ask for images", "composed", composed(cell)),
         *_others_over(cell),
         Part("gap", "Similarities", "similarities", similar),
         Part("gap", "Over the steps of an inversion", "steps", steps),

@@ -45,6 +45,7 @@ class Results:
         shifts: tasks with both clouds moved along the gap vector: `shifts.COLUMNS`.
         dimensions: tasks without the dimensions in which the means differ most: as `shifts`, but by `removed`.
         mixed: texts that ask among images and texts: `mixed.COLUMNS`.
+        composed: an image and a text that ask for images: `composed.COLUMNS`.
         spectrum: how the variance of a modality spreads: `shifts.SPECTRUM`.
         arithmetic: text-driven arithmetic over λ: `arithmetic.COLUMNS`.
         looked_at: single queries, a row a query and method: `looked.COLUMNS`; or what gives the rows of the first so
@@ -71,6 +72,7 @@ class Results:
     shifts: DataFrame | None = None
     dimensions: DataFrame | None = None
     mixed: DataFrame | None = None
+    composed: DataFrame | None = None
     spectrum: DataFrame | None = None
     arithmetic: DataFrame | None = None
     looked_at: DataFrame | Callable[[int], DataFrame] | None = None

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FIELDS = ("backbone", "losses", "width", "temperature", "learn_temperature", "seed", "silent_on")
 DRAWN = {"loss": "loss", "centroid_distance": "centroid distance", "matching_cosine": "matching cosine"}
 PAPER = "2405.18570"
+TEMPERED = {"clip", "scaled_denominator", "siglip"}  # whose temperature is the recipe's
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,10 +145,14 @@ def _configurations(trainings: Iterable[Training]) -> list[list[Training]]:
 def _settings(training: Training, silent: bool) -> tuple[str, ...]:
     recipe = training.recipe
     temperature = f"{recipe['temperature']:g}"
+    if not recipe["losses"].keys() & TEMPERED:
+        temperature = MISSING
+    elif recipe["learn_temperature"]:
+        temperature = f"learned from {temperature}"
     return (
         training.losses,
         "own" if recipe["width"] is None else str(recipe["width"]),
-        f"learned from {temperature}" if recipe["learn_temperature"] else temperature,
+        temperature,
         *([words(recipe["silent_on"])] if silent else []),
     )
 
@@ -166,6 +171,8 @@ def _columns(silent: Sequence[str], trained: Sequence[Mapping[str, float]]) -> I
         if any(name in _zero_shot(m) for m in trained):
             yield _percent(f"zero-shot by {name}", partial(_zero_shot_by, name))
     yield _percent("image-image mAP", lambda m: _mean(_precision(m, "image-image").values()))
+    if any(_joint(m) for m in trained):
+        yield _percent("clusters of both, AMI", lambda m: _mean(_joint(m).values()))
     yield _Column("OTI-image, gain", _gain, _signed, _rate)
     if any(_arithmetic(m) for m in trained):
         yield _percent("arithmetic", lambda m: _mean(_arithmetic(m)))
@@ -219,6 +226,12 @@ def _gain(metrics: Mapping[str, float]) -> float | None:
     native, inverted = _precision(metrics, "image-image"), _precision(metrics, "oti-image")
     both = [of for of in native if of in inverted and not absent(native[of]) and not absent(inverted[of])]
     return _mean(inverted[of] - native[of] for of in both)
+
+
+def _joint(metrics: Mapping[str, float]) -> dict[str, float]:
+    """By labelling, how well clusters of images and captions together agree with it."""
+    found = group(metrics, "clustering")
+    return {of: value for (what, of, measure), value in found.items() if (what, measure) == ("joint", "ami")}
 
 
 def _arithmetic(metrics: Mapping[str, float]) -> list[float]:

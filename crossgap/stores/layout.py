@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from crossgap.prepared import transformations
+from crossgap.prepared import composed, transformations
 
 FORMAT = "crossgap-features/1"
 TABLES = {  # beside the groups: their columns
     "judgements": ("setting", "query", "item", "grade"),
     "transformations": transformations.COLUMNS,
     "answers": transformations.ANSWERS,
+    **{f"composed_{name}": columns for name, columns in composed.TABLES.items()},
 }
 ROLES = ("image", "text")  # of modalities: `crossgap.naming.roles`
 PROJECTION = "projection"
+COMPOSED = "composed"  # what composed queries ask by an inversion's tokens

@@ -12,8 +12,10 @@ stores have equal bytes. Each group `<modality>/<split>` (`image/test`, `text/cl
 
 Beside the groups, `judgements` holds the columns of `crossgap.prepared.judgements` `(judgement)`, where there are any,
 and `transformations` and `answers` those of `crossgap.prepared.transformations` `(transformation)` and `(answer)`;
-`projection/<modality>` the `weight (feature, width)` of a tower's projection, where that can be told apart, with its
-`bias (feature)` if it has one.
+`composed_asked`, `composed_judged` and `composed_galleries` those of `crossgap.prepared.composed`; in an inversion
+store, `composed` has `id` and `features (item, feature)` of these queries, their texts in one template with the tokens
+of their images; `projection/<modality>` the `weight (feature, width)` of a tower's projection, where that can be told
+apart, with its `bias (feature)` if it has one.
 
 The root's attributes are the provenance. Arrays carry dimension names. data/README.md says what other tools read of a
 store, and how.
@@ -36,8 +38,10 @@ import zarr
 
 from crossgap import claims
 from crossgap.errors import CrossgapError, of_machine
+from crossgap.prepared.composed import TABLES as OF_COMPOSED
+from crossgap.prepared.composed import Composed
 from crossgap.prepared.transformations import Transformations
-from crossgap.stores.layout import FORMAT, PROJECTION, ROLES, TABLES
+from crossgap.stores.layout import COMPOSED, FORMAT, PROJECTION, ROLES, TABLES
 from crossgap.stores.remote import RemoteError, RemoteReader, is_remote
 from crossgap.stores.writing import creating as creating
 from crossgap.stores.zipped import ZipReader
@@ -236,6 +240,18 @@ class Store:
         """Transformations asked of the images by text, and their answers; None where the store has none."""
         held = self._table("transformations"), self._table("answers")
         return None if held[0] is None else Transformations(*held)
+
+    @cached_property
+    def composed(self) -> Composed | None:
+        """Composed queries and what answers them; None where the store has none."""
+        asked, *others = (self._table(f"composed_{name}") for name in OF_COMPOSED)
+        return None if asked is None else Composed(asked, *others)
+
+    @cached_property
+    def composed_features(self) -> Group | None:
+        """In an inversion store: `id` and `features` of composed queries, by the tokens of their images."""
+        group = self.zarr_group.get(COMPOSED)
+        return Group(COMPOSED, group) if isinstance(group, zarr.Group) else None
 
     def _table(self, name: str) -> pd.DataFrame | None:
         group = self.zarr_group.get(name)

@@ -14,8 +14,11 @@ import pandas as pd
 import zarr
 from zarr.codecs import ZstdCodec
 
+from crossgap.prepared.composed import TABLES as OF_COMPOSED
+from crossgap.prepared.composed import Composed
 from crossgap.prepared.transformations import Transformations
 from crossgap.stores import temporary
+from crossgap.stores.layout import COMPOSED as COMPOSED
 from crossgap.stores.layout import FORMAT, PROJECTION, TABLES
 from crossgap.stores.zipped import pack, size
 
@@ -96,6 +99,11 @@ class Writer:
         """Write validated tables of `crossgap.prepared.transformations`."""
         self._add_table("transformations", tables.table)
         self._add_table("answers", tables.answers)
+
+    def add_composed(self, tables: Composed) -> None:
+        """Write validated tables of `crossgap.prepared.composed`."""
+        for name, held in zip(OF_COMPOSED, tables, strict=True):
+            self._add_table(f"composed_{name}", held)
 
     def _add_table(self, name: str, table: pd.DataFrame) -> None:
         group = self.zarr_group.create_group(name)

@@ -107,7 +107,7 @@ class Pixels:
 
 
 class Encoders(WithTemperature):
-    """Two towers. The unit features of the second are moved by a fixed vector and made unit again.
+    """Two towers, or one that is both. The second's unit features are moved by a fixed vector and made unit again.
 
     Attributes:
         translation: `(width,)`.
@@ -121,15 +121,20 @@ class Encoders(WithTemperature):
     def __init__(self, architecture: Architecture, settings: Settings, frames: int, images: int) -> None:
         super().__init__(settings.temperature, settings.learn_temperature)
         seeds = 2 * settings.seed, 2 * settings.seed + 1
-        self.first, self.second = (architecture.tower(settings.width, seed) for seed in seeds)
+        self.first = architecture.tower(settings.width, seeds[0])
+        self.second = self.first if settings.shared else architecture.tower(settings.width, seeds[1])
         self.register_buffer("translation", torch.zeros(settings.width))
         self.register_buffer("frames", torch.zeros(frames, 2, images, settings.width))
 
     def forward(
-        self, pixels: Float[Tensor, "n 3 h w"]
+        self, pixels: Float[Tensor, "n 3 h w"], others: Float[Tensor, "n 3 h w"] | None = None
     ) -> tuple[Float[Tensor, "n width"], Float[Tensor, "n width"]]:
-        """Unit features `(n, width)` by each encoder."""
-        first, second = (normalize(tower(pixels), dim=-1) for tower in (self.first, self.second))
+        """Unit features `(n, width)` by each encoder; the second's are of `others`, where those are given."""
+        first = normalize(self.first(pixels), dim=-1)
+        if others is None and self.second is self.first:
+            second = first
+        else:
+            second = normalize(self.second(pixels if others is None else others), dim=-1)
         return first, normalize(second + self.translation, dim=-1)
 
     @torch.no_grad()
@@ -139,13 +144,15 @@ class Encoders(WithTemperature):
         first, second = zip(*(self(pixels[part]) for part in parts), strict=True)
         return torch.cat(first), torch.cat(second)
 
-    def overlap(self, pixels: Pixels, count: int) -> None:
-        """Choose the translation with which the two clouds of the first `count` images have one mean."""
+    def place(self, pixels: Pixels, count: int, gap: float, seed: int) -> None:
+        """Choose the translation with which the clouds of the first `count` images have means `gap` apart."""
         first, second = (x.cpu().double().numpy() for x in self.of_all(pixels, count))
-        self.translation.copy_(torch.from_numpy(translation(first, second)))
+        self.translation.copy_(torch.from_numpy(translation(first, second, gap, seed)))
 
 
-def translation(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, " d"]:
+def translation(
+    x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "n d"], gap: float = 0.0, seed: int = 0
+) -> Float64[np.ndarray, " d"]:
     """The vector c `(d,)` for which unit(y + c) has the mean of x, both unit rows `(n, d)` in float64.
 
     Were rows not made unit again, c would be mean x − mean y. As they are, mean unit(y + c) is the gradient, by c, of
@@ -153,10 +160,14 @@ def translation(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "n d"]) ->
     mean y by scipy's trust-region method, with lengths √(‖y + c‖² + blur²) whose blur falls to almost none. If a row
     would have to end at the origin, a distance of at most 1/n is left between the means.
 
+    With a `gap`, the mean of x is first turned about the origin in a direction drawn by `seed`, until it lies that far
+    away: as long as before, it leaves the moved cloud as spread out as x.
+
     Raises:
-        TrainingError: the rows of one are one point, which no translation brings to spread as the other's.
+        TrainingError: the rows of one are one point, which no translation brings to spread as the other's, or the gap
+            is more than twice the length of the mean of x.
     """
-    mean = x.mean(axis=0)
+    mean = _turned(x.mean(axis=0), gap, seed)
     if max(np.linalg.norm(rows.mean(axis=0)) for rows in (x, y)) > 1 - 1e-9:
         raise TrainingError(
             "architecture: an encoder gives all images one feature; name another, or more images"
@@ -166,6 +177,22 @@ def translation(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "n d"]) ->
     for blur in BLURS:
         c = _lowest(y, mean, c, blur)
     return c
+
+
+def _turned(mean: Float64[np.ndarray, " d"], gap: float, seed: int) -> Float64[np.ndarray, " d"]:
+    """A vector as long as `mean`, `gap` away from it."""
+    if not gap:
+        return mean
+    length = float(np.linalg.norm(mean))
+    if gap > 2 * length:
+        raise TrainingError(
+            f"gap: {gap:g} is more than {2 * length:.3g}, twice the length of the first encoder's mean feature at the "
+            "start: give less"
+        )
+    drawn = np.random.Generator(np.random.Philox(key=seed)).standard_normal(len(mean))
+    across = drawn - (drawn @ mean) / length**2 * mean
+    angle = 2 * math.asin(gap / (2 * length))
+    return math.cos(angle) * mean + math.sin(angle) * length * across / np.linalg.norm(across)
 
 
 def _lowest(

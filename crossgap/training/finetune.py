@@ -6,8 +6,10 @@ then depend on it alone, and a batch can be computed in parts (gradient caching,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,7 @@ from torch.nn.functional import normalize
 
 from crossgap import closure, fingerprint
 from crossgap.backbones import Backbone
+from crossgap.datasets.hashing import hashed
 from crossgap.losses import total
 from crossgap.prepared.manifest import content
 from crossgap.training import pairs as captioned_pairs
@@ -84,7 +87,7 @@ def finetune(
     learner = Learner(
         learning,
         learning.optimizer(),
-        lambda step: learning.gradients(source.at(step), forward_size),
+        lambda step: learning.gradients(source.at(step), forward_size, step),
         rate=lambda step: rate(step, steps, recipe.warmup, recipe.schedule),
         clip_grad_norm=recipe.clip_grad_norm,
         after=learning.clamp,
@@ -122,11 +125,20 @@ def captions_of(manifest: pd.DataFrame, recipe: Finetune) -> CaptionedImages:
 
 
 class Learning(WithTemperature):
-    """Everything that learns in a fine-tuning: the towers, the temperature and bias, and a head for views."""
+    """Everything that learns in a fine-tuning: the towers, the temperature and bias, and a head for views.
+
+    Attributes:
+        teacher: the backbone as it was, where the loss asks for it; it doesn't learn.
+    """
 
     def __init__(self, backbone: Backbone, recipe: Finetune) -> None:
         super().__init__(recipe.temperature, recipe.learn_temperature, backbone.device)
         self.backbone, self.recipe = backbone, recipe
+        self.teacher = (
+            replace(backbone, model=copy.deepcopy(backbone.model).requires_grad_(False))
+            if "hybrid_distillation" in recipe.losses
+            else None
+        )
         self.new = trainable(backbone, recipe.width, recipe.seed)
         self.model = backbone.model
         self.bias = (
@@ -163,7 +175,7 @@ class Learning(WithTemperature):
         if self.bias is not None and isinstance(getattr(self.model, "logit_bias", None), nn.Parameter):
             self.model.logit_bias.copy_(self.bias)
 
-    def gradients(self, batch: PairBatch, forward_size: int | None = None) -> dict[str, float]:
+    def gradients(self, batch: PairBatch, forward_size: int | None = None, step: int = 0) -> dict[str, float]:
         """Leave the gradients of a batch's loss in the parameters, and give its values.
 
         If the batch is computed in parts: first all features without a graph, then the gradient of the loss by each
@@ -171,15 +183,15 @@ class Learning(WithTemperature):
         """
         size = forward_size or len(batch.pixels)
         parts = [slice(start, start + size) for start in range(0, len(batch.pixels), size)]
+        taught = self._taught(batch, parts)
         if len(parts) == 1:
-            features = self.features(batch, parts[0])
-            loss, values = self.loss(*features)
+            loss, values = self.loss(*self.features(batch, parts[0]), step=step, taught=taught)
             loss.backward()
             return values
         with torch.no_grad():
             computed = [self.features(batch, part) for part in parts]
         leaves = [torch.cat(side).requires_grad_() for side in zip(*computed, strict=True)]
-        loss, values = self.loss(*leaves)
+        loss, values = self.loss(*leaves, step=step, taught=taught)
         loss.backward()
         for part in parts:
             features = self.features(batch, part)
@@ -190,24 +202,42 @@ class Learning(WithTemperature):
         return values
 
     def features(self, batch: PairBatch, part: slice) -> tuple[Tensor, ...]:
-        """Unit features `(n, d)` of the images and texts of a part of the batch, and the input of the views' head."""
+        """Features `(n, d)` of the images and texts of a part of the batch, and the input of the views' head."""
         gradient = torch.is_grad_enabled()
         with self._autocast():
             found = [
-                normalize(
-                    self.backbone.encode_images(batch.pixels[part], gradient=gradient).features, dim=-1
-                ),
-                normalize(text_features(self.model, batch.ids[part]).float(), dim=-1),
+                self.backbone.encode_images(batch.pixels[part], gradient=gradient).features,
+                text_features(self.model, batch.ids[part]).float(),
             ]
             for view in batch.views or ():
                 encoded = self.backbone.encode_images(view[part], gradient=gradient)
                 found.append(encoded.features if encoded.preprojection is None else encoded.preprojection)
         return tuple(found)
 
+    @torch.no_grad()
+    def _taught(self, batch: PairBatch, parts: Sequence[slice]) -> tuple[Tensor, Tensor] | None:
+        """The teacher's features of the images and texts of a batch."""
+        if self.teacher is None:
+            return None
+        with self._autocast():
+            images = [self.teacher.encode_images(batch.pixels[part]).features for part in parts]
+            texts = [text_features(self.teacher.model, batch.ids[part]).float() for part in parts]
+        return torch.cat(images), torch.cat(texts)
+
+    def _reference(self, like: Float[Tensor, "n d"], step: int) -> Float[Tensor, "n d"]:
+        """Points `(n, d)` from N(0, 1), a function of the seed and the step."""
+        generator = torch.Generator().manual_seed(int(hashed(self.recipe.seed, "reference", step)[0]))
+        return torch.randn(like.shape, generator=generator).to(like.device)
+
     def loss(
-        self, images: Float[Tensor, "n d"], texts: Float[Tensor, "n d"], *seen: Tensor
+        self,
+        *features: Tensor,
+        step: int = 0,
+        taught: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Float[Tensor, ""], dict[str, float]]:
-        """The weighted sum, and the values to log. The head's norms see the views of the whole batch."""
+        """The weighted sum, and the values to log, of `features`. The head's norms see the views of the whole batch."""
+        raw, seen = (features[0], features[1]), features[2:]
+        images, texts = (normalize(side, dim=-1) for side in raw)
         views = None
         if seen and self.head is not None:
             first, second = normalize(self.head(torch.cat(seen)).float(), dim=-1).chunk(2)
@@ -220,6 +250,10 @@ class Learning(WithTemperature):
             bias=self.bias,
             views=views,
             intra_modal_temperature=self.recipe.intra_modal_temperature,
+            raw=raw,
+            reference=self._reference(raw[0], step) if "random_alignment" in self.recipe.losses else None,
+            taught=taught,
+            distillation_temperature=self.recipe.distillation_temperature,
         )
         with torch.no_grad():
             measured = {

@@ -20,7 +20,9 @@ class Finetune(Strict):
 
     Attributes:
         backbone: a row of `backbones`, from whose weights the training starts.
-        losses: term → weight. `cua` is {clip: 1, uniformity: 1, alignment: 1}, `cuaxu` adds {cross_uniformity: 1}.
+        losses: term → weight. `cua` is {clip: 1, uniformity: 1, alignment: 1}, `cuaxu` adds {cross_uniformity: 1};
+            ModGap's is {clip: 1, alignment: 1, centroid_uniformity: 1}, CLIP-Refine's {random_alignment: 1,
+            hybrid_distillation: 1}.
         width: d of new projections; null keeps the backbone's projections.
     """
 
@@ -48,6 +50,9 @@ class Finetune(Strict):
     seed: Seed = Field(0, description="of new projections, the order of the pairs and the views")
     intra_modal_temperature: float = Field(0.1, gt=0)
     augment: Augment = Augment()
+    distillation_temperature: float = Field(
+        1.0, gt=0, allow_inf_nan=False, description="of the teacher's dot products and the student's"
+    )
 
     @field_validator("losses")
     @classmethod
@@ -61,6 +66,10 @@ class Finetune(Strict):
         if "slip" not in self.losses and (self.augment, self.intra_modal_temperature) != (Augment(), 0.1):
             raise ValueError(
                 "augment, intra_modal_temperature: only of the loss `slip`; remove them or add it"
+            )
+        if "hybrid_distillation" not in self.losses and self.distillation_temperature != 1:
+            raise ValueError(
+                "distillation_temperature: only of the loss `hybrid_distillation`; remove it or add the loss"
             )
         if self.projection_lr is not None and self.width is None and "slip" not in self.losses:
             raise ValueError("projection_lr: nothing is new without a width or the loss `slip`; remove it")

@@ -3,7 +3,8 @@
 Source: It's Not a Modality Gap (arXiv 2405.18570, section 4). Two image encoders of one architecture start from
 different random weights. A pair is the same image twice, so no pair is mismatched, and the training images are also
 the measured ones. At the start the clouds of features overlap, so neither a second modality nor the cone effect can
-cause a gap.
+cause a gap. Settings of ours put back what is left out: mismatched pairs, clouds that start apart, and, the other way,
+one encoder for both sides, which has no gap of its own. `loss` and `alignment` are of the pairs that are trained.
 """
 
 from __future__ import annotations
@@ -20,18 +21,19 @@ import torch
 from torch import Tensor
 
 from crossgap import closure, fingerprint
+from crossgap.datasets.hashing import hashed
 from crossgap.encode import Images
 from crossgap.losses import clip
 from crossgap.metrics.gap import alignment, centroid_distance, linear_separability, uniformity
 from crossgap.prepared.manifest import content, select
 from crossgap.stores import temporary
 from crossgap.training.encoders import Architecture, Encoders, Pixels
-from crossgap.training.idealised_recipe import Idealised, IdealisedRun, Settings
+from crossgap.training.idealised_recipe import Idealised, IdealisedRun, Settings, mismatched
 from crossgap.training.pairs import CaptionedImages, hashed_ids
 from crossgap.training.trainer import Learner, Row, TrainingError, fit
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int, UInt64
 
 MEASURES = (
     "loss",
@@ -42,7 +44,7 @@ MEASURES = (
     "uniformity_second",
     "temperature",
 )
-SETTINGS = ("width", "batch_size", "temperature", "seed", "epochs")
+SETTINGS = ("width", "batch_size", "temperature", "mismatched", "shared", "gap", "seed", "epochs")
 ENCODERS = ("first", "second")
 MEASURED = 16  # how many measured steps are spread evenly, and how many over the logarithm of the steps
 DIGITS = 4  # of a coordinate that is drawn
@@ -173,18 +175,20 @@ def train(
             log(row)
     else:
         encoders = Encoders(architecture, settings, len(drawn), len(pairs)).to(pixels.device)
-        encoders.overlap(pixels, len(pairs))
+        encoders.place(pixels, len(pairs), settings.gap, settings.seed)
+        partner = partners(pairs.keys, settings.mismatched, settings.seed)
         an_epoch = pairs.batches(settings.seed, settings.batch_size, 0, steps // settings.epochs)
         batches = list(map(_rows, an_epoch))
 
         def measure(step: int) -> dict[str, float]:
             first, second = encoders.of_all(pixels, len(pairs))
+            second = second[partner]
             if step in drawn:
                 encoders.frames[drawn.index(step)] = torch.stack([first, second])
             return measures(first, second, encoders.temperature.detach(), batches)
 
         curves = fit(
-            learner(encoders, settings, pairs, pixels, steps),
+            learner(encoders, settings, pairs, partner, pixels, steps),
             steps,
             checkpoint,
             measure=measure,
@@ -228,16 +232,34 @@ def tables(recipe: Idealised, done: Mapping[str, Found]) -> Tables:
     )
 
 
+def partners(keys: UInt64[np.ndarray, " n"], share: float, seed: int) -> Int[np.ndarray, " n"]:
+    """The row of each image's partner `(n,)`: itself, but for a share of the images that pass theirs on in a circle.
+
+    Which images and in which order are functions of their keys and the seed.
+    """
+    found = np.arange(len(keys))
+    order = np.argsort(hashed(seed, "mismatched", keys), kind="stable")[: mismatched(share, len(keys))]
+    found[order] = np.roll(order, 1)
+    return found
+
+
 def learner(
-    encoders: Encoders, settings: Settings, pairs: CaptionedImages, pixels: Pixels, steps: int
+    encoders: Encoders,
+    settings: Settings,
+    pairs: CaptionedImages,
+    partner: Int[np.ndarray, " n"],
+    pixels: Pixels,
+    steps: int,
 ) -> Learner:
-    """CLIP's loss on the batches of `pairs`, by AdamW."""
+    """CLIP's loss on the batches of `pairs`, each image with that of row `partner`, by AdamW."""
     batches: list[Iterator] = []
 
     def gradients(step: int) -> dict[str, float]:
         if not batches:  # from whichever step is asked for first
             batches.append(pairs.batches(settings.seed, settings.batch_size, step, steps))
-        first, second = encoders(pixels[_rows(next(batches[0]))])
+        rows = _rows(next(batches[0]))
+        others = pixels[partner[rows].tolist()] if settings.mismatched else None
+        first, second = encoders(pixels[rows], others)
         loss = clip(first, second, encoders.temperature)
         loss.backward()
         return {"loss": loss.item()}

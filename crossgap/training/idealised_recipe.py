@@ -15,10 +15,15 @@ Name = Annotated[str, Field(pattern=NAME)]
 Width = Annotated[int, Field(ge=2)]
 BatchSize = Annotated[int, Field(ge=2)]
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Mismatched = Annotated[float, Field(ge=0, le=1)]
+Gap = Annotated[float, Field(ge=0, lt=2)]
 
 
 class Settings(Strict):
-    """The settings of one training. The defaults are the paper's; it doesn't tell the number of epochs."""
+    """The settings of one training. The defaults are the paper's; it doesn't tell the number of epochs.
+
+    `mismatched`, `shared` and `gap` are ours: each puts back one thing that the paper's experiment leaves out.
+    """
 
     width: Width = Field(512, description="d, of the features")
     batch_size: BatchSize = Field(128, description="pairs that the loss compares")
@@ -29,6 +34,9 @@ class Settings(Strict):
     weight_decay: float = Field(0.0, ge=0)
     epochs: int = Field(100, ge=1)
     seed: Seed = Field(0, description="of the two encoders and the order of the pairs")
+    mismatched: Mismatched = Field(0.0, description="share of the images whose partner is another's image")
+    shared: bool = Field(False, description="one encoder for both sides of a pair")
+    gap: Gap = Field(0.0, description="centroid distance at the start; 0: the clouds overlap")
 
 
 class IdealisedSweep(Strict):
@@ -37,6 +45,8 @@ class IdealisedSweep(Strict):
     widths: list[Width] = Field([])
     batch_sizes: list[BatchSize] = Field([])
     temperatures: list[Temperature] = Field([])
+    mismatched: list[Mismatched] = Field([])
+    gaps: list[Gap] = Field([])
     seeds: list[Seed] = Field([])
 
     @field_validator("*")
@@ -57,6 +67,20 @@ class Toy(Strict):
     frames: int = Field(24, ge=2, description="points in time that are drawn, at most")
 
 
+SWEPT = {
+    "width": "widths",
+    "batch_size": "batch_sizes",
+    "temperature": "temperatures",
+    "mismatched": "mismatched",
+    "gap": "gaps",
+}
+
+
+def mismatched(share: float, images: int) -> int:
+    """How many images are exchanged."""
+    return round(share * images)
+
+
 @dataclass(frozen=True)
 class IdealisedRun:
     """One training: its settings, the number of images, and the number of frames that are kept."""
@@ -68,6 +92,8 @@ class IdealisedRun:
 
 class Idealised(Strict):
     """Two encoders of one architecture, the same image twice (It's Not a Modality Gap, section 4).
+
+    A share of pairs can be mismatched, one encoder can be both, and the clouds can start apart.
 
     Attributes:
         images: how many of the split are used, in the order of their hashed ids.
@@ -104,6 +130,13 @@ class Idealised(Strict):
                 raise ValueError(
                     f"{field}: {max(sizes)} is more than the {images} images; give less, or more images"
                 )
+        for run in self.runs.values():
+            share = run.settings.mismatched
+            if share and mismatched(share, run.images) < 2:
+                raise ValueError(
+                    f"mismatched: {share:g} of {run.images} images are fewer than two, which could be exchanged; give "
+                    f"0, or {2 / run.images:.2g} at least"
+                )
         return self
 
     @property
@@ -126,6 +159,6 @@ class Idealised(Strict):
 
     def _changes(self) -> Iterator[tuple[str, dict[str, float]]]:
         yield "base", {}
-        for setting in ("width", "batch_size", "temperature"):
-            for value in getattr(self.sweep, f"{setting}s"):
+        for setting, swept in SWEPT.items():
+            for value in getattr(self.sweep, swept):
                 yield f"{setting}-{value:g}", {setting: value}

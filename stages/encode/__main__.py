@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossgap.encode import encode
-from crossgap.prepared import judgements, manifest, problems, transformations
+from crossgap.prepared import composed, judgements, manifest, problems, transformations
 from stages.common import SCRATCH, dataset_folder, features_folder, images_root, machine, run, weights
 
 
@@ -25,6 +25,7 @@ def main(cell: Mapping[str, Any], backbone: str, dataset: str) -> None:
         scratch=SCRATCH / "encode",
         judgements=judgements.read(folder),
         transformations=transformations.read(folder),
+        composed=composed.read(folder),
         batch_size=scheduled["batch_size"],
         workers=scheduled["workers"],
         shard_size=scheduled["shard_size"],

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from crossgap.datasets.declared import Declaration
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.saying import summary
-from crossgap.prepared import judgements, manifest, problems, transformations
+from crossgap.prepared import composed, judgements, manifest, problems, transformations
 from stages.common import SCRATCH, dataset_folder, machine, run
 
 
@@ -31,6 +31,9 @@ def main(cell: Mapping[str, Any], name: str) -> None:
     transformations.remove(folder)
     if made.transformations is not None:
         transformations.write(made.transformations, folder)
+    composed.remove(folder)
+    if made.composed is not None:
+        composed.write(made.composed, folder)
     print(f"{name}: {summary(made)}")
 
 

@@ -41,6 +41,7 @@ def material(seed: int = 0) -> Material:
         texts=cloud(seed + 1),
         vocabulary=cloud(seed + 2),
         vocabulary_photo=cloud(seed + 3),
+        styles=0.5 * cloud(seed + 8),
         pairs=(images, images @ cloud(seed + 4, D) + 0.1 * cloud(seed + 5)),
         banks={"text": cloud(seed + 7)},
         weights={modality: cloud(seed + 6, D, width) for modality, width in WIDTHS.items()},
@@ -87,7 +88,10 @@ def test_the_order_of_what_it_is_fitted_on_changes_nothing(name, modality, seed)
     shuffled = replace(
         whole,
         pairs=tuple(x[order] for x in whole.pairs),
-        **{x: getattr(whole, x)[order] for x in ("images", "texts", "vocabulary", "vocabulary_photo")},
+        **{
+            x: getattr(whole, x)[order]
+            for x in ("images", "texts", "vocabulary", "vocabulary_photo", "styles")
+        },
     )
     again = fitted(shuffled, [rival_of(name)])[0][name]
     features = given_features(again, modality, seed)
@@ -104,7 +108,10 @@ def test_the_scale_of_what_it_is_fitted_on_changes_nothing(name, scale):
     scaled = replace(
         whole,
         pairs=tuple(x * scale for x in whole.pairs),
-        **{x: getattr(whole, x) * scale for x in ("images", "texts", "vocabulary", "vocabulary_photo")},
+        **{
+            x: getattr(whole, x) * scale
+            for x in ("images", "texts", "vocabulary", "vocabulary_photo", "styles")
+        },
     )
     again = fitted(scaled, [rival_of(name)])[0][name]
     for modality in again.maps:

@@ -15,6 +15,7 @@ from crossgap import corrections
 from crossgap.corrections import RIVALS, Material, fitted, rival_of
 
 NAMES = [
+    "basic",
     "centering",
     "inverted_softmax",
     "isoclip",
@@ -119,7 +120,16 @@ def test_a_cell_without_anything_gets_a_reason_for_each():
 def test_variants_are_fitted_on_what_there_is():
     found, reasons = fitted(Material(images=cloud(0), texts=cloud(1)[:1], vocabulary=cloud(2)))
     assert sorted(found) == ["centering", "pca_plus", "standardisation", "text_span", "whitening"]
-    without = ["inverted_softmax", "isoclip", "nnn", "pca_plus_photo", "pseudo_inverse", "qb_norm", "ridge"]
+    without = [
+        "basic",
+        "inverted_softmax",
+        "isoclip",
+        "nnn",
+        "pca_plus_photo",
+        "pseudo_inverse",
+        "qb_norm",
+        "ridge",
+    ]
     assert sorted(reasons) == [*without, "text_span_photo"]
     assert found["centering"].handles("image") and not found["centering"].handles("text")
     texts_alone, _ = fitted(Material(texts=cloud(1)), ["centering"])
@@ -149,7 +159,7 @@ def test_names_limit_what_is_fitted():
     assert list(found) == ["pca_plus"] and sorted(reasons) == ["pca_plus_photo", "ridge"]
     assert fitted(cell, []) == ({}, {})
     with pytest.raises(
-        ValueError, match="no correction 'pca', 'centring': the known ones are centering, inverted"
+        ValueError, match="no correction 'pca', 'centring': the known ones are basic, centering, inverted"
     ):
         fitted(cell, ["pca", "centring", "ridge"])
 
@@ -221,6 +231,7 @@ def test_small_and_degenerate_material_gives_finite_features_or_a_reason(d, othe
             texts=vectors,
             vocabulary=vectors,
             vocabulary_photo=against,
+            styles=against,
             pairs=(vectors[:pairs], against[:pairs]),
             weights={"image": against.T, "text": vectors.T},
         )

@@ -34,7 +34,7 @@ def test_a_summary_counts_each_kind_and_the_vocabulary_by_itself(tmp_path) -> No
     made = prepare(folders(root, on_problem="set_aside", vocabulary=str(tmp_path / "names.txt")), tmp_path)
     assert summary(made) == (
         "4 images, 0 texts, 2 class prompts, 6 texts of the vocabulary (3 names, bare and as photos), which "
-        "corrections are fitted on, 1 set aside (1 × empty file (0 bytes))"
+        "corrections are fitted on, 131 names of styles, 1 set aside (1 × empty file (0 bytes))"
     )
     assert summary(prepare(folders(photos(tmp_path / "s", "train/a/1.png", "test/a/2.png")), tmp_path)) == (
         "2 images, 0 texts, 1 class prompts, none set aside"
@@ -49,7 +49,7 @@ def test_a_summary_of_the_world_agrees_with_its_manifest(tmp_path) -> None:
     assert (
         said.startswith(f"9 images, {len(texts)} texts") and f"{vocabulary} texts of the vocabulary" in said
     )
-    assert said.endswith("none set aside")
+    assert "216 names of styles, none set aside" in said
 
 
 def test_notes_follow_a_line_each(tmp_path) -> None:

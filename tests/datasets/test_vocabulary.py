@@ -99,7 +99,11 @@ def test_prepare_writes_the_declared_vocabulary(tmp_path, vocabulary, count) -> 
     if count:
         expected = names(vocabulary or "world")
         assert manifest.select(items, "text", "vocabulary")["text"].tolist() == expected
-    assert set(items["split"]) - set(manifest.VOCABULARIES) == {"test", "classes"}
+    assert set(items["split"]) - {*manifest.VOCABULARIES, manifest.COMPOSED, manifest.STYLES} == {
+        "test",
+        "classes",
+    }
+    assert (manifest.STYLES in set(items["split"])) == bool(count)
 
 
 def test_defaults_by_layout_and_unknown_names() -> None:

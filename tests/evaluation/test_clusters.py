@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from crossgap.evaluation import Cell, clusters, evaluate
 from crossgap.evaluation.items import Items
 from crossgap.metrics.clustering import clustering_metrics
-from tests.evaluation.test_rivals import write
+from tests.evaluation.test_rivals import captions, images, write
 
 
 def items(labels: list[str], seed: int = 0) -> Items:
@@ -60,6 +62,34 @@ def test_sets_that_are_clustered_together_have_the_same_classes(monkeypatch) -> 
     monkeypatch.setattr(clusters, "CLASSES", 20)
     images, texts = clusters.drawn("product", items(many(60)), items(many(60), seed=5))
     assert set(images.labels["product"]) == set(texts.labels["product"])
+
+
+def test_captions_without_a_labelling_have_their_images(tmp_path) -> None:
+    """Captions that say a colour and no shape: a shape is that of the image, found by its id and not by its place."""
+    pictures, said = images("test", 24), captions(images("test", 24))
+    native = write(tmp_path / "native.zip", {"image/test": pictures, "text/test": said})
+    found = evaluate(
+        Cell(native, None, None, "test", "test"), resamples=19, corrections=["centering"]
+    ).metrics
+    features = np.concatenate([pictures["features"], said["features"]])
+    of = dict(zip(pictures["id"], pictures["label.shape"], strict=True))
+    shapes = pictures["label.shape"] + [of[name] for name in said["group"]]
+    expected = clustering_metrics(features, np.array(shapes, object), restarts=clusters.RESTARTS)
+    for measure, value in expected.items():
+        assert found[f"clustering/joint/shape/{measure}"] == pytest.approx(value, abs=1e-6)
+    assert {key for key in found if key.startswith("clustering/joint") and key.endswith("/ami")} == {
+        f"clustering/{what}/{of}/ami" for what in ("joint", "joint+centering") for of in ("colour", "shape")
+    }
+
+
+def test_a_label_that_captions_mention_is_theirs_and_without_images_there_is_none() -> None:
+    pictures = items(["cat", "dog", "cat"])
+    groups = np.array([pictures.ids[1], "another", pictures.ids[0]], object)
+    said = replace(pictures, groups=groups, labels={})
+    assert clusters.labelled(said, "product", pictures).labels["product"].tolist() == ["dog", "", "cat"]
+    mention = replace(said, labels={"product": np.array(["", "cat", ""], object)})
+    assert clusters.labelled(mention, "product", pictures) is mention
+    assert clusters.labelled(replace(said, groups=np.full(3, "", object)), "product", pictures) is None
 
 
 def test_chance_agrees_with_many_classes_by_v_measure_and_not_by_adjusted_mutual_information(

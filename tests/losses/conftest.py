@@ -5,11 +5,18 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, logsigmoid, normalize
+from torch.nn.functional import cross_entropy, kl_div, logsigmoid, normalize
 
 from crossgap import losses
 
 Batch = Callable[..., tuple[Tensor, Tensor]]
+GIVEN_T = 0.5  # of the distillation
+
+
+def given(n: int, d: int, phase: float, dtype: torch.dtype) -> Tensor:
+    """Rows `(n, d)` that a loss compares with: sin(3 j + k + phase)."""
+    j, k = torch.arange(n, dtype=torch.float64)[:, None], torch.arange(d, dtype=torch.float64)
+    return torch.sin(3 * j + k + phase).to(dtype if dtype == torch.float64 else torch.float32)
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +60,25 @@ def terms() -> dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]]:
     def uniformity(x: Tensor, y: Tensor, _t=None, _b=None) -> Tensor:
         return (losses.uniformity(x) + losses.uniformity(y)) / 2
 
+    def middles(x: Tensor, y: Tensor, _t=None, _b=None) -> Tensor:
+        m = normalize(x + y, dim=1)
+        return cross(m, m)
+
+    def towards(x: Tensor, y: Tensor, _t=None, _b=None) -> Tensor:
+        z = given(*x.shape, 0, x.dtype)
+        return ((x - z) ** 2).mean() + ((y - z) ** 2).mean()
+
+    def distilled(x: Tensor, y: Tensor, _t=None, _b=None) -> Tensor:
+        total, (u, v) = 0.0, (given(len(x), 4, phase, x.dtype) for phase in (1, 2))
+        for logits, taught in ((x @ y.T, u @ v.T), (y @ x.T, v @ u.T)):
+            q = 0.5 * torch.eye(len(x), dtype=x.dtype) + 0.5 * (taught / GIVEN_T).softmax(dim=1)
+            total = total + kl_div((logits / GIVEN_T).log_softmax(dim=1), q, reduction="batchmean")
+        return GIVEN_T**2 * total / 2
+
+    def distillation(x: Tensor, y: Tensor, _t=None, _b=None) -> Tensor:
+        teacher = (given(len(x), 4, phase, x.dtype) for phase in (1, 2))
+        return losses.hybrid_distillation(x, y, *teacher, temperature=GIVEN_T)
+
     return {
         "clip": (lambda x, y, t, b: losses.clip(x, y, t), clip),
         "uniformity": (uniformity, lambda x, y, t, b: (cross(x, x) + cross(y, y)) / 2),
@@ -71,4 +97,14 @@ def terms() -> dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]]:
             lambda x, y, t, b: (x @ y.T - y @ x.T).square().sum(dim=1).mean(),
         ),
         "siglip": (losses.siglip, siglip),
+        "scaled_denominator": (
+            lambda x, y, t, b: losses.scaled_denominator(x, y, t),
+            lambda x, y, t, b: clip(x, y, t, b) - torch.tensor(len(x), dtype=x.dtype).log(),
+        ),
+        "centroid_uniformity": (lambda x, y, t, b: losses.centroid_uniformity(x, y), middles),
+        "random_alignment": (
+            lambda x, y, t, b: losses.random_alignment(x, y, given(*x.shape, 0, x.dtype)),
+            towards,
+        ),
+        "hybrid_distillation": (distillation, distilled),
     }

@@ -22,9 +22,21 @@ T, BIAS = 0.2, -3.0
 def test_the_weighted_sum_and_its_terms(batch):
     images, texts = (rows.requires_grad_() for rows in batch(12, 5))
     views = tuple(rows.requires_grad_() for rows in batch(12, 7, seed=1))
+    raw = tuple(3 * rows for rows in batch(12, 5, seed=2))
+    reference, taught = batch(12, 5, seed=3)[0], batch(12, 4, seed=4)
     weights = {name: 0.5 + number for number, name in enumerate(losses.TERMS)}
     loss, terms = losses.total(
-        weights, images, texts, temperature=T, bias=BIAS, views=views, intra_modal_temperature=0.3
+        weights,
+        images,
+        texts,
+        temperature=T,
+        bias=BIAS,
+        views=views,
+        intra_modal_temperature=0.3,
+        raw=raw,
+        reference=reference,
+        taught=taught,
+        distillation_temperature=0.7,
     )
     expected = {
         "clip": losses.clip(images, texts, T),
@@ -35,6 +47,10 @@ def test_the_weighted_sum_and_its_terms(batch):
         "cyclic_in_modal": losses.cyclic_in_modal(images, texts),
         "cyclic_cross_modal": losses.cyclic_cross_modal(images, texts),
         "siglip": losses.siglip(images, texts, T, BIAS),
+        "scaled_denominator": losses.scaled_denominator(images, texts, T),
+        "centroid_uniformity": losses.centroid_uniformity(images, texts),
+        "random_alignment": losses.random_alignment(*raw, reference),
+        "hybrid_distillation": losses.hybrid_distillation(*raw, *taught, 0.7),
     }
     assert list(terms) == list(weights)
     for name, term in terms.items():
@@ -132,6 +148,8 @@ ON_PAIRS = [
     losses.cyclic_in_modal,
     losses.cyclic_cross_modal,
     lambda x, y: losses.siglip(x, y, T, BIAS),
+    lambda x, y: losses.scaled_denominator(x, y, T),
+    losses.centroid_uniformity,
     lambda x, y: losses.total({"clip": 1}, x, y, temperature=T),
 ]
 
@@ -181,6 +199,39 @@ def test_not_a_number_becomes_the_loss():
     assert losses.uniformity(broken).isnan()
 
 
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (
+            (2 * rows(), 2 * rows(4)),
+            ValueError,
+            r"images has shape \(3, 4\) and texts \(4, 4\): row i of both",
+        ),
+        ((2 * rows(1), 2 * rows(1)), ValueError, "images: a loss over a batch of 1"),
+        ((2 * rows(), rows().long()), TypeError, "texts is torch.int64: give a floating"),
+        ((2 * rows(), 2 * rows(), rows(4)), ValueError, "teacher_images has 4 rows and images 3"),
+    ],
+)
+def test_rows_of_any_length_that_are_none(given, error, message):
+    images, texts, *teacher = given
+    teacher = teacher[0] if teacher else rows()
+    with pytest.raises(error, match=message):
+        losses.hybrid_distillation(images, texts, teacher, teacher)
+    if len(given) == 2:
+        with pytest.raises(error, match=message):
+            losses.random_alignment(images, texts, images)
+
+
+def test_what_a_distillation_needs():
+    x = 2 * rows()
+    with pytest.raises(ValueError, match=r"truth is 1\.5: give a share of the targets, from 0 to 1"):
+        losses.hybrid_distillation(x, x, x, x, truth=1.5)
+    with pytest.raises(ValueError, match="temperature is 0: give a positive number"):
+        losses.hybrid_distillation(x, x, x, x, temperature=0)
+    with pytest.raises(ValueError, match=r"images has shape \(3, 4\) and reference \(3, 5\)"):
+        losses.random_alignment(x, x, rows(3, 5))
+
+
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf"), torch.tensor(0.0), 0])
 def test_a_temperature_that_is_none(value):
     x = rows()
@@ -211,13 +262,15 @@ def test_numbers_that_are_none():
     ("weights", "message"),
     [
         ({}, "losses: names none; give one of clip, uniformity"),
-        ({"clip": 1, "cua": 1}, "losses: no loss 'cua'; known: clip, uniformity, .*siglip"),
+        ({"clip": 1, "cua": 1}, "losses: no loss 'cua'; known: clip, uniformity, .*siglip, "),
         ({"clip": 0}, r"losses.clip: the weight is 0; give a positive number, or leave the term out"),
         ({"clip": 1, "alignment": -0.5}, r"losses.alignment: the weight is -0.5"),
         ({"clip": float("nan")}, "losses.clip: the weight is nan"),
         ({"clip": float("inf")}, "losses.clip: the weight is inf"),
         ({"slip": 1}, "losses.slip: there are no views; give two of each image"),
         ({"siglip": 1}, "losses.siglip: there is no bias; give one, such as -10"),
+        ({"random_alignment": 1}, "losses.random_alignment: raw or reference is not there; give"),
+        ({"hybrid_distillation": 1}, "losses.hybrid_distillation: raw or taught is not there; give"),
     ],
 )
 def test_sums_that_are_none(weights, message):

@@ -39,7 +39,8 @@ def toy(sizes=(3, 8), items=5, steps=STEPS) -> pd.DataFrame:
 
 def experiment(name="both_$ides", toys=True) -> Experiment:
     named = [("base", 64, 32, 0.07, 0), ("base-seed-1", 64, 32, 0.07, 1), ("width-8", 8, 32, 0.07, 0)]
-    named += [("temperature-0.01", 64, 32, 0.01, 0), ("toy-3", 3, 3, 0.07, 0)]
+    named += [("temperature-0.01", 64, 32, 0.01, 0), ("mismatched-0.25", 64, 32, 0.07, 0)]
+    named += [("toy-3", 3, 3, 0.07, 0)]
     runs, curves = [], []
     for number, (run, width, size, temperature, seed) in enumerate(named):
         at = {step: {m: value(number, step, i) for i, m in enumerate(MEASURES)} for step in STEPS}
@@ -48,6 +49,7 @@ def experiment(name="both_$ides", toys=True) -> Experiment:
             f"{m}_{end}": at[step][m] for m in MEASURES for end, step in (("first", 0), ("last", STEPS[-1]))
         }
         settings = {"width": width, "batch_size": size, "temperature": temperature, "seed": seed, "epochs": 5}
+        settings |= {"mismatched": 0.25 * (run == "mismatched-0.25"), "shared": False, "gap": 0.0}
         runs.append({"run": run, **settings, "images": 2048, "steps": STEPS[-1], **ends})
     return Experiment(name, pd.DataFrame(curves), pd.DataFrame(runs), toy() if toys else toy().head(0))
 
@@ -63,11 +65,25 @@ def svgs(html: str) -> list[str]:
 
 def test_the_table_holds_both_ends_of_every_run(parse):
     heading, *rows = parse(page(experiment())).table("both_$ides: every training")
-    assert heading[:7] == ["run", "width", "batch size", "temperature", "seed", "images", "steps"]
-    assert [row[0] for row in rows] == ["base", "base-seed-1", "width-8", "temperature-0.01", "toy-3"]
-    assert rows[3][1:7] == ["64", "32", "0.01", "0", "2,048", "40"]
+    first = [
+        "run",
+        "width",
+        "batch size",
+        "temperature",
+        "encoders",
+        "mismatched",
+        "first gap",
+        "seed",
+        "images",
+    ]
+    assert heading[:10] == [*first, "steps"]
+    assert [row[0] for row in rows] == [
+        "base", "base-seed-1", "width-8", "temperature-0.01", "mismatched-0.25", "toy-3",
+    ]  # fmt: skip
+    assert rows[3][1:10] == ["64", "32", "0.01", "two", "0.00", "0", "0", "2,048", "40"]
+    assert rows[4][5] == "25.00"
     for number, row in enumerate(rows):
-        for measure, shown in enumerate(row[7:]):
+        for measure, shown in enumerate(row[10:]):
             ends = [f"{value(number, step, measure):.3f}".replace("-", "−") for step in (0, 40)]
             assert shown == " → ".join(ends)
 
@@ -75,15 +91,16 @@ def test_the_table_holds_both_ends_of_every_run(parse):
 def test_a_figure_for_the_base_run_and_for_each_setting_that_was_swept(parse):
     shown = parse(page(experiment()))
     captions = [block["caption"] for block in shown.blocks if block["kind"] == "lines"]
-    assert len(captions) == 3
+    assert len(captions) == 4
     lines = {
         word: shown.figure(f"Over the steps of training, {word}")
-        for word in ("of the run base", "by width", "by temperature")
+        for word in ("of the run base", "by width", "by temperature", "by share")
     }
     assert {word: list(panels["loss"]) for word, panels in lines.items()} == {
         "of the run base": ["base"],
         "by width": ["width 8", "width 64"],
         "by temperature": ["temperature 0.01", "temperature 0.07"],
+        "by share": ["share of mismatched pairs 0", "share of mismatched pairs 0.25"],
     }
     assert "The gap without two modalities" in shown.text
 

@@ -36,6 +36,8 @@ def metrics(number: int) -> dict[str, float]:
     for i, name in enumerate(LABELLINGS):
         found[f"classification/image-text/{name}/accuracy"] = 0.5 + i / 8 + rise
         found[f"classification/oti-text/{name}/accuracy"] = 0.01
+        found[f"clustering/joint/{name}/ami"] = 0.2 + i / 9 + rise
+        found[f"clustering/joint+centering/{name}/ami"] = found[f"clustering/joint/{name}/v_measure"] = 0.97
         found[f"retrieval/image-image/{name}/mAP"] = 0.375 + i / 10 + rise
         found[f"retrieval/oti-image/{name}/mAP"] = 0.5 + i / 7 - rise
         found[f"arithmetic/{name}/test/score"] = 0.3 + i / 5 + rise
@@ -80,6 +82,7 @@ def expected(values: dict[str, float]) -> list[str]:
     native = [values[f"retrieval/image-image/{name}/mAP"] for name in LABELLINGS]
     inverted = [values[f"retrieval/oti-image/{name}/mAP"] for name in LABELLINGS]
     arithmetic = [values[f"arithmetic/{name}/test/score"] for name in LABELLINGS]
+    joint = [values[f"clustering/joint/{name}/ami"] for name in LABELLINGS]
     gap = ("centroid_distance", "linear_separability", "uniformity_image", "uniformity_text", "alignment")
     rates = [values[f"retrieval/{task}/group/recall@1"] for task in ("text-image", "image-text")]
     return [
@@ -88,6 +91,7 @@ def expected(values: dict[str, float]) -> list[str]:
         number(sum(zero_shot) / 2, 2, 100),
         number(zero_shot[1], 2, 100),
         number(sum(native) / 2, 2, 100),
+        number(sum(joint) / 2, 2, 100),
         number((inverted[0] - native[0] + inverted[1] - native[1]) / 2, 2, 100, "+"),
         number(sum(arithmetic) / 2, 2, 100),
     ]
@@ -100,8 +104,9 @@ def test_a_row_for_the_base_and_for_each_trained_backbone(parse):
     ]
     heading, *rows = parse(page(tuned)).table("world: fine-tuned backbones")
     assert heading[:6] == ["backbone", "losses", "d", "temperature", "silent on", "seed"]
-    assert heading[-5:] == [
-        "zero-shot", "zero-shot by texture", "image-image mAP", "OTI-image, gain", "arithmetic",
+    assert heading[-6:] == [
+        "zero-shot", "zero-shot by texture", "image-image mAP", "clusters of both, AMI", "OTI-image, gain",
+        "arithmetic",
     ]  # fmt: skip
     assert [row[:6] for row in rows] == [
         ["nano", "not fine-tuned", "own", "–", "–", "–"],
@@ -110,14 +115,21 @@ def test_a_row_for_the_base_and_for_each_trained_backbone(parse):
     ]
     for i, row in enumerate(rows):
         assert row[6:] == expected(metrics(i))
+    refined = training("c", losses={"random_alignment": 1, "hybrid_distillation": 1}, width=None)
+    _, _, row = parse(page([refined])).table("world: fine-tuned backbones")
+    assert row[:5] == ["c", "CLIP-REFINE", "own", "–", "0"]
 
 
 def test_what_a_cell_lacks_is_a_missing_sign_and_columns_without_any_number_go(parse):
     shown = parse(
-        page([training(silent_on=["texture"])], without=("arithmetic", "retrieval/oti", "gap/align"))
+        page(
+            [training(silent_on=["texture"])],
+            without=("arithmetic", "clustering", "retrieval/oti", "gap/align"),
+        )
     )
     heading, _, row = shown.table("world: fine-tuned backbones")
-    assert "arithmetic" not in heading and "zero-shot by texture" in heading
+    assert "arithmetic" not in heading and "clusters of both, AMI" not in heading
+    assert "zero-shot by texture" in heading
     assert row[heading.index("OTI-image, gain")] == row[heading.index("alignment")] == "–"
     heading, *_ = parse(page([training()])).table("world: fine-tuned backbones")
     assert "arithmetic" in heading and "silent on" not in heading and "zero-shot by texture" not in heading
@@ -158,6 +170,8 @@ def test_labellings_are_all_but_the_groups_where_nothing_is_classified(parse):
         (CUA | {"alignment": 0.5}, "clip + uniformity + 0.5 alignment"),
         ({"clip": 1, "cross_uniformity": 2}, "clip + 2 cross uniformity"),
         ({"clip": 2}, "2 clip"),
+        ({"clip": 1, "alignment": 1, "centroid_uniformity": 1}, "MODGAP"),
+        ({"random_alignment": 1, "hybrid_distillation": 1}, "CLIP-REFINE"),
     ],
 )
 def test_sums_have_their_names_only_with_weights_of_1(losses, shown):

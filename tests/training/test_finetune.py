@@ -31,7 +31,10 @@ SUMS = {
     "siglip": {"siglip": 1.0, "cross_uniformity": 0.5},
     "cyclip": {"clip": 1.0, "cyclic_in_modal": 0.25, "cyclic_cross_modal": 0.25},
     "views alone": {"slip": 1.0},
+    "modgap": {"clip": 1.0, "alignment": 1.0, "centroid_uniformity": 1.0},
+    "clip-refine": {"random_alignment": 1.0, "hybrid_distillation": 1.0},
 }
+NO_TEMPERATURE = ("views alone", "clip-refine")
 MORE = {"temperature", "centroid_distance", "matching_cosine"}
 
 
@@ -124,7 +127,7 @@ def test_the_first_row_is_of_the_backbone_as_it_was(train, backbone, scenes) -> 
 @pytest.mark.parametrize("size", [4, 6, 1])
 @pytest.mark.parametrize("name", SUMS)
 def test_gradients_of_parts_are_those_of_the_batch(backbone, scenes, name, size) -> None:
-    asked = recipe(losses=SUMS[name], batch_size=12, width=16, learn_temperature=name != "views alone")
+    asked = recipe(losses=SUMS[name], batch_size=12, width=16, learn_temperature=name not in NO_TEMPERATURE)
     learning = Learning(backbone, asked)
     batch = batch_of(backbone, scenes, asked)
     found = []
@@ -134,7 +137,9 @@ def test_gradients_of_parts_are_those_of_the_batch(backbone, scenes, name, size)
         found.append((values, {n: p.grad for n, p in learning.named_parameters() if p.grad is not None}))
     (whole, expected), (parts, gradients) = found
     assert gradients.keys() == expected.keys() and len(expected) > 20
-    assert ("log_scale" in expected) == (name != "views alone") and ("bias" in expected) == (name == "siglip")
+    assert ("log_scale" in expected) == (name not in NO_TEMPERATURE) and ("bias" in expected) == (
+        name == "siglip"
+    )
     assert parts == pytest.approx(whole, rel=1e-5)
     size_of_all = flat(expected).norm()
     assert (flat(gradients) - flat(expected)).norm() <= 1e-5 * size_of_all
@@ -150,6 +155,32 @@ def test_features_without_graph_keep_none(backbone, scenes) -> None:
     backbone.model.visual.ln_post.register_forward_hook(lambda *_: inside.append(torch.is_grad_enabled()))
     learning.gradients(batch, 3)
     assert inside == [False] * 6 + [True] * 6  # two parts of an image and two views each
+
+
+def test_the_teacher_is_the_backbone_as_it_was(train, backbone, scenes, small_folder) -> None:
+    """The first row by the formulas of whole matrices; the teacher keeps its projection and isn't written."""
+    asked = recipe(losses=SUMS["clip-refine"], width=16, distillation_temperature=2.0)
+    batch, learning = batch_of(backbone, scenes, asked), Learning(backbone, asked)
+    fresh = load_backbone(f"local-dir:{small_folder}")
+    taught = [fresh.encode_images(batch.pixels).features, fresh.encode_texts(batch.ids).features]
+    seen = [backbone.encode_images(batch.pixels).features, backbone.encode_texts(batch.ids).features]
+    assert taught[0].shape[1] != seen[0].shape[1] == 16
+    values = learning.gradients(batch, step=3)
+    points = learning._reference(seen[0], 3)
+    assert not torch.equal(points, learning._reference(seen[0], 4)) and abs(points.mean()) < 0.3
+    aligned = sum((side - points).square().mean() for side in seen)
+    distilled = 0
+    for one in (1, -1):
+        (x, y), (u, v) = seen[::one], taught[::one]
+        target = 0.5 * torch.eye(6) + 0.5 * (u @ v.T / 2).softmax(dim=1)
+        distilled += torch.nn.functional.kl_div(
+            (x @ y.T / 2).log_softmax(dim=1), target, reduction="batchmean"
+        )
+    assert values["random_alignment"] == pytest.approx(aligned.item(), rel=1e-5)
+    assert values["hybrid_distillation"] == pytest.approx(2 * distilled.item(), rel=1e-4)
+    assert not any("teacher" in name for name, _ in learning.named_parameters())
+    learning.optimizer().step()
+    assert torch.equal(learning.teacher.encode_images(batch.pixels).features, taught[0])
 
 
 def test_parts_change_the_parameters_by_rounding_alone(train, small_folder) -> None:

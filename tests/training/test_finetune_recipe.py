@@ -32,6 +32,8 @@ NEEDED = {"backbone": "nano", "dataset": "world"}
         ({"augment": {"flip": 0}}, "augment, intra_modal_temperature: only of the loss `slip`; remove them or add it"),
         ({"intra_modal_temperature": 0.5}, "only of the loss `slip`"),
         ({"losses": {"slip": 1}, "augment": {"turn": 1}}, "augment.turn\n.*not permitted"),
+        ({"distillation_temperature": 2}, "only of the loss `hybrid_distillation`; remove it or add the loss"),
+        ({"losses": {"hybrid_distillation": 1}, "distillation_temperature": 0}, "distillation_temperature\n.*greater"),
         ({"projection_lr": 1e-3}, "projection_lr: nothing is new without a width"),
         ({"steps": 5}, "steps\n.*not permitted"),
         ({"backbone": "a/b"}, "backbone\n"),

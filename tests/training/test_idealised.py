@@ -116,7 +116,7 @@ def test_the_clouds_overlap_at_first_and_the_loss_falls(done) -> None:
 
 def test_features_are_those_of_open_clip_moved_by_the_translation(encoders, dataset, recipe) -> None:
     twins, pixels = encoders
-    twins.overlap(pixels, COUNT)
+    twins.place(pixels, COUNT, 0, 0)
     config = json.loads((Path(recipe.architecture[10:]) / "open_clip_config.json").read_text())["model_cfg"]
     towers = []
     for seed in range(2):
@@ -147,6 +147,76 @@ def test_the_translation_makes_the_means_coincide(width, spread) -> None:
     # nothing else is done to y: what one vector moves is one vector apart
     scale = np.array([row @ (a + translation(x, y)) for row, a in zip(moved, y, strict=True)])
     np.testing.assert_allclose(scale[:, None] * moved - y, np.tile(translation(x, y), (200, 1)), atol=1e-9)
+
+
+@pytest.mark.parametrize("gap", [0.01, 0.5, 1.3])
+def test_a_start_with_a_gap_has_it_and_is_as_spread_out(gap) -> None:
+    rng = np.random.default_rng(5)
+    x, y = (unit(rng.normal(size=8) + 0.5 * rng.normal(size=(300, 8))) for _ in range(2))
+    mean = x.mean(axis=0)
+    found = [unit(y + translation(x, y, gap, seed)).mean(axis=0) for seed in (0, 0, 1)]
+    for moved in found:
+        assert np.linalg.norm(moved - mean) == pytest.approx(gap, abs=1e-7)
+        assert np.linalg.norm(moved) == pytest.approx(np.linalg.norm(mean), abs=1e-7)
+    assert np.array_equal(found[0], found[1]) and np.linalg.norm(found[2] - found[0]) > gap / 10
+    assert np.linalg.norm(unit(x + translation(x, x, gap)).mean(axis=0) - mean) == pytest.approx(
+        gap, abs=1e-7
+    )
+    most = 2 * np.linalg.norm(mean)
+    with pytest.raises(
+        TrainingError, match=f"gap: 1.9 is more than {most:.3g}, twice the length .*give less"
+    ):
+        translation(x, y, 1.9)
+
+
+@pytest.mark.parametrize(("share", "exchanged"), [(0, 0), (0.1, 4), (0.5, 20), (1, 40)])
+def test_a_share_of_the_partners_is_passed_on(share, exchanged) -> None:
+    keys = np.random.default_rng(0).integers(0, 2**63, 40, np.uint64)
+    found = experiment.partners(keys, share, 3)
+    assert sorted(found) == list(range(40)) and (found != np.arange(40)).sum() == exchanged
+    # by key and seed, not by place
+    turned = experiment.partners(keys[::-1], share, 3)
+    assert dict(zip(keys[::-1], keys[::-1][turned], strict=True)) == dict(zip(keys, keys[found], strict=True))
+    assert share in (0, 1) or not np.array_equal(found, experiment.partners(keys, share, 4))
+
+
+def test_mismatched_pairs_and_one_encoder_from_a_gap(dataset, recipe, tmp_path) -> None:
+    """The first row by the features of the encoders as drawn; alike clouds that start together stay together."""
+    runs = {
+        (mismatch, gap): Idealised(
+            **{
+                **recipe.model_dump(), "sweep": {}, "toy": None,
+                "run": {**recipe.run.model_dump(), "epochs": 1, "shared": True, "mismatched": mismatch, "gap": gap},
+            }
+        )
+        for mismatch, gap in ((0.0, 0.0), (0.5, 0.4))
+    }  # fmt: skip
+    plain, mixed = (idealised(asked, *dataset, scratch=tmp_path)["base"].curves for asked in runs.values())
+    for row in plain:
+        assert row["centroid_distance"] < 1e-6 and row["alignment"] < 1e-9
+    settings = runs[0.5, 0.4].run
+    architecture = Architecture(recipe.architecture)
+    images = chosen(dataset[0], "train", COUNT)
+    pixels = Pixels(experiment.Images(images, dataset[1], architecture.transform), "cpu")
+    one = Encoders(architecture, settings, 0, COUNT)
+    assert len(list(one.parameters())) == 1 + len(list(architecture.tower(WIDTH, 0).parameters()))
+    x, _ = (side.double().numpy() for side in one.of_all(pixels, COUNT))
+    keys = experiment.hashed_ids(images["id"])
+    partner = experiment.partners(keys, 0.5, 0)
+    y = unit(x + translation(x, x, 0.4, 0))[partner]
+    assert mixed[0]["centroid_distance"] == pytest.approx(0.4, abs=1e-5)
+    assert mixed[0]["alignment"] == pytest.approx(np.square(x - y).sum(axis=1).mean(), abs=1e-4)
+    assert mixed[0]["alignment"] > np.square(x - y[np.argsort(partner)]).sum(axis=1).mean()
+    assert mixed[0]["loss"] == pytest.approx(np.mean(_losses(x, y, keys)), abs=1e-3)
+
+
+def _losses(x: np.ndarray, y: np.ndarray, keys: np.ndarray) -> list[float]:
+    order = np.argsort(experiment.hashed(0, "order", 0, keys), kind="stable")
+    found = []
+    for rows in order[: len(order) // BATCH * BATCH].reshape(-1, BATCH):
+        logits, at = torch.from_numpy(x[rows] @ y[rows].T / 0.07), torch.arange(BATCH)
+        found += [torch.nn.functional.cross_entropy(side, at).item() for side in (logits, logits.T)]
+    return found
 
 
 def test_one_point_has_no_cloud_to_overlap_with() -> None:
@@ -312,11 +382,18 @@ def test_tables_hold_every_run(recipe, done) -> None:
 def test_runs_are_one_change_at_a_time_with_every_seed() -> None:
     recipe = Idealised(
         dataset="world",
-        sweep={"widths": [512, 64], "batch_sizes": [32], "temperatures": [0.01], "seeds": [0, 3]},
+        sweep={
+            "widths": [512, 64],
+            "batch_sizes": [32],
+            "temperatures": [0.01],
+            "seeds": [0, 3],
+            "mismatched": [0.25],
+            "gaps": [0, 0.5],
+        },
         toy={"batch_sizes": [3, 8]},
     )
     runs = recipe.runs
-    names = ["base", "width-64", "batch_size-32", "temperature-0.01"]
+    names = ["base", "width-64", "batch_size-32", "temperature-0.01", "mismatched-0.25", "gap-0.5"]
     assert list(runs) == [*(run for name in names for run in (name, f"{name}-seed-3")), "toy-3", "toy-8"]
     assert runs["width-64-seed-3"].settings == Settings(width=64, seed=3)
     assert runs["batch_size-32"].settings == Settings(batch_size=32) and runs["base"].images == 2048
@@ -341,6 +418,12 @@ def test_runs_are_one_change_at_a_time_with_every_seed() -> None:
         ({"toy": {}, "images": 200}, "toy.images: 256 is more than the 200"),
         ({"toy": {"width": 2}}, "greater than or equal to 3"),
         ({"architecture": "hf-hub:org/repo"}, "name an architecture"),
+        ({"run": {"mismatched": 1.5}}, "less than or equal to 1"),
+        ({"run": {"gap": 2}}, "less than 2"),
+        (
+            {"sweep": {"mismatched": [0.01]}, "images": 130},
+            "mismatched: 0.01 of 130 images are fewer than two.*give 0, or",
+        ),
         ({"momentum": 1}, "Extra inputs"),
     ],
 )

@@ -19,6 +19,7 @@ from crossgap.datasets.declared.base import (
     Size,
     Split,
 )
+from crossgap.datasets.declared.composed import Circo, Cirr, FashionIq, Icir
 from crossgap.datasets.declared.containers import (
     Cifar,
     HuggingFace,
@@ -41,6 +42,7 @@ LAYOUTS = {
         Revisited, Cifar, HuggingFace, Torchvision, Table, WebDataset,
         Coco, Karpathy, Flickr, MixBench,
         Documents, Beir,
+        Cirr, FashionIq, Circo, Icir,
     )
 }  # fmt: skip
 Declaration = Annotated[
@@ -48,13 +50,15 @@ Declaration = Annotated[
     | Coop | Aircraft | ImageNet | Cub | Sop | DogsVsCats
     | Revisited | Cifar | HuggingFace | Torchvision | Table | WebDataset
     | Coco | Karpathy | Flickr | MixBench
-    | Documents | Beir,
+    | Documents | Beir
+    | Cirr | FashionIq | Circo | Icir,
     Field(discriminator="layout"),
 ]  # fmt: skip
 
 __all__ = [
-    "LAYOUTS", "NAME", "SIMAT", "Aircraft", "Beir", "Captions", "Cifar", "Classified", "Coco", "Controls", "Coop",
-    "Cub", "Dataset", "DatasetError", "Declaration", "Documents", "DogsVsCats", "Exported", "Flickr", "Folder",
-    "HuggingFace", "ImageFolder", "ImageNet", "Karpathy", "MixBench", "OnDisk", "Retrieval", "Revisited", "Simat",
-    "Size", "Sop", "Split", "Table", "Texts", "Torchvision", "WebDataset", "World",
+    "LAYOUTS", "NAME", "SIMAT", "Aircraft", "Beir", "Captions", "Cifar", "Circo", "Cirr", "Classified",
+    "Coco", "Controls", "Coop", "Cub", "Dataset", "DatasetError", "Declaration", "Documents", "DogsVsCats",
+    "Exported", "FashionIq", "Flickr", "Folder", "HuggingFace", "Icir", "ImageFolder", "ImageNet", "Karpathy",
+    "MixBench", "OnDisk", "Retrieval", "Revisited", "Simat", "Size", "Sop", "Split", "Table", "Texts",
+    "Torchvision", "WebDataset", "World",
 ]  # fmt: skip

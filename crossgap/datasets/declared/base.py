@@ -17,6 +17,7 @@ SIMAT = "simat"  # `transformations.SIMAT`, whose module costs pandas
 SPLIT = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Split = Annotated[str, Field(pattern=SPLIT)]
 _VOCABULARIES = ("imagenet", "world", "none")
+_STYLES = ("generic", "world", "none")
 
 
 def _known_vocabulary(name: str) -> str:
@@ -27,7 +28,14 @@ def _known_vocabulary(name: str) -> str:
     return name
 
 
+def _known_styles(name: str) -> str:
+    if name not in _STYLES and not name.endswith(".txt"):
+        raise ValueError(f"{name!r} is none of {', '.join(_STYLES)} and no .txt file with a style a line")
+    return name
+
+
 Vocabulary = Annotated[str, AfterValidator(_known_vocabulary)]
+Styles = Annotated[str, AfterValidator(_known_styles)]
 
 
 class Retrieval(Strict):
@@ -50,6 +58,8 @@ class Controls(Strict):
         subsets: name → a labelling and some of its classes; a relevance of this name counts these classes alone.
         arithmetic: labelling → another: images are asked for by text with a class of the one changed and that of the
             other kept (see `crossgap.metrics.arithmetic.by_labels`).
+        composed: labelling → a text with `{}` for one of its classes: images are asked for by an image and that text,
+            with that class and all other labels the same (see `crossgap.datasets.composing.by_labels`).
         protocol: how explicit judgements are measured; `revisited` as ROxford and RParis are (Radenovic et al., 2018).
         published: the dataset's name in published tables, if not its own.
     """
@@ -57,6 +67,7 @@ class Controls(Strict):
     support: Split | None = None
     subsets: dict[Annotated[str, Field(pattern=NAME)], dict[str, list[str]]] = Field({})
     arithmetic: dict[str, str] = Field({})
+    composed: dict[str, str] | None = None
     protocol: Literal["plain", "revisited"] = "plain"
     published: str | None = None
 
@@ -77,6 +88,16 @@ class Controls(Strict):
             if name in ("group", labelling):
                 raise ValueError(f"{name!r} is a relevance already: name the subset otherwise")
         return subsets
+
+    @field_validator("composed")
+    @classmethod
+    def _one_slot(cls, composed: dict[str, str] | None) -> dict[str, str] | None:
+        for labelling, text in (composed or {}).items():
+            if text.count("{}") != 1:
+                raise ValueError(
+                    f"{labelling!r} asks {text!r}: give exactly one {{}}, the place of the class"
+                )
+        return composed
 
     @field_validator("arithmetic")
     @classmethod
@@ -147,6 +168,10 @@ class OnDisk(Dataset):
     on_problem: Literal["error", "set_aside"] = Field("error", description="what a bad item leads to")
     vocabulary: Vocabulary = Field(
         "imagenet", description="names that corrections are fitted on: imagenet, world, none or a .txt file"
+    )
+    styles: Styles = Field(
+        "generic",
+        description="what BASIC leaves out: generic, world, none or a .txt file; none without names",
     )
     revision: int = Field(1, ge=0, description="raise it when the files change: DVC does not hash them")
 

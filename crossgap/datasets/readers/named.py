@@ -24,16 +24,34 @@ def read_json(file: Path, what: str, *lists: str) -> list[list[Any]]:
     Raises:
         DatasetError: the file can't be read, is no JSON or cut short, or lacks a list.
     """
-    try:
-        content = json.loads(read_text(file, what))
-    except json.JSONDecodeError as error:
-        raise DatasetError(
-            f"{file} line {error.lineno}: no JSON ({error.msg}): download or unpack it again"
-        ) from None
+    content = _json(file, what)
     for key in lists:
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise DatasetError(f"{file} has no list {key!r}: {what} need {', '.join(lists)}")
     return [content[key] for key in lists]
+
+
+def read_content(file: Path, what: str, kind: type[Any]) -> Any:
+    """What a JSON file holds, a list or an object as `kind` says.
+
+    Raises:
+        DatasetError: the file can't be read, is no JSON, cut short, empty or of another kind.
+    """
+    content = _json(file, what)
+    if not isinstance(content, kind) or not content:
+        raise DatasetError(
+            f"{file} is no {kind.__name__} with anything in it: name the file that the layout describes"
+        )
+    return content
+
+
+def _json(file: Path, what: str) -> Any:
+    try:
+        return json.loads(read_text(file, what))
+    except json.JSONDecodeError as error:
+        raise DatasetError(
+            f"{file} line {error.lineno}: no JSON ({error.msg}): download or unpack it again"
+        ) from None
 
 
 def values(file: Path, where: str, row: Any, **kinds: type | tuple[type, ...]) -> list[Any]:

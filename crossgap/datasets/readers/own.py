@@ -26,7 +26,8 @@ def read(declaration: _Own, reader: Callable[[_Own, dict[str, str]], Reading]) -
     problems = [
         Problem(ascii(path), ascii(path), "file name is not UTF-8") for path in paths if not is_unicode(path)
     ]
-    frame, found, _, notes = reader(declaration, image_ids(readable))
+    of_layout = reader(declaration, image_ids(readable))
+    frame, found, notes = of_layout.frame, of_layout.problems, of_layout.notes
     if declaration.boxes is not None:
         named = by_name(readable)
         boxes = read_boxes(

@@ -1,0 +1,69 @@
+"""`crossgap layers`: the gap after each block of both towers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from crossgap.cli import tables
+from crossgap.cli.errors import explained
+
+DATA = Path("data")
+
+
+def layers(
+    backbone: Annotated[str, typer.Argument(help="A backbone that `dvc repro` has looked at.")],
+    dataset: Annotated[str, typer.Argument(help="A captioned dataset that `dvc repro` has prepared.")],
+    split: Annotated[str, typer.Option(help="The split whose pairs are measured.")] = "test",
+    count: Annotated[int, typer.Option(min=2, help="Pairs, at most.")] = 500,
+    output: Annotated[Path | None, typer.Option(help="A CSV file to write all measures to.")] = None,
+) -> None:
+    """Measure the gap after each block of both towers, each ended there and projected as at its end."""
+    from crossgap.errors import CrossgapError
+
+    with explained():
+        if output is not None and not output.parent.is_dir():
+            raise CrossgapError(f"{output} can't be written: there is no folder {output.parent}")
+        weights = _read(DATA / "weights" / f"{backbone}.json", f"backbone {backbone!r}")
+        machine = _read(DATA / "resolved/machine.json", "settings of the machine")
+        folder = DATA / "datasets" / dataset
+        if dataset not in machine["roots"] or not folder.is_dir():
+            raise CrossgapError(
+                f"dataset {dataset!r} is not prepared: name it in params.yaml under run, and let `dvc repro` prepare it"
+            )
+        from crossgap.backbones import load_backbone
+        from crossgap.layerwise import layerwise
+        from crossgap.prepared import manifest
+
+        del weights["files"]
+        found = layerwise(
+            manifest.read(folder),
+            Path(machine["roots"][dataset]),
+            load_backbone(**weights, device=machine["device"]),
+            split,
+            count=count,
+            batch_size=machine["batch_size"],
+        )
+        if output is not None:
+            found.to_csv(output, index=False)
+    rows = [
+        [f"{value:.3f}" if isinstance(value, float) else str(value) for value in row] for row in _rows(found)
+    ]
+    tables.show([name.replace("_", " ") for name in found], rows)
+
+
+def _rows(found: Any) -> list[list[Any]]:
+    return [list(row) for row in found.itertuples(index=False)]
+
+
+def _read(path: Path, what: str) -> dict[str, Any]:
+    from crossgap.errors import CrossgapError
+
+    if not path.is_file():
+        raise CrossgapError(
+            f"{what}: {path} is not there; name it in params.yaml under run, and let `dvc repro` write it"
+        )
+    return json.loads(path.read_text(encoding="utf-8"))

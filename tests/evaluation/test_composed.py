@@ -1,0 +1,184 @@
+"""Composed retrieval of a cell, derived again from its store, with corrections and with OTI."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from crossgap.corrections import basic, centering
+from crossgap.evaluation import Cell, composed
+from crossgap.evaluation.comparisons import compared
+from crossgap.evaluation.corrections import Rivals
+from crossgap.evaluation.work import Work
+from crossgap.metrics.composed import Goal, expanded, found_by
+from crossgap.prepared.composed import Composed
+from crossgap.stores import store
+from tests.evaluation.test_rivals import DIM, TEST, TRAIN, WORDS, groups, inverted, texts, unit
+
+RNG = np.random.default_rng(3)
+ASKING = RNG.normal(size=(3, DIM)) + 1
+STYLES = 0.3 * RNG.normal(size=(9, DIM)) + 1
+IDS = [*TEST["id"], *TRAIN["id"]]
+IMAGES = np.concatenate([TEST["features"], TRAIN["features"]])
+A, B, C = TEST["id"][:3]
+SOME = TRAIN["id"][:4]
+TABLES = Composed.of(
+    [(A, A, "t0", "is red", "x"), (A, A, "t1", "red it is", "x"), (B, B, "t2", "is blue", "y"), (C, C, "t2", "", "y")],
+    [
+        (A, SOME[0], "target"), (A, SOME[1], "relevant"), (A, A, "ignored"), (A, SOME[0], "member"),
+        (A, SOME[2], "member"), (B, SOME[3], "relevant"), (C, SOME[1], "relevant"), (C, SOME[2], "relevant"),
+    ],
+    [("y", one) for one in TRAIN["id"]],
+)  # fmt: skip
+PLACE = {name: place for place, name in enumerate(IDS)}
+AMONG = np.arange(len(TEST["id"]), len(IDS))
+WANTED = [
+    Goal(np.array([PLACE[SOME[0]], PLACE[SOME[1]]]), PLACE[SOME[0]], np.array([PLACE[A]]),
+           np.array([PLACE[SOME[0]], PLACE[SOME[2]]])),
+    Goal(np.array([PLACE[SOME[3]]]), among=AMONG),
+    Goal(np.array([PLACE[SOME[1]], PLACE[SOME[2]]]), among=AMONG),
+]  # fmt: skip
+QUERIES = IMAGES[:3]
+
+
+def put(path, tables: Composed = TABLES, **more):
+    with store.creating(path, path.parent / "scratch", {"fingerprint": "native"}) as writer:
+        held = groups() | {
+            "text/composed": texts(["t0", "t1", "t2"], ASKING),
+            "text/styles": texts([f"styles/{n}" for n in range(9)], STYLES),
+        }
+        for name, columns in (held | more).items():
+            arrays = {"features": np.asarray(columns["features"], np.float32)}
+            others = {
+                key: np.array(values, np.int64 if key == "rank" else object)
+                for key, values in columns.items()
+                if key in ("id", "group", "rank") or key.startswith("label.")
+            }
+            writer.add(name, others, [arrays])
+        writer.add_composed(tables)
+    return store.open_store(path)
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory):
+    return put(tmp_path_factory.mktemp("native") / "native.zip")
+
+
+def mean(rows: np.ndarray) -> np.ndarray:
+    return np.stack([rows[:2].mean(axis=0), rows[2], rows[2]])
+
+
+TEXT = mean(unit(ASKING))
+
+
+def check(found, task: str, table) -> None:
+    held = found[found["task"] == task].set_index("query")
+    assert held.index.tolist() == [A, B, C] and held["set"].tolist() == ["x", "y", "y"]
+    np.testing.assert_allclose(held[table.columns].astype(float), table, rtol=1e-5)
+
+
+def test_natively_and_corrected(native):
+    work = Work(Cell(native, None, None, "test", "test", support="train"))
+    found = composed.searched(work, Rivals(work, ["centering", "basic", "nnn"]))
+    assert set(found["task"]) == {
+        "image", "text", "sum", "product", "harris", "expansion",
+        "sum+centering", "harris+centering", "sum+basic", "harris+basic", "expansion+basic",
+    }  # fmt: skip
+    for rule, table in found_by(QUERIES, TEXT, IMAGES, WANTED).items():
+        check(found, rule, table)
+    spread = expanded(QUERIES, QUERIES, IMAGES, WANTED)
+    check(found, "expansion", found_by(spread, TEXT, IMAGES, WANTED, ["harris"])["harris"])
+
+    centred = centering.fit(TEST["features"], groups()["text/test"]["features"])
+    sides = centred.apply(IMAGES, "image"), mean(unit(centred.apply(ASKING, "text")))
+    for rule, table in found_by(sides[0][:3], sides[1], sides[0], WANTED, ["sum", "harris"]).items():
+        check(found, f"{rule}+centering", table)
+
+    fit = basic.fit(TEST["features"], WORDS.astype(np.float32), STYLES.astype(np.float32))
+    gallery, asking = fit.apply(IMAGES, "image", "gallery"), mean(fit.apply(ASKING, "text"))
+    projection = fit.maps["image"].matrix
+    by = found_by(gallery[:3] @ projection, asking, gallery, WANTED, ["sum", "harris"], unit=False)
+    for rule, table in by.items():
+        check(found, f"{rule}+basic", table)
+    spread = expanded(gallery[:3], gallery[:3] @ projection, gallery, WANTED, unit=False) @ projection
+    table = found_by(spread, asking, gallery, WANTED, ["harris"], unit=False)["harris"]
+    check(found, "expansion+basic", table)
+    assert not work.reasons.rows
+
+
+def test_the_table_and_the_comparisons(native):
+    work = Work(Cell(native, None, None, "test", "test", support="train"))
+    found = composed.searched(work, Rivals(work, ["centering"]))
+    table = composed.summary(found).set_index(["task", "at"])
+    held = found[found["task"] == "sum"].set_index("query")
+    assert table.loc[("sum", "all"), "mAP"] == held["ap"].mean()
+    assert table.loc[("sum", "y"), "mAP"] == pytest.approx(held.loc[[B, C], "ap"].mean())
+    of_sets = (held.loc[A, "ap"] + held.loc[[B, C], "ap"].mean()) / 2
+    assert table.loc[("sum", "mean of sets"), "mAP"] == pytest.approx(of_sets)
+    assert table.loc[("sum", "all"), ["queries", "candidates"]].tolist() == [3, 53]
+    assert table.loc[("sum", "x"), "subset_recall@1"] == (held.loc[A, "subset_rank"] <= 1)
+    numbers = composed.metrics(composed.summary(found))
+    assert numbers["composed/sum/all/mAP"] == held["ap"].mean() and len(numbers) == 8 * 5
+    tested = compared(work, composed.outcomes(found), seed=0, resamples=99).set_index("task")
+    assert tested.loc["sum+centering", "baseline"] == "sum" and tested.loc["harris", "baseline"] == "sum"
+    assert tested.loc["expansion", "baseline"] == "harris"
+    assert tested.loc["harris+centering", "value"] == found[found["task"] == "harris+centering"]["ap"].mean()
+    assert set(tested["metric"]) == {"mAP"} and set(tested["queries"]) == {3}
+
+
+def test_with_oti_and_its_template(native, tmp_path):
+    oti = inverted(tmp_path / "oti.zip")
+    work = Work(Cell(native, oti, None, "test", "test", support="train"))
+    found = composed.searched(work, Rivals(work, []))
+    as_texts = oti["image/test"].features[:3]
+    for rule, table in found_by(as_texts, TEXT, IMAGES, WANTED, ["sum", "harris"]).items():
+        check(found, f"{rule}+oti", table)
+    assert "oti-template" not in set(found["task"])
+    assert [*work.reasons.rows] == [
+        ("composed", "oti-template", "OTI was made without the composed queries: run its stage again")
+    ]
+
+    features = RNG.normal(size=(2, DIM)).astype(np.float32)
+    columns = {"id": TEST["id"][1:], "features": oti["image/test"].features[1:], "loss": np.ones(23)}
+    made_by = oti.provenance | {"composed_left_out": {"its image was not inverted": 1}}
+    with store.creating(tmp_path / "again.zip", tmp_path / "scratch", made_by) as writer:
+        arrays = {name: columns[name].astype(np.float32) for name in ("features", "loss")}
+        writer.add("image/test", {"id": np.array(columns["id"], object)}, [arrays])
+        writer.add("composed", {"id": np.array([C, B], object)}, [{"features": features}])
+    again = store.open_store(tmp_path / "again.zip")
+    work = Work(Cell(native, again, None, "test", "test", support="train"))
+    found = composed.searched(work, Rivals(work, []))
+    table = found_by(features[::-1], features, IMAGES, WANTED[1:], ["image"])["image"]
+    held = found[found["task"] == "oti-template"].set_index("query")
+    assert held.index.tolist() == [B, C]
+    np.testing.assert_allclose(held["ap"], table["ap"])
+    assert found[found["task"] == "sum+oti"]["query"].tolist() == [B, C]
+    assert [*work.reasons.rows] == [
+        ("composed", "oti", "1 composed queries have no inverted image"),
+        ("composed", "oti-template", "1 composed queries are left out: its image was not inverted"),
+    ]
+
+
+def test_queries_without_their_items_are_counted(tmp_path):
+    tables = Composed.of(
+        [("a", "gone", "t0", "", ""), ("b", B, "t9", "", ""), ("c", C, "t0", "", ""), ("d", A, "t0", "", "")],
+        [("a", A, "target"), ("b", A, "target"), ("c", "gone", "target"), ("d", B, "relevant")],
+    )
+    work = Work(Cell(put(tmp_path / "n.zip", tables), None, None, "test", "test"))
+    found = composed.searched(work, Rivals(work, []))
+    assert found["query"].unique().tolist() == ["d"]
+    assert [why for *_, why in work.reasons.rows] == [
+        "1 composed queries are left out: the image is in none of the splits",
+        "1 composed queries are left out: a text has no features",
+        "1 composed queries are left out: no answer is searched",
+    ]
+    none = Composed(tables.asked[:1], tables.judged, tables.galleries)
+    work = Work(Cell(put(tmp_path / "m.zip", none), None, None, "test", "test"))
+    assert composed.searched(work, Rivals(work, ["centering"])).empty
+    assert [*work.reasons.rows] == [
+        ("composed", "native", "no composed query is left: the image is in none of the splits")
+    ]
+    twice = put(tmp_path / "o.zip", **{"image/train": TRAIN | {"id": TEST["id"] + TRAIN["id"][24:]}})
+    work = Work(Cell(twice, None, None, "test", "test", support="train"))
+    assert composed.searched(work, Rivals(work, [])).empty
+    assert "two images of the splits have one id" in next(iter(work.reasons.rows))[2]
