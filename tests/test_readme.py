@@ -27,7 +27,6 @@ SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 COMMANDS = sorted(set(re.findall(r"`((?:crossgap|dvc|git|pip|pytest) [^`]+)`", PROSE)))
 ELSEWHERE = {  # what runs a command: a file, and what stands in it
     "dvc repro": ("stages/test_pipeline.py", 'project.dvc("repro")'),
-    "dvc repro --pull": ("stages/test_sharing.py", 'repro("--pull")'),
     "dvc metrics show": ("stages/test_pipeline.py", 'dvc("metrics", "show"'),
     "dvc metrics diff": ("stages/test_pipeline.py", 'dvc("metrics", "diff"'),
     "dvc params diff": ("stages/test_pipeline.py", 'dvc("params", "diff"'),
@@ -41,21 +40,23 @@ ELSEWHERE = {  # what runs a command: a file, and what stands in it
     "dvc exp run -S oti.steps=50": ("stages/test_pipeline.py", '"-S", "ovi.steps=3"'),
     "dvc remote add -d team <url>": ("stages/test_sharing.py", "run(made, FOLDER"),
     "dvc push": ("stages/test_imports.py", 'dvc("push"'),
-    "dvc push --run-cache": ("stages/test_sharing.py", '"dvc", "push", "-q", "--run-cache"'),
     "dvc pull": ("stages/test_sharing.py", "run(there, TAKE)"),
-    "git checkout --ours -- '*dvc.lock'": (
-        "stages/test_sharing.py",
-        '"checkout", "--ours", "--", "*dvc.lock"',
-    ),
     "crossgap datasets get cifar10": ("catalogue/test_datasets.py", 'fetch("cifar10", tmp_path)'),
     "crossgap export nano/world out": ("test_exporting.py", 'app, ["export", "nano/world", out'),
     "crossgap verify": ("planning/test_verifying.py", 'app, ["verify", *words]'),
-    "dvc get --show-url . data/features/nano/world/native.zarr.zip": (
-        "stages/test_remotes.py",
-        '"get", "--show-url"',
+    "crossgap init birds --images /photos/birds --backbone openai-b32": (
+        "stages/test_init.py",
+        '"init", "birds", "--images"',
     ),
+    "crossgap report --open": ("cli/test_reporting.py", 'run("--open")'),
+    "crossgap figure effects nano/world": (
+        "papers/test_figures.py",
+        'app, ["figure", "effects", "nano/world"',
+    ),
+    "crossgap layers nano world": ("test_layerwise.py", 'app, ["layers", "tiny", "world"'),
     "crossgap migrate": ("params/test_migration.py", '["migrate"]'),
     "pip install -e '.[hub]'": ("../pyproject.toml", "\nhub = ["),
+    "pip install -e '.[figures]'": ("../pyproject.toml", "\nfigures = ["),
     "pip install -e '.[ray]'": ("../pyproject.toml", "\nray = ["),
 }
 

@@ -13,7 +13,7 @@ from crossgap.cli.errors import explained
 from crossgap.cli.exporting import export
 from crossgap.cli.importing import import_
 from crossgap.cli.keeping import clean, status
-from crossgap.cli.layers import layers
+from crossgap.cli.blocks import layers
 from crossgap.cli.papers import figure, table
 from crossgap.cli.planning import plan
 from crossgap.cli.reporting import report

@@ -325,8 +325,12 @@ def test_more_shots_than_any_class_has_images_are_a_row() -> None:
 
     support = Support({"kind": np.array(["a", "a", "b"], object)}, np.array(["x", "y", "z"], object))
     reasons, sides = Reasons(), Probed(support, support.ids, support, None, 0)
+
+    def drawn(kind: Shots, labelling: str) -> list[np.ndarray]:
+        return kind.chosen(support, labelling)
+
     for kind in (Shots("8-shot", 8, 2), Shots("first-8", 8)):
-        assert not list(_by_probes(kind, sides, "kind", None, reasons))
+        assert not list(_by_probes(kind, sides, drawn, "kind", None, reasons))
     assert reasons.table().to_numpy().tolist() == [
         ["classification", f"{name}/kind", "no class of the support split has 8 images"]
         for name in ("8-shot", "first-8")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from crossgap import numbers
+from crossgap.cli import app
 from crossgap.errors import CrossgapError
 from crossgap.papers.figures import FIGURES, drawn
 from crossgap.report.results import Results
@@ -85,3 +89,20 @@ def test_a_pdf_is_one_and_other_kinds_are_refused(tmp_path, monkeypatch) -> None
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(CrossgapError, match=r"pip install 'crossgap\[figures\]'"):
         drawn("gap", CELL, Path("gap.svg"))
+
+
+def test_the_command_draws_a_cell_that_is_measured(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lost = CliRunner().invoke(app, ["figure", "effects", "nano/world"])
+    assert lost.exit_code == 1 and "let `dvc repro` run" in lost.output
+    run = {"backbone": "nano", "dataset": "world", "folder": ["nano", "world"]}
+    resolved, tables = tmp_path / "data/resolved", tmp_path / "data/metrics/nano/world/tables"
+    for folder in (resolved, tables):
+        folder.mkdir(parents=True)
+    cell = run | {"published": None, "query": "test", "gallery": "test"}
+    (resolved / "report.json").write_text(json.dumps({"cells": [cell]}))
+    numbers.write(tables / "metrics.csv", METRICS)
+    COMPARISONS.to_csv(tables / "comparisons.csv", index=False)
+    done = CliRunner().invoke(app, ["figure", "effects", "nano/world", "--format", "pdf"])
+    assert (done.exit_code, done.output) == (0, "effects-nano-world.pdf: nano/world\n")
+    assert (tmp_path / "effects-nano-world.pdf").read_bytes().startswith(b"%PDF-")

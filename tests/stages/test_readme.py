@@ -37,6 +37,7 @@ SAID = {  # a word of what each prints
     "crossgap preset": "cross-the-gap-table1",
     "crossgap preset intra-modal": "nano-slip",
     "crossgap status": "0 stores",
+    "crossgap table": "cross-the-gap-table1",
 }
 
 
