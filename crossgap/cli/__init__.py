@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from crossgap.cli import backbones, datasets, scripts, tables
+from crossgap.cli.blocks import layers
 from crossgap.cli.creating import init
 from crossgap.cli.errors import explained
 from crossgap.cli.exporting import export
 from crossgap.cli.importing import import_
 from crossgap.cli.keeping import clean, status
-from crossgap.cli.blocks import layers
 from crossgap.cli.papers import figure, table
 from crossgap.cli.planning import plan
 from crossgap.cli.reporting import report
