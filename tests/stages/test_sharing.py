@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "data/README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
-FOLDER, SSH, S3, PUSH, TAKE, CACHE, PULL, URL = BLOCKS
+FOLDER, SSH, S3, PUSH, TAKE, SIDE, CACHE, PULL, URL = BLOCKS
 STORE = "data/features/nano/world/native.zarr.zip"
 pytestmark = pytest.mark.slow
 
@@ -107,7 +107,7 @@ def test_two_branches_that_each_added_a_dataset(first, tmp_path):
     assert {path for path in conflicts if not path.endswith("dvc.lock")} == {"params.yaml"}
     assert any(path.endswith("dvc.lock") for path in conflicts)
     here.command("git", "checkout", "-q", "--ours", "--", "params.yaml")
-    here.command("git", "checkout", "--ours", "--", "*dvc.lock")
+    run(here, SIDE)
     add_dataset(here, "photos")
     assert here.repro() <= {"resolve", "report"}, "DVC's cache has what both branches computed"
     assert Path(here / "data/metrics/nano/photos/metrics.json").is_file()
