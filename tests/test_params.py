@@ -171,7 +171,6 @@ WRONG = [
         "run.datasets.0: YAML reads a number here: put it in quotes, or name it otherwise (got 3)",
     ),
     ("run", None, "run: give keys and values"),
-    ("run/seeds/seeds", [], "run.seeds: seeds is empty, so nothing is inverted; name some, or no backbones"),
     ("run/sweep/tokens", [True], "run.sweep.tokens.0: Input should be a valid integer (got True)"),
     ("run/seeds/seeds", [2**70], "run.seeds.seeds.0: Input should be less than 9223372036854775808 (got"),
     ("oti/seed", 2**70, "oti.seed: Input should be less than 9223372036854775808 (got"),

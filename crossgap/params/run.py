@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from crossgap.backbones import towers
 from crossgap.inversion.distil_recipe import Loss
@@ -27,34 +27,20 @@ class Cells(Strict):
         return once(names)
 
 
-class Study(Cells):
-    """Cells that are inverted in several ways, which further lists name."""
-
-    @model_validator(mode="after")
-    def _each_has_a_way(self) -> Study:
-        empty = [name for name, names in self if not names]
-        if self.backbones and self.datasets and empty:
-            raise ValueError(
-                f"{', '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty, so nothing is inverted; "
-                "name some, or no backbones"
-            )
-        return self
-
-
-class Sweep(Study):
+class Sweep(Cells):
     """The step × token study of OTI: `tokens` are the numbers R of pseudo-tokens beside the backbone's own."""
 
     tokens: list[Annotated[int, Field(ge=1)]]
 
 
-class Seeds(Study):
+class Seeds(Cells):
     """Inversions that are repeated with other seeds than the recipe's, by some methods."""
 
     methods: list[towers.Method]
     seeds: list[Seed]
 
 
-class DistilledCells(Study):
+class DistilledCells(Cells):
     """Inversions by φ, distilled on each of the datasets `sources`, by which methods' features and which losses."""
 
     sources: list[Name]  # YAML would read `on` as a truth value
