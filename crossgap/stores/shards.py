@@ -11,6 +11,7 @@ share a folder only ever see each other's whole shards. The folder can be delete
 from __future__ import annotations
 
 import json
+import sys
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -152,6 +153,8 @@ def compute(
     with tqdm(
         total=held + len(todo), initial=held, desc=label, unit="item", dynamic_ncols=True, disable=None
     ) as bar:
+        if held and bar.disable:  # without a terminal
+            print(f"{label}: {held} of {held + len(todo)} items are there", file=sys.stderr, flush=True)
         for cut, arrays in zip(cuts, work(cuts, bar.update) if cuts else (), strict=True):
             shards.put([keys[position] for position in cut], arrays)
     return shards

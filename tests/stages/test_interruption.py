@@ -83,9 +83,10 @@ def process_of(script: str, folder: Path) -> int:
 
 def went_on(project, name: str, printed: str, survived: dict[Path, int], whole: bytes) -> None:
     """The run took up every shard that survived, and made the store of an undisturbed run."""
-    held = [int(done) for done in re.findall(rf"{name}: +\d+%[^\n\r]*\| (\d+)/\d+", printed)]
-    assert held, f"the run says how far it is:\n{printed}"
-    assert not survived or held[0] > 0, f"it must start from the shards that were done:\n{printed}"
+    held = [int(done) for done in re.findall(rf"{name}[^\n]*: (\d+) of \d+ items are there", printed)]
+    assert bool(held) == bool(survived), (
+        f"it must start from the shards that were done, and say so:\n{printed}"
+    )
     assert survived.items() <= shards_of(project, name).items(), "a whole shard was made again"
     assert not list((project / "data").rglob("*.tmp"))
     assert (project / f"data/features/nano/world/{name}.zarr.zip").read_bytes() == whole
