@@ -26,7 +26,7 @@ def ran(*words: str) -> str:
 
 @pytest.mark.slow
 def test_nothing_is_wrong_after_kills_and_faults_of_every_stage() -> None:
-    told = ran("--kills", "30", "--minutes", "3", "--faults")
+    told = ran("--kills", "20", "--minutes", "1", "--faults")
     stages = {line.split()[0] for line in told.splitlines()}
     assert {
         "resolve",

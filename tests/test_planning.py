@@ -357,6 +357,7 @@ def test_speeds_are_measured(tiny_folder, prepared, tmp_path):
         assert set(found.measured) == {"images", "texts", "oti of 1", "oti of 2", "ovi of 1"}
 
 
+@pytest.mark.slow
 def test_in_a_process_of_its_own(tiny_folder):
     found = probe(
         Asked(
@@ -438,6 +439,7 @@ def all_corrections(params: Params) -> Params:
 
 
 @pytest.mark.parametrize(("images", "captions"), [(150, 2), (400, 3)])
+@pytest.mark.slow
 def test_an_evaluation_takes_about_as_long_as_it_is_estimated_to(small, tmp_path, images, captions):
     """Within a factor of 3, in processor time, the speeds measured before and after: a busy machine slows all.
 

@@ -159,6 +159,7 @@ ELSEWHERE = {"plain"}  # what others share
 @pytest.mark.parametrize(
     ("script", "arguments", "lines"), SCRIPTS, ids=[f"{s[0]} {s[1][1][:9]}" for s in SCRIPTS]
 )
+@pytest.mark.slow
 def test_a_benchmark_runs_at_its_smallest_size(script, arguments, lines, monkeypatch, capsys) -> None:
     import torch
 

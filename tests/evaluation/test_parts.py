@@ -241,6 +241,7 @@ def run(folder: Path, scratch: Path, code: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_one_corrections_code_computes_its_own_parts_and_a_comment_none(cell, tmp_path) -> None:
     scratch = tmp_path / "parts"
     copied = tmp_path / "code" / "crossgap"
@@ -366,6 +367,7 @@ def test_what_cannot_be_had_is_kept_with_its_reason_and_a_mistake_is_not(tmp_pat
         Parts(tmp_path).of("gap", "mistaken", dict, mistaken, Reasons())
 
 
+@pytest.mark.slow
 def test_parts_cost_little(cell, tmp_path) -> None:
     scratch = tmp_path / "parts"
 

@@ -193,6 +193,7 @@ def test_without_targets_oti_finds_them_for_what_is_learnt_from(tiny, images) ->
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_and_ends_with_the_same_bits(tiny_folder, tiny, images, tmp_path) -> None:
     np.save(tmp_path / "images.npy", images)
     (tmp_path / "train.py").write_text(f"""

@@ -279,6 +279,7 @@ def test_progress_counts_the_items_of_each_batch(tiny, targets) -> None:
     assert told == [4, 4, 1]
 
 
+@pytest.mark.slow
 def test_the_fast_preset_reaches_the_papers_loss_in_a_fifth_of_its_steps(tiny, targets) -> None:
     fast = PRESETS["ovi"]["fast"]
     assert fast["steps"] <= PRESETS["ovi"]["paper"]["steps"] / 5

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 PULL = "`dvc pull data/imports/tiny.dvc` brings it"
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
 EVIL = [
     "world; touch pwned",
     "$(touch pwned)",

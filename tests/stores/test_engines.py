@@ -15,6 +15,7 @@ import pytest
 from crossgap.stores import engines, shards
 
 KEYS = [f"item-{number:03}" for number in range(23)]
+pytestmark = pytest.mark.slow
 
 
 def row(number: int) -> np.ndarray:

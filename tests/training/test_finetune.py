@@ -258,6 +258,7 @@ def die_at(step: int) -> None:
     Learning.gradients = gradients
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bytes(train, small_folder, scenes, tmp_path, monkeypatch) -> None:
     asked = recipe(width=16, losses=SUMS["slip"], captions="any", schedule="cosine", learn_temperature=True)
     expected, curves = train("whole", asked, scratch=tmp_path / "elsewhere")

@@ -300,6 +300,7 @@ def test_a_run_stopped_by_an_error_goes_on_with_the_same_bits(
     assert kept == {path.name: path.read_bytes() for path in done[1].iterdir()}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_same_bits(dataset, recipe, done, tmp_path) -> None:
     torch.set_num_threads(1)
     arguments = [recipe.model_dump_json(), str(dataset[1]), str(tmp_path)]
