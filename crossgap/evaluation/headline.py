@@ -54,9 +54,10 @@ def headline(
         modalities: whose names stand in both, and in what is returned.
     """
     metrics = {naming.key_called(key, modalities, back=True): value for key, value in metrics.items()}
-    comparisons = comparisons.assign(
+    measured = comparisons[comparisons["difference"].notna()]  # some have no query with a match
+    comparisons = measured.assign(
         **{
-            name: [naming.in_roles(task, modalities) for task in comparisons[name]]
+            name: [naming.in_roles(task, modalities) for task in measured[name]]
             for name in ("task", "baseline")
         }
     )

@@ -87,3 +87,11 @@ def test_a_cell_that_has_everything_has_25_numbers() -> None:
         rows.append(row("classification", task, "image-text", "a", 1.0))
     found = headline(metrics, pd.DataFrame(rows))
     assert sum(map(len, found.values())) == 25
+
+
+def test_what_has_no_query_with_a_match_counts_for_nothing() -> None:
+    none = row("retrieval", "image-image+whitening", "image-image", "group", float("nan"))
+    assert headline(METRICS, pd.DataFrame([*COMPARISONS.to_dict("records"), none])) == headline(
+        METRICS, COMPARISONS
+    )
+    assert "best_gain" not in headline(METRICS, pd.DataFrame([none]))["image_retrieval"]
