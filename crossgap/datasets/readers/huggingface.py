@@ -94,7 +94,8 @@ def _images(
     column = declaration.image_column
     with exporting(folder) as add:
         for split, table in tables.items():
-            if getattr(table.features[column], "dtype", None) == "large_binary":  # datasets 4 casts none to images
+            # datasets 4 casts none to images
+            if getattr(table.features[column], "dtype", None) == "large_binary":
                 table = table.cast_column(column, datasets.Value("binary"))
             table = table.cast_column(column, datasets.Image(decode=False))
             for number, row in enumerate(table.select_columns(_columns(declaration))):
