@@ -126,10 +126,15 @@ def written(tmp_path_factory) -> Path:
     return path
 
 
-def looking(page):
-    page.evaluate("document.getElementById('queries').scrollIntoView()")
-    page.wait_for_selector("#queries-shown .ranking")
+def reached(page, section: str, inside: str):
+    """The page, scrolled to a section, which is drawn when it is seen."""
+    page.evaluate(f"document.getElementById('{section}').scrollIntoView()")
+    page.wait_for_selector(inside)
     return page
+
+
+def looking(page):
+    return reached(page, "queries", "#queries-shown .ranking")
 
 
 def items(page, number: int) -> list[str]:
@@ -231,9 +236,7 @@ def drawn(page) -> None:
 
 
 def table(page):
-    page.evaluate("document.getElementById('explore').scrollIntoView()")
-    page.wait_for_selector("#table .tabulator-row")
-    return page
+    return reached(page, "explore", "#table .tabulator-row")
 
 
 def column(page, field: str) -> list[str]:

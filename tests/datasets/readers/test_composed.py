@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from pydantic import TypeAdapter
 
 from crossgap.datasets import DatasetError
 from crossgap.datasets.declared import Declaration
 from crossgap.datasets.preparing import Prepared, prepare
 from crossgap.prepared import manifest
-
-
-def put(root: Path, *paths: str) -> None:
-    for number, path in enumerate(paths):
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (4, 4), (number, 0, 0)).save(root / path)
-
-
-def put_json(file: Path, content: object) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(content))
-
+from tests.datasets.readers.test_coco import put, put_json
 
 SIX = [f"dev-{number}-0-img{number % 2}" for number in range(6)]
 
