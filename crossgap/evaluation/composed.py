@@ -13,9 +13,9 @@ the splits that the cell names, or those of the query's own gallery. By method:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 
 import numpy as np
 import pandas as pd
@@ -92,13 +92,14 @@ def searched(work: Work, rivals: Rivals) -> pd.DataFrame:
     if cell.native.composed is None:
         return tables[0]
     main = cell.main("image")
+    sides = cache(partial(sides_of, cell))  # the same for every method
     methods = [None, *rivals.of_features, *(["oti"] if main else [])]
     for method in methods:
         rival = rivals.rival(method) if method and method != "oti" else None
         table = work.part(
             "composed",
             method or "native",
-            partial(_measured, cell, rivals, method),
+            partial(_measured, cell, rivals, sides, method),
             by=__name__,
             rival=rival,
             inversions=[main] if method == "oti" and main else (),
@@ -148,8 +149,14 @@ def _counts(held: pd.DataFrame) -> dict[str, int]:
     return {"queries": len(held), "candidates": int(held["candidates"].max())}
 
 
-def _measured(cell: Cell, rivals: Rivals, method: str | None, reasons: Reasons) -> pd.DataFrame:
-    sides, lost = sides_of(cell)
+def _measured(
+    cell: Cell,
+    rivals: Rivals,
+    of: Callable[[], tuple[ComposedQueries, list[tuple[str, int]]]],
+    method: str | None,
+    reasons: Reasons,
+) -> pd.DataFrame:
+    sides, lost = of()
     reasons.add(
         ("composed", "queries", f"{count} composed queries are left out: {why}") for why, count in lost
     )
@@ -164,7 +171,7 @@ def _measured(cell: Cell, rivals: Rivals, method: str | None, reasons: Reasons) 
         tables += [(EXPANSION, sides, table) for _, table in expanded]
     else:
         tables = [(f"{task}+{method}", sides, table) for task, table in _corrected(rivals, method, sides)]
-    found = [table.assign(task=task, set=of.sets, query=of.queries)[_FOUND] for task, of, table in tables]
+    found = [table.assign(task=task, set=by.sets, query=by.queries)[_FOUND] for task, by, table in tables]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=_FOUND)
 
 
