@@ -21,6 +21,7 @@ PACKED_FROM = 1 << 17  # elements of a weight: with fewer, the call of oneDNN co
 
 # torch.compile's own, which torch has no public names for: where a version lacks one, torch's linear layer computes
 _PACK: Any = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None)
+_HALF: Any = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
 PACKED_LINEAR: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
@@ -45,7 +46,7 @@ def _packs(weight: Tensor) -> bool:
     return (
         weight.device.type == "cpu"
         and weight.numel() >= PACKED_FROM
-        and weight.dtype == torch.float32
+        and (weight.dtype == torch.float32 or weight.dtype == torch.bfloat16 and _HALF is not None and _HALF())
         and torch.backends.mkldnn.is_available()
         and _PACK is not None
         and PACKED_LINEAR is not None
