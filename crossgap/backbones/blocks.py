@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import torch
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
@@ -21,6 +20,7 @@ from crossgap.backbones.products import Product, frozen
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+
 
 def are_standard(blocks: Sequence[nn.Module]) -> bool:
     """Whether `Stack` knows these blocks: pre-norm self-attention and a two-layer MLP."""
@@ -55,21 +55,20 @@ class Stack:
         Returns:
             `(n, width)`.
         """
-        mask = _causal_mask(x) if causal else None
+        if causal:
+            x = x[:, : position + 1]
         for number, block in enumerate(self.blocks[:-1]):
-            x = block(x, *block.attention_of(x), prefix[number] if prefix else None, mask)
+            x = block(x, *block.attention_of(x), prefix[number] if prefix else None, causal)
         *attended, before = *self.blocks[-1].attention_at(x, position), prefix[-1] if prefix else None
-        mask = mask[position : position + 1] if mask is not None else None
-        return self.blocks[-1](x[:, position : position + 1], *attended, before, mask)[:, 0]
+        return self.blocks[-1](x[:, position : position + 1], *attended, before, causal=False)[:, 0]
 
     def prefix_of(self, x: Float[Tensor, "1 p width"]) -> list[Prefix]:
         """Keys and values, per block, of constant positions `(1, p, width)` under a causal mask."""
         found: list[Prefix] = []
-        mask = _causal_mask(x)
         for block in self.blocks[:-1]:
             queries, keys, values = block.attention_of(x)
             found.append(Prefix.of(keys.transpose(1, 2), values.transpose(1, 2)))
-            x = block(x, queries, keys, values, None, mask)
+            x = block(x, queries, keys, values, None, causal=True)
         _, keys, values = self.blocks[-1].attention_at(x, 0)
         return [*found, Prefix.of(keys.transpose(1, 2), values.transpose(1, 2))]
 
@@ -111,10 +110,10 @@ class _Block:
         keys: Float[Tensor, "n seen heads head"],
         values: Float[Tensor, "n seen heads head"],
         prefix: Prefix | None,
-        mask: Float[Tensor, "length seen"] | None,
+        causal: bool,
     ) -> Float[Tensor, "n length width"]:
         block = self.block
-        x = x + block.ls_1(self.out(attend(queries, keys, values, prefix, mask)))
+        x = x + block.ls_1(self.out(attend(queries, keys, values, prefix, causal)))
         return x + block.ls_2(self.narrow(block.mlp.gelu(self.widen(_normed(block.ln_2, x)))))
 
     @cached_property
@@ -144,7 +143,3 @@ def _normed(norm: nn.LayerNorm, x: Float[Tensor, "n length width"]) -> Float[Ten
 
 def _product(layer: nn.Linear) -> Product:
     return frozen(layer.weight, layer.bias)
-
-
-def _causal_mask(x: Float[Tensor, "n length width"]) -> Float[Tensor, "length length"]:
-    return torch.full((x.shape[1], x.shape[1]), float("-inf"), device=x.device, dtype=x.dtype).triu_(1)
