@@ -10,12 +10,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from crossgap import numbers
+from tests.stages.forking import Forking
 
 ROOT = Path(__file__).parents[2]
 COPIED = (
@@ -100,14 +102,14 @@ class Checkout:
 class Project(Checkout):
     """A copy of the project in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, programs: Path) -> None:
         self.folder = folder
         self.watching = folder.with_name(f"{folder.name}-watching")
         self.watching.mkdir()
         (self.watching / "sitecustomize.py").write_text(WATCH)
         self.environment = {
             **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join(map(str, (programs, Path(sys.executable).parent, os.environ["PATH"]))),
             "PYTHONPATH": str(self.watching),
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
@@ -169,7 +171,7 @@ class Project(Checkout):
 
     def stage(self, *words: str, ok: bool = True) -> str:
         """A stage's own command, without DVC."""
-        return self.command(sys.executable, "-m", f"stages.{words[0]}", *words[1:], ok=ok)
+        return self.command("python", "-m", f"stages.{words[0]}", *words[1:], ok=ok)
 
     def crossgap(self, *words: str, ok: bool = True) -> str:
         return self.command(str(Path(sys.executable).parent / "crossgap"), *words, ok=ok)
@@ -191,10 +193,22 @@ class Project(Checkout):
         self.command("git", "commit", "-q", "--allow-empty", "-m", "state")
 
 
+@pytest.fixture(scope="session")
+def forking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forking]:
+    started = Forking(tmp_path_factory.mktemp("forking"))
+    yield started
+    started.end()
+
+
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Project:
-    """The project with its embedded backbone, and beside it an untrained one of two layers in `tiny`."""
-    made = Project(tmp_path_factory.mktemp("project"))
+def project(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, request) -> Project:
+    """The project with its embedded backbone, and beside it an untrained one of two layers in `tiny`.
+
+    Its `python` is one that has imported the libraries, unless the module of the tests is `PLAIN`.
+    """
+    plain = getattr(request.module, "PLAIN", False)
+    programs = Path(sys.executable).parent if plain else request.getfixturevalue("forking").bin
+    made = Project(tmp_path_factory.mktemp("project"), programs)
     shutil.copytree(tiny_folder, made / "tiny")
     return made
 

@@ -16,6 +16,7 @@ from PIL import Image
 from crossgap import closure, open_store, read_metrics
 
 pytestmark = pytest.mark.slow
+PLAIN = True  # processes as users start them
 
 README = Path(__file__).parents[2] / "README.md"
 EVALUATED = {"evaluate@nano-world", "report"}
