@@ -86,9 +86,9 @@ def recipe(
 
 
 def ours(injection: Injection, size: int, targets: Tensor, initial: Tensor, steps: int) -> float:
-    """The same items and steps by `crossgap.inversion`, in batches of this size; the final mean loss."""
-    recipe = Recipe(steps)
-    cuts = zip(targets.split(size), initial.split(size), strict=True)
+    """The same items and steps by `crossgap.inversion`, in even batches of at most this size; the final mean loss."""
+    recipe, parts = Recipe(steps), math.ceil(len(targets) / size)
+    cuts = zip(targets.tensor_split(parts), initial.tensor_split(parts), strict=True)
     return torch.cat([optimise(injection, *cut, recipe).losses for cut in cuts]).mean().item()
 
 
