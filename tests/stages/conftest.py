@@ -36,6 +36,7 @@ COPIED = (
 )
 SMALL = {
     "datasets.world.images": {"train": 6, "test": 8},
+    "datasets.world.vocabulary": "none",
     "oti.steps": 2,
     "ovi.steps": 2,
     "ovi.gallery": False,
@@ -49,8 +50,11 @@ SMALL = {
     "finetune": {},
     "pretrain": {},
     "idealised": {},
-    "evaluate.resamples": 999,
+    "evaluate.resamples": 99,
     "evaluate.draws": 2,
+    "evaluate.shots": [1, 2],
+    "evaluate.logistic": "none",
+    "evaluate.corrections": ["centering"],
     "machine": {
         "device": "cpu",
         "batch_size": 64,
@@ -58,6 +62,14 @@ SMALL = {
         "shard_size": 64,
         "inversion_batch_size": 16,
     },
+}
+
+WHOLE = {  # an evaluation as it is by default
+    "datasets.world.vocabulary": "world",
+    "evaluate.resamples": 999,
+    "evaluate.shots": [1, 2, 4, 8, 16],
+    "evaluate.logistic": "native",
+    "evaluate.corrections": None,
 }
 
 
@@ -268,6 +280,13 @@ class Stubbed(Checkout):
             listed = self.command("dvc", "stage", "list", "--all", "--name-only").split()
             self.listed = asked, {line.rpartition(":")[2] for line in listed}
         return {name for name in self.listed[1] if name.partition("@")[0] in kinds}
+
+
+@pytest.fixture(scope="module")
+def whole(project: Project) -> Project:
+    """The project, evaluated as by default."""
+    project.edit(**WHOLE)
+    return project
 
 
 @pytest.fixture(scope="session")

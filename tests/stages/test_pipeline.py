@@ -64,7 +64,7 @@ def kinds(project) -> Path:
     return folder
 
 
-def test_first_run_makes_everything(project, page_text):
+def test_first_run_makes_everything(whole, project, page_text):
     printed = project.dvc("repro")
     assert set(stages_in(printed)) == {"resolve", "prepare@world", *CELL}
     assert "Stage 'nano' didn't change" in printed, "dvc.lock must be of the weights in the repository"
