@@ -64,7 +64,25 @@ def test_a_single_image_or_prompt(tmp_path, images, prompts) -> None:
     )
     assert f"uniformity_{'image' if images == 1 else 'text'}" in why
     assert found.metrics["gap/centroid_distance"] > 0
-    assert "classification/image-text/colour/accuracy" in found.metrics
+    assert ("classification/image-text/shape/accuracy" in found.metrics) == (prompts > 1)
+
+
+def test_one_class_is_no_classification(tmp_path) -> None:
+    """Any image would be told right: of prompts and of the support split, corrected too."""
+    held = groups()
+    for name in ("text/classes", "image/train"):
+        of = np.array(held[name]["label.colour"], object)
+        held[name] = held[name] | {"label.colour": np.where(of != "", "red", "").astype(object)}
+    found = evaluate(
+        cell_of(tmp_path / "n.zip", held, support="train"), corrections=["centering"], **SETTINGS
+    )
+    assert not [name for name in found.metrics if name.startswith("classification/") and "/colour/" in name]
+    assert "classification/1-shot+centering/shape/accuracy" in found.metrics
+    why = {name: reason for name, reason in rows(found, "classification").items() if name.endswith("/colour")}
+    assert why == {
+        "image-text/colour": "all prompts are of one class, red: give prompts of two or more, which can be told apart",
+        "support/colour": "all labelled images of the support split are of one class, red: give two or more",
+    }
 
 
 def inversion(path, lost: list[str], name: str = "image/test", method: str = "oti"):

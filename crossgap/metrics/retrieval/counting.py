@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from jaxtyping import Float64, Int64
+    from jaxtyping import Float64, Int32, Int64
 
 STEPS = 2.0**30
 STEP_BITS, PLACE_BITS = 32, 18  # of a key, above them the row
 MOST_ROWS = 2 ** (63 - STEP_BITS - PLACE_BITS)
-ITEMS_AT_ONCE = 2**17
-BINS_AT_ONCE = 2**16
+ITEMS_AT_ONCE = 2**17  # of a thread
+ITEMS_TO_SORT = 2**12  # cost as much as comparing all items of a block, some 50,000, to one of them
 
 
 def keys(row: Any, step: Any, place: Any) -> Any:
@@ -66,7 +65,6 @@ class NumpyCounter:
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self.pool = pool
         self.tile = np.empty(0)
-        self.scratch = _Scratch()
 
     def put(self, rows: Float64[np.ndarray, "r d"]) -> Float64[np.ndarray, "r d"]:
         return rows
@@ -100,65 +98,59 @@ class NumpyCounter:
         step: Int64[np.ndarray, " p"],
         place: Int64[np.ndarray, " p"],
     ) -> Int64[np.ndarray, " p"]:
+        found = np.empty(len(row), dtype=np.int64)
+        cuts = np.searchsorted(row, np.arange(len(scores) + 1)).tolist()
         height = max(1, ITEMS_AT_ONCE // scores.shape[1])
-        starts = np.arange(0, len(scores), height)
-        cuts = np.searchsorted(row, [*starts, len(scores)])
 
-        def count(start: int, low: int, high: int) -> np.ndarray:
-            rows, some = scores[start : start + height], slice(low, high)
-            return _ahead(rows, row[some] - start, step[some], place[some], self.scratch)
+        def count(start: int) -> None:
+            steps = np.empty((2, scores.shape[1] + 1), np.int32)
+            for one in range(start, min(start + height, len(scores))):
+                some = slice(cuts[one], cuts[one + 1])
+                if some.start < some.stop:
+                    np.rint(scores[one], out=steps[0, :-1], casting="unsafe")
+                    found[some] = _ahead(steps, step[some], place[some])
 
-        return np.concatenate(list(self.pool.map(count, starts, cuts, cuts[1:])))
-
-
-class _Scratch(threading.local):
-    """Arrays that a thread uses again: fresh ones cost more, in page faults, than what is computed in them."""
-
-    def __init__(self) -> None:
-        self.arrays = np.empty(0, np.int32), np.empty(0, np.intp), np.empty(0, bool)
-
-    def __call__(self, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        if len(self.arrays[0]) < size:
-            self.arrays = np.empty(size, np.int32), np.empty(size, np.intp), np.empty(size, bool)
-        first, second, third = self.arrays
-        return first[:size], second[:size], third[:size]
+        list(self.pool.map(count, range(0, len(scores), height)))
+        return found
 
 
 def _ahead(
-    scores: Float64[np.ndarray, "r g"],
-    row: Int64[np.ndarray, " p"],
-    step: Int64[np.ndarray, " p"],
-    place: Int64[np.ndarray, " p"],
-    scratch: _Scratch,
+    steps: Int32[np.ndarray, "2 g"], step: Int64[np.ndarray, " p"], place: Int64[np.ndarray, " p"]
 ) -> Int64[np.ndarray, " p"]:
-    """`Counter.ahead` of a few rows, whose scores are rounded in place.
+    """`Counter.ahead` of one row.
 
-    Steps fall into bins, more similar ones first, whose sizes are counted. Only the items in a bin that holds
-    one of the given ones are compared exactly: their keys are sorted.
+    All items are compared to each of a few given ones; for more, they are sorted, and compared only to those that
+    share their step with another item.
+
+    Args:
+        steps: in its first row the items', but for the last entry, which is overwritten as its second row is.
     """
-    if len(row) == 0:
-        return np.empty(0, dtype=np.int64)
-    height, length = scores.shape
-    bins = max(4, BINS_AT_ONCE // height)
-    shift = max(1, int(step.max() - step.min()) // (bins - 3)).bit_length()
-    offset = np.arange(0, height * bins, bins) + 1 - (int(step.min()) >> shift)
-    given = (step >> shift) + offset[row]
+    items, ordered = steps[0, :-1], steps[1]
+    few = 1 + len(items) // ITEMS_TO_SORT
+    if len(step) <= few:
+        return _compared(items, step, place)
+    np.copyto(ordered[:-1], items)
+    ordered[:-1].sort()
+    ordered[-1] = np.iinfo(np.int32).max  # no item's: similarities and their biases stay below 2
+    wanted = step.astype(np.int32)
+    found = ordered[:-1].searchsorted(wanted)
+    is_inside = (place >= 0) & (place < len(items))
+    tied = np.flatnonzero(ordered[found + is_inside] == wanted)
+    if len(tied) <= few:
+        found[tied] = _compared(items, step[tied], place[tied])
+    else:
+        every = keys(0, items.astype(np.int64), np.arange(len(items)))
+        every.sort()
+        found[tied] = every.searchsorted(keys(0, step[tied], place[tied]))
+    return found
 
-    steps, bin_of, is_mixed = scratch(scores.size)
-    np.rint(scores, out=scores)
-    np.copyto(steps.reshape(scores.shape), scores, casting="unsafe")
-    steps >>= shift
-    np.clip(steps, -offset[0], bins - 1 - offset[0], out=steps)
-    np.add(steps.reshape(scores.shape), offset[:, None], out=bin_of.reshape(scores.shape))
 
-    sizes = np.bincount(bin_of, minlength=height * bins)
-    mixed = np.zeros(height * bins, dtype=bool)
-    mixed[given] = True
-    sizes[mixed] = 0
-    items = np.flatnonzero(mixed.take(bin_of, out=is_mixed, mode="clip"))
-    its_row = items // length
-    candidates = keys(its_row, scores.ravel()[items].astype(np.int64), items - its_row * length)
-    candidates.sort()
-    # Both counts hold all items of the rows before.
-    np.cumsum(sizes, out=sizes)
-    return sizes[given] + np.searchsorted(candidates, keys(row, step, place)) - row * length
+def _compared(
+    items: Int32[np.ndarray, " g"], step: Int64[np.ndarray, " p"], place: Int64[np.ndarray, " p"]
+) -> Int64[np.ndarray, " p"]:
+    """Items of one step stand in the gallery's order: those before an item's place are ahead of it."""
+    found = [
+        np.count_nonzero(items[: max(at, 0)] <= own) + np.count_nonzero(items[max(at, 0) :] < own)
+        for own, at in zip(step.astype(np.int32), place.tolist(), strict=True)
+    ]
+    return np.array(found, np.int64)

@@ -40,7 +40,7 @@ def small_tiles(items: int = 5, rows: int = 3, pairs: int = 7):
     }  # fmt: skip
     with (
         mock.patch.multiple(ranking, **constants),
-        mock.patch.multiple(counting, ITEMS_AT_ONCE=2 * items, BINS_AT_ONCE=8),
+        mock.patch.multiple(counting, ITEMS_AT_ONCE=2 * items, ITEMS_TO_SORT=8),
     ):
         yield
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from crossgap.backbones.blocks import few_keys
+from crossgap.backbones.attention import few_keys
 
 
 @pytest.mark.parametrize("masked", [False, True])
