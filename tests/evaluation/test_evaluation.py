@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import zlib
-from functools import cache
 
 import numpy as np
 import pytest
@@ -126,10 +125,15 @@ def evaluate(cell: Cell, **settings) -> Evaluation:
     return evaluation.evaluate(cell, corrections=[], resamples=99, **settings)
 
 
-@cache
-def measured(*of: object) -> Evaluation:
-    """What several tests look at: `of` are a cell's stores and splits."""
-    return evaluate(Cell(*of))
+_MEASURED: dict[tuple, Evaluation] = {}
+
+
+def measured(native, oti, ovi, query: str, gallery: str) -> Evaluation:
+    """What several tests look at."""
+    of = *(one and one.path for one in (native, oti, ovi)), query, gallery
+    if of not in _MEASURED:
+        _MEASURED[of] = evaluate(Cell(native, oti, ovi, query, gallery))
+    return _MEASURED[of]
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,7 @@ SMALL = {
     },
 }
 
-WHOLE = {  # an evaluation as it is by default
+WHOLE = {  # of an evaluation as it is by default
     "datasets.world.vocabulary": "world",
     "evaluate.resamples": 999,
     "evaluate.shots": [1, 2, 4, 8, 16],
@@ -121,7 +121,6 @@ class Project(Checkout):
         (self.watching / "sitecustomize.py").write_text(WATCH)
         self.environment = {
             **os.environ,
-            "PATH": os.pathsep.join(map(str, (programs, Path(sys.executable).parent, os.environ["PATH"]))),
             "PYTHONPATH": str(self.watching),
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
@@ -132,6 +131,7 @@ class Project(Checkout):
                 for what in ("NAME", "EMAIL")
             },
         }
+        self.run_by(programs)
         for name in COPIED:
             source, target = ROOT / name, folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -142,6 +142,11 @@ class Project(Checkout):
         self.declared = yaml.safe_load((folder / "params.yaml").read_text())
         self.edit(**SMALL)
         self.command("git", "init", "-q")
+
+    def run_by(self, programs: Path) -> None:
+        """Take `python` from this folder."""
+        path = (programs, Path(sys.executable).parent, os.environ["PATH"])
+        self.environment["PATH"] = os.pathsep.join(map(str, path))
 
     def edit(self, **values: object) -> None:
         """Write params.yaml with the values at these dotted places."""
