@@ -36,6 +36,7 @@ COPIED = (
 )
 SMALL = {
     "datasets.world.images": {"train": 6, "test": 8},
+    "datasets.world.vocabulary": "none",
     "oti.steps": 2,
     "ovi.steps": 2,
     "ovi.gallery": False,
@@ -49,8 +50,11 @@ SMALL = {
     "finetune": {},
     "pretrain": {},
     "idealised": {},
-    "evaluate.resamples": 999,
+    "evaluate.resamples": 99,
     "evaluate.draws": 2,
+    "evaluate.shots": [1, 2],
+    "evaluate.logistic": "none",
+    "evaluate.corrections": ["centering"],
     "machine": {
         "device": "cpu",
         "batch_size": 64,
@@ -58,6 +62,14 @@ SMALL = {
         "shard_size": 64,
         "inversion_batch_size": 16,
     },
+}
+
+WHOLE = {  # of an evaluation as it is by default
+    "datasets.world.vocabulary": "world",
+    "evaluate.resamples": 999,
+    "evaluate.shots": [1, 2, 4, 8, 16],
+    "evaluate.logistic": "native",
+    "evaluate.corrections": None,
 }
 
 
@@ -109,7 +121,6 @@ class Project(Checkout):
         (self.watching / "sitecustomize.py").write_text(WATCH)
         self.environment = {
             **os.environ,
-            "PATH": os.pathsep.join(map(str, (programs, Path(sys.executable).parent, os.environ["PATH"]))),
             "PYTHONPATH": str(self.watching),
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
@@ -120,6 +131,7 @@ class Project(Checkout):
                 for what in ("NAME", "EMAIL")
             },
         }
+        self.run_by(programs)
         for name in COPIED:
             source, target = ROOT / name, folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -130,6 +142,11 @@ class Project(Checkout):
         self.declared = yaml.safe_load((folder / "params.yaml").read_text())
         self.edit(**SMALL)
         self.command("git", "init", "-q")
+
+    def run_by(self, programs: Path) -> None:
+        """Take `python` from this folder."""
+        path = (programs, Path(sys.executable).parent, os.environ["PATH"])
+        self.environment["PATH"] = os.pathsep.join(map(str, path))
 
     def edit(self, **values: object) -> None:
         """Write params.yaml with the values at these dotted places."""
@@ -268,6 +285,13 @@ class Stubbed(Checkout):
             listed = self.command("dvc", "stage", "list", "--all", "--name-only").split()
             self.listed = asked, {line.rpartition(":")[2] for line in listed}
         return {name for name in self.listed[1] if name.partition("@")[0] in kinds}
+
+
+@pytest.fixture(scope="module")
+def whole(project: Project) -> Project:
+    """The project, evaluated as by default."""
+    project.edit(**WHOLE)
+    return project
 
 
 @pytest.fixture(scope="session")
