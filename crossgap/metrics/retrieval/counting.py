@@ -174,9 +174,9 @@ def _by_near(
     least = np.nextafter((step - margin).astype(np.float32), np.float32(-np.inf))
     most = np.nextafter((step + margin).astype(np.float32), np.float32(np.inf))
     found, undecided = np.empty(len(step), np.int64), []
-    for given, (low, high) in enumerate(zip(least, most, strict=True)):
+    for number, (low, high) in enumerate(zip(least, most, strict=True)):
         behind = products >= low
-        found[given] = len(products) - np.count_nonzero(behind)
+        found[number] = len(products) - np.count_nonzero(behind)
         behind &= products <= high
         undecided.append(np.flatnonzero(behind))
     items = np.concatenate(undecided)
