@@ -79,7 +79,9 @@ def relevant_ranks(
     work, at_once = len(queries) * gallery.size, max(1, PAIRS_AT_ONCE // gallery.shape[1])
     with ThreadPoolExecutor(_cores()) as pool, _progress(len(queries) * len(gallery)) as progress:
         counter = _counter(device, work, pool)
-        blocks: Callable[[], Iterable[tuple[int, Any]]] = partial(_blocks, counter, gallery, held, length, pool)
+        blocks: Callable[[], Iterable[tuple[int, Any]]] = partial(
+            _blocks, counter, gallery, held, length, pool
+        )
         if length == len(gallery):
             whole = list(blocks())
             blocks = lambda: whole  # noqa: E731
