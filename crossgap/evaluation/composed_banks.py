@@ -11,6 +11,7 @@ its answers, or its own image, is an answer to a query that is asked: the bank h
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
