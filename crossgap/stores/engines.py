@@ -33,7 +33,7 @@ OBJECT_STORE = 256 << 20  # bytes of a local cluster's shared memory, beside the
 class Function(Protocol):
     """Makes a cut's arrays of its payload; picklable, since it is sent to the workers."""
 
-    def __call__(self, payload: Any, advance: Callable[[int], None]) -> shards.Arrays:
+    def __call__(self, payload: Any, advance: Callable[[int], None], /) -> shards.Arrays:
         """`advance` is to be called with the number of items just finished."""
 
     def to(self, device: str) -> Function:
