@@ -26,6 +26,7 @@ Cut = list[int]
 Read = Callable[[Cut], Any]
 IN_FLIGHT = 2  # cuts for each worker: one is computed while the other waits
 ATTEMPTS = 4  # deaths at one cut, or at starts in a row, that are no error, however far apart they lie
+START = 60.0  # seconds for which a first worker is waited for, whatever the patience
 LONGEST_PAUSE = 30.0  # seconds before the next attempt at what workers die of
 OBJECT_STORE = 256 << 20  # bytes of a local cluster's shared memory, beside the function itself
 
@@ -204,16 +205,20 @@ class _Crew:
                 heapq.heappush(waiting, number)
         if self.load:
             self.alone_since = now
-        elif now - self.alone_since > self.patience and not self.deaths.get(None):
+        elif now >= self._longest_alone() and not self.deaths.get(None):
             raise EngineError(
-                f"machine.ray: no worker could start for {self.patience:g} s: the cluster has no room for one; start "
-                "machines in the place of those that it lost, end what else runs on it, or raise machine.ray.patience"
+                f"machine.ray: no worker could start for {now - self.alone_since:.0f} s: the cluster has no room "
+                "for one; start machines in the place of those that it lost, end what else runs on it, or raise "
+                "machine.ray.patience"
             )
+
+    def _longest_alone(self) -> float:
+        return self.alone_since + max(self.patience, START)
 
     def _ready(self) -> Iterator[tuple[int, shards.Arrays | None]]:
         """Number and arrays of the cuts that have come back; None for the arrays if the worker died."""
         pending = [*self.starting, *self.running]
-        until = [*self.resting.values(), *([] if self.load else [self.alone_since + self.patience])]
+        until = [*self.resting.values(), *([] if self.load else [self._longest_alone()])]
         seconds = max(0.01, min(until) - time.monotonic()) if until else None
         if not pending:
             time.sleep(seconds or 0)
@@ -311,8 +316,11 @@ def _share(workers: int, gpus: float | None = None) -> dict[str, float]:
         )
 
     def places(cores: int) -> int:
+        # a part of a GPU lies on one of them
         return sum(
-            int(min(node.get("CPU", 0) // cores, node.get("GPU", 0) / each + 1e-9 if each else workers))
+            int(
+                min(node.get("CPU", 0) // cores, int(node.get("GPU", 0)) * int(1 / each) if each else workers)
+            )
             for node in nodes
         )
 

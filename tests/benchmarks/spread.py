@@ -11,6 +11,7 @@ python tests/benchmarks/spread.py [--shards 16] [--rows 4096] [--dim 768] [--wid
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -81,15 +82,19 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
             writer.add("image/test", {"id": np.array(keys, object)}, done.blocks(keys, writing.ROWS_A_SHARD))
         return (time.perf_counter() - start) / given.shards
 
-    arrive(Path())  # starts the cluster
-    found = {
-        "local": seconds(partial(written, engines.Local()), given.rounds),
-        "ray": seconds(partial(written, ray), given.rounds),
-        "arrive": seconds(arrive, given.rounds),
-    }
+    # workers can't import this file
+    engines._ray().cloudpickle.register_pickle_by_value(sys.modules[Arrays.__module__])
+    try:
+        arrive(Path())  # starts the cluster
+        found = {
+            "local": seconds(partial(written, engines.Local()), given.rounds),
+            "ray": seconds(partial(written, ray), given.rounds),
+            "arrive": seconds(arrive, given.rounds),
+        }
+    finally:
+        ray.close()
     with tempfile.TemporaryDirectory() as folder:
         found["store"] = stored(Path(folder))
-    ray.close()
     size = given.rows * 4 * (given.dim + given.width) / 1e6
     print(
         f"a shard of {given.rows} rows, {size:.1f} MB, {given.workers} workers, {given.shards} shards; seconds a shard"
