@@ -11,6 +11,7 @@ its answers, or its own image, is an answer to a query that is asked: the bank h
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,8 +71,9 @@ def _measured(work: Work, chosen: list[str], reasons: Reasons) -> pd.DataFrame:
     for rival in chosen if len(bank) else ():
         fits, _ = corrections.fitted(Material(banks={SIDES: bank}), [rival])
         for name, correction in fits.items():
+            scoring: Any = correction.scoring  # each of SCORING has one
             with reasons.of("composed", f"sum+{name}"):
-                bias = _bias(correction.scoring, queries[asked], images, wanted, sides.asking[asked])
+                bias = _bias(scoring, queries[asked], images, wanted, sides.asking[asked])
                 tables.append(_ranked(f"sum+{name}", queries[asked], images, wanted, bias))
     if not len(bank):
         reasons.add([("composed", "halves", "no query is left in the bank")])

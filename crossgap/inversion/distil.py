@@ -310,4 +310,4 @@ class _Order:
 
 
 def _stream(seed: int, what: str, number: int) -> torch.Generator:
-    return torch.Generator().manual_seed(int(hashed(seed, what, number)[0] >> 1))
+    return torch.Generator().manual_seed(int(hashed(seed, what, number)[0]) >> 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -194,9 +195,7 @@ def test_texts_are_texts_and_a_cell_without_queries_says_so(shown, written):
 
 
 def test_what_made_it_here_and_its_settings(shown, written):
-    page = shown(written)
-    drawn(page)
-    page.wait_for_selector("#made-here table")
+    page = reached(shown(written), "made", "#made-here table")
     assert page.inner_text("#made-here dl").split("\n") == ["revision of git", "abc"]
     assert page.inner_text("#made-here tbody").split() == ["encode", "2.5"]
     page.click("#made-facts summary")
@@ -263,6 +262,7 @@ def test_the_forest_has_a_sign_and_an_interval_for_each_comparison(shown, writte
     signs = f"document.querySelectorAll('{dots} path, {dots} circle').length"
     assert page.evaluate(signs) == 6
     page.select_option("#choose-fb", "b32")
+    playwright.expect(page.locator(figure)).to_have_attribute("aria-label", re.compile("b32"))
     page.uncheck("#forest-controls input[value=OTI-image]")
     assert page.evaluate(signs) == 3
     assert "fb=b32" in page.url and "fm=PCA" in page.url
