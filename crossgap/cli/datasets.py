@@ -86,6 +86,10 @@ def summaries(
     out: Annotated[
         Path, typer.Argument(help="The JSON to write, which `summaries` in the dataset's row names.")
     ],
+    order: Annotated[
+        Path | None,
+        typer.Option(help="Of IMDB: IMDB_Dataset.csv, whose rows the summaries are of."),
+    ] = None,
     params: Params = Path("params.yaml"),
 ) -> None:
     """Convert the summaries that Cross the Gap published into JSON by the ids of a dataset's documents."""
@@ -98,7 +102,7 @@ def summaries(
         declared = _declared(params).get(name)
         if not isinstance(declared, Texts):
             raise DatasetError(f"{name} is no dataset of documents, for which summaries could stand")
-        found = converted(declared, pickle, Path("data/datasets", name))
+        found = converted(declared, pickle, Path("data/datasets", name), order)
         if out.exists():
             raise DatasetError(f"{out} exists: name another file, or remove it")
         out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
