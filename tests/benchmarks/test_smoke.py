@@ -118,6 +118,15 @@ SCRIPTS = [  # the script, its smallest size, and what its lines say
         + [rf"nano, 10 captions, each 5 times: {NUMBER} s, all distinct {NUMBER} s"],
     ),
     (
+        "spread",
+        ["--shards", "2", "--rows", "8", "--dim", "4", "--width", "4", "--workers", "1", "--rounds", "1"],
+        [
+            r"a shard of 8 rows, 0\.0 MB, 1 workers, 2 shards; seconds a shard",
+            rf"  local {NUMBER}, ray {NUMBER}, arrive {NUMBER}, store {NUMBER}",
+            rf"  a driver takes up \d+ images a second, .* 1e\+09 images: {NUMBER} h of the driver",
+        ],
+    ),
+    (
         "training",
         ["--steps", "1", "--rounds", "1", "--batch", "4", "--large", "0", "--sizes", "64"],
         [
