@@ -96,7 +96,7 @@ class _ByPairs(torch.autograd.Function):
         else:
             mixed = torch.zeros_like(queries)
         for i, j in pairs:
-            mixed[:, i] += now[:, i, j] * values[:, j]
+            mixed[:, i].addcmul_(now[:, i, j], values[:, j])
         ctx.save_for_backward(queries, keys, values, weights)
         ctx.prefix, ctx.pairs, ctx.before = prefix, pairs, before
         return mixed.flatten(2)
@@ -124,9 +124,9 @@ class _ByPairs(torch.autograd.Function):
         by_keys, by_values = torch.zeros_like(keys), torch.zeros_like(values)
         for i, j in ctx.pairs:
             score = by_scores[:, i, ctx.before + j, :, None]
-            by_queries[:, i] += score * keys[:, j]
-            by_keys[:, j] += score * queries[:, i]
-            by_values[:, j] += weights[:, i, ctx.before + j, :, None] * gradient[:, i]
+            by_queries[:, i].addcmul_(score, keys[:, j])
+            by_keys[:, j].addcmul_(score, queries[:, i])
+            by_values[:, j].addcmul_(weights[:, i, ctx.before + j, :, None], gradient[:, i])
         return by_queries, by_keys, by_values, None, None
 
 

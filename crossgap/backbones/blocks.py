@@ -59,8 +59,9 @@ class Stack:
             x = x[:, : position + 1]
         for number, block in enumerate(self.blocks[:-1]):
             x = block(x, *block.attention_of(x), prefix[number] if prefix else None, causal)
-        *attended, before = *self.blocks[-1].attention_at(x, position), prefix[-1] if prefix else None
-        return self.blocks[-1](x[:, position : position + 1], *attended, before, causal=False)[:, 0]
+        query, keys, values = self.blocks[-1].attention_at(x, position)
+        before = prefix[-1] if prefix else None
+        return self.blocks[-1](x[:, position : position + 1], query, keys, values, before, causal=False)[:, 0]
 
     def prefix_of(self, x: Float[Tensor, "1 p width"]) -> list[Prefix]:
         """Keys and values, per block, of constant positions `(1, p, width)` under a causal mask."""

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap import naming
-from crossgap.evaluation import arithmetic, composed, gap, hubness, mixed, robustness
+from crossgap.evaluation import arithmetic, composed, composed_banks, gap, hubness, mixed, robustness
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.clouds import clouds as cloud_points
 from crossgap.evaluation.clusters import clusterings
@@ -169,6 +169,8 @@ def evaluate(
     outcomes |= mixed.outcomes(found_mixed)
     documents = mixed.summary(found_mixed)
     put_together = composed.searched(work, rivals)
+    if len(halves_of := composed_banks.halved(work, rivals)):
+        put_together = pd.concat([put_together, halves_of], ignore_index=True)
     outcomes |= composed.outcomes(put_together)
     changed = composed.summary(put_together)
     stays = robustness.robust(work, rivals, seed)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # beyond these a batch is no faster and more is lost with it; a CPU is served best by what its caches half hold
 MOST = {"cuda": 1024, "cpu": 128}
-MOST_IN_HALF = 512  # on a CPU, whose units for bfloat16 are fed by products of a thousand rows
+MOST_IN_HALF = 1024  # on a CPU, whose units for bfloat16 are fed by products of a thousand rows a thread
 CPU_BYTES = 512 << 20
 # of the memory that is free; what is kept for the backward pass is not all that a step needs
 SHARE = 0.6

@@ -16,7 +16,7 @@ from crossgap.backbones.backbone import Backbone
 from crossgap.backbones.batches import filled
 from crossgap.backbones.injection import Injection
 from crossgap.errors import BackboneError
-from crossgap.inversion.batch_size import fitting
+from crossgap.inversion.batch_size import MOST, fitting
 from crossgap.inversion.methods import Method, Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
 from crossgap.inversion.optimise import optimise
@@ -191,8 +191,9 @@ def _invert(
     features = as_array(features)
     ids = [str(row) for row in range(len(features))] if ids is None else [str(name) for name in ids]
     check_targets(features, ids, backbone)
+    most = max(len(ids), MOST["cpu"]) if backbone.device.type == "cpu" else None
     with tqdm(total=len(ids), unit="item", disable=not progress, dynamic_ncols=True) as bar:
-        return Inverter(backbone, method, recipe, batch_size)(ids, features, bar.update)
+        return Inverter(backbone, method, recipe, batch_size, most)(ids, features, bar.update)
 
 
 def as_array(features: np.ndarray | torch.Tensor) -> np.ndarray:

@@ -238,10 +238,21 @@ class Report(LookAt):
 
 
 class RaySection(Strict):
-    """The workers that invert where `engine` is `ray`: of a running cluster, or of one that the stage starts."""
+    """The workers that encode and invert where `engine` is `ray`, of a cluster that runs or that a stage starts."""
 
     workers: int = Field(2, ge=1)
     address: Annotated[str, Field(pattern=ADDRESS)] | None = None
+    gpus: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="of each worker, a part where several share one; if null, 1 where the cluster has any",
+    )
+    patience: float = Field(
+        300,
+        ge=0,
+        description="seconds for which workers may die at one shard, or none be there, before a stage fails",
+    )
 
 
 class Machine(Strict):

@@ -220,7 +220,7 @@ function explore() {
   const controls = $("table-controls"), place = $("table");
   const numbers = names.map((name, i) => ["m" + i, name]);
   const optional = [["family", "family"], ["baseline", "baseline"], ["low", "interval, low"], ["high", "interval, high"], ["p", "p"], ["queries", "queries"], ...numbers];
-  let table = null, lines = [];
+  let table = null, lines = [], standing = null;
   const asked = () => (state.get("cols") ?? "").split(",").filter(Boolean);
   const tasks = unique(X.rows.flatMap((list) => list.map((row) => row[1]))).map((word) => X.words[word]);
   const usual = total > 30000 ? `backbone:${D.cells[0].backbone}` : "all";
@@ -280,6 +280,7 @@ function explore() {
     if (mine !== turn) return;
     const over = DIMENSIONS.includes(state.get("pivot")) ? state.get("pivot") : "";
     const { data, columns } = over ? pivoted(over, rows) : flat(rows);
+    standing = { data, columns };
     const filters = [...state].filter(([name, value]) => name.startsWith("f.") && value && columns.some((c) => c.field === name.slice(2)));
     const [field, dir] = (state.get("sort") ?? "").split(":");
     lines = [];
@@ -306,8 +307,8 @@ function explore() {
   }
   const copy = (label, text) => { const button = el("button", { type: "button" }, label); button.addEventListener("click", () => copied(label, text())); return button; };
   const taken = (separator) => {
-    const shown = table.getColumns().filter((c) => c.isVisible()).map((c) => c.getDefinition());
-    const cells = table.getData("active").map((row) => shown.map((c) => {
+    const built = table.initialized, shown = built ? table.getColumns().filter((c) => c.isVisible()).map((c) => c.getDefinition()) : standing.columns;
+    const cells = (built ? table.getData("active") : standing.data).map((row) => shown.map((c) => {
       const value = row[c.field];
       if (typeof value !== "number") return value ?? "";
       if (c.field === "padj" || c.field === "p") return separator === "csv" ? value : probability(value);
@@ -462,6 +463,11 @@ function linesBlock(block) {
   const legend = el("ul", { class: "legend" }, ...all.map((name, i) => el("li", {}, sign(i, true), ` ${name}`)), ...marks.map((words) => el("li", {}, words)));
   const table = () => {
     const over = unique(block.panels.flatMap((panel) => panel.lines.flatMap((line) => line.x))).sort((a, b) => a - b);
+    // the longer side goes down
+    if (over.length > 12) {
+      const drawnLines = block.panels.flatMap((panel) => panel.lines.map((line) => [panel.title + (line.name ? ` · ${line.name}` : ""), new Map(line.x.map((x, i) => [x, line.y[i]]))]));
+      return tableBlock({ caption: `Over ${block.over}, all numbers`, heads: [block.over, ...drawnLines.map(([name]) => name)], rows: over.map((x) => [plainNumber(x), ...drawnLines.map(([, at]) => plainNumber(at.get(x)))]) });
+    }
     return tableBlock({ caption: `Over ${block.over}, all numbers`, heads: ["measure", "line", ...over.map(plainNumber)],
       rows: block.panels.flatMap((panel) => panel.lines.map((line) => { const at = new Map(line.x.map((x, i) => [x, line.y[i]])); return [panel.title, line.name, ...over.map((x) => plainNumber(at.get(x)))]; })) });
   };
@@ -641,8 +647,9 @@ addEventListener("beforeprint", () => {
   if (printing) return;
   printing = true;
   [...waiting.keys()].forEach(now);
-  queueMicrotask(() => queueMicrotask(onPaper));
   onPaper();
+  // what waits only for what is unpacked already comes before the print
+  (async () => { for (let i = 0; i < 60; i++) { await null; onPaper(); } })();
 });
 function onPaper() {
   if (!printing) return;
@@ -728,7 +735,7 @@ async function start() {
   }
   document.documentElement.dataset.ready = "yes";
   // unpacked, they are drawn at once when the page is printed
-  (window.requestIdleCallback ?? setTimeout)(() => { parts(); if (D.cells.length) lines("chapters", current); });
+  (window.requestIdleCallback ?? setTimeout)(() => { parts(); if (D.cells.length) lines("chapters", current); const dataset = D.looked.cells[current]; if (dataset >= 0) [["looked", D.looked.datasets + current], ["looked", dataset], ["pictures", 0]].forEach(([id, at]) => lines(id, at)); });
 }
 await start();
 })();
