@@ -739,7 +739,7 @@ async function start() {
   }
   document.documentElement.dataset.ready = "yes";
   // unpacked, they are drawn at once when the page is printed
-  (window.requestIdleCallback ?? setTimeout)(() => { parts(); if (D.cells.length) lines("chapters", current); const dataset = D.looked.cells[current]; if (dataset >= 0) [["looked", D.looked.datasets + current], ["looked", dataset], ["pictures", 0]].forEach(([id, at]) => lines(id, at)); });
+  (window.requestIdleCallback ?? setTimeout)(() => { parts(); if (total <= 30000) reached(cellsWhere(() => true)); if (D.cells.length) lines("chapters", current); const dataset = D.looked.cells[current]; if (dataset >= 0) [["looked", D.looked.datasets + current], ["looked", dataset], ["pictures", 0]].forEach(([id, at]) => lines(id, at)); });
 }
 await start();
 })();
