@@ -43,6 +43,7 @@ CARRIERS = {
     "crossgap.projects": 1,
     "crossgap.projects.files": 1,
     "crossgap.projects.pinned": 1,
+    "crossgap.stores.chunks": 1,
     "crossgap.stores.engines": 1,
     "crossgap.stores.layout": 1,
     "crossgap.stores.remote": 1,

@@ -76,6 +76,15 @@ def write_store(folder: Path) -> Path:
     return path
 
 
+def write_many(folder: Path) -> Path:
+    """Arrays of more rows than one file has."""
+    path, rows = folder / "many.zarr.zip", writing.ROWS_A_SHARD + 1000
+    blocks = {"features": values(rows, 300), "tokens": values(rows, 1, 3), "loss": values(rows)}
+    with store.creating(path, folder / "scratch", {"model": "none"}) as writer:
+        writer.add("image/test", {"id": np.arange(rows).astype(str)}, [blocks])
+    return path
+
+
 def read_store(path: Path) -> str:
     """Every array's values, types, layout and names, and all attributes, by zarr alone."""
     opened = zarr.storage.ZipStore(path, mode="r")
@@ -88,6 +97,18 @@ def read_store(path: Path) -> str:
             kind = "str" if content.dtype.kind in "OTU" else str(content.dtype)
             layout = kind, held.shape, held.chunks, held.shards, held.metadata.dimension_names
             parts += [str(layout).encode(), json.dumps(content.tolist()).encode()]
+    opened.close()
+    return name_of(*parts)
+
+
+def read_many(path: Path) -> str:
+    """As `read_store`, but the bytes of the values."""
+    opened = zarr.storage.ZipStore(path, mode="r")
+    parts = []
+    for name in ("features", "loss", "tokens"):
+        held = zarr.open_group(opened, mode="r")[f"image/test/{name}"]
+        said = name, str(held.dtype), held.shape, held.chunks, held.shards, held.metadata.to_dict()["codecs"]
+        parts += [str(said).encode(), held[:].tobytes()]
     opened.close()
     return name_of(*parts)
 
@@ -152,6 +173,7 @@ Carrier = tuple[Callable[[Path], Path], Callable[[Path], str]]
 WRITTEN: dict[str, Carrier] = {  # by module: what writes and what reads
     "crossgap.stores.store": (write_store, read_store),
     "crossgap.stores.zipped": (write_store, read_store),
+    "crossgap.stores.chunks": (write_many, read_many),
     "crossgap.stores.shards": (write_shard, read_shard),
     "crossgap.prepared.manifest": (write_manifest, read_tables),
     "crossgap.prepared.judgements": (write_judgements, read_tables),
@@ -161,6 +183,7 @@ WRITTEN: dict[str, Carrier] = {  # by module: what writes and what reads
 CONTENT = {  # by module and version of its format
     "crossgap.stores.store": {1: "4459866609a6bf56"},
     "crossgap.stores.zipped": {1: "4459866609a6bf56"},
+    "crossgap.stores.chunks": {1: "6a124fbf6340244a"},
     "crossgap.stores.shards": {1: "34a86c8db389790c"},
     "crossgap.prepared.manifest": {1: "38f17458dceb7703"},
     "crossgap.prepared.judgements": {1: "25a91317dec1fa41"},
@@ -172,6 +195,7 @@ BYTES = {  # of one file, by the versions of what packs it; safetensors writes a
         "format 1, zarr 3.1.6 numcodecs 0.16.6": "195361d9e6707195",
         "format 1, zarr 3.4.2 numcodecs 0.17.1": "195361d9e6707195",
     },
+    "crossgap.stores.chunks zarr numcodecs": {"format 1, zarr 3.1.6 numcodecs 0.16.6": "e7f7cb6dd0917a2d"},
     "crossgap.prepared.manifest pyarrow": {"format 1, pyarrow 26.0.1": "aa90a5902b25bbd4"},
     "crossgap.prepared.judgements pyarrow pandas": {
         "format 1, pyarrow 26.0.1 pandas 3.1.1": "8967b6568f994a8b"

@@ -48,6 +48,10 @@ class RemoteReader(ZipReader):
                 f"{self.url} can't be read in parts: {error}: copy it here, and open the copy"
             ) from error
 
+    @property
+    def descriptor(self) -> None:
+        return None
+
     def _sync_open(self) -> None:
         self._lock = threading.RLock()
         self._zf, self._is_open = self.__dict__.get("_archive") or self._opened(), True

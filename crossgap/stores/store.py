@@ -41,6 +41,7 @@ from crossgap.errors import CrossgapError, of_machine
 from crossgap.prepared.composed import TABLES as OF_COMPOSED
 from crossgap.prepared.composed import Composed
 from crossgap.prepared.transformations import Transformations
+from crossgap.stores.chunks import Rows
 from crossgap.stores.layout import COMPOSED, FORMAT, PROJECTION, ROLES, TABLES
 from crossgap.stores.remote import RemoteError, RemoteReader, is_remote
 from crossgap.stores.writing import creating as creating
@@ -76,7 +77,8 @@ class Group:
 
     def __getitem__(self, array: str) -> np.ndarray:
         with self._reading(array) as values:
-            return _as_objects(np.asarray(values[:]))
+            straight = Rows.of(values)
+            return _as_objects(np.asarray(values[:])) if straight is None else straight.whole()
 
     def rows(
         self, array: str, positions: Sequence[int] | Int[np.ndarray, " n"]
@@ -92,6 +94,9 @@ class Group:
         if len(unique) and not 0 <= unique[0] <= unique[-1] < len(self):
             raise IndexError(f"{self.name} has {len(self)} items, none at {unique[0]} or {unique[-1]}")
         with self._reading(array) as values:
+            straight = Rows.of(values)
+            if straight is not None:
+                return straight.some(positions)
             # consecutive rows as a slice: an index array costs zarr a lookup a row
             dense = len(unique) and unique[-1] - unique[0] < 2 * len(unique)
             if dense:

@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import zarr
-from zarr.codecs import ZstdCodec
+from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from crossgap.prepared.composed import TABLES as OF_COMPOSED
 from crossgap.prepared.composed import Composed
 from crossgap.prepared.transformations import Transformations
 from crossgap.stores import temporary
+from crossgap.stores.chunks import shard
 from crossgap.stores.layout import COMPOSED as COMPOSED
 from crossgap.stores.layout import FORMAT, PROJECTION, TABLES
-from crossgap.stores.zipped import pack, size
+from crossgap.stores.zipped import Packer, size
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Shaped
 
 ROWS_A_CHUNK = 1024
-ROWS_A_SHARD = 8192
+ROWS_A_SHARD = (
+    8192  # arrays of more than these are not compressed: features shrink by a tenth, and read slower
+)
+BYTES_A_CHUNK = 256 << 10  # of those: a row among them costs as much
 BYTES_A_SHARD = 128 << 20  # arrays with wider rows than this allows have fewer of them in a chunk and a shard
 _INNER_DIMENSIONS = {
     "features": ("feature",),
@@ -41,6 +45,7 @@ _INNER_DIMENSIONS = {
 @dataclass(frozen=True)
 class Writer:
     zarr_group: zarr.Group
+    packer: Packer
 
     def add(
         self,
@@ -52,7 +57,8 @@ class Writer:
 
         Args:
             columns: name → `(item)`; `id` is one of them. `step` is `(step)`.
-            blocks: arrays of consecutive items, as many a block as is convenient; written as they come.
+            blocks: arrays of consecutive items, as many a block as is convenient; written as they come, and not to
+                change later.
         """
         group = self.zarr_group.create_group(name)
         rows = len(columns["id"])
@@ -62,10 +68,15 @@ class Writer:
         for number, block in enumerate(blocks):
             if number and block.keys() != streams.keys():
                 raise ValueError(f"{name}: a block has {sorted(block)}, those before it {sorted(streams)}")
-            for key, values in block.items():
-                if key not in streams:
-                    streams[key] = _Stream(_create(group, key, rows, values))
-                streams[key].write(values)
+            for key in () if number else sorted(block):
+                streams[key] = _Stream(_create(group, key, rows, block[key]), self.packer)
+            # in pieces that end where files do: these follow one another in the same order, however large a block is
+            step = min((stream.rows_a_file for stream in streams.values()), default=1)
+            within = next(iter(streams.values())).taken % step if streams else 0
+            longest = max(map(len, block.values()), default=0)
+            for start in range(-within, longest, step):
+                for key, stream in streams.items():
+                    stream.write(block[key][max(start, 0) : start + step])
         for key, stream in streams.items():
             if stream.flush() != rows:
                 raise ValueError(f"{name}: {stream.done} rows of {key!r} for {rows} items")
@@ -114,12 +125,13 @@ class Writer:
 class _Stream:
     """Rows on their way into an array, held back until they fill one of its files."""
 
-    def __init__(self, array: zarr.Array) -> None:
-        self.array, self.done = array, 0
+    def __init__(self, array: zarr.Array, packer: Packer) -> None:
+        self.array, self.packer, self.taken, self.done = array, packer, 0, 0
         self.waiting: list[np.ndarray] = []
         self.rows_a_file = (array.shards or array.chunks)[0]
 
     def write(self, values: Shaped[np.ndarray, "n ..."]) -> None:
+        self.taken += len(values)
         while len(values):
             room = self.rows_a_file - sum(map(len, self.waiting))
             self.waiting.append(values[:room])
@@ -134,9 +146,18 @@ class _Stream:
             self.waiting = []
             rest = self.array.shape[0] - self.done
             if rest > 0:
-                self.array[self.done : self.done + len(rows)] = rows[:rest]
+                self._put(rows[:rest])
             self.done += len(rows)
         return self.done
+
+    def _put(self, rows: Shaped[np.ndarray, "n ..."]) -> None:
+        if not _many(self.array):
+            self.array[self.done : self.done + len(rows)] = rows
+            return
+        (rows_a_chunk, *_), inner = self.array.chunks, "/0" * (rows.ndim - 1)
+        name = f"{self.array.path}/c/{self.done // self.rows_a_file}{inner}"
+        rows = rows.astype(self.array.dtype, copy=False)
+        self.packer.add(name, shard(rows, rows_a_chunk, self.rows_a_file // rows_a_chunk))
 
 
 @contextmanager
@@ -157,11 +178,16 @@ def creating(path: str | Path, scratch: str | Path, provenance: dict[str, Any]) 
     assembling = scratch / "assembling"
     with temporary.named(assembling) as building, temporary.named(assembling) as packed:
         with temporary.room_for(path, folder=scratch):
-            root = zarr.open_group(building, mode="w", zarr_format=3)
-            yield Writer(root)
-            root.attrs.update({**provenance, "format": FORMAT})
-        with temporary.room_for(path, size(building), folder=scratch):
-            pack(building, packed)
+            packer = Packer(packed)
+            try:
+                root = zarr.open_group(building, mode="w", zarr_format=3)
+                yield Writer(root, packer)
+                root.attrs.update({**provenance, "format": FORMAT})
+                with temporary.room_for(path, size(building), folder=scratch):
+                    packer.add_folder(building)
+                    packer.finish()
+            finally:
+                packer.close()
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.move(packed, path)
 
@@ -185,11 +211,12 @@ def _write_column(group: zarr.Group, name: str, values: Shaped[np.ndarray, " n"]
 def _create(group: zarr.Group, name: str, rows: int, like: np.ndarray) -> zarr.Array:
     inner = like.shape[1:]
     dimensions = _INNER_DIMENSIONS.get(name, ())
-    rows_a_shard = ROWS_A_SHARD
-    while rows_a_shard > 1 and rows_a_shard * like.dtype.itemsize * math.prod(inner) > BYTES_A_SHARD:
-        rows_a_shard //= 2
-    rows_a_chunk = min(ROWS_A_CHUNK, rows_a_shard)
-    small = rows <= rows_a_chunk
+    bytes_a_row = like.dtype.itemsize * math.prod(inner)
+    rows_a_shard = _power_of_two(BYTES_A_SHARD, bytes_a_row, ROWS_A_SHARD)
+    small, many = rows <= min(ROWS_A_CHUNK, rows_a_shard), rows > ROWS_A_SHARD and "step" not in dimensions
+    rows_a_chunk = (
+        _power_of_two(BYTES_A_CHUNK, bytes_a_row, rows_a_shard) if many else min(ROWS_A_CHUNK, rows_a_shard)
+    )
     # one step of all items is read together
     steps = [1 if dimension == "step" else size for dimension, size in zip(dimensions, inner, strict=True)]
     return group.create_array(
@@ -198,6 +225,18 @@ def _create(group: zarr.Group, name: str, rows: int, like: np.ndarray) -> zarr.A
         dtype=like.dtype,
         chunks=(max(rows, 1) if small else rows_a_chunk, *steps),
         shards=None if small else (rows_a_shard, *inner),
-        compressors=ZstdCodec(level=0, checksum=True),
+        compressors=Crc32cCodec() if many else ZstdCodec(level=0, checksum=True),
         dimension_names=("item", *dimensions),
     )
+
+
+def _many(array: zarr.Array) -> bool:
+    """Whether its chunks are not compressed."""
+    return any(isinstance(codec, Crc32cCodec) for codec in array.compressors)
+
+
+def _power_of_two(size: int, bytes_a_row: int, most: int) -> int:
+    """The largest number of rows, `most` divided by a power of two, that has at most this size; or one."""
+    while most > 1 and most * bytes_a_row > size:
+        most //= 2
+    return most

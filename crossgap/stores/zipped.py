@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
-import shutil
 import struct
 import zipfile
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
+_PIECE = 1 << 22  # bytes that are read and written at once
+_PARTS = 512  # of memory, written at once
+_WAITING = 4  # pieces that may wait to be written
 _ZSTD, _FRAME = b"\x28\xb5\x2f\xfd", 18  # what a frame begins with, and the longest head of one
 
 
@@ -47,6 +53,22 @@ class ZipReader(ZipStore):
         """Bytes of all entries."""
         return sum(entry.file_size for entry in self._stored.values())
 
+    @property
+    def descriptor(self) -> int | None:
+        """Of the open file; None where it is elsewhere."""
+        return None if self._archive.fp is None else self._archive.fp.fileno()
+
+    def place(self, key: str) -> tuple[int, int] | None:
+        """Where in the file an entry's content begins, and its bytes; None where there is no such entry."""
+        entry, file = self._stored.get(key), self._archive.fp
+        if entry is None or file is None:
+            return None
+        file.seek(entry.header_offset + 26)  # the lengths of the two fields before the content
+        lengths = file.read(4)
+        if len(lengths) < 4:
+            raise zipfile.BadZipFile(f"{key} is cut short")
+        return entry.header_offset + 30 + sum(struct.unpack("<HH", lengths)), entry.file_size
+
     def __getstate__(self) -> dict[str, Any]:
         own = ("_archive", "_stored")
         return {name: held for name, held in super().__getstate__().items() if name not in own}
@@ -58,25 +80,24 @@ class ZipReader(ZipStore):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        entry, file = self._stored.get(key), self._archive.fp
-        if entry is None or file is None or not isinstance(byte_range, (RangeByteRequest, SuffixByteRequest)):
+        place, file = self.place(key), self._archive.fp
+        if place is None or file is None or not isinstance(byte_range, (RangeByteRequest, SuffixByteRequest)):
             found = await super().get(key, prototype, byte_range)
             if found is not None:
-                _check_frame(f"{self.path}: {key}", found.as_numpy_array()[:_FRAME].tobytes(), len(found))
+                check_frame(f"{self.path}: {key}", found.as_numpy_array()[:_FRAME].tobytes(), len(found))
             return found
-        file.seek(entry.header_offset + 26)  # the lengths of the two fields before the content
-        content = entry.header_offset + 30 + sum(struct.unpack("<HH", file.read(4)))
+        content, length = place
         if isinstance(byte_range, SuffixByteRequest):
-            start, stop = max(0, entry.file_size - byte_range.suffix), entry.file_size
+            start, stop = max(0, length - byte_range.suffix), length
         else:
-            start, stop = byte_range.start, min(byte_range.end, entry.file_size)
+            start, stop = byte_range.start, min(byte_range.end, length)
         file.seek(content + start)
         data = file.read(stop - start)
-        _check_frame(f"{self.path}: {key}", data[:_FRAME], len(data))
+        check_frame(f"{self.path}: {key}", data[:_FRAME], len(data))
         return prototype.buffer.from_bytes(data)
 
 
-def _check_frame(what: str, start: bytes, size: int) -> None:
+def check_frame(what: str, start: bytes, size: int) -> None:
     """ClaimError where a chunk begins with a frame of zstd that claims more than its bytes can hold (RFC 8878)."""
     if len(start) < _FRAME or not start.startswith(_ZSTD):
         return
@@ -92,17 +113,109 @@ def size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def pack(folder: Path, target: Path) -> None:
-    """A zip of the folder's files, stored, in order and without dates: equal content, equal bytes.
+class Packer:
+    """A zip in progress, its entries stored, without dates: equal entries in equal order, equal bytes."""
 
-    Each file goes once it is packed: the disk never holds the store twice.
-    """
-    with target.open("wb") as out:
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-            for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-                entry = zipfile.ZipInfo(file.relative_to(folder).as_posix())
-                with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as packed:
-                    shutil.copyfileobj(source, packed, 1 << 22)
-                file.unlink()
-        out.flush()
-        os.fsync(out.fileno())
+    def __init__(self, target: Path) -> None:
+        self._out = _Behind(target)
+        self._archive = zipfile.ZipFile(self._out, "w", zipfile.ZIP_STORED)
+
+    def add(self, name: str, parts: Iterable[bytes | memoryview]) -> None:
+        """One entry; the memory that is given is not to change until the end."""
+        with self._archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as packed:
+            for part in parts:
+                packed.write(part)
+
+    def add_folder(self, folder: Path) -> None:
+        """A folder's files, in order. Each goes once it is packed: the disk never holds the store twice."""
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            with file.open("rb") as source:
+                self.add(file.relative_to(folder).as_posix(), iter(lambda: source.read(_PIECE), b""))
+            file.unlink()
+
+    def finish(self) -> None:
+        """Write its table of contents; all is on the disk then."""
+        self._archive.close()
+        self._out.sync()
+
+    def close(self) -> None:
+        """Give the file back, whether it is finished or not."""
+        self._out.abandon()
+        self._archive.close()
+        self._out.close()
+
+
+class _Behind(io.RawIOBase):
+    """A file that another thread writes, while this one works out the checksums of what comes next."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=0)
+        self._pool = ThreadPoolExecutor(1)
+        self._at, self._size, self._parts = 0, 0, list[memoryview]()
+        self._abandoned = False
+        self._written: deque[Future[None]] = deque()
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, at: int, whence: int = os.SEEK_SET) -> int:
+        self._hand_over()
+        self._at = at + {os.SEEK_SET: 0, os.SEEK_CUR: self._at}[whence]
+        return self._at
+
+    def write(self, part: Any) -> int:
+        held = memoryview(part).cast("B")
+        self._parts.append(held)
+        self._at += len(held)
+        self._size += len(held)
+        if self._size >= _PIECE or len(self._parts) >= _PARTS:
+            self._hand_over()
+        return len(held)
+
+    def flush(self) -> None:
+        if not self.closed:
+            self._hand_over()
+            self._wait(0)
+
+    def abandon(self) -> None:
+        """Write nothing more."""
+        self._abandoned = True
+        self._written.clear()
+
+    def sync(self) -> None:
+        self.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        if not self.closed:
+            self._pool.shutdown(cancel_futures=True)
+            self._file.close()
+            super().close()
+
+    def _hand_over(self) -> None:
+        if self._abandoned:
+            self._parts, self._size = [], 0
+        if self._parts:
+            parts, at = self._parts, self._at - self._size
+            self._parts, self._size = [], 0
+            self._written.append(self._pool.submit(self._put, parts, at))
+        self._wait(_WAITING)
+
+    def _wait(self, most: int) -> None:
+        while len(self._written) > most:
+            self._written.popleft().result()
+
+    def _put(self, parts: list[memoryview], at: int) -> None:
+        self._file.seek(at)
+        while parts:
+            done = os.writev(self._file.fileno(), parts)
+            while parts and done >= len(parts[0]):
+                done -= len(parts.pop(0))
+            if done:
+                parts[0] = parts[0][done:]

@@ -39,6 +39,20 @@ def test_every_measure_has_a_column_and_every_correction_a_row(parse):
     assert centred["NAS@10"] is None and "Other numbers" not in page.titles
 
 
+def test_measures_have_the_names_of_the_modalities(parse):
+    numbers = {"gap/uniformity_image": -1.0, "gap/imr": 3.0, "gap/class_order_distance/fold": 0.4}
+    proteins = Results("esm", "enzymes", numbers, modalities={"image": "protein", "text": "text"})
+    names = dict(parse(render([proteins])).data["gap"]["names"])
+    assert "uniformity, proteins" in names
+    assert (
+        names["IMR"]
+        == "rank of the nearest text among all neighbours, mean over proteins; 1: nothing is nearer"
+    )
+    assert names["class order distance, fold"].startswith("how differently proteins and texts order")
+    both = dict(parse(render([proteins, Results("nano", "world", numbers)])).data["gap"]["names"])
+    assert "uniformity, protein/images" in both
+
+
 def test_hubs_are_rows_of_the_table(parse):
     rows = parse(render([Results("nano", "world", HUBS, corrections=CORRECTIONS)])).rows()
     assert {row["task"] for row in rows} == {"text-image hubness"}

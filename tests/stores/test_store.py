@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import os
 import pickle
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -261,10 +260,10 @@ def test_an_error_while_writing_leaves_the_old_store_and_no_litter(path, tmp_pat
 def test_an_error_while_packing_leaves_no_litter(path, tmp_path, monkeypatch) -> None:
     before = path.read_bytes()
 
-    def fills_up(source, out, size):
+    def fills_up(descriptor, parts):
         raise OSError("no space left")
 
-    monkeypatch.setattr(shutil, "copyfileobj", fills_up)
+    monkeypatch.setattr(os, "writev", fills_up)
     with pytest.raises(OSError, match="no space"):
         build(path, tmp_path / "scratch")
     assert path.read_bytes() == before
@@ -550,10 +549,10 @@ def test_a_full_disk_says_what_has_no_room_and_leaves_no_half_store(
 ) -> None:
     before = path.read_bytes()
 
-    def fills_up(source, out, size):
+    def fills_up(descriptor, parts):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(shutil, "copyfileobj", fills_up)
+    monkeypatch.setattr(os, "writev", fills_up)
     expected = (
         rf"no room for .*native\.zarr\.zip of .*B: {os.strerror(number)}, with .*B free under .*scratch"
     )

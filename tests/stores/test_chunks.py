@@ -1,0 +1,191 @@
+"""Rows as they lie in a store's file, against zarr: what it writes and reads of the same arrays."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
+
+from crossgap import open_store
+from crossgap.stores import store, temporary, writing
+from crossgap.stores.chunks import Rows, _sum, shard
+
+ROWS, SHARD = 150, 64
+RNG = np.random.default_rng(0)
+ARRAYS = {
+    "features": RNG.standard_normal((ROWS, 6)).astype(np.float32),
+    "preprojection": RNG.standard_normal((ROWS, 9)),
+    "tokens": RNG.standard_normal((ROWS, 2, 5)).astype(np.float16),
+    "loss": RNG.standard_normal(ROWS).astype(np.float32),
+    "truncated": RNG.random(ROWS) < 0.5,
+}
+
+
+@pytest.fixture(autouse=True)
+def few_rows_are_many(monkeypatch) -> None:
+    monkeypatch.setattr(writing, "ROWS_A_SHARD", SHARD)
+    monkeypatch.setattr(writing, "ROWS_A_CHUNK", SHARD // 2)
+    monkeypatch.setattr(writing, "BYTES_A_CHUNK", 60)
+
+
+def written(path: Path, sizes: list[int], arrays: dict[str, np.ndarray] = ARRAYS) -> Path:
+    """A store whose arrays come in blocks of these numbers of rows."""
+    ends = np.cumsum([0, *sizes])
+    blocks = [
+        {name: held[start:end] for name, held in arrays.items()} for start, end in itertools.pairwise(ends)
+    ]
+    rows = len(next(iter(arrays.values())))
+    with store.creating(path, path.parent / "scratch", {}) as writer:
+        writer.add("image/test", {"id": np.arange(rows).astype(str)}, blocks)
+    return path
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return written(tmp_path / "s.zarr.zip", [ROWS])
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_a_file_is_that_of_zarr(name, path) -> None:
+    values, memory = ARRAYS[name], zarr.storage.MemoryStore()
+    held = open_store(path)["image/test"].zarr_group[name]
+    assert isinstance(held.compressors[0], Crc32cCodec) and held.chunks[0] < SHARD
+    again = zarr.create_array(
+        memory,
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=held.chunks,
+        shards=held.shards,
+        compressors=Crc32cCodec(),
+        config={"write_empty_chunks": True},
+    )
+    again[:] = values
+    with zipfile.ZipFile(path) as archive:
+        files = [one for one in archive.namelist() if one.startswith(f"image/test/{name}/c/")]
+        assert len(files) == -(-ROWS // SHARD)
+        for one in files:
+            theirs = memory._store_dict[one.removeprefix(f"image/test/{name}/")].to_bytes()
+            assert archive.read(one) == theirs
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_zarr_and_we_read_the_same(name, path) -> None:
+    group, archive = open_store(path)["image/test"], zarr.storage.ZipStore(path, mode="r")
+    theirs = zarr.open_group(archive, mode="r")[f"image/test/{name}"]
+    positions = RNG.integers(0, ROWS, 40)
+    assert Rows.of(group.zarr_group[name]) is not None
+    assert group[name].dtype == ARRAYS[name].dtype
+    np.testing.assert_array_equal(group[name], theirs[:])
+    np.testing.assert_array_equal(group[name], ARRAYS[name])
+    np.testing.assert_array_equal(group.rows(name, positions), ARRAYS[name][positions])
+    assert group.rows(name, []).shape == (0, *ARRAYS[name].shape[1:])
+    archive.close()
+
+
+@pytest.mark.parametrize("sizes", [[1] * ROWS, [37] * 4 + [2], [64, 64, 22], [5, 100, 45]])
+def test_the_size_of_blocks_changes_no_byte(sizes, path, tmp_path) -> None:
+    assert written(tmp_path / "other.zarr.zip", sizes).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("codec", [Crc32cCodec(), ZstdCodec(checksum=True)])
+@pytest.mark.parametrize("empty", [True, False])
+def test_shards_that_zarr_wrote_are_read(codec, empty, tmp_path) -> None:
+    """In another order of chunks too, with those of zeros left out."""
+    values = ARRAYS["features"].copy()
+    values[20:70] = 0
+    path = tmp_path / "s.zip"
+    with zarr.storage.ZipStore(path, mode="w") as archive:
+        array = zarr.create_array(
+            archive, name="a", shape=values.shape, dtype="f4", chunks=(8, 6), shards=(SHARD, 6),
+            compressors=codec, config={"write_empty_chunks": empty},
+        )  # fmt: skip
+        for start in (128, 64, 0):
+            array[start : start + SHARD] = values[start : start + SHARD]
+    held = Rows.of(zarr.open_array(store.ZipReader(path), path="a", mode="r"))
+    assert held is not None and held.compressed == isinstance(codec, ZstdCodec)
+    positions = RNG.integers(0, ROWS, 30)
+    np.testing.assert_array_equal(held.whole(), values)
+    np.testing.assert_array_equal(held.some(positions), values[positions])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compressors": ZstdCodec(checksum=False)},
+        {"compressors": Crc32cCodec(), "chunks": (8, 3)},
+        {"compressors": Crc32cCodec(), "fill_value": 1.0},
+        {"compressors": Crc32cCodec(), "shards": None},
+        {"compressors": Crc32cCodec(), "serializer": BytesCodec(endian="big")},
+        {"compressors": Crc32cCodec(), "chunk_key_encoding": {"name": "v2", "separator": "."}},
+    ],
+)
+def test_what_lies_otherwise_is_left_to_zarr(options, tmp_path) -> None:
+    path = tmp_path / "s.zip"
+    usual = {"shape": (ROWS, 6), "dtype": "f4", "chunks": (8, 6), "shards": (SHARD, 6)}
+    with zarr.storage.ZipStore(path, mode="w") as archive:
+        zarr.create_array(archive, name="a", **(usual | options))[:] = ARRAYS["features"]
+    assert Rows.of(zarr.open_array(store.ZipReader(path), path="a", mode="r")) is None
+
+
+@pytest.mark.parametrize("few", [False, True])
+def test_a_bit_flipped_anywhere_in_a_shard_is_noticed(few, path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        name = "image/test/features/c/1/0"
+        entry = archive.getinfo(name)
+    content = path.read_bytes()
+    begins = content.index(name.encode(), entry.header_offset) + len(name) + 20  # and zip64's sizes
+    for at in RNG.integers(0, entry.file_size, 60):
+        flipped = bytearray(content)
+        flipped[begins + at] ^= 1 << RNG.integers(8)
+        path.write_bytes(flipped)
+        group = open_store(path)["image/test"]
+        with pytest.raises(store.StoreError, match=r"image/test.*features.*damaged"):
+            group.rows("features", np.arange(SHARD, 2 * SHARD, 2)) if few else group["features"]
+
+
+def test_a_store_that_is_cut_short_while_it_is_open_is_damaged(path) -> None:
+    group = open_store(path)["image/test"]
+    assert len(group.rows("tokens", [0])) == 1
+    os.truncate(path, 3000)
+    for read in (lambda: group["tokens"], lambda: group.rows("tokens", [149])):
+        with pytest.raises(store.StoreError, match=r"tokens.*damaged"):
+            read()
+
+
+def test_a_chunk_that_would_lie_beyond_its_shard_is_damaged(path) -> None:
+    parts = [bytes(part) for part in shard(ARRAYS["loss"][:2], 2, 2)]
+    index = np.frombuffer(parts[-2], "<u8").reshape(2, 2).copy()
+    index[1] = 2**63, 2**63
+    forged = b"".join([*parts[:-2], index.tobytes(), _sum(index)])
+    archive_path = path.with_name("forged.zip")
+    with zarr.storage.ZipStore(archive_path, mode="w") as archive:
+        zarr.create_array(archive, name="a", shape=(4,), dtype="f4", chunks=(2,), shards=(4,),
+                          compressors=Crc32cCodec())  # fmt: skip
+    with zipfile.ZipFile(archive_path, "a") as archive:
+        archive.writestr("a/c/0", forged)
+    held = Rows.of(zarr.open_array(store.ZipReader(archive_path), path="a", mode="r"))
+    assert held is not None
+    with pytest.raises(ValueError, match=r"a/c/0 has a chunk beyond its end"):
+        held.whole()
+
+
+def test_a_disk_that_fills_up_leaves_what_was_there(path, tmp_path, monkeypatch) -> None:
+    before, write, left = path.read_bytes(), os.writev, [3000]
+
+    def fills_up(descriptor: int, parts: list[memoryview]) -> int:
+        left[0] -= sum(map(len, parts))
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, parts)
+
+    monkeypatch.setattr(os, "writev", fills_up)
+    with pytest.raises(temporary.DiskFullError, match=r"no room for .*s\.zarr\.zip"):
+        written(path, [50, 100])
+    assert path.read_bytes() == before and not list((tmp_path / "scratch").iterdir())
