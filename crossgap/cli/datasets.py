@@ -114,11 +114,20 @@ def layouts(
     layout: Annotated[
         str | None, typer.Argument(help="One of them, with all its fields; without it, all are listed.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """List the layouts on disk that can be read, and the fields that a row of each has."""
     from crossgap.datasets import LAYOUTS, DatasetError
 
     if layout is None:
+        if as_json:
+            scripts.echo(
+                [
+                    {"layout": name, "needs": _needed(declared), "what": _words(declared.__doc__)}
+                    for name, declared in LAYOUTS.items()
+                ]
+            )
+            return
         rows = [
             (name, ", ".join(_needed(declared)), _words(declared.__doc__))
             for name, declared in LAYOUTS.items()
@@ -132,6 +141,14 @@ def layouts(
     declared = LAYOUTS[layout]
     fields, needed = declared.model_fields, _needed(declared)
     others = [name for name in fields if name not in ("layout", *needed)]
+    if as_json:
+        scripts.echo(
+            [
+                {"field": name, "needed": name in needed, "what": fields[name].description}
+                for name in (*needed, *others)
+            ]
+        )
+        return
     typer.echo(f"{layout}: {_words(declared.__doc__)}\n")
     tables.show(
         ("field", "if not given", "what it is"),
