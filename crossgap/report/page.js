@@ -341,7 +341,7 @@ function explore() {
     controls.replaceChildren(...parts);
   };
   toolbar();
-  grids.set(place, { table: () => null, paper: () => { if (!table) return ""; const [heads, rows, right] = taken("md"); return firstRows("The table as it stands", heads, rows, right); } });
+  grids.set(place, { table: () => null, paper: () => { if (!standing) return null; const [heads, rows, right] = taken("md"); return firstRows("The table as it stands", heads, rows, right); } });
   build();
 }
 // Tabulator leaves its grid without a name, and puts into it what can be focused but is neither row nor cell
@@ -464,8 +464,8 @@ function linesBlock(block) {
   const table = () => {
     const over = unique(block.panels.flatMap((panel) => panel.lines.flatMap((line) => line.x))).sort((a, b) => a - b);
     // the longer side goes down
-    if (over.length > 12) {
-      const drawnLines = block.panels.flatMap((panel) => panel.lines.map((line) => [panel.title + (line.name ? ` · ${line.name}` : ""), new Map(line.x.map((x, i) => [x, line.y[i]]))]));
+    const drawnLines = block.panels.flatMap((panel) => panel.lines.map((line) => [panel.title + (line.name ? ` · ${line.name}` : ""), new Map(line.x.map((x, i) => [x, line.y[i]]))]));
+    if (over.length > Math.max(12, drawnLines.length)) {
       return tableBlock({ caption: `Over ${block.over}, all numbers`, heads: [block.over, ...drawnLines.map(([name]) => name)], rows: over.map((x) => [plainNumber(x), ...drawnLines.map(([, at]) => plainNumber(at.get(x)))]) });
     }
     return tableBlock({ caption: `Over ${block.over}, all numbers`, heads: ["measure", "line", ...over.map(plainNumber)],
@@ -619,8 +619,8 @@ function now(element) { const draw = waiting.get(element); waiting.delete(elemen
 // much there is to see; what was opened in it is open when it comes back
 let printing = false;
 const units = new WeakMap();
-const close = new IntersectionObserver((seen) => { for (const { target, isIntersecting } of seen) if (isIntersecting) filled(target); }, { rootMargin: "600px" });
-const far = new IntersectionObserver((seen) => { for (const { target, isIntersecting } of seen) if (!isIntersecting) emptied(target); }, { rootMargin: "1200px" });
+const close = new IntersectionObserver((seen) => { for (const { target, isIntersecting } of seen) if (isIntersecting) filled(target); }, { rootMargin: "400px" });
+const far = new IntersectionObserver((seen) => { for (const { target, isIntersecting } of seen) if (!isIntersecting) emptied(target); }, { rootMargin: "900px" });
 function unit(draw) {
   const place = el("div", { class: "unit" });
   units.set(place, { draw, opened: [] });
@@ -655,7 +655,11 @@ function onPaper() {
   if (!printing) return;
   document.querySelectorAll(".unit").forEach(filled);
   for (const one of document.querySelectorAll("details:not([open])")) { one.open = true; one.dataset.shut = ""; folds.get(one)?.(); }
-  for (const [holder, { paper }] of grids) if (holder.isConnected && !holder.nextElementSibling?.classList.contains("paper")) holder.after(el("div", { class: "paper" }, paper()));
+  for (const [holder, { paper }] of grids) {
+    if (!holder.isConnected || holder.nextElementSibling?.classList.contains("paper")) continue;
+    const made = paper();
+    if (made) holder.after(el("div", { class: "paper" }, made));
+  }
 }
 addEventListener("afterprint", () => {
   printing = false;
@@ -735,7 +739,7 @@ async function start() {
   }
   document.documentElement.dataset.ready = "yes";
   // unpacked, they are drawn at once when the page is printed
-  (window.requestIdleCallback ?? setTimeout)(() => { parts(); if (D.cells.length) lines("chapters", current); const dataset = D.looked.cells[current]; if (dataset >= 0) [["looked", D.looked.datasets + current], ["looked", dataset], ["pictures", 0]].forEach(([id, at]) => lines(id, at)); });
+  (window.requestIdleCallback ?? setTimeout)(() => { parts(); if (total <= 30000) reached(cellsWhere(() => true)); if (D.cells.length) lines("chapters", current); const dataset = D.looked.cells[current]; if (dataset >= 0) [["looked", D.looked.datasets + current], ["looked", dataset], ["pictures", 0]].forEach(([id, at]) => lines(id, at)); });
 }
 await start();
 })();

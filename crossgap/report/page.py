@@ -18,9 +18,11 @@ from crossgap.report.clouds import Names
 from crossgap.report.explore import lines, packed
 from crossgap.report.idealised import Experiment
 from crossgap.report.idealised import view as experiment_view
-from crossgap.report.looked import MEGABYTES, Sighted, looks, packed_json
+from crossgap.report.looked import MEGABYTES, looks
+from crossgap.report.packing import packed_json
 from crossgap.report.parts import parts
 from crossgap.report.results import Results, called
+from crossgap.report.thumbnails import Sighted
 from crossgap.report.trainings import Training
 from crossgap.report.trainings import view as trainings_view
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import pytest
 
 from crossgap.report import Results, render
+from tests.report.corrections import corrections
 
 METRICS = {
     "gap/centroid_distance": 0.8514, "gap/frechet": 1.1052, "gap/frechet_mean": 0.7248,
@@ -20,10 +20,7 @@ HUBS = {
     "hubness/text-image/half/recall@1": 0.608, "hubness/text-image+nnn_16/half/recall@1": 0.66,
     "hubness/text-image+centering+nnn_16/half/recall@1": 0.652,
 }  # fmt: skip
-CORRECTIONS = pd.DataFrame(
-    [("centering", "Modality centring", "GR-CLIP", "h", "", ""), ("nnn_16", "NNN (16)", "NNN", "h", "", "")],
-    columns=["name", "title", "source", "how", "parameters", "reason"],
-)
+CORRECTIONS = corrections(centering="Modality centring", nnn_16="NNN (16)")
 
 
 def test_every_measure_has_a_column_and_every_correction_a_row(parse):
