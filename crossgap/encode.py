@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from socket import gethostname
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,15 +23,18 @@ from crossgap.prepared.manifest import BOX, content, corners
 from crossgap.stores import shards, writing
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Shaped
     from PIL import Image
     from torch import Tensor
 
     from crossgap.backbones import Backbone, Encoded
+    from crossgap.backbones.backbone import Tokenizer
     from crossgap.prepared.composed import Composed
     from crossgap.prepared.transformations import Transformations
+    from crossgap.stores import engines
 
 COLUMNS = ("id", "group", "rank", BOX)
+READ = {"image": ("id", "path", "digest", BOX), "text": ("id", "text")}  # columns that encoding reads
 
 
 def encode(
@@ -46,6 +52,7 @@ def encode(
     batch_size: int = 256,
     workers: int = 0,
     shard_size: int = 1024,
+    engine: engines.Engine | None = None,
 ) -> None:
     """Encode every item of a manifest and write the feature store at `path`, the towers' projections beside them.
 
@@ -61,6 +68,8 @@ def encode(
         judgements, transformations, composed: validated; the store takes them along.
         batch_size: items encoded at once; fewer on a CPU (`batches.rows_at_once`). Changes nothing beyond rounding.
         workers, shard_size: scheduling; like the items already in `scratch`, they change no bit on one machine.
+        engine: where shards are computed; in this process, if not given. Its workers read the images themselves, under
+            the same root.
 
     Raises:
         DatasetError: an image changed since the manifest was made.
@@ -69,11 +78,7 @@ def encode(
     """
     code = code or closure.digest("crossgap.encode", "crossgap.backbones.loading")
     manifest = manifest.assign(content=content(manifest))
-    batch_size = rows_at_once(batch_size, backbone.device)
-    work = {
-        "image": lambda items: _images(backbone, items, Path(root), batch_size, workers),
-        "text": lambda items: _texts(backbone, items, batch_size),
-    }
+    root = Path(root).absolute()
     encoded = manifest["modality"].isin(backbone.modalities)
     left_out = {} if encoded.all() else {"texts_left_out": int((~encoded).sum())}
     manifest = manifest[encoded]
@@ -81,7 +86,7 @@ def encode(
     for modality, items in manifest.groupby("modality", sort=True):
         done[modality] = shards.compute(
             list(items["content"]),
-            work[modality](items.reset_index(drop=True)),
+            _Shard(modality, backbone, root, batch_size, workers).work(items.reset_index(drop=True), engine),
             scratch,
             {"modality": modality, "backbone": backbone.provenance, "code": code},
             size=shard_size,
@@ -110,6 +115,56 @@ def encode(
             writer.add_transformations(transformations)
         if composed is not None and "text" in backbone.modalities:
             writer.add_composed(composed)
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """The arrays of rows of a manifest, all of one modality; an engine's function."""
+
+    modality: str
+    backbone: Backbone
+    root: Path
+    batch_size: int
+    workers: int
+
+    def work(self, items: pd.DataFrame, engine: engines.Engine | None) -> shards.Work:
+        if engine is None:
+            return self._here(items)
+        items, backbone = items[[name for name in READ[self.modality] if name in items]], self.backbone
+        if self.modality == "text":  # its files are in this process's reach alone
+            backbone = replace(backbone, load_tokenizer=partial(_held, backbone.tokenizer))
+        return engine.work(partial(_rows, items), replace(self, backbone=backbone))
+
+    def to(self, device: str) -> _Shard:
+        """The same on another device, of another machine perhaps.
+
+        Raises:
+            DatasetError: that machine doesn't have the images.
+        """
+        if self.modality == "image" and not self.root.exists():
+            raise DatasetError(
+                f"machine.engine: a worker of Ray on {gethostname()} finds no images at {self.root}: make them "
+                "readable under this path on every machine of the cluster, or choose engine local"
+            )
+        return replace(self, backbone=self.backbone.to(device))
+
+    def __call__(self, items: pd.DataFrame, advance: Callable[[int], None]) -> shards.Arrays:
+        (arrays,) = self._here(items)([list(range(len(items)))], advance)
+        return arrays
+
+    def _here(self, items: pd.DataFrame) -> shards.Work:
+        size = rows_at_once(self.batch_size, self.backbone.device)
+        if self.modality == "text":
+            return _texts(self.backbone, items, size)
+        return _images(self.backbone, items, self.root, size, self.workers)
+
+
+def _rows(items: pd.DataFrame, cut: list[int]) -> pd.DataFrame:
+    return items.iloc[cut].reset_index(drop=True)
+
+
+def _held(tokenizer: Tokenizer) -> Tokenizer:
+    return tokenizer
 
 
 def _columns(items: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -178,8 +233,11 @@ def _images(
         batches = [
             cut[start : start + batch_size] for cut in cuts for start in range(0, len(cut), batch_size)
         ]
-        dataset = Images(items, root, backbone.transform)
-        loader = prefetched(dataset, batches, num_workers=workers, pin_memory=backbone.device.type == "cuda")
+        from crossgap.backbones.pixels import Pixels
+
+        pixels, pinned = Pixels(backbone.transform), backbone.device.type == "cuda"
+        dataset = Images(items, root, pixels.one)
+        loader = prefetched(dataset, batches, collate=pixels.batch, num_workers=workers, pin_memory=pinned)
         for cut in cuts:
             parts = []
             for start in range(0, len(cut), batch_size):
@@ -203,7 +261,7 @@ class Images:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, position: int) -> Float[Tensor, "c h w"]:
+    def __getitem__(self, position: int) -> Shaped[Tensor, "*shape"]:
         return self.transform(self.open(position))
 
     def open(self, position: int) -> Image.Image:

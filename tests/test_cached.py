@@ -62,10 +62,11 @@ def dvc(project):
     with Repo.init(str(project), no_scm=True) as repo:
 
         def keep(*paths: Path) -> None:
-            for number, path in enumerate(paths):
-                copy = Path(f"kept-{number}")
+            copies = [Path(f"kept-{number}") for number in range(len(paths))]
+            for path, copy in zip(paths, copies, strict=True):
                 shutil.copytree(path, copy) if path.is_dir() else shutil.copy(path, copy)
-                repo.add([str(copy)])
+            repo.add([str(copy) for copy in copies])
+            for copy in copies:
                 Path(f"{copy}.dvc").unlink()
                 shutil.rmtree(copy) if copy.is_dir() else copy.unlink()
 

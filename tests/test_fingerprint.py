@@ -38,7 +38,7 @@ def test_of_rows_tells_values_and_types_apart_but_not_memory_layouts() -> None:
     assert fingerprint.of_rows(np.asfortranarray(rows)) == names
     assert fingerprint.of_rows(rows[::-1]) == names[::-1]
     assert not set(fingerprint.of_rows(rows.astype(np.float64))) & set(names)
-    rows[2, 1] = np.nextafter(rows[2, 1], 9)
+    rows[2, 1] = np.nextafter(rows[2, 1], np.float32(9))
     assert [a == b for a, b in zip(names, fingerprint.of_rows(rows), strict=True)] == [1, 1, 0, 1, 1]
 
 

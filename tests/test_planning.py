@@ -491,12 +491,22 @@ def test_operations_of_an_evaluation_by_hand():
     assert done["resample"] == 100 * (2 * (40 + 40 + 80 + 40) + 40 + 3 * 40 + 20)
     assert done["cluster"] == 2 * (40 + 40 + 80) * 4  # images, and both together, by their images' labels
     assert done["drawn"] == 0 and done["fit"] == 5 and done["start"] == 1
-    inverted = replace(task, oti=Inverted(points=3, seeds=2, gallery=True))
+    inverted = replace(task, oti=Inverted(points=3, seeds=2, gallery=True, ways=1))
     more = inverted.operations() - done
     assert more["pair"] == 6 * 40 * 40 + 40 * 4  # OTI-OTI too, and OTI to text
     # hubs of OTI-image and of OTI-OTI; texts among inverted images: halves, and 5 galleries at half a price
     assert more["similar"] == (3 + 2) * 40 * 40 + 20 * 60 + (15 // 2 - 10 // 2) * 40 * 40
     assert more["cluster"] == 40 * 4 and "resample" not in more
+    by_phi = (
+        replace(task, oti=Inverted(points=3, seeds=2, gallery=True, ways=3)).operations()
+        - inverted.operations()
+    )
+    assert by_phi == {
+        "similar": 2 * 20 * 60
+        + 2 * 5 // 2 * 40 * 40,  # texts among images inverted by φ, and by steps from there
+        "pair": 2 * 40 * 4,
+        "row": 2 * 40,
+    }
     supported = replace(task, sizes=sizes | {"image/train": 30}, support="train")
     supported = replace(supported, classes=classes | {"image/train": {"kind": 4}})
     more = supported.operations() - done
@@ -515,8 +525,10 @@ def test_evaluations_of_cells(small, prepared):
         and task.first == 4
         and task.classes["image/test"].keys() == FACTORS.keys()
     )
-    assert task.oti == Inverted((1 + 2) * 3 + 2, 1, True), "1, 2 and the last step; R = 2, 1 and 4; two φ"
-    assert task.ovi == Inverted(2 + 2, 1, False)
+    assert task.oti == Inverted((1 + 2) * 3 + 2, 1, True, 1 + 2), (
+        "1, 2 and the last step; R = 2, 1 and 4; two φ"
+    )
+    assert task.ovi == Inverted(2 + 2, 1, False, 1 + 2)
     assert {"isoclip", "centering", "pca_plus_photo"} <= set(task.fitted)
     declared = evaluated.of_cell(cell, small, of_declaration(small.datasets["world"]), True)
     assert declared.operations().keys() == task.operations().keys()

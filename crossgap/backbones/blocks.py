@@ -11,18 +11,15 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import torch
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import layer_norm
 
+from crossgap.backbones.attention import Prefix, attend
 from crossgap.backbones.products import Product, frozen
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-KeysValues = tuple[Tensor, Tensor]
-FEW = 16  # up to so many keys: a GPU's attention kernels compute at least 64, even if there are fewer
 
 
 def are_standard(blocks: Sequence[nn.Module]) -> bool:
@@ -44,7 +41,7 @@ class Stack:
         self,
         x: Float[Tensor, "n length width"],
         position: int,
-        prefix: Sequence[KeysValues] = (),
+        prefix: Sequence[Prefix] = (),
         causal: bool = False,
     ) -> Float[Tensor, "n width"]:
         """The output at one position.
@@ -52,32 +49,29 @@ class Stack:
         Args:
             x: `(n, length, width)`, embedded positions.
             position: whose output is given.
-            prefix: per block, keys and values `(1, heads, p, width / heads)` of p constant positions before `x`.
+            prefix: per block, keys and values of constant positions before `x`.
             causal: whether positions see only those before them and themselves; the prefix is always seen.
 
         Returns:
             `(n, width)`.
         """
-        mask = _causal_mask(x.shape[1], prefix[0][0].shape[2] if prefix else 0, x) if causal else None
+        if causal:
+            x = x[:, : position + 1]
         for number, block in enumerate(self.blocks[:-1]):
-            queries, *seen = block.attention_of(x)
-            keys, values = _after(prefix[number] if prefix else None, seen)
-            x = block(x, queries, keys, values, mask)
-        queries, *seen = self.blocks[-1].attention_at(x, position)
-        keys, values = _after(prefix[-1] if prefix else None, seen)
-        mask = mask[position : position + 1] if mask is not None else None
-        return self.blocks[-1](x[:, position : position + 1], queries, keys, values, mask)[:, 0]
+            x = block(x, *block.attention_of(x), prefix[number] if prefix else None, causal)
+        query, keys, values = self.blocks[-1].attention_at(x, position)
+        before = prefix[-1] if prefix else None
+        return self.blocks[-1](x[:, position : position + 1], query, keys, values, before, causal=False)[:, 0]
 
-    def prefix_of(self, x: Float[Tensor, "1 p width"]) -> list[KeysValues]:
+    def prefix_of(self, x: Float[Tensor, "1 p width"]) -> list[Prefix]:
         """Keys and values, per block, of constant positions `(1, p, width)` under a causal mask."""
-        found: list[KeysValues] = []
-        mask = _causal_mask(x.shape[1], 0, x)
+        found: list[Prefix] = []
         for block in self.blocks[:-1]:
             queries, keys, values = block.attention_of(x)
-            found.append((keys, values))
-            x = block(x, queries, keys, values, mask)
+            found.append(Prefix.of(keys.transpose(1, 2), values.transpose(1, 2)))
+            x = block(x, queries, keys, values, None, causal=True)
         _, keys, values = self.blocks[-1].attention_at(x, 0)
-        return [*found, (keys, values)]
+        return [*found, Prefix.of(keys.transpose(1, 2), values.transpose(1, 2))]
 
 
 class _Block:
@@ -89,40 +83,39 @@ class _Block:
     def attention_of(
         self, x: Float[Tensor, "n length width"]
     ) -> tuple[
-        Float[Tensor, "n heads length head"],
-        Float[Tensor, "n heads length head"],
-        Float[Tensor, "n heads length head"],
+        Float[Tensor, "n length heads head"],
+        Float[Tensor, "n length heads head"],
+        Float[Tensor, "n length heads head"],
     ]:
-        """Queries, keys and values `(n, heads, length, width / heads)` of all positions."""
-        queries, keys, values = map(self._heads, self._in(self.block.ln_1(x)).chunk(3, dim=-1))
+        """Queries, keys and values `(n, length, heads, width / heads)` of all positions."""
+        queries, keys, values = self._heads(self._in(_normed(self.block.ln_1, x)), 3)
         return queries, keys, values
 
     def attention_at(
         self, x: Float[Tensor, "n length width"], position: int
     ) -> tuple[
-        Float[Tensor, "n heads q head"],
-        Float[Tensor, "n heads length head"],
-        Float[Tensor, "n heads length head"],
+        Float[Tensor, "n q heads head"],
+        Float[Tensor, "n length heads head"],
+        Float[Tensor, "n length heads head"],
     ]:
         """The query of one position, keys and values of all."""
-        x = self.block.ln_1(x)
-        keys, values = self._in_keys_values(x).chunk(2, dim=-1)
-        query = self._in_query(x[:, position : position + 1])
-        return self._heads(query), self._heads(keys), self._heads(values)
+        x = _normed(self.block.ln_1, x)
+        keys, values = self._heads(self._in_keys_values(x), 2)
+        (query,) = self._heads(self._in_query(x[:, position : position + 1]), 1)
+        return query, keys, values
 
     def __call__(
         self,
         x: Float[Tensor, "n length width"],
-        queries: Float[Tensor, "n heads length head"],
-        keys: Float[Tensor, "n heads seen head"],
-        values: Float[Tensor, "n heads seen head"],
-        mask: Float[Tensor, "length seen"] | None,
+        queries: Float[Tensor, "n length heads head"],
+        keys: Float[Tensor, "n seen heads head"],
+        values: Float[Tensor, "n seen heads head"],
+        prefix: Prefix | None,
+        causal: bool,
     ) -> Float[Tensor, "n length width"]:
         block = self.block
-        attend = few_keys if keys.is_cuda and keys.shape[2] <= FEW else scaled_dot_product_attention
-        mixed = attend(queries, keys, values, attn_mask=mask)
-        x = x + block.ls_1(self.out(mixed.transpose(1, 2).flatten(2)))
-        return x + block.ls_2(self.narrow(block.mlp.gelu(self.widen(block.ln_2(x)))))
+        x = x + block.ls_1(self.out(attend(queries, keys, values, prefix, causal)))
+        return x + block.ls_2(self.narrow(block.mlp.gelu(self.widen(_normed(block.ln_2, x)))))
 
     @cached_property
     def _in(self) -> Product:
@@ -138,38 +131,16 @@ class _Block:
         width = self.block.attn.embed_dim
         return frozen(self.block.attn.in_proj_weight[width:], self.block.attn.in_proj_bias[width:])
 
-    def _heads(self, x: Float[Tensor, "n length width"]) -> Float[Tensor, "n heads length head"]:
-        return x.unflatten(-1, (self.block.attn.num_heads, -1)).transpose(1, 2)
+    def _heads(self, x: Float[Tensor, "n length many"], parts: int) -> tuple[Tensor, ...]:
+        return x.unflatten(-1, (parts, self.block.attn.num_heads, -1)).unbind(2)
 
 
-def few_keys(
-    queries: Float[Tensor, "n heads q d"],
-    keys: Float[Tensor, "n heads k d"],
-    values: Float[Tensor, "n heads k d"],
-    attn_mask: Float[Tensor, "q k"] | None = None,
-) -> Float[Tensor, "n heads q d"]:
-    """`scaled_dot_product_attention` of `(n, heads, q, d)` queries and `(n, heads, k, d)` keys and values as two
-    products, the softmax in float32.
-    """
-    scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
-    if attn_mask is not None:
-        scores = scores + attn_mask
-    return scores.float().softmax(dim=-1).to(values.dtype) @ values
+def _normed(norm: nn.LayerNorm, x: Float[Tensor, "n length width"]) -> Float[Tensor, "n length width"]:
+    """A block's layer norm; on a CPU its kernel takes half precision as it is, and computes in float32."""
+    if x.is_cuda or x.dtype == norm.weight.dtype:
+        return norm(x)
+    return layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
 
 
 def _product(layer: nn.Linear) -> Product:
     return frozen(layer.weight, layer.bias)
-
-
-def _after(prefix: KeysValues | None, now: Sequence[Tensor]) -> Sequence[Tensor]:
-    if prefix is None:
-        return now
-    return [
-        torch.cat([before.expand(len(x), -1, -1, -1), x], dim=2)
-        for before, x in zip(prefix, now, strict=True)
-    ]
-
-
-def _causal_mask(length: int, before: int, like: Tensor) -> Float[Tensor, "length seen"]:
-    mask = torch.full((length, before + length), float("-inf"), device=like.device, dtype=like.dtype)
-    return mask.triu_(before + 1)

@@ -1,7 +1,7 @@
 """Products with weights that never change, as an inversion has them: thousands of steps through one frozen tower.
 
-On a CPU in float32 the weights are packed once for oneDNN, for the forward and for the backward product. The PyPI
-build of torch gives linear layers to MKL, which packs them at every call.
+On a CPU the weights are packed once for oneDNN, for the forward and for the backward product, in float32 and where the
+CPU multiplies it in bfloat16. The PyPI build of torch packs them at every call.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ PACKED_FROM = 1 << 17  # elements of a weight: with fewer, the call of oneDNN co
 
 # torch.compile's own, which torch has no public names for: where a version lacks one, torch's linear layer computes
 _PACK: Any = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None)
+_HALF: Any = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
 PACKED_LINEAR: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
@@ -42,10 +43,11 @@ def frozen(weight: Float[Tensor, "out in"], bias: Float[Tensor, " out"] | None =
 
 
 def _packs(weight: Tensor) -> bool:
+    half = weight.dtype == torch.bfloat16 and _HALF is not None and _HALF()
     return (
         weight.device.type == "cpu"
         and weight.numel() >= PACKED_FROM
-        and weight.dtype == torch.float32
+        and (half or weight.dtype == torch.float32)
         and torch.backends.mkldnn.is_available()
         and _PACK is not None
         and PACKED_LINEAR is not None

@@ -104,6 +104,7 @@ def preset(
         ),
     ] = None,
     force: Annotated[bool, typer.Option(help="Overwrite the file, whatever it holds.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Put the settings of a published table or a study into params.yaml, whose comments are kept.
 
@@ -116,6 +117,9 @@ def preset(
     from crossgap.presets import PRESETS, applied
 
     if name is None:
+        if as_json:
+            scripts.echo([{"study": name, "title": held.words} for name, held in PRESETS.items()])
+            return
         tables.show(("study", "what it measures"), [(name, held.words) for name, held in PRESETS.items()])
         typer.echo("\nTo run one: crossgap preset NAME --output params.yaml && dvc repro")
         return
@@ -125,20 +129,38 @@ def preset(
         changed = edited(text, applied(name, parsed(text, params)))
         load_text(changed, output or params)
         if output is None:
-            typer.echo(changed, nl=False)
+            if as_json:
+                scripts.echo(parsed(changed, params))
+            else:
+                typer.echo(changed, nl=False)
             return
         if not force:
             require_in_git(output)
         _write(output, changed)
+        if as_json:
+            scripts.echo(parsed(changed, output))
 
 
-def corrections() -> None:
+def corrections(as_json: Json = False) -> None:
     """List the corrections that are measured beside inversion, and the papers they come from.
 
-    Example: crossgap corrections
+    Example: crossgap corrections --json | jq -r '.[].correction'
     """
     from crossgap.corrections import RIVALS
 
+    if as_json:
+        scripts.echo(
+            [
+                {
+                    "correction": name,
+                    "title": held.TITLE,
+                    "source": held.SOURCE or None,
+                    "how": held.REFERENCE,
+                }
+                for name, held in RIVALS.items()
+            ]
+        )
+        return
     rows = [(name, held.TITLE, held.SOURCE or "-", held.REFERENCE) for name, held in RIVALS.items()]
     tables.show(("correction", "title", "source", "how it works"), rows)
 

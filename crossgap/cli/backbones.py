@@ -101,6 +101,7 @@ def towers(
         str,
         typer.Argument(help="Only models with these words in their row: clipa, convnext, 'last position'."),
     ] = "",
+    as_json: Json = False,
 ) -> None:
     """List every model that open_clip registers, and whether OTI and OVI can invert into its towers."""
     from crossgap.catalogue.kinds import kinds
@@ -118,6 +119,9 @@ def towers(
         for one in known
     ]
     shown = [row for row in rows if words.lower() in "  ".join(row).lower()]
+    if as_json:
+        scripts.echo([one._asdict() for one, row in zip(known, rows, strict=True) if row in shown])
+        return
     tables.show(head, shown)
     hub = sum(one.oti_hub for one in known)
     typer.echo(

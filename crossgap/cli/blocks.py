@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from crossgap.cli import tables
+from crossgap.cli import scripts, tables
 from crossgap.cli.errors import explained
+from crossgap.cli.scripts import Json
 
 DATA = Path("data")
 
@@ -20,6 +21,7 @@ def layers(
     split: Annotated[str, typer.Option(help="The split whose pairs are measured.")] = "test",
     count: Annotated[int, typer.Option(min=2, help="Pairs, at most.")] = 500,
     output: Annotated[Path | None, typer.Option(help="A CSV file to write all measures to.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Measure the gap after each block of both towers, each ended there and projected as at its end."""
     from crossgap.errors import CrossgapError
@@ -49,6 +51,9 @@ def layers(
         )
         if output is not None:
             found.to_csv(output, index=False)
+    if as_json:
+        scripts.echo(found.astype(object).where(found.notna(), None).to_dict("records"))
+        return
     rows = [
         [f"{value:.3f}" if isinstance(value, float) else str(value) for value in row] for row in _rows(found)
     ]

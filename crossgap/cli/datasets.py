@@ -86,6 +86,10 @@ def summaries(
     out: Annotated[
         Path, typer.Argument(help="The JSON to write, which `summaries` in the dataset's row names.")
     ],
+    order: Annotated[
+        Path | None,
+        typer.Option(help="Of IMDB: IMDB_Dataset.csv, whose rows the summaries are of."),
+    ] = None,
     params: Params = Path("params.yaml"),
 ) -> None:
     """Convert the summaries that Cross the Gap published into JSON by the ids of a dataset's documents."""
@@ -98,7 +102,7 @@ def summaries(
         declared = _declared(params).get(name)
         if not isinstance(declared, Texts):
             raise DatasetError(f"{name} is no dataset of documents, for which summaries could stand")
-        found = converted(declared, pickle, Path("data/datasets", name))
+        found = converted(declared, pickle, Path("data/datasets", name), order)
         if out.exists():
             raise DatasetError(f"{out} exists: name another file, or remove it")
         out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -110,11 +114,20 @@ def layouts(
     layout: Annotated[
         str | None, typer.Argument(help="One of them, with all its fields; without it, all are listed.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """List the layouts on disk that can be read, and the fields that a row of each has."""
     from crossgap.datasets import LAYOUTS, DatasetError
 
     if layout is None:
+        if as_json:
+            scripts.echo(
+                [
+                    {"layout": name, "needs": _needed(declared), "what": _words(declared.__doc__)}
+                    for name, declared in LAYOUTS.items()
+                ]
+            )
+            return
         rows = [
             (name, ", ".join(_needed(declared)), _words(declared.__doc__))
             for name, declared in LAYOUTS.items()
@@ -128,6 +141,14 @@ def layouts(
     declared = LAYOUTS[layout]
     fields, needed = declared.model_fields, _needed(declared)
     others = [name for name in fields if name not in ("layout", *needed)]
+    if as_json:
+        scripts.echo(
+            [
+                {"field": name, "needed": name in needed, "what": fields[name].description}
+                for name in (*needed, *others)
+            ]
+        )
+        return
     typer.echo(f"{layout}: {_words(declared.__doc__)}\n")
     tables.show(
         ("field", "if not given", "what it is"),

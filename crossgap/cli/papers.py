@@ -79,6 +79,7 @@ def figure(
         Path | None,
         typer.Option("--output", "-o", help="The file; without it, NAME-BACKBONE-DATASET.FORMAT here."),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Draw a figure of a cell of this project into a file.
 
@@ -88,6 +89,9 @@ def figure(
 
     with explained():
         if name is None:
+            if as_json:
+                scripts.echo([{"name": one, "title": kind.words} for one, kind in figures.FIGURES.items()])
+                return
             tables.show(
                 ("figure", "what it shows"), [(one, kind.words) for one, kind in figures.FIGURES.items()]
             )
@@ -107,4 +111,7 @@ def figure(
             raise CrossgapError(f"{output} can't be written: there is no folder {output.parent}")
         figures.drawn(name, found[chosen], path)
         others = f", one of {len(found)} cells" if cell is None and len(found) > 1 else ""
-        typer.echo(f"{path}: {chosen}{others}")
+        if as_json:
+            scripts.echo({"file": str(path), "cell": chosen})
+        else:
+            typer.echo(f"{path}: {chosen}{others}")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections import defaultdict
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crossgap.cli import tables
+from crossgap.cli import scripts, tables
 from crossgap.cli.errors import explained
+from crossgap.cli.scripts import Json
 from crossgap.stores.temporary import readable
 
 if TYPE_CHECKING:
@@ -29,10 +32,13 @@ _NAMED = 3
 def plan(
     params: Annotated[Path, typer.Option(help="The file to plan by.")] = Path("params.yaml"),
     probe: Annotated[bool, typer.Option(help="Measure speeds here, some 20 s a backbone.")] = True,
+    as_json: Json = False,
 ) -> None:
     """Say what `dvc repro` would run: cells, items, disk space, and how long it takes on this machine.
 
-    Example: crossgap plan --no-probe
+    With --json, what is said on the way goes to stderr.
+
+    Example: crossgap plan --no-probe --json | jq '.stages[] | select(.to_run > 0).stage'
     """
     from crossgap.params import load
     from crossgap.planning import evaluated
@@ -40,7 +46,7 @@ def plan(
     from crossgap.planning.estimate import cost
     from crossgap.planning.items import of_datasets
 
-    with explained():
+    with explained(), redirect_stdout(sys.stderr) if as_json else nullcontext():
         asked = load(params)
         every = cells(asked)
         todo = _todo(every, params)
@@ -62,6 +68,42 @@ def plan(
         rates = _rates(evaluations) if probe else None
         costs |= {stage: evaluated.cost(some, rates) for stage, some in evaluations.items()}
         _show_costs(costs)
+    if as_json:
+        scripts.echo(_as_json(every, todo, items, costs))
+
+
+def _as_json(
+    every: list[StageCell], todo: list[StageCell], items: dict[str, ItemCounts | None], costs: dict[str, Cost]
+) -> dict[str, Any]:
+    """Cells, items, bytes and seconds by stage, and items by dataset; null is what is not known or not estimated."""
+    from crossgap.planning.estimate import ESTIMATED
+
+    stages = []
+    for stage in dict.fromkeys(cell.stage for cell in every):
+        names = [cell.name for cell in todo if cell.stage == stage]
+        held = costs.get(stage)
+        stages.append(
+            {
+                "stage": stage,
+                "cells": sum(cell.stage == stage for cell in every),
+                "to_run": len(names),
+                "names": names,
+                "items": held.items if held and stage in ESTIMATED else None,
+                "bytes": held.bytes if held and stage in ESTIMATED else None,
+                "seconds": held.seconds if held else None,
+                "unknown_cells": held.unknown if held else 0,
+            }
+        )
+    counted = [
+        {
+            "dataset": name,
+            "images": of.total("image") if of else None,
+            "texts": of.total("text") if of else None,
+            "known_by": of.known_by if of else None,
+        }
+        for name, of in items.items()
+    ]
+    return {"stages": stages, "datasets": counted, "free_bytes": shutil.disk_usage(".").free}
 
 
 def _todo(every: list[StageCell], params: Path) -> list[StageCell]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CLASSES = "text/classes"
 INVERSIONS = {"image": "oti", "text": "ovi"}
+PROTOCOLS = ("plain", "revisited")
 GROUP = "group"  # the relevance by image
 
 
@@ -104,6 +105,8 @@ class Cell:
                     f"it holds {', '.join(self.native.groups)}"
                 )
 
+        if self.protocol not in PROTOCOLS:
+            raise EvaluationError(f"controls.protocol is {self.protocol!r}: give {' or '.join(PROTOCOLS)}")
         for name, confined in self.subsets.items():
             for labelling, classes in confined.items():
                 known = self._classes(labelling)

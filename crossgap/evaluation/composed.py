@@ -6,7 +6,7 @@ the splits that the cell names, or those of the query's own gallery. By method:
 - natively, every rule, and `expansion`: `harris` with BASIC's query expansion;
 - with a correction of features, `sum` and `harris`; with BASIC, whose `harris` is the paper's method without query
   expansion, `expansion` too. The paper's contextual texts, means over a hundred names beside each text, are left out.
-  A correction that ranks with a bias has none for two sides that ask;
+  A correction that ranks with a bias has a bank of its own for two sides that ask: see `composed_banks`;
 - with OTI, `sum` and `harris` of inverted query images; and `oti-template`, texts in OTI's template with the tokens of
   the image (see `crossgap.inversion.composed`), which are like SEARLE's.
 """
@@ -34,7 +34,7 @@ from crossgap.prepared.composed import IGNORED, MEMBER, RELEVANT, TARGET, Compos
 EXPANSION, TEMPLATE = "expansion", "oti-template"
 PUT_TOGETHER = ("sum", "harris")  # of corrections and of OTI
 PROJECTING = "basic"  # whose query expansion is measured
-ALL, MEAN = "all", "mean of sets"
+ALL, HALF, MEAN = "all", "half", "mean of sets"
 NAMED = 10  # sets that have a row of their own, at most
 RATES = (
     "mAP", "mAP_trapezoid", "mAP@5", "mAP@10", "mAP@25", "mAP@50", "recall@1", "recall@5", "recall@10", "recall@50",
@@ -42,7 +42,7 @@ RATES = (
 )  # fmt: skip
 COLUMNS = ["task", "at", *RATES, "queries", "candidates"]
 HEADLINES = ("mAP", "mAP@10", "recall@1", "recall@10", "subset_recall@1")
-_FOUND = ["task", "set", "query", *PER_QUERY]
+FOUND = ["task", "asked", "set", "query", *PER_QUERY]
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class ComposedQueries:
 
 
 def searched(work: Work, rivals: Rivals) -> pd.DataFrame:
-    """A row a task and query: its `set` and `PER_QUERY` of `crossgap.metrics.composed`."""
-    cell, tables = work.cell, [pd.DataFrame(columns=_FOUND)]
+    """A row a task and query: that all are `asked`, its `set` and `PER_QUERY` of `crossgap.metrics.composed`."""
+    cell, tables = work.cell, [pd.DataFrame(columns=FOUND)]
     if cell.native.composed is None:
         return tables[0]
     main = cell.main("image")
@@ -113,9 +113,14 @@ def searched(work: Work, rivals: Rivals) -> pd.DataFrame:
 
 
 def summary(found: pd.DataFrame) -> pd.DataFrame:
-    """`COLUMNS`, a row a task and `at`: all queries, the mean of sets where there are several, each of few sets."""
+    """`COLUMNS`, a row a task and `at`: all queries, the mean of sets where there are several, each of few sets; or the
+    half of the queries that is asked with the others as a bank.
+    """
     rows = []
-    for task, held in found.groupby("task", sort=False):
+    for (asked, task), held in found.groupby(["asked", "task"], sort=False):
+        if asked == HALF:
+            rows.append({"task": task, "at": HALF, **composed.summarise(held), **_counts(held)})
+            continue
         sets = held["set"].unique()
         parts = {ALL: held}
         if 1 < len(sets) <= NAMED:
@@ -129,10 +134,10 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def metrics(table: pd.DataFrame) -> dict[str, float]:
-    """`composed/<task>/all/<metric>` of all queries; NaN where there is none."""
+    """`composed/<task>/<all or half>/<metric>`; NaN where there is none."""
     return {
-        f"composed/{row['task']}/{ALL}/{name}": row[name]
-        for row in table[table["at"] == ALL].to_dict("records")
+        f"composed/{row['task']}/{row['at']}/{name}": row[name]
+        for row in table[table["at"].isin([ALL, HALF])].to_dict("records")
         for name in HEADLINES
     }
 
@@ -140,8 +145,8 @@ def metrics(table: pd.DataFrame) -> dict[str, float]:
 def outcomes(found: pd.DataFrame) -> dict[tuple[str, str, str], pd.Series]:
     """Average precision of each query, as `comparisons.compared` takes it."""
     return {
-        ("composed", task, ALL): held.set_index("query")["ap"]
-        for task, held in found.groupby("task", sort=False)
+        ("composed", task, asked): held.set_index("query")["ap"]
+        for (asked, task), held in found.groupby(["asked", "task"], sort=False)
     }
 
 
@@ -163,7 +168,7 @@ def _measured(
     if method == "oti":
         tables = [*_inverted(cell, sides, reasons)]
     elif method is None:
-        images = _features(sides.images)
+        images = features_of(sides.images)
         asking = images[sides.asking], sides.asked(sides.texts.features, unit=True)
         tables = [(rule, sides, table) for rule, table in _found(*asking, images, sides.wanted, RULES)]
         spread = composed.expanded(asking[0], asking[0], images, sides.wanted)
@@ -171,8 +176,10 @@ def _measured(
         tables += [(EXPANSION, sides, table) for _, table in expanded]
     else:
         tables = [(f"{task}+{method}", sides, table) for task, table in _corrected(rivals, method, sides)]
-    found = [table.assign(task=task, set=by.sets, query=by.queries)[_FOUND] for task, by, table in tables]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=_FOUND)
+    found = [
+        table.assign(task=task, asked=ALL, set=by.sets, query=by.queries)[FOUND] for task, by, table in tables
+    ]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=FOUND)
 
 
 def _found(
@@ -200,7 +207,7 @@ def _corrected(rivals: Rivals, method: str, sides: ComposedQueries) -> Iterator[
     held, against = [one for one in asking if one], [one for one in gallery if one]
     if texts is None or len(held) < len(asking) or len(against) < len(gallery):
         return
-    images, candidates = _features(held), _features(against)
+    images, candidates = features_of(held), features_of(against)
     words = sides.asked(texts.features, unit)
     if images.shape[1] != candidates.shape[1] or words.shape[1] != candidates.shape[1]:
         raise UnavailableError("images, texts and candidates have other widths after it")
@@ -221,7 +228,7 @@ def _inverted(
     store, name = cell.main("image"), f"image/{cell.query}"
     if store is None:
         return
-    images = _features(sides.images)
+    images = features_of(sides.images)
     ids = np.concatenate([items.ids for items in sides.images])[sides.asking]
     if name in store:
         at = pd.Index(store[name].ids).get_indexer(ids)
@@ -325,5 +332,6 @@ def _wanted(judged: pd.DataFrame | None, among: np.ndarray | None) -> Goal | Non
     )
 
 
-def _features(images: Sequence[Items]) -> np.ndarray:
+def features_of(images: Sequence[Items]) -> np.ndarray:
+    """Of the images of all groups, `(m, d)`."""
     return np.concatenate([items.features for items in images])

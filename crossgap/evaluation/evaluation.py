@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap import naming
-from crossgap.evaluation import arithmetic, composed, gap, hubness, mixed, robustness
+from crossgap.evaluation import arithmetic, composed, composed_banks, gap, hubness, mixed, robustness
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.clouds import clouds as cloud_points
 from crossgap.evaluation.clusters import clusterings
@@ -22,6 +22,7 @@ from crossgap.evaluation.dimensions import over_dimensions
 from crossgap.evaluation.elsewhere import Elsewhere
 from crossgap.evaluation.looked import looked_at
 from crossgap.evaluation.neighbourhoods import neighbourhoods
+from crossgap.evaluation.options import EvaluationOptions, Logistic, LookAt, MixedSearch
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.predictions import Predictions, in_rows, prompted
 from crossgap.evaluation.queries import PER_QUERY, Tables, incomplete, tables
@@ -29,9 +30,10 @@ from crossgap.evaluation.renaming import renamed
 from crossgap.evaluation.seeds import over_seeds, spread
 from crossgap.evaluation.shifts import over_shifts
 from crossgap.evaluation.similarities import similar
-from crossgap.evaluation.supported import Logistic, supported
+from crossgap.evaluation.supported import supported
 from crossgap.evaluation.work import Work
 from crossgap.metrics import retrieval, significance
+from crossgap.strict import options
 
 _SHOWN = (
     "mAP", "mAP@R", "R-precision", "recall@1", "recall@5", "recall@10", "precision@1", "precision@5", "precision@10",
@@ -120,17 +122,31 @@ def evaluate(
         corrections: their names; all, if not given.
         elsewhere: other places that corrections are fitted on too.
         shots, draws: of few-shot classification.
-        mixed_search: `shares`, `alphas` and `draws` of `mixed.searched`; its own where not given.
-        look_at: `queries` and `results` of `looked.looked_at`; its own where not given.
+        mixed_search, look_at: fields of `options.MixedSearch` and `options.LookAt`; their own where not given.
         logistic: whether there is a logistic regression, natively alone or with every correction.
         device: that rankings are computed on; it changes no result.
         scratch: folder in which parts are kept, by all that they depend on. An evaluation that was ended goes on where
             it was, and with another setting or correction that part alone is computed. It changes no result.
 
     Raises:
-        ValueError: an unknown correction, a share or an α outside [0, 1].
+        CrossgapError: an option that is unknown or out of its bounds, as `options` gives them; before any work.
         StoreError: a store is damaged.
     """
+    asked = options(
+        EvaluationOptions,
+        "evaluate",
+        {
+            "seed": seed,
+            "clouds": clouds,
+            "resamples": resamples,
+            "corrections": corrections,
+            "shots": shots,
+            "draws": draws,
+            "mixed_search": options(MixedSearch, "mixed_search", mixed_search or {}),
+            "logistic": logistic,
+        },
+    )
+    look = options(LookAt, "look_at", look_at or {})
     parts = Parts(scratch)
     work = Work(cell, parts, device=device)
     work.reasons.add(("inversion", name, why) for name, why in cell.left_out.items())
@@ -149,10 +165,12 @@ def evaluate(
         ("hubness", *named): table.set_index("query")["recall@1"]
         for named, table in halves.groupby(["task", "relevance"], sort=False)
     }
-    asked = mixed.searched(work, rivals, seed=seed, **(mixed_search or {}))
-    outcomes |= mixed.outcomes(asked)
-    documents = mixed.summary(asked)
+    found_mixed = mixed.searched(work, rivals, asked.mixed_search, seed=seed)
+    outcomes |= mixed.outcomes(found_mixed)
+    documents = mixed.summary(found_mixed)
     put_together = composed.searched(work, rivals)
+    if len(halves_of := composed_banks.halved(work, rivals)):
+        put_together = pd.concat([put_together, halves_of], ignore_index=True)
     outcomes |= composed.outcomes(put_together)
     changed = composed.summary(put_together)
     stays = robustness.robust(work, rivals, seed)
@@ -189,7 +207,7 @@ def evaluate(
         mixed=documents.round(DIGITS),
         composed=changed.round(DIGITS),
         arithmetic=scores.round(DIGITS),
-        looked_at=looked_at(work, rivals, retrieved, seed=seed, **(look_at or {})),
+        looked_at=looked_at(work, rivals, retrieved, seed=seed, **look.model_dump()),
         unavailable=work.reasons.table(),
         set_aside=gap.set_aside(cell),
     )

@@ -25,6 +25,7 @@ from crossgap import corrections
 from crossgap.evaluation.cell import Cell
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.items import Items
+from crossgap.evaluation.options import MixedSearch
 from crossgap.evaluation.roles import Inverting, Roles, corrected, halves, inversions, pairs
 from crossgap.evaluation.scoring import Scorer
 from crossgap.evaluation.unavailable import Reasons
@@ -41,9 +42,6 @@ COLUMNS = [
     "documents", "draws",
 ]  # fmt: skip
 HEADLINES = ("recall@1", "nDCG@10", "first_image")
-SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
-ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
-DRAWS = 5
 _FOUND = ["task", "at", "draw", "query", "rank", "first_image", "documents"]
 
 
@@ -57,37 +55,20 @@ class Gallery(NamedTuple):
     are_images: Float64[np.ndarray, " m"]
 
 
-def searched(
-    work: Work,
-    rivals: Rivals,
-    *,
-    shares: Sequence[float] = SHARES,
-    alphas: Sequence[float] = ALPHAS,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> pd.DataFrame:
+def searched(work: Work, rivals: Rivals, asked: MixedSearch | None = None, *, seed: int = 0) -> pd.DataFrame:
     """A row a task (`search+centering`), share or α (`at`), draw and query: `rank`, `first_image`, `documents`.
 
     Args:
-        shares: of documents that are images, 0 to 1.
-        alphas: of fused documents, 0 to 1.
-        draws: of which documents are images.
+        asked: shares, α and draws; its defaults, if not given.
         seed: of the draws.
-
-    Raises:
-        ValueError: a share or an α outside [0, 1], or no draw.
     """
-    for name, values in (("shares", shares), ("alphas", alphas)):
-        if wrong := [value for value in values if not 0 <= value <= 1]:
-            raise ValueError(f"{name} holds {', '.join(map(str, wrong))}: give numbers from 0 to 1")
-    if draws < 1:
-        raise ValueError(f"draws is {draws}: give at least 1")
+    asked = asked or MixedSearch()
     cell, tables = work.cell, [pd.DataFrame(columns=_FOUND)]
     images, captions = cell.items(f"image/{cell.query}"), cell.items(f"text/{cell.query}")
     if not images or not captions or not captions.captions:
         return tables[0]
     for task, galleries, said in (
-        ("search", pairs, {"shares": list(shares), "alphas": list(alphas), "draws": draws, "seed": seed}),
+        ("search", pairs, {**asked.model_dump(), "seed": seed}),
         ("distractors", halves, {}),
     ):
         for method in (None, *inversions(cell), *rivals.variants):

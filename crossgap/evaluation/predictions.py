@@ -48,6 +48,12 @@ def prompted(work: Work, rivals: Rivals) -> Iterator[Predictions]:
     if not images:
         return
     labellings = cell.labellings_of(images)
+    for name in labellings:
+        if only := _only_class(cell, name):
+            why = (
+                f"all prompts are of one class, {only}: give prompts of two or more, which can be told apart"
+            )
+            work.reasons.add([("classification", f"image-text/{name}", why)])
     inversions = [store for store in map(cell.main, INVERSIONS) if store]
     inversions += [variant.store for modality in INVERSIONS for variant in cell.variants(modality)]
     found: dict[str, list[Predictions]] = {}
@@ -104,15 +110,27 @@ def parted(table: pd.DataFrame) -> Iterator[Predictions]:
 
 
 def class_prompts(cell: Cell, labelling: str) -> Items | None:
-    """The prompts that stand for a labelling's classes; None where it has none."""
+    """The prompts that stand for a labelling's classes; None where it has none, or of one class alone."""
+    every = _prompts(cell, labelling)
+    if every is None or _only_class(cell, labelling):
+        return None
+    anchors = every.without(cell.unpaired(CLASSES))
+    return anchors if set(anchors.labels[labelling]) == set(every.labels[labelling]) else every
+
+
+def _prompts(cell: Cell, labelling: str) -> Items | None:
     prompts = cell.items(CLASSES)
     if prompts is None or labelling not in prompts.labels:
         return None
     every = prompts.where(prompts.labels[labelling].astype(bool))
-    if not len(every):
-        return None
-    anchors = every.without(cell.unpaired(CLASSES))
-    return anchors if set(anchors.labels[labelling]) == set(every.labels[labelling]) else every
+    return every if len(every) else None
+
+
+def _only_class(cell: Cell, labelling: str) -> str:
+    """The class of all prompts where they have but one, from which any image would be told right; else empty."""
+    every = _prompts(cell, labelling)
+    classes = set() if every is None else set(every.labels[labelling])
+    return str(*classes) if len(classes) == 1 else ""
 
 
 def _by_prompts(

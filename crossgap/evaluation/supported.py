@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from crossgap.arrays import exact_rows
-from crossgap.errors import UnavailableError
+from crossgap.errors import UnavailableError, listed
 from crossgap.evaluation.cell import Cell
 from crossgap.evaluation.corrections import Rivals, apply
 from crossgap.evaluation.items import Items, by_id
+from crossgap.evaluation.options import Logistic
 from crossgap.evaluation.predictions import Predictions, class_prompts, in_rows, named, parted
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 NEIGHBOURS = (1, 5)
 TEXT = 0.5  # α, the share of the class prompts' scores where they are blended in
 FITTED = 2**21  # images times classes that a logistic regression is run on, at most
-Logistic = Literal["none", "native", "all"]
 FITS: dict[str, Callable[..., Linear]] = {"ncm": probes.class_means, "gda": probes.gda}
 
 
@@ -130,6 +130,11 @@ def supported(
     if not images or not support:
         return
     labellings = [name for name in cell.labellings_of(images) if name in support.labels]
+    for name in labellings:
+        if len(classes := set(support.labels[name]) - {""}) == 1:
+            why = f"all labelled images of the support split are of one class, {listed(classes)}: give two or more"
+            work.reasons.add([("classification", f"support/{name}", why)])
+    labellings = [name for name in labellings if len(set(support.labels[name]) - {""}) != 1]
     kinds = [Shots("support")]
     kinds += [Shots(f"{k}-shot", k, draws, seed) for k in shots] + [Shots(f"first-{k}", k) for k in shots]
     parts = [(kind, kind.name, _by_probes) for kind in kinds]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # beyond these a batch is no faster and more is lost with it; a CPU is served best by what its caches half hold
 MOST = {"cuda": 1024, "cpu": 128}
+MOST_IN_HALF = 1024  # on a CPU, whose units for bfloat16 are fed by products of a thousand rows a thread
 CPU_BYTES = 512 << 20
 # of the memory that is free; what is kept for the backward pass is not all that a step needs
 SHARE = 0.6
@@ -26,6 +27,8 @@ def fitting(injection: Injection, device: torch.device) -> int:
     """
     room = SHARE * _free(device) if device.type == "cuda" else CPU_BYTES
     most = MOST.get(device.type, MOST["cpu"])
+    if device.type == "cpu" and _in_half(injection):
+        most = MOST_IN_HALF
     size = max(1, min(most, math.floor(room / bytes_an_item(injection, device))))
     if device.type == "cuda":
         return 1 << (size.bit_length() - 1)
@@ -42,6 +45,11 @@ def _free(device: torch.device) -> int:
 def bytes_an_item(injection: Injection, device: torch.device) -> int:
     """Bytes that one more item adds to what a forward pass keeps for its backward pass."""
     return _kept(injection, 2, device) - _kept(injection, 1, device)
+
+
+@torch.no_grad()
+def _in_half(injection: Injection) -> bool:
+    return injection(torch.zeros(1, *injection.shape)).dtype == torch.bfloat16
 
 
 def _kept(injection: Injection, items: int, device: torch.device) -> int:

@@ -18,11 +18,13 @@ from torch.nn.functional import cosine_similarity, cross_entropy, normalize
 from crossgap import closure, fingerprint
 from crossgap.backbones.backbone import Backbone
 from crossgap.datasets.hashing import hashed
+from crossgap.errors import CrossgapError
 from crossgap.inversion.distil_recipe import LOSSES, TAUGHT, WIDER, Distil
 from crossgap.inversion.invert import Inverter, as_array, check_targets
 from crossgap.inversion.methods import Method, Oti, Ovi
 from crossgap.inversion.phi import FORMAT, Distilled, Phi
 from crossgap.inversion.recipes import recipe as inversion_recipe
+from crossgap.strict import options
 from crossgap.training.trainer import Learner, Row, TrainingError, fit
 
 if TYPE_CHECKING:
@@ -62,15 +64,15 @@ def distil(
         settings: fields of `distil_recipe.Distil`.
 
     Raises:
-        ValueError: features that are not finite, of another width, ids or targets that don't match them, a wrong
-            setting.
+        ValueError: features that are not finite, of another width, or ids or targets that don't match them;
+            `CrossgapError` for a wrong or unknown setting, method or loss.
         BackboneError: a tower that can't take pseudo-tokens, or a template that doesn't fit.
         TrainingError: too few items, or a loss that is not finite.
     """
-    asked = Distil(seed=seed, **settings)
+    asked = options(Distil, "distil", {"seed": seed, **settings})
     methods: dict[str, Method] = {"oti": Oti(template, tokens), "ovi": Ovi(tokens)}
     if method not in methods:
-        raise ValueError(f"method {method!r} is none of {', '.join(methods)}")
+        raise CrossgapError(f"method {method!r} is none of {', '.join(methods)}")
     features = as_array(features)
     ids = [str(row) for row in range(len(features))] if ids is None else [str(name) for name in ids]
     check_targets(features, ids, backbone)
@@ -136,7 +138,7 @@ def train(
             module and of loading backbones, if not given.
     """
     if loss not in LOSSES:
-        raise ValueError(f"loss {loss!r} is none of {', '.join(LOSSES)}")
+        raise CrossgapError(f"loss {loss!r} is none of {', '.join(LOSSES)}")
     check_targets(features, ids, backbone)
     injection, device = method.inject(backbone), backbone.device
     items = Split.of(ids, recipe)
@@ -308,4 +310,4 @@ class _Order:
 
 
 def _stream(seed: int, what: str, number: int) -> torch.Generator:
-    return torch.Generator().manual_seed(int(hashed(seed, what, number)[0] >> 1))
+    return torch.Generator().manual_seed(int(hashed(seed, what, number)[0]) >> 1)

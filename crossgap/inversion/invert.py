@@ -16,11 +16,11 @@ from crossgap.backbones.backbone import Backbone
 from crossgap.backbones.batches import filled
 from crossgap.backbones.injection import Injection
 from crossgap.errors import BackboneError
-from crossgap.inversion.batch_size import fitting
+from crossgap.inversion.batch_size import MOST, fitting
 from crossgap.inversion.methods import Method, Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
 from crossgap.inversion.optimise import optimise
-from crossgap.inversion.recipes import Recipe
+from crossgap.inversion.recipes import Recipe, asked
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Int64, Real
@@ -81,11 +81,11 @@ def oti(
         settings: the other fields of `recipes.Recipe` by name, such as `lr` or `patience`.
 
     Raises:
-        TypeError: a setting that `Recipe` doesn't have.
-        ValueError: features that are not finite, of another width, ids that don't match them, a wrong recipe.
+        ValueError: features that are not finite, of another width, ids that don't match them; `CrossgapError` for a
+            setting that `Recipe` doesn't have, or that is out of range.
         BackboneError: a text tower that can't take pseudo-tokens, or a template that doesn't fit.
     """
-    recipe = Recipe(steps, seed=seed, **settings)
+    recipe = asked(steps, seed, settings)
     return _invert(features, backbone, Oti(template, tokens), recipe, ids, batch_size, progress)
 
 
@@ -109,10 +109,10 @@ def ovi(
         ids and the rest: as in `oti`. `ovi(features, backbone, **recipes.PRESETS["ovi"]["fast"])` is the preset `fast`.
 
     Raises:
-        TypeError, ValueError: as `oti`.
+        ValueError: as `oti`.
         BackboneError: a vision tower without patch tokens, or more pseudo-patches than patches.
     """
-    recipe = Recipe(steps, seed=seed, **settings)
+    recipe = asked(steps, seed, settings)
     return _invert(features, backbone, Ovi(patches), recipe, ids, batch_size, progress)
 
 
@@ -191,8 +191,9 @@ def _invert(
     features = as_array(features)
     ids = [str(row) for row in range(len(features))] if ids is None else [str(name) for name in ids]
     check_targets(features, ids, backbone)
+    most = max(len(ids), MOST["cpu"]) if backbone.device.type == "cpu" else None
     with tqdm(total=len(ids), unit="item", disable=not progress, dynamic_ncols=True) as bar:
-        return Inverter(backbone, method, recipe, batch_size)(ids, features, bar.update)
+        return Inverter(backbone, method, recipe, batch_size, most)(ids, features, bar.update)
 
 
 def as_array(features: np.ndarray | torch.Tensor) -> np.ndarray:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
+from crossgap.errors import CrossgapError
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -22,7 +24,7 @@ class Recipe:
         tolerance: the fall of 1 − cosine that counts for `patience`.
 
     Raises:
-        ValueError: naming the field that is out of range.
+        CrossgapError: naming the field that is out of range.
     """
 
     fewest: ClassVar[int] = 1
@@ -51,7 +53,7 @@ class Recipe:
             ("tolerance", not 0 <= self.tolerance < math.inf, "give a number from zero"),
         ):
             if wrong:
-                raise ValueError(f"{name} {getattr(self, name)!r} is out of range: {remedy}")
+                raise CrossgapError(f"{name} {getattr(self, name)!r} is out of range: {remedy}")
 
     @property
     def reached(self) -> tuple[int, ...]:
@@ -91,12 +93,26 @@ def recipe(method: str, preset: str = "paper", **changes: Any) -> Recipe:
     """A preset of `oti` or `ovi`, with some of its values changed; None leaves the preset's.
 
     Raises:
-        ValueError: no such preset, or a value out of range.
+        CrossgapError: no such preset, or a value out of range.
     """
     presets = PRESETS[method]
     if preset not in presets:
-        raise ValueError(f"preset {preset!r} is none of {method}'s: {', '.join(presets)}")
+        raise CrossgapError(f"preset {preset!r} is none of {method}'s: {', '.join(presets)}")
     return Recipe(**presets[preset] | {name: value for name, value in changes.items() if value is not None})
+
+
+def asked(steps: int, seed: int, settings: dict[str, Any]) -> Recipe:
+    """The recipe of these settings by name.
+
+    Raises:
+        CrossgapError: a setting that there is not, or that is out of range.
+    """
+    if unknown := [name for name in settings if name not in CHANGEABLE]:
+        raise CrossgapError(f"no setting {', '.join(unknown)}: known are {', '.join(CHANGEABLE)}")
+    try:
+        return Recipe(steps, seed=seed, **settings)
+    except TypeError as error:  # compared with a number, or counted
+        raise CrossgapError(f"settings {settings} with {steps!r} steps can't be used: {error}") from None
 
 
 CHANGEABLE: Sequence[str] = tuple(field.name for field in fields(Recipe))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from crossgap.errors import CrossgapError
 from crossgap.losses import TERMS
 from crossgap.losses.clip_refine import hybrid_distillation, random_alignment
 from crossgap.losses.contrastive import clip, scaled_denominator
@@ -48,16 +49,16 @@ def total(
             `distillation_temperature` is its own.
 
     Raises:
-        TypeError, ValueError: an unknown term or none, a weight that isn't positive, something missing that a term
-            needs, or rows that can't be used.
+        CrossgapError: an unknown term or none, a weight that isn't positive, or something missing that a term needs.
+        TypeError, ValueError: rows that can't be used.
     """
     if not losses:
-        raise ValueError(f"losses: names none; give one of {', '.join(TERMS)} with a weight")
+        raise CrossgapError(f"losses: names none; give one of {', '.join(TERMS)} with a weight")
     for name, weight in losses.items():
         if name not in TERMS:
-            raise ValueError(f"losses: no loss {name!r}; known: {', '.join(TERMS)}")
+            raise CrossgapError(f"losses: no loss {name!r}; known: {', '.join(TERMS)}")
         if not (math.isfinite(weight) and weight > 0):
-            raise ValueError(
+            raise CrossgapError(
                 f"losses.{name}: the weight is {weight}; give a positive number, or leave the term out"
             )
     makers: dict[str, Callable[[], Tensor]] = {
@@ -73,15 +74,15 @@ def total(
     if views is not None:
         makers["slip"] = partial(slip, *views, temperature=intra_modal_temperature)
     elif "slip" in losses:
-        raise ValueError("losses.slip: there are no views; give two of each image")
+        raise CrossgapError("losses.slip: there are no views; give two of each image")
     if bias is not None:
         makers["siglip"] = partial(siglip, images, texts, temperature, bias)
     elif "siglip" in losses:
-        raise ValueError("losses.siglip: there is no bias; give one, such as -10")
+        raise CrossgapError("losses.siglip: there is no bias; give one, such as -10")
     if raw is not None and reference is not None:
         makers["random_alignment"] = partial(random_alignment, *raw, reference)
     elif "random_alignment" in losses:
-        raise ValueError(
+        raise CrossgapError(
             "losses.random_alignment: raw or reference is not there; give features that are not unit, and points"
         )
     if raw is not None and taught is not None:
@@ -89,7 +90,7 @@ def total(
             hybrid_distillation, *raw, *taught, temperature=distillation_temperature
         )
     elif "hybrid_distillation" in losses:
-        raise ValueError(
+        raise CrossgapError(
             "losses.hybrid_distillation: raw or taught is not there; give features that are not unit, and a teacher's"
         )
     terms = {name: makers[name]() for name in losses}

@@ -34,7 +34,8 @@ def class_prototypes(
         The prototypes `(c, d)` in float64, and the c classes in the order of their first prompt.
 
     Raises:
-        TypeError, ValueError: features or labels that cannot be used, or a prompt without a class.
+        TypeError, ValueError: features or labels that cannot be used, or a prompt without a class; `UnavailableError`
+            where the unit features of a class add up to nothing.
     """
     prompts = unit_rows(text_features, "text_features", np.float64)
     labels = label_array(labels, len(prompts), "labels")
@@ -43,6 +44,12 @@ def class_prototypes(
         raise ValueError(f"prompts {listed(missing)} have no class: label every prompt")
     sums = np.zeros((len(classes), prompts.shape[1]))
     np.add.at(sums, codes, prompts)
+    # what is left of rows that cancel out is their rounding
+    if (lost := np.flatnonzero(np.abs(sums).max(axis=1) < len(prompts) * np.finfo(float).eps)).size:
+        raise UnavailableError(
+            f"the features of class {listed(classes[lost])} point in opposite directions and add up to zero, so that "
+            "it has no mean: give it other prompts or images, or leave the class out"
+        )
     return unit_rows(sums, "prototypes"), list(classes)
 
 

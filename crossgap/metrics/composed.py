@@ -93,6 +93,7 @@ def found_by(
     rules: Sequence[str] = RULES,
     *,
     unit: bool = True,
+    added: tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " m"]] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Where each query finds its answers, by every rule.
 
@@ -101,6 +102,7 @@ def found_by(
         candidates: `(m, d)`.
         wanted: `(n,)`, with one answer at least each.
         unit: whether rows are made of unit length first, so that similarities are cosines.
+        added: columns as of `retrieval.bias.columns`, of all queries and candidates: what is added to the scores.
 
     Returns:
         By rule, a row a query of `PER_QUERY`: average precision; by trapezoids, as i-CIR's code has it; among the first
@@ -113,18 +115,21 @@ def found_by(
         check_widths(side, gallery, (name, "candidates"))
         if len(side) != len(wanted):
             raise ValueError(f"{name} holds {len(side)} rows for {len(wanted)} queries: give each one")
-    groups = [*_groups(wanted)]
-    least = _least(sides, gallery, groups, unit) if "harris" in rules else None
+    searching = [*groups(wanted)]
+    least = _least(sides, gallery, searching, unit) if "harris" in rules else None
     found: dict[str, list[tuple[float, ...]]] = {rule: [] for rule in rules}
-    for queries, among in groups:
+    for queries, among in searching:
         searched = _searched(gallery, among, unit)
         local = [_local(wanted[query], among) for query in queries]
         for some in blocks(len(queries), 4 * len(searched)):
             similar = [side[queries[some]] @ searched.T for side in sides]
             for rule in rules:
                 scores = put_together(similar[0], similar[1], rule, least)
+                if added is not None:
+                    of_items = added[1] if among is None else added[1][np.sort(among)]
+                    scores = scores + added[0][queries[some], None] * of_items
                 found[rule] += [_placed(*pair) for pair in zip(scores, local[some], strict=True)]
-    order = np.argsort(np.concatenate([queries for queries, _ in groups]))
+    order = np.argsort(np.concatenate([queries for queries, _ in searching]))
     return {
         rule: pd.DataFrame(of, columns=list(PER_QUERY)).iloc[order].reset_index(drop=True)
         for rule, of in found.items()
@@ -152,7 +157,7 @@ def expanded(
     own, asking = _exact(queries, "queries", unit), _exact(projected, "projected", unit)
     gallery = checked_features(candidates, "candidates")
     found = np.empty_like(own)
-    for rows, among in _groups(wanted):
+    for rows, among in groups(wanted):
         searched = _searched(gallery, among, unit)
         for some in blocks(len(rows), len(searched)):
             for row, scores in zip(rows[some], asking[rows[some]] @ searched.T, strict=True):
@@ -187,7 +192,7 @@ def _exact(rows: Features, name: str, unit: bool) -> Float64[np.ndarray, "n d"]:
     return np.rint(held * GRID) / GRID
 
 
-def _groups(wanted: Sequence[Goal]) -> Iterator[tuple[Int64[np.ndarray, " g"], np.ndarray | None]]:
+def groups(wanted: Sequence[Goal]) -> Iterator[tuple[Int64[np.ndarray, " g"], np.ndarray | None]]:
     """Places of the queries that search one array of candidates, and that array; None for all candidates."""
     by: dict[int, list[int]] = {}
     for place, of in enumerate(wanted):
@@ -203,12 +208,12 @@ def _searched(gallery: Features, among: np.ndarray | None, unit: bool) -> Float6
 def _least(
     sides: Sequence[Float64[np.ndarray, "n d"]],
     gallery: Features,
-    groups: Sequence[tuple[np.ndarray, np.ndarray | None]],
+    searching: Sequence[tuple[np.ndarray, np.ndarray | None]],
     unit: bool,
 ) -> tuple[float, float]:
     """The least similarity of images and of texts to the candidates that they search."""
     lows = [np.inf, np.inf]
-    for queries, among in groups:
+    for queries, among in searching:
         searched = _searched(gallery, among, unit)
         for some in blocks(len(queries), len(searched)):
             for number, side in enumerate(sides):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,8 @@ def unavailable(params: Params) -> Iterator[str]:
                 )
     if params.machine.engine == "local" and (reason := no_device(params.machine.device)):
         yield f"machine.device: {reason}"
+    if params.machine.engine == "ray" and find_spec("ray") is None:
+        yield "machine.engine: 'ray' needs Ray, which isn't installed: pip install 'crossgap[ray]', or give local"
 
 
 def no_device(device: str) -> str | None:

@@ -9,10 +9,3 @@ from pydantic import Field
 from crossgap.datasets import NAME
 
 Name = Annotated[str, Field(pattern=NAME)]
-
-
-def once(names: list) -> list:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"named twice: {', '.join(map(str, twice))}")
-    return names

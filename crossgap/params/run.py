@@ -8,8 +8,8 @@ from pydantic import Field, field_validator
 
 from crossgap.backbones import towers
 from crossgap.inversion.distil_recipe import Loss
-from crossgap.params.base import Name, once
-from crossgap.strict import Seed, Strict
+from crossgap.params.base import Name
+from crossgap.strict import Seed, Strict, once
 
 
 class Cells(Strict):

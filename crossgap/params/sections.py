@@ -9,13 +9,14 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from crossgap.backbones import towers
 from crossgap.backbones.preprocessing import Preprocess
 from crossgap.datasets import Controls, Retrieval, Split
+from crossgap.evaluation.options import EvaluationOptions, LookAt
 from crossgap.inversion.distil_recipe import Distil
 from crossgap.inversion.recipes import CHANGEABLE, Continued
 from crossgap.inversion.recipes import Recipe as InversionRecipe
 from crossgap.inversion.recipes import recipe as inversion_recipe
 from crossgap.naming import OTHERS
-from crossgap.params.base import Name, once
-from crossgap.strict import Seed, Strict
+from crossgap.params.base import Name
+from crossgap.strict import Seed, Strict, once
 
 DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 SHA256 = r"^[0-9a-f]{64}$"
@@ -166,23 +167,6 @@ class Distillings(Strict):
     ovi: Distilling = Distilling(epochs=12)
 
 
-class MixedSearch(Strict):
-    """Texts that ask among documents of which some are images, or that are fused of a text and an image."""
-
-    shares: list[Annotated[float, Field(ge=0, le=1)]] = Field(
-        [0, 0.1, 0.25, 0.5, 0.75, 0.9, 1], description="of documents that are images"
-    )
-    alphas: list[Annotated[float, Field(ge=0, le=1)]] = Field(
-        [0, 0.25, 0.5, 0.75, 1], description="α, document = α · text + (1 − α) · image"
-    )
-    draws: int = Field(5, ge=1, description="of which documents are images")
-
-    @field_validator("shares", "alphas")
-    @classmethod
-    def _distinct(cls, given: list[float]) -> list[float]:
-        return once(given)
-
-
 class FitFile(Strict):
     """Features or means of images, of texts or of both, `FILE[:KEY]` each, of the backbones or imports named."""
 
@@ -236,44 +220,14 @@ class FitOn(Strict):
         }
 
 
-class Evaluate(Strict):
-    seed: Seed = Field(
-        0, description="of resamples, clusters, few-shot draws, noise and the split behind separability"
-    )
-    clouds: int = Field(500, ge=2, description="points a modality in the figure of the two clouds")
+class Evaluate(EvaluationOptions):
     resamples: int = Field(9999, ge=99, description="of every bootstrap and permutation test")
-    corrections: list[str] | None = Field(None, description="by name; all, if not given")
     fit_on: FitOn = FitOn()
-    shots: list[Annotated[int, Field(ge=1)]] = Field([1, 2, 4, 8, 16], description="images a class")
-    draws: int = Field(5, ge=1, description="of the few images")
-    mixed_search: MixedSearch = MixedSearch()
-    logistic: Literal["none", "native", "all"] = Field(
-        "native", description="logistic regressions: none, of native features, or with every correction too"
-    )
-
-    @field_validator("shots", "corrections")
-    @classmethod
-    def _distinct(cls, names: list | None) -> list | None:
-        return names and once(names)
-
-    @field_validator("corrections")
-    @classmethod
-    def _known(cls, names: list[str] | None) -> list[str] | None:
-        if names:
-            from crossgap import corrections  # numpy and pandas, which a run with all of them needs not
-
-            if unknown := [name for name in names if name not in corrections.RIVALS]:
-                raise ValueError(
-                    f"no correction {', '.join(unknown)}; known: {', '.join(corrections.RIVALS)}"
-                )
-        return names
 
 
-class Report(Strict):
+class Report(LookAt):
     """What the page shows of single queries."""
 
-    queries: int = Field(200, ge=0, le=2000, description="of a cell to look at, at most")
-    results: int = Field(8, ge=1, le=50, description="first items of each method's ranking")
     thumbnail: int = Field(96, ge=16, le=512, description="pixels of a picture's longer side")
     megabytes: float = Field(
         12,
@@ -284,10 +238,21 @@ class Report(Strict):
 
 
 class RaySection(Strict):
-    """The workers that invert where `engine` is `ray`: of a running cluster, or of one that the stage starts."""
+    """The workers that encode and invert where `engine` is `ray`, of a cluster that runs or that a stage starts."""
 
     workers: int = Field(2, ge=1)
     address: Annotated[str, Field(pattern=ADDRESS)] | None = None
+    gpus: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="of each worker, a part where several share one; if null, 1 where the cluster has any",
+    )
+    patience: float = Field(
+        300,
+        ge=0,
+        description="seconds for which workers may die at one shard, or none be there, before a stage fails",
+    )
 
 
 class Machine(Strict):

@@ -43,13 +43,14 @@ def of_cell(cell: StageCell, params: Params, items: ItemCounts, projections: boo
         )
         steps = len({*section.recipe.reached, section.recipe.steps})
         seeded = method in run.seeds.methods and run.seeds.has(cell.backbone, cell.dataset)
-        distil, by_phi = run.distil, 0
+        distil, by_phi, ways = run.distil, 0, int(main)
         if method in distil.methods and distil.has(cell.backbone, cell.dataset):
             continued = getattr(params.distil, method).continued(section)
             points = len({*continued.reached, continued.steps}) + (continued.steps > 0)
             by_phi = len(distil.sources) * len(distil.losses) * points
+            ways += len(distil.sources) * len(distil.losses) * (1 + (continued.steps > 0))
         found[method] = Inverted(
-            (main + others) * steps + by_phi, len(run.seeds.seeds) * seeded, main and section.gallery
+            (main + others) * steps + by_phi, len(run.seeds.seeds) * seeded, main and section.gallery, ways
         )
     first = items.first.get(query, 0) if query in items.captions else 0
     datasets = [name for name in params.evaluate.fit_on.datasets if name != cell.dataset]

@@ -34,11 +34,14 @@ USUAL_WIDTH = 512  # of features, from which half the dimensions are removed
 class Inverted:
     """How often a modality's queries are ranked by inverted features, beside natively: at `points` for the curves, the
     last step among them, for other `seeds`, and once more where the `gallery` is inverted.
+
+    `ways` counts what else is measured with inverted features: the main inversion, φ, and the steps from φ.
     """
 
     points: int = 0
     seeds: int = 0
     gallery: bool = False
+    ways: int = 0
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,7 @@ class PlannedEvaluation:
         image, one among as many documents, by all shares, draws and α. A document's bias is one in all draws.
         """
         asked, documents = self.settings["mixed_search"], min(self.first, images)
-        kinds = 1 + len(self.fitted) + bool(self.oti.points) + bool(self.ovi.points)
+        kinds = 1 + len(self.fitted) + self.oti.ways + self.ovi.ways
         inside = sum(0 < share < 1 for share in asked["shares"])
         draws = inside * asked["draws"] + len(asked["shares"]) - inside
         scoring = len(self.fitted) - len(self.of_features)
@@ -205,7 +208,7 @@ class PlannedEvaluation:
             support = self._of("image", self.support)
         shots, draws = (len(self.settings["shots"]), self.settings["draws"]) if support else (0, 0)
         kinds = 1 + len(self.of_features)
-        times = prompts * (kinds + bool(self.oti.points) + bool(self.ovi.points))
+        times = prompts * (kinds + self.oti.ways + self.ovi.ways)
         probes = 2 * (1 + prompts)  # class means and GDA, without prompts and with them
         times += kinds * ((support > 0) * probes + shots * (draws * probes + 2))
         done["row"] += images * times + kinds * support

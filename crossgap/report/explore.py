@@ -171,21 +171,31 @@ def difference(line: Line, base: Line | None) -> float | None:
     return value - other if present(value) and present(other) and not line.native else None
 
 
-def packed(cells: Sequence[tuple[Results, list[Line]]]) -> dict[str, Any]:
-    """The lines of all cells as compact columns.
+def packed(cells: Sequence[tuple[Results, list[Line]]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The lines of all cells as compact columns: what cells share, and each cell's own numbers.
 
-    `rows` are lists of lines that cells share: family, task, method, labelling (numbers of `words`), the row of the
-    baseline or -1, and the number of the main metric. A cell has the number of its list, its metrics by name, a list
-    each (rates in 1e-5, cut after the last that is there), and its tests as columns.
+    Shared are `rows`, lists of lines: family, task, method, labelling (numbers of `words`), the row of the baseline or
+    -1, the number of the main metric, and whether it is of a correction; `places`, lists of rows as the first one and
+    the steps to the next; by cell, `of`, the number of its list, and `compared`, whether anything in it was compared.
+
+    A cell has, by metric, the number of the places of its values and the values (rates in 1e-5); and its tests: the
+    number of their places, then columns. Differences and intervals are in 1e-4: a difference is given by what it is
+    more than that of the two values, a lower end by its distance below the difference, an upper end by how much more
+    that lies above it.
     """
     names = metric_names(line for _, found in cells for line in found)
     words: dict[str, int] = {}
     lists: dict[str, int] = {}
+    places: dict[tuple[int, ...], int] = {}
     rows: list[list[list[int]]] = []
-    made = []
+    of, made = [], []
 
     def word(text: str) -> int:
         return words.setdefault(text, len(words))
+
+    def placed(at: Sequence[int]) -> int:
+        steps = (row - before for row, before in zip(at, (0, *at), strict=False))
+        return places.setdefault(tuple(steps), len(places))
 
     for cell, found in cells:
         corrections = titles(cell)
@@ -205,27 +215,55 @@ def packed(cells: Sequence[tuple[Results, list[Line]]]) -> dict[str, Any]:
         number = lists.setdefault(repr(shared), len(lists))
         if number == len(rows):
             rows.append(shared)
+        of.append(number)
         values = {}
         for i, name in enumerate(names):
             column = [scaled(line.metrics.get(name), is_rate(name)) for line in found]
-            while column and column[-1] is None:
-                column.pop()
-            if column:
-                values[str(i)] = column
+            if there := [row for row, value in enumerate(column) if value is not None]:
+                values[str(i)] = [placed(there), [column[row] for row in there]]
         tested = [(i, line.test) for i, line in enumerate(found) if line.test is not None]
-        tests = [
-            [i for i, _ in tested],
-            *([_points(test[name]) for _, test in tested] for name in ("difference", "low", "high")),
-            *([_probability(test[name]) for _, test in tested] for name in ("p", "p_adjusted")),
-            [test["queries"] for _, test in tested],
-        ]
-        made.append({"rows": number, "metrics": values, "tests": tests if tested else []})
-    return {
+        tests: list[Any] = []
+        if tested:
+            ends = [_ends(test, _derived(found, shared, row)) for row, test in tested]
+            tests = [placed([row for row, _ in tested]), *map(list, zip(*ends, strict=True))]
+            tests += [[_probability(test[name]) for _, test in tested] for name in ("p", "p_adjusted")]
+            tests.append([test["queries"] for _, test in tested])
+        made.append({"metrics": values, "tests": tests})
+    shown = {
         "words": list(words),
         "names": [[name, int(is_rate(name))] for name in names],
         "rows": rows,
-        "cells": made,
+        "places": list(map(list, places)),
+        "of": of,
+        "compared": [int(any(map(_compared, found))) for _, found in cells],
     }
+    return shown, made
+
+
+def _compared(line: Line) -> bool:
+    """Whether the figure of differences may show it."""
+    return not line.native and bool(line.metrics) and line.family != "clustering"
+
+
+def _derived(found: Sequence[Line], shared: Sequence[Sequence[int]], row: int) -> int:
+    """The difference of two values as the page has them, in 1e-4, halves upwards; 0 where one is missing."""
+    base, metric = shared[row][4], main_metric(found[row])
+    if base < 0 or not is_rate(metric):
+        return 0
+    value, other = (scaled(found[at].metrics.get(metric)) for at in (row, base))
+    return 0 if value is None or other is None else int(value - other + 5) // 10
+
+
+def _ends(test: Mapping[str, Any], derived: int) -> tuple[int | None, int | None, int | None]:
+    """Of a test: the difference above the derived one, and the ends of its interval, as `packed` has them."""
+    difference, low, high = (_points(test[name]) for name in ("difference", "low", "high"))
+    middle = difference or 0
+    below = None if low is None else middle - low
+    return (
+        None if difference is None else difference - derived,
+        below,
+        None if high is None else high - middle - (below or 0),
+    )
 
 
 def scaled(value: float | None, rate: bool = True) -> float | int | None:

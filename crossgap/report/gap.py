@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crossgap.naming import MODALITIES, called
 from crossgap.report.explore import NATIVE
 from crossgap.report.results import Results
 from crossgap.report.sources import titles
@@ -46,9 +47,9 @@ MORE = {
     "frechet_covariance": ("Fréchet, of the covariances", "0: alike; taking the means off leaves it"),
     "trace_image": ("trace of covariance, images", "mean squared distance to their mean"),
     "trace_text": ("trace of covariance, texts", "mean squared distance to their mean"),
-    "imr": ("IMR", "mean rank of an image’s nearest text among its neighbours; 1: nothing is nearer"),
+    "imr": ("IMR", "rank of the nearest text among all neighbours, mean over images; 1: nothing is nearer"),
     "imr_median": ("IMR, median", ""),
-    "tmr": ("TMR", "mean rank of a text’s nearest image among its neighbours; 1: nothing is nearer"),
+    "tmr": ("TMR", "rank of the nearest image among all neighbours, mean over texts; 1: nothing is nearer"),
     "tmr_median": ("TMR, median", ""),
     "nearest_other_image": ("images whose nearest is a text", "share"),
     "nearest_other_text": ("texts whose nearest is an image", "share"),
@@ -64,6 +65,8 @@ _DIGITS = 5
 def measures(cells: Sequence[Results]) -> dict[str, Any]:
     """Title and reading of every gap measure of any cell, and a row a cell and kind of features that has some.
 
+    They call images and texts what the cells do; where these have several names, by all of them.
+
     A row: the cell's number, the features, and the values by measure; None for one that isn't there.
     """
     found: dict[tuple[int, str], dict[str, float]] = {}
@@ -77,10 +80,10 @@ def measures(cells: Sequence[Results]) -> dict[str, Any]:
             if present(value):
                 found.setdefault((number, features), {})[measure] = value
     held = {measure for values in found.values() for measure in values}
-    usual = GAP | MORE
+    usual, modalities = GAP | MORE, _names(cells)
     names = [*(name for name in usual if name in held), *sorted(held - usual.keys())]
     return {
-        "names": [usual.get(name) or _other(name) for name in names],
+        "names": [_named(usual, name, modalities) for name in names],
         "rows": [
             [number, features, *(_number(values.get(name)) for name in names)]
             for (number, features), values in sorted(found.items(), key=_native_first)
@@ -88,11 +91,21 @@ def measures(cells: Sequence[Results]) -> dict[str, Any]:
     }
 
 
-def _other(key: str) -> tuple[str, str]:
+def _names(cells: Sequence[Results]) -> dict[str, str]:
+    """Role → what the cells call it: `image/protein`."""
+    return {
+        role: "/".join(dict.fromkeys(cell.modalities[role] for cell in cells)) or role for role in MODALITIES
+    }
+
+
+def _named(usual: Mapping[str, tuple[str, str]], key: str, modalities: Mapping[str, str]) -> tuple[str, str]:
     if key.startswith(_ORDER):
-        reading = "how differently images and texts order the other classes around each; 0.5: chance"
+        reading = called(
+            "how differently images and texts order the other classes around each; 0.5: chance", modalities
+        )
         return f"class order distance, {key.removeprefix(_ORDER)}", reading
-    return plain_words(key), ""
+    title, reading = usual.get(key) or (plain_words(key), "")
+    return called(title, modalities), called(reading, modalities)
 
 
 def _native_first(row: tuple[tuple[int, str], dict[str, float]]) -> tuple[int, bool]:

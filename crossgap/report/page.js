@@ -10,6 +10,9 @@ const unpacked = (id) => inflated(document.getElementById(id).textContent);
 const D = await unpacked("data");
 let held = null;
 const parts = async () => (loaded = await (held ??= unpacked("parts")));
+// of blocks with a line each, a line is unpacked when first asked for
+const lineOf = (() => { const held = new Map(); return (id, at) => { if (!held.has(id)) held.set(id, $(id).textContent.split("\n")); return held.get(id)[at]; }; })();
+const lines = (() => { const held = new Map(); return (id, at) => { const key = `${id} ${at}`; if (!held.has(key)) held.set(key, lineOf(id, at) ? inflated(lineOf(id, at)) : Promise.resolve(null)); return held.get(key); }; })();
 const X = D.explore, MISSING = "–", ALPHA = 0.05;
 const $ = (id) => document.getElementById(id);
 const palette = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => `var(--c${i})`);
@@ -44,30 +47,38 @@ function choose(name, label, options, chosen, changed) {
 
 // --- rows of the table of everything ------------------------------------------------------------------------------
 const names = X.names.map(([name]) => name), rates = X.names.map(([, rate]) => rate);
-const made = new Map();
-const size = (number) => X.rows[X.cells[number].rows].length;
+const made = new Map(), numbersOf = [];
+const size = (number) => X.rows[X.of[number]].length;
 const total = d3.sum(D.cells, (_, number) => size(number));
-const valueAt = (cell, row, metric) => { const value = X.cells[cell].metrics[metric]?.[row]; return value == null ? null : rates[metric] ? value / 1000 : value; };
+// by list of places: each row's place in it, or -1
+const placesOf = (() => { const held = new Map(); return (number, size) => { const key = `${number} ${size}`; if (!held.has(key)) { const at = new Int32Array(size).fill(-1); let row = 0; X.places[number].forEach((step, i) => { row += step; at[row] = i; }); held.set(key, at); } return held.get(key); }; })();
+// the numbers of cells are there for good once they were asked for
+const reached = (cells) => Promise.all(cells.filter((number) => !numbersOf[number]).map(async (number) => { numbersOf[number] = await inflated(lineOf("cells", number)); }));
+function valueAt(cell, row, metric) {
+  const column = numbersOf[cell].metrics[metric];
+  if (!column) return null;
+  const at = placesOf(column[0], size(cell))[row];
+  return at < 0 ? null : rates[metric] ? column[1][at] / 1000 : column[1][at];
+}
+function rowAt(number, at) {
+  const [family, task, method, labelling, base, main, corrected] = X.rows[X.of[number]][at], { backbone, dataset } = D.cells[number], { tests } = numbersOf[number];
+  const value = main < 0 ? null : valueAt(number, at, main), baseline = base < 0 || main < 0 ? null : valueAt(number, base, main);
+  const row = { cell: number, at, backbone, dataset, family: X.words[family], task: X.words[task], method: X.words[method], labelling: X.words[labelling] || "all",
+    corrected, metric: main < 0 ? "" : names[main], value, baseline, difference: null, low: null, high: null, p: null, padj: null, queries: null, verdict: "" };
+  const test = tests.length ? placesOf(tests[0], size(number))[at] : -1;
+  if (test >= 0) {
+    const [, more, below, above, p, padj, queries] = tests.map((column, i) => i ? column[test] : null);
+    const derived = value != null && baseline != null && rates[main] ? Math.floor((Math.round(1000 * value) - Math.round(1000 * baseline) + 5) / 10) : 0;
+    const difference = more == null ? null : derived + more, middle = difference ?? 0, scale = (v) => v == null ? null : v / 100;
+    Object.assign(row, { difference: scale(difference), low: below == null ? null : scale(middle - below), high: above == null ? null : scale(middle + above + (below ?? 0)), p, padj, queries });
+    row.verdict = padj == null || difference == null || padj >= ALPHA ? "undecided" : difference > 0 ? "better" : "worse";
+  }
+  if (row.difference == null && baseline != null && value != null && rates[main]) row.difference = value - baseline;
+  return row;
+}
 function rowsOf(number) {
-  if (made.has(number)) return made.get(number);
-  const cell = X.cells[number], { backbone, dataset } = D.cells[number];
-  const tests = new Map((cell.tests[0] ?? []).map((row, i) => [row, i]));
-  const found = X.rows[cell.rows].map(([family, task, method, labelling, base, main, corrected], at) => {
-    const value = main < 0 ? null : valueAt(number, at, main), baseline = base < 0 || main < 0 ? null : valueAt(number, base, main);
-    const row = { cell: number, at, backbone, dataset, family: X.words[family], task: X.words[task], method: X.words[method], labelling: X.words[labelling] || "all",
-      corrected, metric: main < 0 ? "" : names[main], value, baseline, difference: null, low: null, high: null, p: null, padj: null, queries: null, verdict: "" };
-    const test = tests.get(at);
-    if (test !== undefined) {
-      const [, difference, low, high, p, padj, queries] = cell.tests.map((column) => column[test]);
-      const scale = (v) => v == null ? null : v / 100;
-      Object.assign(row, { difference: scale(difference), low: scale(low), high: scale(high), p, padj, queries });
-      row.verdict = padj == null || difference == null || padj >= ALPHA ? "undecided" : difference > 0 ? "better" : "worse";
-    }
-    if (row.difference == null && baseline != null && value != null && rates[main]) row.difference = value - baseline;
-    return row;
-  });
-  made.set(number, found);
-  return found;
+  if (!made.has(number)) made.set(number, X.rows[X.of[number]].map((_, at) => rowAt(number, at)));
+  return made.get(number);
 }
 const cellsWhere = (chosen) => D.cells.map((_, number) => number).filter((number) => chosen(D.cells[number]));
 function said(row) {
@@ -99,20 +110,27 @@ function sign(i, line = false) {
   draw(path, { fill: palette[i % 8] });
   return svg;
 }
-function forest() {
+const MOST = 60; // labellings of all datasets that are drawn where nobody asked for them
+async function forest() {
   const controls = $("forest-controls"), figure = $("forest-figure");
   const comparable = (row) => row.difference != null && row.family !== "clustering";
   const backbones = unique(D.cells.map((cell) => cell.backbone));
-  const comparedOf = (backbone) => cellsWhere((cell) => cell.backbone === backbone).flatMap(rowsOf).filter(comparable);
-  const first = backbones.find((backbone) => comparedOf(backbone).length);
-  if (!first) { $("forest").hidden = true; return; }
-  const draw = () => {
-    const backbone = backbones.includes(state.get("fb")) ? state.get("fb") : first;
-    const of = comparedOf(backbone);
+  const cellsOf = (backbone) => D.cells.map((_, number) => number).filter((number) => D.cells[number].backbone === backbone && X.compared[number]);
+  const first = backbones.find((backbone) => cellsOf(backbone).length);
+  if (!first) { $("forest").hidden = true; return null; }
+  let turn = 0;
+  const draw = async () => {
+    const mine = ++turn, backbone = backbones.includes(state.get("fb")) ? state.get("fb") : first;
+    await reached(cellsOf(backbone));
+    if (mine !== turn) return;
+    const of = cellsOf(backbone).flatMap(rowsOf).filter(comparable);
     const tasks = unique(of.map((row) => row.task));
     if (!tasks.length) tasks.push("");
     const task = tasks.includes(state.get("ft")) ? state.get("ft") : tasks[0];
-    const here = of.filter((row) => row.task === task);
+    const of_task = of.filter((row) => row.task === task), datasets = unique(of_task.map((row) => row.dataset));
+    const whole = unique(of_task.map((row) => `${row.dataset} ${row.labelling}`)).length <= MOST ? "all" : datasets[0];
+    const dataset = [...datasets, "all"].includes(state.get("fd")) ? state.get("fd") : whole;
+    const here = dataset === "all" ? of_task : of_task.filter((row) => row.dataset === dataset);
     const methods = unique(here.map((row) => row.method));
     const mean = new Map(methods.map((method) => [method, d3.mean(here.filter((row) => row.method === method), (row) => row.difference)]));
     const best = methods.filter((method) => here.some((row) => row.method === method && row.corrected)).sort((a, b) => mean.get(b) - mean.get(a))[0];
@@ -120,21 +138,22 @@ function forest() {
     const asked = (state.get("fm") ?? "").split("|").filter((method) => methods.includes(method));
     const shown = methods.filter((method) => (asked.length ? asked : usual).includes(method));
     const several = unique(here.map((row) => row.dataset)).length > 1;
-    const again = (name) => (value) => { keep(name, value); draw(); $(`choose-${name}`)?.focus(); };
+    const again = (name) => async (value) => { keep(name, value); await draw(); $(`choose-${name}`)?.focus(); };
     const boxes = el("fieldset", {}, el("legend", {}, "methods"));
     methods.forEach((method) => {
       const box = el("input", { type: "checkbox", value: method });
       box.checked = shown.includes(method);
-      box.addEventListener("change", () => {
+      box.addEventListener("change", async () => {
         keep("fm", [...boxes.querySelectorAll("input:checked")].map((checked) => checked.value).join("|"));
-        draw();
+        await draw();
         [...controls.querySelectorAll("input")].find((other) => other.value === method)?.focus();
       });
       boxes.append(el("label", {}, box, " ", box.checked ? sign(shown.indexOf(method)) : "", ` ${method}${method === best ? " (best correction)" : ""}`));
     });
     controls.replaceChildren(
       ...(backbones.length > 1 ? [choose("fb", "backbone", backbones.map((name) => [name, name]), backbone, again("fb"))] : []),
-      choose("ft", "task", tasks.map((name) => [name, name]), task, again("ft")), boxes);
+      choose("ft", "task", tasks.map((name) => [name, name]), task, again("ft")),
+      ...(datasets.length > 1 ? [choose("fd", "dataset", [["all", `all ${datasets.length}`], ...datasets.map((name) => [name, name])], dataset, again("fd"))] : []), boxes);
     const data = here.filter((row) => shown.includes(row.method)).map((row) => ({ ...row, where: several ? `${row.dataset} · ${row.labelling}` : row.labelling }));
     const groups = unique(data.map((row) => row.where));
     const long = Math.min(180, 12 + 6.6 * d3.max(groups, (name) => name.length) || 60);
@@ -161,7 +180,7 @@ function forest() {
     plot.classList.add("fixed");
     figure.replaceChildren(pictured(plot));
   };
-  draw();
+  await draw();
   return draw;
 }
 
@@ -196,20 +215,26 @@ function focusable(row, picked) {
 }
 const DIMENSIONS = ["backbone", "dataset", "task", "method", "labelling"];
 const WHAT = [["difference", "difference to the baseline"], ["value", "value"]];
+const WHOLE = 300000; // rows that a browser still shows as one table
 function explore() {
   const controls = $("table-controls"), place = $("table");
   const numbers = names.map((name, i) => ["m" + i, name]);
   const optional = [["family", "family"], ["baseline", "baseline"], ["low", "interval, low"], ["high", "interval, high"], ["p", "p"], ["queries", "queries"], ...numbers];
-  let table = null, lines = [];
+  let table = null, lines = [], standing = null;
   const asked = () => (state.get("cols") ?? "").split(",").filter(Boolean);
-  function scope() {
-    const [kind, name] = (state.get("of") ?? (total > 30000 ? `backbone:${D.cells[0].backbone}` : "")).split(/:(.*)/s);
-    return kind === "backbone" || kind === "dataset" ? cellsWhere((cell) => cell[kind] === name) : cellsWhere(() => true);
+  const tasks = unique(X.rows.flatMap((list) => list.map((row) => row[1]))).map((word) => X.words[word]);
+  const usual = total > 30000 ? `backbone:${D.cells[0].backbone}` : "all";
+  // all rows, those of a backbone, of a dataset, or of a task in all cells
+  async function chosen() {
+    const [kind, name] = (state.get("of") ?? usual).split(/:(.*)/s);
+    const cells = cellsWhere((cell) => kind !== "backbone" && kind !== "dataset" || cell[kind] === name);
+    await reached(cells);
+    if (kind !== "task") return cells.flatMap(rowsOf);
+    return cells.flatMap((number) => X.rows[X.of[number]].flatMap((row, at) => X.words[row[1]] === name ? [rowAt(number, at)] : []));
   }
-  const chosen = () => scope().flatMap(rowsOf);
-  function flat() {
+  function flat(rows) {
     const more = new Set(asked()), metrics = [...more].filter((field) => /^m\d+$/.test(field)).map((field) => +field.slice(1));
-    const data = metrics.length ? chosen().map((row) => ({ ...row, ...Object.fromEntries(metrics.map((i) => ["m" + i, valueAt(row.cell, row.at, i)])) })) : chosen();
+    const data = metrics.length ? rows.map((row) => ({ ...row, ...Object.fromEntries(metrics.map((i) => ["m" + i, valueAt(row.cell, row.at, i)])) })) : rows;
     const shown = (field) => field.startsWith("m") && field !== "method" && field !== "metric" ? rates[+field.slice(1)] ? fixed : plainNumber : field === "p" ? probability : field === "queries" ? (v) => v ?? MISSING : fixed;
     return { data, columns: [
       column("backbone", "backbone", { width: 115 }), column("dataset", "dataset", { width: 105 }), column("task", "task", { width: 178 }),
@@ -220,10 +245,10 @@ function explore() {
       ...optional.filter(([field]) => more.has(field)).map(([field, title]) => field === "family" ? column(title, field) : numeric(title, field, shown(field))),
     ] };
   }
-  function pivoted(over) {
+  function pivoted(over, rows) {
     const measure = state.get("what") === "value" ? "value" : "difference";
     const kept = DIMENSIONS.filter((name) => name !== over), heads = new Map(), found = new Map();
-    for (const row of chosen()) {
+    for (const row of rows) {
       if (measure === "difference" && row.difference == null) continue;
       const key = kept.map((name) => row[name]).join("\u0000") + row.metric;
       if (!found.has(key)) found.set(key, { ...Object.fromEntries(kept.map((name) => [name, row[name]])), metric: row.metric, rows: {} });
@@ -249,9 +274,13 @@ function explore() {
     button.addEventListener("click", () => { pick(row.cell); $("gap").scrollIntoView(); });
     $("picked").replaceChildren(el("p", {}, said(row).split("\n").join(" · ")), ...(others.length ? [el("p", { class: "none" }, `All metrics: ${others.join(", ")}`)] : []), button);
   }
-  function build() {
+  let turn = 0;
+  async function build() {
+    const mine = ++turn, rows = await chosen();
+    if (mine !== turn) return;
     const over = DIMENSIONS.includes(state.get("pivot")) ? state.get("pivot") : "";
-    const { data, columns } = over ? pivoted(over) : flat();
+    const { data, columns } = over ? pivoted(over, rows) : flat(rows);
+    standing = { data, columns };
     const filters = [...state].filter(([name, value]) => name.startsWith("f.") && value && columns.some((c) => c.field === name.slice(2)));
     const [field, dir] = (state.get("sort") ?? "").split(":");
     lines = [];
@@ -278,8 +307,8 @@ function explore() {
   }
   const copy = (label, text) => { const button = el("button", { type: "button" }, label); button.addEventListener("click", () => copied(label, text())); return button; };
   const taken = (separator) => {
-    const shown = table.getColumns().filter((c) => c.isVisible()).map((c) => c.getDefinition());
-    const cells = table.getData("active").map((row) => shown.map((c) => {
+    const built = table.initialized, shown = built ? table.getColumns().filter((c) => c.isVisible()).map((c) => c.getDefinition()) : standing.columns;
+    const cells = (built ? table.getData("active") : standing.data).map((row) => shown.map((c) => {
       const value = row[c.field];
       if (typeof value !== "number") return value ?? "";
       if (c.field === "padj" || c.field === "p") return separator === "csv" ? value : probability(value);
@@ -290,8 +319,9 @@ function explore() {
   };
   const toolbar = () => {
     const over = state.get("pivot") ?? "";
-    const whole = [["all", `all ${total.toLocaleString("en")} rows`], ...["backbone", "dataset"].flatMap((kind) => { const all = unique(D.cells.map((cell) => cell[kind])); return all.length > 1 ? all.map((name) => [`${kind}:${name}`, `${kind} ${name}`]) : []; })];
-    const parts = whole.length === 1 ? [] : [choose("of", "of", whole, state.get("of") ?? (total > 30000 ? `backbone:${D.cells[0].backbone}` : "all"), (value) => { keep("of", value); build(); })];
+    const kinds = D.cells.length < 2 ? [] : [...["backbone", "dataset"].map((kind) => [kind, unique(D.cells.map((cell) => cell[kind]))]).filter(([, all]) => all.length > 1), ["task", tasks]];
+    const whole = [...(total > WHOLE ? [] : [["all", `all ${total.toLocaleString("en")} rows`]]), ...kinds.flatMap(([kind, all]) => all.map((name) => [`${kind}:${name}`, `${kind} ${name}`]))];
+    const parts = whole.length === 1 ? [] : [choose("of", "of", whole, state.get("of") ?? usual, (value) => { keep("of", value); build(); })];
     parts.push(choose("pivot", "columns", [["", "as they are"], ...DIMENSIONS.map((name) => [name, `one a ${name}`])], over, (value) => { keep("pivot", value); toolbar(); build(); $("choose-pivot").focus(); }));
     if (over) parts.push(choose("what", "numbers", WHAT, state.get("what") ?? "difference", (value) => { keep("what", value); build(); }));
     else {
@@ -311,6 +341,7 @@ function explore() {
     controls.replaceChildren(...parts);
   };
   toolbar();
+  grids.set(place, { table: () => null, paper: () => { if (!standing) return null; const [heads, rows, right] = taken("md"); return firstRows("The table as it stands", heads, rows, right); } });
   build();
 }
 // Tabulator leaves its grid without a name, and puts into it what can be focused but is neither row nor cell
@@ -343,28 +374,49 @@ function copied(what, text) {
 
 // --- blocks -------------------------------------------------------------------------------------------------------
 const numberLike = (text) => /^[+−±<>\s]*[\d.,]+( ?%)?$|^–$|^$|^\[.*\]$/.test(text);
+const ROWS = 40; // of a plain table, at most, and of a longer one on paper
+function plainTable(caption, heads, lines, right) {
+  const head = el("tr", {}, ...heads.map((text, i) => el("th", { scope: "col", class: right[i] ? "n" : null }, text)));
+  const body = lines.map((line) => el("tr", {}, ...line.map((text, i) => i ? el("td", { class: right[i] ? "n" : null }, ...linked(text, heads[i])) : el("th", { scope: "row" }, ...linked(text, heads[i])))));
+  return el("table", { class: heads.length > 9 ? "plain wide" : "plain" }, el("caption", {}, caption), el("thead", {}, head), el("tbody", {}, ...body));
+}
+function firstRows(caption, heads, lines, right) {
+  return plainTable(lines.length > ROWS ? `${caption}: the first ${ROWS} of ${lines.length.toLocaleString("en")} rows` : caption, heads, lines.slice(0, ROWS), right);
+}
 function tableBlock(block) {
   const { heads, rows: lines, caption } = block;
   const right = heads.map((_, i) => lines.some((line) => line[i] && line[i] !== MISSING) && lines.every((line) => numberLike(line[i] ?? "")));
   const build = () => {
-    if (lines.length > 40) {
+    if (lines.length > ROWS) {
       const holder = el("div", {});
+      let made = null;
       const value = (text) => parseFloat(String(text).replace("−", "-").replace(/[<,\s]/g, ""));
-      setTimeout(() => { const made = new Tabulator(holder, { data: lines.map((line) => Object.fromEntries(line.map((text, i) => ["c" + i, text]))), height: 420, layout: "fitDataStretch", rowFormatter: (row) => focusable(row, () => {}),
+      setTimeout(() => { if (!holder.isConnected) return;
+        made = new Tabulator(holder, { data: lines.map((line) => Object.fromEntries(line.map((text, i) => ["c" + i, text]))), height: 420, layout: "fitDataStretch", rowFormatter: (row) => focusable(row, () => {}), renderVerticalBuffer: 60,
         columns: heads.map((head, i) => column(head, "c" + i, { hozAlign: right[i] ? "right" : "left", formatter: "plaintext", ...(right[i] ? { sorter: (a, b) => (isNaN(value(a)) ? -Infinity : value(a)) - (isNaN(value(b)) ? -Infinity : value(b)) } : {}) })) });
         made.on("tableBuilt", () => labelled(holder, caption)); });
+      grids.set(holder, { table: () => made, paper: () => firstRows(caption, heads, lines, right) });
       return el("div", {}, el("p", { class: "none" }, caption), holder);
     }
-    const head = el("tr", {}, ...heads.map((text, i) => el("th", { scope: "col", class: right[i] ? "n" : null }, text)));
-    const body = lines.map((line) => el("tr", {}, ...line.map((text, i) => i ? el("td", { class: right[i] ? "n" : null }, ...linked(text, heads[i])) : el("th", { scope: "row" }, ...linked(text, heads[i])))));
-    return el("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": caption }, el("table", { class: "plain" }, el("caption", {}, caption), el("thead", {}, head), el("tbody", {}, ...body)));
+    return el("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": caption }, plainTable(caption, heads, lines, right));
   };
   return block.folded ? folded(caption, build) : build();
 }
+// what is inside of it is there while it is open
+const folds = new WeakMap();
 function folded(title, build) {
   const made = el("details", {}, el("summary", {}, title));
-  made.addEventListener("toggle", () => { if (made.open && made.children.length === 1) made.append(build()); });
+  const turned = () => {
+    if (made.open && made.children.length === 1) made.append(build());
+    if (!made.open) { dropped(made); while (made.children.length > 1) made.lastChild.remove(); }
+  };
+  folds.set(made, turned);
+  made.addEventListener("toggle", turned);
   return made;
+}
+const grids = new Map(); // an element → the Tabulator in it, and what of it is printed
+function dropped(element) {
+  for (const [holder, { table }] of [...grids]) if (element.contains(holder) || !holder.isConnected) { table()?.destroy(); grids.delete(holder); }
 }
 function linked(text, head) {
   if (head !== "source" && !/arxiv/i.test(text ?? "")) return [text ?? ""];
@@ -411,6 +463,11 @@ function linesBlock(block) {
   const legend = el("ul", { class: "legend" }, ...all.map((name, i) => el("li", {}, sign(i, true), ` ${name}`)), ...marks.map((words) => el("li", {}, words)));
   const table = () => {
     const over = unique(block.panels.flatMap((panel) => panel.lines.flatMap((line) => line.x))).sort((a, b) => a - b);
+    // the longer side goes down
+    const drawnLines = block.panels.flatMap((panel) => panel.lines.map((line) => [panel.title + (line.name ? ` · ${line.name}` : ""), new Map(line.x.map((x, i) => [x, line.y[i]]))]));
+    if (over.length > Math.max(12, drawnLines.length)) {
+      return tableBlock({ caption: `Over ${block.over}, all numbers`, heads: [block.over, ...drawnLines.map(([name]) => name)], rows: over.map((x) => [plainNumber(x), ...drawnLines.map(([, at]) => plainNumber(at.get(x)))]) });
+    }
     return tableBlock({ caption: `Over ${block.over}, all numbers`, heads: ["measure", "line", ...over.map(plainNumber)],
       rows: block.panels.flatMap((panel) => panel.lines.map((line) => { const at = new Map(line.x.map((x, i) => [x, line.y[i]])); return [panel.title, line.name, ...over.map((x) => plainNumber(at.get(x)))]; })) });
   };
@@ -485,8 +542,6 @@ let loaded = null;
 const drawnBlock = (block) => KINDS[block.kind](block, loaded);
 
 // --- single queries: a cell's rankings, its dataset's items and the pictures are each unpacked when first asked for ---
-const lineOf = (() => { const held = new Map(); return (id, at) => { if (!held.has(id)) held.set(id, $(id).textContent.split("\n")); return held.get(id)[at]; }; })();
-const lines = (() => { const held = new Map(); return (id, at) => { const key = `${id} ${at}`; if (!held.has(key)) held.set(key, lineOf(id, at) ? inflated(lineOf(id, at)) : Promise.resolve(null)); return held.get(key); }; })();
 const WHYS = [["helped", "most helped"], ["harmed", "most harmed"], ["random", "drawn at random"]];
 const MANY = 3; // methods beside each other that nobody chose
 async function queries() {
@@ -559,15 +614,71 @@ const waiting = new Map();
 const near = new IntersectionObserver((seen) => { for (const { target, isIntersecting } of seen) if (isIntersecting) now(target); }, { rootMargin: "400px" });
 function later(element, draw) { waiting.set(element, draw); near.observe(element); }
 function now(element) { const draw = waiting.get(element); waiting.delete(element); near.unobserve(element); draw?.(); }
-addEventListener("beforeprint", () => [...waiting.keys()].forEach(now));
+
+// a block is in the document while it is near the part of the page that is seen, so that there are few nodes however
+// much there is to see; what was opened in it is open when it comes back
+let printing = false;
+const units = new WeakMap();
+const close = new IntersectionObserver((seen) => { for (const { target, isIntersecting } of seen) if (isIntersecting) filled(target); }, { rootMargin: "400px" });
+const far = new IntersectionObserver((seen) => { for (const { target, isIntersecting } of seen) if (!isIntersecting) emptied(target); }, { rootMargin: "900px" });
+function unit(draw) {
+  const place = el("div", { class: "unit" });
+  units.set(place, { draw, opened: [] });
+  close.observe(place); far.observe(place);
+  return place;
+}
+function filled(place) {
+  const { draw, opened } = units.get(place);
+  if (place.firstChild) return;
+  place.append(draw());
+  place.style.minHeight = "";
+  [...place.querySelectorAll("details")].forEach((one, i) => { if (opened[i]) one.open = true; });
+}
+function emptied(place) {
+  if (!place.isConnected) { close.unobserve(place); far.unobserve(place); dropped(place); return; }
+  if (printing || !place.firstChild || place.contains(document.activeElement)) return;
+  units.get(place).opened = [...place.querySelectorAll("details")].map((one) => one.open);
+  place.style.minHeight = `${place.offsetHeight}px`;
+  dropped(place);
+  place.replaceChildren();
+}
+// on paper everything is drawn and open, and a table that scrolls shows its first rows
+addEventListener("beforeprint", () => {
+  if (printing) return;
+  printing = true;
+  [...waiting.keys()].forEach(now);
+  onPaper();
+  // what waits only for what is unpacked already comes before the print
+  (async () => { for (let i = 0; i < 60; i++) { await null; onPaper(); } })();
+});
+function onPaper() {
+  if (!printing) return;
+  document.querySelectorAll(".unit").forEach(filled);
+  for (const one of document.querySelectorAll("details:not([open])")) { one.open = true; one.dataset.shut = ""; folds.get(one)?.(); }
+  for (const [holder, { paper }] of grids) {
+    if (!holder.isConnected || holder.nextElementSibling?.classList.contains("paper")) continue;
+    const made = paper();
+    if (made) holder.after(el("div", { class: "paper" }, made));
+  }
+}
+addEventListener("afterprint", () => {
+  printing = false;
+  for (const one of document.querySelectorAll(".paper")) one.remove();
+  for (const one of document.querySelectorAll("details[data-shut]")) { one.open = false; delete one.dataset.shut; }
+  for (const place of document.querySelectorAll(".unit")) { far.unobserve(place); far.observe(place); }
+});
 
 let current = 0;
 async function chapter(element) {
-  const number = current, cell = D.cells[number], all = await parts();
-  if (!cell || number !== current) return;
-  const here = all.cells[number].filter((part) => part.chapter === element.dataset.chapter);
+  const number = current, cell = D.cells[number];
+  if (!cell) return;
+  const [all, mine] = await Promise.all([parts(), lines("chapters", number)]);
+  if (number !== current) return;
+  const here = mine.filter((part) => part.chapter === element.dataset.chapter), left = all.left_out.filter(([chapter]) => chapter === element.dataset.chapter).map(([, title]) => title);
   element.replaceChildren(...here.flatMap((part, i) => [
-    i ? null : el("p", { class: "none" }, `${cell.backbone} on ${cell.dataset}:`), el("h3", {}, part.title), $(`note-${part.note}`)?.content.cloneNode(true), ...part.blocks.map(drawnBlock)]).filter(Boolean));
+    i ? null : el("p", { class: "none" }, `${cell.backbone} on ${cell.dataset}:`), el("h3", {}, part.title), $(`note-${part.note}`)?.content.cloneNode(true), ...part.blocks.map((block) => unit(() => drawnBlock(block)))]).filter(Boolean),
+    ...(left.length ? [el("p", { class: "none" }, `Left out, since the page would be too large with them: ${left.join(", ")}. The tables of each cell in data/metrics have their numbers; a report on fewer backbones or datasets shows them.`)] : []));
+  if (printing) onPaper();
 }
 function pick(number) {
   current = number;
@@ -589,6 +700,9 @@ function gapTable() {
     rowFormatter: (row) => focusable(row, (chosen) => pick(chosen.getData().cell)) });
   table.on("rowClick", (_, row) => pick(row.getData().cell));
   table.on("tableBuilt", () => labelled(place, "Gap measures of all cells"));
+  const native = data.filter((row) => row.features === data[0].features);
+  grids.set(place, { table: () => null, paper: () => firstRows("Gap measures", ["measure", ...native.slice(0, 6).map((row) => `${row.backbone} on ${row.dataset}`)],
+    measures.map(([title], i) => [title, ...native.slice(0, 6).map((row) => row["g" + i] == null ? MISSING : fixed(row["g" + i], 3))]), ["", ...native.slice(0, 6).map(() => "n")]) });
 }
 
 async function start() {
@@ -599,7 +713,7 @@ async function start() {
     const asked = D.cells.findIndex((cell) => `${cell.backbone}/${cell.dataset}` === state.get("cell"));
     current = Math.max(0, asked);
     select.value = String(current);
-    const redraw = forest();
+    const redraw = await forest();
     let width = innerWidth;
     addEventListener("resize", () => { if (Math.abs(innerWidth - width) > 20) { width = innerWidth; redraw?.(); } });
     later($("table"), explore);
@@ -610,7 +724,8 @@ async function start() {
   for (const element of document.querySelectorAll("[data-blocks]")) {
     later(element, async () => {
       const found = (await parts())[element.dataset.blocks], list = element.dataset.number ? found[+element.dataset.number].blocks : found;
-      element.replaceChildren(...list.map(drawnBlock));
+      element.replaceChildren(...list.map((block) => unit(() => drawnBlock(block))));
+      if (printing) onPaper();
     });
   }
   if (D.made.length) $("made-facts").replaceChildren(...D.made.flatMap(([name, value]) => [el("dt", {}, name),
@@ -623,6 +738,8 @@ async function start() {
     link.addEventListener("click", (event) => { event.preventDefault(); const target = $(link.hash.slice(1)); target.scrollIntoView(); target.tabIndex = -1; target.focus({ preventScroll: true }); });
   }
   document.documentElement.dataset.ready = "yes";
+  // unpacked, they are drawn at once when the page is printed
+  (window.requestIdleCallback ?? setTimeout)(() => { parts(); if (total <= 30000) reached(cellsWhere(() => true)); if (D.cells.length) lines("chapters", current); const dataset = D.looked.cells[current]; if (dataset >= 0) [["looked", D.looked.datasets + current], ["looked", dataset], ["pictures", 0]].forEach(([id, at]) => lines(id, at)); });
 }
 await start();
 })();

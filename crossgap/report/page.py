@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -17,9 +18,11 @@ from crossgap.report.clouds import Names
 from crossgap.report.explore import lines, packed
 from crossgap.report.idealised import Experiment
 from crossgap.report.idealised import view as experiment_view
-from crossgap.report.looked import MEGABYTES, Sighted, looks, packed_json
+from crossgap.report.looked import MEGABYTES, looks
+from crossgap.report.packing import packed_json
 from crossgap.report.parts import parts
 from crossgap.report.results import Results, called
+from crossgap.report.thumbnails import Sighted
 from crossgap.report.trainings import Training
 from crossgap.report.trainings import view as trainings_view
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 SCRIPTS = ("vendor/d3.min.js", "vendor/plot.min.js", "vendor/tabulator.min.js", "page.js")
 STYLES = ("vendor/tabulator.min.css", "page.css")
+ROOM = 13_200_000  # bytes of what the page holds of single cells, but for their queries: beyond, parts are left out
+LAST = ("The clouds", "Over the shift: what the gap costs", "Spectrum")  # that are left out
 HERE = "here"  # the id of what `crossgap report` fills in: what is known of this machine and copy alone
 LICENCES = {"Tabulator": "tabulator", "D3": "d3", "Observable Plot": "plot"}
 
@@ -44,8 +49,8 @@ def render(
 ) -> str:
     """The report on `cells`, in their order: one HTML file that loads nothing from elsewhere.
 
-    Equal cells give equal text. The numbers are in it once, as compressed JSON (`data`), from which its script makes
-    tables and figures; the answers are sentences of HTML. What a cell lacks is left out or shown as "–"; a metric
+    Equal cells give equal text. The numbers are in it once, as compressed JSON, a line a cell, from which its script
+    makes tables and figures; the answers are sentences of HTML. What a cell lacks is left out or shown as "–"; a metric
     that no part knows is listed under "Other numbers", and a table that none knows by its columns.
 
     Args:
@@ -70,7 +75,10 @@ def render(
     held = looks(cells, sights, megabytes)
     found["looked"] = held.head
     found["made"] = [list(row) for row in (made or {}).items()]
-    later = found.pop("parts")
+    own, later = found.pop("own"), found.pop("parts")
+    numbers = list(map(packed_json, own))
+    chapters, left_out = _within(later.pop("cells"), ROOM - sum(map(len, numbers)))
+    later["left_out"] = left_out
     scripts = [_packaged(name) for name in SCRIPTS]
     return (
         _environment()
@@ -79,10 +87,13 @@ def render(
             cells=cells,
             answers=found.pop("answers"),
             experiments=idealised,
-            chapters=_chapters(later) | ({"queries"} if any(held.lines) else set()),
+            chapters={name for name in ("trainings", "idealised") if later[name]}
+            | ({"queries"} if any(held.lines) else set()),
             data={
                 "data": packed_json(found),
+                "cells": "\n".join(numbers),
                 "parts": packed_json(later),
+                "chapters": "\n".join(chapters),
                 "looked": "\n".join(held.lines),
                 "pictures": "\n".join(held.pictures),
                 HERE: "",
@@ -113,7 +124,8 @@ def _block(name: str, content: str) -> str:
 def data(
     cells: Sequence[Results], published: DataFrame | None = None, trainings: Sequence[Training] = ()
 ) -> dict[str, Any]:
-    """All that the page shows as plain data: `answers`, what its script draws at once, and `parts`, drawn later.
+    """All that the page shows as plain data: `answers`, what its script needs at once, `own`, the numbers of each cell,
+    and `parts`, drawn later.
 
     Raises CrossgapError as `render` does.
     """
@@ -132,10 +144,12 @@ def data(
         except CrossgapError as error:
             raise CrossgapError(f"cell {cell.name}: {error}") from None
         views.append(of_cell)
+    shared, own = packed(measured)
     return {
         "answers": answers(measured),
         "cells": [{"backbone": cell.backbone, "dataset": cell.dataset} for cell in cells],
-        "explore": packed(measured),
+        "explore": shared,
+        "own": own,
         "gap": gap.measures(cells),
         "parts": {
             "cells": views,
@@ -146,10 +160,28 @@ def data(
     }
 
 
-def _chapters(found: Mapping[str, Any]) -> set[str]:
-    """Those that have something to show."""
-    shown = {part["chapter"] for view in found["cells"] for part in view}
-    return shown | {name for name in ("trainings", "idealised") if found[name]}
+def _within(views: Sequence[list[dict[str, Any]]], room: int) -> tuple[list[str], list[list[str]]]:
+    """The parts of each cell, compressed, in so many bytes; and chapter and title of those left out.
+
+    Where not all fit, the parts with the most bytes are left out, of all cells alike, those of `LAST` after all others.
+    """
+    made = list(map(packed_json, views))
+    left_out: list[tuple[str, str]] = []
+    if sum(map(len, made)) <= room:
+        return made, []
+    sizes: Counter[tuple[str, str]] = Counter()
+    for view in views:
+        for part in view:
+            sizes[part["chapter"], part["title"]] += len(packed_json(part))
+    for name in sorted(sizes, key=lambda name: (name[1] in LAST, -sizes[name])):
+        left_out.append(name)
+        made = [
+            packed_json([part for part in view if (part["chapter"], part["title"]) not in left_out])
+            for view in views
+        ]
+        if sum(map(len, made)) <= room:
+            break
+    return made, list(map(list, left_out))
 
 
 @cache

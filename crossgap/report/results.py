@@ -48,7 +48,7 @@ class Results:
         composed: an image and a text that ask for images: `composed.COLUMNS`.
         spectrum: how the variance of a modality spreads: `shifts.SPECTRUM`.
         arithmetic: text-driven arithmetic over λ: `arithmetic.COLUMNS`.
-        looked_at: single queries, a row a query and method: `looked.COLUMNS`; or what gives the rows of the first so
+        looked_at: single queries, a row a query and method: `rankings.COLUMNS`; or what gives the rows of the first so
             many turns.
         unavailable: what could not be measured: family, name, reason.
         published: the dataset's name in the published figures, where `dataset` isn't it.

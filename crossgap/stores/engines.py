@@ -1,8 +1,8 @@
 """Where shards are computed: in this process, or by the workers of a Ray cluster.
 
 An engine turns two functions into the work of `shards.compute`. `read(cut)` makes a cut's payload, in this process;
-`function(payload, advance)` makes the cut's arrays of it, wherever the engine says. So workers need no file system:
-this process alone reads stores and writes shards.
+`function(payload, advance)` makes the cut's arrays of it, wherever the engine says. So workers need no file system,
+but for what a function itself reads there: this process alone reads stores and writes shards.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import pickle
 import signal
 import sys
 import threading
+import time
 import weakref
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -25,14 +25,15 @@ from crossgap.stores import shards
 Cut = list[int]
 Read = Callable[[Cut], Any]
 IN_FLIGHT = 2  # cuts for each worker: one is computed while the other waits
-ATTEMPTS = 4  # attempts at one cut, and starts in a row, after which the death of a worker is an error
+ATTEMPTS = 4  # deaths at one cut, or at starts in a row, that are no error, however far apart they lie
+LONGEST_PAUSE = 30.0  # seconds before the next attempt at what workers die of
 OBJECT_STORE = 256 << 20  # bytes of a local cluster's shared memory, beside the function itself
 
 
 class Function(Protocol):
     """Makes a cut's arrays of its payload; picklable, since it is sent to the workers."""
 
-    def __call__(self, payload: Any, advance: Callable[[int], None]) -> shards.Arrays:
+    def __call__(self, payload: Any, advance: Callable[[int], None], /) -> shards.Arrays:
         """`advance` is to be called with the number of items just finished."""
 
     def to(self, device: str) -> Function:
@@ -65,16 +66,22 @@ class Ray:
     """Cuts on several workers of a Ray cluster at once; a cut whose worker died is computed again.
 
     Each worker has its part of the CPU cores and, where the cluster has any, a GPU. At most `IN_FLIGHT` cuts a worker
-    are in memory, as payloads or as arrays. The workers need crossgap installed, and no files.
+    are in memory, as payloads or as arrays. The workers need crossgap installed, and no files but those that the
+    function reads.
 
     Attributes:
         workers: how many at once.
         address: of a running cluster, `auto` or `host:port`. If None, a cluster of this machine is started with the
             first cut and ended with the process, or by `close`.
+        gpus: of each worker: 1, a part of one that several share, or 0. If None, 1 where the cluster has any.
+        patience: seconds for which workers may die at one cut or as they start, and for which there may be no worker
+            at all, before that is an error. The pauses between attempts grow.
     """
 
     workers: int = 2
     address: str | None = None
+    gpus: float | None = None
+    patience: float = 300.0
     _end: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
 
     def work(self, read: Read, function: Function) -> shards.Work:
@@ -88,7 +95,8 @@ class Ray:
             ray = _ray()
             pickled = ray.cloudpickle.dumps(function)
             self._connect(len(pickled))
-            crew = _Crew(min(self.workers, len(cuts)), ray.put(pickled), _share(self.workers))
+            share = _share(self.workers, self.gpus)
+            crew = _Crew(min(self.workers, len(cuts)), ray.put(pickled), share, self.patience)
             try:
                 yield from crew.compute(cuts, read, advance)
             finally:
@@ -140,21 +148,25 @@ class _Crew:
     until one succeeds: a long run may lose any number of workers, here and there.
     """
 
-    def __init__(self, size: int, function: Any, share: dict[str, float]) -> None:
-        self.ray, self.size, self.function = _ray(), size, function
+    def __init__(self, size: int, function: Any, share: dict[str, float], patience: float) -> None:
+        self.ray, self.size, self.function, self.patience = _ray(), size, function, patience
         # replaced by us, not by Ray: that would wait for a lost machine to come back, and its cuts with it
         self.hire = self.ray.remote(_Worker).options(**share, max_restarts=0).remote
         self.load: dict[Any, list[int]] = {}  # worker → numbers of its cuts in flight, in order
         self.starting: dict[Any, Any] = {}  # reference → worker
         self.running: dict[Any, tuple[int, Any]] = {}  # reference → number of the cut, worker
         self.dead: set[Any] = set()
-        self.deaths: Counter[int | None] = Counter()  # by number of the cut; None at the start
+        self.alone_since = time.monotonic()  # while there is no worker
+        # by number of the cut; None is the start
+        self.deaths: dict[int | None, list[float]] = {}  # their times
+        self.resting: dict[int | None, float] = {}  # until when
 
     def compute(self, cuts: list[Cut], read: Read, advance: Callable[[int], None]) -> Iterator[shards.Arrays]:
         waiting, done = list(range(len(cuts))), {}
         for wanted in range(len(cuts)):
             while wanted not in done:
-                while len(self.load) + len(self.starting) < self.size:
+                self._wake(waiting)
+                while None not in self.resting and len(self.load) + len(self.starting) < self.size:
                     worker = self.hire()
                     self.starting[worker.start.remote(self.function)] = worker
                 last = wanted + IN_FLIGHT * self.size
@@ -164,11 +176,11 @@ class _Crew:
                     self.running[reference] = number, worker
                     self.load[worker].append(number)
                 for number, arrays in self._ready():
-                    if arrays is None:
-                        heapq.heappush(waiting, number)
-                    else:
+                    if arrays is not None:
                         done[number] = arrays
                         advance(len(cuts[number]))
+                    elif number not in self.resting:
+                        heapq.heappush(waiting, number)
             yield done.pop(wanted)
 
     def dismiss(self) -> None:
@@ -179,20 +191,46 @@ class _Crew:
         worker = min(self.load, key=lambda worker: len(self.load[worker]), default=None)
         return worker if worker is not None and len(self.load[worker]) < IN_FLIGHT else None
 
+    def _wake(self, waiting: list[int]) -> None:
+        """Cuts whose pause is over are waiting again.
+
+        Raises:
+            EngineError: there has been no worker for too long.
+        """
+        now = time.monotonic()
+        for number in [number for number, until in self.resting.items() if until <= now]:
+            del self.resting[number]
+            if number is not None:
+                heapq.heappush(waiting, number)
+        if self.load:
+            self.alone_since = now
+        elif now - self.alone_since > self.patience and not self.deaths.get(None):
+            raise EngineError(
+                f"machine.ray: no worker could start for {self.patience:g} s: the cluster has no room for one; start "
+                "machines in the place of those that it lost, end what else runs on it, or raise machine.ray.patience"
+            )
+
     def _ready(self) -> Iterator[tuple[int, shards.Arrays | None]]:
         """Number and arrays of the cuts that have come back; None for the arrays if the worker died."""
-        references, _ = self.ray.wait([*self.starting, *self.running])
+        pending = [*self.starting, *self.running]
+        until = [*self.resting.values(), *([] if self.load else [self.alone_since + self.patience])]
+        seconds = max(0.01, min(until) - time.monotonic()) if until else None
+        if not pending:
+            time.sleep(seconds or 0)
+            return
+        references, _ = self.ray.wait(pending, timeout=seconds)
         for reference in references:
             if reference in self.starting:
                 worker = self.starting.pop(reference)
                 if self._get(reference, worker) is not None:
                     self.load[worker] = []
-                    self.deaths[None] = 0
+                    self.deaths.pop(None, None)
             else:
                 number, worker = self.running.pop(reference)
                 arrays = self._get(reference, worker)
                 if arrays is not None:
                     self.load.get(worker, [number]).remove(number)
+                    self.deaths.pop(number, None)
                 yield number, arrays
 
     def _get(self, reference: Any, worker: Any) -> Any | None:
@@ -203,18 +241,29 @@ class _Crew:
             raise (error.cause if isinstance(error.cause, Exception) else error) from error
         except self.ray.exceptions.RayError as error:
             self.ray.kill(worker)
-            if worker in self.dead:
-                return None  # another of its cuts has told
-            self.dead.add(worker)
-            number = next(iter(self.load.pop(worker, ())), None)
-            self.deaths[number] += 1
-            if self.deaths[number] == ATTEMPTS:
-                when = "when it started" if number is None else "at one shard"
-                raise EngineError(
-                    f"a worker died {when}, {ATTEMPTS} times; if it ran out of memory, give smaller batches or "
-                    f"fewer workers: {error}"
-                ) from error
+            if worker not in self.dead:  # else another of its cuts has told
+                self.dead.add(worker)
+                self._mourn(next(iter(self.load.pop(worker, ())), None), error)
             return None
+
+    def _mourn(self, number: int | None, error: Exception) -> None:
+        """Let what a worker died at rest for a while: not at all after the first death, then longer and longer.
+
+        Raises:
+            EngineError: workers have died at it for too long.
+        """
+        now = time.monotonic()
+        deaths = self.deaths.setdefault(number, [])
+        deaths.append(now)
+        count, seconds = len(deaths), now - deaths[0]
+        if count >= ATTEMPTS and seconds >= self.patience:
+            when = "when it started" if number is None else "at one shard"
+            raise EngineError(
+                f"a worker died {when}, {count} times in {seconds:.0f} s; if it ran out of memory, give smaller "
+                f"batches or fewer workers: {error}"
+            ) from error
+        if count > 1:
+            self.resting[number] = now + min(2.0 ** (count - 2), LONGEST_PAUSE, self.patience / ATTEMPTS)
 
 
 class _Worker:
@@ -222,6 +271,9 @@ class _Worker:
 
     def start(self, function: bytes) -> bool:
         ray = _ray()
+        os.environ.setdefault(
+            "OMP_WAIT_POLICY", "passive"
+        )  # waiting threads leave the cores to who reads images
         context = ray.get_runtime_context()
         self.function = ray.cloudpickle.loads(function).to("cuda" if ray.get_gpu_ids() else "cpu")
         if "torch" in sys.modules:
@@ -247,21 +299,28 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _share(workers: int) -> dict[str, float]:
+def _share(workers: int, gpus: float | None = None) -> dict[str, float]:
     """CPU cores and GPUs of each worker: as many cores as let all of them find a place."""
     nodes = [node["Resources"] for node in _ray().nodes() if node["Alive"]]
-    gpus = any(node.get("GPU") for node in nodes)
+    most = max((node.get("GPU", 0) for node in nodes), default=0)
+    each = min(1, most) if gpus is None else gpus
+    if each > most:
+        raise EngineError(
+            f"machine.ray.gpus: each worker asks for {each:g} of a GPU, but no machine of the cluster has one: give 0 "
+            "or null, or start machines that have"
+        )
 
     def places(cores: int) -> int:
         return sum(
-            int(min(node.get("CPU", 0) // cores, node.get("GPU", 0) if gpus else workers)) for node in nodes
+            int(min(node.get("CPU", 0) // cores, node.get("GPU", 0) / each + 1e-9 if each else workers))
+            for node in nodes
         )
 
-    for cores in range(int(max(node.get("CPU", 0) for node in nodes)), 0, -1):
+    for cores in range(int(max((node.get("CPU", 0) for node in nodes), default=0)), 0, -1):
         if places(cores) >= workers:
-            return {"num_cpus": cores, "num_gpus": int(gpus)}
+            return {"num_cpus": cores, "num_gpus": each}
     held = {kind: int(sum(node.get(kind, 0) for node in nodes)) for kind in ("CPU", "GPU")}
     raise EngineError(
-        f"{workers} workers were asked for, but the cluster has room for {places(1)}: "
+        f"machine.ray.workers: {workers} workers were asked for, but the cluster has room for {places(1)}: "
         f"{held['CPU']} CPU cores, {held['GPU']} GPUs"
     )

@@ -194,11 +194,14 @@ def creating(path: str | Path, scratch: str | Path, provenance: dict[str, Any]) 
 
 def _write_column(group: zarr.Group, name: str, values: Shaped[np.ndarray, " n"], dimension: str) -> None:
     values = np.asarray(values)
-    kind = str if values.dtype.kind in "OUT" else values.dtype
+    is_text = values.dtype.kind in "OUT"
+    if is_text:
+        # before NumPy 2 zarr writes no np.str_
+        values = np.array([str.__str__(value) for value in values], dtype=object)
     array = group.create_array(
         name,
         shape=values.shape,
-        dtype=kind,
+        dtype=str if is_text else values.dtype,
         chunks=(max(len(values), 1),),
         dimension_names=(dimension,),
     )

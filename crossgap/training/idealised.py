@@ -57,13 +57,13 @@ class Tables(NamedTuple):
         curves: `run`, `step` and `MEASURES`.
         runs: `run`, its settings, `images` and `steps`, and the first and the last value of each measure.
         toy: `batch_size`, `step`, `encoder`, `item` and `x`, `y`, `z`: the features of the runs that the page draws.
-        metrics: `idealised/<run>/<measure>` → last value, for the run `base` and the runs that the page draws.
+        metrics: run → measure → last value to six digits, for the run `base` and the runs that the page draws.
     """
 
     curves: pd.DataFrame
     runs: pd.DataFrame
     toy: pd.DataFrame
-    metrics: dict[str, float]
+    metrics: dict[str, dict[str, float]]
 
 
 class Found(NamedTuple):
@@ -208,7 +208,7 @@ def tables(recipe: Idealised, done: Mapping[str, Found]) -> Tables:
     """What `idealised` found, as tables."""
     curves = [{"run": name, **row} for name, found in done.items() for row in found.curves]
     runs, toy = [], []
-    metrics: dict[str, float] = {}
+    metrics: dict[str, dict[str, float]] = {}
     for name, found in done.items():
         run, first, last = recipe.runs[name], found.curves[0], found.curves[-1]
         settings = {key: getattr(run.settings, key) for key in SETTINGS}
@@ -219,7 +219,7 @@ def tables(recipe: Idealised, done: Mapping[str, Found]) -> Tables:
         }
         runs.append({"run": name, **settings, "images": run.images, "steps": int(last["step"]), **ends})
         if name == "base" or found.frames:
-            metrics |= {f"idealised/{name}/{measure}": last[measure] for measure in MEASURES}
+            metrics[name] = {measure: float(f"{last[measure]:.6g}") for measure in MEASURES}
         for step, clouds in found.frames.items():
             for encoder, points in zip(ENCODERS, clouds, strict=True):
                 for item, point in enumerate(points):

@@ -14,11 +14,13 @@ def main(cell: Mapping[str, Any], backbone: str, dataset: str) -> None:
     items = manifest.read(folder)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads leave the cores to the decoders
     from crossgap.backbones import load_backbone
+    from crossgap.stores.engines import Ray
 
+    on_ray = scheduled["engine"] == "ray"
     encode(
         items,
         images_root(dataset),
-        load_backbone(**weights(backbone), device=scheduled["device"]),
+        load_backbone(**weights(backbone), device="cpu" if on_ray else scheduled["device"]),
         features_folder(backbone, dataset) / "native.zarr.zip",
         code=cell["code"],
         provenance={"backbone": backbone, "dataset": dataset, "set_aside": problems.read(folder)},
@@ -29,6 +31,7 @@ def main(cell: Mapping[str, Any], backbone: str, dataset: str) -> None:
         batch_size=scheduled["batch_size"],
         workers=scheduled["workers"],
         shard_size=scheduled["shard_size"],
+        engine=Ray(**scheduled["ray"]) if on_ray else None,
     )
 
 

@@ -13,6 +13,7 @@ import re
 import warnings
 import zipfile
 from collections import OrderedDict
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +49,14 @@ def state(tiny_folder) -> dict[str, Tensor]:
     return load_file(tiny_folder / "open_clip_model.safetensors")
 
 
+@cache
+def tokens() -> Tensor:
+    return open_clip.SimpleTokenizer(context_length=24)(["a red dog", "b"])
+
+
 def features(backbone) -> Tensor:
     pixels = torch.linspace(-1, 1, 2 * 3 * 32 * 32).reshape(2, 3, 32, 32).sin()
-    texts = backbone.encode_texts(open_clip.SimpleTokenizer(context_length=24)(["a red dog", "b"])).features
+    texts = backbone.encode_texts(tokens()).features
     return torch.cat([backbone.encode_images(pixels).features, texts])
 
 

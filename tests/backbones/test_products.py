@@ -34,10 +34,26 @@ def test_layouts_other_than_rows_in_order_are_understood() -> None:
     torch.testing.assert_close(gradient, 2 * weight.sum(0).expand(4, 5), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_other_precisions_are_computed_as_they_are(dtype) -> None:
-    weight, x = torch.randn(6, 5, dtype=dtype), torch.randn(4, 5, dtype=dtype)
+def test_other_precisions_are_computed_as_they_are() -> None:
+    weight, x = torch.randn(6, 5, dtype=torch.float64), torch.randn(4, 5, dtype=torch.float64)
     assert torch.equal(frozen(weight)(x), torch.nn.functional.linear(x, weight))
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_bfloat16_is_packed_where_the_processor_multiplies_it_and_right_anywhere(knows, monkeypatch) -> None:
+    if not knows:
+        monkeypatch.setattr(products, "_HALF", lambda: False)
+    rng = torch.Generator().manual_seed(0)
+    weight, bias = (torch.randn(shape, generator=rng).bfloat16() for shape in ((6, 5), (6,)))
+    x = torch.randn(4, 5, generator=rng).bfloat16().requires_grad_()
+    assert not products._packs(weight) or knows
+    y = frozen(weight, bias)(x)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(
+        y.double(), x.double() @ weight.double().t() + bias.double(), rtol=8e-3, atol=8e-3
+    )
+    (gradient,) = torch.autograd.grad(y.sum(), x)
+    torch.testing.assert_close(gradient[0].double(), weight.double().sum(0), rtol=8e-3, atol=8e-3)
 
 
 def test_large_weights_are_packed_and_small_ones_are_not(monkeypatch) -> None:

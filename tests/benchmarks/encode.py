@@ -108,6 +108,7 @@ def ours(items: pd.DataFrame, root: Path, backbone: Backbone) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         where = {"scratch": folder / "scratch", "provenance": {}}
+        where["code"] = "benchmark"  # a stage is given it by `resolve`
         encode(items, root, backbone, folder / "native.zarr.zip", **where, batch_size=BATCH, workers=CORES)
 
 

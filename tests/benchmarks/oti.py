@@ -1,6 +1,7 @@
-"""OTI against the plain recipe, side by side: the same items, steps and start; full context, batch of 64.
+"""OTI against the plain recipe, side by side: the same items, steps and start; full context, batch of 64. Then
+ours in bfloat16 against ours in float32.
 
-python tests/benchmarks/oti.py [--model ViT-B-32] [--items 64] [--steps 20] [--rounds 2]
+python tests/benchmarks/oti.py [--model ViT-B-32] [--items 64] [--steps 5] [--rounds 2] [--half 256 1024]
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from crossgap.inversion.methods import Oti
 
 
 def main() -> None:
-    given = arguments(__doc__, steps=20).parse_args()
+    given = arguments(__doc__, steps=5, half=[256, 1024]).parse_args()
     side_by_side(f"OTI, {given.model}", Oti(), given)
 
 

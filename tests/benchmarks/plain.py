@@ -86,9 +86,9 @@ def recipe(
 
 
 def ours(injection: Injection, size: int, targets: Tensor, initial: Tensor, steps: int) -> float:
-    """The same items and steps by `crossgap.inversion`, in batches of this size; the final mean loss."""
-    recipe = Recipe(steps)
-    cuts = zip(targets.split(size), initial.split(size), strict=True)
+    """The same items and steps by `crossgap.inversion`, in even batches of at most this size; the final mean loss."""
+    recipe, parts = Recipe(steps), math.ceil(len(targets) / size)
+    cuts = zip(targets.tensor_split(parts), initial.tensor_split(parts), strict=True)
     return torch.cat([optimise(injection, *cut, recipe).losses for cut in cuts]).mean().item()
 
 
@@ -178,22 +178,61 @@ def report(name: str, found: Comparison, flops: tuple[float, float], rate: float
     )
 
 
-def arguments(description: str, steps: int) -> argparse.ArgumentParser:
-    """What the comparisons share on the command line; `steps` is their default."""
+def arguments(description: str, steps: int, half: list[int]) -> argparse.ArgumentParser:
+    """What the comparisons share on the command line; `steps` and `half` are their defaults."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--model", default="ViT-B-32")
-    parser.add_argument("--items", type=int, default=64)
+    parser.add_argument("--items", type=int, default=64, help="of the plain recipe; 0 leaves it out")
     parser.add_argument("--steps", type=int, default=steps)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--matrix", type=int, default=2048, help="side of the products for comparison")
+    parser.add_argument("--half", type=int, nargs="*", default=half, help="items in bfloat16 against float32")
     return parser
 
 
-def side_by_side(name: str, method: Method, given: argparse.Namespace) -> None:
-    """Measure the plain recipe and ours on a model of random weights, and print the report."""
+def in_half(name: str, method: Method, count: int, given: argparse.Namespace) -> None:
+    """Measure ours in bfloat16 and in float32 on the same random weights in turn, and print both and the ratio."""
+    sides, seconds = {}, {"float32": [], "bfloat16": []}
+    for kind, precision in zip(seconds, ("fp32", "bf16"), strict=True):
+        backbone = loaded(given.model, precision)
+        injection = method.inject(backbone)
+        cut = items(backbone, injection.shape, count)
+        sides[kind] = partial(ours, injection, fitting(injection, backbone.device), *cut)
+    losses = {}
+    for number in range(given.rounds + 1):
+        for kind, run in sides.items():
+            time, losses[kind] = timed(partial(run, given.steps if number else 1), backbone.device)
+            if number:
+                seconds[kind].append(time / given.steps)
+    rounds = ", ".join(
+        f"{kind} {' '.join(f'{second:.3f}' for second in each)}" for kind, each in seconds.items()
+    )
+    ratio = min(seconds["float32"]) / min(seconds["bfloat16"])
+    print(
+        f"{name}, {count} items, crossgap: {rounds} s a step, ratio {ratio:.2f}, difference of the losses "
+        f"{abs(losses['float32'] - losses['bfloat16']):.1e}",
+        flush=True,
+    )
+
+
+def loaded(model: str, precision: str = "fp32") -> Backbone:
+    """The same random weights each time, unless the model brings its own."""
     torch.manual_seed(0)
+    return load_backbone(model, None, precision=precision)
+
+
+def side_by_side(name: str, method: Method, given: argparse.Namespace) -> None:
+    """Measure the plain recipe and ours on a model of random weights, and print the report; then ours in half
+    precision."""
     warnings.simplefilter("ignore")
-    backbone = load_backbone(given.model, None)
+    if given.items:
+        against_plain(name, method, given)
+    for count in given.half:
+        in_half(name, method, count, given)
+
+
+def against_plain(name: str, method: Method, given: argparse.Namespace) -> None:
+    backbone = loaded(given.model)
     plain, fast = encoder(backbone, method), method.inject(backbone)
     targets, initial = items(backbone, fast.shape, given.items)
     rate = matrix_rate(backbone.device, size=given.matrix)

@@ -12,12 +12,13 @@ import pytest
 HERE = Path(__file__).parent
 NANO = f"local-dir:{HERE.parents[1] / 'data/backbones/nano'}"
 NUMBER = r"[-+]?[\d.]+(e-?\d+)?"
-SMALL = ["--items", "2", "--steps", "1", "--rounds", "1", "--matrix", "64"]
+SMALL = ["--items", "2", "--steps", "1", "--rounds", "1", "--matrix", "64", "--half", "2"]
 SIDE_BY_SIDE = [
     r"matrix products here: \d+ GFLOP/s",
     rf"plain recipe  {NUMBER} s a step, \d+ GFLOP a step, \d+% of that rate, final loss {NUMBER}",
     rf"crossgap      {NUMBER} s a step",
     rf"ratio         {NUMBER} \(round by round: {NUMBER}\), difference of the losses {NUMBER}",
+    rf".*, 2 items, crossgap: float32 {NUMBER}, bfloat16 {NUMBER} s a step, ratio {NUMBER}, difference .* {NUMBER}",
 ]
 SCRIPTS = [  # the script, its smallest size, and what its lines say
     (
@@ -33,7 +34,7 @@ SCRIPTS = [  # the script, its smallest size, and what its lines say
     ("oti", ["--model", NANO, *SMALL], [r"OTI, local-dir:\S+, 2 items, 1 steps", *SIDE_BY_SIDE]),
     (
         "ovi",
-        ["--model", NANO, *SMALL, "--presets", "0"],
+        ["--model", NANO, *SMALL, "--backbones"],
         [r"OVI, local-dir:\S+, P = 1, 2 items", *SIDE_BY_SIDE],
     ),
     (
@@ -115,6 +116,15 @@ SCRIPTS = [  # the script, its smallest size, and what its lines say
             )
         ]
         + [rf"nano, 10 captions, each 5 times: {NUMBER} s, all distinct {NUMBER} s"],
+    ),
+    (
+        "spread",
+        ["--shards", "2", "--rows", "8", "--dim", "4", "--width", "4", "--workers", "1", "--rounds", "1"],
+        [
+            r"a shard of 8 rows, 0\.0 MB, 1 workers, 2 shards; seconds a shard",
+            rf"  local {NUMBER}, ray {NUMBER}, arrive {NUMBER}, store {NUMBER}",
+            rf"  a driver takes up \d+ images a second, .* 1e\+09 images: {NUMBER} h of the driver",
+        ],
     ),
     (
         "training",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -129,3 +130,64 @@ def test_another_crossgap_than_the_projects_is_refused(tmp_path) -> None:
 
 def test_the_repository_itself_has_no_pin() -> None:
     assert not (ROOT / pinned.PIN).exists() and load(ROOT / "params.yaml")
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    """`crossgap init new` on a terminal, answered so; what it would make of it: params and remote, a list."""
+    made_of: list = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(creating, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    monkeypatch.setattr(
+        creating,
+        "_create",
+        lambda folder, template, text, remote: made_of.append((load_text(text, "params.yaml"), remote)),
+    )
+
+    def answer(*lines: str, options: tuple[str, ...] = ()):
+        typed = "".join(f"{line}\n" for line in lines)
+        return CliRunner().invoke(app, ["init", "new", *options], input=typed), made_of
+
+    return answer
+
+
+def test_on_a_terminal_images_captions_and_backbone_are_asked_for(asked, tmp_path) -> None:
+    made(tmp_path, "photos/owl/1.jpg", "captions.csv")
+    done, of = asked(str(tmp_path / "photos"), "", "", options=("--remote", "s3://team/birds"))
+    assert done.exit_code == 0 and "new is a project: openai-b32 on mine" in done.output
+    questions = ("Folder of your images", "CSV of captions", "Backbone, of those")
+    assert [done.output.count(words) for words in questions] == [1, 1, 1]
+    ((params, remote),) = of
+    assert params.datasets["mine"].layout == "imagefolder" and remote == "s3://team/birds"
+    assert [*params.run.backbones] == ["openai-b32"]
+    of.clear()
+    done, of = asked(str(tmp_path / "photos"), str(tmp_path / "captions.csv"), "nano")
+    assert done.exit_code == 0 and of[0][0].datasets["mine"].layout == "captions"
+    assert [*of[0][0].run.backbones] == ["nano"]
+
+
+def test_without_an_answer_a_project_has_the_embedded_example(asked) -> None:
+    done, ((params, _),) = asked("")
+    assert "CSV of captions" not in done.output and "nano on world" in done.output
+    assert [*params.run.datasets] == ["world"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "code", "message"),
+    [
+        (("lost", "", ""), 1, "--images: there is no folder lost"),
+        (("empty", "", ""), 1, "no images as CLASS/IMAGE"),
+        (("photos", "", "nanoo"), 1, "nanoo"),
+        (("photos",), 1, "Aborted"),
+    ],
+)
+def test_a_wrong_answer_ends_it_before_anything_is_made(asked, tmp_path, answers, code, message) -> None:
+    made(tmp_path, "photos/owl/1.jpg", "empty/read.txt")
+    done, of = asked(*answers)
+    assert done.exit_code == code and message in done.output
+    assert not of and not Path("new").exists()
+
+
+def test_with_an_option_nothing_is_asked(asked) -> None:
+    done, of = asked(options=("--dataset", "world"))
+    assert done.exit_code == 0 and "Folder of your images" not in done.output and len(of) == 1

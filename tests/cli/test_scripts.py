@@ -12,7 +12,11 @@ from typer.testing import CliRunner
 
 from crossgap.catalogue import backbones, entries
 from crossgap.cli import app
+from crossgap.corrections import RIVALS
+from crossgap.datasets import LAYOUTS
+from crossgap.papers.figures import FIGURES
 from crossgap.planning import pipeline
+from crossgap.presets import PRESETS
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,6 +72,38 @@ def test_status_and_verify_of_a_project_in_which_nothing_has_run(tmp_path, monke
     monkeypatch.setattr(pipeline, "outdated", lambda root: set())
     assert told("status") == {"stores": [], "scratch_bytes": 5, "set_aside_bytes": 0, "unused": []}
     assert told("verify") == {"problems": [], "to_have_them_again": [], "repaired": False}
+
+
+def test_lists_of_what_crossgap_knows(monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert [one["correction"] for one in told("corrections")] == [*RIVALS]
+    assert {one["study"] for one in told("preset")} == PRESETS.keys()
+    printed = CliRunner().invoke(app, ["preset", "contrastive-gap-world"]).stdout
+    assert told("preset", "contrastive-gap-world") == yaml.safe_load(printed)
+    assert {one["name"] for one in told("figure")} == FIGURES.keys()
+    layouts = {one["layout"]: one for one in told("datasets", "layouts")}
+    assert layouts.keys() == LAYOUTS.keys() and "captions" in layouts["captions"]["needs"]
+    fields = told("datasets", "layouts", "captions")
+    assert {one["field"] for one in fields if one["needed"]} == {*layouts["captions"]["needs"]}
+    (tower,) = [one for one in told("backbones", "towers", "ViT-L-14-336") if one["model"] == "ViT-L-14-336"]
+    assert (tower["dim"], tower["text_width"], tower["vision_width"]) == (768, 768, 1024)
+
+
+def test_a_plan_is_one_value_on_stdout_and_its_words_on_stderr(tmp_path, monkeypatch) -> None:
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    monkeypatch.chdir(ROOT)
+    done = CliRunner().invoke(app, ["plan", "--params", str(tmp_path / "other.yaml"), "--no-probe", "--json"])
+    assert done.exit_code == 0 and "every cell is planned" in done.stderr
+    found = json.loads(done.stdout)
+    stages = {one["stage"]: one for one in found["stages"]}
+    backbones_run = len(raw["run"]["backbones"])
+    assert stages["encode"]["to_run"] == stages["encode"]["cells"] == backbones_run
+    assert (stages["encode"]["items"], stages["encode"]["seconds"]) == (9243 * backbones_run, None)
+    assert stages["prepare"]["items"] is None
+    assert found["datasets"] == [
+        {"dataset": "world", "images": 1150, "texts": 8093, "known_by": "declaration"}
+    ]
 
 
 @pytest.mark.parametrize("words", [["tables"], ["table", "--format", "doc"], ["status", "more"]])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crossgap.corrections import basic, centering
-from crossgap.evaluation import Cell, composed
+from crossgap.evaluation import Cell, composed, composed_banks
 from crossgap.evaluation.comparisons import compared
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.work import Work
@@ -182,3 +182,64 @@ def test_queries_without_their_items_are_counted(tmp_path):
     work = Work(Cell(twice, None, None, "test", "test", support="train"))
     assert composed.searched(work, Rivals(work, [])).empty
     assert "two images of the splits have one id" in next(iter(work.reasons.rows))[2]
+
+
+def test_a_bank_of_the_other_half_of_the_queries(tmp_path):
+    """NNN, inverted softmax and QB-Norm of image and text together, derived again query by query."""
+    some, answers = TEST["id"][:12], [TRAIN["id"][n % 7] for n in range(12)]
+    tables = Composed.of(
+        [(f"q{n}", one, f"t{n % 3}", "", "x" if n % 2 else "y") for n, one in enumerate(some)],
+        [
+            *((f"q{n}", answer, "target") for n, answer in enumerate(answers)),
+            *((f"q{n}", some[n], "ignored") for n in range(12)),
+        ],
+        [("y", one) for one in [*TRAIN["id"], *some]],
+    )  # fmt: skip
+    held = put(tmp_path / "n.zip", tables)
+    work = Work(Cell(held, None, None, "test", "test", support="train"))
+    rivals = Rivals(work, ["nnn", "inverted_softmax", "qb_norm"])
+    found = composed_banks.halved(work, rivals)
+
+    by_id = sorted(range(12), key=lambda n: some[n])
+    lent, asked = by_id[:6], by_id[6:]
+    taken = {answers[n] for n in asked}
+    bank = [n for n in lent if answers[n] not in taken]
+    assert 0 < len(bank) < 6
+    why = f"{6 - len(bank)} of 6 queries of the bank left out: their image or an answer answers one that is asked"
+    assert ("composed", "halves", why) in work.reasons.rows
+    rows = unit(unit(IMAGES[[PLACE[one] for one in some]]) + unit(ASKING)[np.arange(12) % 3])
+    similar = rows @ unit(IMAGES).T
+    nnn = 0.75 * np.sort(similar[bank], axis=0)[-16:].mean(axis=0)
+    softmax = np.log(np.exp(20 * similar[bank]).sum(axis=0)) / 20
+    for task, less in {"": 0, "+nnn_16": nnn, "+inverted_softmax": softmax, "+qb_norm": None}.items():
+        table = found[found["task"] == f"sum{task}"].set_index("query")
+        assert sorted(table.index) == sorted(f"q{n}" for n in asked) and set(table["asked"]) == {"half"}
+        for n in asked:
+            among = np.arange(len(IDS)) if n % 2 else np.array([PLACE[one] for one in [*TRAIN["id"], *some]])
+            free = among[among != PLACE[some[n]]]
+            scores = similar[n] - (softmax if less is None else less)
+            if less is None and free[similar[n][free].argmax()] not in {
+                among[similar[lender][among].argmax()] for lender in bank
+            }:
+                scores = similar[n]
+            rank = 1 + (scores[free] > scores[PLACE[answers[n]]]).sum()
+            assert (table.loc[f"q{n}", "rank"], table.loc[f"q{n}", "candidates"]) == (rank, len(free))
+    assert composed.metrics(composed.summary(found))["composed/sum+nnn_16/half/recall@10"] >= 0
+    tested = compared(work, composed.outcomes(found), seed=0, resamples=99).set_index("task")
+    assert tested.loc["sum+nnn_16", "baseline"] == "sum"
+
+
+def test_halves_need_two_images_that_ask_and_a_bank(tmp_path):
+    alone = Composed.of([("q", A, "t0", "", "x")], [("q", SOME[0], "target")], [])
+    same = Composed.of(
+        [("q", A, "t0", "", "x"), ("p", B, "t1", "", "x")], [("q", C, "target"), ("p", C, "target")], []
+    )
+    for tables, why in (
+        (alone, "halves of 1 composed queries: give more images that ask"),
+        (same, "no query is left in the bank"),
+    ):
+        work = Work(
+            Cell(put(tmp_path / f"{len(why)}.zip", tables), None, None, "test", "test", support="train")
+        )
+        found = composed_banks.halved(work, Rivals(work, ["nnn"]))
+        assert set(found["task"]) <= {"sum"} and ("composed", "halves", why) in work.reasons.rows

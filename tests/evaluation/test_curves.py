@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossgap import open_store
-from crossgap.evaluation import Cell, EvaluationError, evaluate
+from crossgap import evaluation, open_store
+from crossgap.evaluation import Cell, Evaluation, EvaluationError
 from crossgap.evaluation.curves import CURVES, STEPS
 from crossgap.stores import store
 from crossgap.stores.store import Group
@@ -87,6 +87,10 @@ def inversion(
 
 FIRST = [name for name in CAPTIONS if name.endswith("#0")]
 REST = [name for name in CAPTIONS if not name.endswith("#0")]
+
+
+def evaluate(cell: Cell) -> Evaluation:
+    return evaluation.evaluate(cell, corrections=[], resamples=99)
 
 
 @pytest.fixture

@@ -12,12 +12,13 @@ from crossgap.corrections import Material, centering, fitted, ridge, whitening
 from crossgap.errors import UnavailableError
 from crossgap.evaluation import Cell, elsewhere, mixed
 from crossgap.evaluation.corrections import Rivals
+from crossgap.evaluation.options import MixedSearch
 from crossgap.evaluation.work import Work
 from crossgap.importing.files import FeatureImportError
 from crossgap.metrics.retrieval import retrieval_metrics
 from tests.evaluation.test_rivals import TEST, captions, groups, images, unit, write
 
-FEW = {"shares": [0], "alphas": [], "draws": 1}
+FEW = MixedSearch(shares=[0], alphas=[], draws=1)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_a_published_mean_and_own_texts(native, tmp_path):
     own = unit(captions(TEST)["features"])
     np.testing.assert_allclose(against.features, own - own.mean(axis=0), rtol=1e-5, atol=1e-6)
     # by role: the texts that ask have a mean of their own
-    asked = mixed.searched(work, Rivals(work, ["centering"], [place]), **FEW)
+    asked = mixed.searched(work, Rivals(work, ["centering"], [place]), FEW)
     asking, documents = (own[rank::2] - own[rank::2].mean(axis=0) for rank in (0, 1))
     scores = unit(asking) @ unit(documents).T
     expected = (scores > np.diag(scores)[:, None]).sum(axis=1) + 1
@@ -150,7 +151,12 @@ def splice(real):
 
 # ../shared/real/values.md: mAP of test queries in val, natively and less the published mean of images
 @pytest.mark.parametrize(
-    ("name", "raw", "centred"), [("dtd", 28.9659, 30.0516), ("oxford_flowers", 62.5184, 63.5891)]
+    ("name", "raw", "centred"),
+    [
+        ("dtd", 28.9659, 30.0516),
+        ("oxford_flowers", 62.5184, 63.5891),
+        pytest.param("fgvc_aircraft", 14.2161, 14.2512, marks=pytest.mark.slow),
+    ],
 )
 def test_real_image_retrieval(real, splice, tmp_path, name, raw, centred):
     held = np.load(real / "clip-vit-b32" / f"{name}.npz")
@@ -174,25 +180,60 @@ def test_real_image_retrieval(real, splice, tmp_path, name, raw, centred):
         assert 100 * ap.mean() == pytest.approx(value, abs=1e-4)
 
 
-def test_real_pairs(real, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "step", "mean", "distance", "text_image", "image_text"),
+    [
+        ("clip-vit-b16/coco_val2017_500", 1, "ViT-B-16", 0.1964, 50.80, 52.40),
+        ("clip-vit-b32/flickr8k_100x5", 5, "ViT-B-32", 0.3241, 86.00, 77.00),
+    ],
+)
+def test_real_pairs(real, tmp_path, name, step, mean, distance, text_image, image_text):
     """The mean of images from SpLiCE, that of texts the cell's own."""
-    held = np.load(real / "clip-vit-b16" / "coco_val2017_500.npz")
-    ids = [f"pair {row}" for row in range(500)]
+    held = np.load(real / f"{name}.npz")
+    images, texts = (held[f"{side}_features"][::step] for side in ("image", "text"))
+    ids, zeros = [f"pair {row}" for row in range(len(images))], [0] * len(images)
     stored = {
-        "image/test": {"id": ids, "group": ids, "rank": [0] * 500, "features": held["image_features"]},
-        "text/test": {
-            "id": [f"text {i}" for i in ids],
-            "group": ids,
-            "rank": [0] * 500,
-            "features": held["text_features"],
-        },
+        "image/test": {"id": ids, "group": ids, "rank": zeros, "features": images},
+        "text/test": {"id": [f"text {i}" for i in ids], "group": ids, "rank": zeros, "features": texts},
     }
-    place = of_file("splice", real / "means" / "clip_ViT-B-16_image.npz", image="image_mean")
+    place = of_file("splice", real / "means" / f"clip_{mean}_image.npz", image="image_mean")
     work = Work(Cell(write(tmp_path / "x.zip", stored), None, None, "test", "test"))
     rivals = Rivals(work, ["centering"], [place])
     pair = work.cell.items("image/test"), work.cell.items("text/test")
     images, texts = (unit(items.features) for items in rivals.pair("centering@splice", "image-text", *pair))
-    assert np.linalg.norm(images.mean(axis=0) - texts.mean(axis=0)) == pytest.approx(0.1964, abs=5e-5)
-    for one, two, value in ((texts, images, 50.80), (images, texts, 52.40)):
+    assert np.linalg.norm(images.mean(axis=0) - texts.mean(axis=0)) == pytest.approx(distance, abs=5e-5)
+    for one, two, value in ((texts, images, text_image), (images, texts, image_text)):
         scores = one @ two.T
-        assert 100 * (scores.argmax(axis=1) == np.arange(500)).mean() == pytest.approx(value)
+        assert 100 * (scores.argmax(axis=1) == np.arange(len(ids))).mean() == pytest.approx(value)
+
+
+# width and length of the published means; their cosine with the means of features that are here
+MEANS = {
+    "clip_RN50": (1024, 0.6217592358589172, {}),
+    "clip_ViT-B-16": (
+        512,
+        0.7016327977180481,
+        {("clip-vit-b16/coco_val2017_500", "image_features", 1): 0.9831},
+    ),
+    "clip_ViT-B-32": (
+        512,
+        0.6841620802879333,
+        {
+            ("clip-vit-b32/flickr8k_100x5", "image_features", 5): 0.9551,
+            ("clip-vit-b32/flickr8k_100x5", "text_features", 1): 0.3113,
+            ("clip-vit-b32/dtd", "test_features", 1): 0.8630,
+        },
+    ),
+    "open_clip_ViT-B-32": (512, 0.5601161122322083, {}),
+}
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_published_means(real, name):
+    width, length, beside = MEANS[name]
+    place = of_file("splice", real / "means" / f"{name}_image.npz", image="image_mean")
+    mean = place.over(Material(), width).means["image"]
+    assert mean.shape == (width,) and np.linalg.norm(mean) == pytest.approx(length, rel=1e-6)
+    for (file, key, step), cosine in beside.items():
+        own = unit(np.load(real / f"{file}.npz")[key][::step].astype(np.float64)).mean(axis=0)
+        assert mean @ own / np.linalg.norm(mean) / np.linalg.norm(own) == pytest.approx(cosine, abs=6e-5)

@@ -8,8 +8,8 @@ import zlib
 import numpy as np
 import pytest
 
-from crossgap import gap_metrics, open_store
-from crossgap.evaluation import Cell, EvaluationError, evaluate
+from crossgap import evaluation, gap_metrics, open_store
+from crossgap.evaluation import Cell, Evaluation, EvaluationError
 from crossgap.stores import store
 
 DIM, LAST = 6, 20
@@ -120,25 +120,46 @@ FIRST = [name for name, (_, rank, _) in CAPTIONS.items() if rank == 0]
 REST = [name for name, (_, rank, _) in CAPTIONS.items() if rank > 0]
 
 
-@pytest.fixture
-def native(tmp_path):
+def evaluate(cell: Cell, **settings) -> Evaluation:
+    """Without corrections, which are tested in `test_rivals`."""
+    return evaluation.evaluate(cell, corrections=[], resamples=99, **settings)
+
+
+_MEASURED: dict[tuple, Evaluation] = {}
+
+
+def measured(native, oti, ovi, query: str, gallery: str) -> Evaluation:
+    """What several tests look at."""
+    of = *(one and one.path for one in (native, oti, ovi)), query, gallery
+    if of not in _MEASURED:
+        _MEASURED[of] = evaluate(Cell(native, oti, ovi, query, gallery))
+    return _MEASURED[of]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("cell")
+
+
+@pytest.fixture(scope="module")
+def native(folder):
     groups = {
         "image/test": image_group("test"),
         "image/train": image_group("train"),
         "text/test": caption_group(),
         "text/classes": prompt_group(),
     }
-    return write(tmp_path / "native.zip", groups)
+    return write(folder / "native.zip", groups)
 
 
-@pytest.fixture
-def oti(tmp_path):
-    return inverted(tmp_path / "oti.zip", "oti", {"image/test": IMAGES["test"]})
+@pytest.fixture(scope="module")
+def oti(folder):
+    return inverted(folder / "oti.zip", "oti", {"image/test": IMAGES["test"]})
 
 
-@pytest.fixture
-def ovi(tmp_path):
-    return inverted(tmp_path / "ovi.zip", "ovi", {"text/test": FIRST, "text/classes": PROMPTS})
+@pytest.fixture(scope="module")
+def ovi(folder):
+    return inverted(folder / "ovi.zip", "ovi", {"text/test": FIRST, "text/classes": PROMPTS})
 
 
 def cosine(one: np.ndarray, other: np.ndarray) -> float:
@@ -209,7 +230,7 @@ def check(found, task: str, relevance: str, queries: dict, gallery: dict, releva
 @pytest.mark.parametrize("gallery", ["test", "train"])
 @pytest.mark.parametrize("labelling", ["colour", "shape"])
 def test_image_to_image_and_oti_to_image_by_every_labelling(native, oti, gallery, labelling) -> None:
-    found = evaluate(Cell(native, oti, None, "test", gallery))
+    found = measured(native, oti, None, "test", gallery)
     items, relevant = native_of(IMAGES[gallery]), same_label(labelling)
     check(found, "image-image", labelling, native_of(IMAGES["test"]), items, relevant)
     check(found, "oti-image", labelling, native_of(IMAGES["test"], "oti"), items, relevant)
@@ -227,7 +248,7 @@ def test_oti_to_oti_needs_the_inverted_gallery(native, tmp_path, gallery) -> Non
 
 
 def test_texts_are_found_by_first_captions_among_the_others_of_all_images(native, ovi) -> None:
-    found = evaluate(Cell(native, None, ovi, "test", "test"))
+    found = measured(native, None, ovi, "test", "test")
     rest = native_of(REST)
     check(found, "text-text", "group", native_of(FIRST), rest, same_image)
     check(found, "ovi-text", "group", native_of(FIRST, "ovi"), rest, same_image)
@@ -242,7 +263,7 @@ def test_ovi_to_ovi_needs_every_caption_inverted(native, tmp_path) -> None:
 
 @pytest.mark.parametrize("gallery", ["test", "train"])
 def test_across_modalities_all_captions_pair_with_the_query_split(native, gallery) -> None:
-    found = evaluate(Cell(native, None, None, "test", gallery))
+    found = measured(native, None, None, "test", gallery)
     images, captions = native_of(IMAGES["test"]), native_of(CAPTIONS)
     check(found, "text-image", "group", captions, images, same_image)
     check(found, "image-text", "group", images, captions, same_image)
@@ -268,7 +289,7 @@ def test_an_image_and_a_caption_of_one_id_are_two_items(tmp_path) -> None:
 
 @pytest.mark.parametrize("labelling", ["colour", "shape"])
 def test_classification_by_the_mean_of_a_classs_prompts(native, oti, ovi, labelling) -> None:
-    found = evaluate(Cell(native, oti, ovi, "test", "train"))
+    found = measured(native, oti, ovi, "test", "train")
     for task, images, prompts in [
         ("image-text", "native", "native"),
         ("oti-text", "oti", "native"),
@@ -316,7 +337,7 @@ def test_the_ceiling_counts_the_images_that_agree_with_all_a_caption_says(native
         for labels in IMAGES["test"].values():
             agree += all(not word or labels[name] == word for name, word in said.items())
         chances.append(1 / agree)
-    found = evaluate(Cell(native, None, None, "test", "test"))
+    found = measured(native, None, None, "test", "test")
     ceiling = found.metrics["retrieval_ceiling/text-image/group/recall@1"]
     assert ceiling == pytest.approx(sum(chances) / len(chances), abs=1e-6)
 
@@ -332,7 +353,7 @@ def test_there_is_no_ceiling_where_labels_of_captions_are_no_mentions(tmp_path) 
 
 
 def test_items_and_losses_are_counted(native, oti, ovi) -> None:
-    metrics = evaluate(Cell(native, oti, ovi, "test", "train")).metrics
+    metrics = measured(native, oti, ovi, "test", "train").metrics
     counts = {name: value for name, value in metrics.items() if name.startswith("items/")}
     assert counts == {
         "items/image/test": 7,
@@ -361,7 +382,7 @@ def test_texts_with_labels_and_no_images(tmp_path) -> None:
     groups = {"text/test": {"id": names, "rank": [0] * 4, "features": features(names), "label.topic": topics}}
     native = write(tmp_path / "n.zip", groups)
     ovi = inverted(tmp_path / "o.zip", "ovi", {"text/test": names})
-    found = evaluate(Cell(native, None, ovi, "test", "test"))
+    found = measured(native, None, ovi, "test", "test")
     topic = dict(zip(names, topics, strict=True))
 
     def relevant(one, other):
@@ -423,7 +444,7 @@ def test_a_split_that_is_not_there_is_named(native) -> None:
 
 
 def test_clouds_are_the_first_two_principal_components_of_native_features(native, oti, ovi) -> None:
-    clouds = evaluate(Cell(native, oti, ovi, "test", "test")).clouds
+    clouds = measured(native, oti, ovi, "test", "test").clouds
     assert list(clouds) == ["x", "y", "modality", "id"]
     counts = clouds["modality"].value_counts().to_dict()
     assert counts == {"image": 7, "text": len(FIRST), "oti": 7, "ovi": len(FIRST)}
@@ -462,7 +483,7 @@ def test_metrics_do_not_depend_on_the_order_of_a_store(native, oti, tmp_path) ->
         name: {key: values[::-1] for key, values in columns.items()} for name, columns in groups.items()
     }
     other = write(tmp_path / "turned.zip", turned)
-    one = evaluate(Cell(native, oti, None, "test", "train")).metrics
+    one = measured(native, oti, None, "test", "train").metrics
     two = evaluate(Cell(other, oti, None, "test", "train")).metrics
     for name in one.keys() - {"gap/linear_separability"}:
         assert one[name] == pytest.approx(two[name], abs=2e-6)

@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 
 from crossgap.corrections import nnn
-from crossgap.evaluation import Cell, evaluate, mixed
+from crossgap.errors import CrossgapError
+from crossgap.evaluation import Cell, evaluate, evaluation, mixed
 from crossgap.evaluation.comparisons import compared
 from crossgap.evaluation.corrections import Rivals
+from crossgap.evaluation.options import MixedSearch
 from crossgap.evaluation.work import Work
 from crossgap.metrics.mixed import image_documents
+from crossgap.strict import options
 from tests.evaluation.test_rivals import TEST, TRAIN, captions, groups, inverted, unit, write
 
 EVERY = captions(TEST)
 ASKING, TEXTS, IMAGES = EVERY["features"][::2], EVERY["features"][1::2], TEST["features"]
-FEW = {"shares": [0, 0.5, 1], "alphas": [0.25], "draws": 2}
+FEW = MixedSearch(shares=[0, 0.5, 1], alphas=[0.25], draws=2)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def rows(found, task: str, at: str, draw: int = 0):
 
 def test_natively_and_centred_by_role(native):
     work = Work(Cell(native, None, None, "test", "test"))
-    found = mixed.searched(work, Rivals(work, ["centering"]), **FEW, seed=7)
+    found = mixed.searched(work, Rivals(work, ["centering"]), FEW, seed=7)
     sides = ASKING, TEXTS, IMAGES
     centred = [unit(rows) - unit(rows).mean(axis=0) for rows in sides]
     own = np.arange(24)
@@ -68,7 +71,7 @@ def test_natively_and_centred_by_role(native):
 
 def test_halves_ask_among_all_images_and_the_other_captions(native):
     work = Work(Cell(native, None, None, "test", "test"))
-    found = mixed.searched(work, Rivals(work, ["centering"]), **FEW)
+    found = mixed.searched(work, Rivals(work, ["centering"]), FEW)
     asking, texts = ASKING[12:], ASKING[:12]
     for ending, sides in (
         ("", (asking, unit(IMAGES), unit(texts))),
@@ -84,7 +87,7 @@ def test_halves_ask_among_all_images_and_the_other_captions(native):
 
 def test_a_bank_scores_each_gallery(native):
     work = Work(Cell(native, None, None, "test", "test", support="train"))
-    found = mixed.searched(work, Rivals(work, ["nnn"]), **FEW)
+    found = mixed.searched(work, Rivals(work, ["nnn"]), FEW)
     bank = captions(TRAIN)["features"]
     for share in (0, 1):
         gallery = IMAGES if share else TEXTS
@@ -108,7 +111,7 @@ def test_inverted_images_and_texts_among_the_documents(native, tmp_path):
     }
     ovi = write(tmp_path / "ovi.zip", {"text/test": held}, made_by)
     work = Work(Cell(native, oti, ovi, "test", "test"))
-    found = mixed.searched(work, Rivals(work, []), **FEW)
+    found = mixed.searched(work, Rivals(work, []), FEW)
     own = np.arange(24)
     as_texts = oti["image/test"].features
     assert rows(found, "search+oti", "1")["rank"].tolist() == ranks(ASKING, as_texts, own)
@@ -145,7 +148,7 @@ def test_images_alone_are_not_searched_and_one_image_has_no_halves(tmp_path):
     one = {"image/test": {name: values[:1] for name, values in TEST.items()}}
     one["text/test"] = {name: values[:2] for name, values in EVERY.items()}
     work = Work(Cell(write(tmp_path / "b.zip", one), None, None, "test", "test"))
-    found = mixed.searched(work, Rivals(work, []), **FEW)
+    found = mixed.searched(work, Rivals(work, []), FEW)
     assert set(found["rank"]) == {1} and set(found["task"]) == {"search", "fused"}
     assert ("mixed", "distractors", "halves of 1 captioned images: give at least 2") in work.reasons.rows
 
@@ -153,20 +156,44 @@ def test_images_alone_are_not_searched_and_one_image_has_no_halves(tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"shares": [0.5, 1.2]}, r"shares holds 1\.2: give numbers from 0 to 1"),
-        ({"alphas": [-0.1, float("nan")]}, r"alphas holds -0\.1, nan: give numbers from 0 to 1"),
-        ({"draws": 0}, "draws is 0: give at least 1"),
+        (
+            {"mixed_search": {"shares": [0.5, 1.5]}},
+            r"mixed_search: shares\.1 is 1\.5: .*less than or equal to 1",
+        ),
+        ({"mixed_search": {"alphas": [float("nan")]}}, r"mixed_search: alphas\.0 is nan"),
+        (
+            {"mixed_search": {"shares": (0.5, 0.5)}},
+            r"mixed_search: shares is \[0\.5, 0\.5\]: named twice: 0\.5",
+        ),
+        (
+            {"mixed_search": {"share": [1], "draws": 0}},
+            "mixed_search: draws is 0: .*; share is no option of it; it has shares, alphas, draws",
+        ),
+        ({"mixed_search": 3}, "mixed_search is 3: give a dict with shares, alphas, draws"),
+        ({"look_at": {"queries": -1}}, "look_at: queries is -1"),
+        ({"shots": (0,)}, r"evaluate: shots\.0 is 0"),
+        ({"draws": 0}, "evaluate: draws is 0"),
+        ({"logistic": "some"}, "evaluate: logistic is 'some': .*'none', 'native' or 'all'"),
+        ({"corrections": ["centring"]}, "no correction centring; known: basic, "),
+        ({"resamples": True}, "evaluate: resamples is True: .*integer"),
     ],
 )
-def test_settings_out_of_range(native, given, said):
-    work = Work(Cell(native, None, None, "test", "test"))
-    with pytest.raises(ValueError, match=said):
-        mixed.searched(work, Rivals(work, []), **given)
+def test_options_are_refused_before_any_work(native, monkeypatch, given, said):
+    cell = Cell(native, None, None, "test", "test")
+    monkeypatch.setattr(evaluation, "Work", None)
+    with pytest.raises(CrossgapError, match=said) as told:
+        evaluate(cell, **given)
+    assert "\n" not in str(told.value)
+
+
+def test_numpys_numbers_and_tuples_are_options(native):
+    given = {"shares": np.array([0, 1.0]), "alphas": (), "draws": np.int64(1)}
+    assert options(MixedSearch, "it", given) == MixedSearch(shares=[0, 1], alphas=[], draws=1)
 
 
 def test_compared_with_native_features_under_holms_correction(native):
     work = Work(Cell(native, None, None, "test", "test"))
-    found = mixed.searched(work, Rivals(work, ["centering", "whitening"]), **FEW)
+    found = mixed.searched(work, Rivals(work, ["centering", "whitening"]), FEW)
     tested = compared(work, mixed.outcomes(found), seed=0, resamples=99).set_index(["task", "relevance"])
     table = mixed.summary(found).set_index(["task", "at"])
     assert len(tested) == 2 * (3 + 1 + 1) and (tested["family"] == "mixed").all()
@@ -256,7 +283,7 @@ def test_documents_inverted_by_phi_and_documents_that_nobody_asks_for(native, tm
     }  # fmt: skip
     by_phi = write(tmp_path / "oti-searle-far.zarr.zip", {"image/test": columns}, made_by)
     work = Work(Cell(native, None, None, "test", "test", distilled=[by_phi]))
-    found = mixed.searched(work, Rivals(work, []), **FEW)
+    found = mixed.searched(work, Rivals(work, []), FEW)
     for words, features in (("distilled", first.features), ("warm", last.features)):
         expected = ranks(ASKING, features, range(24))
         assert rows(found, f"search+oti.{words}.searle.far", "1")["rank"].tolist() == expected
@@ -264,7 +291,7 @@ def test_documents_inverted_by_phi_and_documents_that_nobody_asks_for(native, tm
     some = {name: np.asarray(values)[np.arange(48) != 6] for name, values in EVERY.items()}  # image 3's query
     fewer = write(tmp_path / "fewer.zip", groups() | {"text/test": some})
     work = Work(Cell(fewer, None, None, "test", "test"))
-    found = rows(mixed.searched(work, Rivals(work, []), **FEW), "search", "1")
+    found = rows(mixed.searched(work, Rivals(work, []), FEW), "search", "1")
     asked = [place for place in range(24) if place != 3]
     assert found["rank"].tolist() == ranks(ASKING[asked], IMAGES, asked)
     assert set(found["documents"]) == {24} and len(found) == 23

@@ -31,6 +31,14 @@ def test_the_batch_is_what_fits_and_never_none(monkeypatch) -> None:
     assert batch_size.fitting(Deep(50_000), CPU) == 1
 
 
+def test_products_in_half_precision_get_more_rows_on_a_cpu() -> None:
+    class Half(Deep):
+        def __call__(self, pseudo: torch.Tensor) -> torch.Tensor:
+            return super().__call__(pseudo).bfloat16()
+
+    assert batch_size.fitting(Half(10), CPU) == batch_size.MOST_IN_HALF > batch_size.MOST["cpu"]
+
+
 def test_towers_are_measured_without_changing_them(tiny) -> None:
     for injection in (PseudoText(tiny, "a photo of {}", 1), PseudoPatches(tiny, 1)):
         before = injection(torch.ones(2, *injection.shape))

@@ -9,10 +9,10 @@ import sys
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 
 from crossgap import distil, oti, ovi
 from crossgap.backbones import BackboneError
+from crossgap.errors import CrossgapError
 from crossgap.inversion import distil as module
 from crossgap.inversion.distil import Split, contrastive, losses, measured_steps, train
 from crossgap.inversion.distil_recipe import LOSSES, Distil
@@ -253,17 +253,17 @@ def test_targets_that_broke_down_are_left_out(tiny, images, targets) -> None:
 def test_bad_input_is_refused_before_any_work(tiny, images, targets, monkeypatch) -> None:
     monkeypatch.setattr(module, "fit", None)
     for given, error, message in (
-        ({"loss": "cosin"}, ValueError, "loss 'cosin' is none of tokens, searle, cosine"),
-        ({"method": "otx"}, ValueError, "method 'otx' is none of oti, ovi"),
+        ({"loss": "cosin"}, CrossgapError, "loss 'cosin' is none of tokens, searle, cosine"),
+        ({"method": "otx"}, CrossgapError, "method 'otx' is none of oti, ovi"),
         (
             {"loss": "tokens", "targets": targets},
             ValueError,
             r"needs tokens \(48, 1, 32\), not \(48, 2, 32\)",
         ),
-        ({"epochs": 0}, ValidationError, "epochs"),
-        ({"lr": math.nan}, ValidationError, "lr"),
-        ({"held_out": 1}, ValidationError, "held_out"),
-        ({"rate": 1}, ValidationError, "rate"),
+        ({"epochs": 0}, CrossgapError, "^distil: epochs is"),
+        ({"lr": math.nan}, CrossgapError, "^distil: lr is"),
+        ({"held_out": 1}, CrossgapError, "^distil: held_out is"),
+        ({"rate": 1}, CrossgapError, "^distil: rate is"),
         ({"template": "no slot"}, BackboneError, "exactly one"),
         ({"ids": ["a"]}, ValueError, "48 features need as many unique ids"),
     ):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from crossgap import oti, ovi
 from crossgap.backbones import BackboneError
+from crossgap.errors import CrossgapError
 from crossgap.inversion.invert import Inverter
 from crossgap.inversion.methods import Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
@@ -222,7 +223,9 @@ def test_bad_input_is_refused_before_any_work(invert, native) -> None:
     for empty in (native[:0], native[0]):
         with pytest.raises(ValueError, match=r"must be \(n, d\) with n > 0"):
             invert(empty)
-    with pytest.raises(ValueError, match="lr 0 is out of range"):
+    with pytest.raises(CrossgapError, match="no setting rate: known are steps, lr, "):
+        invert(rate=1)
+    with pytest.raises(CrossgapError, match="lr 0 is out of range"):
         invert(lr=0)
 
 

@@ -6,11 +6,21 @@ import numpy as np
 import pytest
 import torch
 
+from crossgap.errors import UnavailableError
 from crossgap.metrics.classification import class_prototypes, few_shot, summarise, zero_shot
 
 
 def unit(x: np.ndarray) -> np.ndarray:
     return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def test_a_class_whose_prompts_cancel_out_is_named():
+    features = [[3.0, 0.0], [0.6, 0.8], [-0.5, 0.0], [0.0, 2.0]]
+    with pytest.raises(UnavailableError, match=r"of class red point in opposite directions .* other prompts"):
+        class_prototypes(np.array(features), ["red", "blue", "red", "blue"])
+    around = np.array([[np.cos(a), np.sin(a)] for a in 2 * np.pi * np.arange(7) / 7])
+    with pytest.raises(UnavailableError, match="class red"):  # but for rounding
+        class_prototypes(around, ["red"] * 7)
 
 
 def test_prototypes_are_means_of_unit_prompts():

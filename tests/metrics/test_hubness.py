@@ -256,6 +256,17 @@ def test_real_pairs(pairs, name, centred):
     assert (shown(texts, images), shown(images, texts)) == PAIRS[name, centred]
 
 
+def test_real_pairs_projected(pairs, real):
+    """By PCA⁺ of ViT-B/32: text to image, then image to text."""
+    correction = pca_plus.fit(np.load(real / "clip-vit-b32/imagenet_class_text.npz")["prompt_set_1"], 256)
+    for name, values in (
+        ("flickr c0", ((1.5919, 40, 0.0), (1.3693, 40, 0.0))),
+        ("flickr 5", ((1.6315, 189, 0.0), (1.7816, 9, 5.4))),
+    ):
+        images, texts = (correction.apply(side, "image") for side in pairs(name, False))
+        assert (shown(texts, images), shown(images, texts)) == values
+
+
 @pytest.mark.parametrize(("name", "centred", "direction", "kept"), HALVES)
 def test_real_halves(pairs, name, centred, direction, kept):
     images, texts = pairs(name, centred)

@@ -164,12 +164,16 @@ def test_a_bit_flipped_anywhere_in_an_output_is_named(project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "path"),
-    [("prepare", MANIFEST), ("encode", NATIVE), ("evaluate", METRICS)],
-    ids=lambda value: str(value),
+    ("how", "stage", "path"),
+    [
+        ("flip", "prepare", MANIFEST),
+        ("cut", "encode", NATIVE),
+        ("flip", "encode", NATIVE),
+        ("cut", "evaluate", METRICS),
+    ],
+    ids=str,
 )
-@pytest.mark.parametrize("how", ["flip", "cut"])
-def test_repair_and_repro_make_exactly_what_was_damaged_again(project, stage, path, how) -> None:
+def test_repair_and_repro_make_exactly_what_was_damaged_again(project, how, stage, path) -> None:
     """With the copy in DVC's cache gone bad too, by the hard link that it often is: the stage runs, and it alone."""
     before = whole()
     copies = [held for held, content in before.items() if ".dvc" in held.parts and content == before[path]]

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 from html.parser import HTMLParser
+from itertools import accumulate
 
 import pytest
 
@@ -17,7 +18,9 @@ class Page(HTMLParser):
 
     Attributes:
         data: what is drawn at once: cells, the rows of the table, gap measures.
-        later: what is drawn when it comes into view: the parts of each cell.
+        later: what is drawn when it comes into view, but for what is of one cell.
+        cells: the numbers of each cell.
+        chapters: the parts of each cell.
         blocks: of all cells, trainings and experiments, in order.
         looked: of single queries, what each dataset's items are, then each cell's rankings; None of one without.
         pictures: which item has which, packed, then each in base64.
@@ -40,7 +43,11 @@ class Page(HTMLParser):
         lines = self.scripts.get("looked", "").split("\n")
         self.looked = [unpacked(line) if line else None for line in lines]
         self.pictures = self.scripts.get("pictures", "").split("\n")
-        parts = [part for cell in self.later["cells"] for part in cell]
+        self.cells, self.chapters = (
+            [unpacked(line) for line in self.scripts.get(name, "").split("\n") if line]
+            for name in ("cells", "chapters")
+        )
+        parts = [part for cell in self.chapters for part in cell]
         self.blocks = [block for part in parts for block in part["blocks"]]
         self.blocks += self.later["trainings"]
         self.blocks += [block for of in self.later["idealised"] for block in of["blocks"]]
@@ -84,19 +91,25 @@ class Page(HTMLParser):
         explore = self.data["explore"]
         words, names = explore["words"], explore["names"]
         found = []
-        for cell, of in zip(self.data["cells"], explore["cells"], strict=True):
-            tests = {row: i for i, row in enumerate(of["tests"][0])} if of["tests"] else {}
-            for at, (family, task, method, labelling, base, main, _) in enumerate(
-                explore["rows"][of["rows"]]
-            ):
+        places = [[*accumulate(steps)] for steps in explore["places"]]
+        for cell, number, of in zip(self.data["cells"], explore["of"], self.cells, strict=True):
+            tests = {row: i for i, row in enumerate(places[of["tests"][0]])} if of["tests"] else {}
+            held = {i: dict(zip(places[n], column, strict=True)) for i, (n, column) in of["metrics"].items()}
+            for at, (family, task, method, labelling, base, main, _) in enumerate(explore["rows"][number]):
                 row = {**cell, "family": words[family], "task": words[task], "method": words[method]}
                 row |= {"labelling": words[labelling], "base": base, "main": names[main][0]}
                 for i, (name, rate) in enumerate(names):
-                    column = of["metrics"].get(str(i), [])
-                    if at < len(column) and column[at] is not None:
-                        row[name] = column[at] / 100_000 if rate else column[at]
+                    if (value := held.get(str(i), {}).get(at)) is not None:
+                        row[name] = value / 100_000 if rate else value
                 if at in tests:
-                    row["test"] = [column[tests[at]] for column in of["tests"][1:]]
+                    more, below, above, *rest = (column[tests[at]] for column in of["tests"][1:])
+                    value, other = (held.get(str(main), {}).get(i) for i in (at, base))
+                    known = base >= 0 and names[main][1] and None not in (value, other)
+                    derived = (value - other + 5) // 10 if known else 0
+                    middle = None if more is None else derived + more
+                    low = None if below is None else (middle or 0) - below
+                    high = None if above is None else (middle or 0) + above + (below or 0)
+                    row["test"] = [middle, low, high, *rest]
                 found.append(row)
         return found
 

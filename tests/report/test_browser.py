@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -194,9 +195,7 @@ def test_texts_are_texts_and_a_cell_without_queries_says_so(shown, written):
 
 
 def test_what_made_it_here_and_its_settings(shown, written):
-    page = shown(written)
-    drawn(page)
-    page.wait_for_selector("#made-here table")
+    page = reached(shown(written), "made", "#made-here table")
     assert page.inner_text("#made-here dl").split("\n") == ["revision of git", "abc"]
     assert page.inner_text("#made-here tbody").split() == ["encode", "2.5"]
     page.click("#made-facts summary")
@@ -256,6 +255,36 @@ def test_everything_is_drawn_in_few_nodes_and_stays_inside_its_frame(shown, writ
     assert NASTY in page.inner_text("[data-chapter=made]")
 
 
+def test_on_paper_all_is_open_and_long_tables_show_their_first_rows(shown, written):
+    page = table(shown(written))
+    shut = len(page.query_selector_all("details:not([open])"))
+    page.wait_for_function("performance.now() > 1 && document.querySelector('#forest-figure svg')")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_selector("#gap-table + .paper")
+    assert page.query_selector_all("details:not([open])") == [] and shut > 0
+    rows = page.eval_on_selector_all("#table + .paper tbody tr", "all => all.map(one => one.innerText)")
+    assert len(rows) == 18 and page.query_selector(".unit:empty") is None
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.query_selector(".paper") is None and page.query_selector("[data-shut]") is None
+
+
+def test_blocks_far_from_what_is_seen_are_left_out_and_come_back_as_they_were(shown, written):
+    page = reached(shown(written), "made", "[data-chapter=made] h3")
+    page.evaluate("document.getElementById('gap').scrollIntoView()")
+    page.wait_for_selector(".panels-of svg")
+    opened = page.locator("[data-chapter=gap] .unit details").first
+    opened.locator("summary").first.click()
+    title = opened.locator("summary").first.inner_text()
+    page.wait_for_selector("[data-chapter=gap] .unit details[open] table")
+    page.evaluate("document.activeElement.blur()")
+    page.add_style_tag(content="#made { padding-top: 6000px }")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.wait_for_function("!document.querySelector('.panels-of svg')")
+    page.evaluate("document.getElementById('gap').scrollIntoView()")
+    page.wait_for_selector("[data-chapter=gap] .unit details[open] table")
+    assert page.locator("[data-chapter=gap] .unit details[open] summary").first.inner_text() == title
+
+
 def test_the_forest_has_a_sign_and_an_interval_for_each_comparison(shown, written):
     page = shown(written)
     figure = "#forest-figure svg"
@@ -263,6 +292,7 @@ def test_the_forest_has_a_sign_and_an_interval_for_each_comparison(shown, writte
     signs = f"document.querySelectorAll('{dots} path, {dots} circle').length"
     assert page.evaluate(signs) == 6
     page.select_option("#choose-fb", "b32")
+    playwright.expect(page.locator(figure)).to_have_attribute("aria-label", re.compile("b32"))
     page.uncheck("#forest-controls input[value=OTI-image]")
     assert page.evaluate(signs) == 3
     assert "fb=b32" in page.url and "fm=PCA" in page.url

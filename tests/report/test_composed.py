@@ -7,6 +7,7 @@ import pytest
 
 from crossgap.report import Results, render
 from crossgap.report.composed import COLUMNS
+from tests.report.corrections import corrections
 
 NONE = float("nan")
 RATES = [0.1234, 0.11, 0.2, 0.21, 0.22, 0.23, 0.05, 0.1, 0.2, 0.5]
@@ -25,10 +26,7 @@ METRICS = {
     "composed/harris+basic/all/mAP": 0.3,
     "composed/harris/all/mAP": 0.2,
 }
-CORRECTIONS = pd.DataFrame(
-    [("basic", "BASIC", "arXiv", "h", "", "")],
-    columns=["name", "title", "source", "how", "parameters", "reason"],
-)
+CORRECTIONS = corrections(basic="BASIC")
 
 
 def test_all_numbers_but_those_that_no_query_has(parse):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import pytest
 
 from crossgap.report import Results, render
+from tests.report.corrections import corrections
 
 METRICS = {
     "gap/centroid_distance": 0.8514, "gap/frechet": 1.1052, "gap/frechet_mean": 0.7248,
@@ -20,10 +20,7 @@ HUBS = {
     "hubness/text-image/half/recall@1": 0.608, "hubness/text-image+nnn_16/half/recall@1": 0.66,
     "hubness/text-image+centering+nnn_16/half/recall@1": 0.652,
 }  # fmt: skip
-CORRECTIONS = pd.DataFrame(
-    [("centering", "Modality centring", "GR-CLIP", "h", "", ""), ("nnn_16", "NNN (16)", "NNN", "h", "", "")],
-    columns=["name", "title", "source", "how", "parameters", "reason"],
-)
+CORRECTIONS = corrections(centering="Modality centring", nnn_16="NNN (16)")
 
 
 def test_every_measure_has_a_column_and_every_correction_a_row(parse):
@@ -40,6 +37,20 @@ def test_every_measure_has_a_column_and_every_correction_a_row(parse):
     assert native["class order distance, colour"] == 0.4321
     assert centred["centroid distance"] == 0.0279 and centred["class order distance, colour"] == 0.3333
     assert centred["NAS@10"] is None and "Other numbers" not in page.titles
+
+
+def test_measures_have_the_names_of_the_modalities(parse):
+    numbers = {"gap/uniformity_image": -1.0, "gap/imr": 3.0, "gap/class_order_distance/fold": 0.4}
+    proteins = Results("esm", "enzymes", numbers, modalities={"image": "protein", "text": "text"})
+    names = dict(parse(render([proteins])).data["gap"]["names"])
+    assert "uniformity, proteins" in names
+    assert (
+        names["IMR"]
+        == "rank of the nearest text among all neighbours, mean over proteins; 1: nothing is nearer"
+    )
+    assert names["class order distance, fold"].startswith("how differently proteins and texts order")
+    both = dict(parse(render([proteins, Results("nano", "world", numbers)])).data["gap"]["names"])
+    assert "uniformity, protein/images" in both
 
 
 def test_hubs_are_rows_of_the_table(parse):

@@ -11,7 +11,9 @@ import pytest
 
 from crossgap.errors import ImageError
 from crossgap.report import Results, render
-from crossgap.report.looked import BARS, COLUMNS, LONGEST, looks
+from crossgap.report.looked import LONGEST, looks
+from crossgap.report.ranked import BARS
+from crossgap.report.rankings import COLUMNS
 from tests.report.conftest import unpacked
 
 METHODS = ("image-image", "oti-image", "image-image+pca")

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from crossgap.report import Results, render
+from tests.report.corrections import corrections
 
 NONE = float("nan")
 ROWS = [
@@ -29,10 +30,7 @@ METRICS = {
     for task, at, recall, *_ in ROWS
     for name, value in (("first_image", 0.25), ("recall@1", recall))
 }
-CORRECTIONS = pd.DataFrame(
-    [("centering", "Modality centring", "GR-CLIP", "h", "", "")],
-    columns=["name", "title", "source", "how", "parameters", "reason"],
-)
+CORRECTIONS = corrections(centering="Modality centring")
 
 
 def test_curves_and_numbers(parse):

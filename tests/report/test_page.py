@@ -149,7 +149,7 @@ def test_user_text_is_escaped(parse):
     html = render([Results(nasty, nasty, values, points, problems, {nasty: nasty}, aside, steps), cell()])
     page = parse(html)
     assert (
-        len(page.all("script")) == 5 + len(SCRIPTS)
+        len(page.all("script")) == 7 + len(SCRIPTS)
         and "<script>alert" not in html
         and "&lt;script&gt;alert" in html
     )

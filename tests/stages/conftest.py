@@ -10,12 +10,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from crossgap import numbers
+from tests.stages.forking import Forking
 
 ROOT = Path(__file__).parents[2]
 COPIED = (
@@ -34,6 +36,7 @@ COPIED = (
 )
 SMALL = {
     "datasets.world.images": {"train": 6, "test": 8},
+    "datasets.world.vocabulary": "none",
     "oti.steps": 2,
     "ovi.steps": 2,
     "ovi.gallery": False,
@@ -47,8 +50,11 @@ SMALL = {
     "finetune": {},
     "pretrain": {},
     "idealised": {},
-    "evaluate.resamples": 999,
+    "evaluate.resamples": 99,
     "evaluate.draws": 2,
+    "evaluate.shots": [1, 2],
+    "evaluate.logistic": "none",
+    "evaluate.corrections": ["centering"],
     "machine": {
         "device": "cpu",
         "batch_size": 64,
@@ -56,6 +62,14 @@ SMALL = {
         "shard_size": 64,
         "inversion_batch_size": 16,
     },
+}
+
+WHOLE = {  # of an evaluation as it is by default
+    "datasets.world.vocabulary": "world",
+    "evaluate.resamples": 999,
+    "evaluate.shots": [1, 2, 4, 8, 16],
+    "evaluate.logistic": "native",
+    "evaluate.corrections": None,
 }
 
 
@@ -100,14 +114,13 @@ class Checkout:
 class Project(Checkout):
     """A copy of the project in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, programs: Path) -> None:
         self.folder = folder
         self.watching = folder.with_name(f"{folder.name}-watching")
         self.watching.mkdir()
         (self.watching / "sitecustomize.py").write_text(WATCH)
         self.environment = {
             **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(self.watching),
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
@@ -118,6 +131,7 @@ class Project(Checkout):
                 for what in ("NAME", "EMAIL")
             },
         }
+        self.run_by(programs)
         for name in COPIED:
             source, target = ROOT / name, folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -128,6 +142,11 @@ class Project(Checkout):
         self.declared = yaml.safe_load((folder / "params.yaml").read_text())
         self.edit(**SMALL)
         self.command("git", "init", "-q")
+
+    def run_by(self, programs: Path) -> None:
+        """Take `python` from this folder."""
+        path = (programs, Path(sys.executable).parent, os.environ["PATH"])
+        self.environment["PATH"] = os.pathsep.join(map(str, path))
 
     def edit(self, **values: object) -> None:
         """Write params.yaml with the values at these dotted places."""
@@ -169,7 +188,7 @@ class Project(Checkout):
 
     def stage(self, *words: str, ok: bool = True) -> str:
         """A stage's own command, without DVC."""
-        return self.command(sys.executable, "-m", f"stages.{words[0]}", *words[1:], ok=ok)
+        return self.command("python", "-m", f"stages.{words[0]}", *words[1:], ok=ok)
 
     def crossgap(self, *words: str, ok: bool = True) -> str:
         return self.command(str(Path(sys.executable).parent / "crossgap"), *words, ok=ok)
@@ -191,10 +210,22 @@ class Project(Checkout):
         self.command("git", "commit", "-q", "--allow-empty", "-m", "state")
 
 
+@pytest.fixture(scope="session")
+def forking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forking]:
+    started = Forking(tmp_path_factory.mktemp("forking"))
+    yield started
+    started.end()
+
+
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Project:
-    """The project with its embedded backbone, and beside it an untrained one of two layers in `tiny`."""
-    made = Project(tmp_path_factory.mktemp("project"))
+def project(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, request) -> Project:
+    """The project with its embedded backbone, and beside it an untrained one of two layers in `tiny`.
+
+    Its `python` is one that has imported the libraries, unless the module of the tests is `PLAIN`.
+    """
+    plain = getattr(request.module, "PLAIN", False)
+    programs = Path(sys.executable).parent if plain else request.getfixturevalue("forking").bin
+    made = Project(tmp_path_factory.mktemp("project"), programs)
     shutil.copytree(tiny_folder, made / "tiny")
     return made
 
@@ -254,6 +285,13 @@ class Stubbed(Checkout):
             listed = self.command("dvc", "stage", "list", "--all", "--name-only").split()
             self.listed = asked, {line.rpartition(":")[2] for line in listed}
         return {name for name in self.listed[1] if name.partition("@")[0] in kinds}
+
+
+@pytest.fixture(scope="module")
+def whole(project: Project) -> Project:
+    """The project, evaluated as by default."""
+    project.edit(**WHOLE)
+    return project
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.slow
+PLAIN = True  # processes as users start them
 STAGE = {"oti": "oti@nano-world", "ovi": "ovi@nano-world"}
 LONG = {
     "datasets.world.images": {"train": 2, "test": 24},

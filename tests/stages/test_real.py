@@ -25,7 +25,7 @@ PUBLISHED = {"dtd": (0.2897, 0.2781), "oxford_flowers": (0.6252, 0.6264), "fgvc_
 
 
 @pytest.fixture(scope="module")
-def evaluated(project, real, tmp_path_factory) -> dict[str, dict[str, float]]:
+def evaluated(project, whole, real, tmp_path_factory) -> dict[str, dict[str, float]]:
     """The metrics of every set of features, by name, after one `dvc repro`."""
     arrays = written(real, tmp_path_factory.mktemp("arrays"))
     words, declared = {}, {}

@@ -96,9 +96,9 @@ def test_the_idealised_experiment_stands_by_itself(project):
 def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(project):
     """The stage's own command, killed after its first checkpoint."""
     weights = project / "data/backbones/nano-tuned/open_clip_model.safetensors"
-    project.edit(**{"finetune.nano-tuned.epochs": 40, "machine.checkpoint_seconds": 0})
+    project.edit(**{"finetune.nano-tuned.epochs": 15, "machine.checkpoint_seconds": 0})
     words = (sys.executable, "-m", "stages.finetune", "nano-tuned")
-    project.command(*words)
+    project.stage("finetune", "nano-tuned")
     whole, curves = weights.read_bytes(), curve(project)
     weights.unlink()
     running = subprocess.Popen(words, cwd=project.folder, env=project.environment, stderr=subprocess.DEVNULL)
@@ -108,7 +108,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(project):
         time.sleep(0.01)
     running.send_signal(signal.SIGKILL)
     assert running.wait() == -signal.SIGKILL and not weights.exists()
-    project.command(*words)
+    project.stage("finetune", "nano-tuned")
     assert weights.read_bytes() == whole and curve(project) == curves
     assert not list(scratch.glob("*.pt"))
 

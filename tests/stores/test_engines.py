@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -147,8 +148,8 @@ def test_a_worker_killed_from_outside_is_replaced(tmp_path, ray_engine) -> None:
 def test_a_cut_that_kills_every_worker_is_given_up(tmp_path, ray_engine) -> None:
     for marker in (f"die {KEYS[9]}", "always"):
         (tmp_path / marker).touch()
-    with pytest.raises(engines.EngineError, match=r"died at one shard, 4 times.*smaller batches"):
-        run(ray_engine, tmp_path, Squares(tmp_path))
+    with pytest.raises(engines.EngineError, match=r"died at one shard, 4 times in \d+ s.*smaller batches"):
+        run(engines.Ray(patience=0), tmp_path, Squares(tmp_path))
     for marker in list(tmp_path.glob("die *")):
         marker.unlink()
     found, _ = run(ray_engine, tmp_path, Squares(tmp_path))
@@ -191,7 +192,8 @@ def test_deaths_here_and_there_end_no_run(tmp_path, ray_engine) -> None:
     markers = [tmp_path / f"deaths at {key}" for key in KEYS[:2]]
     for marker, deaths in zip(markers, (engines.ATTEMPTS - 1, 1), strict=True):
         marker.write_text(str(deaths))
-    results = engines.Ray(workers=1).work(read, Mortal(tmp_path))([[n] for n in range(3)], lambda items: None)
+    work = engines.Ray(workers=1, patience=0).work(read, Mortal(tmp_path))
+    results = work([[n] for n in range(3)], lambda items: None)
     np.testing.assert_array_equal([result["value"][0] for result in results], EXPECTED[:3])
     assert [marker.read_text() for marker in markers] == ["0", "0"]
 
@@ -207,10 +209,43 @@ def test_a_start_that_succeeds_forgets_those_that_did_not(tmp_path, ray_engine) 
             killer.write_text("1")
         return read(cut)
 
-    work = engines.Ray(workers=1).work(read_once_started, Mortal(tmp_path))
+    work = engines.Ray(workers=1, patience=0).work(read_once_started, Mortal(tmp_path))
     (result,) = work([[0]], lambda items: None)
     assert result["value"][0] == EXPECTED[0]
     assert [marker.read_text() for marker in (start, killer)] == ["0", "0"]
+
+
+def test_deaths_are_an_error_once_they_are_many_and_last_long(monkeypatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(engines.time, "monotonic", lambda: clock[0])
+    crew = object.__new__(engines._Crew)
+    crew.deaths, crew.resting, crew.patience = {}, {}, 300.0
+    pauses = []
+    with pytest.raises(engines.EngineError, match=r"died at one shard, \d+ times in \d+ s") as caught:
+        for _ in range(100):
+            crew._mourn(7, OSError("killed"))
+            pauses.append(crew.resting.pop(7, clock[0]) - clock[0])
+            clock[0] += pauses[-1] + 1  # it dies a second after each start
+    assert pauses[:6] == [0, 1, 2, 4, 8, 16] and max(pauses) == engines.LONGEST_PAUSE == pauses[-1]
+    assert 400 <= clock[0] < 440 and f"{len(pauses) + 1} times" in str(caught.value)
+    for _ in range(engines.ATTEMPTS - 1):
+        clock[0] += 1e6  # far apart
+        crew._mourn(None, OSError("killed"))
+
+
+def test_a_cluster_without_room_for_any_worker_is_waited_for_and_not_for_ever(tmp_path, ray_engine) -> None:
+    import ray
+
+    run(ray_engine, tmp_path)
+    cores = ray.cluster_resources()["CPU"]
+    holder = ray.remote(engines._Worker).options(num_cpus=cores).remote()
+    ray.get(holder.start.remote(ray.cloudpickle.dumps(Squares())))
+    with pytest.raises(engines.EngineError, match=r"no worker could start for 0.3 s.*machine.ray.patience"):
+        run(engines.Ray(workers=1, patience=0.3), tmp_path / "held")
+    work = engines.Ray(workers=1).work(read, Squares())
+    threading.Timer(1, ray.kill, [holder]).start()
+    (result,) = work([[5]], lambda items: None)
+    assert result["value"] == EXPECTED[5]
 
 
 class Unmovable(Squares):
@@ -247,6 +282,7 @@ def test_more_workers_than_the_cluster_has_room_for_is_an_error(tmp_path, ray_en
         run(engines.Ray(workers=99), tmp_path / "more")
 
 
+SHARED = {4: 2, 2: 1}  # cores of each worker where three share a GPU, by the GPUs of the cluster
 NODES = {
     "one machine": ([{"CPU": 16}], 3, {"num_cpus": 5, "num_gpus": 0}),
     "uneven machines": ([{"CPU": 6}, {"CPU": 2}], 2, {"num_cpus": 3, "num_gpus": 0}),
@@ -268,6 +304,17 @@ def test_cores_and_gpus_are_shared_out_so_that_all_find_a_place(monkeypatch, nod
     assert engines._share(workers) == share
     with pytest.raises(engines.EngineError, match="has room for"):
         engines._share(1000)
+    if not share["num_gpus"]:
+        with pytest.raises(
+            engines.EngineError, match=r"machine.ray.gpus: each worker asks for 0.5 of a GPU.*give 0"
+        ):
+            engines._share(1, 0.5)
+        return
+    assert engines._share(workers, 0)["num_gpus"] == 0
+    gpus = sum(node.get("GPU", 0) for node in nodes)
+    assert engines._share(3 * gpus, 0.3) == {"num_cpus": SHARED[gpus], "num_gpus": 0.3}
+    with pytest.raises(engines.EngineError, match=f"{3 * gpus + 1} workers were asked for"):
+        engines._share(3 * gpus + 1, 0.3)
 
 
 def test_without_ray_the_error_says_what_to_install(tmp_path, monkeypatch) -> None:

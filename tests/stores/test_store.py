@@ -59,6 +59,14 @@ def path(tmp_path) -> Path:
     return path
 
 
+def test_strings_of_numpy_are_strings(tmp_path) -> None:
+    ids = np.array([np.str_("a"), "ü"], dtype=object)
+    with store.creating(tmp_path / "one.zip", tmp_path / "scratch", {}) as writer:
+        writer.add("text/test", {"id": ids, "group": ids.astype(str)}, [arrays(2)])
+    found = open_store(tmp_path / "one.zip")["text/test"]
+    assert [list(found[name]) for name in ("id", "group")] == [["a", "ü"]] * 2
+
+
 def test_what_was_written_is_read(path) -> None:
     found = open_store(path)
     assert found.groups == ["image/train", "text/test"]

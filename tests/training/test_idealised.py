@@ -145,8 +145,9 @@ def test_the_translation_makes_the_means_coincide(width, spread) -> None:
     assert np.linalg.norm(x.mean(axis=0) - moved.mean(axis=0)) < 1e-8
     assert np.linalg.norm(x.mean(axis=0) - y.mean(axis=0)) > 1e-3
     # nothing else is done to y: what one vector moves is one vector apart
-    scale = np.array([row @ (a + translation(x, y)) for row, a in zip(moved, y, strict=True)])
-    np.testing.assert_allclose(scale[:, None] * moved - y, np.tile(translation(x, y), (200, 1)), atol=1e-9)
+    by = translation(x, y)
+    scale = np.array([row @ (a + by) for row, a in zip(moved, y, strict=True)])
+    np.testing.assert_allclose(scale[:, None] * moved - y, np.tile(by, (200, 1)), atol=1e-9)
 
 
 @pytest.mark.parametrize("gap", [0.01, 0.5, 1.3])
@@ -229,7 +230,7 @@ def test_one_point_has_no_cloud_to_overlap_with() -> None:
 def test_a_kink_of_the_convex_function_is_no_obstacle() -> None:
     """In the plane a few far rows may want one of the others at the origin itself, where its direction is free."""
     rng = np.random.default_rng(0)
-    for _ in range(200):
+    for _ in range(60):
         x, y = (unit(rng.normal(size=(4, 2)) + rng.normal(size=2)) for _ in range(2))
         c = translation(x, y)
         assert np.isfinite(c).all()
@@ -364,9 +365,8 @@ def test_tables_hold_every_run(recipe, done) -> None:
     for measure in MEASURES:
         assert base[f"{measure}_first"] == curves[measure].iloc[0]
         assert base[f"{measure}_last"] == curves[measure].iloc[-1]
-        assert found.metrics[f"idealised/base/{measure}"] == base[f"{measure}_last"]
-    assert not any("temperature-0.5" in key for key in found.metrics)
-    assert {key.split("/")[1] for key in found.metrics} == {"base", "toy-3"}
+        assert found.metrics["base"][measure] == pytest.approx(base[f"{measure}_last"], rel=1e-5)
+    assert found.metrics.keys() == {"base", "toy-3"}
     toy = found.toy
     assert set(toy["step"]) == set(frame_steps(12, 5)) and set(toy["batch_size"]) == {3}
     assert len(toy) == toy["step"].nunique() * 2 * 20

@@ -26,7 +26,7 @@ def read(declaration: Documents, _folder: Path) -> Reading:
     """
     paths = paths_of(declaration)
     ids = image_ids(paths)
-    texts = {ids[path]: _text(declaration.root / path) for path in sorted(paths)}
+    texts = {ids[path]: text_of(declaration.root / path) for path in sorted(paths)}
     problems = [Problem(ids[path], path, "empty document") for path in sorted(paths) if not texts[ids[path]]]
     texts = summarised(declaration, {name: text for name, text in texts.items() if text})
     found = [(ids[path], *paths[path]) for path in sorted(paths) if ids[path] in texts]
@@ -72,7 +72,8 @@ def _documents(root: Path, folder: str) -> list[str]:
     return [f"{folder}/{name}" for name in names]
 
 
-def _text(file: Path) -> str:
+def text_of(file: Path) -> str:
+    """The text of a document."""
     content = file.read_bytes()
     try:
         return content.decode().strip()

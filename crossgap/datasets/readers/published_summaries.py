@@ -11,23 +11,27 @@ from crossgap.datasets.declared import Beir, DatasetError, Documents, Texts
 from crossgap.datasets.pickles import read_pickle
 from crossgap.datasets.readers import beir, documents
 from crossgap.datasets.reading import image_ids
+from crossgap.datasets.text_files import rows
 from crossgap.errors import listed
 
 SHUFFLES = 0, 42  # seeds of scikit-learn's `load_files`, and of `fetch_20newsgroups` behind it
 
 
-def converted(declaration: Texts, file: Path, folder: Path) -> dict[str, str]:
+def converted(declaration: Texts, file: Path, folder: Path, order: Path | None = None) -> dict[str, str]:
     """Id of a document → its summary.
 
     Their pickles are read without executing anything. Those of NanoBEIR have the documents' own ids. Those of 20
     Newsgroups have places in the order of scikit-learn's `fetch_20newsgroups`: of the one folder of the dataset that
-    has as many documents.
+    has as many documents. Those that their code makes of IMDB have places in the table that it reads the reviews from.
 
     Args:
         folder: that the dataset is prepared in.
+        order: a table with a column `review`, such as IMDB_Dataset.csv: the places are its rows, and each is found
+            among the documents by its words.
 
     Raises:
-        DatasetError: no pickle of texts by name, documents that the dataset lacks, or a count that no folder has.
+        DatasetError: no pickle of texts by name, documents that the dataset lacks, a count that no folder has, or an
+            `order` of a set that has ids.
     """
     held = read_pickle(file, "summaries")
     if not isinstance(held, dict) or not held or not all(_is_text(*pair) for pair in held.items()):
@@ -36,12 +40,16 @@ def converted(declaration: Texts, file: Path, folder: Path) -> dict[str, str]:
         )
     summaries = {str(key): text.strip() for key, text in held.items()}
     if isinstance(declaration, Documents):
-        names = _in_order(declaration, len(summaries), file)
+        names = _listed(declaration, order) if order else _in_order(declaration, len(summaries), file)
         if strangers := sorted(set(summaries) - {str(place) for place in range(len(names))}):
             raise DatasetError(
                 f"summaries {file}: keys are places from 0 to {len(names) - 1}; it has {listed(strangers)} too"
             )
         return {name: summaries[str(place)] for place, name in enumerate(names)}
+    if order:
+        raise DatasetError(
+            f"{order}: summaries of the layout {declaration.layout} have ids: give no table of their order"
+        )
     if not isinstance(declaration, Beir):
         raise DatasetError(f"Cross the Gap has no summaries of the layout {declaration.layout}")
     frame = beir.read(declaration.model_copy(update={"summaries": None}), folder).frame
@@ -56,6 +64,29 @@ def converted(declaration: Texts, file: Path, folder: Path) -> dict[str, str]:
 
 def _is_text(key: Any, text: Any) -> bool:
     return isinstance(key, str | int) and not isinstance(key, bool) and isinstance(text, str)
+
+
+def _listed(declaration: Documents, order: Path) -> list[str]:
+    """The ids of the documents in the order of a table of their texts; of equal texts the first by id comes first."""
+    places: dict[str, list[str]] = {}
+    paths = documents.paths_of(declaration)
+    ids = image_ids(paths)
+    for path in sorted(paths, reverse=True):
+        places.setdefault(_words(documents.text_of(declaration.root / path)), []).append(ids[path])
+    names = []
+    for line, (review,) in rows(order, "reviews", ("review",)):
+        if not (held := places.get(_words(review))):
+            raise DatasetError(
+                f"{order} line {line}: {review[:60]!r} is no document of {declaration.root}: take the table and the "
+                "archive of one set"
+            )
+        names.append(held.pop())
+    return names
+
+
+def _words(text: str) -> str:
+    """Letters and digits alone: tables and files differ in white space and in how quotes are written."""
+    return "".join(letter for letter in text.lower() if letter.isalnum())
 
 
 def _in_order(declaration: Documents, count: int, file: Path) -> list[str]:

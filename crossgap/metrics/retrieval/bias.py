@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from crossgap.arrays import GRID
+from crossgap.arrays import GRID, exact_rows
 from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from jaxtyping import Float64
+    from jaxtyping import Float64, Real
 
 LARGEST = 1 - 2.0**-10  # so that a similarity and its bias together stay below 2, where float64 is exact
 
@@ -55,3 +55,11 @@ def columns(
             "nothing but the bias would be ranked"
         )
     return flags.astype(np.float64), values
+
+
+def with_column(
+    features: Real[np.ndarray, "n d"], last: Float64[np.ndarray, " n"] | None
+) -> Float64[np.ndarray, "n width"]:
+    """`exact_rows`, with one more column `last` (of `columns`) if there is one."""
+    rows = exact_rows(features)
+    return rows if last is None else np.concatenate([rows, last[:, None]], axis=1)

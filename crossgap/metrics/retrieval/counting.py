@@ -1,21 +1,24 @@
-"""Counting, in a tile of similarities, the items that are ahead of given ones."""
+"""Counting the items of a gallery that are ahead of given ones."""
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from jaxtyping import Float64, Int64
+    from jaxtyping import Float32, Float64, Int32, Int64
 
 STEPS = 2.0**30
 STEP_BITS, PLACE_BITS = 32, 18  # of a key, above them the row
 MOST_ROWS = 2 ** (63 - STEP_BITS - PLACE_BITS)
-ITEMS_AT_ONCE = 2**17
-BINS_AT_ONCE = 2**16
+ITEMS_AT_ONCE = 2**17  # of a thread
+WIDTH_AN_ITEM = 32  # of rows so wide, products in float32 save what deciding about one given item costs
+ITEMS_TO_SORT = 2**12  # cost as much as comparing all items of a block, some 50,000, to one of them
 
 
 def keys(row: Any, step: Any, place: Any) -> Any:
@@ -30,135 +33,204 @@ def keys(row: Any, step: Any, place: Any) -> Any:
 
 
 class Counter(Protocol):
-    """Tiles on one device. Arrays of pairs are NumPy, `(p,)`, on any."""
+    """Rankings on one device. Arrays of pairs are NumPy, `(p,)`, ordered by row, on any."""
 
     def put(self, rows: Float64[np.ndarray, "r d"]) -> Any:
-        """Exact rows, on the device."""
-
-    def scores(self, rows: Any, block: Any) -> Any:
-        """The tile `(r, g)` of `rows`, negated similarities × 2³⁰, and a block; gone when the next one comes."""
+        """Exact rows, on the device. Those of queries are multiplied by -2³⁰."""
 
     def steps_of(
-        self, scores: Any, row: Int64[np.ndarray, " p"], item: Int64[np.ndarray, " p"]
-    ) -> Int64[np.ndarray, " p"]:
-        """The rounded scores of pairs in a tile."""
-
-    def steps_between(
         self, rows: Any, block: Any, row: Int64[np.ndarray, " p"], item: Int64[np.ndarray, " p"]
     ) -> Int64[np.ndarray, " p"]:
-        """The same without a tile."""
+        """The rounded products of pairs: negated similarities in steps of 2⁻³⁰."""
 
     def ahead(
         self,
-        scores: Any,
+        rows: Any,
+        block: Any,
         row: Int64[np.ndarray, " p"],
         step: Int64[np.ndarray, " p"],
         place: Int64[np.ndarray, " p"],
     ) -> Int64[np.ndarray, " p"]:
-        """How many items of the tile are ahead of each of the given ones, which are ordered by row. A `place`
-        of -1 lies before the block, one of g behind it.
+        """How many items of the block are ahead of each of the given ones. A `place` of -1 lies before the block, one
+        of its length behind it.
         """
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Exact rows, `(r, d)`, and nearly the same in float32, made when first asked for."""
+
+    exact: Float64[np.ndarray, "r d"]
+
+    @cached_property
+    def near(self) -> Float32[np.ndarray, "r d"]:
+        return self.exact.astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.exact)
+
+    def __getitem__(self, some: slice | np.ndarray) -> Rows:
+        return Rows(self.exact[some])
+
+
 class NumpyCounter:
-    """On the CPU; the threads of `pool` share the rows of a tile."""
+    """On the CPU; the threads of `pool` share the rows of a tile, `(r, g)`, of products of rows and a block.
+
+    Rows with few given items have a tile in float32, which decides all but what lies within its error of one of these
+    (`error_of_products`); exact products decide that.
+    """
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self.pool = pool
-        self.tile = np.empty(0)
-        self.scratch = _Scratch()
+        self.tiles: dict[type, np.ndarray] = {}
 
-    def put(self, rows: Float64[np.ndarray, "r d"]) -> Float64[np.ndarray, "r d"]:
-        return rows
-
-    def scores(
-        self, rows: Float64[np.ndarray, "r d"], block: Float64[np.ndarray, "g d"]
-    ) -> Float64[np.ndarray, "r g"]:
-        size = len(rows) * len(block)
-        if self.tile.size < size:
-            self.tile = np.empty(size)
-        return np.matmul(rows, block.T, out=self.tile[:size].reshape(len(rows), len(block)))
+    def put(self, rows: Float64[np.ndarray, "r d"]) -> Rows:
+        return Rows(rows)
 
     def steps_of(
-        self, scores: Float64[np.ndarray, "r g"], row: Int64[np.ndarray, " p"], item: Int64[np.ndarray, " p"]
+        self, rows: Rows, block: Rows, row: Int64[np.ndarray, " p"], item: Int64[np.ndarray, " p"]
     ) -> Int64[np.ndarray, " p"]:
-        return np.rint(scores[row, item]).astype(np.int64)
-
-    def steps_between(
-        self,
-        rows: Float64[np.ndarray, "r d"],
-        block: Float64[np.ndarray, "g d"],
-        row: Int64[np.ndarray, " p"],
-        item: Int64[np.ndarray, " p"],
-    ) -> Int64[np.ndarray, " p"]:
-        return np.rint(np.einsum("pd,pd->p", rows[row], block[item])).astype(np.int64)
+        found = np.empty(len(row), np.int64)
+        cuts = [0, *(np.flatnonzero(np.diff(row)) + 1).tolist(), len(row)]
+        for low, high in pairwise(cuts):
+            if low < high:
+                found[low:high] = _steps(rows.exact[row[low]], block.exact, item[low:high])
+        return found
 
     def ahead(
         self,
-        scores: Float64[np.ndarray, "r g"],
+        rows: Rows,
+        block: Rows,
         row: Int64[np.ndarray, " p"],
         step: Int64[np.ndarray, " p"],
         place: Int64[np.ndarray, " p"],
     ) -> Int64[np.ndarray, " p"]:
-        height = max(1, ITEMS_AT_ONCE // scores.shape[1])
-        starts = np.arange(0, len(scores), height)
-        cuts = np.searchsorted(row, [*starts, len(scores)])
+        found = np.empty(len(row), np.int64)
+        cuts = np.searchsorted(row, np.arange(len(rows) + 1))
+        given = np.diff(cuts)
+        width = rows.exact.shape[1]
+        few = given <= width // WIDTH_AN_ITEM
+        height = max(1, ITEMS_AT_ONCE // len(block))
+        margin = error_of_products(width) * STEPS + 0.5
 
-        def count(start: int, low: int, high: int) -> np.ndarray:
-            rows, some = scores[start : start + height], slice(low, high)
-            return _ahead(rows, row[some] - start, step[some], place[some], self.scratch)
+        def by_near(one: int, products: np.ndarray) -> None:
+            some = slice(cuts[one], cuts[one + 1])
+            found[some] = _by_near(products, rows.exact[one], block.exact, step[some], place[some], margin)
 
-        return np.concatenate(list(self.pool.map(count, starts, cuts, cuts[1:])))
+        def by_exact(one: int, products: np.ndarray) -> None:
+            steps = np.empty((2, len(block) + 1), np.int32)
+            np.rint(products, out=steps[0, :-1], casting="unsafe")
+            some = slice(cuts[one], cuts[one + 1])
+            found[some] = _ahead(steps, step[some], place[some])
+
+        for chosen, count in (((given > 0) & few, by_near), (~few, by_exact)):
+            which = np.flatnonzero(chosen)
+            if len(which) == 0:
+                continue
+            some = rows if len(which) == len(rows) else rows[which]
+            near = count is by_near
+            tile = self._tile(*((some.near, block.near) if near else (some.exact, block.exact)))
+
+            def of_some(start: int, which: Any = which, count: Any = count, tile: Any = tile) -> None:
+                for at in range(start, min(start + height, len(which))):
+                    count(which[at], tile[at])
+
+            list(self.pool.map(of_some, range(0, len(which), height)))
+        return found
+
+    def _tile(self, rows: np.ndarray, block: np.ndarray) -> np.ndarray:
+        """The product, gone when the next one comes."""
+        size = len(rows) * len(block)
+        held = self.tiles.get(rows.dtype.type)
+        if held is None or held.size < size:
+            held = self.tiles[rows.dtype.type] = np.empty(size, rows.dtype)
+        return np.matmul(rows, block.T, out=held[:size].reshape(len(rows), len(block)))
 
 
-class _Scratch(threading.local):
-    """Arrays that a thread uses again: fresh ones cost more, in page faults, than what is computed in them."""
+def error_of_products(width: int) -> float:
+    """How far a product in float32 of two rows lies from the exact one, at most; ∞ where no bound is known.
 
-    def __init__(self) -> None:
-        self.arrays = np.empty(0, np.int32), np.empty(0, np.intp), np.empty(0, bool)
+    Let x and y be rows of `exact_rows`, d = `width` entries, the last of which may be of `bias.columns`. Then
+    S = Σ |xᵢ yᵢ| ≤ ‖x‖ ‖y‖ + 1 ≤ 2.001 by Cauchy and Schwarz: rounding to multiples of 2⁻²⁶ lengthens a unit row by
+    √d 2⁻²⁷ at most. With u = 2⁻²⁴, rounding the entries to float32 changes each xᵢ yᵢ by at most (2u + u²) |xᵢ yᵢ|.
+    A sum of d products in any order, with or without fused multiplication and addition, in any number of partial
+    sums, is off by at most γ = d u / (1 - d u) times the sum of their magnitudes, (1 + u)² S (Higham, Accuracy and
+    Stability of Numerical Algorithms, 3.1). Nothing underflows: a product that isn't 0 is 2⁻⁵² or more. All in all
+    ((1 + u)² γ + 2u + u²) S, which is below 2.1 (d + 2) u while d u ≤ 2⁻⁷. A power of two that rows are multiplied by
+    multiplies the error.
+    """
+    return 2.1 * (width + 2) * 2.0**-24 if width <= 2**17 else float("inf")
 
-    def __call__(self, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        if len(self.arrays[0]) < size:
-            self.arrays = np.empty(size, np.int32), np.empty(size, np.intp), np.empty(size, bool)
-        first, second, third = self.arrays
-        return first[:size], second[:size], third[:size]
+
+def _by_near(
+    products: Float32[np.ndarray, " g"],
+    row: Float64[np.ndarray, " d"],
+    block: Float64[np.ndarray, "g d"],
+    step: Int64[np.ndarray, " p"],
+    place: Int64[np.ndarray, " p"],
+    margin: float,
+) -> Int64[np.ndarray, " p"]:
+    """`Counter.ahead` of one row by products in float32, which lie within `margin` of the steps."""
+    least = np.nextafter((step - margin).astype(np.float32), np.float32(-np.inf))
+    most = np.nextafter((step + margin).astype(np.float32), np.float32(np.inf))
+    found, undecided = np.empty(len(step), np.int64), []
+    for number, (low, high) in enumerate(zip(least, most, strict=True)):
+        behind = products >= low
+        found[number] = len(products) - np.count_nonzero(behind)
+        behind &= products <= high
+        undecided.append(np.flatnonzero(behind))
+    items = np.concatenate(undecided)
+    given = np.repeat(np.arange(len(step)), [len(some) for some in undecided])
+    many = len(items) > len(block) // 16
+    steps = _steps(row, block, slice(None))[items] if many else _steps(row, block, items)
+    own = step[given]
+    is_ahead = (steps < own) | ((steps == own) & (items < place[given]))
+    return found + np.bincount(given[is_ahead], minlength=len(step))
+
+
+def _steps(
+    row: Float64[np.ndarray, " d"], block: Float64[np.ndarray, "g d"], items: Any
+) -> Int64[np.ndarray, " p"]:
+    return np.rint(block[items] @ row).astype(np.int64)
 
 
 def _ahead(
-    scores: Float64[np.ndarray, "r g"],
-    row: Int64[np.ndarray, " p"],
-    step: Int64[np.ndarray, " p"],
-    place: Int64[np.ndarray, " p"],
-    scratch: _Scratch,
+    steps: Int32[np.ndarray, "2 g"], step: Int64[np.ndarray, " p"], place: Int64[np.ndarray, " p"]
 ) -> Int64[np.ndarray, " p"]:
-    """`Counter.ahead` of a few rows, whose scores are rounded in place.
+    """`Counter.ahead` of one row by exact steps.
 
-    Steps fall into bins, more similar ones first, whose sizes are counted. Only the items in a bin that holds
-    one of the given ones are compared exactly: their keys are sorted.
+    All items are compared to each of a few given ones; for more, they are sorted, and compared only to those that
+    share their step with another item.
+
+    Args:
+        steps: in its first row the items', but for the last entry, which is overwritten as its second row is.
     """
-    if len(row) == 0:
-        return np.empty(0, dtype=np.int64)
-    height, length = scores.shape
-    bins = max(4, BINS_AT_ONCE // height)
-    shift = max(1, int(step.max() - step.min()) // (bins - 3)).bit_length()
-    offset = np.arange(0, height * bins, bins) + 1 - (int(step.min()) >> shift)
-    given = (step >> shift) + offset[row]
+    items, ordered = steps[0, :-1], steps[1]
+    few = 1 + len(items) // ITEMS_TO_SORT
+    if len(step) <= few:
+        return _compared(items, step, place)
+    np.copyto(ordered[:-1], items)
+    ordered[:-1].sort()
+    ordered[-1] = np.iinfo(np.int32).max  # no item's: similarities and their biases stay below 2
+    wanted = step.astype(np.int32)
+    found = ordered[:-1].searchsorted(wanted)
+    is_inside = (place >= 0) & (place < len(items))
+    tied = np.flatnonzero(ordered[found + is_inside] == wanted)
+    if len(tied) <= few:
+        found[tied] = _compared(items, step[tied], place[tied])
+    else:
+        every = keys(0, items.astype(np.int64), np.arange(len(items)))
+        every.sort()
+        found[tied] = every.searchsorted(keys(0, step[tied], place[tied]))
+    return found
 
-    steps, bin_of, is_mixed = scratch(scores.size)
-    np.rint(scores, out=scores)
-    np.copyto(steps.reshape(scores.shape), scores, casting="unsafe")
-    steps >>= shift
-    np.clip(steps, -offset[0], bins - 1 - offset[0], out=steps)
-    np.add(steps.reshape(scores.shape), offset[:, None], out=bin_of.reshape(scores.shape))
 
-    sizes = np.bincount(bin_of, minlength=height * bins)
-    mixed = np.zeros(height * bins, dtype=bool)
-    mixed[given] = True
-    sizes[mixed] = 0
-    items = np.flatnonzero(mixed.take(bin_of, out=is_mixed, mode="clip"))
-    its_row = items // length
-    candidates = keys(its_row, scores.ravel()[items].astype(np.int64), items - its_row * length)
-    candidates.sort()
-    # Both counts hold all items of the rows before.
-    np.cumsum(sizes, out=sizes)
-    return sizes[given] + np.searchsorted(candidates, keys(row, step, place)) - row * length
+def _compared(
+    items: Int32[np.ndarray, " g"], step: Int64[np.ndarray, " p"], place: Int64[np.ndarray, " p"]
+) -> Int64[np.ndarray, " p"]:
+    """Items of one step stand in the gallery's order: those before an item's place are ahead of it."""
+    found = [
+        np.count_nonzero(items[: max(at, 0)] <= own) + np.count_nonzero(items[max(at, 0) :] < own)
+        for own, at in zip(step.astype(np.int32), place.tolist(), strict=True)
+    ]
+    return np.array(found, np.int64)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from crossgap.arrays import exact_rows
-from crossgap.metrics.retrieval.bias import Bias, columns
+from crossgap.metrics.retrieval.bias import Bias, columns, with_column
 from crossgap.metrics.retrieval.counting import PLACE_BITS, STEPS
 from crossgap.metrics.retrieval.relevance import IGNORED, RelevanceLists
 
@@ -59,7 +58,7 @@ def heads(
     asked, held = (None, None) if bias is None else columns(bias, len(queries), len(gallery))
     for start in range(0, len(queries), QUERIES_AT_ONCE):
         chunk = slice(start, min(start + QUERIES_AT_ONCE, len(queries)))
-        rows = _exact(queries[chunk], None if asked is None else asked[chunk])
+        rows = with_column(queries[chunk], None if asked is None else asked[chunk])
         yield from _of_chunk(rows, gallery, held, relevance, chunk, k)
 
 
@@ -76,7 +75,7 @@ def _of_chunk(
     matching, every = np.zeros((2, count * BINS), np.int64)
     for start in range(0, len(gallery), ITEMS_AT_ONCE):
         block = slice(start, start + ITEMS_AT_ONCE)
-        scores = rows @ _exact(gallery[block], None if held is None else held[block]).T
+        scores = rows @ with_column(gallery[block], None if held is None else held[block]).T
         inside = (pairs.item >= start) & (pairs.item < start + scores.shape[1])
         query, place, grade = pairs.query[inside], pairs.item[inside] - start, pairs.grade[inside]
         bins = np.clip(((scores - LOWEST) * 100).astype(np.int64), 0, BINS - 1)
@@ -114,10 +113,3 @@ def _merged(
     places = np.concatenate([first[1], (keys & ((1 << PLACE_BITS) - 1)) + start], axis=1)
     order = np.lexsort([places, steps], axis=1)[:, :k]
     return np.take_along_axis(steps, order, axis=1), np.take_along_axis(places, order, axis=1)
-
-
-def _exact(
-    features: Real[np.ndarray, "n d"], last: Float64[np.ndarray, " n"] | None
-) -> Float64[np.ndarray, "n width"]:
-    rows = exact_rows(features)
-    return rows if last is None else np.concatenate([rows, last[:, None]], axis=1)

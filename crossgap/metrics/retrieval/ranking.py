@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from crossgap.arrays import exact_rows
+from crossgap.metrics.retrieval.bias import with_column
 from crossgap.metrics.retrieval.counting import MOST_ROWS, STEPS, Counter, NumpyCounter
 from crossgap.metrics.retrieval.relevance import IGNORED, JudgedPairs, RelevanceLists
 
@@ -21,7 +22,7 @@ ENTRIES_IN_A_BLOCK = 2**26  # in float64: 512 MiB
 ENTRIES_IN_A_CHUNK = 2**25  # of the queries
 PAIRS_IN_A_CHUNK = 2**23  # judged ones
 PAIRS_IN_A_TILE = 2**22
-ROWS_IN_A_TILE = 128  # at least, or the matrix product is slow
+ROWS_IN_A_TILE = 256  # at least, or the matrix product is slow
 PAIRS_AT_ONCE = 2**22  # times the width, of products outside a tile
 ROWS_AT_ONCE = 1024
 WORK_FOR_A_GPU = 1e12  # multiplications
@@ -56,10 +57,9 @@ def relevant_ranks(
     Similarities are exact (see `crossgap.arrays.exact_rows`) and compared in steps of 2⁻³⁰; items of one
     similarity stand in the gallery's order. The ranks depend neither on blocks nor on the device.
 
-    An item's rank is the number of items ahead of it, so nothing is sorted that holds the whole gallery: tiles
-    of similarities (a block of the gallery, some queries of a chunk) are made one after another, and in each the
-    items ahead of the judged ones are counted. Where the gallery is one block, the similarities of the judged
-    pairs are read from the tile; else they are computed first. Memory is bounded by the constants above.
+    An item's rank is the number of items ahead of it: the similarities of the judged pairs are computed first, then
+    tiles of similarities (a block of the gallery, some queries of a chunk) one after another, and in each the items
+    ahead of the judged ones are counted. Memory is bounded by the constants above.
 
     Args:
         queries: `(n, d)` of `checked_features`.
@@ -76,67 +76,50 @@ def relevant_ranks(
         raise ValueError(f"block_size is {block_size}: give at least 1, or None to choose")
     asked, held = (None, None) if added is None else added
     length = min(len(gallery), ITEMS_IN_A_BLOCK, max(1, ENTRIES_IN_A_BLOCK // gallery.shape[1]))
-    work = len(queries) * gallery.size
+    work, at_once = len(queries) * gallery.size, max(1, PAIRS_AT_ONCE // gallery.shape[1])
     with ThreadPoolExecutor(_cores()) as pool, _progress(len(queries) * len(gallery)) as progress:
         counter = _counter(device, work, pool)
-        whole = counter.put(_exact(gallery, pool, held)) if length == len(gallery) else None
+        blocks: Callable[[], Iterable[tuple[int, Any]]] = partial(
+            _blocks, counter, gallery, held, length, pool
+        )
+        if length == len(gallery):
+            whole = list(blocks())
+            blocks = lambda: whole  # noqa: E731
         for chunk in _chunks(relevance, block_size, queries.shape[1]):
             rows = _exact(queries[chunk], pool, None if asked is None else asked[chunk])
             rows *= -STEPS
             pairs, rows = relevance.pairs(chunk), counter.put(rows)
-            if whole is None:
-                ahead = _in_blocks(counter, rows, gallery, held, length, pairs, pool, progress)
-            else:
-                ahead = _in_one(counter, rows, whole, pairs, progress)
+            ahead = _ahead(counter, rows, blocks, pairs, at_once, pool, progress)
             yield _without_ignored(chunk, pairs, ahead)
 
 
-def _in_one(
-    counter: Counter, rows: Any, gallery: Any, pairs: JudgedPairs, progress: tqdm
-) -> Int64[np.ndarray, " p"]:
-    """The items ahead of each pair's (p,), the gallery being one block."""
-    ahead = np.empty(len(pairs.query), dtype=np.int64)
-    for tile, part in _tiles(len(rows), len(gallery), pairs.query):
-        scores = counter.scores(rows[tile], gallery)
-        row, item = pairs.query[part] - tile.start, pairs.item[part]
-        ahead[part] = counter.ahead(scores, row, counter.steps_of(scores, row, item), item)
-        progress.update(len(scores) * len(gallery))
-    return ahead
-
-
-def _in_blocks(
+def _ahead(
     counter: Counter,
     rows: Any,
-    gallery: Real[np.ndarray, "m d"],
-    held: Float64[np.ndarray, " m"] | None,
-    length: int,
+    blocks: Callable[[], Iterable[tuple[int, Any]]],
     pairs: JudgedPairs,
+    at_once: int,
     pool: ThreadPoolExecutor,
     progress: tqdm,
 ) -> Int64[np.ndarray, " p"]:
-    """The items ahead of each pair's (p,), the gallery cut into blocks: once for the pairs' similarities, once
-    to count.
-    """
+    """The items ahead of each pair's (p,). The blocks are gone through for the pairs' steps, and again to count."""
     step = np.empty(len(pairs.query), dtype=np.int64)
-    at_once = max(1, PAIRS_AT_ONCE // gallery.shape[1])
-    for start, block in _blocks(gallery, held, length, pool):
-        block = counter.put(block)
+    for start, block in blocks():
         inside = np.flatnonzero((pairs.item >= start) & (pairs.item < start + len(block)))
 
         def products(cut: int, start: int = start, block: Any = block, inside: np.ndarray = inside) -> None:
             some = inside[cut : cut + at_once]
-            step[some] = counter.steps_between(rows, block, pairs.query[some], pairs.item[some] - start)
+            step[some] = counter.steps_of(rows, block, pairs.query[some], pairs.item[some] - start)
 
         list(pool.map(products, range(0, len(inside), at_once)))
 
     ahead = np.zeros(len(pairs.query), dtype=np.int64)
-    for start, block in _blocks(gallery, held, length, pool):
-        block = counter.put(block)
+    for start, block in blocks():
         for tile, part in _tiles(len(rows), len(block), pairs.query):
-            scores = counter.scores(rows[tile], block)
             place = np.clip(pairs.item[part] - start, -1, len(block))
-            ahead[part] += counter.ahead(scores, pairs.query[part] - tile.start, step[part], place)
-            progress.update(len(scores) * len(block))
+            row = pairs.query[part] - tile.start
+            ahead[part] += counter.ahead(rows[tile], block, row, step[part], place)
+            progress.update((tile.stop - tile.start) * len(block))
     return ahead
 
 
@@ -173,17 +156,18 @@ def _tiles(count: int, length: int, query: Int64[np.ndarray, " p"]) -> Iterator[
 
 
 def _blocks(
+    counter: Counter,
     gallery: Real[np.ndarray, "m d"],
     held: Float64[np.ndarray, " m"] | None,
     length: int,
     pool: ThreadPoolExecutor,
-) -> Iterator[tuple[int, Float64[np.ndarray, "g width"]]]:
-    """`_exact` rows of the gallery and where they start; a block is gone when the next one comes."""
+) -> Iterator[tuple[int, Any]]:
+    """Exact rows of the gallery and where they start; a block is gone when the next one comes."""
     buffer = np.empty((length, gallery.shape[1] + (held is not None)))
     for start in range(0, len(gallery), length):
         rows = gallery[start : start + length]
         last = None if held is None else held[start : start + length]
-        yield start, _exact(rows, pool, last, buffer[: len(rows)])
+        yield start, counter.put(_exact(rows, pool, last, buffer[: len(rows)]))
 
 
 def _exact(
@@ -192,16 +176,14 @@ def _exact(
     last: Float64[np.ndarray, " n"] | None = None,
     out: Float64[np.ndarray, "n width"] | None = None,
 ) -> Float64[np.ndarray, "n width"]:
-    """`exact_rows` of checked features, by several threads, with one more column `last` `(n,)` if there is one."""
-    count, width = features.shape
-    rows = np.empty((count, width + (last is not None))) if out is None else out
+    """`with_column` of checked features, by several threads."""
+    rows = np.empty((len(features), features.shape[1] + (last is not None))) if out is None else out
 
     def fill(start: int) -> None:
-        rows[start : start + ROWS_AT_ONCE, :width] = exact_rows(features[start : start + ROWS_AT_ONCE])
+        some = slice(start, start + ROWS_AT_ONCE)
+        rows[some] = with_column(features[some], None if last is None else last[some])
 
     list(pool.map(fill, range(0, len(rows), ROWS_AT_ONCE)))
-    if last is not None:
-        rows[:, width] = last
     return rows
 
 

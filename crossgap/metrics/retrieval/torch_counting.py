@@ -43,15 +43,7 @@ class TorchCounter:
     def put(self, rows: Shaped[np.ndarray, "*shape"]) -> Shaped[Tensor, "*shape"]:
         return torch.from_numpy(rows).to(self.device)
 
-    def scores(self, rows: Float64[Tensor, "r d"], block: Float64[Tensor, "g d"]) -> Float64[Tensor, "r g"]:
-        return rows @ block.T
-
     def steps_of(
-        self, scores: Float64[Tensor, "r g"], row: Int64[np.ndarray, " p"], item: Int64[np.ndarray, " p"]
-    ) -> Int64[np.ndarray, " p"]:
-        return scores[self.put(row), self.put(item)].round().long().cpu().numpy()
-
-    def steps_between(
         self,
         rows: Float64[Tensor, "r d"],
         block: Float64[Tensor, "g d"],
@@ -63,14 +55,16 @@ class TorchCounter:
 
     def ahead(
         self,
-        scores: Float64[Tensor, "r g"],
+        rows: Float64[Tensor, "r d"],
+        block: Float64[Tensor, "g d"],
         row: Int64[np.ndarray, " p"],
         step: Int64[np.ndarray, " p"],
         place: Int64[np.ndarray, " p"],
     ) -> Int64[np.ndarray, " p"]:
+        scores = rows @ block.T
         height, length = scores.shape
-        rows = torch.arange(height, device=self.device)[:, None]
-        ordered = keys(rows, scores.round_().long(), torch.arange(length, device=self.device))
+        places = torch.arange(length, device=self.device)
+        ordered = keys(torch.arange(height, device=self.device)[:, None], scores.round_().long(), places)
         ordered = ordered.sort(dim=1).values.view(-1)
         given = self.put(keys(row, step, place))
         return torch.searchsorted(ordered, given).cpu().numpy() - row * length

@@ -11,8 +11,9 @@ import pytest
 from sklearn.datasets import load_files
 from typer.testing import CliRunner
 
+from crossgap.catalogue import entries
 from crossgap.cli import app
-from crossgap.datasets import Beir, DatasetError
+from crossgap.datasets import Beir, DatasetError, Documents
 from crossgap.datasets.readers import read
 from crossgap.datasets.readers.published_summaries import converted
 from tests.datasets.readers.test_documents import newsgroups, write
@@ -69,6 +70,41 @@ def test_ids_of_nanobeir(tmp_path):
     }
     with pytest.raises(DatasetError, match=r"1 ids that are no document of .*5"):
         converted(declaration, put(tmp_path / "x.pkl", {"5": "four"}), tmp_path)
+
+
+def test_places_in_imdbs_table(tmp_path):
+    """The table has other white space and quotes, another order, and a review that is there twice."""
+    files = {
+        "train/pos/0_9": "Good — really. <br />",
+        "test/neg/1_2": "Bad.",
+        "test/neg/0_1": "Bad.",
+        "test/pos/3_8": "Fine",
+        "train/neg/7_1": "Ugh, no",
+    }
+    for path, text in files.items():
+        file = tmp_path / "imdb" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    table = tmp_path / "IMDB_Dataset.csv"
+    lines = [
+        "Bad.,negative",
+        "Fine,positive",
+        '"Ugh,  no",negative',
+        "Bad.,negative",
+        "Good - really.  <br />,positive",
+    ]
+    table.write_text("\n".join(["review,sentiment", *lines]))
+    raw = entries.rows("datasets")["imdb"] | {"root": tmp_path / "imdb", "sizes": {}, "vocabulary": "none"}
+    declared = Documents.model_validate(raw)
+    file = put(tmp_path / "x.pkl", {str(place): text for place, text in enumerate("abcde")})
+    assert converted(declared, file, tmp_path, table) == {
+        "test/neg/0_1": "a", "test/pos/3_8": "b", "train/neg/7_1": "c", "test/neg/1_2": "d", "train/pos/0_9": "e",
+    }  # fmt: skip
+    table.write_text("\n".join(["review,sentiment", "Another,positive"]))
+    with pytest.raises(DatasetError, match=r"IMDB_Dataset.csv line 2: 'Another' is no document of"):
+        converted(declared, file, tmp_path, table)
+    with pytest.raises(DatasetError, match="have ids: give no table"):
+        converted(nano(tmp_path / "nano"), put(tmp_path / "y.pkl", {"4": "four"}), tmp_path, table)
 
 
 class Evil:

@@ -21,6 +21,7 @@ from crossgap.metrics.gap import (
     relative_modality_gap,
     uniformity,
 )
+from crossgap.metrics.retrieval import retrieval_metrics
 
 
 def cloud(seed: int, n: int, shift: float = 0.0, d: int = 8) -> np.ndarray:
@@ -183,3 +184,39 @@ def test_gap_of_real_features(real):
     inside = np.mean([(1 - (rows @ rows.T)[off].mean()) / 2 for rows in (images, texts)])
     matching = (1 - cosines.diagonal().mean()) / 2
     assert gap["relative_modality_gap"] == pytest.approx(matching / (matching + inside), abs=1e-9)
+
+
+# centroid distance, alignment, uniformity of both, recall@1 in % both ways: as they are, and centred
+REAL = {
+    "clip-vit-b16/coco_val2017_500": (
+        (0.851352, 1.380163, -1.794535, -1.840912, 55.20, 50.60),
+        (0.027881, 1.370698, -3.758237, -3.758881, 54.20, 50.00),
+    ),
+    "clip-vit-b32/flickr8k_100x5": (
+        (0.835048, 1.347678, -1.708880, -1.941317, 80.00, 83.00),
+        (0.033221, 1.365075, -3.789802, -3.824730, 79.00, 85.00),
+    ),
+    "gap/videoclip": (
+        (1.066891, 1.816950, -1.210062, -1.930989, 37.00, 24.00),
+        (0.035585, 1.669655, -3.881167, -3.825235, 44.00, 39.00),
+    ),
+    "gap/clasp": (
+        (1.044664, 1.760795, -1.346928, -0.961093, 3.03, 0.00),
+        (0.146262, 1.976513, -3.207225, -2.537027, 1.01, 1.01),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_every_digit_on_real_pairs(real, name):
+    held = np.load(real / f"{name}.npz")
+    names = ("first", "second") if name.startswith("gap") else ("image_features", "text_features")
+    x, y = (unit(held[side][:: 5 if "flickr" in name else 1].astype(np.float64)) for side in names)
+    for values in REAL[name]:
+        found = [centroid_distance(x, y), alignment(x, y), uniformity(x), uniformity(y)]
+        assert [round(value, 6) for value in found] == list(values[:4])
+        own = np.arange(len(x))
+        for queries, gallery, value in ((x, y, values[4]), (y, x, values[5])):
+            recall = retrieval_metrics(queries, gallery, own, own)["recall@1"].mean()
+            assert round(100 * recall, 2) == value
+        x, y = (unit(side - side.mean(axis=0)) for side in (x, y))

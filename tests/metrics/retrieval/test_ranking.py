@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from crossgap.arrays import checked_features, exact_rows
 from crossgap.metrics.retrieval import counting, ranking, retrieval_metrics
+from crossgap.metrics.retrieval.bias import Bias
 from crossgap.metrics.retrieval.counting import NumpyCounter
 from crossgap.metrics.retrieval.torch_counting import TorchCounter, cuda_device
 
@@ -40,7 +41,7 @@ def small_tiles(items: int = 5, rows: int = 3, pairs: int = 7):
     }  # fmt: skip
     with (
         mock.patch.multiple(ranking, **constants),
-        mock.patch.multiple(counting, ITEMS_AT_ONCE=2 * items, BINS_AT_ONCE=8),
+        mock.patch.multiple(counting, ITEMS_AT_ONCE=2 * items, ITEMS_TO_SORT=8),
     ):
         yield
 
@@ -101,7 +102,9 @@ def test_torch_and_tiles_change_no_bit_on_larger_clouds():
 
 @pytest.mark.parametrize("counter", ["numpy", "torch"])
 @pytest.mark.parametrize("scale", [1, 2**12, 2**24, 2**30])
-def test_counts_against_comparing_every_pair(counter, scale):
+@pytest.mark.parametrize("few", [True, False], ids=["few", "many"])
+def test_counts_against_comparing_every_pair(counter, scale, few, monkeypatch):
+    monkeypatch.setattr(counting, "WIDTH_AN_ITEM", 1 if few else 10**9)
     rng = np.random.default_rng(scale)
     scores = rng.uniform(-1, 1, (37, 501)) * scale + rng.uniform(-1, 1) * (2**30 - scale)
     scores[rng.random(scores.shape) < 0.05] = -(2.0**30)
@@ -116,7 +119,45 @@ def test_counts_against_comparing_every_pair(counter, scale):
     expected = ((steps < step[:, None]) | tie).sum(axis=1)
     with ThreadPoolExecutor(2) as pool:
         chosen = NumpyCounter(pool) if counter == "numpy" else TorchCounter("cpu")
-        np.testing.assert_array_equal(chosen.ahead(chosen.put(scores), row, step, place), expected)
+        sides = chosen.put(scores), chosen.put(np.eye(501))
+        np.testing.assert_array_equal(chosen.ahead(*sides, row, step, place), expected)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(2, 600), st.integers(1, 30), st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 2**6, 2**12]),
+    st.sampled_from([1, 32]), st.booleans(),
+)  # fmt: skip
+def test_what_float32_cannot_tell_apart(width, m, seed, apart, width_an_item, is_biased):
+    """Items that are twice there, or some steps of 2⁻³⁰ beside one another, or as far as float32 errs; with a bias."""
+    rng = np.random.default_rng(seed)
+    center = rng.standard_normal(width)
+    center /= np.linalg.norm(center)
+    gallery = center + rng.integers(-apart, apart + 1, (m, 1)) * 2.0**-30 * rng.standard_normal((m, width))
+    gallery = gallery[rng.integers(0, m, m)]
+    queries = center + rng.choice([0, 1e-7, 0.3], (4, 1)) * rng.standard_normal((4, width))
+    labels = rng.integers(0, 2, 4), rng.integers(0, 2, m)
+    bias = Bias(rng.random(4) < 0.7, rng.integers(-3, 4, m) * 2.0**-26) if is_biased else None
+    with mock.patch.object(counting, "WIDTH_AN_ITEM", width_an_item):
+        table = retrieval_metrics(queries, gallery, *labels, bias=bias)
+    with in_torch():
+        assert_identical(table, retrieval_metrics(queries, gallery, *labels, bias=bias))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 700), st.integers(0, 2**32 - 1), st.booleans())
+def test_a_product_in_float32_keeps_within_its_bound(width, seed, is_positive):
+    """The worst is near where all terms are of one sign and one size."""
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((2, 40, width)) if not is_positive else 1 + rng.random((2, 40, width)) / 4
+    x, y = exact_rows(rows[0]), exact_rows(rows[1])
+    last = rng.integers(0, 2, (40, 1)), rng.uniform(-1, 1, (40, 1)).round(6)
+    x, y = np.concatenate([x, last[0]], axis=1), np.concatenate([y, np.rint(last[1] * 2**26) / 2**26], axis=1)
+    sums = np.zeros((40, 40), np.float32)  # one after another, the order of the largest error
+    for a, b in zip(x.T.astype(np.float32), y.T.astype(np.float32), strict=True):
+        sums += np.multiply.outer(a, b)
+    for found in (sums, x.astype(np.float32) @ y.astype(np.float32).T):
+        assert np.abs(found - x @ y.T).max() <= counting.error_of_products(width + 1)
 
 
 @pytest.mark.parametrize("width", [512, 8193, 9000])
