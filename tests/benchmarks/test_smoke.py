@@ -25,7 +25,7 @@ SCRIPTS = [  # the script, its smallest size, and what its lines say
         "store",
         ["--items", "3000", "--width", "8", "--rows", "5"],
         [
-            r"3000 items × 8, 9\.6e-05 GB; 5 random rows; seconds",
+            r"3000 items × 8, 9\.6e-05 GB; 5 random rows; seconds, the best of 2",
             rf"crossgap +({NUMBER} +){{5}}1 +0\.000",
             rf"\.pt a batch +({NUMBER} +){{5}}3 +0\.000",
             rf"zarr folder +({NUMBER} +){{5}}\d+ +0\.000",
