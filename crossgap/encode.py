@@ -233,9 +233,9 @@ def _images(
         batches = [
             cut[start : start + batch_size] for cut in cuts for start in range(0, len(cut), batch_size)
         ]
-        from crossgap.backbones.pixels import Pixels
+        from crossgap.backbones.batch_transform import BatchTransform
 
-        pixels, pinned = Pixels(backbone.transform), backbone.device.type == "cuda"
+        pixels, pinned = BatchTransform(backbone.transform), backbone.device.type == "cuda"
         dataset = Images(items, root, pixels.one)
         loader = prefetched(dataset, batches, collate=pixels.batch, num_workers=workers, pin_memory=pinned)
         for cut in cuts:

@@ -57,7 +57,7 @@ def shard(rows: Shaped[np.ndarray, "n ..."], rows_a_chunk: int, chunks: int) -> 
 
 
 @dataclass(frozen=True)
-class Rows:
+class StoredRows:
     """An array of a store on this machine, in shards of whole rows."""
 
     reader: ZipReader
@@ -70,7 +70,7 @@ class Rows:
     compressed: bool
 
     @classmethod
-    def of(cls, array: zarr.Array) -> Rows | None:
+    def of(cls, array: zarr.Array) -> StoredRows | None:
         """None where the array lies otherwise, or elsewhere: zarr reads it."""
         reader, said = array.store, cast("Any", array.metadata.to_dict())
         if not isinstance(reader, ZipReader) or reader.descriptor is None or sys.byteorder != "little":

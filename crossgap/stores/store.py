@@ -41,7 +41,7 @@ from crossgap.errors import CrossgapError, of_machine
 from crossgap.prepared.composed import TABLES as OF_COMPOSED
 from crossgap.prepared.composed import Composed
 from crossgap.prepared.transformations import Transformations
-from crossgap.stores.chunks import Rows
+from crossgap.stores.chunks import StoredRows
 from crossgap.stores.layout import COMPOSED, FORMAT, PROJECTION, ROLES, TABLES
 from crossgap.stores.remote import RemoteError, RemoteReader, is_remote
 from crossgap.stores.writing import creating as creating
@@ -77,7 +77,7 @@ class Group:
 
     def __getitem__(self, array: str) -> np.ndarray:
         with self._reading(array) as values:
-            straight = Rows.of(values)
+            straight = StoredRows.of(values)
             return _as_objects(np.asarray(values[:])) if straight is None else straight.whole()
 
     def rows(
@@ -94,7 +94,7 @@ class Group:
         if len(unique) and not 0 <= unique[0] <= unique[-1] < len(self):
             raise IndexError(f"{self.name} has {len(self)} items, none at {unique[0]} or {unique[-1]}")
         with self._reading(array) as values:
-            straight = Rows.of(values)
+            straight = StoredRows.of(values)
             if straight is not None:
                 return straight.some(positions)
             # consecutive rows as a slice: an index array costs zarr a lookup a row

@@ -15,7 +15,7 @@ from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
 
 from crossgap import open_store
 from crossgap.stores import store, temporary, writing
-from crossgap.stores.chunks import Rows, _sum, shard
+from crossgap.stores.chunks import StoredRows, _sum, shard
 
 ROWS, SHARD = 150, 64
 RNG = np.random.default_rng(0)
@@ -80,7 +80,7 @@ def test_zarr_and_we_read_the_same(name, path) -> None:
     group, archive = open_store(path)["image/test"], zarr.storage.ZipStore(path, mode="r")
     theirs = zarr.open_group(archive, mode="r")[f"image/test/{name}"]
     positions = RNG.integers(0, ROWS, 40)
-    assert Rows.of(group.zarr_group[name]) is not None
+    assert StoredRows.of(group.zarr_group[name]) is not None
     assert group[name].dtype == ARRAYS[name].dtype
     np.testing.assert_array_equal(group[name], theirs[:])
     np.testing.assert_array_equal(group[name], ARRAYS[name])
@@ -108,7 +108,7 @@ def test_shards_that_zarr_wrote_are_read(codec, empty, tmp_path) -> None:
         )  # fmt: skip
         for start in (128, 64, 0):
             array[start : start + SHARD] = values[start : start + SHARD]
-    held = Rows.of(zarr.open_array(store.ZipReader(path), path="a", mode="r"))
+    held = StoredRows.of(zarr.open_array(store.ZipReader(path), path="a", mode="r"))
     assert held is not None and held.compressed == isinstance(codec, ZstdCodec)
     positions = RNG.integers(0, ROWS, 30)
     np.testing.assert_array_equal(held.whole(), values)
@@ -131,7 +131,7 @@ def test_what_lies_otherwise_is_left_to_zarr(options, tmp_path) -> None:
     usual = {"shape": (ROWS, 6), "dtype": "f4", "chunks": (8, 6), "shards": (SHARD, 6)}
     with zarr.storage.ZipStore(path, mode="w") as archive:
         zarr.create_array(archive, name="a", **(usual | options))[:] = ARRAYS["features"]
-    assert Rows.of(zarr.open_array(store.ZipReader(path), path="a", mode="r")) is None
+    assert StoredRows.of(zarr.open_array(store.ZipReader(path), path="a", mode="r")) is None
 
 
 @pytest.mark.parametrize("few", [False, True])
@@ -170,7 +170,7 @@ def test_a_chunk_that_would_lie_beyond_its_shard_is_damaged(path) -> None:
                           compressors=Crc32cCodec())  # fmt: skip
     with zipfile.ZipFile(archive_path, "a") as archive:
         archive.writestr("a/c/0", forged)
-    held = Rows.of(zarr.open_array(store.ZipReader(archive_path), path="a", mode="r"))
+    held = StoredRows.of(zarr.open_array(store.ZipReader(archive_path), path="a", mode="r"))
     assert held is not None
     with pytest.raises(ValueError, match=r"a/c/0 has a chunk beyond its end"):
         held.whole()

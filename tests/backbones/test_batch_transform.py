@@ -10,7 +10,7 @@ from PIL import Image
 from timm.data import create_transform
 from torchvision.transforms import Compose, Normalize, ToTensor
 
-from crossgap.backbones.pixels import Pixels
+from crossgap.backbones.batch_transform import BatchTransform
 
 MODES = ("RGB", "L", "RGBA", "P", "CMYK", "LA", "1")
 
@@ -38,7 +38,7 @@ TRANSFORMS = {
 
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
 def test_a_batch_is_bit_for_bit_what_the_library_makes_of_each_image(transform) -> None:
-    pixels, images = Pixels(transform), pictures()
+    pixels, images = BatchTransform(transform), pictures()
     parts = [pixels.one(image) for image in images]
     assert {part.dtype for part in parts} == {torch.uint8}, "the arithmetic is the batch's"
     wanted = torch.stack([transform(image) for image in images])
@@ -50,7 +50,7 @@ def test_every_byte_becomes_the_float_that_the_library_makes_of_it() -> None:
     bytes_ = np.arange(256 * 3, dtype=np.int64).reshape(16, 16, 3) % 256
     image, transform = Image.fromarray(bytes_.astype(np.uint8)), TRANSFORMS["open_clip's squash, bicubic"]
     tail = Compose([image.__class__.copy, *transform.transforms[1:]])
-    pixels = Pixels(tail)
+    pixels = BatchTransform(tail)
     assert torch.equal(pixels.batch([pixels.one(image)])[0], tail(image))
 
 
@@ -65,6 +65,6 @@ def test_every_byte_becomes_the_float_that_the_library_makes_of_it() -> None:
     ],
 )
 def test_another_transform_is_applied_as_it_is(transform) -> None:
-    pixels, image = Pixels(transform), pictures()[1]
+    pixels, image = BatchTransform(transform), pictures()[1]
     assert pixels.one is transform
     assert torch.equal(pixels.batch([pixels.one(image)] * 2)[1], transform(image))

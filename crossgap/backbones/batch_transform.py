@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Pixels:
+class BatchTransform:
     """`batch([one(image), …])` is the stack of the images' transforms, bit for bit.
 
     A transform that doesn't end in `ToTensor` and `Normalize` is applied whole, image by image.
