@@ -63,8 +63,15 @@ class ZipReader(ZipStore):
         entry, file = self._stored.get(key), self._archive.fp
         if entry is None or file is None:
             return None
-        file.seek(entry.header_offset + 26)  # the lengths of the two fields before the content
-        lengths = file.read(4)
+        at, descriptor = (
+            entry.header_offset + 26,
+            self.descriptor,
+        )  # the lengths of the two fields before the content
+        if descriptor is None:
+            file.seek(at)
+            lengths = file.read(4)
+        else:  # threads share the file's position
+            lengths = os.pread(descriptor, 4, at)
         if len(lengths) < 4:
             raise zipfile.BadZipFile(f"{key} is cut short")
         return entry.header_offset + 30 + sum(struct.unpack("<HH", lengths)), entry.file_size

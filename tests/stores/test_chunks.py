@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,15 @@ def test_zarr_and_we_read_the_same(name, path) -> None:
     np.testing.assert_array_equal(group.rows(name, positions), ARRAYS[name][positions])
     assert group.rows(name, []).shape == (0, *ARRAYS[name].shape[1:])
     archive.close()
+
+
+def test_several_threads_read_one_store(path) -> None:
+    group = open_store(path)["image/test"]
+    with ThreadPoolExecutor(8) as pool:
+        for name, found in zip(
+            list(ARRAYS) * 20, pool.map(group.__getitem__, list(ARRAYS) * 20), strict=True
+        ):
+            np.testing.assert_array_equal(found, ARRAYS[name])
 
 
 @pytest.mark.parametrize("sizes", [[1] * ROWS, [37] * 4 + [2], [64, 64, 22], [5, 100, 45]])
