@@ -30,7 +30,7 @@ from crossgap.errors import CrossgapError
 from crossgap.importing import Assignment, FeatureImportError
 from crossgap.stores import store
 from crossgap.stores.store import StoreError
-from crossgap.stores.zipped import _check_frame
+from crossgap.stores.zipped import check_frame
 
 TERA = 10**12
 
@@ -205,9 +205,9 @@ def test_the_heads_of_frames_are_read_as_zstd_writes_them() -> None:
             patched.setattr(claims, "LARGE", size - 1)
             patched.setattr(claims, "RATIO", 0)
             with pytest.raises(ClaimError, match=f"x claims {size} bytes"):
-                _check_frame("x", data[:18].ljust(18, b"\0"), len(data))
+                check_frame("x", data[:18].ljust(18, b"\0"), len(data))
             patched.setattr(claims, "LARGE", size)
-            _check_frame("x", data[:18].ljust(18, b"\0"), len(data))
+            check_frame("x", data[:18].ljust(18, b"\0"), len(data))
 
 
 def test_a_store_that_is_a_zip_bomb(made) -> None:

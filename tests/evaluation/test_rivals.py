@@ -216,7 +216,9 @@ def test_only_the_corrections_named_are_applied(cell) -> None:
     assert {name.split("+")[1].split("/")[0] for name in some.metrics if "+" in name} - {"oti"} == {
         "whitening"
     }
-    with pytest.raises(ValueError, match=r"no correction 'nothing': the known ones are basic, centering"):
+    with pytest.raises(
+        ValueError, match=r"corrections is \['nothing'\]: no correction nothing; known: basic, centering"
+    ):
         evaluate(cell, corrections=["nothing"], resamples=99)
 
 

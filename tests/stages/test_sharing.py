@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "data/README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
-FOLDER, SSH, S3, PUSH, TAKE, SIDE, CACHE, PULL, URL = BLOCKS
+FOLDER, SSH, S3, PUSH, TAKE, SIDE, CACHE, PULL, URL, *_ = BLOCKS
 STORE = "data/features/nano/world/native.zarr.zip"
 pytestmark = pytest.mark.slow
 
