@@ -132,7 +132,7 @@ class _Block:
         return frozen(self.block.attn.in_proj_weight[width:], self.block.attn.in_proj_bias[width:])
 
     def _heads(self, x: Float[Tensor, "n length many"], parts: int) -> tuple[Tensor, ...]:
-        return x.unflatten(-1, (parts, self.block.attn.num_heads, -1)).unbind(2)
+        return tuple(part.unflatten(-1, (self.block.attn.num_heads, -1)) for part in x.chunk(parts, dim=-1))
 
 
 def _normed(norm: nn.LayerNorm, x: Float[Tensor, "n length width"]) -> Float[Tensor, "n length width"]:
