@@ -371,3 +371,32 @@ def test_landmarks_names_and_labels(shown, written):
     assert (found["fields"], found["images"], found["scrolls"]) == (0, 0, 0), json.dumps(found)
     assert None not in found["sections"] and len(set(found["sections"])) == len(found["sections"])
     assert len(set(found["ids"])) == len(found["ids"])
+
+
+def test_on_paper_all_is_open_and_long_tables_show_their_first_rows(shown, written):
+    page = table(shown(written))
+    shut = len(page.query_selector_all("details:not([open])"))
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_selector("#gap-table + .paper", state="attached")
+    assert page.query_selector_all("details:not([open])") == [] and shut > 0
+    rows = page.eval_on_selector_all("#table + .paper tbody tr", "all => all.map(one => one.textContent)")
+    assert len(rows) == 18 and page.query_selector(".unit:empty") is None
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.query_selector(".paper") is None and page.query_selector("[data-shut]") is None
+
+
+def test_blocks_far_from_what_is_seen_are_left_out_and_come_back_as_they_were(shown, written):
+    page = reached(shown(written), "made", "[data-chapter=made] h3")
+    page.evaluate("document.querySelector('[data-chapter=gap]').scrollIntoView()")
+    page.wait_for_selector("[data-chapter=gap] .unit details")
+    opened = page.locator("[data-chapter=gap] .unit details").first
+    opened.locator("summary").first.click()
+    title = opened.locator("summary").first.inner_text()
+    page.wait_for_selector("[data-chapter=gap] .unit details[open] table")
+    page.evaluate("document.activeElement.blur()")
+    page.add_style_tag(content="#made { padding-top: 6000px }")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    playwright.expect(page.locator("[data-chapter=gap] .panels-of svg")).to_have_count(0)
+    page.evaluate("document.querySelector('[data-chapter=gap]').scrollIntoView()")
+    page.wait_for_selector("[data-chapter=gap] .unit details[open] table")
+    assert page.locator("[data-chapter=gap] .unit details[open] summary").first.inner_text() == title
