@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from crossgap.params.sections import Machine
+
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "data/README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
@@ -160,10 +162,16 @@ def test_a_remote_over_a_network_is_declared(first, tmp_path, block, said) -> No
     assert "remote = team" in config and said in config
 
 
+def test_the_settings_of_many_machines_are_known() -> None:
+    (settings,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    machine = Machine.model_validate(yaml.safe_load(settings)["machine"])
+    assert (machine.engine, machine.ray.workers, machine.ray.patience) == ("ray", 8, 600)
+
+
 def test_every_command_of_the_prose_is_known() -> None:
     prose = re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL)
     known = {"crossgap status", "crossgap verify", "crossgap clean --dry-run"}
-    known |= {"pip install 'dvc[ssh]'", "pip install 'dvc[s3]'"}
+    known |= {"pip install 'dvc[ssh]'", "pip install 'dvc[s3]'", "pip install 'crossgap[ray]'"}
     assert set(re.findall(r"`((?:crossgap|dvc|git|pip|pytest) [^`]+)`", prose)) == known
     for path in re.findall(r"`((?:tests|findings)/[^`]+)`", prose):
         assert (ROOT / path).is_file()
