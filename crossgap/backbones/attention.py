@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 FEW = 16  # up to so many keys: a GPU's attention kernels compute at least 64, even if there are fewer
-MOST_IN_HALF = (
-    512  # up to so many keys: the backward pass of a CPU's kernel takes six times as long in bfloat16
-)
+# up to so many keys: the backward pass of a CPU's kernel takes six times as long in bfloat16
+MOST_IN_HALF = 512
 FEW_PAIRS = 16  # up to so many queries times keys, which a CPU takes pair by pair
 
 

@@ -217,10 +217,8 @@ class StoredRows:
             return content.view(self.dtype).reshape(shape)
         try:
             found = pa.decompress(held, self._bytes_a_chunk, codec="zstd")
-        except (
-            OSError,
-            ValueError,
-        ) as error:  # pyarrow says of bytes that are wrong what others say of a disk
+        except (OSError, ValueError) as error:
+            # pyarrow says of bytes that are wrong what others say of a disk
             raise ValueError(f"a chunk of {self.key}: {error}") from None
         return np.frombuffer(found, self.dtype).reshape(shape)
 

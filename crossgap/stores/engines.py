@@ -276,9 +276,8 @@ class _Worker:
 
     def start(self, function: bytes) -> bool:
         ray = _ray()
-        os.environ.setdefault(
-            "OMP_WAIT_POLICY", "passive"
-        )  # waiting threads leave the cores to who reads images
+        # waiting threads leave the cores to who reads images
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         context = ray.get_runtime_context()
         self.function = ray.cloudpickle.loads(function).to("cuda" if ray.get_gpu_ids() else "cpu")
         if "torch" in sys.modules:

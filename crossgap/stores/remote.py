@@ -12,9 +12,8 @@ from typing import Any
 from crossgap.errors import CrossgapError
 from crossgap.stores.zipped import ZipReader
 
-AHEAD = (
-    1 << 16
-)  # bytes read at least, and beyond what is asked for: a zip's table of contents is read in small parts
+# bytes read at least, and beyond what is asked for: a zip's table of contents is read in small parts
+AHEAD = 1 << 16
 LEAST = 22  # bytes of a zip
 
 

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float32, Shaped
 
 ROWS_A_CHUNK = 1024
-ROWS_A_SHARD = (
-    8192  # arrays of more than these are not compressed: features shrink by a tenth, and read slower
-)
+# arrays of more than these are not compressed: features shrink by a tenth, and read slower
+ROWS_A_SHARD = 8192
 BYTES_A_CHUNK = 256 << 10  # of those: a row among them costs as much
 BYTES_A_SHARD = 128 << 20  # arrays with wider rows than this allows have fewer of them in a chunk and a shard
 _INNER_DIMENSIONS = {

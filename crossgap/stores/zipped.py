@@ -63,10 +63,8 @@ class ZipReader(ZipStore):
         entry, file = self._stored.get(key), self._archive.fp
         if entry is None or file is None:
             return None
-        at, descriptor = (
-            entry.header_offset + 26,
-            self.descriptor,
-        )  # the lengths of the two fields before the content
+        # the lengths of the two fields before the content
+        at, descriptor = entry.header_offset + 26, self.descriptor
         if descriptor is None:
             file.seek(at)
             lengths = file.read(4)
