@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +62,18 @@ class Writer:
         """
         group = self.zarr_group.create_group(name)
         rows = len(columns["id"])
-        for column, values in columns.items():
-            _write_column(group, column, values, "step" if column == "step" else "item")
+        with ThreadPoolExecutor(1) as pool:  # strings take long to write: meanwhile come the blocks
+            written = [
+                pool.submit(_write_column, group, column, values, "step" if column == "step" else "item")
+                for column, values in columns.items()
+            ]
+            self._stream(name, group, rows, blocks)
+            for one in written:
+                one.result()
+
+    def _stream(
+        self, name: str, group: zarr.Group, rows: int, blocks: Iterable[dict[str, np.ndarray]]
+    ) -> None:
         streams: dict[str, _Stream] = {}
         for number, block in enumerate(blocks):
             if number and block.keys() != streams.keys():
