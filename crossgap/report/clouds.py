@@ -58,7 +58,7 @@ def clouds(cell: Results, names: Names) -> list[Block]:
     for modality in dict.fromkeys(row["modality"] for row in rows):
         of = [row for row in rows if row["modality"] == modality]
         places = {
-            axis: "".join(_signs(round(GRID * (row[axis] - start) / span)) for row in of)
+            axis: "".join(signs(round(GRID * (row[axis] - start) / span)) for row in of)
             for axis, start in zip("xy", low, strict=True)
         }
         made[str(modality)] = {**places, "of": names.list_of([_item(row["id"]) for row in of])}
@@ -70,5 +70,6 @@ def _item(name: object) -> str:
     return re.sub(r"#\d+$", "", str(name))
 
 
-def _signs(number: int) -> str:
+def signs(number: int) -> str:
+    """A number up to `GRID` in two signs."""
     return SIGNS[number // 64] + SIGNS[number % 64]
