@@ -295,3 +295,63 @@ def test_documents_inverted_by_phi_and_documents_that_nobody_asks_for(native, tm
     asked = [place for place in range(24) if place != 3]
     assert found["rank"].tolist() == ranks(ASKING[asked], IMAGES, asked)
     assert set(found["documents"]) == {24} and len(found) == 23
+
+
+KINDS = ("image", "text", "both")
+
+
+def test_a_gallery_that_the_dataset_fixes(tmp_path):
+    """Document k is an image, a text or both by its place; a document has 0 to 2 texts that ask for it."""
+    kinds = [KINDS[place % 3] for place in range(24)]
+    groups = [f"document/{name}" if kind == "text" else name for name, kind in zip(TEST["id"], kinds, strict=True)]
+    texts = {name: [] for name in ("id", "group", "rank", "features")}
+    asking, wanted = [], []
+    for place, (kind, group) in enumerate(zip(kinds, groups, strict=True)):
+        held = {1: TEXTS[place]} if kind != "image" else {}
+        asks = [(0, ASKING[place]), (2, ASKING[place - 1] + TEXTS[place])][: place // 3 % 3]
+        for rank, features in {**held, **dict(asks)}.items():
+            for name, value in zip(texts, (f"{group}#{rank}", group, rank, features), strict=True):
+                texts[name].append(value)
+        asking += [features for _, features in asks]
+        wanted += [place] * len(asks)
+    stored = {"image/test": {name: np.asarray(of)[np.array(kinds) != "text"] for name, of in TEST.items()}}
+    stored["text/test"] = texts | {"features": np.array(texts["features"])}
+    work = Work(Cell(write(tmp_path / "n.zip", stored), None, None, "test", "test"))
+    found = mixed.searched(work, Rivals(work, ["centering"]), FEW)
+    assert not work.reasons.rows and set(found["task"]) == {"corpus", "corpus+centering"}
+
+    asks, of_text = unit(asking), [kind != "image" for kind in kinds]
+    of_image = [kind != "text" for kind in kinds]
+    for ending in ("", "+centering"):
+        t, v, q = unit(TEXTS), unit(IMAGES), asks
+        if ending:
+            t, v, q = t - t[of_text].mean(axis=0), v - v[of_image].mean(axis=0), q - q.mean(axis=0)
+        documents = {"image": v, "text": t, "both": 0.5 * t + 0.5 * v}
+        gallery = unit([documents[kind][place] for place, kind in enumerate(kinds)])
+        held = rows(found, f"corpus{ending}", "mixed")
+        assert held["rank"].tolist() == ranks(q, gallery, wanted)
+        assert held["rank"].mean() < 8 and set(held["documents"]) == {24} and len(held) == len(wanted)
+        first = [kinds[place] == "image" for place in (unit(q) @ gallery.T).argmax(axis=1)]
+        assert held["first_image"].mean() == np.mean(first)
+    table = mixed.summary(found).set_index("task")
+    assert table.loc["corpus", "recall@1"] == rows(found, "corpus", "mixed")["rank"].eq(1).mean()
+    assert mixed.metrics(table.reset_index())["mixed/corpus+centering/mixed/recall@1"] > 0
+
+
+def test_a_fused_document_without_direction_ends_no_other_search(tmp_path):
+    """Half of an image and half of its opposite is nothing: a reason of that α alone."""
+    features = EVERY["features"].copy()
+    features[1] = -IMAGES[0]
+    stored = groups() | {"text/test": EVERY | {"features": features}}
+    work = Work(Cell(write(tmp_path / "n.zip", stored), None, None, "test", "test"))
+    asked = MixedSearch(shares=[0, 1], alphas=[0.25, 0.5, 1], draws=1)
+    found = mixed.searched(work, Rivals(work, []), asked)
+    assert [*found.groupby(["task", "at"], sort=False).groups] == [
+        ("search", "0"),
+        ("search", "1"),
+        ("fused", "0.25"),
+        ("fused", "1"),
+        ("distractors", "half"),
+    ]
+    (row,) = work.reasons.rows
+    assert row[:2] == ("mixed", "fused 0.5") and "zero vectors" in row[2]
