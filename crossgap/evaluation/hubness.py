@@ -171,12 +171,12 @@ def _halved(
                 used[fit] = scoring(queries.features, held.features, modality, of_items=of_items)
                 added[fit] = columns(used[fit], len(queries), len(held))
         found = hubness.first_ranked(queries.features, held.features, list(added.values()))
-        for fit, places in zip(added, found, strict=True):
-            of_bank = used[fit] if fit == "qb_norm" else None
+        for of, places in zip(added, found, strict=True):
+            of_bank = used[of] if of == "qb_norm" else None
             tables.append(
                 pd.DataFrame(
                     {
-                        "task": f"{task.name}{ids}+{fit}" if fit else f"{task.name}{ids}",
+                        "task": f"{task.name}{ids}+{of}" if of else f"{task.name}{ids}",
                         "relevance": name,
                         "query": queries.ids,
                         "recall@1": (held.groups[places] == queries.groups).astype(float),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossgap.metrics.retrieval.counting import error_of_products
+from crossgap.metrics.threads import shared
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int64
@@ -57,10 +58,18 @@ def most_similar(
     for rows in blocks(len(x), len(y)):
         out = None if left_out is None else left_out[rows]
         near = _without(near_x[rows] @ near_y.T, out)
-        kth = near.max(axis=1) if k == 1 else np.partition(near, len(y) - k, axis=1)[:, len(y) - k]
-        least = np.nextafter((kth.astype(np.float64) - margin).astype(np.float32), np.float32(-np.inf))
-        found = near >= least[:, None]
-        again = np.flatnonzero(np.count_nonzero(found, axis=1) > k)
+        found, counts = np.empty(near.shape, bool), np.empty(len(near), np.int64)
+
+        def choose(
+            some: slice, near: np.ndarray = near, found: np.ndarray = found, counts: np.ndarray = counts
+        ) -> None:
+            kth = near[some].max(axis=1) if k == 1 else np.partition(near[some], -k, axis=1)[:, -k]
+            least = np.nextafter((kth.astype(np.float64) - margin).astype(np.float32), np.float32(-np.inf))
+            np.greater_equal(near[some], least[:, None], out=found[some])
+            counts[some] = np.count_nonzero(found[some], axis=1)
+
+        shared(choose, *near.shape)
+        again = np.flatnonzero(counts > k)
         if len(again):
             exact = _without(x[rows][again] @ y.T, None if out is None else out[again])
             found[again] = nearest(exact, k)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,13 +13,12 @@ from crossgap.metrics.neighbours import blocks
 from crossgap.metrics.retrieval.counting import STEPS
 from crossgap.metrics.retrieval.ranking import Ranks
 from crossgap.metrics.retrieval.relevance import JudgedPairs, RelevanceLists
-from crossgap.metrics.threads import cores
+from crossgap.metrics.threads import shared
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Float64, Int64
 
 SHORTEST = 2.0**-4  # a row that a change leaves shorter than this is ranked by its changed features alone
-ENTRIES_AT_ONCE = 2**18  # of a thread
 UNDECIDED_A_PAIR = 16  # in the mean, or a change is ranked by its changed features
 PAIRS_AT_ONCE = 2**22  # times the width
 
@@ -73,12 +70,11 @@ def changed_ranks(
         else None
         for change in changes
     ]
-    with ThreadPoolExecutor(cores()) as pool:
-        for block in blocks(len(queries), len(gallery)):
-            near = (queries[block] @ gallery.T).astype(np.float32)
-            for one in found:
-                if one is not None:
-                    one.count(block, near, pool)
+    for block in blocks(len(queries), len(gallery)):
+        near = (queries[block] @ gallery.T).astype(np.float32)
+        for one in found:
+            if one is not None and not one.gives_up:
+                one.count(block, near)
     return [None if one is None else one.ranks(len(queries)) for one in found]
 
 
@@ -95,7 +91,6 @@ class _Found:
     margins: Float64[np.ndarray, " n"]
     ahead: Int64[np.ndarray, " p"]
     undecided: list[tuple[int, Int64[np.ndarray, " u"]]]  # a pair, and items that may be ahead of it or not
-    left_open: int = 0  # how many items these are
 
     @classmethod
     def of(cls, change: ChangedSides, pairs: JudgedPairs, width: int) -> _Found:
@@ -112,39 +107,34 @@ class _Found:
             [],
         )
 
-    def count(self, block: slice, near: Float32[np.ndarray, "rows m"], pool: ThreadPoolExecutor) -> None:
+    def count(self, block: slice, near: Float32[np.ndarray, "rows m"]) -> None:
         """Go through a block of queries by the products `near` of their unit rows with the gallery's."""
-        if self.gives_up:
-            return
-        height = max(1, ENTRIES_AT_ONCE // near.shape[1])
-        for found in pool.map(partial(self._counted, block.start, near, height), range(0, len(near), height)):
-            self.undecided += found
-            self.left_open += sum(len(items) for _, items in found)
+        added = self.left[block] @ self.right.T
 
-    def _counted(
-        self, start: int, near: Float32[np.ndarray, "rows m"], height: int, at: int
-    ) -> list[tuple[int, Int64[np.ndarray, " u"]]]:
-        scores = near[at : at + height] * self.scale
-        if self.left.shape[1]:
-            scores += self.left[start + at : start + at + len(scores)] @ self.right.T
-        undecided = []
-        for query, row in enumerate(scores, start + at):
-            some = range(self.first[query], self.first[query + 1])
-            own = row[self.pairs.item[some.start : some.stop]].astype(np.float64)
-            least = np.nextafter((own - self.margins[query]).astype(np.float32), np.float32(-np.inf))
-            most = np.nextafter((own + self.margins[query]).astype(np.float32), np.float32(np.inf))
-            for pair, low, high in zip(some, least, most, strict=True):
-                maybe = row >= low
-                surely = np.count_nonzero(row > high)
-                self.ahead[pair] = surely
-                if np.count_nonzero(maybe) - surely > 1:  # the pair's own item is one
-                    undecided.append((pair, np.flatnonzero(maybe & (row <= high))))
-        return undecided
+        def counted(some: slice) -> None:
+            scores = near[some] * self.scale
+            scores += added[some]
+            for query, row in enumerate(scores, block.start + some.start):
+                self._of_query(query, row)
+
+        shared(counted, *near.shape)
+
+    def _of_query(self, query: int, row: Float32[np.ndarray, " m"]) -> None:
+        """Count by the scores of one query."""
+        some = slice(self.first[query], self.first[query + 1])
+        own = row[self.pairs.item[some]].astype(np.float64)
+        least = np.nextafter((own - self.margins[query]).astype(np.float32), np.float32(-np.inf))
+        most = np.nextafter((own + self.margins[query]).astype(np.float32), np.float32(np.inf))
+        for pair, low, high in zip(range(some.start, some.stop), least, most, strict=True):
+            maybe, surely = row >= low, np.count_nonzero(row > high)
+            self.ahead[pair] = surely
+            if np.count_nonzero(maybe) - surely > 1:  # the pair's own item is one
+                self.undecided.append((pair, np.flatnonzero(maybe & (row <= high))))
 
     @property
     def gives_up(self) -> bool:
         """Whether so much is undecided that exact products are better made of everything."""
-        return self.left_open > UNDECIDED_A_PAIR * len(self.ahead)
+        return sum(len(items) for _, items in self.undecided) > UNDECIDED_A_PAIR * len(self.ahead)
 
     def ranks(self, queries: int) -> Ranks | None:
         """Of all queries; None where too much is undecided."""
