@@ -180,6 +180,9 @@ def _lines(figure: Figure, blocks: Sequence[Block], levels: Mapping[str, float])
                     label="published, 512 dimensions",
                 )
             axis.set_xscale("symlog", linthresh=1)
+            axis.set_xlim(
+                left=min(x for panel in block["panels"] for line in panel["lines"] for x in line["x"])
+            )
             axis.set_xlabel("step")
         _legend(row)
 
