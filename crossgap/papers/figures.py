@@ -186,7 +186,7 @@ def _steps(figure: Figure, cell: Results) -> None:
 
 
 def _gap(figure: Figure, cell: Results) -> None:
-    """Both clouds on the first two principal components, with their means."""
+    """Both clouds in their plane, with their means."""
     rows = cell.rows("clouds", ("x", "y", "modality"))
     if not rows:
         raise CrossgapError(f"{cell.name}: it has no clouds to draw")
@@ -207,8 +207,10 @@ def _gap(figure: Figure, cell: Results) -> None:
         )
         panel.plot(*points.mean(axis=0), "X", color=colour, markeredgecolor="white", markersize=9)
     panel.set_aspect("equal", adjustable="datalim")
-    panel.set_xlabel("first principal component")
-    panel.set_ylabel("second principal component")
+    by_umap = cell.clouds is not None and "plane" in cell.clouds and "umap" in set(cell.clouds["plane"])
+    axis = "coordinate of UMAP" if by_umap else "principal component"
+    panel.set_xlabel(f"first {axis}")
+    panel.set_ylabel(f"second {axis}")
     panel.legend(frameon=False)
     distance = cell.metrics.get("gap/centroid_distance")
     said = f"; centroid distance {distance:.3f}" if present(distance) else ""

@@ -509,7 +509,7 @@ function cloudBlock(packed, all) {
   const scale = (width - 40) / Math.max(1, d3.max(xs)), height = Math.max(160, d3.max(ys) * scale + 40);
   const at = (points, i) => [20 + points.x[i] * scale, height - 20 - points.y[i] * scale];
   const svg = d3.create("svg").attr("viewBox", [0, 0, width, height]).attr("class", "cloud").attr("role", "img")
-    .attr("aria-label", `Scatter of ${kinds.map((k) => `${block.modalities[k].x.length} ${k} features`).join(", ")} on two principal components`);
+    .attr("aria-label", `Scatter of ${kinds.map((k) => `${block.modalities[k].x.length} ${k} features`).join(", ")} in a plane`);
   const legend = el("ul", { class: "legend" }), every = [], size = xs.length > 400 ? 5 : 7;
   kinds.forEach((kind, n) => {
     const points = block.modalities[kind], colour = palette[(usual[kind] ?? 4 + n) % 8], square = n % 2;
