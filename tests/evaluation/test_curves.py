@@ -175,10 +175,10 @@ def test_the_last_point_is_the_cells_own_metric(native, make, snapshots) -> None
     found = evaluate(Cell(native, make(snapshots=snapshots), ovi, "test", "test"))
     last = found.curves.query("step == @LAST")
     assert len(last) == 3
-    for point, of in found.steps.groupby(["task", "tokens", "relevance", "step"]):
-        (row,) = found.curves[
-            (found.curves[["task", "tokens", "relevance", "step"]] == point).all(axis=1)
-        ].to_dict("records")
+    points = ["task", "tokens", "relevance", "step"]
+    curves = found.curves.set_index(points).to_dict("index")
+    for point, of in found.steps.groupby(points):
+        row = curves[point]
         aps = of["ap"].dropna().tolist()
         mean = sum(aps) / len(aps)
         deviation = (sum((ap - mean) ** 2 for ap in aps) / (len(aps) - 1)) ** 0.5
