@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap import naming
+from crossgap.errors import CrossgapError
 from crossgap.evaluation import arithmetic, composed, composed_banks, gap, hubness, mixed, robustness
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.clouds import clouds as cloud_points
@@ -33,6 +34,7 @@ from crossgap.evaluation.similarities import similar
 from crossgap.evaluation.supported import supported
 from crossgap.evaluation.work import Work
 from crossgap.metrics import retrieval, significance
+from crossgap.metrics.retrieval.ranking import check_device
 from crossgap.strict import options
 
 _SHOWN = (
@@ -132,6 +134,7 @@ def evaluate(
         CrossgapError: an option that is unknown or out of its bounds, as `options` gives them; before any work.
         StoreError: a store is damaged.
     """
+    _check_given(cell, elsewhere, device, scratch)
     asked = options(
         EvaluationOptions,
         "evaluate",
@@ -142,11 +145,13 @@ def evaluate(
             "corrections": corrections,
             "shots": shots,
             "draws": draws,
-            "mixed_search": options(MixedSearch, "mixed_search", mixed_search or {}),
+            "mixed_search": options(
+                MixedSearch, "mixed_search", {} if mixed_search is None else mixed_search
+            ),
             "logistic": logistic,
         },
     )
-    look = options(LookAt, "look_at", look_at or {})
+    look = options(LookAt, "look_at", {} if look_at is None else look_at)
     parts = Parts(scratch)
     work = Work(cell, parts, device=device)
     work.reasons.add(("inversion", name, why) for name, why in cell.left_out.items())
@@ -214,6 +219,23 @@ def evaluate(
     parts.say_used()
     modalities = cell.native.modalities
     return found if modalities == naming.MODALITIES else renamed(found, modalities)
+
+
+def _check_given(cell: Cell, elsewhere: Sequence[Elsewhere], device: str, scratch: str | Path | None) -> None:
+    """Raise CrossgapError at an argument that can't be used; of options, `options` does."""
+    if not isinstance(cell, Cell):
+        raise CrossgapError(f"evaluate: cell is {cell!r}: give crossgap.evaluation.Cell(native, …) of stores")
+    if not isinstance(elsewhere, list | tuple) or not all(isinstance(one, Elsewhere) for one in elsewhere):
+        raise CrossgapError(
+            f"evaluate: elsewhere is {elsewhere!r}: give a list of what crossgap.evaluation.elsewhere makes"
+        )
+    if twice := sorted({one.name for one in elsewhere if [of.name for of in elsewhere].count(one.name) > 1}):
+        raise CrossgapError(f"evaluate: elsewhere has {', '.join(twice)} twice: name each place otherwise")
+    check_device(device)
+    if scratch is not None and (not isinstance(scratch, str | Path) or not str(scratch)):
+        raise CrossgapError(f"evaluate: scratch is {scratch!r}: give a folder, or None")
+    if scratch is not None and Path(scratch).exists() and not Path(scratch).is_dir():
+        raise CrossgapError(f"evaluate: scratch is {scratch}, which is no folder: give another")
 
 
 def _retrieval(retrieved: Tables) -> dict[str, float]:
