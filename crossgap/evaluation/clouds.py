@@ -34,9 +34,9 @@ def _clouds(cell: Cell, points: int) -> pd.DataFrame:
     natives = {modality: items for modality, name in names.items() if (items := cell.items(name)) is not None}
     if names["text"] == texts:
         natives["text"] = natives["text"].where(natives["text"].ranks == 0)
+    natives = {modality: items.sample(points) for modality, items in natives.items() if items}
     if not natives:
         return pd.DataFrame(columns=COLUMNS)
-    natives = {modality: items.sample(points) for modality, items in natives.items()}
     joint = np.concatenate([unit_rows(items.features) for items in natives.values()])
     mean = joint.mean(axis=0)
     axes = np.linalg.svd(joint - mean, full_matrices=False)[2][:2]

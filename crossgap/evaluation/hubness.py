@@ -161,6 +161,10 @@ def _halved(
     tables = []
     for name in GALLERIES:
         held = gallery.where(kept[name])
+        if len(held) < 2:
+            why = "retrieval from a gallery of 1 item finds it: give at least 2"
+            reasons.add([("hubness", f"{task.name}{ids} {name}", why)])
+            continue
         activated = len(np.unique(hubness.firsts(bank.features, held.features))) / len(held)
         for fit in (None, *scorings):
             ending = f"{task.name}{ids}+{fit}" if fit else f"{task.name}{ids}"
