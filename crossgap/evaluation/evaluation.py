@@ -15,6 +15,7 @@ from crossgap.errors import CrossgapError
 from crossgap.evaluation import arithmetic, composed, composed_banks, gap, hubness, mixed, robustness
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.clouds import clouds as cloud_points
+from crossgap.evaluation.clouds import require_umap
 from crossgap.evaluation.clusters import clusterings
 from crossgap.evaluation.comparisons import compared
 from crossgap.evaluation.corrections import Rivals
@@ -23,7 +24,7 @@ from crossgap.evaluation.dimensions import over_dimensions
 from crossgap.evaluation.elsewhere import Elsewhere
 from crossgap.evaluation.looked import looked_at
 from crossgap.evaluation.neighbourhoods import neighbourhoods
-from crossgap.evaluation.options import EvaluationOptions, Logistic, LookAt, MixedSearch
+from crossgap.evaluation.options import EvaluationOptions, Logistic, LookAt, MixedSearch, Plane
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.predictions import Predictions, in_rows, prompted
 from crossgap.evaluation.queries import PER_QUERY, Tables, incomplete, tables
@@ -55,7 +56,7 @@ class Evaluation:
         predictions: one row a task and image: `task`, `labelling`, `image`, `correct` (a share, if of several draws).
         comparisons: of methods on the same queries, as of `comparisons.compared`.
         corrections: what was fitted, on what, and what could not be, as of `Rivals.table`.
-        clouds: the features on the first two principal components of images and texts: `x`, `y`, `modality`, `id`.
+        clouds: the features in a plane: `x`, `y`, `modality`, `id`, `plane`.
         steps: one row a task, number of tokens, relevance, step and query: `ap`, `recall@1`.
         curves: the means of `steps`, with the `loss` at the step and the native queries' mAP as `baseline`.
         similarities, histograms: of matching and of other pairs, as of `similarities.similar`.
@@ -100,6 +101,7 @@ def evaluate(
     *,
     seed: int = 0,
     clouds: int = 500,
+    plane: Plane = "pca",
     resamples: int = significance.RESAMPLES,
     corrections: Sequence[str] | None = None,
     elsewhere: Sequence[Elsewhere] = (),
@@ -120,6 +122,7 @@ def evaluate(
         seed: of resamples, clusters, noise, draws (of few shots, of documents that are images, of queries to look at)
             and the split behind linear separability.
         clouds: points a modality in `clouds`.
+        plane: that they lie in: of principal components, or by UMAP, which needs umap-learn.
         resamples: of every bootstrap and permutation test.
         corrections: their names; all, if not given.
         elsewhere: other places that corrections are fitted on too.
@@ -131,7 +134,8 @@ def evaluate(
             it was, and with another setting or correction that part alone is computed. It changes no result.
 
     Raises:
-        CrossgapError: an option that is unknown or out of its bounds, as `options` gives them; before any work.
+        CrossgapError: an option that is unknown or out of its bounds, as `options` gives them, or UMAP, which is not
+            installed; before any work.
         StoreError: a store is damaged.
     """
     _check_given(cell, elsewhere, device, scratch)
@@ -141,6 +145,7 @@ def evaluate(
         {
             "seed": seed,
             "clouds": clouds,
+            "plane": plane,
             "resamples": resamples,
             "corrections": corrections,
             "shots": shots,
@@ -151,6 +156,8 @@ def evaluate(
             "logistic": logistic,
         },
     )
+    if plane == "umap":
+        require_umap()
     look = options(LookAt, "look_at", {} if look_at is None else look_at)
     parts = Parts(scratch)
     work = Work(cell, parts, device=device)
@@ -200,7 +207,7 @@ def evaluate(
         predictions=in_rows(classes).drop(columns="without_class"),
         comparisons=compared(work, outcomes, seed=seed, resamples=resamples).round(8),
         corrections=rivals.table(),
-        clouds=cloud_points(work, clouds),
+        clouds=cloud_points(work, clouds, plane, seed),
         steps=steps,
         curves=curves,
         similarities=measured.round(DIGITS),

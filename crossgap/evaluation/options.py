@@ -10,6 +10,7 @@ from crossgap.strict import Seed, Strict, once
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Logistic = Literal["none", "native", "all"]
+Plane = Literal["pca", "umap"]
 
 
 Name = Annotated[str, Field(min_length=1)]
@@ -73,6 +74,7 @@ class EvaluationOptions(Strict):
         0, description="of resamples, clusters, few-shot draws, noise and the split behind separability"
     )
     clouds: int = Field(500, ge=2, description="points a modality in the figure of the two clouds")
+    plane: Plane = Field("pca", description="of that figure: principal components, or UMAP, of umap-learn")
     resamples: int = Field(9999, ge=1, description="of every bootstrap and permutation test")
     corrections: list[str] | None = Field(None, description="by name; all, if not given")
     shots: list[Annotated[int, Field(ge=1)]] = Field([1, 2, 4, 8, 16], description="images a class")
