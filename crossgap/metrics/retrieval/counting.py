@@ -18,9 +18,8 @@ STEPS = 2.0**30
 STEP_BITS, PLACE_BITS = 32, 18  # of a key, above them the row
 MOST_ROWS = 2 ** (63 - STEP_BITS - PLACE_BITS)
 ITEMS_AT_ONCE = 2**17  # of a thread
-FEW = 128  # given items of a row, for which deciding in float64 costs less than all products in float64
+WIDTH_AN_ITEM = 64  # of rows so wide, products in float32 save what deciding about one given item costs
 UNDECIDED = 64  # a part of a block, 1 over this, costs as much as all its products in float64
-KEY_BITS, MOST_BIN_BITS = 32, 16  # of products in float32: their bin, below it their place
 ITEMS_TO_SORT = 2**12  # cost as much as comparing all items of a block, some 50,000, to one of them
 
 
@@ -134,7 +133,13 @@ class NumpyCounter:
             some = slice(cuts[one], cuts[one + 1])
             found[some] = _ahead(steps, step[some], place[some])
 
-        self._each(np.flatnonzero(is_open & (given <= FEW)), rows, block, by_near, near=True)
+        self._each(
+            np.flatnonzero(is_open & (given <= rows.exact.shape[1] // WIDTH_AN_ITEM)),
+            rows,
+            block,
+            by_near,
+            near=True,
+        )
         self._each(np.flatnonzero(is_open), rows, block, by_exact, near=False)
         return found
 
@@ -188,45 +193,19 @@ def _by_near(
 ) -> Int64[np.ndarray, " p"] | None:
     """`Counter.ahead` of one row by products in float32, which lie within `margin` of the steps; None if these leave
     much undecided.
-
-    Products are sorted by a bin of the range in which given items lie, with their place in the low bits. A product's
-    bin is made by float32 operations that keep the order, as are the bins of the least and the largest product that is
-    within the margin of a given item: so whatever is in a lower bin than the least is ahead, and in a higher bin than
-    the largest behind. The products in between are compared themselves.
     """
-    if not np.isfinite(margin):
-        return None
     least = np.nextafter((step - margin).astype(np.float32), np.float32(-np.inf))
     most = np.nextafter((step + margin).astype(np.float32), np.float32(np.inf))
-    bits = len(products).bit_length()
-    low, bins = least.min(), np.float32(2 ** min(MOST_BIN_BITS, KEY_BITS - bits) - 1)
-    scale = bins / (most.max() - low)
-
-    def binned(some: np.ndarray) -> np.ndarray:
-        bin_of = some - low
-        bin_of *= scale
-        np.clip(bin_of, np.float32(0), bins, out=bin_of)
-        whole = bin_of.astype(np.int32).view(np.uint32)
-        whole <<= np.uint32(bits)
-        return whole
-
-    ordered, last = binned(products), np.uint32(2**bits - 1)
-    ordered |= np.arange(len(products), dtype=np.uint32)
-    ordered.sort()
-    found = ordered.searchsorted(binned(least))
-    length = ordered.searchsorted(binned(most) | last, side="right") - found
-    if length.sum() > len(products):
+    found, undecided = np.empty(len(step), np.int64), []
+    for number, (low, high) in enumerate(zip(least, most, strict=True)):
+        behind = products >= low
+        found[number] = len(products) - np.count_nonzero(behind)
+        behind &= products <= high
+        undecided.append(np.flatnonzero(behind))
+    items = np.concatenate(undecided)
+    if len(items) > len(step) + len(products) // UNDECIDED:
         return None
-    given = np.repeat(np.arange(len(step)), length)
-    items = ordered[np.arange(len(given)) + (found - np.cumsum(length) + length)[given]] & last
-    items = items.astype(np.int64)
-    near = products[items]
-    behind = near >= least[given]
-    found = found + np.bincount(given[~behind], minlength=len(step))
-    undecided = np.flatnonzero(behind & (near <= most[given]) & (items != place[given]))
-    if len(undecided) > 1 + len(products) // UNDECIDED:
-        return None
-    items, given = items[undecided], given[undecided]
+    given = np.repeat(np.arange(len(step)), [len(some) for some in undecided])
     steps, own = _steps(row, block, items), step[given]
     is_ahead = (steps < own) | ((steps == own) & (items < place[given]))
     return found + np.bincount(given[is_ahead], minlength=len(step))
