@@ -99,6 +99,20 @@ def check_widths(
         )
 
 
+def flag(value: object, name: str) -> None:
+    """Raise TypeError unless a setting is true or false: a word such as "no" would count as true."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} is {value!r}: give True or False")
+
+
+def whole_number(value: object, name: str, least: int = 0) -> None:
+    """Raise TypeError or ValueError unless a setting is a whole number, and not below `least`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} is {value!r}: give a whole number from {least}")
+    if value < least:
+        raise ValueError(f"{name} is {value}: give at least {least}")
+
+
 def label_array(labels: Labels, count: int, name: str) -> Shaped[np.ndarray, " n"]:
     """Labels as an object array `(count,)` in which None, NaN and "" have become None.
 
@@ -106,6 +120,8 @@ def label_array(labels: Labels, count: int, name: str) -> Shaped[np.ndarray, " n
         TypeError: a label is neither a string nor a number.
         ValueError: not one-dimensional, or not `count` of them.
     """
+    if labels is None or not hasattr(labels, "__len__"):
+        raise TypeError(f"{name} is {labels!r}: give one label an item, `(n,)`")
     if getattr(labels, "ndim", 1) != 1:
         raise ValueError(f"{name} has shape {np.shape(labels)}: give one label an item, `(n,)`")
     if hasattr(labels, "detach"):

@@ -67,6 +67,8 @@ def read_metrics(folder: str | Path) -> DataFrame:
     Raises:
         CrossgapError: its table isn't there, or is none.
     """
+    if not isinstance(folder, str | Path):
+        raise CrossgapError(f"folder is {folder!r}: give a cell's, such as data/metrics/nano/world")
     path = Path(folder) / "tables" / "metrics.csv"
     if not path.is_file():
         raise CrossgapError(f"{path} is not there: `dvc repro` makes it, and `dvc pull` gets a colleague's")

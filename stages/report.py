@@ -12,8 +12,9 @@ import yaml
 
 from crossgap import naming, numbers
 from crossgap.datasets.thumbnails import Sight
+from crossgap.papers.studies import experiment, training
 from crossgap.prepared import manifest
-from crossgap.report import Experiment, Results, Training, render
+from crossgap.report import Results, render
 from crossgap.report.results import in_roles
 from stages.common import CELL_TABLES, DATA, dataset_folder, images_root, metrics_folder, run, written
 
@@ -30,9 +31,9 @@ def report(run_of: Mapping[str, Any]) -> None:
     page.parent.mkdir(parents=True, exist_ok=True)
     published = pd.concat(_table(DATA / "reference" / f"{name}.csv") for name in PUBLISHED)
     experiments = [
-        _experiment(name, metrics_folder("idealised", name) / "tables") for name in run_of["idealised"]
+        experiment(name, metrics_folder("idealised", name) / "tables") for name in run_of["idealised"]
     ]
-    trained = (_training(name, metrics_folder("training", name)) for name in run_of["trainings"])
+    trained = (training(name, metrics_folder("training", name)) for name in run_of["trainings"])
     trainings = [training for training in trained if training]
     shown = run_of["report"]
     sights = {
@@ -100,20 +101,6 @@ def _sight(dataset: str, side: int) -> Sight | None:
         if (folder / manifest.FILE).is_file()
         else None
     )
-
-
-def _experiment(name: str, tables: Path) -> Experiment:
-    return Experiment(name, **{table: _table(tables / f"{table}.csv") for table in ("curves", "runs", "toy")})
-
-
-def _training(name: str, folder: Path) -> Training | None:
-    """The tables of a training; None where it has not been run."""
-    if not (folder / "recipe.json").exists():
-        return None
-    recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
-    paths = sorted((folder / "plots" / "metrics").glob("*.tsv"))
-    curves = [pd.read_csv(path, sep="\t", index_col="step") for path in paths]
-    return Training(name, recipe, pd.concat(curves, axis=1).reset_index() if curves else pd.DataFrame())
 
 
 def _table(path: Path) -> pd.DataFrame:

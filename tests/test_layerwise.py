@@ -138,3 +138,7 @@ def test_the_command(tiny_folder, world, seen, tmp_path, monkeypatch) -> None:
     expected = gap_metrics(seen["image"][0], seen["text"][0])["centroid_distance"]
     assert table["centroid_distance"][0] == pytest.approx(expected, rel=1e-4)
     assert rows[0].split()[2] == f"{expected:.3f}"
+    done = run.invoke(app, ["layers", "tiny", "world", "--json"])
+    told = json.loads(done.stdout)
+    assert [row["centroid_distance"] for row in told] == pytest.approx(table["centroid_distance"].tolist())
+    assert [row["image_block"] for row in told] == table["image_block"].tolist() and len(told) == 2

@@ -1,7 +1,8 @@
 """Which activation belongs to weights, GELU or QuickGELU: with the other one, features are silently wrong.
 
 A tag tells the activation, and so do weights in OpenAI's form. For any other file the model's name tells it, or the
-folder's configuration: QuickGELU where the name ends in `-quickgelu`, else GELU.
+folder's configuration: QuickGELU where the name ends in `-quickgelu`, else GELU. timm has weights that were trained
+with QuickGELU under two names: the one without `quickgelu` computes GELU, which a note of its tag tells.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import open_clip
+import timm
+from timm.models import get_pretrained_cfg, split_model_name_tag
 
 from crossgap.errors import WeightsError
 
@@ -69,6 +72,25 @@ def of_folder(model: str, config: Mapping[str, Any], *, openai: bool, published:
             'add "quick_gelu": true to its model_cfg' + ("" if published else ", or false if they are not")
         )
     return "open_clip_config.json"
+
+
+def of_timms_tag(name: str) -> None:
+    """Check the activation of timm's weights.
+
+    Args:
+        name: `architecture.tag` as timm calls it, or the architecture, whose default tag it then stands for.
+
+    Raises:
+        WeightsError: the weights were trained with QuickGELU, and the model computes GELU.
+    """
+    architecture, tag = split_model_name_tag(name)
+    twin = architecture.replace("_clip_", "_clip_quickgelu_")
+    notes = getattr(get_pretrained_cfg(name), "notes", None) or ()
+    if "quickgelu" not in architecture and "QuickGELU" in " ".join(notes) and timm.is_model(twin):
+        raise WeightsError(
+            f"QuickGELU mismatch: the weights of {name!r} were trained with QuickGELU, timm's {architecture} computes "
+            f"GELU; use model {(f'{twin}.{tag}' if tag else twin)!r}"
+        )
 
 
 def is_published_by_openai(sha256: str | None) -> bool:

@@ -26,7 +26,7 @@ from timm.models import (
 from torch import Tensor, nn
 from torchvision.transforms import Compose
 
-from crossgap.backbones import checkpoints, hub, preprocessing, towers
+from crossgap.backbones import activations, checkpoints, hub, preprocessing, towers
 from crossgap.backbones.backbone import Backbone, check_finite, resolve_device, verified
 from crossgap.errors import BackboneError, WeightsError, of_machine
 
@@ -119,6 +119,11 @@ def check_declared(model: str, pretrained: str | None = None, preprocess: prepro
     """Check what can be checked without the weights, and say what tells the transform; see `load`."""
     name = model.removeprefix(towers.TIMM_PREFIX)
     _check_names(model, name, pretrained)
+    if not pretrained or split_model_name_tag(name)[1]:  # of a bare file nothing tells it but the name
+        try:
+            activations.of_timms_tag(name)
+        except WeightsError as error:
+            raise BackboneError(f"{model}: {error}") from error
     return _preprocessing_from(model, name, pretrained, preprocess)
 
 

@@ -81,12 +81,24 @@ def backbones(context: typer.Context, params: Params = Path("params.yaml"), as_j
 
 
 @app.command()
-def show(name: Name, params: Params = Path("params.yaml")) -> None:
-    """Print a backbone's row, to be copied into params.yaml."""
+def show(name: Name, params: Params = Path("params.yaml"), as_json: Json = False) -> None:
+    """Print a backbone's row, to be copied into params.yaml.
+
+    Example: crossgap backbones show openai-b32
+    """
     from crossgap.catalogue.backbones import facts
-    from crossgap.cli.rows import shown
+    from crossgap.cli.rows import found, shown
 
     with explained():
+        if as_json:
+            row, _ = found("backbones", name, params)
+            held = facts().get(name)
+            named = ("title", "reference", "licence", "source")
+            scripts.echo(
+                {"backbone": name, "row": row}
+                | {what: getattr(held, what) if held else None for what in named}
+            )
+            return
         about = []
         if name in facts():
             known = facts()[name]
@@ -103,7 +115,10 @@ def towers(
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """List every model that open_clip registers, and whether OTI and OVI can invert into its towers."""
+    """List every model that open_clip registers, and whether OTI and OVI can invert into its towers.
+
+    Example: crossgap backbones towers ViT-B
+    """
     from crossgap.catalogue.kinds import kinds
 
     head = (
@@ -148,7 +163,10 @@ def check(
     params: Params = Path("params.yaml"),
     device: Annotated[str, typer.Option(help="Where it is computed: auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Load a backbone, verify the hash of its weights, and compare some of its cosines with known ones."""
+    """Load a backbone, verify the hash of its weights, and compare some of its cosines with known ones.
+
+    Example: crossgap backbones check openai-b32
+    """
     from crossgap.catalogue.backbone_check import check as checked
     from crossgap.params import load
 

@@ -23,7 +23,10 @@ def layers(
     output: Annotated[Path | None, typer.Option(help="A CSV file to write all measures to.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure the gap after each block of both towers, each ended there and projected as at its end."""
+    """Measure the gap after each block of both towers, each ended there and projected as at its end.
+
+    Example: crossgap layers nano world --count 200 --output layers.csv
+    """
     from crossgap.errors import CrossgapError
 
     with explained():

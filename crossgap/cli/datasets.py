@@ -62,13 +62,30 @@ def list_(context: typer.Context, params: Params = Path("params.yaml"), as_json:
 
 
 @app.command()
-def show(name: Name, params: Params = Path("params.yaml")) -> None:
-    """Print a dataset's row, to be copied into params.yaml; how to get it; what should lie under its root."""
+def show(name: Name, params: Params = Path("params.yaml"), as_json: Json = False) -> None:
+    """Print a dataset's row, to be copied into params.yaml; how to get it; what should lie under its root.
+
+    Example: crossgap datasets show flickr8k
+    """
     from crossgap.catalogue.datasets import how_to_get, known
-    from crossgap.cli.rows import shown
+    from crossgap.cli.rows import found, shown
 
     with explained():
         about = []
+        if as_json:
+            row, _ = found("datasets", name, params)
+            facts = known().get(name)
+            scripts.echo(
+                {
+                    "dataset": name,
+                    "row": row,
+                    "how_to_get": how_to_get(name) if facts else None,
+                    "reference": facts.reference if facts else None,
+                    "licence": facts.licence if facts else None,
+                    "published": dict(_published().get(name, {})),
+                }
+            )
+            return
         if name in known():
             facts = known()[name]
             about = [how_to_get(name), f"{facts.reference}; licence: {facts.licence}"]
@@ -92,7 +109,10 @@ def summaries(
     ] = None,
     params: Params = Path("params.yaml"),
 ) -> None:
-    """Convert the summaries that Cross the Gap published into JSON by the ids of a dataset's documents."""
+    """Convert the summaries that Cross the Gap published into JSON by the ids of a dataset's documents.
+
+    Example: crossgap datasets summaries imdb summarized_text.pkl imdb.json --order IMDB_Dataset.csv
+    """
     import json
 
     from crossgap.datasets import DatasetError, Texts
@@ -116,7 +136,10 @@ def layouts(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the layouts on disk that can be read, and the fields that a row of each has."""
+    """List the layouts on disk that can be read, and the fields that a row of each has.
+
+    Example: crossgap datasets layouts captions
+    """
     from crossgap.datasets import LAYOUTS, DatasetError
 
     if layout is None:
@@ -164,7 +187,10 @@ def get(
     name: Name,
     folder: Annotated[Path, typer.Argument(help="The folder to download into.")] = Path("data/raw"),
 ) -> None:
-    """Download a dataset through torchvision or Hugging Face, or say what else to do."""
+    """Download a dataset through torchvision or Hugging Face, or say what else to do.
+
+    Example: crossgap datasets get dtd data/raw
+    """
     from crossgap.catalogue import entries
     from crossgap.catalogue.datasets import facts_of, how_to_get
     from crossgap.catalogue.datasets.fetching import fetch
@@ -187,7 +213,10 @@ def check(
     params: Params = Path("params.yaml"),
     workers: Annotated[int, typer.Option(help="Threads that open images.")] = 8,
 ) -> None:
-    """Compare what is on disk with the declaration: numbers, classes, missing and broken files."""
+    """Compare what is on disk with the declaration: numbers, classes, missing and broken files.
+
+    Example: crossgap datasets check dtd data/raw/dtd
+    """
     from crossgap.catalogue.datasets import how_to_get, known
     from crossgap.catalogue.datasets.comparing import compare
     from crossgap.datasets import DatasetError

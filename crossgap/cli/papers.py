@@ -43,7 +43,7 @@ def table(
 
     Example: crossgap table cross-the-gap-table1 --format latex > table1.tex
     """
-    from crossgap.papers import cells, writing
+    from crossgap.papers import cells, studies, writing
     from crossgap.papers.filling import filled
     from crossgap.papers.tables import TABLES
     from crossgap.papers.tables import table as of_name
@@ -51,6 +51,7 @@ def table(
     with explained():
         if name is None:
             rows = [(one, of_name(one).title) for one in TABLES]
+            rows.append((studies.IDEALISED, studies.STUDIES[studies.IDEALISED]))
             if as_json:
                 scripts.echo([{"name": one, "title": words} for one, words in rows])
                 return
@@ -59,7 +60,10 @@ def table(
                 "\nTo print one: crossgap table NAME --format latex; to measure it: crossgap preset NAME"
             )
             return
-        found = filled(of_name(name), cells.measured(DATA), cells.published(DATA))
+        if name == studies.IDEALISED:
+            found = studies.table(DATA)
+        else:
+            found = filled(of_name(name), cells.measured(DATA), cells.published(DATA))
         if as_json:
             scripts.echo(writing.rows(found))
         else:
@@ -81,23 +85,36 @@ def figure(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw a figure of a cell of this project into a file.
+    """Draw a figure of a cell of this project, or of its idealised study or trainings, into a file.
 
     Example: crossgap figure effects nano/world --format pdf
-    """
-    from crossgap.papers import cells, figures
 
+    Example: crossgap figure idealised
+    """
+    from crossgap.papers import cells, figures, studies
+
+    every = {one: kind.words for one, kind in figures.FIGURES.items()} | studies.STUDIES
     with explained():
         if name is None:
             if as_json:
-                scripts.echo([{"name": one, "title": kind.words} for one, kind in figures.FIGURES.items()])
+                scripts.echo([{"name": one, "title": words} for one, words in every.items()])
                 return
-            tables.show(
-                ("figure", "what it shows"), [(one, kind.words) for one, kind in figures.FIGURES.items()]
-            )
+            tables.show(("figure", "what it shows"), list(every.items()))
             return
-        if name not in figures.FIGURES:
-            raise CrossgapError(f"there is no figure {name!r}; there are {', '.join(figures.FIGURES)}")
+        if name not in every:
+            raise CrossgapError(f"there is no figure {name!r}; there are {', '.join(every)}")
+        if output is not None and not output.parent.is_dir():
+            raise CrossgapError(f"{output} can't be written: there is no folder {output.parent}")
+        if name in studies.STUDIES:
+            if cell is not None:
+                raise CrossgapError(f"the figure {name} is of no cell: leave out {cell}")
+            path = output or Path(f"{name}.{form}")
+            of = studies.drawn(name, DATA, path)
+            if as_json:
+                scripts.echo({"file": str(path), "of": of})
+            else:
+                typer.echo(f"{path}: {of}")
+            return
         found = {
             f"{one.backbone}/{one.dataset}": one for one in cells.measured(DATA, figures.FIGURES[name].tables)
         }
@@ -107,8 +124,6 @@ def figure(
             raise CrossgapError(f"no cell {cell!r} is measured here; there are {', '.join(found)}")
         chosen = cell or next(iter(found))
         path = output or Path(f"{name}-{chosen.replace('/', '-').replace(' ', '-')}.{form}")
-        if output is not None and not output.parent.is_dir():
-            raise CrossgapError(f"{output} can't be written: there is no folder {output.parent}")
         figures.drawn(name, found[chosen], path)
         others = f", one of {len(found)} cells" if cell is None and len(found) > 1 else ""
         if as_json:

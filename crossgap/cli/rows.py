@@ -19,12 +19,17 @@ def shown(section: Section, name: str, params: Path, about: Iterable[str]) -> st
     Raises:
         ParamsError: neither the catalogue nor params.yaml has it; names what there is.
     """
-    row, whose = _found(section, name, params)
+    row, whose = found(section, name, params)
     comments = [f"under `{section}:` in params.yaml; {whose}", *about]
     return "\n".join([*map(_comment, comments), *_lines(name, row)])
 
 
-def _found(section: Section, name: str, params: Path) -> tuple[dict[str, Any], str]:
+def found(section: Section, name: str, params: Path) -> tuple[dict[str, Any], str]:
+    """A row, and whose it is.
+
+    Raises:
+        ParamsError: as `shown`.
+    """
     from crossgap.catalogue import entries
     from crossgap.params.reading import ParamsError, read
 

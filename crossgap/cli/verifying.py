@@ -47,6 +47,7 @@ def verify(
                         "problem": one.problem,
                         "kind": one.kind,
                         "target": one.target,
+                        "differs": one.differs,
                     }
                     for one in found
                 ],
@@ -61,6 +62,8 @@ def verify(
         )
         return
     tables.show(("file", "what is wrong"), [(one.path.as_posix(), one.problem) for one in found])
+    for line in verifying.warnings(found):
+        typer.echo(f"\n{line}")
     commands = verifying.commands(found)
     if not repair:
         typer.echo("\n`crossgap verify --repair` takes them away, and says what makes them again")

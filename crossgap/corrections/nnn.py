@@ -36,7 +36,7 @@ def fit(banks: Mapping[str, Features], k: int = 64, alpha: float = ALPHA) -> Cor
         raise ValueError(f"k is {k}: give at least 1")
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha}: give 0 to 1")
-    return scored(partial(hubness.nearest_bank, k=k, alpha=alpha), banks, {"k": k, "alpha": alpha})
+    return scored(partial(hubness.by_nearest, k=k, alpha=alpha), banks, {"k": k, "alpha": alpha})
 
 
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:

@@ -21,14 +21,6 @@ if TYPE_CHECKING:
     from crossgap.arrays import Features
 
 
-class OfItems(Protocol):
-    """A bias of each gallery item, `(m,)`, that hangs on this item and the bank alone."""
-
-    def __call__(
-        self, gallery: Real[Features, "m d"], bank: Real[Features, "b d"]
-    ) -> Float64[np.ndarray, " m"]: ...
-
-
 class Which(Protocol):
     """Which queries are ranked with the bias, `(n,)`: that hangs on the whole gallery."""
 
@@ -46,12 +38,12 @@ class Scoring:
     """The scoring hook of a correction.
 
     Attributes:
-        rule: how the bias of an item is made.
+        rule: the bias of each item by its similarities to the bank, as of `hubness.of_bank`.
         banks: modality of the queries → `(b, d)`, other queries without labels, none of which is measured.
         which: whether a query is ranked with the bias; all are, if not given.
     """
 
-    rule: OfItems
+    rule: hubness.OfScores
     banks: Mapping[str, Features]
     which: Which | None = None
 
@@ -91,7 +83,7 @@ class Scoring:
         rows: Shaped[np.ndarray, " rows"] | None = None,
     ) -> Float64[np.ndarray, " m"]:
         """The bias of each item of a gallery `(m, d)`, one in every gallery. Arguments and errors as above."""
-        return self.rule(gallery, self._bank(modality, rows))
+        return hubness.of_bank(gallery, self._bank(modality, rows), [self.rule])[0]
 
     def _bank(self, modality: str, rows: np.ndarray | None) -> Features:
         if modality not in self.banks:
@@ -103,7 +95,10 @@ class Scoring:
 
 
 def scored(
-    rule: OfItems, banks: Mapping[str, Features], parameters: Mapping[str, Any], which: Which | None = None
+    rule: hubness.OfScores,
+    banks: Mapping[str, Features],
+    parameters: Mapping[str, Any],
+    which: Which | None = None,
 ) -> Correction:
     """A correction that ranks by a rule and changes no feature."""
     sizes = {modality: {"bank": len(bank)} for modality, bank in banks.items()}
@@ -111,14 +106,14 @@ def scored(
 
 
 def by_softmax(banks: Mapping[str, Features], beta: float, which: Which | None = None) -> Correction:
-    """A correction by `hubness.softmax_bank` with the inverse temperature β.
+    """A correction by `hubness.by_softmax` with the inverse temperature β.
 
     Raises:
         ValueError: β out of range.
     """
     if not 0 < beta < float("inf"):
         raise ValueError(f"beta is {beta}: give a number above 0")
-    return scored(partial(hubness.softmax_bank, beta=beta), banks, {"beta": beta}, which)
+    return scored(partial(hubness.by_softmax, beta=beta), banks, {"beta": beta}, which)
 
 
 def banks(material: Material) -> Mapping[str, np.ndarray]:

@@ -156,8 +156,12 @@ def without_digests(rows: Sequence[ManifestRow]) -> pd.DataFrame:
 
 
 def capped(frame: pd.DataFrame, count: int | None) -> pd.DataFrame:
-    """At most `count` images with their captions: those whose hashed ids come first, so that no order matters."""
-    images = frame.loc[frame["modality"] == "image", "id"]
+    """At most `count` images with their captions, and documents that are texts alone.
+
+    Those whose hashed ids come first, so that no order matters.
+    """
+    alone = frame["group"].fillna("").str.startswith(manifest.ALONE)
+    images = [*frame.loc[frame["modality"] == "image", "id"], *frame.loc[alone, "group"].unique()]
     if count is None or count >= len(images):
         return frame
     kept = set(sorted(images, key=lambda name: hashlib.blake2b(name.encode()).digest())[:count])

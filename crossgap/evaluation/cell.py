@@ -12,8 +12,10 @@ import numpy as np
 from crossgap.errors import CrossgapError
 from crossgap.evaluation.inversions import alike, content, name_of
 from crossgap.evaluation.items import Items
+from crossgap.evaluation.options import CellOptions
 from crossgap.naming import ByPhi
 from crossgap.stores.store import Store
+from crossgap.strict import options
 
 if TYPE_CHECKING:
     from jaxtyping import Real
@@ -60,6 +62,7 @@ class Cell:
         protocol: of explicit judgements, `plain` or `revisited` (see `retrieval.judged_metrics`).
 
     Raises:
+        CrossgapError: an argument of another kind, or a subset or an arithmetic that can't be measured.
         EvaluationError: an inversion of other features, by a φ that has seen the queries, or a split that the store
             lacks.
     """
@@ -80,6 +83,7 @@ class Cell:
     _items: dict[str, Items] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        self._check_given()
         stages = {"oti": [self.oti], "ovi": [self.ovi], "sweep": self.sweep, "seeds": self.seeds}
         stages["distilled"] = self.distilled
         for stage, stores in stages.items():
@@ -132,6 +136,23 @@ class Cell:
                     f"controls.arithmetic.{changed}: {CLASSES} of {self.native.path} has no prompt of {changed} "
                     f"{', '.join(silent)}, whose text is to be added or taken off"
                 )
+
+    def _check_given(self) -> None:
+        """What was given, by its kind alone."""
+        options(
+            CellOptions,
+            "Cell",
+            {name: getattr(self, name) for name in CellOptions.model_fields},
+        )
+        lists = {"sweep": self.sweep, "seeds": self.seeds, "distilled": self.distilled}
+        for name, stores in lists.items():
+            if not isinstance(stores, list | tuple):
+                raise EvaluationError(f"Cell: {name} is {stores!r}: give a list of what `open_store` gives")
+        given = {"native": [self.native], "oti": [self.oti], "ovi": [self.ovi], **lists}
+        for name, stores in given.items():
+            for store in stores:
+                if not isinstance(store, Store) and (store is not None or name not in INVERSIONS.values()):
+                    raise EvaluationError(f"Cell: {name} is {store!r}: give what `open_store` gives")
 
     def _check_names(self) -> None:
         """Every relevance needs a name of its own: two of one name would be one in every table."""

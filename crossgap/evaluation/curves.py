@@ -19,7 +19,7 @@ from crossgap.stores.store import Store
 
 POINT = ["task", "tokens", "relevance", "step"]
 STEPS = [*POINT, "query", "ap", "recall@1"]
-CURVES = [*POINT, "loss", "mAP", "recall@1", "baseline"]
+CURVES = [*POINT, "loss", "mAP", "recall@1", "baseline", "loss_sd", "mAP_sd", "queries"]
 _LENGTH = {"oti": "tokens", "ovi": "patches"}
 DIGITS = 6  # of a metric
 
@@ -29,12 +29,14 @@ class Point(NamedTuple):
 
     Attributes:
         task: that they are the queries of.
+        loss, loss_sd: mean and standard deviation over the queries.
     """
 
     task: str
     tokens: int
     step: int
     loss: float
+    loss_sd: float
     queries: Items
     main: bool  # the last step of the main inversion, which the cell's tasks are measured with
     store: Store
@@ -58,8 +60,9 @@ def over_steps(
 
     Returns:
         Per query `STEPS`, and their means `CURVES`: a row a `task`, `tokens` (R of OTI, P of OVI), `relevance` and
-        `step`, with the mean `loss` 1 − cosine of the queries at that step, and `baseline`, the mAP of the native
-        queries. Rows are in the order of these four columns.
+        `step`, with the mean `loss` 1 − cosine of the queries at that step, `baseline`, the mAP of the native
+        queries, and, of a sample over the queries, the standard deviations `loss_sd` and `mAP_sd`; `queries` counts
+        those with a match. Rows are in the order of these four columns.
     """
     cell, steps, curves = work.cell, [], []
     for comparison in comparisons(cell):
@@ -74,8 +77,10 @@ def over_steps(
                 mean = retrieval.summarise(table[["ap", "recall@1", "relevant"]])
                 native = retrieval.summarise(tables[comparison.native, relevance.name][["ap", "relevant"]])
                 means = {"loss": point.loss, "mAP": mean["mAP"], "recall@1": mean["recall@1"]}
-                means["baseline"] = native["mAP"]
-                curves.append(at | {name: round(value, DIGITS) for name, value in means.items()})
+                asked = table.loc[table["relevant"] > 0, "ap"]
+                means |= {"baseline": native["mAP"], "loss_sd": point.loss_sd, "mAP_sd": float(asked.std())}
+                rounded = {name: round(value, DIGITS) for name, value in means.items()}
+                curves.append(at | rounded | {"queries": len(asked)})
                 steps.append(table.assign(**at)[STEPS])
     whole = pd.concat(steps) if steps else pd.DataFrame()
     return _sorted(whole, STEPS), _sorted(pd.DataFrame(curves), CURVES)
@@ -147,9 +152,9 @@ def points(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[Point]:
             if step != last:
                 loss = group.snapshot_losses[rows, number]
                 queries = comparison.queries.read_from(group, rows, number)
-                yield Point(task, tokens, int(step), _mean(loss), queries, False, store)
+                yield Point(task, tokens, int(step), *_over(loss), queries, False, store)
         queries = comparison.queries.read_from(group, rows)
-        yield Point(task, tokens, last, _mean(group.losses[rows]), queries, store is main, store)
+        yield Point(task, tokens, last, *_over(group.losses[rows]), queries, store is main, store)
 
 
 def tokens_of(store: Store) -> int:
@@ -158,8 +163,10 @@ def tokens_of(store: Store) -> int:
     return method[_LENGTH[method["name"]]]
 
 
-def _mean(losses: np.ndarray) -> float:
-    return float(losses.mean(dtype=np.float64))
+def _over(losses: np.ndarray) -> tuple[float, float]:
+    """Mean, and standard deviation of a sample; NaN of a single one."""
+    values = losses.astype(np.float64)
+    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
 
 def _sorted(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

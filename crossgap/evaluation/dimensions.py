@@ -5,7 +5,6 @@ Source: Two Effects, One Trigger (Schrodi et al., ICLR 2025, arXiv 2404.07983); 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,14 +13,14 @@ import pandas as pd
 
 from crossgap.evaluation.gap import Sides, sides
 from crossgap.evaluation.items import Items
-from crossgap.evaluation.shifts import measures, over_points
+from crossgap.evaluation.shifts import ChangeCurve, measures, over_points
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics.gap import centroid_distance
 from crossgap.metrics.gap.dimensions import by_mean_difference, without
 
 if TYPE_CHECKING:
-    from jaxtyping import Int64
+    from jaxtyping import Float64, Int64
 
 COLUMNS = ["removed", "distance", "family", "task", "relevance", "metric", "value"]
 
@@ -37,8 +36,10 @@ def over_dimensions(work: Work) -> pd.DataFrame:
     if found is None or not len(found.images) or not len(found.texts):
         return pd.DataFrame(columns=COLUMNS)
     order = cache(lambda: by_mean_difference(found.images.features, found.texts.features))
-    points = {f"{number:05} removed": number for number in numbers(found.images.width)}
-    return over_points(work, "dimensions", points, partial(_at, work, found, order), COLUMNS, by=__name__)
+    counts = numbers(found.images.width)
+    changes = ChangeCurve(lambda: {number: _Cut(order()[:number]) for number in counts})
+    points = {f"{number:05} removed": number for number in counts}
+    return over_points(work, "dimensions", points, partial(_at, work, found, changes), COLUMNS, by=__name__)
 
 
 def numbers(width: int) -> list[int]:
@@ -46,13 +47,11 @@ def numbers(width: int) -> list[int]:
     return [0, *(2**power for power in range(width.bit_length()) if 2**power <= width // 2)]
 
 
-def _at(
-    work: Work, found: Sides, order: Callable[[], np.ndarray], number: int, reasons: Reasons
-) -> pd.DataFrame:
-    at = _Cut(order()[:number])
+def _at(work: Work, found: Sides, changes: ChangeCurve, number: int, reasons: Reasons) -> pd.DataFrame:
+    at = changes.of(number)
     distance = centroid_distance(at.images(found.images).features, at.texts(found.texts).features)
     values = []
-    for name, measure in measures(work, at):
+    for name, measure in measures(work, changes, number):
         with reasons.of("dimensions", f"{name} without {number}"):
             values += measure()
     rows = [(number, distance, *value) for value in values if not np.isnan(value.value)]
@@ -69,3 +68,10 @@ class _Cut(NamedTuple):
 
     def texts(self, items: Items) -> Items:
         return items.having(without(items.features, self.dimensions, "texts"))
+
+    def columns(
+        self, unit: Float64[np.ndarray, "n d"], modality: str, asks: bool
+    ) -> tuple[Float64[np.ndarray, "n k"], Float64[np.ndarray, " n"]]:
+        """What the removed dimensions add to a product is taken off it."""
+        removed = unit[:, self.dimensions]
+        return -removed if asks else removed, np.sqrt(np.clip(1 - np.square(removed).sum(axis=1), 0, None))

@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 
 from crossgap import naming
+from crossgap.errors import CrossgapError
 from crossgap.evaluation import arithmetic, composed, composed_banks, gap, hubness, mixed, robustness
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.clouds import clouds as cloud_points
+from crossgap.evaluation.clouds import require_umap
 from crossgap.evaluation.clusters import clusterings
 from crossgap.evaluation.comparisons import compared
 from crossgap.evaluation.corrections import Rivals
@@ -22,7 +24,7 @@ from crossgap.evaluation.dimensions import over_dimensions
 from crossgap.evaluation.elsewhere import Elsewhere
 from crossgap.evaluation.looked import looked_at
 from crossgap.evaluation.neighbourhoods import neighbourhoods
-from crossgap.evaluation.options import EvaluationOptions, Logistic, LookAt, MixedSearch
+from crossgap.evaluation.options import EvaluationOptions, Logistic, LookAt, MixedSearch, Plane
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.predictions import Predictions, in_rows, prompted
 from crossgap.evaluation.queries import PER_QUERY, Tables, incomplete, tables
@@ -33,6 +35,7 @@ from crossgap.evaluation.similarities import similar
 from crossgap.evaluation.supported import supported
 from crossgap.evaluation.work import Work
 from crossgap.metrics import retrieval, significance
+from crossgap.metrics.retrieval.ranking import check_device
 from crossgap.strict import options
 
 _SHOWN = (
@@ -53,7 +56,7 @@ class Evaluation:
         predictions: one row a task and image: `task`, `labelling`, `image`, `correct` (a share, if of several draws).
         comparisons: of methods on the same queries, as of `comparisons.compared`.
         corrections: what was fitted, on what, and what could not be, as of `Rivals.table`.
-        clouds: the features on the first two principal components of images and texts: `x`, `y`, `modality`, `id`.
+        clouds: the features in a plane: `x`, `y`, `modality`, `id`, `plane`.
         steps: one row a task, number of tokens, relevance, step and query: `ap`, `recall@1`.
         curves: the means of `steps`, with the `loss` at the step and the native queries' mAP as `baseline`.
         similarities, histograms: of matching and of other pairs, as of `similarities.similar`.
@@ -98,6 +101,7 @@ def evaluate(
     *,
     seed: int = 0,
     clouds: int = 500,
+    plane: Plane = "pca",
     resamples: int = significance.RESAMPLES,
     corrections: Sequence[str] | None = None,
     elsewhere: Sequence[Elsewhere] = (),
@@ -118,6 +122,7 @@ def evaluate(
         seed: of resamples, clusters, noise, draws (of few shots, of documents that are images, of queries to look at)
             and the split behind linear separability.
         clouds: points a modality in `clouds`.
+        plane: that they lie in: of principal components, or by UMAP, which needs umap-learn.
         resamples: of every bootstrap and permutation test.
         corrections: their names; all, if not given.
         elsewhere: other places that corrections are fitted on too.
@@ -129,24 +134,31 @@ def evaluate(
             it was, and with another setting or correction that part alone is computed. It changes no result.
 
     Raises:
-        CrossgapError: an option that is unknown or out of its bounds, as `options` gives them; before any work.
+        CrossgapError: an option that is unknown or out of its bounds, as `options` gives them, or UMAP, which is not
+            installed; before any work.
         StoreError: a store is damaged.
     """
+    _check_given(cell, elsewhere, device, scratch)
     asked = options(
         EvaluationOptions,
         "evaluate",
         {
             "seed": seed,
             "clouds": clouds,
+            "plane": plane,
             "resamples": resamples,
             "corrections": corrections,
             "shots": shots,
             "draws": draws,
-            "mixed_search": options(MixedSearch, "mixed_search", mixed_search or {}),
+            "mixed_search": options(
+                MixedSearch, "mixed_search", {} if mixed_search is None else mixed_search
+            ),
             "logistic": logistic,
         },
     )
-    look = options(LookAt, "look_at", look_at or {})
+    if plane == "umap":
+        require_umap()
+    look = options(LookAt, "look_at", {} if look_at is None else look_at)
     parts = Parts(scratch)
     work = Work(cell, parts, device=device)
     work.reasons.add(("inversion", name, why) for name, why in cell.left_out.items())
@@ -195,7 +207,7 @@ def evaluate(
         predictions=in_rows(classes).drop(columns="without_class"),
         comparisons=compared(work, outcomes, seed=seed, resamples=resamples).round(8),
         corrections=rivals.table(),
-        clouds=cloud_points(work, clouds),
+        clouds=cloud_points(work, clouds, plane, seed),
         steps=steps,
         curves=curves,
         similarities=measured.round(DIGITS),
@@ -214,6 +226,23 @@ def evaluate(
     parts.say_used()
     modalities = cell.native.modalities
     return found if modalities == naming.MODALITIES else renamed(found, modalities)
+
+
+def _check_given(cell: Cell, elsewhere: Sequence[Elsewhere], device: str, scratch: str | Path | None) -> None:
+    """Raise CrossgapError at an argument that can't be used; of options, `options` does."""
+    if not isinstance(cell, Cell):
+        raise CrossgapError(f"evaluate: cell is {cell!r}: give crossgap.evaluation.Cell(native, …) of stores")
+    if not isinstance(elsewhere, list | tuple) or not all(isinstance(one, Elsewhere) for one in elsewhere):
+        raise CrossgapError(
+            f"evaluate: elsewhere is {elsewhere!r}: give a list of what crossgap.evaluation.elsewhere makes"
+        )
+    if twice := sorted({one.name for one in elsewhere if [of.name for of in elsewhere].count(one.name) > 1}):
+        raise CrossgapError(f"evaluate: elsewhere has {', '.join(twice)} twice: name each place otherwise")
+    check_device(device)
+    if scratch is not None and (not isinstance(scratch, str | Path) or not str(scratch)):
+        raise CrossgapError(f"evaluate: scratch is {scratch!r}: give a folder, or None")
+    if scratch is not None and Path(scratch).exists() and not Path(scratch).is_dir():
+        raise CrossgapError(f"evaluate: scratch is {scratch}, which is no folder: give another")
 
 
 def _retrieval(retrieved: Tables) -> dict[str, float]:

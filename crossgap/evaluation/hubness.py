@@ -24,8 +24,8 @@ from crossgap.evaluation.items import Items, by_id
 from crossgap.evaluation.queries import Task, across, comparisons, methods
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
-from crossgap.metrics import hubness, retrieval
-from crossgap.metrics.retrieval.bias import columns
+from crossgap.metrics import hubness
+from crossgap.metrics.retrieval.bias import Bias, columns
 from crossgap.stores.store import Store
 
 BESIDE = "centering"  # the correction of features that they are measured with as well
@@ -110,7 +110,7 @@ def halves(work: Work, rivals: Rivals) -> pd.DataFrame:
             table = work.part(
                 "hubness",
                 f"{task.name}{f'+{variant}' if variant else ''} halves",
-                partial(_halved, work, rivals, task, variant, chosen),
+                partial(_halved, rivals, task, variant, chosen),
                 by=__name__,
                 rival=(*chosen, *([rivals.rival(variant)] if variant else [])),
                 chosen=chosen,
@@ -132,7 +132,7 @@ def metrics(table: pd.DataFrame) -> dict[str, float]:
 
 
 def _halved(
-    work: Work, rivals: Rivals, task: Task, variant: str | None, chosen: list[str], reasons: Reasons
+    rivals: Rivals, task: Task, variant: str | None, chosen: list[str], reasons: Reasons
 ) -> pd.DataFrame:
     both: tuple[Items, Items] | None = (task.queries, task.gallery)
     if variant and both:
@@ -142,7 +142,7 @@ def _halved(
     queries, gallery = both
     texts, images = both if task.name.startswith("text") else both[::-1]
     groups = images.groups[by_id(images.ids)].astype(str)
-    captioned = pd.unique(groups[np.isin(groups, texts.groups.astype(str))])
+    captioned = pd.unique(groups[(groups != "") & np.isin(groups, texts.groups.astype(str))])
     first = captioned[: len(captioned) // 2]
     lends = np.isin(queries.groups.astype(str), first)
     asked = np.isin(queries.groups.astype(str), captioned) & ~lends
@@ -155,40 +155,34 @@ def _halved(
     for rival in chosen:
         fits, _ = corrections.fitted(Material(banks={modality: bank.features}), [rival])
         scorings |= {fit: correction.scoring for fit, correction in fits.items() if correction.scoring}
-    biases = {fit: scoring.of_items(gallery.features, modality) for fit, scoring in scorings.items()}
+    rules = [scoring.rule for scoring in scorings.values()]
+    biases = dict(zip(scorings, hubness.of_bank(gallery.features, bank.features, rules), strict=True))
     kept = {"all": np.ones(len(gallery), bool), "half": ~np.isin(gallery.groups.astype(str), first)}
     ids = f"+{variant}" if variant else ""
     tables = []
     for name in GALLERIES:
         held = gallery.where(kept[name])
         activated = len(np.unique(hubness.firsts(bank.features, held.features))) / len(held)
-        for fit in (None, *scorings):
-            ending = f"{task.name}{ids}+{fit}" if fit else f"{task.name}{ids}"
-            with reasons.of("hubness", f"{ending} {name}"):
-                bias = None
-                if fit:
-                    of_items = biases[fit][kept[name]]
-                    bias = scorings[fit](queries.features, held.features, modality, of_items=of_items)
-                ranked = retrieval.retrieval_metrics(
-                    queries.features,
-                    held.features,
-                    queries.groups,
-                    held.groups,
-                    ks=(1,),
-                    device=work.device,
-                    bias=bias,
+        used: dict[str | None, Bias] = {}
+        added: dict[str | None, tuple[np.ndarray, np.ndarray] | None] = {None: None}
+        for fit, scoring in scorings.items():
+            with reasons.of("hubness", f"{task.name}{ids}+{fit} {name}"):
+                of_items = biases[fit][kept[name]]
+                used[fit] = scoring(queries.features, held.features, modality, of_items=of_items)
+                added[fit] = columns(used[fit], len(queries), len(held))
+        found = hubness.first_ranked(queries.features, held.features, list(added.values()))
+        for of, places in zip(added, found, strict=True):
+            of_bank = used[of] if of == "qb_norm" else None
+            tables.append(
+                pd.DataFrame(
+                    {
+                        "task": f"{task.name}{ids}+{of}" if of else f"{task.name}{ids}",
+                        "relevance": name,
+                        "query": queries.ids,
+                        "recall@1": (held.groups[places] == queries.groups).astype(float),
+                        "normalised": of_bank.queries.astype(float) if of_bank else np.nan,
+                        "activated": activated if of_bank else np.nan,
+                    }
                 )
-                of_bank = bias if fit == "qb_norm" else None
-                tables.append(
-                    pd.DataFrame(
-                        {
-                            "task": ending,
-                            "relevance": name,
-                            "query": queries.ids,
-                            "recall@1": ranked["recall@1"].to_numpy(float),
-                            "normalised": of_bank.queries.astype(float) if of_bank else np.nan,
-                            "activated": activated if of_bank else np.nan,
-                        }
-                    )
-                )
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=HALVES)
+            )
+    return pd.concat(tables, ignore_index=True)

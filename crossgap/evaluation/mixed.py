@@ -26,7 +26,17 @@ from crossgap.evaluation.cell import Cell
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.items import Items
 from crossgap.evaluation.options import MixedSearch
-from crossgap.evaluation.roles import Inverting, Roles, corrected, halves, inversions, pairs
+from crossgap.evaluation.roles import (
+    Inverting,
+    Roles,
+    corpus,
+    corrected,
+    fixed,
+    gathered,
+    halves,
+    inversions,
+    pairs,
+)
 from crossgap.evaluation.scoring import Scorer
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
@@ -42,6 +52,7 @@ COLUMNS = [
     "documents", "draws",
 ]  # fmt: skip
 HEADLINES = ("recall@1", "nDCG@10", "first_image")
+HALF = 0.5  # α of documents that are fused in a gallery of its dataset, as in MixBench
 _FOUND = ["task", "at", "draw", "query", "rank", "first_image", "documents"]
 
 
@@ -67,17 +78,14 @@ def searched(work: Work, rivals: Rivals, asked: MixedSearch | None = None, *, se
     images, captions = cell.items(f"image/{cell.query}"), cell.items(f"text/{cell.query}")
     if not images or not captions or not captions.captions:
         return tables[0]
-    for task, galleries, said in (
-        ("search", pairs, {**asked.model_dump(), "seed": seed}),
-        ("distractors", halves, {}),
-    ):
+    for task, roles_of, said in _tasks(cell, asked, seed):
         for method in (None, *inversions(cell), *rivals.variants):
             variant = method if isinstance(method, str) else None
             called = method.words if isinstance(method, Inverting) else method
             table = work.part(
                 "mixed",
                 f"{task}+{called}" if called else task,
-                partial(_measured, work, rivals, method, task, galleries, said),
+                partial(_measured, work, rivals, method, task, roles_of, said),
                 by=__name__,
                 rival=rivals.rival(variant) if variant else None,
                 inversions=[method.store] if isinstance(method, Inverting) else (),
@@ -90,6 +98,15 @@ def searched(work: Work, rivals: Rivals, asked: MixedSearch | None = None, *, se
             if table is not None and len(table):
                 tables.append(table)
     return pd.concat(tables[1:], ignore_index=True) if tables[1:] else tables[0]
+
+
+def _tasks(
+    cell: Cell, asked: MixedSearch, seed: int
+) -> list[tuple[str, Callable[[Cell], Roles], dict[str, Any]]]:
+    """Name, roles and settings. A gallery that the dataset fixes is searched alone."""
+    if fixed(cell):
+        return [("corpus", corpus, {})]
+    return [("search", pairs, {**asked.model_dump(), "seed": seed}), ("distractors", halves, {})]
 
 
 def summary(found: pd.DataFrame) -> pd.DataFrame:
@@ -151,13 +168,12 @@ def _measured(
         if changed is None:
             return pd.DataFrame(columns=_FOUND)
         roles = changed
-    galleries = _separate(roles) if task == "distractors" else _paired(roles, said, unit)
-
+    galleries = GALLERIES[task](roles, said, unit)
     score = rivals.scorer(str(name), f"{task}+{name}", "text-text", False, reasons) if scores else None
     tables = [
         pd.DataFrame(
             {
-                "task": f"{gallery.task}+{name}" if name else gallery.task,
+                "task": _named(gallery.task, name),
                 "at": gallery.at,
                 "draw": gallery.draw,
                 "query": roles.queries.ids,
@@ -166,28 +182,40 @@ def _measured(
                 "documents": len(gallery.are_images),
             }
         )
-        for gallery, found in zip(galleries, _searches(roles, galleries, score), strict=True)
+        for gallery, found in _searches(roles, galleries, score, name, reasons)
     ]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_FOUND)
 
 
-def _searches(roles: Roles, galleries: Sequence[Gallery], score: Scorer | None) -> Iterator[mixed.Placed]:
-    """Of each gallery in turn; `score` gives what is added to the similarities."""
+def _named(task: str, method: str | None) -> str:
+    return f"{task}+{method}" if method else task
+
+
+def _searches(
+    roles: Roles, galleries: Sequence[Gallery], score: Scorer | None, name: str | None, reasons: Reasons
+) -> Iterator[tuple[Gallery, mixed.Placed]]:
+    """Of each gallery in turn that can be searched; `score` gives what is added to the similarities."""
     queries, own = roles.queries, roles.own
-    draws = [gallery.are_images.astype(bool) for gallery in galleries if gallery.task == "search"]
-    if draws:
-        sides = roles.texts.features, roles.images.features
-        added = None
-        if score is not None:
-            sides = mixed.unit_sides(*sides)
-            added = _added(roles, score, galleries, sides)
-        yield from mixed.found_among(queries.features, *sides, own, draws, added)
-    for gallery in galleries[len(draws) :]:
-        documents = gallery.documents()
-        more = None
-        if score is not None:
-            more = columns(score(queries, documents), len(queries), len(documents))
-        yield mixed.found_in(queries.features, documents.features, own, more)
+    drawn = [gallery for gallery in galleries if gallery.task == "search"]
+    if drawn:
+        found: list[mixed.Placed] = []
+        with reasons.of("mixed", _named("search", name)):
+            sides = roles.texts.features, roles.images.features
+            added = None
+            if score is not None:
+                sides = mixed.unit_sides(*sides)
+                added = _added(roles, score, galleries, sides)
+            draws = [gallery.are_images.astype(bool) for gallery in drawn]
+            found = mixed.found_among(queries.features, *sides, own, draws, added)
+        yield from zip(drawn, found, strict=False)
+    for gallery in galleries[len(drawn) :]:
+        with reasons.of("mixed", f"{_named(gallery.task, name)} {gallery.at}"):
+            documents = gallery.documents()
+            more = None
+            if score is not None:
+                more = columns(score(queries, documents), len(queries), len(documents))
+            placed = mixed.found_in(queries.features, documents.features, own, more)
+            yield gallery, placed
 
 
 def _added(
@@ -209,7 +237,7 @@ def _added(
 
 
 def _paired(roles: Roles, said: Mapping[str, Any], unit: bool) -> list[Gallery]:
-    """Those of `search` first."""
+    """Documents of which a share are images, by draws, then fused ones."""
     texts, images, found = roles.texts, roles.images, []
 
     def some(chosen: np.ndarray) -> Items:
@@ -232,7 +260,7 @@ def _word(share: float) -> str:
     return f"{share:.15g}"
 
 
-def _separate(roles: Roles) -> list[Gallery]:
+def _separate(roles: Roles, _said: Mapping[str, Any], _unit: bool) -> list[Gallery]:
     """All images, then texts that are nobody's document."""
     images, texts = roles.images, roles.texts
     documents = Items(
@@ -243,3 +271,23 @@ def _separate(roles: Roles) -> list[Gallery]:
     )
     are_images = np.arange(len(documents)) < len(images)
     return [Gallery("distractors", "half", 0, lambda: documents, are_images.astype(float))]
+
+
+def _given(roles: Roles, _said: Mapping[str, Any], unit: bool) -> list[Gallery]:
+    """Each document as its dataset has it: an image, a text, or both, fused half and half."""
+    placed = gathered(roles.images, roles.texts)
+    documents = Items(placed.groups, placed.groups, np.zeros(len(placed.groups), int))
+
+    def whole() -> Items:
+        sides = roles.texts.features, roles.images.features
+        return documents.having(mixed.gathered(*sides, placed.texts, placed.images, HALF, unit=unit))
+
+    return [Gallery("corpus", "mixed", 0, whole, (placed.texts < 0).astype(float))]
+
+
+# Task → its galleries.
+GALLERIES: dict[str, Callable[[Roles, Mapping[str, Any], bool], list[Gallery]]] = {
+    "search": _paired,
+    "distractors": _separate,
+    "corpus": _given,
+}

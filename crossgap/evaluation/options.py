@@ -10,6 +10,39 @@ from crossgap.strict import Seed, Strict, once
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Logistic = Literal["none", "native", "all"]
+Plane = Literal["pca", "umap"]
+
+
+Name = Annotated[str, Field(min_length=1)]
+Classes = Annotated[list[Name], Field(min_length=2)]  # by one alone every query is relevant to every other
+
+
+class CellOptions(Strict):
+    """What a cell is measured by, beside its stores."""
+
+    query: Name = Field(description="split of the queries")
+    gallery: Name = Field(description="split of the gallery")
+    labellings: list[Name] | None = Field(None, description="which count as relevance; all, if not given")
+    support: Name | None = Field(None, description="split of classes' means")
+    subsets: dict[Name, Annotated[dict[Name, Classes], Field(min_length=1)]] = Field(
+        {}, description="name → labelling → classes that it is confined to"
+    )
+    arithmetic: dict[Name, Name] = Field({}, description="labelling that is changed → labelling that is kept")
+
+    @field_validator("subsets")
+    @classmethod
+    def _distinct(cls, subsets: dict[str, dict[str, list[str]]]) -> dict[str, dict[str, list[str]]]:
+        for confined in subsets.values():
+            for classes in confined.values():
+                once(classes)
+        return subsets
+
+    @field_validator("arithmetic")
+    @classmethod
+    def _two_labellings(cls, arithmetic: dict[str, str]) -> dict[str, str]:
+        if same := [name for name, kept in arithmetic.items() if name == kept]:
+            raise ValueError(f"{same[0]!r} can't be changed and kept: name another labelling that is kept")
+        return arithmetic
 
 
 class MixedSearch(Strict):
@@ -41,6 +74,7 @@ class EvaluationOptions(Strict):
         0, description="of resamples, clusters, few-shot draws, noise and the split behind separability"
     )
     clouds: int = Field(500, ge=2, description="points a modality in the figure of the two clouds")
+    plane: Plane = Field("pca", description="of that figure: principal components, or UMAP, of umap-learn")
     resamples: int = Field(9999, ge=1, description="of every bootstrap and permutation test")
     corrections: list[str] | None = Field(None, description="by name; all, if not given")
     shots: list[Annotated[int, Field(ge=1)]] = Field([1, 2, 4, 8, 16], description="images a class")

@@ -1,6 +1,7 @@
 """Who asks for what among texts and images: an image's first caption for its document.
 
-The document is the image, its second caption or both; or, with one caption an image, the image alone.
+The document is the image, its second caption or both; or, with one caption an image, the image alone. Where a dataset
+fixes its gallery, each document is what it is there.
 """
 
 from __future__ import annotations
@@ -8,15 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from crossgap.errors import UnavailableError
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.corrections import Rivals, apply
 from crossgap.evaluation.items import Items, by_id
+from crossgap.prepared.manifest import ALONE
 from crossgap.stores.store import Store
 
 if TYPE_CHECKING:
-    from jaxtyping import Int64
+    from jaxtyping import Int64, Shaped
 
 
 class Roles(NamedTuple):
@@ -24,7 +27,8 @@ class Roles(NamedTuple):
 
     Attributes:
         queries: texts.
-        texts, images: documents. Row i of both is one document, but for `distractors`, where each is one.
+        texts, images: documents. Row i of both is one document, but for `distractors`, where each is one, and `corpus`,
+            where those of one group are.
         own: `(n,)`.
     """
 
@@ -32,6 +36,14 @@ class Roles(NamedTuple):
     texts: Items
     images: Items
     own: Int64[np.ndarray, " n"]
+
+
+class Gathered(NamedTuple):
+    """Documents `(m,)` by their groups, with the places of their image and of their text, -1 for none."""
+
+    groups: Shaped[np.ndarray, " m"]
+    images: Int64[np.ndarray, " m"]
+    texts: Int64[np.ndarray, " m"]
 
 
 class Inverting(NamedTuple):
@@ -100,6 +112,29 @@ def halves(cell: Cell) -> Roles:
     images, texts = images.where(order), texts.where(order)
     places = np.arange(len(images))
     return Roles(texts.where(places[half:]), texts.where(places[:half]), images, places[half:])
+
+
+def fixed(cell: Cell) -> bool:
+    """Whether the dataset says itself which of its documents is a text alone."""
+    captions = cell.items(f"text/{cell.query}")
+    return captions is not None and any(str(group).startswith(ALONE) for group in captions.groups)
+
+
+def corpus(cell: Cell) -> Roles:
+    """Documents as the dataset has them: an image, a text of rank 1, or both. Texts of all other ranks ask."""
+    images, captions = _captioned(cell)
+    texts, asking = captions.where(captions.ranks == 1), captions.where(captions.ranks != 1)
+    own = pd.Index(gathered(images, texts).groups).get_indexer(asking.groups.astype(str))
+    if not (own >= 0).any():
+        raise UnavailableError("no text asks for a document")
+    return Roles(asking.where(own >= 0), texts, images, own[own >= 0])
+
+
+def gathered(images: Items, texts: Items) -> Gathered:
+    """The documents of `corpus`: those with an image, then those that are a text alone."""
+    with_image, with_text = images.groups.astype(str), texts.groups.astype(str)
+    groups = np.concatenate([with_image, with_text[~np.isin(with_text, with_image)]])
+    return Gathered(groups, *(pd.Index(held).get_indexer(groups) for held in (with_image, with_text)))
 
 
 def _captioned(cell: Cell) -> tuple[Items, Items]:

@@ -22,6 +22,8 @@ from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import retrieval
 from crossgap.metrics.gap import centroid_distance, gap_vector, moved
+from crossgap.metrics.retrieval.changed import ChangedSides, Side, changed_ranks
+from crossgap.metrics.retrieval.scores import plain
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Real
@@ -43,6 +45,12 @@ class Moved(Protocol):
     def images(self, items: Items) -> Items: ...
 
     def texts(self, items: Items) -> Items: ...
+
+    def columns(
+        self, unit: Float64[np.ndarray, "n d"], modality: str, asks: bool
+    ) -> tuple[Float64[np.ndarray, "n k"], Float64[np.ndarray, " n"]]:
+        """`changed.Side.columns` and `norms` of the unit rows of queries (`asks`) or of a gallery."""
+        ...
 
 
 class Value(NamedTuple):
@@ -67,8 +75,11 @@ def over_shifts(work: Work) -> pd.DataFrame:
     if found is None:
         return pd.DataFrame(columns=COLUMNS)
     gap = cache(lambda: gap_vector(found.images.features, found.texts.features))
+    changes = ChangeCurve(
+        lambda: {shift: _Shifted(-shift / 2 * gap(), shift / 2 * gap()) for shift in SHIFTS}
+    )
     points = {f"{shift:+.2f}": shift for shift in SHIFTS}
-    return over_points(work, "shift", points, partial(_at, work, found, gap), COLUMNS, by=__name__)
+    return over_points(work, "shift", points, partial(_at, work, found, changes), COLUMNS, by=__name__)
 
 
 def over_points(
@@ -98,28 +109,28 @@ def over_points(
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
-def _at(
-    work: Work, found: Sides, gap: Callable[[], np.ndarray], shift: float, reasons: Reasons
-) -> pd.DataFrame:
-    at = _Shifted(-shift / 2 * gap(), shift / 2 * gap())
+def _at(work: Work, found: Sides, changes: ChangeCurve, shift: float, reasons: Reasons) -> pd.DataFrame:
+    at = changes.of(shift)
     images, texts = at.images(found.images), at.texts(found.texts)
     distance = centroid_distance(images.features, texts.features)
     values = []
     if found.paired:
         loss = contrastive_loss(images.sample(PAIRS).features, texts.sample(PAIRS).features)
         values.append(Value("loss", "image-text", "group", "contrastive", loss))
-    for name, measure in measures(work, at):
+    for name, measure in measures(work, changes, shift):
         with reasons.of("shift", f"{name} at {shift:+.2f}"):
             values += measure()
     rows = [(shift, distance, *value) for value in values if not np.isnan(value.value)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def measures(work: Work, at: Moved) -> Iterator[tuple[str, Callable[[], list[Value]]]]:
+def measures(
+    work: Work, changes: ChangeCurve, point: float
+) -> Iterator[tuple[str, Callable[[], list[Value]]]]:
     """The names of what is measured of moved features, and how; these are made when they are asked for."""
-    cell = work.cell
+    cell, at = work.cell, changes.of(point)
     for task, metrics, movers in _retrievals(cell, at):
-        yield task.words, partial(_retrieval, task, movers, metrics, work)
+        yield task.words, partial(_retrieval, task, movers, metrics, work, changes, point)
     images = cell.invertible(f"image/{cell.query}")
     if not images:
         return
@@ -139,6 +150,42 @@ def contrastive_loss(x: Real[np.ndarray, "n d"], y: Real[np.ndarray, "n d"]) -> 
     return float(np.mean([np.log(logits.sum(axis=axis)).mean() for axis in (0, 1)]) - matching)
 
 
+class ChangeCurve:
+    """What is done at each of the points of a curve, and retrievals across the modalities at all of them at once.
+
+    Args:
+        at: gives them, once one is asked for.
+    """
+
+    def __init__(self, at: Callable[[], Mapping[float, Moved]]) -> None:
+        self._at = cache(at)
+        self._tables: dict[str, dict[float, pd.DataFrame | None]] = {}
+
+    def of(self, point: float) -> Moved:
+        return self._at()[point]
+
+    def table(self, task: Task, point: float) -> pd.DataFrame | None:
+        """The metrics of each query of a task across the modalities; None where the features are to be changed."""
+        if task.name not in self._tables:
+            sides = (task.queries, task.gallery)
+            unit = [unit_rows(side.features, dtype=np.float64) for side in sides]
+            changes = [
+                ChangedSides(*map(partial(_side, at), task.name.split("-"), sides, unit, (True, False)))
+                for at in self._at().values()
+            ]
+            lists = task.relevance.lists(*sides, exclude_self=False)
+            ranks = changed_ranks(unit[0], unit[1], lists, changes)
+            tables = [None if held is None else plain(held, ks=(1,)) for held in ranks]
+            self._tables[task.name] = dict(zip(self._at(), tables, strict=True))
+        return self._tables[task.name][point]
+
+
+def _side(at: Moved, modality: str, items: Items, unit: Float64[np.ndarray, "n d"], asks: bool) -> Side:
+    mover = at.images if modality == "image" else at.texts
+    features = items.having(items.features)
+    return Side(*at.columns(unit, modality, asks), rows=lambda some: mover(features.where(some)).features)
+
+
 class _Shifted(NamedTuple):
     """By what either modality is moved."""
 
@@ -150,6 +197,17 @@ class _Shifted(NamedTuple):
 
     def texts(self, items: Items) -> Items:
         return items.having(moved(items.features, self.texts_by, "texts"))
+
+    def columns(
+        self, unit: Float64[np.ndarray, "n d"], modality: str, asks: bool
+    ) -> tuple[Float64[np.ndarray, "n 2"], Float64[np.ndarray, " n"]]:
+        """(u + a) · (v + b) = u · v + (u · b + a · b / 2) + (v · a + a · b / 2)."""
+        own, other = (
+            (self.images_by, self.texts_by) if modality == "image" else (self.texts_by, self.images_by)
+        )
+        added, ones = unit @ other + own @ other / 2, np.ones(len(unit))
+        norms = np.sqrt(np.clip(1 + 2 * (unit @ own) + own @ own, 0, None))
+        return np.stack([added, ones] if asks else [ones, added], axis=1), norms
 
 
 def _retrievals(cell: Cell, at: Moved) -> Iterator[tuple[Task, tuple[str, ...], tuple[_Mover, _Mover]]]:
@@ -165,10 +223,18 @@ def _retrievals(cell: Cell, at: Moved) -> Iterator[tuple[Task, tuple[str, ...], 
 
 
 def _retrieval(
-    task: Task, movers: tuple[_Mover, _Mover], metrics: tuple[str, ...], work: Work
+    task: Task,
+    movers: tuple[_Mover, _Mover],
+    metrics: tuple[str, ...],
+    work: Work,
+    changes: ChangeCurve,
+    point: float,
 ) -> list[Value]:
-    at = Task(task.name, task.relevance, movers[0](task.queries), movers[1](task.gallery))
-    found = retrieval.summarise(at.table(work)[["ap", "recall@1", "relevant"]])
+    table = None if task.within else changes.table(task, point)
+    if table is None:
+        at = Task(task.name, task.relevance, movers[0](task.queries), movers[1](task.gallery))
+        table = at.table(work)
+    found = retrieval.summarise(table[["ap", "recall@1", "relevant"]])
     return [Value("retrieval", task.name, task.relevance.name, metric, found[metric]) for metric in metrics]
 
 

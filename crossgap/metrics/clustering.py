@@ -47,7 +47,7 @@ def clustering_metrics(
     if not 2 <= len(classes) < (codes >= 0).sum():
         return dict.fromkeys(MEASURES, float("nan"))
     rows, codes = rows[codes >= 0], codes[codes >= 0]
-    found = KMeans(len(classes), n_init=restarts, random_state=seed).fit_predict(rows)
+    found = KMeans(len(classes), n_init=restarts, random_state=seed % 2**32).fit_predict(rows)
     values = (
         metrics.v_measure_score(codes, found),
         metrics.adjusted_mutual_info_score(codes, found),

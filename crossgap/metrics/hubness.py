@@ -8,13 +8,16 @@ Sources: N_k and its skewness, Radovanović, Nanopoulos and Ivanović (JMLR 2010
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from crossgap.arrays import check_widths, exact_rows
 from crossgap.errors import UnavailableError
-from crossgap.metrics.neighbours import blocks, nearest
+from crossgap.metrics.neighbours import blocks, most_similar
+from crossgap.metrics.retrieval.counting import STEPS
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Real
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from crossgap.arrays import Features
 
 NEIGHBOURS = 10
+OfScores = Callable[[np.ndarray], np.ndarray]
 
 
 class Hubs(NamedTuple):
@@ -63,15 +67,13 @@ def occurrences(
         raise UnavailableError(
             f"the {k} nearest of {len(y)} gallery items are all of them: give more than {least}"
         )
+    if added is not None:
+        x, y = (
+            np.concatenate([side, last[:, None]], axis=1) for side, last in zip((x, y), added, strict=True)
+        )
     counts = np.zeros(len(y), np.int64)
-    for rows in blocks(len(x), len(y)):
-        scores = x[rows] @ y.T
-        if added is not None:
-            scores += added[0][rows, None] * added[1]
-        if left_out is not None:
-            some = np.flatnonzero(left_out[rows] >= 0)
-            scores[some, left_out[rows][some]] = -np.inf
-        counts += nearest(scores, k).sum(axis=0)
+    for _, found in most_similar(x, y, k, left_out):
+        counts += np.bincount(np.flatnonzero(found) % len(y), minlength=len(y))
     return counts
 
 
@@ -83,40 +85,59 @@ def hubs(counts: Int64[np.ndarray, " m"]) -> Hubs:
     return Hubs(skewness, int(counts.max()), float((counts == 0).mean()))
 
 
-def nearest_bank(
-    gallery: Real[Features, "m d"], bank: Real[Features, "b d"], k: int, alpha: float
-) -> Float64[np.ndarray, " m"]:
-    """NNN's bias of each gallery item, `(m,)`: −α times its mean similarity to the k most similar rows of the bank.
+def of_bank(
+    gallery: Real[Features, "m d"], bank: Real[Features, "b d"], rules: Sequence[OfScores]
+) -> list[Float64[np.ndarray, " m"]]:
+    """The bias of each gallery item by each of the rules, `(m,)` each, from one product.
 
     Args:
         gallery: `(m, d)`.
-        bank: `(b, d)`, queries; of fewer than k all count.
+        bank: `(b, d)`, queries.
+        rules: called with the similarities of some items to the bank, `(items, b)`, which they leave as they are.
     """
     y, bank = _pair(gallery, bank, ("gallery", "bank"))
-    k = min(k, len(bank))
-    found = np.empty(len(y))
+    found = np.empty((len(rules), len(y)))
     for rows in blocks(len(y), len(bank)):
         scores = y[rows] @ bank.T
-        greatest = np.partition(scores, len(bank) - k, axis=1)[:, len(bank) - k :]
-        greatest.sort(axis=1)  # sums in one order
-        found[rows] = greatest.mean(axis=1)
-    return -alpha * found
+        for rule, biases in zip(rules, found, strict=True):
+            biases[rows] = rule(scores)
+    return list(found)
+
+
+def by_nearest(scores: Float64[np.ndarray, "m b"], k: int, alpha: float) -> Float64[np.ndarray, " m"]:
+    """NNN's bias, `(m,)`: −α times the mean of the k greatest of an item's `scores` `(m, b)`; of fewer than k all
+    count.
+    """
+    width = scores.shape[1]
+    k = min(k, width)
+    greatest = np.partition(scores, width - k, axis=1)[:, width - k :]
+    greatest.sort(axis=1)  # sums in one order
+    return -alpha * greatest.mean(axis=1)
+
+
+def by_softmax(scores: Float64[np.ndarray, "m b"], beta: float) -> Float64[np.ndarray, " m"]:
+    """The inverted softmax's bias, `(m,)`: −ln Σ_b exp(β s(b, item)) / β over an item's `scores` `(m, b)`.
+
+    s + bias ranks as exp(β s) / Σ_b exp(β s(b, item)) does.
+    """
+    scores = beta * scores
+    peak = scores.max(axis=1)
+    scores -= peak[:, None]
+    return -(peak + np.log(np.exp(scores, out=scores).sum(axis=1))) / beta
+
+
+def nearest_bank(
+    gallery: Real[Features, "m d"], bank: Real[Features, "b d"], k: int, alpha: float
+) -> Float64[np.ndarray, " m"]:
+    """`by_nearest` of a gallery `(m, d)` and a bank `(b, d)`: `(m,)`."""
+    return of_bank(gallery, bank, [partial(by_nearest, k=k, alpha=alpha)])[0]
 
 
 def softmax_bank(
     gallery: Real[Features, "m d"], bank: Real[Features, "b d"], beta: float
 ) -> Float64[np.ndarray, " m"]:
-    """The inverted softmax's bias of each gallery item, `(m,)`: −ln Σ_b exp(β s(b, item)) / β over the bank `(b, d)`.
-
-    s + bias ranks as exp(β s) / Σ_b exp(β s(b, item)) does.
-    """
-    y, bank = _pair(gallery, bank, ("gallery", "bank"))
-    found = np.empty(len(y))
-    for rows in blocks(len(y), len(bank)):
-        scores = beta * (y[rows] @ bank.T)
-        peak = scores.max(axis=1)
-        found[rows] = peak + np.log(np.exp(scores - peak[:, None]).sum(axis=1))
-    return -found / beta
+    """`by_softmax` of a gallery `(m, d)` and a bank `(b, d)`: `(m,)`."""
+    return of_bank(gallery, bank, [partial(by_softmax, beta=beta)])[0]
 
 
 def firsts(
@@ -126,14 +147,39 @@ def firsts(
 ) -> Int64[np.ndarray, " n"]:
     """The place of the most similar gallery item of each query, `(n,)`, the first of equals; as `occurrences`."""
     x, y = _pair(queries, gallery, ("queries", "gallery"))
-    found = np.empty(len(x), np.int64)
+    return np.concatenate([found.argmax(axis=1) for _, found in most_similar(x, y, 1, left_out)])
+
+
+def first_ranked(
+    queries: Real[Features, "n d"],
+    gallery: Real[Features, "m d"],
+    added: Sequence[tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " m"]] | None],
+) -> list[Int64[np.ndarray, " n"]]:
+    """The place of the gallery item that each query ranks first, `(n,)`, by each of several biases, from one product.
+
+    As `retrieval_metrics` ranks: in steps of 2⁻³⁰, the first of equals. A bias is a whole number of steps, and an even
+    one, so it may be added after rounding.
+
+    Args:
+        queries: `(n, d)`.
+        gallery: `(m, d)`.
+        added: columns as of `bias.columns`, or None.
+    """
+    x, y = _pair(queries, gallery, ("queries", "gallery"))
+    found = np.empty((len(added), len(x)), np.int64)
+    x *= STEPS
     for rows in blocks(len(x), len(y)):
-        scores = x[rows] @ y.T
-        if left_out is not None:
-            some = np.flatnonzero(left_out[rows] >= 0)
-            scores[some, left_out[rows][some]] = -np.inf
-        found[rows] = scores.argmax(axis=1)
-    return found
+        steps = x[rows] @ y.T
+        np.rint(steps, out=steps)
+        biased = np.empty_like(steps)
+        for columns, places in zip(added, found, strict=True):
+            if columns is None:
+                places[rows] = steps.argmax(axis=1)
+            else:
+                np.multiply(columns[0][rows, None], columns[1] * STEPS, out=biased)
+                biased += steps
+                places[rows] = biased.argmax(axis=1)
+    return list(found)
 
 
 def _pair(

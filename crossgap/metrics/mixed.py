@@ -83,6 +83,39 @@ def fused(texts: Features, images: Features, alpha: float, *, unit: bool = True)
     return alpha * np.asarray(texts, np.float64) + (1 - alpha) * np.asarray(images, np.float64)
 
 
+def gathered(
+    texts: Features,
+    images: Features,
+    of_texts: np.ndarray,
+    of_images: np.ndarray,
+    alpha: float,
+    *,
+    unit: bool = True,
+) -> np.ndarray:
+    """A row a document `(m, d)`: its text, its image, or both `fused`; not of unit length: rank by cosine.
+
+    Args:
+        texts: `(n, d)`.
+        images: `(k, d)`.
+        of_texts, of_images: `(m,)`, the row of a document's text and of its image, -1 for none.
+        alpha: 0, the image alone, to 1, the text alone, where a document has both.
+        unit: as in `fused`.
+
+    Raises:
+        ValueError: an alpha outside [0, 1], features of other widths, or a document with neither.
+    """
+    if (neither := np.flatnonzero((of_texts < 0) & (of_images < 0))).size:
+        raise ValueError(f"documents {neither[:5].tolist()} have neither a text nor an image: leave them out")
+    if unit:
+        texts, images = unit_rows(texts, "texts", np.float64), unit_rows(images, "images", np.float64)
+    check_widths(texts, images, ("texts", "images"))
+    found = np.where((of_images >= 0)[:, None], images[of_images], texts[of_texts]).astype(np.float64)
+    both = (of_texts >= 0) & (of_images >= 0)
+    if both.any():
+        found[both] = fused(texts[of_texts[both]], images[of_images[both]], alpha, unit=False)
+    return found
+
+
 def found_in(
     queries: Features,
     gallery: Features,

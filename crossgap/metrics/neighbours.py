@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crossgap.metrics.retrieval.counting import error_of_products
+
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float64
+    from jaxtyping import Bool, Float64, Int64
 
 ENTRIES_IN_A_BLOCK = 2**22
 
@@ -29,6 +31,49 @@ def nearest(scores: Float64[np.ndarray, "n m"], k: int) -> Bool[np.ndarray, "n m
     if last <= 0:
         return np.ones(scores.shape, bool)
     least = np.partition(scores, last, axis=1)[:, last, None]
-    found, equal = scores > least, scores == least
-    missing = k - found.sum(axis=1, keepdims=True)
-    return found | (equal & (np.cumsum(equal, axis=1) <= missing))
+    found = scores >= least
+    tied = np.flatnonzero(np.count_nonzero(found, axis=1) > k)
+    if len(tied):
+        above = scores[tied] > least[tied]
+        equal = found[tied] & ~above
+        missing = k - np.count_nonzero(above, axis=1)[:, None]
+        found[tied] = above | (equal & (np.cumsum(equal, axis=1) <= missing))
+    return found
+
+
+def most_similar(
+    x: Float64[np.ndarray, "n d"],
+    y: Float64[np.ndarray, "m d"],
+    k: int,
+    left_out: Int64[np.ndarray, " n"] | None = None,
+) -> Iterator[tuple[slice, Bool[np.ndarray, "rows m"]]]:
+    """`nearest` of the similarities of blocks of rows: the block and its k items a row.
+
+    Products in float32 lie within e of the exact ones (`error_of_products`). Let t be the k-th greatest of a row's: k
+    items are at t - e or above, so what is below t - 2e in float32 is none of the k greatest. Where as few as k are
+    left, these are they; the other rows are multiplied again in float64.
+
+    Args:
+        x, y: of `exact_rows`, maybe with a column of `bias.columns`; k is below m.
+        left_out: `(n,)`, the place of the one item that is no candidate for a row, -1 for none.
+    """
+    margin = 2 * error_of_products(x.shape[1])
+    near_x, near_y = x.astype(np.float32), y.astype(np.float32)
+    for rows in blocks(len(x), len(y)):
+        out = None if left_out is None else left_out[rows]
+        near = _without(near_x[rows] @ near_y.T, out)
+        kth = near.max(axis=1) if k == 1 else np.partition(near, -k, axis=1)[:, -k]
+        least = np.nextafter((kth.astype(np.float64) - margin).astype(np.float32), np.float32(-np.inf))
+        found = near >= least[:, None]
+        again = np.flatnonzero(np.count_nonzero(found, axis=1) > k)
+        if len(again):
+            exact = _without(x[rows][again] @ y.T, None if out is None else out[again])
+            found[again] = nearest(exact, k)
+        yield rows, found
+
+
+def _without(scores: np.ndarray, left_out: Int64[np.ndarray, " n"] | None) -> np.ndarray:
+    if left_out is not None:
+        some = np.flatnonzero(left_out >= 0)
+        scores[some, left_out[some]] = -np.inf
+    return scores

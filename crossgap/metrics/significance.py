@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+
+from crossgap.arrays import whole_number
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Real
@@ -35,7 +38,8 @@ def paired(
         A row a comparison: `difference`, `low`, `high`, `p`; NaN throughout if there are no queries.
 
     Raises:
-        ValueError: another shape, or values that are not finite; no resamples, or a level that is no share.
+        TypeError, ValueError: another shape, or values that are not finite; no resamples, a seed that is no whole
+            number, or a level that is no share.
     """
     differences = np.asarray(differences, np.float64)
     if differences.ndim != 2:
@@ -44,9 +48,9 @@ def paired(
         raise ValueError(
             "differences holds NaN or infinity: leave out queries that a method has no value for"
         )
-    if resamples < 1:
-        raise ValueError(f"resamples is {resamples}: give at least 1")
-    if not 0 < level < 1:
+    whole_number(resamples, "resamples", 1)
+    whole_number(seed, "seed")
+    if not isinstance(level, numbers.Real) or not 0 < level < 1:
         raise ValueError(f"level is {level}: give a share between 0 and 1")
     n, k = differences.shape
     if n == 0:
@@ -80,8 +84,15 @@ def holm(p: Real[np.ndarray, " k"]) -> Float64[np.ndarray, " k"]:
     """P-values `(k,)` corrected for their number by Holm's step-down method (1979); NaN stay NaN and are not counted.
 
     Rejecting where the corrected value is below α keeps the chance of any false rejection below α.
+
+    Raises:
+        ValueError: another shape, or values outside [0, 1].
     """
     p = np.asarray(p, np.float64)
+    if p.ndim != 1:
+        raise ValueError(f"p has shape {p.shape}: give one p-value a test, `(k,)`")
+    if (bad := p[(p < 0) | (p > 1)]).size:
+        raise ValueError(f"p holds {bad[0]:g}: a p-value lies between 0 and 1")
     counted = np.flatnonzero(~np.isnan(p))
     order = counted[np.argsort(p[counted], kind="stable")]
     corrected = np.full(len(p), np.nan)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FORMATS = ("svg", "pdf", "png")
 # Okabe and Ito's colours, which people with colour blindness tell apart
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
-_COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MODALITIES = {
     "image": (BLUE, "o", "images"),
     "text": (ORANGE, "^", "texts"),
@@ -56,6 +56,15 @@ def drawn(kind: str, cell: Results, path: Path) -> None:
     """
     if kind not in FIGURES:
         raise CrossgapError(f"there is no figure {kind!r}; there are {', '.join(FIGURES)}")
+    saved(path, lambda figure: FIGURES[kind].draw(figure, cell))
+
+
+def saved(path: Path, draw: Callable[[Figure], None]) -> None:
+    """What `draw` draws, in a file, without a date.
+
+    Raises:
+        CrossgapError: no such kind of file, or matplotlib is not installed.
+    """
     if (form := path.suffix.removeprefix(".")) not in FORMATS:
         raise CrossgapError(f"{path}: a figure is written as {', '.join(FORMATS)}")
     try:
@@ -67,7 +76,7 @@ def drawn(kind: str, cell: Results, path: Path) -> None:
         ) from error
     with mpl.rc_context(_STYLE):
         figure = Figure(layout="constrained")
-        FIGURES[kind].draw(figure, cell)
+        draw(figure)
         undated: Mapping[str, None] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
         figure.savefig(path, format=form, dpi=200, metadata=undated)
 
@@ -145,7 +154,7 @@ def _steps(figure: Figure, cell: Results) -> None:
             line = sorted((row for row in of if row["tokens"] == length), key=lambda row: row["step"])
             if line:
                 places = [row["step"] for row in line], [100 * row["mAP"] for row in line]
-                colour = _COLOURS[number % len(_COLOURS)]
+                colour = COLOURS[number % len(COLOURS)]
                 panel.plot(
                     *places,
                     ".-",
@@ -177,7 +186,7 @@ def _steps(figure: Figure, cell: Results) -> None:
 
 
 def _gap(figure: Figure, cell: Results) -> None:
-    """Both clouds on the first two principal components, with their means."""
+    """Both clouds in their plane, with their means."""
     rows = cell.rows("clouds", ("x", "y", "modality"))
     if not rows:
         raise CrossgapError(f"{cell.name}: it has no clouds to draw")
@@ -198,8 +207,10 @@ def _gap(figure: Figure, cell: Results) -> None:
         )
         panel.plot(*points.mean(axis=0), "X", color=colour, markeredgecolor="white", markersize=9)
     panel.set_aspect("equal", adjustable="datalim")
-    panel.set_xlabel("first principal component")
-    panel.set_ylabel("second principal component")
+    by_umap = cell.clouds is not None and "plane" in cell.clouds and "umap" in set(cell.clouds["plane"])
+    axis = "coordinate of UMAP" if by_umap else "principal component"
+    panel.set_xlabel(f"first {axis}")
+    panel.set_ylabel(f"second {axis}")
     panel.legend(frameon=False)
     distance = cell.metrics.get("gap/centroid_distance")
     said = f"; centroid distance {distance:.3f}" if present(distance) else ""

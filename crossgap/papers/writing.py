@@ -96,7 +96,8 @@ def _lines(filled: Filled, missing: str) -> Iterator[tuple[str, str, str, list[s
 
     for row in filled.rows:
         yield row.model, row.method, "measured", [text(figures.measured) for figures in row.figures]
-        yield row.model, row.method, "published", [text(figures.published) for figures in row.figures]
+        if filled.table.rows or any(figures.published is not None for figures in row.figures):
+            yield row.model, row.method, "published", [text(figures.published) for figures in row.figures]
 
 
 def _piped(cells: list[str]) -> str:

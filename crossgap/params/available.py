@@ -54,6 +54,8 @@ def unavailable(params: Params) -> Iterator[str]:
                 )
     if params.machine.engine == "local" and (reason := no_device(params.machine.device)):
         yield f"machine.device: {reason}"
+    if params.evaluate.plane == "umap" and find_spec("umap") is None:
+        yield "evaluate.plane: 'umap' needs umap-learn, which isn't there: pip install 'crossgap[umap]', or give pca"
     if params.machine.engine == "ray" and find_spec("ray") is None:
         yield "machine.engine: 'ray' needs Ray, which isn't installed: pip install 'crossgap[ray]', or give local"
 

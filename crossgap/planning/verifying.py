@@ -11,7 +11,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ from crossgap.stores.layout import FORMAT
 
 LOCKS = ("dvc.lock", "stages/*/dvc.lock")
 POINTERS = "imports/*.dvc"  # below the data
+UNREADABLE = "what made it can't be read: it may have been another machine, or an older crossgap"
 DAMAGED, CHANGED, NEWER, STRAY, COPY, SCRATCH = "damaged", "changed", "newer", "stray", "copy", "scratch"
 _NAME, _, _VERSION = FORMAT.partition("/")
 _T = TypeVar("_T")
@@ -39,12 +40,20 @@ class Finding:
             `COPY`: of an output, in DVC's cache. `SCRATCH`: work in progress, which the next run does again by itself.
         target: what `dvc repro` takes to make it again, or `dvc checkout` to bring an import back; None of what no
             lock names.
+        differs: why `dvc repro` makes a damaged store as other bytes than its lock names, `UNREADABLE` where it may;
+            empty where it doesn't, or where DVC's cache has a whole copy.
     """
 
     path: Path
     kind: str
     problem: str
     target: str | None = None
+    differs: str = ""
+
+    @property
+    def lost(self) -> bool:
+        """Whether `dvc repro` makes no such bytes again, for sure."""
+        return self.differs not in ("", UNREADABLE)
 
     @property
     def imported(self) -> bool:
@@ -86,7 +95,8 @@ def repair(findings: Iterable[Finding], data: Path, cache: Cache) -> tuple[list[
     """Take away what is damaged, so that `dvc repro` makes exactly that again.
 
     A file that is damaged by its own digest is removed. One that only differs from the lock goes to the set-aside
-    folder unless DVC's cache holds it: it may be newer than the lock. What no stage can make again, lies behind a link,
+    folder unless DVC's cache holds it: it may be newer than the lock. There too goes a damaged store that would be made
+    as other bytes: some of it is whole. What no stage can make again, lies behind a link,
     or is of a newer crossgap, stays.
 
     Returns:
@@ -109,7 +119,7 @@ def repair(findings: Iterable[Finding], data: Path, cache: Cache) -> tuple[list[
             left.append(f"{one.path}: no lock names it: remove it yourself if you don't need it")
         elif one.kind != STRAY and _of_git(one.path, data):
             left.append(f"{one.path}: it comes with the project: `git checkout -- {one.path}` brings it back")
-        elif one.kind == DAMAGED and not one.imported:
+        elif one.kind == DAMAGED and not one.imported and not one.lost:
             remove(one.path)
             done.append(f"removed {one.path}")
         else:
@@ -121,11 +131,24 @@ def repair(findings: Iterable[Finding], data: Path, cache: Cache) -> tuple[list[
 def commands(findings: Iterable[Finding]) -> list[str]:
     """What makes again, or brings back, what `repair` took away."""
     named = [one for one in findings if one.target and one.kind in (DAMAGED, CHANGED, COPY)]
-    stages = dict.fromkeys(one.target for one in named if not one.imported)
+    differ = {one.target: one.path.as_posix() for one in named if one.lost}
+    stages = dict.fromkeys(one.target for one in named if not one.imported and one.target not in differ)
     lost = dict.fromkeys(one.target for one in named if one.imported and one.kind == COPY)
+    lost |= dict.fromkeys(differ.values())
     kept = dict.fromkeys(one.target for one in named if one.imported and one.target not in lost)
     words = {"dvc pull": lost, "dvc checkout": kept, "dvc repro": stages}
     return [" ".join([command, *map(str, targets)]) for command, targets in words.items() if targets]
+
+
+def warnings(findings: Iterable[Finding]) -> list[str]:
+    """Sentences on stores that `dvc repro` makes, or may make, as other bytes than their locks name: the remedy."""
+    return [
+        f"{one.path}: `dvc repro` {'would' if one.lost else 'may'} make other bytes than its lock names: "
+        f"{one.differs}. After `--repair`, `dvc pull {one.path}` takes the same bytes from a remote that has them; "
+        f"where none does, `dvc repro {one.target}` computes them anew, and what reads them runs again"
+        for one in findings
+        if one.differs
+    ]
 
 
 def of_store(path: Path, target: str | None = None) -> Finding | None:
@@ -214,13 +237,40 @@ def _file(path: Path, md5: str, output: _Output, cache: Cache, seen: set[Path]) 
         whole = _md5(path) == md5
         own = of_store(path, output.target) if path.name.endswith(".zarr.zip") else None
         if own is not None and (own.kind != NEWER or whole):
-            yield own
+            lost = own.kind == DAMAGED and (copy is None or _md5(copy) != md5)
+            imported = output.target.endswith(".dvc")
+            yield replace(own, differs=_differs(path)) if lost and not imported else own
         elif not whole:
             yield Finding(path, CHANGED, f"not what {output.by} says", output.target)
         if one and not whole:
             yield Finding(copy, COPY, f"DVC's copy of {path} is damaged", output.target)  # type: ignore[arg-type]
     if copy is not None and not one and _md5(copy) != md5:
         yield Finding(copy, COPY, f"DVC's copy of {path} is damaged", output.target)
+
+
+def _differs(path: Path) -> str:
+    """Why a store that is made again has other bytes than a damaged one once had: its layout, or the machine."""
+    import zarr
+
+    from crossgap.planning.elsewhere import elsewhere
+    from crossgap.stores.store import open_store
+    from crossgap.stores.writing import is_laid_out_as_now
+
+    try:
+        store = open_store(path)
+        made = elsewhere(store.provenance)
+        old = [
+            f"{group}/{name}"
+            for group in store.groups
+            for name, array in store[group].zarr_group.members()
+            if isinstance(array, zarr.Array) and not is_laid_out_as_now(name, array)
+        ]
+    except Exception as error:
+        if of_machine(error):
+            raise
+        return UNREADABLE
+    found = [f"an older crossgap laid out {', '.join(sorted(old))}"] if old else []
+    return "; ".join(found + ([f"it was made elsewhere: {made}"] if made else []))
 
 
 def _scratch(scratch: Path) -> Iterator[Finding]:

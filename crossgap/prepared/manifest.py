@@ -2,7 +2,8 @@
 
 Columns: `id`, unique and stable; `modality`, "image" or "text"; `split`; `path` of an image, relative to the
 dataset's root, where a `.tar` may stand for a folder; `text`; `group`, the id of the image that a caption
-belongs to, for an image its own; `rank`, a caption's place among its image's captions, 0 first; `digest`,
+belongs to, for an image its own, or "document/…" for a document that is a text alone and for the texts that ask for it;
+`rank`, a caption's place among its image's captions, 0 first; `digest`,
 BLAKE2b-128 of the file or the text; `box`, if there, what an image is cropped to, "left upper right lower" in
 pixels; any number of `label.<labelling>`. Missing values are None.
 
@@ -30,6 +31,7 @@ from crossgap.errors import DatasetError
 FILE = "manifest.parquet"
 COLUMNS = ("id", "modality", "split", "path", "text", "group", "rank", "digest")
 BOX = "box"
+ALONE = "document/"  # how the group of a document without an image begins
 LABEL = "label."
 CLASSES = "classes"
 VOCABULARY, VOCABULARY_PHOTO = VOCABULARIES = ("vocabulary", "vocabulary-photo")
@@ -186,7 +188,7 @@ def _rules(frame: pd.DataFrame) -> Iterator[tuple[pd.Series, str]]:
     yield text & _blank(frame["text"]), "text without text: write one, or leave the row out"
     yield image & (frame["group"] != frame["id"]), "the group of an image must be its own id"
     if image.any():
-        known = frame["group"].isin(frame.loc[image, "id"])
+        known = frame["group"].isin(frame.loc[image, "id"]) | frame["group"].fillna("").str.startswith(ALONE)
         yield captions & ~known, "group is no image of the manifest: add the image, or leave the caption out"
     repeated = captions & frame[["group", "rank"]].where(captions).duplicated(keep=False)
     yield (frame["rank"] < 0) | repeated, "ranks must be 0 or more, and differ among the captions of an image"

@@ -14,6 +14,10 @@ from crossgap.report.tables import present
 COLUMNS = ("x", "y", "modality", "id")
 GRID = 4095  # steps over the longer side, finer than a screen's pixels: two signs of six bits
 SIGNS = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+UMAP = (
+    "Unit-length features as UMAP lays them out, by cosine; a cross is a mean. Neighbours stay near, but how far apart "
+    "two clouds lie here says nothing of the gap: its measures do. Point at one to see what belongs to it."
+)
 CAPTION = (
     "Unit-length features on the first two principal components of images and texts, on one scale; a cross is a mean. "
     "Distances in this plane are at most those in the full space. Point at one to see what belongs to it."
@@ -43,6 +47,7 @@ def clouds(cell: Results, names: Names) -> list[Block]:
 
     Raises CrossgapError if a column is missing or a coordinate is not finite.
     """
+    by_umap = cell.clouds is not None and "plane" in cell.clouds and "umap" in set(cell.clouds["plane"])
     rows = cell.rows("clouds", COLUMNS)
     if not rows:
         return []
@@ -58,11 +63,12 @@ def clouds(cell: Results, names: Names) -> list[Block]:
     for modality in dict.fromkeys(row["modality"] for row in rows):
         of = [row for row in rows if row["modality"] == modality]
         places = {
-            axis: "".join(_signs(round(GRID * (row[axis] - start) / span)) for row in of)
+            axis: "".join(signs(round(GRID * (row[axis] - start) / span)) for row in of)
             for axis, start in zip("xy", low, strict=True)
         }
         made[str(modality)] = {**places, "of": names.list_of([_item(row["id"]) for row in of])}
-    return [{"kind": "cloud", "caption": CAPTION, "span": float(f"{span:.4g}"), "modalities": made}]
+    caption = UMAP if by_umap else CAPTION
+    return [{"kind": "cloud", "caption": caption, "span": float(f"{span:.4g}"), "modalities": made}]
 
 
 def _item(name: object) -> str:
@@ -70,5 +76,6 @@ def _item(name: object) -> str:
     return re.sub(r"#\d+$", "", str(name))
 
 
-def _signs(number: int) -> str:
+def signs(number: int) -> str:
+    """A number up to `GRID` in two signs."""
     return SIGNS[number // 64] + SIGNS[number % 64]

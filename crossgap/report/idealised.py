@@ -86,17 +86,19 @@ def view(experiment: Experiment) -> dict[str, Any]:
     check_columns("toy", toy, sphere.COLUMNS)
     if not (runs["run"] == "base").any():
         raise CrossgapError(f"runs: no run base among {', '.join(runs['run'])}")
+    moving, still = _toy(toy)
     return {
         "name": experiment.name,
         "blocks": [
             *_figures(curves, runs),
+            *moving,
             blocks.table(
                 f"{experiment.name}: every training, its measures before the first step → after the last",
                 HEADS,
                 [_row(row) for row in runs.to_dict("records")],
             ),
         ],
-        **_toy(toy),
+        **still,
     }
 
 
@@ -141,21 +143,15 @@ def over_seeds(caption: str, measures: Mapping[str, str], lines: Mapping[str, Da
     return blocks.lines(caption, "step", panels, bands=bands, scale="symlog")
 
 
-def _toy(toy: DataFrame) -> dict[str, Any]:
-    """The strip of frames and an animation of each batch size as images with descriptions, empty without a toy run."""
+def _toy(toy: DataFrame) -> tuple[list[Block], dict[str, Any]]:
+    """The moving spheres of the toy runs, and the strip of frames as an image; empty without such runs."""
     if toy.empty:
-        return {"strip": {}, "motions": []}
+        return [], {"strip": {}}
     seen = {int(size): sphere.seen(of) for size, of in toy.groupby("batch_size")}
     sizes = ", ".join(map(str, seen))
     described = f"Features of the two encoders on a sphere over steps, a row each for batches of {sizes}"
-    motions = [
-        {"size": size}
-        | picture(sphere.motion(of), f"The two clouds move apart over steps, batches of {size}")
-        for size, of in seen.items()
-    ]
-    return {
+    return [sphere.motion(seen)], {
         "strip": picture(sphere.strip(seen), described),
-        "motions": motions,
         "pairs": sphere.PAIRS,
         "colours": [colour for colour, _ in sphere.LOOKS.values()],
     }

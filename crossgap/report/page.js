@@ -509,7 +509,7 @@ function cloudBlock(packed, all) {
   const scale = (width - 40) / Math.max(1, d3.max(xs)), height = Math.max(160, d3.max(ys) * scale + 40);
   const at = (points, i) => [20 + points.x[i] * scale, height - 20 - points.y[i] * scale];
   const svg = d3.create("svg").attr("viewBox", [0, 0, width, height]).attr("class", "cloud").attr("role", "img")
-    .attr("aria-label", `Scatter of ${kinds.map((k) => `${block.modalities[k].x.length} ${k} features`).join(", ")} on two principal components`);
+    .attr("aria-label", `Scatter of ${kinds.map((k) => `${block.modalities[k].x.length} ${k} features`).join(", ")} in a plane`);
   const legend = el("ul", { class: "legend" }), every = [], size = xs.length > 400 ? 5 : 7;
   kinds.forEach((kind, n) => {
     const points = block.modalities[kind], colour = palette[(usual[kind] ?? 4 + n) % 8], square = n % 2;
@@ -534,10 +534,46 @@ function cloudBlock(packed, all) {
   });
   return el("figure", {}, legend, svg.node(), words, el("figcaption", {}, block.caption));
 }
+// spheres over steps: never moving by themselves; where less motion is preferred there is the slider alone
+function sphereBlock(block) {
+  const last = d3.max(block.runs, (run) => run.steps.length) - 1, radius = 100, named = ["first encoder", "second encoder"];
+  const place = (sign) => (sign / 4095 * 2 - 1) * radius;
+  const balls = block.runs.map((run) => {
+    const svg = d3.create("svg").attr("viewBox", "-112 -112 224 224").attr("width", 240).attr("role", "img");
+    svg.append("circle").attr("r", radius).attr("fill", "none").attr("stroke", "currentColor").attr("stroke-opacity", 0.4);
+    const pairs = svg.append("path").attr("fill", "none").attr("stroke", "currentColor").attr("stroke-opacity", 0.2).attr("stroke-width", 0.6);
+    const paths = [0.25, 1].map((opacity) => block.colours.map((colour, i) => svg.append("path").attr("fill", "none").attr("stroke", colour).attr("stroke-opacity", opacity).attr("stroke-width", i ? 5 : 6).attr("stroke-linecap", i ? "square" : "round")));
+    const words = el("p", { class: "panel" });
+    const draw = (at) => {
+      const frame = run.frames[Math.min(at, run.frames.length - 1)], step = run.steps[Math.min(at, run.steps.length - 1)];
+      const clouds = frame.map((cloud) => { const all = coordinates(cloud.at); return Array.from({ length: all.length / 2 }, (_, i) => [place(all[2 * i]), -place(all[2 * i + 1]), cloud.front[i] === "1"]); });
+      clouds.forEach((cloud, i) => [false, true].forEach((front, side) => paths[side][i].attr("d", cloud.filter((point) => point[2] === front).map(([x, y]) => `M${x.toFixed(1)},${y.toFixed(1)}h0`).join(""))));
+      pairs.attr("d", clouds[0].map(([x, y], i) => `M${x.toFixed(1)},${y.toFixed(1)}L${clouds[1][i][0].toFixed(1)},${clouds[1][i][1].toFixed(1)}`).join(""));
+      words.textContent = `batches of ${run.size}, step ${step.toLocaleString("en")}`;
+      svg.attr("aria-label", `Both encoders' features on the sphere, ${words.textContent}`);
+    };
+    return { made: el("div", {}, words, svg.node()), draw, step: (at) => run.steps[Math.min(at, run.steps.length - 1)] };
+  });
+  const slider = el("input", { type: "range", min: 0, max: last, value: last, "aria-label": "point in training" });
+  const show = (at) => { slider.value = at; slider.setAttribute("aria-valuetext", `step ${balls[0].step(at)}`); for (const ball of balls) ball.draw(at); };
+  let timer = null;
+  const play = matchMedia("(prefers-reduced-motion: reduce)").matches ? null : el("button", { type: "button" }, "Play");
+  const stop = () => { clearInterval(timer); timer = null; if (play) play.textContent = "Play"; };
+  play?.addEventListener("click", () => {
+    if (timer) { stop(); return; }
+    if (+slider.value === last) show(0);
+    play.textContent = "Pause";
+    timer = setInterval(() => { if (!slider.isConnected || +slider.value >= last) stop(); else show(+slider.value + 1); }, 400);
+  });
+  slider.addEventListener("input", () => { stop(); show(+slider.value); });
+  show(last);
+  const legend = el("ul", { class: "legend" }, ...block.colours.map((colour, i) => el("li", {}, el("span", { style: `color:${colour}` }, i ? "■" : "●"), ` ${named[i]}`)));
+  return el("figure", {}, legend, el("div", { class: "spheres" }, ...balls.map((ball) => ball.made)), el("div", { class: "turner" }, play, slider), el("figcaption", {}, block.caption));
+}
 function factsBlock(block) {
   return el("dl", { class: "facts" }, ...block.rows.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
 }
-const KINDS = { table: tableBlock, lines: linesBlock, histograms: histogramsBlock, cloud: cloudBlock, facts: factsBlock, text: (block) => el("p", {}, block.text) };
+const KINDS = { table: tableBlock, lines: linesBlock, histograms: histogramsBlock, cloud: cloudBlock, sphere: sphereBlock, facts: factsBlock, text: (block) => el("p", {}, block.text) };
 let loaded = null;
 const drawnBlock = (block) => KINDS[block.kind](block, loaded);
 

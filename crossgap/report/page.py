@@ -32,7 +32,12 @@ if TYPE_CHECKING:
 
 SCRIPTS = ("vendor/d3.min.js", "vendor/plot.min.js", "vendor/tabulator.min.js", "page.js")
 STYLES = ("vendor/tabulator.min.css", "page.css")
-ROOM = 13_200_000  # bytes of what the page holds of single cells, but for their queries: beyond, parts are left out
+ROOM = (
+    13_200_000  # bytes of what the page holds of single cells, but for thumbnails: beyond, parts are left out
+)
+NUMBERS = (
+    9_600_000  # bytes of them that numbers may take: beyond, metrics that none is compared by are left out
+)
 LAST = ("The clouds", "Over the shift: what the gap costs", "Spectrum")  # that are left out
 HERE = "here"  # the id of what `crossgap report` fills in: what is known of this machine and copy alone
 LICENCES = {"Tabulator": "tabulator", "D3": "d3", "Observable Plot": "plot"}
@@ -76,9 +81,10 @@ def render(
     found["looked"] = held.head
     found["made"] = [list(row) for row in (made or {}).items()]
     own, later = found.pop("own"), found.pop("parts")
-    numbers = list(map(packed_json, own))
-    chapters, left_out = _within(later.pop("cells"), ROOM - sum(map(len, numbers)))
-    later["left_out"] = left_out
+    numbers, unshown = _numbers(own, found["explore"])
+    taken = sum(map(len, [*numbers, *held.lines]))
+    chapters, left_out = _within(later.pop("cells"), ROOM - taken)
+    later["left_out"] = [*(["explore", name] for name in unshown), *left_out]
     scripts = [_packaged(name) for name in SCRIPTS]
     return (
         _environment()
@@ -158,6 +164,32 @@ def data(
             "trainings": trainings_view(trainings, cells, published),
         },
     }
+
+
+def _numbers(own: Sequence[dict[str, Any]], explore: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The numbers of each cell, compressed, in `NUMBERS` bytes; and the metrics left out.
+
+    Those are left out first that take most, and never one that methods are compared by.
+    """
+    made = list(map(packed_json, own))
+    if (over := sum(map(len, made)) - NUMBERS) <= 0:
+        return made, []
+    main = {str(row[5]) for rows in explore["rows"] for row in rows}
+    sizes: Counter[str] = Counter()
+    for cell in own:
+        for metric, column in cell["metrics"].items():
+            if metric not in main:
+                sizes[metric] += len(packed_json(column))
+    left_out: list[str] = []
+    for metric, size in sizes.most_common():
+        if over > 0:
+            left_out.append(metric)
+            over -= size
+    kept = [
+        {**cell, "metrics": {name: held for name, held in cell["metrics"].items() if name not in left_out}}
+        for cell in own
+    ]
+    return list(map(packed_json, kept)), [explore["names"][int(metric)][0] for metric in left_out]
 
 
 def _within(views: Sequence[list[dict[str, Any]]], room: int) -> tuple[list[str], list[list[str]]]:

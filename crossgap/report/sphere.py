@@ -1,10 +1,12 @@
-"""Two clouds on a sphere over time, as seen from outside: a strip of frames and an animation, as SVG text."""
+"""Two clouds on a sphere over time, as seen from outside: a strip of frames as SVG text, and all frames as data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from crossgap.report.blocks import Block
+from crossgap.report.clouds import GRID, signs
 from crossgap.report.results import check_columns
 
 if TYPE_CHECKING:
@@ -15,7 +17,10 @@ COLUMNS = ("batch_size", "step", "encoder", "item", "x", "y", "z")
 LOOKS = {"first": ("#d9772b", "o"), "second": ("#3b82c4", "^")}
 PAIRS = 128  # that are drawn, at most
 FRAMES = 6  # of a strip
-SECONDS = 0.4  # a frame of an animation
+MOVING = (
+    "The embedding on the unit sphere over the steps of training, one sphere a batch size: the slider, also by arrow "
+    "keys, and Play move all of them; equal ways of the slider are equal ratios of steps. What is behind is faint."
+)
 _RADIUS, _SIDE, _PIXELS = 400, 960, 165  # the last: of a strip's frame
 
 
@@ -57,42 +62,54 @@ def strip(runs: Mapping[int, DataFrame]) -> str:
         shown = dict.fromkeys(steps[i] for i in np.rint(np.linspace(0, len(steps) - 1, FRAMES)).astype(int))
         for column, step in enumerate(shown):
             title = f"batch {size}, step {step}" if column == 0 else f"step {step}"
-            content = _ball(points[points["step"] == step], title, lines=True)
+            content = _ball(points[points["step"] == step], title)
             parts.append(f'<g transform="translate({_SIDE * column} {_SIDE * row})">{content}</g>')
     return _svg(FRAMES, len(runs), "".join(parts))
 
 
-def motion(points: DataFrame) -> str:
-    """The frames of one run of `seen` one after the other, over and over, at equal times.
+def motion(runs: Mapping[int, DataFrame]) -> Block:
+    """All frames of all runs, which the page's script shows one at a time: where a slider stands, or one after another.
 
-    Where a reader prefers less motion, the last frame alone. Equal input gives equal bytes.
+    A frame has, of each encoder, `at`: the places of at most `PAIRS` items, each right and up from the lower left
+    corner of the sphere's square, in whole numbers of two signs; and `front`, whether it lies on the near side.
+
+    Args:
+        runs: batch size → points of `seen`.
     """
-    steps = sorted(points["step"].unique())
-    frames = []
-    for number, step in enumerate(steps):
-        last = " last" if step == steps[-1] else ""
-        delay = f"animation-delay:{number * SECONDS:.1f}s"
-        content = _ball(points[points["step"] == step], f"step {step}")
-        frames.append(f'<g class="frame{last}" style="{delay}">{content}</g>')
-    turns = (
-        f".frame{{opacity:0;animation:shown {len(steps) * SECONDS:.1f}s step-end infinite}}"
-        f"@keyframes shown{{0%{{opacity:1}}{100 / len(steps):.4f}%{{opacity:0}}}}"
-        "@media(prefers-reduced-motion:reduce){.frame{animation:none}.last{opacity:1}}"
-    )
-    return _svg(1, 1, "".join(frames), turns)
+    found = []
+    for size, points in runs.items():
+        steps = sorted(points["step"].unique())
+        frames = []
+        for step in steps:
+            at = points[points["step"] == step]
+            clouds = [at[at["encoder"] == encoder].sort_values("item").head(PAIRS) for encoder in LOOKS]
+            frames.append([_placed(cloud) for cloud in clouds])
+        found.append({"size": size, "steps": [int(step) for step in steps], "frames": frames})
+    return {
+        "kind": "sphere",
+        "caption": MOVING,
+        "colours": [colour for colour, _ in LOOKS.values()],
+        "runs": found,
+    }
 
 
-def _ball(points: DataFrame, title: str, lines: bool = False) -> str:
-    """The sphere with both clouds at one point in time, and its title."""
+def _placed(cloud: DataFrame) -> dict[str, str]:
+    axes = [cloud[name].clip(-1, 1) for name in ("right", "up")]
+    places = zip(*((GRID * (axis + 1) / 2).round().astype(int) for axis in axes), strict=True)
+    at = "".join(signs(x) + signs(y) for x, y in places)
+    return {"at": at, "front": "".join(str(int(near >= 0)) for near in cloud["near"])}
+
+
+def _ball(points: DataFrame, title: str) -> str:
+    """The sphere with both clouds at one point in time, lines between pairs, and its title."""
     parts = [f'<circle r="{_RADIUS}"/><text x="{-_RADIUS}" y="{-_RADIUS - 30}">{title}</text>']
     clouds = [points[points["encoder"] == encoder].sort_values("item").head(PAIRS) for encoder in LOOKS]
     places = [
         [f"{_RADIUS * x:.0f} {-_RADIUS * y:.0f}" for x, y in zip(of["right"], of["up"], strict=True)]
         for of in clouds
     ]
-    if lines:
-        ends = "".join(f"M{one}L{other}" for one, other in zip(*places, strict=True))
-        parts.append(f'<path class="pairs" d="{ends}"/>')
+    ends = "".join(f"M{one}L{other}" for one, other in zip(*places, strict=True))
+    parts.append(f'<path class="pairs" d="{ends}"/>')
     for front in (False, True):
         for encoder, cloud, place in zip(LOOKS, clouds, places, strict=True):
             dots = "".join(
@@ -103,7 +120,7 @@ def _ball(points: DataFrame, title: str, lines: bool = False) -> str:
     return "".join(parts)
 
 
-def _svg(columns: int, rows: int, content: str, style: str = "") -> str:
+def _svg(columns: int, rows: int, content: str) -> str:
     (first, _), (second, _) = LOOKS.values()
     looks = (
         "svg{color:#444}@media(prefers-color-scheme:dark){svg{color:#ccc}}"
@@ -114,7 +131,7 @@ def _svg(columns: int, rows: int, content: str, style: str = "") -> str:
     )
     box = f"{-_SIDE // 2} {-_SIDE // 2} {_SIDE * columns} {_SIDE * rows}"
     size = f'width="{_PIXELS * columns}" height="{_PIXELS * rows}"'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" {size}><style>{looks}{style}</style>'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" {size}><style>{looks}</style>'
     return f"{head}{content}</svg>"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 from crossgap.errors import CrossgapError
 from crossgap.report import blocks
 from crossgap.report.blocks import Block, Series
@@ -9,8 +11,11 @@ from crossgap.report.results import Results
 from crossgap.report.tables import MISSING, absent, in_order, percent, present, title
 
 COLUMNS = ("task", "tokens", "relevance", "step", "loss", "mAP", "baseline")
+DEVIATIONS = ("loss_sd", "mAP_sd", "queries")  # which tables of an older crossgap lack
 LENGTHS = {"oti": "R", "ovi": "P"}
 LOSS = "loss, 1 − cosine"
+NORMAL = 1.96  # standard errors to each side: 95 %
+Ends = tuple[list[float | None], list[float | None]]
 
 
 def studies(cell: Results) -> list[Block]:
@@ -19,7 +24,8 @@ def studies(cell: Results) -> list[Block]:
     Raises CrossgapError if a column is missing.
     """
     made = []
-    rows = cell.rows("curves", COLUMNS)
+    held = [name for name in DEVIATIONS if cell.curves is not None and name in cell.curves]
+    rows = cell.rows("curves", (*COLUMNS, *held))
     for task in sorted({row["task"] for row in rows}):
         points = [row for row in rows if row["task"] == task]
         if len({(row["tokens"], row["step"]) for row in points}) > 1:
@@ -33,6 +39,7 @@ def _study(task: str, points: list[dict]) -> list[Block]:
         raise CrossgapError(f"curves: task {task!r} names no query and gallery; expected, say, oti-image")
     length, baseline = LENGTHS.get(inversion.partition(".")[0], "tokens"), f"{modality}-{modality}"
     panels: dict[str, dict[str, Series]] = {}
+    bands: dict[str, dict[str, Ends]] = {}
     levels: dict[str, float] = {}
     best = []
     for relevance in in_order(row["relevance"] for row in points):
@@ -49,6 +56,9 @@ def _study(task: str, points: list[dict]) -> list[Block]:
             panels.setdefault(LOSS, {}).setdefault(
                 line, ([row["step"] for row in of], [row["loss"] for row in of])
             )
+            for title_of, measure in ((panel, "mAP"), (LOSS, "loss")):
+                if (ends := _band(of, measure)) is not None:
+                    bands.setdefault(title_of, {}).setdefault(line, ends)
             if not absent(of[0]["baseline"]):
                 levels[panel] = of[0]["baseline"]
             held = [row for row in of if present(row["mAP"])]
@@ -59,9 +69,22 @@ def _study(task: str, points: list[dict]) -> list[Block]:
             best.append((relevance, str(tokens), native, last, *found))
     panels[LOSS] = panels.pop(LOSS)
     caption = f"{title(task)} over the steps of its inversion; the dashed line is {baseline}."
+    if bands:
+        caption += " A line is the mean over the queries, its band that mean’s 95 % interval (± 1.96 standard errors)."
     shares = [panel for panel in panels if panel != LOSS]
     heads = ("relevance", length, baseline, "last step", "best step", "mAP there")
     return [
-        blocks.lines(caption, "step", panels, levels=levels, scale="symlog", percent=shares),
+        blocks.lines(caption, "step", panels, bands=bands, levels=levels, scale="symlog", percent=shares),
         blocks.table(f"{title(task)}, mAP in percent: the last step and the best", heads, best, folded=True),
+    ]
+
+
+def _band(points: list[dict], measure: str) -> Ends | None:
+    """Ends of the 95 % intervals of means over queries; None of a table that has no deviations."""
+    if not all(present(row.get(f"{measure}_sd")) and row.get("queries") for row in points):
+        return None
+    half = [NORMAL * row[f"{measure}_sd"] / sqrt(row["queries"]) for row in points]
+    middle = [row[measure] for row in points]
+    return [a - b for a, b in zip(middle, half, strict=True)], [
+        a + b for a, b in zip(middle, half, strict=True)
     ]

@@ -93,7 +93,7 @@ def view(trainings: Sequence[Training], cells: Sequence[Results], published: Dat
     ]
     if not made:
         made.append(blocks.text("None of them was evaluated: name them in run.backbones."))
-    made += _figure(trainings)
+    made += curves(trainings)
     recipes = [(training.name, words(training.recipe)) for training in trainings]
     made.append(blocks.table("The recipes", ("backbone", "recipe"), recipes, folded=True))
     return made if published is None else made + _published(published)
@@ -257,7 +257,7 @@ def _spread(values: Sequence[float | None], column: _Column) -> str:
     return f"{column.shown(mean(there))} ± {column.deviation(stdev(there))}"
 
 
-def _figure(trainings: Sequence[Training]) -> list[Block]:
+def curves(trainings: Sequence[Training]) -> list[Block]:
     """Curves of all trainings, a line a recipe; nothing where there are none."""
     import pandas as pd
 

@@ -294,6 +294,8 @@ def open_store(path: str | Path, **options: Any) -> Store:
         RemoteError: a URL can't be opened.
         OSError: it can't be read, which says nothing of what it holds.
     """
+    if not isinstance(path, str | Path):
+        raise StoreError(f"path is {path!r}: give the path of a feature store, or its URL")
     if options and not is_remote(path):
         raise StoreError(
             f"{', '.join(options)} can't be given with {path}, a path of this machine: they are options of a URL; "

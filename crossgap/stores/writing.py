@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +62,18 @@ class Writer:
         """
         group = self.zarr_group.create_group(name)
         rows = len(columns["id"])
-        for column, values in columns.items():
-            _write_column(group, column, values, "step" if column == "step" else "item")
+        with ThreadPoolExecutor(1) as pool:  # strings take long to write: meanwhile come the blocks
+            written = [
+                pool.submit(_write_column, group, column, values, "step" if column == "step" else "item")
+                for column, values in columns.items()
+            ]
+            self._stream(name, group, rows, blocks)
+            for one in written:
+                one.result()
+
+    def _stream(
+        self, name: str, group: zarr.Group, rows: int, blocks: Iterable[dict[str, np.ndarray]]
+    ) -> None:
         streams: dict[str, _Stream] = {}
         for number, block in enumerate(blocks):
             if number and block.keys() != streams.keys():
@@ -208,9 +219,19 @@ def _write_column(group: zarr.Group, name: str, values: Shaped[np.ndarray, " n"]
 
 
 def _create(group: zarr.Group, name: str, rows: int, like: np.ndarray) -> zarr.Array:
-    inner = like.shape[1:]
+    return group.create_array(
+        name,
+        shape=(rows, *like.shape[1:]),
+        dtype=like.dtype,
+        dimension_names=("item", *_INNER_DIMENSIONS.get(name, ())),
+        **_laid_out(name, (rows, *like.shape[1:]), like.dtype),
+    )
+
+
+def _laid_out(name: str, shape: tuple[int, ...], dtype: np.dtype) -> dict[str, Any]:
+    rows, *inner = shape
     dimensions = _INNER_DIMENSIONS.get(name, ())
-    bytes_a_row = like.dtype.itemsize * math.prod(inner)
+    bytes_a_row = dtype.itemsize * math.prod(inner)
     rows_a_shard = _power_of_two(BYTES_A_SHARD, bytes_a_row, ROWS_A_SHARD)
     small, many = rows <= min(ROWS_A_CHUNK, rows_a_shard), rows > ROWS_A_SHARD and "step" not in dimensions
     rows_a_chunk = (
@@ -218,15 +239,20 @@ def _create(group: zarr.Group, name: str, rows: int, like: np.ndarray) -> zarr.A
     )
     # one step of all items is read together
     steps = [1 if dimension == "step" else size for dimension, size in zip(dimensions, inner, strict=True)]
-    return group.create_array(
-        name,
-        shape=(rows, *inner),
-        dtype=like.dtype,
-        chunks=(max(rows, 1) if small else rows_a_chunk, *steps),
-        shards=None if small else (rows_a_shard, *inner),
-        compressors=Crc32cCodec() if many else ZstdCodec(level=0, checksum=True),
-        dimension_names=("item", *dimensions),
-    )
+    return {
+        "chunks": (max(rows, 1) if small else rows_a_chunk, *steps),
+        "shards": None if small else (rows_a_shard, *inner),
+        "compressors": Crc32cCodec() if many else ZstdCodec(level=0, checksum=True),
+    }
+
+
+def is_laid_out_as_now(name: str, array: zarr.Array) -> bool:
+    """Whether an array of a store lies as one of this name is written today, and so as the same bytes."""
+    if name not in _INNER_DIMENSIONS or array.ndim != 1 + len(_INNER_DIMENSIONS[name]):
+        return True
+    now = _laid_out(name, array.shape, np.dtype(array.dtype))
+    held = {"chunks": array.chunks, "shards": array.shards, "compressors": array.compressors}
+    return held == now | {"compressors": (now["compressors"],)}
 
 
 def _many(array: zarr.Array) -> bool:

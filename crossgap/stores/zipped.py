@@ -6,6 +6,7 @@ import io
 import os
 import struct
 import zipfile
+import zlib
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 22  # bytes that are read and written at once
 _PARTS = 512  # of memory, written at once
-_WAITING = 4  # pieces that may wait to be written
+_WAITING = 8  # pieces that may wait to be written and summed
+_SUMS = 2  # threads that sum
+_SYNCED = 64 << 20  # bytes after which those written begin to go to the disk
 _ZSTD, _FRAME = b"\x28\xb5\x2f\xfd", 18  # what a frame begins with, and the longest head of one
 
 
@@ -119,17 +122,26 @@ def size(folder: Path) -> int:
 
 
 class Packer:
-    """A zip in progress, its entries stored, without dates: equal entries in equal order, equal bytes."""
+    """A zip in progress, its entries stored, without dates: equal entries in equal order, equal bytes.
+
+    Its checksums are worked out, and its file written, by threads of their own.
+    """
 
     def __init__(self, target: Path) -> None:
         self._out = _Behind(target)
         self._archive = zipfile.ZipFile(self._out, "w", zipfile.ZIP_STORED)
+        self._entries: list[_Entry] = []
 
     def add(self, name: str, parts: Iterable[bytes | memoryview]) -> None:
         """One entry; the memory that is given is not to change until the end."""
-        with self._archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as packed:
-            for part in parts:
-                packed.write(part)
+        entry = _Entry(name, len(self._entries))
+        entry.info.header_offset = self._out.tell()
+        self._out.summed_in = None
+        self._out.write(entry.header())  # its place: sums are known when all is written
+        self._out.summed_in = entry
+        for part in parts:
+            entry.info.file_size += self._out.write(part)
+        self._entries.append(entry)
 
     def add_folder(self, folder: Path) -> None:
         """A folder's files, in order. Each goes once it is packed: the disk never holds the store twice."""
@@ -140,6 +152,14 @@ class Packer:
 
     def finish(self) -> None:
         """Write its table of contents; all is on the disk then."""
+        self._out.summed_in = None
+        self._out.flush()
+        self._archive.start_dir = self._out.tell()
+        for entry in self._entries:
+            entry.info.compress_size = entry.info.file_size
+            self._out.seek(entry.info.header_offset)
+            self._out.write(entry.header())
+            self._archive.filelist.append(entry.info)
         self._archive.close()
         self._out.sync()
 
@@ -150,15 +170,49 @@ class Packer:
         self._out.close()
 
 
+class _Entry:
+    """One of a zip's entries, as zipfile itself writes them to a file that it can seek in."""
+
+    def __init__(self, name: str, number: int) -> None:
+        self.number = number
+        self.info = zipfile.ZipInfo(name)
+        self.info.external_attr = 0o600 << 16
+        self.info.CRC = 0
+
+    def header(self) -> bytes:
+        return self.info.FileHeader(zip64=True)
+
+    def sum(self, parts: list[memoryview]) -> None:
+        for part in parts:
+            self.info.CRC = zlib.crc32(part, self.info.CRC)
+
+
 class _Behind(io.RawIOBase):
-    """A file that another thread writes, while this one works out the checksums of what comes next."""
+    """A file that another thread writes, and a third sums, while this one makes what comes next.
+
+    What is long written is brought to the disk meanwhile, by a fourth.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb", buffering=0)
-        self._pool = ThreadPoolExecutor(1)
+        self._pool, self._syncs = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._sums = [ThreadPoolExecutor(1) for _ in range(_SUMS)]  # entries in turn
         self._at, self._size, self._parts = 0, 0, list[memoryview]()
         self._abandoned = False
-        self._written: deque[Future[None]] = deque()
+        self._waiting: deque[tuple[Future[None], ...]] = deque()
+        self._unsynced, self._syncing = 0, Future[None]()
+        self._syncing.set_result(None)
+        self._summed_in: _Entry | None = None
+
+    @property
+    def summed_in(self) -> _Entry | None:
+        """The entry that takes the checksum of what is written from here on."""
+        return self._summed_in
+
+    @summed_in.setter
+    def summed_in(self, entry: _Entry | None) -> None:
+        self._hand_over()
+        self._summed_in = entry
 
     def writable(self) -> bool:
         return True
@@ -191,15 +245,17 @@ class _Behind(io.RawIOBase):
     def abandon(self) -> None:
         """Write nothing more."""
         self._abandoned = True
-        self._written.clear()
+        self._waiting.clear()
 
     def sync(self) -> None:
         self.flush()
+        self._syncing.result()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
         if not self.closed:
-            self._pool.shutdown(cancel_futures=True)
+            for pool in (self._pool, self._syncs, *self._sums):
+                pool.shutdown(cancel_futures=True)
             self._file.close()
             super().close()
 
@@ -208,13 +264,21 @@ class _Behind(io.RawIOBase):
             self._parts, self._size = [], 0
         if self._parts:
             parts, at = self._parts, self._at - self._size
+            self._unsynced += self._size
             self._parts, self._size = [], 0
-            self._written.append(self._pool.submit(self._put, parts, at))
+            entry = self._summed_in
+            sums = () if entry is None else (self._sums[entry.number % _SUMS].submit(entry.sum, list(parts)),)
+            self._waiting.append((self._pool.submit(self._put, parts, at), *sums))
+            if self._unsynced >= _SYNCED and self._syncing.done():
+                self._syncing.result()  # an error of the disk is told once
+                self._unsynced = 0
+                self._syncing = self._syncs.submit(os.fsync, self._file.fileno())
         self._wait(_WAITING)
 
     def _wait(self, most: int) -> None:
-        while len(self._written) > most:
-            self._written.popleft().result()
+        while len(self._waiting) > most:
+            for future in self._waiting.popleft():
+                future.result()
 
     def _put(self, parts: list[memoryview], at: int) -> None:
         self._file.seek(at)

@@ -29,6 +29,7 @@ from crossgap.prepared.manifest import content, select
 from crossgap.stores import temporary
 from crossgap.training.encoders import Architecture, Encoders, Pixels
 from crossgap.training.idealised_recipe import Idealised, IdealisedRun, Settings, mismatched
+from crossgap.training.live import rounded
 from crossgap.training.pairs import CaptionedImages, hashed_ids
 from crossgap.training.trainer import Learner, Row, TrainingError, fit
 
@@ -44,6 +45,7 @@ MEASURES = (
     "uniformity_second",
     "temperature",
 )
+HEADLINE = ("loss", "centroid_distance", "linear_separability")  # that `dvc metrics` shows
 SETTINGS = ("width", "batch_size", "temperature", "mismatched", "shared", "gap", "seed", "epochs")
 ENCODERS = ("first", "second")
 MEASURED = 16  # how many measured steps are spread evenly, and how many over the logarithm of the steps
@@ -57,7 +59,7 @@ class Tables(NamedTuple):
         curves: `run`, `step` and `MEASURES`.
         runs: `run`, its settings, `images` and `steps`, and the first and the last value of each measure.
         toy: `batch_size`, `step`, `encoder`, `item` and `x`, `y`, `z`: the features of the runs that the page draws.
-        metrics: run → measure → last value to six digits, for the run `base` and the runs that the page draws.
+        metrics: run → each of `HEADLINE` → its last value, for the run `base` and the runs that the page draws.
     """
 
     curves: pd.DataFrame
@@ -219,7 +221,7 @@ def tables(recipe: Idealised, done: Mapping[str, Found]) -> Tables:
         }
         runs.append({"run": name, **settings, "images": run.images, "steps": int(last["step"]), **ends})
         if name == "base" or found.frames:
-            metrics[name] = {measure: float(f"{last[measure]:.6g}") for measure in MEASURES}
+            metrics[name] = {measure: rounded(last[measure]) for measure in HEADLINE}
         for step, clouds in found.frames.items():
             for encoder, points in zip(ENCODERS, clouds, strict=True):
                 for item, point in enumerate(points):

@@ -35,7 +35,7 @@ def main(cell: Mapping[str, Any], name: str) -> None:
     folder.mkdir()
     for table in ("curves", "runs", "toy"):
         getattr(found, table).to_csv(folder / f"{table}.csv", index=False)
-    write_json(out / "metrics.json", found.metrics)
+    write_json(out / "metrics.json", {"idealised": found.metrics})
 
 
 run(main)

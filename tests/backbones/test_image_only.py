@@ -16,6 +16,7 @@ from timm.data import create_transform, resolve_model_data_config
 
 from crossgap import load_backbone
 from crossgap.backbones import BackboneError
+from crossgap.backbones.image_only import check_declared
 from crossgap.inversion.methods import Oti, Ovi
 
 DINOV2, DINOV3 = "vit_small_patch14_dinov2.lvd142m", "vit_small_patch16_dinov3.lvd1689m"
@@ -200,6 +201,36 @@ def test_whatever_asks_for_texts_is_told_why_there_are_none(tmp_path) -> None:
 def test_a_name_that_timm_does_not_have_is_an_error(name, message) -> None:
     with pytest.raises(BackboneError, match=message):
         load_backbone(f"timm:{name}")
+
+
+QUICK = [
+    name
+    for name in timm.list_pretrained("*_clip_*")
+    if "_clip_" in name.split(".")[0]
+    and "quickgelu" not in name
+    and timm.is_model(name.split(".")[0].replace("_clip_", "_clip_quickgelu_"))
+]
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_weights_trained_with_quickgelu_are_refused_where_gelu_is_computed(name) -> None:
+    # told another way than by timm's note: whether the twin, which computes QuickGELU, has the tag
+    architecture, tag = name.split(".")
+    twin = architecture.replace("_clip_", "_clip_quickgelu_") + f".{tag}"
+    if twin not in timm.list_pretrained():
+        assert check_declared(f"timm:{name}") == f"timm's tag {tag}"
+        return
+    with pytest.raises(BackboneError, match=f"trained with QuickGELU, .* computes GELU; use model '{twin}'"):
+        check_declared(f"timm:{name}")
+    assert check_declared(f"timm:{twin}") == f"timm's tag {tag}"
+
+
+def test_a_file_that_is_said_to_be_a_tags_is_judged_as_the_tag_is(tmp_path) -> None:
+    file = tmp_path / "own.pt"
+    file.touch()
+    with pytest.raises(BackboneError, match="trained with QuickGELU"):
+        check_declared("timm:vit_huge_patch14_clip_378.dfn5b", str(file))
+    assert check_declared("timm:vit_huge_patch14_clip_quickgelu_378.dfn5b", str(file)) == "timm's tag dfn5b"
 
 
 def test_a_tag_or_a_lost_file_in_the_place_of_a_checkpoint_is_an_error(tmp_path) -> None:

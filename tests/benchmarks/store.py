@@ -43,9 +43,10 @@ def blocks(features: np.ndarray, size: int = BLOCK) -> Iterator[np.ndarray]:
         yield features[start : start + size]
 
 
-def crossgap() -> Way:
+def crossgap(items: int) -> Way:
+    ids = np.arange(items).astype(str).astype(object)
+
     def write(path: Path, features: np.ndarray) -> None:
-        ids = np.arange(len(features)).astype(str).astype(object)
         with store.creating(path, path.parent / "scratch", {}) as writer:
             writer.add("image/test", {"id": ids}, ({"features": block} for block in blocks(features)))
 
@@ -142,9 +143,9 @@ def lance() -> Way:
     )
 
 
-def ways(batch: int) -> dict[str, Way]:
+def ways(items: int, batch: int) -> dict[str, Way]:
     found = {
-        "crossgap": crossgap(),
+        "crossgap": crossgap(items),
         ".npy": npy(),
         ".npy, synced": npy(synced=True),
         ".pt a batch": torch_batches(batch),
@@ -193,7 +194,11 @@ def main() -> None:
         f"the best of {asked.rounds}"
     )
     print(f"{'':14}{'write':>9}{'hash':>9}{'open':>9}{'whole':>9}{'rows':>9}{'files':>8}{'GB':>8}")
-    chosen = {name: way for name, way in ways(asked.batch).items() if not asked.ways or name in asked.ways}
+    chosen = {
+        name: way
+        for name, way in ways(asked.items, asked.batch).items()
+        if not asked.ways or name in asked.ways
+    }
     found: dict[str, list[Measured]] = {name: [] for name in chosen}
     with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
         for _ in range(asked.rounds):

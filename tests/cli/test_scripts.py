@@ -15,6 +15,7 @@ from crossgap.cli import app
 from crossgap.corrections import RIVALS
 from crossgap.datasets import LAYOUTS
 from crossgap.papers.figures import FIGURES
+from crossgap.papers.studies import STUDIES
 from crossgap.planning import pipeline
 from crossgap.presets import PRESETS
 
@@ -80,7 +81,7 @@ def test_lists_of_what_crossgap_knows(monkeypatch) -> None:
     assert {one["study"] for one in told("preset")} == PRESETS.keys()
     printed = CliRunner().invoke(app, ["preset", "contrastive-gap-world"]).stdout
     assert told("preset", "contrastive-gap-world") == yaml.safe_load(printed)
-    assert {one["name"] for one in told("figure")} == FIGURES.keys()
+    assert {one["name"] for one in told("figure")} == FIGURES.keys() | STUDIES.keys()
     layouts = {one["layout"]: one for one in told("datasets", "layouts")}
     assert layouts.keys() == LAYOUTS.keys() and "captions" in layouts["captions"]["needs"]
     fields = told("datasets", "layouts", "captions")
@@ -111,10 +112,71 @@ def test_words_that_are_not_understood_end_with_2(words) -> None:
     assert CliRunner().invoke(app, words).exit_code == 2
 
 
-def test_help_says_how_commands_end_and_what_scripts_want_has_an_example() -> None:
+def test_help_says_how_commands_end_and_that_words_are_completed() -> None:
     said = " ".join(CliRunner().invoke(app, ["--help"]).output.split())
     assert "Ends with 0 where all is well; with 1" in said and "--install-completion" in said
-    commands = typer.main.get_command(app).commands
-    for name in ("init", "check", "status", "verify", "datasets", "backbones", "table", "figure"):
-        (line,) = [line for line in commands[name].help.splitlines() if line.startswith("Example: ")]
-        assert line.startswith(f"Example: crossgap {name}")
+
+
+def every(command, words: tuple[str, ...] = ()):
+    """Names of all commands that do something themselves."""
+    if words:
+        yield words
+    for name, below in getattr(command, "commands", {}).items():
+        yield from every(below, (*words, name))
+
+
+COMMANDS = sorted(every(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_has_an_example_and_ends_with_2_where_a_word_is_not_understood(words) -> None:
+    asked = CliRunner().invoke(app, [*words, "--nonsense"])
+    assert (asked.exit_code, asked.stdout) == (2, "") and "No such option" in asked.stderr
+    command = typer.main.get_command(app)
+    for word in words:
+        command = command.commands[word]
+    examples = [line.strip() for line in command.help.splitlines() if line.strip().startswith("Example: ")]
+    assert examples and all(line.startswith(f"Example: crossgap {' '.join(words)}") for line in examples)
+
+
+WRONG = {  # in an empty folder
+    "init .": "is not empty", "check": "params.yaml not found", "plan": "params.yaml not found",
+    "report": "is not there", "export nano/world out": "", "layers x y": "backbone 'x'",
+    "preset nope": "params.yaml not found", "migrate": "params.yaml not found", "table nope": "no table 'nope'",
+    "table idealised": "no idealised study", "figure nope": "no figure 'nope'",
+    "figure idealised": "no idealised study", "figure trainings": "nothing was fine-tuned here",
+    "figure idealised nano/world": "of no cell", "import x image/test=a.npz": "no such file",
+    "status": "", "verify": "", "clean": "", "datasets": "params.yaml not found",
+    "backbones show nope": "no 'nope'", "backbones check nope": "", "datasets show nope": "no 'nope'",
+    "datasets summaries nope a b": "", "datasets layouts zip": "no layout 'zip'",
+    "datasets get nope": "'nope'", "datasets check nope": "",
+}  # fmt: skip
+ALWAYS = {("corrections",), ("backbones",), ("backbones", "towers")}  # that can list in any folder
+
+
+def test_what_a_user_can_do_wrong_is_tried_of_every_command() -> None:
+    tried = [tuple(words.split()) for words in WRONG]
+    assert {words for words in COMMANDS if not any(one[: len(words)] == words for one in tried)} <= ALWAYS
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_a_users_error_is_one_sentence_and_ends_with_1(words, tmp_path, monkeypatch) -> None:
+    """What `sys.exit` is given goes to stderr; nothing else is said."""
+    if words == "init .":
+        (tmp_path / "mine.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, words.split())
+    assert done.exit_code == 1, (done.output, done.exception)
+    said = str(done.exception)
+    assert said.startswith("crossgap: ") and WRONG[words] in said and "Traceback" not in said
+    assert (done.stdout, done.stderr) == (f"{said}\n", "")
+
+
+def test_a_row_is_shown_as_json(monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+    found = told("datasets", "show", "flickr8k")
+    assert found["row"] == entries.rows("datasets")["flickr8k"] and "flickr8k" in found["dataset"]
+    assert found["how_to_get"] and found["licence"] and isinstance(found["published"], dict)
+    found = told("backbones", "show", "openai-b32")
+    assert found["row"] == entries.rows("backbones")["openai-b32"]
+    assert found["title"] == backbones.facts()["openai-b32"].title

@@ -175,6 +175,14 @@ def test_the_last_point_is_the_cells_own_metric(native, make, snapshots) -> None
     found = evaluate(Cell(native, make(snapshots=snapshots), ovi, "test", "test"))
     last = found.curves.query("step == @LAST")
     assert len(last) == 3
+    points = ["task", "tokens", "relevance", "step"]
+    curves = found.curves.set_index(points).to_dict("index")
+    for point, of in found.steps.groupby(points):
+        row = curves[point]
+        aps = of["ap"].dropna().tolist()
+        mean = sum(aps) / len(aps)
+        deviation = (sum((ap - mean) ** 2 for ap in aps) / (len(aps) - 1)) ** 0.5
+        assert row["mAP_sd"] == pytest.approx(deviation, abs=1e-6) and row["queries"] == len(aps)
     for row in last.to_dict("records"):
         for metric in ("mAP", "recall@1"):
             assert row[metric] == found.metrics[f"retrieval/{row['task']}/{row['relevance']}/{metric}"]

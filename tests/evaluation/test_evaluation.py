@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+import sys
 import zlib
 
 import numpy as np
 import pytest
 
 from crossgap import evaluation, gap_metrics, open_store
+from crossgap.errors import CrossgapError
 from crossgap.evaluation import Cell, Evaluation, EvaluationError
+from crossgap.evaluation import clouds as evaluated_clouds
+from crossgap.evaluation.parts import Parts
+from crossgap.evaluation.work import Work
 from crossgap.stores import store
 
 DIM, LAST = 6, 20
@@ -445,7 +450,7 @@ def test_a_split_that_is_not_there_is_named(native) -> None:
 
 def test_clouds_are_the_first_two_principal_components_of_native_features(native, oti, ovi) -> None:
     clouds = measured(native, oti, ovi, "test", "test").clouds
-    assert list(clouds) == ["x", "y", "modality", "id"]
+    assert list(clouds) == ["x", "y", "modality", "id", "plane"] and set(clouds["plane"]) == {"pca"}
     counts = clouds["modality"].value_counts().to_dict()
     assert counts == {"image": 7, "text": len(FIRST), "oti": 7, "ovi": len(FIRST)}
 
@@ -470,6 +475,22 @@ def test_clouds_hold_at_most_so_many_points(native, oti) -> None:
     assert (
         clouds.query("modality == 'oti'")["id"].tolist() == clouds.query("modality == 'image'")["id"].tolist()
     )
+
+
+def test_umap_lays_clouds_out_alike_for_one_seed_and_is_refused_without_its_package(
+    native, oti, monkeypatch
+) -> None:
+    cell = Cell(native, oti, None, "test", "test")
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "umap", None)
+        with pytest.raises(CrossgapError, match=r"evaluate\.plane: umap needs umap-learn, .*pip install"):
+            evaluate(cell, plane="umap")
+    pytest.importorskip("umap")
+    work = Work(cell, Parts(None))
+    one, two = (evaluated_clouds.clouds(work, 500, "umap", 3) for _ in range(2))
+    by_pca = evaluated_clouds.clouds(work, 500)
+    assert one.equals(two) and set(one["plane"]) == {"umap"} and np.isfinite(one[["x", "y"]]).all(axis=None)
+    assert one[["modality", "id"]].equals(by_pca[["modality", "id"]]) and not one[["x"]].equals(by_pca[["x"]])
 
 
 def test_metrics_do_not_depend_on_the_order_of_a_store(native, oti, tmp_path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crossgap.corrections import nnn
+from crossgap.corrections import Material, nnn
 from crossgap.errors import CrossgapError
-from crossgap.evaluation import Cell, evaluate, evaluation, mixed
+from crossgap.evaluation import Cell, elsewhere, evaluate, evaluation, mixed
 from crossgap.evaluation.comparisons import compared
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.options import MixedSearch
@@ -176,6 +176,13 @@ def test_images_alone_are_not_searched_and_one_image_has_no_halves(tmp_path):
         ({"logistic": "some"}, "evaluate: logistic is 'some': .*'none', 'native' or 'all'"),
         ({"corrections": ["centring"]}, "no correction centring; known: basic, "),
         ({"resamples": True}, "evaluate: resamples is True: .*integer"),
+        ({"mixed_search": []}, r"mixed_search is \[\]: give a dict"),
+        ({"look_at": 0}, "look_at is 0: give a dict"),
+        ({"elsewhere": "dtd"}, "evaluate: elsewhere is 'dtd': give a list"),
+        ({"device": "tpu"}, "device is 'tpu': give 'cpu'"),
+        ({"device": None}, "device is None: give 'cpu'"),
+        ({"scratch": ""}, "evaluate: scratch is '': give a folder"),
+        ({"scratch": __file__}, "evaluate: scratch is .*no folder"),
     ],
 )
 def test_options_are_refused_before_any_work(native, monkeypatch, given, said):
@@ -183,6 +190,45 @@ def test_options_are_refused_before_any_work(native, monkeypatch, given, said):
     monkeypatch.setattr(evaluation, "Work", None)
     with pytest.raises(CrossgapError, match=said) as told:
         evaluate(cell, **given)
+    assert "\n" not in str(told.value)
+
+
+def test_a_place_named_twice_and_what_is_no_cell_are_refused(native):
+    cell, place = Cell(native, None, None, "test", "test"), elsewhere.Elsewhere("far", {}, Material)
+    with pytest.raises(CrossgapError, match="evaluate: elsewhere has far twice"):
+        evaluate(cell, elsewhere=[place, place])
+    with pytest.raises(CrossgapError, match=r"evaluate: cell is Store.*: give crossgap\.evaluation\.Cell"):
+        evaluate(native)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"query": None}, "query is None: input should be a valid string"),
+        ({"gallery": ""}, "gallery is '': string should have at least 1 character"),
+        ({"labellings": "colour"}, "labellings is 'colour': input should be a valid list"),
+        ({"subsets": ["warm"]}, r"subsets is \['warm'\]: input should be a valid dictionary"),
+        ({"subsets": {"warm": {}}}, r"subsets\.warm is {}: .*at least 1 item"),
+        ({"subsets": {"warm": {"colour": "red"}}}, r"subsets\.warm\.colour is 'red': .*list"),
+        (
+            {"subsets": {"warm": {"colour": ["red"]}}},
+            r"subsets\.warm\.colour is \['red'\]: .*at least 2 items",
+        ),
+        ({"subsets": {"warm": {"colour": ["red", "red"]}}}, "subsets is .*named twice: red"),
+        ({"subsets": {3: {"colour": ["red", "blue"]}}}, "subsets.*is 3: input should be a valid string"),
+        ({"arithmetic": "colour"}, "arithmetic is 'colour': input should be a valid dictionary"),
+        ({"arithmetic": {"colour": 3}}, r"arithmetic\.colour is 3: input should be a valid string"),
+        ({"arithmetic": {"colour": "colour"}}, "arithmetic is .*'colour' can't be changed and kept"),
+        ({"seeds": None}, "seeds is None: give a list of what `open_store` gives"),
+        ({"sweep": ["x"]}, "sweep is 'x': give what `open_store` gives"),
+        ({"native": "native.zip"}, "native is 'native.zip': give what `open_store` gives"),
+        ({"native": None}, "native is None: give what"),
+        ({"oti": "oti.zip"}, "oti is 'oti.zip': give what"),
+    ],
+)
+def test_what_a_cell_is_given_is_looked_at_first(native, given, said):
+    with pytest.raises(CrossgapError, match=f"^Cell: {said}") as told:
+        Cell(**{"native": native, "oti": None, "ovi": None, "query": "test", "gallery": "train", **given})
     assert "\n" not in str(told.value)
 
 
@@ -295,3 +341,65 @@ def test_documents_inverted_by_phi_and_documents_that_nobody_asks_for(native, tm
     asked = [place for place in range(24) if place != 3]
     assert found["rank"].tolist() == ranks(ASKING[asked], IMAGES, asked)
     assert set(found["documents"]) == {24} and len(found) == 23
+
+
+KINDS = ("image", "text", "both")
+
+
+def test_a_gallery_that_the_dataset_fixes(tmp_path):
+    """Document k is an image, a text or both by its place; a document has 0 to 2 texts that ask for it."""
+    kinds = [KINDS[place % 3] for place in range(24)]
+    groups = [
+        f"document/{name}" if kind == "text" else name for name, kind in zip(TEST["id"], kinds, strict=True)
+    ]
+    texts = {name: [] for name in ("id", "group", "rank", "features")}
+    asking, wanted = [], []
+    for place, (kind, group) in enumerate(zip(kinds, groups, strict=True)):
+        held = {1: TEXTS[place]} if kind != "image" else {}
+        asks = [(0, ASKING[place]), (2, ASKING[place - 1] + TEXTS[place])][: place // 3 % 3]
+        for rank, features in {**held, **dict(asks)}.items():
+            for name, value in zip(texts, (f"{group}#{rank}", group, rank, features), strict=True):
+                texts[name].append(value)
+        asking += [features for _, features in asks]
+        wanted += [place] * len(asks)
+    stored = {"image/test": {name: np.asarray(of)[np.array(kinds) != "text"] for name, of in TEST.items()}}
+    stored["text/test"] = texts | {"features": np.array(texts["features"])}
+    work = Work(Cell(write(tmp_path / "n.zip", stored), None, None, "test", "test"))
+    found = mixed.searched(work, Rivals(work, ["centering"]), FEW)
+    assert not work.reasons.rows and set(found["task"]) == {"corpus", "corpus+centering"}
+
+    asks, of_text = unit(asking), [kind != "image" for kind in kinds]
+    of_image = [kind != "text" for kind in kinds]
+    for ending in ("", "+centering"):
+        t, v, q = unit(TEXTS), unit(IMAGES), asks
+        if ending:
+            t, v, q = t - t[of_text].mean(axis=0), v - v[of_image].mean(axis=0), q - q.mean(axis=0)
+        documents = {"image": v, "text": t, "both": 0.5 * t + 0.5 * v}
+        gallery = unit([documents[kind][place] for place, kind in enumerate(kinds)])
+        held = rows(found, f"corpus{ending}", "mixed")
+        assert held["rank"].tolist() == ranks(q, gallery, wanted)
+        assert held["rank"].mean() < 11 and set(held["documents"]) == {24} and len(held) == len(wanted)
+        first = [kinds[place] == "image" for place in (unit(q) @ gallery.T).argmax(axis=1)]
+        assert held["first_image"].mean() == np.mean(first)
+    table = mixed.summary(found).set_index("task")
+    assert table.loc["corpus", "recall@1"] == rows(found, "corpus", "mixed")["rank"].eq(1).mean()
+    assert mixed.metrics(table.reset_index())["mixed/corpus+centering/mixed/recall@1"] > 0
+
+
+def test_a_fused_document_without_direction_ends_no_other_search(tmp_path):
+    """Half of an image and half of its opposite is nothing: a reason of that α alone."""
+    features = EVERY["features"].copy()
+    features[1] = -IMAGES[0]
+    stored = groups() | {"text/test": EVERY | {"features": features}}
+    work = Work(Cell(write(tmp_path / "n.zip", stored), None, None, "test", "test"))
+    asked = MixedSearch(shares=[0, 1], alphas=[0.25, 0.5, 1], draws=1)
+    found = mixed.searched(work, Rivals(work, []), asked)
+    assert [*found.groupby(["task", "at"], sort=False).groups] == [
+        ("search", "0"),
+        ("search", "1"),
+        ("fused", "0.25"),
+        ("fused", "1"),
+        ("distractors", "half"),
+    ]
+    (row,) = work.reasons.rows
+    assert row[:2] == ("mixed", "fused 0.5") and "zero vectors" in row[2]

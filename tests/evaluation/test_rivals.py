@@ -409,7 +409,7 @@ def test_a_control_of_which_the_gallery_holds_nothing_measures_nothing(native, c
             {"colour": ["red", "teal"]},
             r"controls\.subsets\.pair: the queries have no colour teal; they have blue",
         ),
-        ({"taste": ["sweet"]}, "no taste sweet; they have no such labelling"),
+        ({"taste": ["sweet", "sour"]}, "no taste sweet, sour; they have no such labelling"),
     ],
 )
 def test_a_control_of_unknown_classes_is_refused(native, subset, message) -> None:

@@ -121,8 +121,18 @@ def test_holm_by_hand_and_with_gaps() -> None:
         ({"differences": np.array([[np.nan]])}, "NaN or infinity"),
         ({"resamples": 0}, "resamples is 0"),
         ({"level": 95}, "level is 95"),
+        ({"level": "95 %"}, "level is 95 %"),
+        ({"resamples": 9.5}, "resamples is 9.5: give a whole number"),
+        ({"seed": None}, "seed is None: give a whole number"),
+        ({"seed": -1}, "seed is -1: give at least 0"),
     ],
 )
 def test_bad_input_is_named(change, message) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         paired(**{"differences": np.zeros((3, 1))} | change)
+
+
+@pytest.mark.parametrize("p", [[0.5, 1.5], [-0.1], [[0.5]], 0.5])
+def test_what_are_no_p_values_is_refused(p) -> None:
+    with pytest.raises(ValueError, match=r"^p (holds|has shape)"):
+        holm(np.array(p))

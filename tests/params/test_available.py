@@ -208,6 +208,11 @@ def test_a_device_that_is_not_there_is_named_as_the_setting(tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, "ray", None)
     (line,) = asked(tmp_path, machine={"engine": "ray"})
     assert line.startswith("machine.engine: 'ray' needs Ray") and "pip install 'crossgap[ray]'" in line
+    monkeypatch.setitem(sys.modules, "umap", None)
+    (line,) = asked(tmp_path, evaluate={"plane": "umap"})
+    assert (
+        line.startswith("evaluate.plane: 'umap' needs umap-learn") and "pip install 'crossgap[umap]'" in line
+    )
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert no_device("cuda") is no_device("cuda:1") is None

@@ -14,6 +14,7 @@ import dvc.repo  # noqa: F401 - before a command does: it keeps the stderr of wh
 import numpy as np
 import pytest
 from typer.testing import CliRunner
+from zarr.codecs import ZstdCodec
 
 from crossgap.cli import app
 from crossgap.datasets.checks import Checks
@@ -188,9 +189,46 @@ def test_repair_and_repro_make_exactly_what_was_damaged_again(project, how, stag
     said = verified("--repair", code=0)
     command = re.search(r"To have them again: (dvc repro .+)", said)[1]
     assert command == f"dvc repro {CELLS[stage]}"
+    assert ("what made it can't be read" in said) >= (how == "cut" and path == NATIVE)
     run_dvc(*command.split()[1:])
     assert Path("ran").read_text().split() == [stage]
     assert whole() == before and named() == {}
+
+
+@pytest.mark.parametrize(
+    "why", ["an older crossgap laid out image/test/features", "it was made elsewhere: a Z80"]
+)
+def test_a_store_that_would_come_back_as_other_bytes_is_set_aside_and_pulled(
+    project, why, monkeypatch
+) -> None:
+    """A large one of before arrays of over 8,192 rows lay uncompressed; one of another processor."""
+    with monkeypatch.context() as older:
+        older.setattr(writing, "_many", lambda array: False)
+        if "older" in why:
+            older.setattr(writing, "Crc32cCodec", lambda: ZstdCodec(level=0, checksum=True))
+        NATIVE.unlink()
+        with store.creating(
+            NATIVE, DATA / "scratch/x", {"made_on": "a Z80"} if "Z80" in why else {}
+        ) as writer:
+            ids = np.arange(9000).astype(str).astype(object)
+            rows = np.random.default_rng(0).random((9000, 4), np.float32)
+            writer.add("image/test", {"id": ids}, [{"features": rows}])
+    run_dvc("commit", "-q", "-f", CELLS["encode"])
+    remote = project.parent / "remote"
+    run_dvc("remote", "add", "-d", "team", str(remote))
+    run_dvc("push", "-q", CELLS["encode"])
+    before = NATIVE.read_bytes()
+    flip(NATIVE, NATIVE.stat().st_size // 2)
+    assert "would make other bytes" not in verified(code=1)  # DVC's copy is whole
+    for copy in Path(".dvc/cache/files").rglob("*"):
+        if copy.is_file() and copy.read_bytes() == before:
+            flip(copy, 1000)
+    assert f"`dvc repro` would make other bytes than its lock names: {why}" in verified(code=1)
+    said = verified("--repair", code=0)
+    assert (DATA / "set-aside/features/nano/world/native.zarr.zip").is_file()
+    command = re.search(r"To have them again: (dvc pull .+)", said)[1]
+    run_dvc(*command.split()[1:])
+    assert NATIVE.read_bytes() == before and named() == {} and Path("ran").read_text() == ""
 
 
 def test_dvcs_whole_copy_is_taken_before_anything_is_computed(project) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from crossgap.errors import ImageError
 from crossgap.report import Results, render
 from crossgap.report.page import with_here
+from tests.report.test_idealised import experiment
 from tests.report.test_looked import table as rankings
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -116,7 +117,10 @@ def written(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("report") / "index.html"
     cells = [replace(cell(), looked_at=looked_at()), cell("b32", "photos", 0.15)]
     html = render(
-        cells, made={"crossgap": "1", "params.yaml": "run:\n  seed: 0\n"}, sights={"world": Sight()}
+        cells,
+        experiments=[experiment("toy")],
+        made={"crossgap": "1", "params.yaml": "run:\n  seed: 0\n"},
+        sights={"world": Sight()},
     )
     here = {
         "facts": [["revision of git", "abc"]],
@@ -207,8 +211,9 @@ def shown(browser):
     """Opens a page; at the end no error, no warning and no request but the page's own must have been."""
     said, asked, pages = [], [], []
 
-    def show(path: Path, state: str = ""):
+    def show(path: Path, state: str = "", **media: str):
         page = browser.new_page()
+        page.emulate_media(**media)
         pages.append(page)
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
@@ -400,3 +405,33 @@ def test_blocks_far_from_what_is_seen_are_left_out_and_come_back_as_they_were(sh
     page.evaluate("document.querySelector('[data-chapter=gap]').scrollIntoView()")
     page.wait_for_selector("[data-chapter=gap] .unit details[open] table")
     assert page.locator("[data-chapter=gap] .unit details[open] summary").first.inner_text() == title
+
+
+def at_sphere(page):
+    """All that stands above it is drawn as well, so that nothing moves it out of sight."""
+    page.set_viewport_size({"width": 1280, "height": 9000})
+    return reached(page, "idealised", ".spheres svg")
+
+
+def test_the_sphere_moves_by_keys_and_by_play(shown, written):
+    page = at_sphere(shown(written))
+    words = "document.querySelector('.spheres .panel').textContent"
+    path = "document.querySelector('.spheres svg path:last-of-type').getAttribute('d')"
+    last, drawn = page.evaluate(words), page.evaluate(path)
+    page.locator(".turner input").focus()
+    page.keyboard.press("Home")
+    assert "step 0" in page.evaluate(words) != last and page.evaluate(path) != drawn
+    assert page.get_attribute(".turner input", "aria-valuetext") == "step 0"
+    page.locator(".turner button").click()
+    playwright.expect(page.locator(".turner button")).to_have_text("Pause")
+    page.wait_for_function(f"{words} !== 'batches of 3, step 0'")
+    page.locator(".turner button").click()
+    playwright.expect(page.locator(".turner button")).to_have_text("Play")
+    page.keyboard.press("Shift+Tab")
+    page.locator(".turner input").press("End")
+    assert (page.evaluate(words), page.evaluate(path)) == (last, drawn)
+
+
+def test_where_less_motion_is_preferred_the_sphere_has_its_slider_alone(shown, written):
+    page = at_sphere(shown(written, reduced_motion="reduce"))
+    assert page.locator(".turner button").count() == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 import re
 from xml.etree import ElementTree
 
@@ -12,7 +11,9 @@ import pandas as pd
 import pytest
 
 from crossgap.report import Experiment, Results, render, sphere
+from crossgap.report.clouds import SIGNS
 from crossgap.report.idealised import MEASURES
+from crossgap.report.packing import packed_json
 
 STEPS = (0, 1, 7, 40)
 SVG = "{http://www.w3.org/2000/svg}"
@@ -151,25 +152,17 @@ def dots(element: ElementTree.Element, kind: str) -> list[tuple[int, int]]:
 
 def test_every_frame_holds_its_points_front_and_back():
     turned = sphere.seen(toy().query("batch_size == 3"))
-    frames = list(ElementTree.fromstring(sphere.motion(turned)).iter(f"{SVG}g"))
-    assert [frame.find(f"{SVG}text").text for frame in frames] == [f"step {step}" for step in STEPS]
-    delays = [float(re.search(r"animation-delay:([\d.]+)s", frame.get("style"))[1]) for frame in frames]
-    assert delays == [pytest.approx(number * sphere.SECONDS) for number in range(len(STEPS))]
-    for frame, step in zip(frames, STEPS, strict=True):
-        for encoder in ("first", "second"):
+    (run,) = sphere.motion({3: turned})["runs"]
+    assert (run["size"], run["steps"]) == (3, list(STEPS))
+    for frame, step in zip(run["frames"], STEPS, strict=True):
+        for held, encoder in zip(frame, ("first", "second"), strict=True):
             of = turned[(turned["step"] == step) & (turned["encoder"] == encoder)]
-            for kind, part in ((encoder, of[of["near"] >= 0]), (f"{encoder} behind", of[of["near"] < 0])):
-                places = zip(part["right"], part["up"], strict=True)
-                wanted = [(round(400 * x), round(-400 * y)) for x, y in places]
-                assert dots(frame, kind) == wanted
-                assert all(math.hypot(*place) <= 402 for place in wanted)
-
-
-def test_motion_stops_where_less_is_preferred():
-    svg = sphere.motion(sphere.seen(toy().query("batch_size == 3")))
-    calm = re.search(r"prefers-reduced-motion:reduce\)\{(.+?\}.+?\})\}", svg)[1]
-    assert "animation:none" in calm and ".last{opacity:1}" in calm
-    assert svg.count('class="frame last"') == 1 and svg.index('frame last"') > svg.rindex('class="frame"')
+            digits = [SIGNS.index(sign) for sign in held["at"]]
+            numbers = [64 * high + low for high, low in zip(digits[::2], digits[1::2], strict=True)]
+            places = [number / 4095 * 2 - 1 for number in numbers]
+            assert places[::2] == pytest.approx(list(of["right"]), abs=1 / 4095)
+            assert places[1::2] == pytest.approx(list(of["up"]), abs=1 / 4095)
+            assert [sign == "1" for sign in held["front"]] == list(of["near"] >= 0)
 
 
 def test_a_strip_shows_the_first_and_the_last_step_and_lines_between_pairs():
@@ -193,7 +186,7 @@ def test_figures_are_whole_load_nothing_and_are_the_same_again():
     html = page(experiment())
     assert page(experiment()) == html
     figures = svgs(html)
-    assert len(figures) == 1 + 2
+    assert len(figures) == 1
     for svg in figures:
         root = ElementTree.fromstring(svg)
         hrefs = [value for element in root.iter() for key, value in element.items() if key.endswith("href")]
@@ -201,16 +194,15 @@ def test_figures_are_whole_load_nothing_and_are_the_same_again():
         assert "prefers-color-scheme" in svg and not re.search(r"20\d\d-\d\d", svg) and "<script" not in svg
 
 
-def test_animations_of_the_papers_toy_are_small():
-    runs = toy((3, 8, 12), 256, range(24))
-    sizes = [len(sphere.motion(sphere.seen(of))) * 4 / 3 for _, of in runs.groupby("batch_size")]
-    assert sum(sizes) < 300_000
+def test_the_papers_toy_moves_in_few_bytes():
+    runs = {size: sphere.seen(of) for size, of in toy((3, 8, 12), 256, range(24)).groupby("batch_size")}
+    assert len(packed_json(sphere.motion(runs))) < 200_000
 
 
 def test_without_experiments_or_toys_nothing_is_said_of_them(parse):
     assert "two modalities" not in parse(page()).text
     plain = parse(page(experiment(toys=False), experiment("other")))
-    assert plain.text.count("The same in motion") == 1
+    assert [block["kind"] for block in plain.blocks].count("sphere") == 1
     assert "other: every training" in " ".join(caption for caption, _ in plain.tables)
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from crossgap.report import Results, render
+from crossgap.report import page as report_page
 from crossgap.report.page import LICENCES, SCRIPTS
 
 SIGNS = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
@@ -376,3 +377,36 @@ def test_page_needs_nothing_heavy():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_bands_of_steps_are_intervals_of_the_means(parse):
+    """Mean 0.5, deviation 0.2 of 16 queries: 0.5 ± 1.96 · 0.2 / 4; losses likewise; a table without has none."""
+    points = curves().assign(mAP=0.5, mAP_sd=0.2, loss=1.0, loss_sd=0.4, queries=16)
+    values = {"retrieval/oti-image/colour/mAP": 0.5}
+    for panel, low, high in (("colour, mAP in %", 40.2, 59.8), ("loss, 1 − cosine", 0.804, 1.196)):
+        found = parse(render([cell(metrics=values, curves=points)])).figure("OTI-image over the steps")
+        for line in found[panel].values():
+            assert set(line["low"]) == {low} and set(line["high"]) == {high}
+        assert not any(
+            "low" in line
+            for line in parse(render([cell(metrics=values, curves=curves())]))
+            .figure("OTI-image over the steps")[panel]
+            .values()
+        )
+
+
+def test_a_page_that_would_be_too_large_lacks_metrics_that_nothing_is_compared_by(parse, monkeypatch):
+    values = {
+        f"retrieval/{task}/colour/{metric}": 0.5
+        for task in ("image-image", "oti-image")
+        for metric in ("mAP", "recall@1", "recall@5")
+    }
+    whole = parse(render([cell(metrics=values)]))
+    assert {"mAP", "recall@1", "recall@5"} <= whole.rows()[0].keys() and whole.later["left_out"] == []
+    monkeypatch.setattr(report_page, "NUMBERS", 1)
+    less = parse(render([cell(metrics=values)]))
+    assert "mAP" in less.rows()[0] and not {"recall@1", "recall@5"} & less.rows()[0].keys()
+    assert [name for chapter, name in less.later["left_out"] if chapter == "explore"] == [
+        "recall@1",
+        "recall@5",
+    ]

@@ -48,12 +48,16 @@ class Flickr(OnDisk):
 
 
 class MixBench(OnDisk):
-    """A subset of MixBench (arXiv 2507.19054): `queries.jsonl`, `corpus.jsonl` and `qrels.tsv`; split `test`.
+    """A subset of MixBench (arXiv 2507.19054): `queries.jsonl`, a corpus and `qrels.tsv`; split `test`.
 
     Images are found by the names in the corpus, anywhere under the root.
     """
 
     layout: Literal["mixbench"]
+    corpus: Literal["corpus.jsonl", "mixed_corpus.jsonl"] = Field(
+        "corpus.jsonl",
+        description="documents of a text and an image each; or mixed_corpus.jsonl, a gallery of images, texts and both",
+    )
 
     @property
     def splits_read(self) -> Sequence[str]:

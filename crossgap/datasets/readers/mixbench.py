@@ -11,9 +11,11 @@ from crossgap.datasets.readers import jsonl
 from crossgap.datasets.readers.named import paths_of
 from crossgap.datasets.reading import ManifestRow, Problem, Reading, without_digests
 from crossgap.datasets.text_files import rows
+from crossgap.prepared.manifest import ALONE
 
 SPLIT = "test"
 HEADERS = (("query_id", "corpus_id", "score"), ("query-id", "corpus-id", "score"))
+MIXED = "mixed_corpus.jsonl"
 DOCUMENT = 1  # the rank of a document's text; 0 is that of its query
 
 
@@ -25,12 +27,13 @@ class _Entry(NamedTuple):
 
 
 def read(declaration: MixBench, _folder: Path) -> Reading:
-    """A row an image of `corpus.jsonl`; then its query as its first caption, and its text as its second.
+    """A row an image of the corpus; then its query as its first caption, and its text as its second.
 
     So a share of the documents can be images, and documents can be fused, as in mixed search. A document that lacks its
-    text or its image is left out, as in the paper's code, and counted; so is a query that has no text or asks for
-    nothing. Of several documents of a query the first with the highest score is its own; of several queries of a
-    document the first asks in mixed search, and the others are further captions.
+    text or its image is left out of `corpus.jsonl`, as in the paper's code, and counted; of `mixed_corpus.jsonl`, whose
+    documents are images, texts or both, one that lacks both. So is a query that has no text or asks for nothing. Of
+    several documents of a query the first with the highest score is its own; of several queries of a document the first
+    asks in mixed search, and the others are further captions; in `mixed_corpus.jsonl` all of them ask.
 
     Raises:
         DatasetError: a file is missing or malformed, an id is there twice, or an image's name fits several files.
@@ -40,34 +43,52 @@ def read(declaration: MixBench, _folder: Path) -> Reading:
         raise DatasetError(f"root {root} does not exist: paths start at the project's root")
     queries, corpus = (
         _entries(root / "queries.jsonl", "query_id"),
-        _entries(root / "corpus.jsonl", "corpus_id"),
+        _entries(root / declaration.corpus, "corpus_id"),
     )
-    whole = {name: entry for name, entry in corpus.items() if entry.text and entry.image}
+    mixed = declaration.corpus == MIXED
+    needs = any if mixed else all
+    whole = {name: entry for name, entry in corpus.items() if needs(entry)}
     if not whole:
-        raise DatasetError(f"{root / 'corpus.jsonl'}: no document has a text and an image: download it again")
+        parts = "or" if mixed else "and"
+        raise DatasetError(
+            f"{root / declaration.corpus}: no document has a text {parts} an image: download it again"
+        )
+    if mixed and all(map(all, whole.values())):
+        raise DatasetError(
+            f"{root / declaration.corpus}: every document has a text and an image: it is no mixed corpus; leave "
+            "`corpus` out of the declaration"
+        )
     own = _own(root, queries, whole)
     asking = defaultdict(list)
     for query, document in own.items():
         asking[document].append(query)
-    names = {entry.image: None for entry in whole.values()}
-    paths = paths_of(declaration, names, {"images": names})
+    names = {entry.image: None for entry in whole.values() if entry.image}
+    paths = paths_of(declaration, names, {"images": names} if names else {})
     images: list[ManifestRow] = []
     texts: list[ManifestRow] = []
     problems: list[Problem] = []
     for name, entry in whole.items():
-        path = paths[entry.image]
-        images.append((name, "image", SPLIT, path, None, name, 0))
-        texts.append((f"{name}#text", "text", SPLIT, None, entry.text, name, DOCUMENT))
+        group = name if entry.image else f"{ALONE}{name}"
+        if entry.image:
+            images.append((name, "image", SPLIT, paths[entry.image], None, group, 0))
+        if entry.text:
+            texts.append((f"{name}#text", "text", SPLIT, None, entry.text, group, DOCUMENT))
         for place, query in enumerate(asking[name]):
             rank = place + DOCUMENT if place else 0
-            texts.append((f"query/{query}", "text", SPLIT, None, queries[query].text, name, rank))
+            texts.append((f"query/{query}", "text", SPLIT, None, queries[query].text, group, rank))
     further = sum(len(some) - 1 for some in asking.values() if some)
     notes = [
         f"{count} {what}"
         for count, what in (
-            (len(corpus) - len(whole), "documents lack their text or their image, and are left out"),
+            (
+                len(corpus) - len(whole),
+                f"documents lack their text {'and' if mixed else 'or'} their image, and are left out",
+            ),
             (len(queries) - len(own), "queries have no text or no document here, and are left out"),
-            (further, "queries ask for the document of another one: they don't ask in mixed search"),
+            (
+                0 if mixed else further,
+                "queries ask for the document of another one: they don't ask in mixed search",
+            ),
         )
         if count
     ]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from crossgap.arrays import check_widths, unit_rows
+from crossgap.arrays import check_widths, flag, unit_rows, whole_number
 from crossgap.errors import UnavailableError
 from crossgap.metrics.gap.spectrum import ONE_POINT, effective_rank
 
@@ -50,6 +50,8 @@ def gap_metrics(
         TypeError, ValueError: features that cannot be used, `paired` with different row counts, or `UnavailableError`
             for fewer items than a measure needs.
     """
+    flag(paired, "paired")
+    whole_number(seed, "seed")
     images, texts = _unit_pair(image_features, text_features, ("image_features", "text_features"))
     if paired:
         _check_paired(images, texts, ("image_features", "text_features"))
@@ -189,7 +191,7 @@ def linear_separability(x: Real[Features, "n d"], y: Real[Features, "m d"], seed
         np.concatenate([x, y]),
         sides,
         test_size=max(2, round(0.2 * len(sides))),
-        random_state=seed,
+        random_state=seed % 2**32,  # scikit-learn takes no larger one
         stratify=sides,
     )
     return float(LogisticRegression(max_iter=1000).fit(train, train_sides).score(test, test_sides))

@@ -37,9 +37,11 @@ def columns(
     float64 holds without rounding. So a ranking with a bias is as exact as one without.
 
     Raises:
-        ValueError: another number of either, values that are not finite; `UnavailableError` for gallery biases that
-            lie 2 apart or more, as far as two similarities can.
+        TypeError, ValueError: no `Bias`, another number of either, values that are not finite; `UnavailableError` for
+            gallery biases that lie 2 apart or more, as far as two similarities can.
     """
+    if not isinstance(bias, Bias):
+        raise TypeError(f"bias is {type(bias).__name__}: give what the scoring of a correction gives, a Bias")
     flags, values = np.asarray(bias.queries), np.asarray(bias.gallery, np.float64)
     if flags.shape != (queries,) or flags.dtype != bool or values.shape != (gallery,):
         raise ValueError(

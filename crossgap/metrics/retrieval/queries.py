@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from crossgap.arrays import check_widths, checked_features, label_array, label_codes
+from crossgap.arrays import check_widths, checked_features, flag, label_array, label_codes
 from crossgap.errors import listed
 from crossgap.metrics.retrieval.bias import Bias, columns
 from crossgap.metrics.retrieval.ranking import relevant_ranks
@@ -154,6 +154,7 @@ def labelled(
         TypeError, ValueError: labels or ids that cannot be used.
     """
     n, m = sizes
+    flag(exclude_self, "exclude_self")
     query_labels = label_array(query_labels, n, "query_labels")
     gallery_labels = label_array(gallery_labels, m, "gallery_labels")
     codes = label_codes(query_labels, gallery_labels, ("query_labels", "gallery_labels"))
@@ -213,8 +214,13 @@ def _table(
     device: str,
     bias: Bias | None,
 ) -> pd.DataFrame:
+    if isinstance(ks, str) or not hasattr(ks, "__iter__"):
+        raise TypeError(f"ks is {ks!r}: give several cut-offs, such as (1, 5, 10)")
     if bad := [
-        k for k in ks if not (isinstance(k, numbers.Real) and float(k) >= 1 and float(k).is_integer())
+        k
+        for k in ks
+        if isinstance(k, bool)
+        or not (isinstance(k, numbers.Real) and float(k) >= 1 and float(k).is_integer())
     ]:
         raise ValueError(f"ks holds {listed(bad)}: a cut-off is a whole number from 1")
     measure = partial(PROTOCOLS[protocol], ks=[int(k) for k in ks])

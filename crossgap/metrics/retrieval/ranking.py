@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from crossgap.arrays import whole_number
 from crossgap.metrics.retrieval.bias import with_column
 from crossgap.metrics.retrieval.counting import MOST_ROWS, STEPS, Counter, NumpyCounter
 from crossgap.metrics.retrieval.relevance import IGNORED, JudgedPairs, RelevanceLists
@@ -72,8 +73,8 @@ def relevant_ranks(
     Raises:
         ValueError: a block size or a device that cannot be used.
     """
-    if block_size is not None and block_size < 1:
-        raise ValueError(f"block_size is {block_size}: give at least 1, or None to choose")
+    if block_size is not None:
+        whole_number(block_size, "block_size", 1)
     asked, held = (None, None) if added is None else added
     length = min(len(gallery), ITEMS_IN_A_BLOCK, max(1, ENTRIES_IN_A_BLOCK // gallery.shape[1]))
     work, at_once = len(queries) * gallery.size, max(1, PAIRS_AT_ONCE // gallery.shape[1])
@@ -185,6 +186,14 @@ def _exact(
 
     list(pool.map(fill, range(0, len(rows), ROWS_AT_ONCE)))
     return rows
+
+
+def check_device(device: str) -> None:
+    """Raise CrossgapError at a device that can't be used."""
+    if device != "cpu":
+        from crossgap.metrics.retrieval.torch_counting import cuda_device
+
+        cuda_device(device)
 
 
 def _counter(device: str, work: int, pool: ThreadPoolExecutor) -> Counter:

@@ -22,6 +22,8 @@ def cuda_device(name: str) -> torch.device | None:
     Raises:
         CrossgapError: another name, or a GPU that torch doesn't find.
     """
+    if not isinstance(name, str):
+        raise CrossgapError(f"device is {name!r}: give 'cpu', 'cuda', 'cuda:N' or 'auto'")
     if name == "auto" and not torch.cuda.is_available():
         return None
     if not re.fullmatch(r"auto|cuda(:\d+)?", name):

@@ -11,6 +11,7 @@ from PIL import Image
 from crossgap.datasets import DatasetError, MixBench
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
+from crossgap.datasets.reading import capped
 
 QUERIES = [
     {"query_id": "q1", "text": "a red bus", "image": ""},
@@ -106,3 +107,53 @@ def test_files_that_are_missing(declared, tmp_path, name):
     (declared.root / name).unlink()
     with pytest.raises(DatasetError, match=name):
         read(declared, tmp_path)
+
+
+MIXED = [
+    {"corpus_id": "d1", "text": "Buses of the town.", "image": "1.jpg"},
+    {"corpus_id": "d2", "text": "", "image": "2.jpg"},
+    {"corpus_id": "d3", "text": "Of cats.", "image": None},
+    {"corpus_id": "d5"},
+]
+
+
+@pytest.fixture
+def mixed(declared) -> MixBench:
+    """The gallery that MixBench fixes: each document is an image, a text or both."""
+    put(declared.root / "mixed_corpus.jsonl", MIXED)
+    return declared.model_copy(update={"corpus": "mixed_corpus.jsonl"})
+
+
+def test_the_mixed_corpus_keeps_documents_of_one_part(mixed, tmp_path):
+    found = read(mixed, tmp_path)
+    rows = [tuple(row) for row in found.frame[["id", "modality", "path", "text", "group", "rank"]].to_numpy()]
+    assert rows == [
+        ("d1", "image", "images/1.jpg", None, "d1", 0),
+        ("d2", "image", "images/2.jpg", None, "d2", 0),
+        ("d1#text", "text", None, "Buses of the town.", "d1", 1),
+        ("query/q1", "text", None, "a red bus", "d1", 0),
+        ("query/q2", "text", None, "a bus in town", "d1", 2),
+        ("d3#text", "text", None, "Of cats.", "document/d3", 1),
+        ("query/q4", "text", None, "a cat", "document/d3", 0),
+    ]
+    assert found.notes == (
+        "1 documents lack their text and their image, and are left out",
+        "1 queries have no text or no document here, and are left out",
+    )
+    prepare(mixed, tmp_path / "prepared")
+
+
+def test_a_mixed_corpus_of_whole_documents_is_none(mixed, tmp_path):
+    put(mixed.root / "mixed_corpus.jsonl", CORPUS[:2])
+    with pytest.raises(DatasetError, match=r"mixed_corpus\.jsonl: every document has a text and an image"):
+        read(mixed, tmp_path)
+    put(mixed.root / "mixed_corpus.jsonl", [{"corpus_id": "d1"}])
+    with pytest.raises(DatasetError, match="no document has a text or an image"):
+        read(mixed, tmp_path)
+
+
+def test_texts_alone_count_as_documents_of_a_smaller_set(mixed, tmp_path):
+    frame = read(mixed, tmp_path).frame
+    kept = {count: set(capped(frame, count)["group"]) for count in (1, 2, 3)}
+    assert [len(kept[count]) for count in kept] == [1, 2, 3]
+    assert kept[1] < kept[2] < kept[3] == set(frame["group"])

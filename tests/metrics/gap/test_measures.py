@@ -160,12 +160,14 @@ def test_gap_metrics_gathers_them():
         (lambda: centroid_distance(cloud(0, 5), cloud(0, 5, d=9)), "x has width 8 and y width 9"),
         (lambda: gap_metrics(cloud(0, 5) * np.nan, cloud(0, 5)), "image_features holds NaN"),
         (lambda: gap_metrics(cloud(0, 5), cloud(0, 5) * 0), "text_features holds zero vectors"),
+        (lambda: gap_metrics(cloud(0, 5), cloud(0, 5), paired="no"), "paired is 'no': give True or False"),
+        (lambda: gap_metrics(cloud(0, 5), cloud(0, 5), seed=0.5), "seed is 0.5: give a whole number"),
         (lambda: uniformity(cloud(0, 1)), "at least 2"),
         (lambda: linear_separability(cloud(0, 1), cloud(0, 5)), "at least 2 on each side"),
     ],
 )
 def test_bad_input_is_named(call, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         call()
 
 
@@ -220,3 +222,10 @@ def test_every_digit_on_real_pairs(real, name):
             recall = retrieval_metrics(queries, gallery, own, own)["recall@1"].mean()
             assert round(100 * recall, 2) == value
         x, y = (unit(side - side.mean(axis=0)) for side in (x, y))
+
+
+def test_a_seed_that_scikit_learn_does_not_take():
+    """Seeds go up to 2⁶³, scikit-learn's to 2³²: those below are its own."""
+    x, y = cloud(0, 40), cloud(1, 40)
+    assert linear_separability(x, y, 2**32 + 5) == linear_separability(x, y, 2**32 + 5)
+    assert 0 <= gap_metrics(x, y, seed=2**62)["linear_separability"] <= 1

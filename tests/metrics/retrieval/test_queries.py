@@ -282,6 +282,13 @@ Q, G = on_a_circle(0, 1), on_a_circle(0, 1, 2)
         ({"gallery": [[0, 0], [1, 1], [np.nan, 1]]}, r"gallery holds NaN or infinity in 1 of 3 rows \(2\)"),
         ({"queries": [[0, 0], [1, 1]]}, r"queries holds zero vectors.* in 1 of 2 rows \(0\)"),
         ({"block_size": 0}, "block_size is 0"),
+        ({"block_size": 2.5}, "block_size is 2.5: give a whole number"),
+        ({"query_labels": None}, "query_labels is None: give one label an item"),
+        ({"exclude_self": "no"}, "exclude_self is 'no': give True or False"),
+        ({"ks": 5}, "ks is 5: give several cut-offs"),
+        ({"ks": (True,)}, "ks holds True"),
+        ({"device": None}, "device is None: give 'cpu'"),
+        ({"bias": (np.ones(2, bool), np.zeros(3))}, "bias is tuple: give what"),
     ],
 )  # fmt: skip
 def test_bad_input_is_named(change, message):
