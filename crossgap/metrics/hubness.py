@@ -18,7 +18,6 @@ from crossgap.arrays import check_widths, exact_rows
 from crossgap.errors import UnavailableError
 from crossgap.metrics.neighbours import blocks, most_similar
 from crossgap.metrics.retrieval.counting import STEPS
-from crossgap.metrics.threads import shared
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Real
@@ -99,13 +98,9 @@ def of_bank(
     y, bank = _pair(gallery, bank, ("gallery", "bank"))
     found = np.empty((len(rules), len(y)))
     for rows in blocks(len(y), len(bank)):
-        scores, biases = y[rows] @ bank.T, found[:, rows]
-
-        def put(some: slice, scores: np.ndarray = scores, biases: np.ndarray = biases) -> None:
-            for rule, values in zip(rules, biases, strict=True):
-                values[some] = rule(scores[some])
-
-        shared(put, *scores.shape)
+        scores = y[rows] @ bank.T
+        for rule, biases in zip(rules, found, strict=True):
+            biases[rows] = rule(scores)
     return list(found)
 
 
@@ -174,17 +169,16 @@ def first_ranked(
     found = np.empty((len(added), len(x)), np.int64)
     x *= STEPS
     for rows in blocks(len(x), len(y)):
-        scores = x[rows] @ y.T
-
-        def put(some: slice, scores: np.ndarray = scores, start: int = rows.start) -> None:
-            steps, at = np.rint(scores[some]), slice(start + some.start, start + some.stop)
-            for columns, places in zip(added, found, strict=True):
-                if columns is None:
-                    places[at] = steps.argmax(axis=1)
-                else:
-                    places[at] = (steps + columns[0][at, None] * (columns[1] * STEPS)).argmax(axis=1)
-
-        shared(put, *scores.shape)
+        steps = x[rows] @ y.T
+        np.rint(steps, out=steps)
+        biased = np.empty_like(steps)
+        for columns, places in zip(added, found, strict=True):
+            if columns is None:
+                places[rows] = steps.argmax(axis=1)
+            else:
+                np.multiply(columns[0][rows, None], columns[1] * STEPS, out=biased)
+                biased += steps
+                places[rows] = biased.argmax(axis=1)
     return list(found)
 
 

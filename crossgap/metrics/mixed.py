@@ -15,7 +15,6 @@ import numpy as np
 from crossgap import fingerprint
 from crossgap.arrays import check_widths, exact_rows, unit_rows
 from crossgap.metrics.neighbours import blocks
-from crossgap.metrics.threads import shared
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features
@@ -133,16 +132,13 @@ def found_in(
     """
     x, y = exact_rows(queries, "queries"), exact_rows(gallery, "gallery")
     check_widths(x, y, ("queries", "gallery"))
-    found = _nothing(len(x))
+    parts = []
     for rows in blocks(len(x), len(y)):
         scores = x[rows] @ y.T
-
-        def place(some: slice, scores: np.ndarray = scores, start: int = rows.start) -> None:
-            at = slice(start + some.start, start + some.stop)
-            _place(scores[some], added, own, at, found)
-
-        shared(place, *scores.shape)
-    return found
+        if added is not None:
+            scores += added[0][rows, None] * added[1]
+        parts.append(_found(scores, own[rows]))
+    return Placed(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def found_among(
@@ -165,47 +161,24 @@ def found_among(
     x, y, z = exact_rows(queries, "queries"), exact_rows(texts, "texts"), exact_rows(images, "images")
     check_widths(x, y, ("queries", "texts"))
     check_widths(y, z, ("texts", "images"))
-    found = [_nothing(len(x)) for _ in draws]
-    for rows in blocks(len(x), 2 * len(y)):
+    parts: list[list[Placed]] = [[] for _ in draws]
+    for rows in blocks(len(x), 16 * len(y)):
         of_texts, of_images = x[rows] @ y.T, x[rows] @ z.T
-
-        def place(
-            some: slice,
-            of_texts: np.ndarray = of_texts,
-            of_images: np.ndarray = of_images,
-            start: int = rows.start,
-        ) -> None:
-            at = slice(start + some.start, start + some.stop)
-            for number, chosen in enumerate(draws):
-                scores = np.where(chosen, of_images[some], of_texts[some])
-                _place(scores, None if added is None else added[number], own, at, found[number])
-
-        shared(place, *of_texts.shape)
-    return found
+        for place, (chosen, found) in enumerate(zip(draws, parts, strict=True)):
+            scores = np.where(chosen, of_images, of_texts)
+            if added is not None:
+                scores += added[place][0][rows, None] * added[place][1]
+            found.append(_found(scores, own[rows]))
+    return [Placed(*map(np.concatenate, zip(*found, strict=True))) for found in parts]
 
 
-def _nothing(queries: int) -> Placed:
-    return Placed(*np.empty((2, queries), np.int64))
-
-
-def _place(
-    scores: np.ndarray,
-    added: tuple[np.ndarray, np.ndarray] | None,
-    own: np.ndarray,
-    at: slice,
-    found: Placed,
-) -> None:
-    """Puts into `found` what the scores of some of the queries say; arguments as of `found_in`."""
-    if added is not None:
-        scores = scores + added[0][at, None] * added[1]
-    own = own[at]
+def _found(scores: np.ndarray, own: np.ndarray) -> Placed:
     mine = scores[np.arange(len(own)), own][:, None]
     ahead = np.count_nonzero(scores > mine, axis=1)
     tied = np.flatnonzero(np.count_nonzero(scores >= mine, axis=1) - ahead > 1)
     before = np.arange(scores.shape[1]) < own[tied, None]
     ahead[tied] += np.count_nonzero((scores[tied] == mine[tied]) & before, axis=1)
-    found.ranks[at] = 1 + ahead
-    found.firsts[at] = scores.argmax(axis=1)
+    return Placed(1 + ahead, scores.argmax(axis=1))
 
 
 def _share(value: float, name: str) -> float:

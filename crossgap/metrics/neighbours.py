@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossgap.metrics.retrieval.counting import error_of_products
-from crossgap.metrics.threads import shared
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int64
@@ -32,9 +31,14 @@ def nearest(scores: Float64[np.ndarray, "n m"], k: int) -> Bool[np.ndarray, "n m
     if last <= 0:
         return np.ones(scores.shape, bool)
     least = np.partition(scores, last, axis=1)[:, last, None]
-    found, equal = scores > least, scores == least
-    missing = k - found.sum(axis=1, keepdims=True)
-    return found | (equal & (np.cumsum(equal, axis=1) <= missing))
+    found = scores >= least
+    tied = np.flatnonzero(np.count_nonzero(found, axis=1) > k)
+    if len(tied):
+        above = scores[tied] > least[tied]
+        equal = found[tied] & ~above
+        missing = k - np.count_nonzero(above, axis=1)[:, None]
+        found[tied] = above | (equal & (np.cumsum(equal, axis=1) <= missing))
+    return found
 
 
 def most_similar(
@@ -58,18 +62,10 @@ def most_similar(
     for rows in blocks(len(x), len(y)):
         out = None if left_out is None else left_out[rows]
         near = _without(near_x[rows] @ near_y.T, out)
-        found, counts = np.empty(near.shape, bool), np.empty(len(near), np.int64)
-
-        def choose(
-            some: slice, near: np.ndarray = near, found: np.ndarray = found, counts: np.ndarray = counts
-        ) -> None:
-            kth = near[some].max(axis=1) if k == 1 else np.partition(near[some], -k, axis=1)[:, -k]
-            least = np.nextafter((kth.astype(np.float64) - margin).astype(np.float32), np.float32(-np.inf))
-            np.greater_equal(near[some], least[:, None], out=found[some])
-            counts[some] = np.count_nonzero(found[some], axis=1)
-
-        shared(choose, *near.shape)
-        again = np.flatnonzero(counts > k)
+        kth = near.max(axis=1) if k == 1 else np.partition(near, -k, axis=1)[:, -k]
+        least = np.nextafter((kth.astype(np.float64) - margin).astype(np.float32), np.float32(-np.inf))
+        found = near >= least[:, None]
+        again = np.flatnonzero(np.count_nonzero(found, axis=1) > k)
         if len(again):
             exact = _without(x[rows][again] @ y.T, None if out is None else out[again])
             found[again] = nearest(exact, k)

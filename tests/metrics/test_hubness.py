@@ -13,7 +13,7 @@ from crossgap.arrays import exact_rows
 from crossgap.corrections import Correction, Material, fitted, inverted_softmax, nnn, pca_plus, qb_norm
 from crossgap.errors import UnavailableError
 from crossgap.metrics import neighbours
-from crossgap.metrics.hubness import firsts, hubs, nearest_bank, occurrences, softmax_bank
+from crossgap.metrics.hubness import first_ranked, firsts, hubs, nearest_bank, occurrences, softmax_bank
 from crossgap.metrics.retrieval import ranking, retrieval_metrics
 from crossgap.metrics.retrieval.bias import Bias, columns
 from tests.metrics.retrieval.test_ranking import assert_identical, in_torch, small_tiles, tied
@@ -285,3 +285,33 @@ def test_real_halves(pairs, name, centred, direction, kept):
         found.append(round(100 * table["recall@1"].mean(), 2))
     found += [int(bias.queries.sum()), len(set(firsts(bank, gallery).tolist()))]
     assert tuple(found) == HALVES[name, centred, direction, kept]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("k", [1, 3])
+def test_products_in_float32_find_the_nearest_all_the_same(seed, k):
+    queries, gallery, *_ = tied(15, 40, seed)
+    rng = np.random.default_rng(seed)
+    x, y = exact_rows(queries), exact_rows(np.concatenate([gallery, rng.standard_normal((60, 7))]))
+    for left_out in (None, rng.integers(-1, 100, 15)):
+        scores = x @ y.T
+        if left_out is not None:
+            scores[np.flatnonzero(left_out >= 0), left_out[left_out >= 0]] = -np.inf
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        ((_, found),) = neighbours.most_similar(x, y, k, left_out)
+        assert found.sum() == 15 * k and np.take_along_axis(found, order, axis=1).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_first_by_several_biases_is_what_retrieval_ranks_first(seed, monkeypatch):
+    queries, gallery, *_ = tied(9, 20, seed)
+    monkeypatch.setattr(neighbours, "ENTRIES_IN_A_BLOCK", 50)
+    rng = np.random.default_rng(seed)
+    biases = [Bias(rng.random(9) < 0.6, rng.choice([0, 2.0**-26, 0.3], 20)) for _ in range(3)]
+    found = first_ranked(queries, gallery, [None, *(columns(bias, 9, 20) for bias in biases)])
+    for bias, places in zip([None, *biases], found, strict=True):
+        labels = np.arange(20)
+        for query, place in enumerate(places):
+            one = None if bias is None else Bias(bias.queries[[query]], bias.gallery)
+            asked = retrieval_metrics(queries[[query]], gallery, labels[[place]], labels, bias=one)
+            assert asked["recall@1"].tolist() == [1]

@@ -12,7 +12,7 @@ import numpy as np
 from crossgap.arrays import check_widths, exact_rows
 from crossgap.errors import UnavailableError
 from crossgap.metrics.gap.clouds import clouds
-from crossgap.metrics.neighbours import blocks, nearest
+from crossgap.metrics.neighbours import blocks, most_similar
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Real
@@ -56,14 +56,10 @@ def neighbour_overlap(
     if len(x) <= k + 1:
         raise UnavailableError(f"neighbour overlap at {k} of {len(x)} pairs: give at least {k + 2}")
     found = np.empty(len(x))
-    for rows in blocks(len(x), len(x)):
-        at = np.arange(rows.start, rows.stop)
-        near = []
-        for side in (x, y):
-            scores = side[rows] @ side.T
-            scores[np.arange(len(at)), at] = -np.inf
-            near.append(nearest(scores, k))
-        found[rows] = (near[0] & near[1]).sum(axis=1) / k
+    own = np.arange(len(x))
+    both = zip(most_similar(x, x, k, own), most_similar(y, y, k, own), strict=True)
+    for (rows, near), (_, other) in both:
+        found[rows] = np.count_nonzero(near & other, axis=1) / k
     return found
 
 

@@ -13,7 +13,6 @@ from crossgap.metrics.neighbours import blocks
 from crossgap.metrics.retrieval.counting import STEPS
 from crossgap.metrics.retrieval.ranking import Ranks
 from crossgap.metrics.retrieval.relevance import JudgedPairs, RelevanceLists
-from crossgap.metrics.threads import shared
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Float64, Int64
@@ -109,27 +108,20 @@ class _Found:
 
     def count(self, block: slice, near: Float32[np.ndarray, "rows m"]) -> None:
         """Go through a block of queries by the products `near` of their unit rows with the gallery's."""
-        added = self.left[block] @ self.right.T
-
-        def counted(some: slice) -> None:
-            scores = near[some] * self.scale
-            scores += added[some]
-            for query, row in enumerate(scores, block.start + some.start):
-                self._of_query(query, row)
-
-        shared(counted, *near.shape)
-
-    def _of_query(self, query: int, row: Float32[np.ndarray, " m"]) -> None:
-        """Count by the scores of one query."""
-        some = slice(self.first[query], self.first[query + 1])
-        own = row[self.pairs.item[some]].astype(np.float64)
-        least = np.nextafter((own - self.margins[query]).astype(np.float32), np.float32(-np.inf))
-        most = np.nextafter((own + self.margins[query]).astype(np.float32), np.float32(np.inf))
-        for pair, low, high in zip(range(some.start, some.stop), least, most, strict=True):
-            maybe, surely = row >= low, np.count_nonzero(row > high)
+        scores = self.left[block] @ self.right.T
+        scores += near * self.scale
+        some = slice(self.first[block.start], self.first[block.stop])
+        query = self.pairs.query[some]
+        own = scores[query - block.start, self.pairs.item[some]].astype(np.float64)
+        least, most = own - self.margins[query], own + self.margins[query]
+        least = np.nextafter(least.astype(np.float32), np.float32(-np.inf))
+        most = np.nextafter(most.astype(np.float32), np.float32(np.inf))
+        rows = (query - block.start).tolist()
+        for pair, row, low, high in zip(range(some.start, some.stop), rows, least, most, strict=True):
+            maybe, surely = scores[row] >= low, np.count_nonzero(scores[row] > high)
             self.ahead[pair] = surely
             if np.count_nonzero(maybe) - surely > 1:  # the pair's own item is one
-                self.undecided.append((pair, np.flatnonzero(maybe & (row <= high))))
+                self.undecided.append((pair, np.flatnonzero(maybe & (scores[row] <= high))))
 
     @property
     def gives_up(self) -> bool:
