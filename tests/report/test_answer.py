@@ -57,12 +57,13 @@ def test_three_sentences_of_one_cell():
     # (10 − 5 + 1) / 3 points
     assert inter == (
         "Inverted queries (OTI-image) change the mAP of image retrieval by +2.00 points on average, compared with "
-        "native ones (image-image): significantly better by 1 of 3 labellings, most by colour (+10.00 [8.00, 12.00], "
-        "p = 0.0010), significantly worse by 1, most by place (−5.00 [−7.00, −3.00], p = 0.0400), undecided by 1."
+        "native ones (image-image): significantly better by 1 of 3 labellings, most by colour (+10.00 [8.00, "
+        "12.00], p = 0.0010), significantly worse by 1, most by place (−5.00 [−7.00, −3.00], p = 0.0400), undecided "
+        "by 1."
     )
     assert best == (
-        "Of 2 corrections, pca is best for image retrieval: +2.00 points, significantly better by 2 of 3 labellings, most "
-        "by colour (+3.00 [1.00, 5.00], p = 0.0010), undecided by 1."
+        "Of 2 corrections, pca is best for image retrieval: +2.00 points, significantly better by 2 of 3 "
+        "labellings, most by colour (+3.00 [1.00, 5.00], p = 0.0010), undecided by 1."
     )
 
 
