@@ -83,8 +83,8 @@ def _inter_modal(of: Measured) -> str:
         found = [change for change in changes(of, task) if change.line.method == method]
         if found:
             clauses.append(
-                f"Inverted queries ({title(method)}) change the mAP of {_KINDS[task]} by {_mean(found)} points on average, "
-                f"compared with native ones ({task}): {_verdicts(found)}"
+                f"Inverted queries ({title(method)}) change the mAP of {_KINDS[task]} by {_mean(found)} points on "
+                f"average, compared with native ones ({task}): {_verdicts(found)}"
             )
     if not clauses:
         return "No query was inverted, so that what going inter-modal gains or costs is not known here."
