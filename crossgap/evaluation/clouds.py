@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,7 @@ def clouds(work: Work, points: int, plane: Plane = "pca", seed: int = 0) -> pd.D
     images and texts, and inverted features are put into it; by `umap` all are laid out together, by cosine, and equal
     features and seeds are at equal places on one machine.
     """
+    settings: dict[str, Any] = {} if plane == "pca" else {"plane": plane, "seed": seed}
     found = work.part(
         "clouds",
         "plane",
@@ -43,7 +45,7 @@ def clouds(work: Work, points: int, plane: Plane = "pca", seed: int = 0) -> pd.D
         by=__name__,
         inversions=[store for store in map(work.cell.main, INVERSIONS) if store],
         points=points,
-        **({} if plane == "pca" else {"plane": plane, "seed": seed}),
+        **settings,
     )
     return pd.DataFrame(columns=COLUMNS) if found is None else found
 

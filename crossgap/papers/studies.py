@@ -68,19 +68,22 @@ def drawn(study: str, data: Path, path: Path) -> str:
     Raises:
         CrossgapError: the project has no such study, or the file can't be drawn.
     """
+    names: list[str]
     if study == IDEALISED:
-        found = experiments(data)
+        every = experiments(data)
+        names = [one.name for one in every]
         blocks = [
-            block for one in found for block in idealised_part.view(one)["blocks"] if block["kind"] == "lines"
+            block for one in every for block in idealised_part.view(one)["blocks"] if block["kind"] == "lines"
         ]
     else:
         found = _trainings(data)
+        names = [one.name for one in found]
         blocks = trainings_part.curves(found)
     if not blocks:
         raise CrossgapError(f"nothing of {study} has curves here: let `dvc repro` run them")
     levels = {COLUMNS[name]: value for name, value in PUBLISHED.items()} if study == IDEALISED else {}
     figures.saved(path, lambda figure: _lines(figure, blocks, levels))
-    return ", ".join(one.name for one in found)
+    return ", ".join(names)
 
 
 def table(data: Path) -> Filled:

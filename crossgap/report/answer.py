@@ -15,6 +15,7 @@ from crossgap.report.tables import decimal, interval, percent, points, present, 
 
 Measured = Sequence[tuple[Results, Sequence[Line]]]
 INVERSIONS = {"image": ("image-image", "oti-image"), "text": ("text-text", "ovi-text")}
+CAPTIONS = "captions of one image"  # what the labelling `group` says
 _KINDS = {"image-image": "image retrieval", "text-text": "text retrieval"}
 
 
@@ -55,7 +56,8 @@ def changes(measured: Measured, task: str) -> list[Change]:
         native = {line.labelling: line for line in of if line.native}
         for line in of:
             if not line.native and present(gained := difference(line, native.get(line.labelling))):
-                where = f"{line.labelling} on {cell.dataset}" if several else line.labelling
+                name = CAPTIONS if line.labelling == "group" else line.labelling
+                where = f"{name} on {cell.dataset}" if several else name
                 found.append(Change(where, gained, line))
     return found
 
@@ -81,12 +83,13 @@ def _inter_modal(of: Measured) -> str:
         found = [change for change in changes(of, task) if change.line.method == method]
         if found:
             clauses.append(
-                f"{title(method)} changes {_KINDS[task]}, against {task}, by {_mean(found)} points of mAP on average: "
-                f"{_verdicts(found)}"
+                f"Inverted queries ({title(method)}) change the mAP of {_KINDS[task]} by {_mean(found)} points on "
+                f"average, compared with native ones ({task}): {_verdicts(found)}"
             )
     if not clauses:
         return "No query was inverted, so that what going inter-modal gains or costs is not known here."
-    return f"{'; '.join(clauses)}."
+    first, *more = clauses
+    return f"{'; '.join([first, *(clause[0].lower() + clause[1:] for clause in more)])}."
 
 
 def _corrections(of: Measured) -> str:
@@ -122,18 +125,22 @@ def _mean(found: Sequence[Change]) -> str:
 
 def _verdicts(found: Sequence[Change]) -> str:
     """By how many labellings it is better, worse and undecided, with the largest of each kind."""
-    parts = []
+    parts: list[str] = []
+    whole = f" of {len(found)} labelling{'s' if len(found) > 1 else ''}"
+
+    def share(count: int) -> str:
+        return f"{count}{'' if parts else whole}"
+
     for verdict, most in (("better", max), ("worse", min)):
         of = [change for change in found if change.line.verdict == verdict]
         if of:
             top = most(of, key=lambda change: change.difference)
-            parts.append(
-                f"significantly {verdict} in {len(of)} of {len(found)}, most by {top.where} ({_tested(top)})"
-            )
+            parts.append(f"significantly {verdict} by {share(len(of))}, most by {top.where} ({_tested(top)})")
     undecided = sum(change.line.verdict == "undecided" for change in found)
     untested = sum(change.line.verdict == "" for change in found)
-    parts += [f"undecided in {undecided}"] if undecided else []
-    parts += [f"not tested in {untested}"] if untested else []
+    for words, count in (("undecided", undecided), ("not tested", untested)):
+        if count:
+            parts.append(f"{words} by {share(count)}")
     return listed(parts)
 
 

@@ -445,7 +445,7 @@ function linesBlock(block) {
     const dense = points.length > 60 * panel.lines.length;
     const plot = Plot.plot({
       width, height: 200, marginLeft: 46, marginRight: 14, marginTop: 10, marginBottom: 34,
-      x: { type: block.scale === "linear" ? "linear" : block.scale, ...(symlog ? { constant: 1 } : {}), label: block.over, ...(at.length <= 40 && block.scale !== "linear" ? { ticks, tickFormat: (x) => plainNumber(x) } : { ticks: 6, tickFormat: (x) => plainNumber(x) }) },
+      x: { type: block.scale === "linear" ? "linear" : block.scale, ...(symlog ? { constant: 1 } : {}), label: block.over, ...(symlog || (at.length <= 40 && block.scale !== "linear") ? { ticks, tickFormat: (x) => plainNumber(x) } : { ticks: 6, tickFormat: (x) => plainNumber(x) }) },
       y: { label: null, grid: true, ticks: 5, zero: false, tickFormat: (y) => plainNumber(y) }, color: { type: "identity" }, symbol: { type: "identity" },
       ariaLabel: `${panel.title} over ${block.over}`,
       marks: [

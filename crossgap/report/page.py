@@ -35,9 +35,8 @@ STYLES = ("vendor/tabulator.min.css", "page.css")
 ROOM = (
     13_200_000  # bytes of what the page holds of single cells, but for thumbnails: beyond, parts are left out
 )
-NUMBERS = (
-    9_600_000  # bytes of them that numbers may take: beyond, metrics that none is compared by are left out
-)
+NUMBERS = 9_600_000  # bytes of them that numbers may take: beyond, what nothing is compared by is left out
+P = 4  # of the columns of a cell's tests
 LAST = ("The clouds", "Over the shift: what the gap costs", "Spectrum")  # that are left out
 HERE = "here"  # the id of what `crossgap report` fills in: what is known of this machine and copy alone
 LICENCES = {"Tabulator": "tabulator", "D3": "d3", "Observable Plot": "plot"}
@@ -172,7 +171,7 @@ def _numbers(own: Sequence[dict[str, Any]], explore: Mapping[str, Any]) -> tuple
     Those are left out first that take most, and never one that methods are compared by.
     """
     made = list(map(packed_json, own))
-    if (over := sum(map(len, made)) - NUMBERS) <= 0:
+    if sum(map(len, made)) <= NUMBERS:
         return made, []
     main = {str(row[5]) for rows in explore["rows"] for row in rows}
     sizes: Counter[str] = Counter()
@@ -180,16 +179,24 @@ def _numbers(own: Sequence[dict[str, Any]], explore: Mapping[str, Any]) -> tuple
         for metric, column in cell["metrics"].items():
             if metric not in main:
                 sizes[metric] += len(packed_json(column))
+    largest = [metric for metric, _ in sizes.most_common()]
     left_out: list[str] = []
-    for metric, size in sizes.most_common():
-        if over > 0:
-            left_out.append(metric)
-            over -= size
-    kept = [
-        {**cell, "metrics": {name: held for name, held in cell["metrics"].items() if name not in left_out}}
-        for cell in own
-    ]
-    return list(map(packed_json, kept)), [explore["names"][int(metric)][0] for metric in left_out]
+    for share, tested in ((2, True), (1, True), (1, False)):  # half of them, all, and uncorrected p as well
+        left_out = largest[: -(-len(largest) // share)]
+        made = list(map(packed_json, (_without(cell, left_out, tested) for cell in own)))
+        if sum(map(len, made)) <= NUMBERS:
+            break
+    names = [explore["names"][int(metric)][0] for metric in left_out]
+    return made, [*names, *([] if tested else ["p before its correction"])]
+
+
+def _without(cell: dict[str, Any], metrics: Sequence[str], tested: bool) -> dict[str, Any]:
+    """The numbers of a cell but for some metrics and, unless `tested`, each comparison's uncorrected p."""
+    tests = cell["tests"]
+    if tests and not tested:
+        tests = [[None] * len(column) if number == P else column for number, column in enumerate(tests)]
+    kept = {name: held for name, held in cell["metrics"].items() if name not in metrics}
+    return {**cell, "metrics": kept, "tests": tests}
 
 
 def _within(views: Sequence[list[dict[str, Any]]], room: int) -> tuple[list[str], list[list[str]]]:

@@ -56,20 +56,21 @@ def test_three_sentences_of_one_cell():
     )
     # (10 − 5 + 1) / 3 points
     assert inter == (
-        "OTI-image changes image retrieval, against image-image, by +2.00 points of mAP on average: significantly "
-        "better in 1 of 3, most by colour (+10.00 [8.00, 12.00], p = 0.0010), significantly worse in 1 of 3, most "
-        "by place (−5.00 [−7.00, −3.00], p = 0.0400), undecided in 1."
+        "Inverted queries (OTI-image) change the mAP of image retrieval by +2.00 points on average, compared with "
+        "native ones (image-image): significantly better by 1 of 3 labellings, most by colour (+10.00 [8.00, "
+        "12.00], p = 0.0010), significantly worse by 1, most by place (−5.00 [−7.00, −3.00], p = 0.0400), undecided "
+        "by 1."
     )
     assert best == (
-        "Of 2 corrections, pca is best for image retrieval: +2.00 points, significantly better in 2 of 3, most by "
-        "colour (+3.00 [1.00, 5.00], p = 0.0010), undecided in 1."
+        "Of 2 corrections, pca is best for image retrieval: +2.00 points, significantly better by 2 of 3 "
+        "labellings, most by colour (+3.00 [1.00, 5.00], p = 0.0010), undecided by 1."
     )
 
 
 def test_several_datasets_are_summarised_by_range_and_median():
     gap, inter, _ = sentences(cell(), cell("photos", 0.1), cell("sketches", 0.05))
     assert "On 3 of 3 datasets" in gap and "lie 0.750 to 0.850, in the median 0.800, apart" in gap
-    assert "better in 3 of 9, most by colour on world" in inter
+    assert "better by 3 of 9 labellings, most by colour on world" in inter
 
 
 def test_what_was_not_measured_is_said():
@@ -79,14 +80,14 @@ def test_what_was_not_measured_is_said():
         "No correction was measured.",
     )
     _, inter, best = sentences(cell(tests=False))
-    assert inter.endswith("by +2.00 points of mAP on average: not tested in 3.")
-    assert best.endswith("+2.00 points, not tested in 3.")
+    assert inter.endswith("native ones (image-image): not tested by 3 of 3 labellings.")
+    assert best.endswith("+2.00 points, not tested by 3 of 3 labellings.")
 
 
 def test_no_correction_that_helps_is_called_the_best():
     values = {"retrieval/image-image/colour/mAP": 0.5, "retrieval/image-image+bad/colour/mAP": 0.4}
     *_, best = sentences(Results("b32", "world", values))
     assert best == (
-        "Of 1 correction, bad costs least, but none helps on average for image retrieval: −10.00 points, not tested in "
-        "1."
+        "Of 1 correction, bad costs least, but none helps on average for image retrieval: −10.00 points, not tested by "
+        "1 of 1 labelling."
     )
