@@ -14,3 +14,5 @@ TABLES = {  # beside the groups: their columns
 ROLES = ("image", "text")  # of modalities: `crossgap.naming.roles`
 PROJECTION = "projection"
 COMPOSED = "composed"  # what composed queries ask by an inversion's tokens
+# arrays whose every part is in the file: of others zarr leaves out those of zeros, or of empty strings
+WHOLE = frozenset({"id", "features", "preprojection", "tokens", "snapshots", "snapshot_tokens", "weight"})

@@ -24,6 +24,7 @@ store, and how.
 from __future__ import annotations
 
 import math
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ from crossgap.prepared.composed import TABLES as OF_COMPOSED
 from crossgap.prepared.composed import Composed
 from crossgap.prepared.transformations import Transformations
 from crossgap.stores.chunks import StoredRows
-from crossgap.stores.layout import COMPOSED, FORMAT, PROJECTION, ROLES, TABLES
+from crossgap.stores.layout import COMPOSED, FORMAT, PROJECTION, ROLES, TABLES, WHOLE
 from crossgap.stores.remote import RemoteError, RemoteReader, is_remote
 from crossgap.stores.writing import creating as creating
 from crossgap.stores.zipped import ZipReader
@@ -73,7 +74,8 @@ class Group:
         return self._array("features").shape[1]
 
     def __contains__(self, array: str) -> bool:
-        return array in self.zarr_group
+        with _described(f"{self.name} of {self.zarr_group.store}: {array!r}"):
+            return array in self.zarr_group
 
     def __getitem__(self, array: str) -> np.ndarray:
         with self._reading(array) as values:
@@ -117,11 +119,13 @@ class Group:
 
     def _array(self, name: str) -> zarr.Array:
         if name not in self._arrays:
-            found = self.zarr_group.get(name)
+            with _described(f"{self.name} of {self.zarr_group.store}: {name!r}"):
+                found = self.zarr_group.get(name)
             if not isinstance(found, zarr.Array):
                 held = ", ".join(sorted(self.zarr_group.array_keys()))
                 raise StoreError(f"{self.name} of {self.zarr_group.store} has no {name!r}; it holds {held}")
             self._check_claims(found)
+            self._check_chunks(name, found)
             self._arrays[name] = found
         return self._arrays[name]
 
@@ -134,6 +138,25 @@ class Group:
                 claims.check(f"{held}: {array.name}", largest * array.dtype.itemsize, held.held)
             except claims.ClaimError as error:
                 raise StoreError(str(error)) from None
+
+    def _check_chunks(self, name: str, array: zarr.Array) -> None:
+        """StoreError where the file has a chunk too many, or one too few that zarr would read as zeros."""
+        held = self.zarr_group.store
+        if not isinstance(held, ZipReader) or array.metadata.zarr_format != 3:
+            return
+        counts = [
+            -(-size // each) for size, each in zip(array.shape, array.shards or array.chunks, strict=True)
+        ]
+        found = [key for key in held.names(f"{array.path}/") if key != "zarr.json"]
+        for key in found:
+            place = tuple(map(int, re.findall(r"(?<![0-9])[0-9]{1,18}(?![0-9])", key)))
+            known = len(place) == len(counts) and array.metadata.encode_chunk_key(place) == key
+            if not known or any(at >= count for at, count in zip(place, counts, strict=True)):
+                raise StoreError(f"{self.name} of {held}: {name!r} is damaged: {key} is no part of it")
+        if name in WHOLE and len(found) != math.prod(counts):
+            raise StoreError(
+                f"{self.name} of {held}: {name!r} is damaged: it has {len(found)} parts of {math.prod(counts)}"
+            )
 
     @cached_property
     def _arrays(self) -> dict[str, zarr.Array]:
@@ -187,7 +210,8 @@ class Group:
     @cached_property
     def labels(self) -> dict[str, Shaped[np.ndarray, " item"]]:
         """Per labelling, `(item)` of str; an empty string where an item has no label."""
-        names = sorted(name for name in self.zarr_group.array_keys() if name.startswith("label."))
+        with _described(f"{self.name} of {self.zarr_group.store}"):
+            names = sorted(name for name in self.zarr_group.array_keys() if name.startswith("label."))
         return {name.removeprefix("label."): self[name] for name in names}
 
 
@@ -205,13 +229,18 @@ class Store:
 
     @cached_property
     def groups(self) -> list[str]:
-        """Names of the groups, `<modality>/<split>`."""
-        return sorted(
-            f"{modality}/{split}"
-            for modality, group in self.zarr_group.groups()
-            if modality in ROLES
-            for split in group.group_keys()
-        )
+        """Names of the groups, `<modality>/<split>`.
+
+        Raises:
+            StoreError: one of them is damaged.
+        """
+        with _described(f"{self.path}: a group"):
+            return sorted(
+                f"{modality}/{split}"
+                for modality, group in self.zarr_group.groups()
+                if modality in ROLES
+                for split in group.group_keys()
+            )
 
     @property
     def modalities(self) -> dict[str, str]:
@@ -229,11 +258,17 @@ class Store:
         return self._of_projections("bias")
 
     def _of_projections(self, array: str) -> dict[str, np.ndarray]:
-        projections = self.zarr_group.get(PROJECTION)
-        if not isinstance(projections, zarr.Group):
+        projections = self._group(PROJECTION)
+        if projections is None:
             return {}
-        held = {name: Group(f"{PROJECTION}/{name}", group) for name, group in projections.groups()}
+        with _described(f"{self.path}: {PROJECTION}"):
+            held = {name: Group(f"{PROJECTION}/{name}", group) for name, group in projections.groups()}
         return {name: group[array] for name, group in sorted(held.items()) if array in group}
+
+    def _group(self, name: str) -> zarr.Group | None:
+        with _described(f"{self.path}: {name}"):
+            found = self.zarr_group.get(name)
+        return found if isinstance(found, zarr.Group) else None
 
     @cached_property
     def judgements(self) -> pd.DataFrame | None:
@@ -255,12 +290,12 @@ class Store:
     @cached_property
     def composed_features(self) -> Group | None:
         """In an inversion store: `id` and `features` of composed queries, by the tokens of their images."""
-        group = self.zarr_group.get(COMPOSED)
-        return Group(COMPOSED, group) if isinstance(group, zarr.Group) else None
+        group = self._group(COMPOSED)
+        return None if group is None else Group(COMPOSED, group)
 
     def _table(self, name: str) -> pd.DataFrame | None:
-        group = self.zarr_group.get(name)
-        if not isinstance(group, zarr.Group):
+        group = self._group(name)
+        if group is None:
             return None
         return pd.DataFrame({column: Group(name, group)[column] for column in TABLES[name]})
 
@@ -273,7 +308,8 @@ class Store:
                 f"{self.path} has no group {name!r}; it holds {', '.join(self.groups) or 'none'}"
             )
         if name not in self._opened:
-            self._opened[name] = Group(name, self.zarr_group.require_group(name))
+            with _described(f"{self.path}: {name}"):
+                self._opened[name] = Group(name, self.zarr_group.require_group(name))
         return self._opened[name]
 
     @cached_property
@@ -303,7 +339,8 @@ def open_store(path: str | Path, **options: Any) -> Store:
         )
     try:
         reader = RemoteReader(str(path), options) if is_remote(path) else ZipReader(Path(path))
-        group = zarr.open_group(reader, mode="r", zarr_format=3)
+        with _described(f"{path}"):
+            group = zarr.open_group(reader, mode="r", zarr_format=3)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         if of_machine(error) or isinstance(error, RemoteError):
             raise
@@ -311,6 +348,19 @@ def open_store(path: str | Path, **options: Any) -> Store:
     if group.attrs.get("format") != FORMAT:
         raise StoreError(f"{path} is no finished {FORMAT} store (format: {group.attrs.get('format')!r})")
     return Store(Path(path), group)
+
+
+@contextmanager
+def _described(what: str) -> Iterator[None]:
+    """StoreError of whatever zarr raises where it reads a description that it doesn't understand."""
+    try:
+        yield
+    except (MemoryError, CrossgapError):
+        raise
+    except Exception as error:
+        if of_machine(error):
+            raise
+        raise StoreError(f"{what} has a description that can't be read: {error}") from error
 
 
 def _as_objects(values: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:

@@ -21,7 +21,7 @@ from crossgap.prepared.transformations import Transformations
 from crossgap.stores import temporary
 from crossgap.stores.chunks import shard
 from crossgap.stores.layout import COMPOSED as COMPOSED
-from crossgap.stores.layout import FORMAT, PROJECTION, TABLES
+from crossgap.stores.layout import FORMAT, PROJECTION, TABLES, WHOLE
 from crossgap.stores.zipped import Packer, size
 
 if TYPE_CHECKING:
@@ -214,6 +214,7 @@ def _write_column(group: zarr.Group, name: str, values: Shaped[np.ndarray, " n"]
         dtype=str if is_text else values.dtype,
         chunks=(max(len(values), 1),),
         dimension_names=(dimension,),
+        config={"write_empty_chunks": name in WHOLE},
     )
     array[:] = values
 
@@ -224,6 +225,7 @@ def _create(group: zarr.Group, name: str, rows: int, like: np.ndarray) -> zarr.A
         shape=(rows, *like.shape[1:]),
         dtype=like.dtype,
         dimension_names=("item", *_INNER_DIMENSIONS.get(name, ())),
+        config={"write_empty_chunks": name in WHOLE},
         **_laid_out(name, (rows, *like.shape[1:]), like.dtype),
     )
 

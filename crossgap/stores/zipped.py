@@ -13,15 +13,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zarr.abc.store import RangeByteRequest, SuffixByteRequest
+from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.storage import ZipStore
 
 from crossgap import claims
+from crossgap.errors import CrossgapError
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
+_HEAD = 30  # bytes before an entry's name
 _PIECE = 1 << 22  # bytes that are read and written at once
 _PARTS = 512  # of memory, written at once
 _WAITING = 8  # pieces that may wait to be written and summed
@@ -30,26 +32,56 @@ _SYNCED = 64 << 20  # bytes after which those written begin to go to the disk
 _ZSTD, _FRAME = b"\x28\xb5\x2f\xfd", 18  # what a frame begins with, and the longest head of one
 
 
+class ArchiveError(CrossgapError):
+    """A zip is no store's, or is damaged; the message names the file and the entry."""
+
+
 class ZipReader(ZipStore):
-    """A zip to read, whose entries are stored: a part of one is read without what lies before it in the entry."""
+    """A zip to read, whose entries are stored: a part of one is read without what lies before it in the entry.
+
+    Its table of contents has no checksum: what it says is held against itself here, against the head of an entry
+    when that is read, and against the arrays' shapes by `crossgap.stores.store`.
+
+    Raises:
+        ArchiveError: it is damaged, when it is opened or read.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, mode="r")
         self._index()
 
     def _index(self) -> None:
-        self._archive = self._opened()
-        for entry in self._archive.infolist():
-            if entry.compress_type != zipfile.ZIP_STORED:
-                raise zipfile.BadZipFile(
-                    f"{entry.filename} is compressed by the zip, which no store's parts are"
-                )
-            if entry.filename.startswith("/") or ".." in entry.filename.split("/"):
-                raise zipfile.BadZipFile(f"{entry.filename} leads out of it")
-        self._stored = {entry.filename: entry for entry in self._archive.infolist()}
+        try:
+            self._archive = self._opened()
+        except (NotImplementedError, EOFError, struct.error) as error:  # of zipfile, of fields that are damaged
+            raise self._damaged(f"its table of contents is damaged: {error}") from None
+        self._stored: dict[str, zipfile.ZipInfo] = {}
+        end = 0
+        for entry in sorted(self._archive.infolist(), key=lambda entry: entry.header_offset):
+            name = entry.filename
+            if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
+                raise self._damaged(f"{name} is compressed by the zip, which no store's parts are")
+            if name.startswith("/") or ".." in name.split("/"):
+                raise self._damaged(f"{name} leads out of it")
+            if name in self._stored:
+                raise self._damaged(f"it has two entries {name}")
+            if entry.header_offset < end:
+                raise self._damaged(f"{name} lies where another entry does")
+            end = entry.header_offset + _HEAD + len(_encoded(entry)) + entry.file_size
+            if end > self._archive.start_dir:
+                raise self._damaged(f"{name} would end beyond the last entry")
+            self._stored[name] = entry
+        for name in self._stored:
+            if not name.endswith("/") and _described_by(name) not in self._stored:
+                raise self._damaged(f"{name} belongs to no array")
+            if name.endswith("zarr.json") and self.descriptor is not None:  # elsewhere each would be asked for
+                self.place(name)
 
     def _opened(self) -> zipfile.ZipFile:
         return zipfile.ZipFile(str(self.path))
+
+    def _damaged(self, what: str) -> ArchiveError:
+        return ArchiveError(f"{self}: {what}")
 
     @property
     def held(self) -> int:
@@ -61,21 +93,37 @@ class ZipReader(ZipStore):
         """Of the open file; None where it is elsewhere."""
         return None if self._archive.fp is None else self._archive.fp.fileno()
 
+    def names(self, folder: str) -> list[str]:
+        """Of the entries in a folder, without it."""
+        return [name.removeprefix(folder) for name in self._stored if name.startswith(folder)]
+
     def place(self, key: str) -> tuple[int, int] | None:
-        """Where in the file an entry's content begins, and its bytes; None where there is no such entry."""
-        entry, file = self._stored.get(key), self._archive.fp
-        if entry is None or file is None:
+        """Where in the file an entry's content begins, and its bytes; None where there is no such entry.
+
+        Raises:
+            ArchiveError: at its place is another one, or none.
+        """
+        entry = self._stored.get(key)
+        if entry is None:
             return None
-        # the lengths of the two fields before the content
-        at, descriptor = entry.header_offset + 26, self.descriptor
+        name = _encoded(entry)
+        head = self._read(entry.header_offset, _HEAD + len(name))
+        if head[:4] != b"PK\3\4" or head[_HEAD:] != name or struct.unpack("<H", head[26:28]) != (len(name),):
+            raise self._damaged(f"{key} is not where its table of contents says")
+        return entry.header_offset + len(head) + struct.unpack("<H", head[28:30])[0], entry.file_size
+
+    def _read(self, at: int, size: int) -> bytes:
+        file, descriptor = self._archive.fp, self.descriptor
+        if file is None:
+            raise self._damaged("it is closed")
         if descriptor is None:
             file.seek(at)
-            lengths = file.read(4)
+            held = file.read(size)
         else:  # threads share the file's position
-            lengths = os.pread(descriptor, 4, at)
-        if len(lengths) < 4:
-            raise zipfile.BadZipFile(f"{key} is cut short")
-        return entry.header_offset + 30 + sum(struct.unpack("<HH", lengths)), entry.file_size
+            held = os.pread(descriptor, size, at)
+        if len(held) != size:
+            raise self._damaged("it is cut short")
+        return held
 
     def __getstate__(self) -> dict[str, Any]:
         own = ("_archive", "_stored")
@@ -88,21 +136,36 @@ class ZipReader(ZipStore):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        place, file = self.place(key), self._archive.fp
-        if place is None or file is None or not isinstance(byte_range, (RangeByteRequest, SuffixByteRequest)):
-            found = await super().get(key, prototype, byte_range)
-            if found is not None:
-                check_frame(f"{self.path}: {key}", found.as_numpy_array()[:_FRAME].tobytes(), len(found))
-            return found
+        place = self.place(key)
+        if place is None:
+            return None
         content, length = place
-        if isinstance(byte_range, SuffixByteRequest):
-            start, stop = max(0, length - byte_range.suffix), length
-        else:
-            start, stop = byte_range.start, min(byte_range.end, length)
-        file.seek(content + start)
-        data = file.read(stop - start)
+        match byte_range:
+            case SuffixByteRequest(suffix=suffix):
+                start, stop = max(0, length - suffix), length
+            case RangeByteRequest(start=start, end=end):
+                stop = min(end, length)
+            case OffsetByteRequest(offset=start):
+                stop = length
+            case _:
+                start, stop = 0, length
+        start = min(start, stop)
+        data = self._read(content + start, stop - start)
+        if stop - start == length and zlib.crc32(data) != self._stored[key].CRC:
+            raise self._damaged(f"{key} is not what its checksum says")
         check_frame(f"{self.path}: {key}", data[:_FRAME], len(data))
         return prototype.buffer.from_bytes(data)
+
+
+def _described_by(name: str) -> str:
+    """The entry that describes the array that one is a part of; a part that describes, itself."""
+    folder, _, _ = f"/{name}".rpartition("/c/" if "/c/" in f"/{name}" else "/")
+    return f"{folder}/zarr.json".removeprefix("/")
+
+
+def _encoded(entry: zipfile.ZipInfo) -> bytes:
+    """An entry's name as the file has it."""
+    return entry.orig_filename.encode("utf-8" if entry.flag_bits & 0x800 else "cp437")
 
 
 def check_frame(what: str, start: bytes, size: int) -> None:
