@@ -113,6 +113,12 @@ def whole_number(value: object, name: str, least: int = 0) -> None:
         raise ValueError(f"{name} is {value}: give at least {least}")
 
 
+def inner_share(value: object, name: str) -> None:
+    """Raise ValueError unless a setting is a number between 0 and 1, neither of them."""
+    if not isinstance(value, numbers.Real) or not 0 < float(value) < 1:
+        raise ValueError(f"{name} is {value}: give a share between 0 and 1")
+
+
 def label_array(labels: Labels, count: int, name: str) -> Shaped[np.ndarray, " n"]:
     """Labels as an object array `(count,)` in which None, NaN and "" have become None.
 

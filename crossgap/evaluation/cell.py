@@ -144,11 +144,11 @@ class Cell:
             "Cell",
             {name: getattr(self, name) for name in CellOptions.model_fields},
         )
-        lists = {"sweep": self.sweep, "seeds": self.seeds, "distilled": self.distilled}
+        lists: dict[str, Any] = {"sweep": self.sweep, "seeds": self.seeds, "distilled": self.distilled}
         for name, stores in lists.items():
             if not isinstance(stores, list | tuple):
                 raise EvaluationError(f"Cell: {name} is {stores!r}: give a list of what `open_store` gives")
-        given = {"native": [self.native], "oti": [self.oti], "ovi": [self.ovi], **lists}
+        given: dict[str, Any] = {"native": [self.native], "oti": [self.oti], "ovi": [self.ovi], **lists}
         for name, stores in given.items():
             for store in stores:
                 if not isinstance(store, Store) and (store is not None or name not in INVERSIONS.values()):

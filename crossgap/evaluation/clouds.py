@@ -56,9 +56,9 @@ def _clouds(cell: Cell, points: int, plane: Plane, seed: int) -> pd.DataFrame:
     natives = {modality: items for modality, name in names.items() if (items := cell.items(name)) is not None}
     if names["text"] == texts:
         natives["text"] = natives["text"].where(natives["text"].ranks == 0)
+    natives = {modality: items.sample(points) for modality, items in natives.items() if items}
     if not natives:
         return pd.DataFrame(columns=COLUMNS)
-    natives = {modality: items.sample(points) for modality, items in natives.items()}
     inverted = {
         INVERSIONS[modality]: cell.inverted(items.without(cell.unpaired(names[modality])), names[modality])
         for modality, items in natives.items()

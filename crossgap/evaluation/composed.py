@@ -5,7 +5,8 @@ the splits that the cell names, or those of the query's own gallery. By method:
 
 - natively, every rule, and `expansion`: `harris` with BASIC's query expansion;
 - with a correction of features, `sum` and `harris`; with BASIC, whose `harris` is the paper's method without query
-  expansion, `expansion` too. The paper's contextual texts, means over a hundred names beside each text, are left out.
+  expansion, `expansion` too. The paper's contextual texts, each the mean of itself beside about a hundred names, are
+  left out: they need the text tower, which an evaluation does not load.
   A correction that ranks with a bias has a bank of its own for two sides that ask: see `composed_banks`;
 - with OTI, `sum` and `harris` of inverted query images; and `oti-template`, texts in OTI's template with the tokens of
   the image (see `crossgap.inversion.composed`), which are like SEARLE's.

@@ -33,7 +33,7 @@ class Sides(NamedTuple):
 def sides(cell: Cell) -> Sides | None:
     """The query images that have captions, and their first ones; without captions, all of them and the class prompts.
 
-    None where the cell has no images or no texts.
+    None where the cell has no images or no texts, or no image's first caption.
     """
     images, captions = cell.items(f"image/{cell.query}"), cell.items(f"text/{cell.query}")
     paired = captions is not None and captions.captions
@@ -44,6 +44,8 @@ def sides(cell: Cell) -> Sides | None:
         texts = texts.where(texts.ranks == 0)
         index = pd.Index(texts.groups).get_indexer(images.groups)
         images, texts = images.where(index >= 0), texts.where(index[index >= 0])
+        if not len(images):
+            return None
     return Sides(images, texts, paired)
 
 

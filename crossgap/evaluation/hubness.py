@@ -162,6 +162,10 @@ def _halved(
     tables = []
     for name in GALLERIES:
         held = gallery.where(kept[name])
+        if len(held) < 2:
+            why = "retrieval from a gallery of 1 item finds it: give at least 2"
+            reasons.add([("hubness", f"{task.name}{ids} {name}", why)])
+            continue
         activated = len(np.unique(hubness.firsts(bank.features, held.features))) / len(held)
         used: dict[str | None, Bias] = {}
         added: dict[str | None, tuple[np.ndarray, np.ndarray] | None] = {None: None}

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from crossgap.errors import UnavailableError
 from crossgap.evaluation.cell import INVERSIONS, Cell, Variant
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.items import Items
@@ -83,13 +84,15 @@ class Task:
     def table(self, work: Work, scoring: Scorer | None = None) -> pd.DataFrame:
         """The retrieval's metrics, a row a query, with the columns `task`, `relevance` and `query` (its id).
 
-        `scoring` is of a correction that ranks with a bias.
+        `scoring` is of a correction that ranks with a bias. Raises UnavailableError for a gallery of one item.
         """
         queries, gallery = self.relevance.concerns(self.queries), self.relevance.concerns(self.gallery)
         names = {"task": self.name, "relevance": self.relevance.name, "query": queries.ids}
         if not len(queries) or not len(gallery):
             nothing = dict.fromkeys(PER_QUERY, float("nan"))
             return pd.DataFrame(names | nothing | {"relevant": 0}).astype({"relevant": int})
+        if len(gallery) < 2:
+            raise UnavailableError("retrieval from a gallery of 1 item finds it: give at least 2")
         bias = scoring(queries, gallery) if scoring else None
         retrieval = self.relevance.retrieval(queries, gallery, exclude_self=self.within)
         return retrieval(device=work.device, bias=bias).assign(**names)
@@ -141,7 +144,7 @@ def comparisons(cell: Cell) -> Iterator[IntraModalRetrieval]:
         queries, gallery = map(cell.invertible, names)
         if modality == "text" and queries and queries.captions:
             first, others = queries.where(queries.ranks == 0), queries.where(queries.ranks > 0)
-            if others:
+            if first and others:
                 yield IntraModalRetrieval(modality, [BY_GROUP], first, others, names[0], names[0])
         elif queries and gallery:
             yield IntraModalRetrieval(modality, relevances(cell, queries, gallery), queries, gallery, *names)

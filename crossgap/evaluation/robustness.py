@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from crossgap.errors import UnavailableError
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.hubness import BESIDE
 from crossgap.evaluation.items import Items, by_id
@@ -91,6 +92,8 @@ def _measured(
         both = rivals.pair(variant, name, queries, gallery)
     if both is None:
         return pd.DataFrame(columns=COLUMNS)
+    if len(gallery) < 2:
+        raise UnavailableError("the nearest of 1 gallery item stays what it is: give at least 2")
     x, y = (items.features for items in both)
     left_out = pd.Index(gallery.ids).get_indexer(queries.ids) if within else None
     before = firsts(x, y, left_out)

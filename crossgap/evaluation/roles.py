@@ -6,6 +6,7 @@ fixes its gallery, each document is what it is there.
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -96,6 +97,7 @@ def pairs(cell: Cell) -> Roles:
     asked = _of(images, asking)
     if not (asked >= 0).any():
         raise UnavailableError("no image has two captions, one to ask and one to be found")
+    _require_two(images)
     own = np.flatnonzero(asked >= 0)
     return Roles(asking.where(asked[own]), texts, images, own)
 
@@ -127,7 +129,13 @@ def corpus(cell: Cell) -> Roles:
     own = pd.Index(gathered(images, texts).groups).get_indexer(asking.groups.astype(str))
     if not (own >= 0).any():
         raise UnavailableError("no text asks for a document")
+    _require_two(gathered(images, texts).groups)
     return Roles(asking.where(own >= 0), texts, images, own[own >= 0])
+
+
+def _require_two(documents: Sized) -> None:
+    if len(documents) < 2:
+        raise UnavailableError("search among 1 document finds it: give at least 2")
 
 
 def gathered(images: Items, texts: Items) -> Gathered:

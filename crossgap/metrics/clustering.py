@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +41,7 @@ def clustering_metrics(
     """
     from sklearn import metrics
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
     rows = unit_rows(features, dtype=np.float64)  # k-means++ is several times slower on float32
     labels = label_array(labels, len(rows), "labels")
@@ -47,7 +49,9 @@ def clustering_metrics(
     if not 2 <= len(classes) < (codes >= 0).sum():
         return dict.fromkeys(MEASURES, float("nan"))
     rows, codes = rows[codes >= 0], codes[codes >= 0]
-    found = KMeans(len(classes), n_init=restarts, random_state=seed % 2**32).fit_predict(rows)
+    with warnings.catch_warnings():  # fewer different rows than classes: each is a cluster, as far as they go
+        warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
+        found = KMeans(len(classes), n_init=restarts, random_state=seed % 2**32).fit_predict(rows)
     values = (
         metrics.v_measure_score(codes, found),
         metrics.adjusted_mutual_info_score(codes, found),

@@ -108,6 +108,8 @@ def gathered(
         raise ValueError(f"documents {neither[:5].tolist()} have neither a text nor an image: leave them out")
     if unit:
         texts, images = unit_rows(texts, "texts", np.float64), unit_rows(images, "images", np.float64)
+    else:
+        texts, images = np.asarray(texts, np.float64), np.asarray(images, np.float64)
     check_widths(texts, images, ("texts", "images"))
     found = np.where((of_images >= 0)[:, None], images[of_images], texts[of_texts]).astype(np.float64)
     both = (of_texts >= 0) & (of_images >= 0)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from crossgap.arrays import whole_number
+from crossgap.arrays import inner_share, whole_number
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Real
@@ -50,8 +49,7 @@ def paired(
         )
     whole_number(resamples, "resamples", 1)
     whole_number(seed, "seed")
-    if not isinstance(level, numbers.Real) or not 0 < level < 1:
-        raise ValueError(f"level is {level}: give a share between 0 and 1")
+    inner_share(level, "level")
     n, k = differences.shape
     if n == 0:
         return pd.DataFrame(np.nan, index=range(k), columns=["difference", "low", "high", "p"])

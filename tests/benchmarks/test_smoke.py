@@ -170,6 +170,19 @@ SCRIPTS = [  # the script, its smallest size, and what its lines say
             rf"  peak memory beyond the features {NUMBER} GiB",
         ],
     ),
+    (
+        "ranking",
+        [
+            *("--part", "few", "--share", "0.005", "--rounds", "1"),
+            *("--other", str(HERE.parents[1])),
+        ],
+        [
+            r"few: 10 queries × 250 × 512, 5 judged a query, \d+ cores; 1 rounds",
+            rf"  this +{NUMBER} ms a query, 10 queries in {NUMBER} min; peak memory beyond the features {NUMBER} GiB",
+            rf"  other +{NUMBER} ms a query, ",
+            rf"  ratio {NUMBER} \(round by round: {NUMBER}\), tables equal",
+        ],
+    ),
 ]
 ELSEWHERE = {"plain"}  # what others share
 

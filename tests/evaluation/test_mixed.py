@@ -149,8 +149,12 @@ def test_images_alone_are_not_searched_and_one_image_has_no_halves(tmp_path):
     one["text/test"] = {name: values[:2] for name, values in EVERY.items()}
     work = Work(Cell(write(tmp_path / "b.zip", one), None, None, "test", "test"))
     found = mixed.searched(work, Rivals(work, []), FEW)
-    assert set(found["rank"]) == {1} and set(found["task"]) == {"search", "fused"}
-    assert ("mixed", "distractors", "halves of 1 captioned images: give at least 2") in work.reasons.rows
+    assert found.empty
+    why = "search among 1 document finds it: give at least 2"
+    assert [*work.reasons.rows] == [
+        ("mixed", "search", why),
+        ("mixed", "distractors", "halves of 1 captioned images: give at least 2"),
+    ]
 
 
 @pytest.mark.parametrize(

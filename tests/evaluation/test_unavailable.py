@@ -13,12 +13,8 @@ from crossgap.evaluation import Cell, EvaluationError, evaluate, gap
 from crossgap.evaluation.supported import Probed, Shots, _by_probes
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.stores import store
-from tests.evaluation.test_rivals import DIM, TEST, groups, write
+from tests.evaluation.test_rivals import DIM, TEST, captions, groups, write
 
-# k-means says so where items are all the same
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Number of distinct clusters:sklearn.exceptions.ConvergenceWarning"
-)
 SETTINGS = {"resamples": 19, "shots": (1,), "draws": 2, "clouds": 9}
 INVERTED = {"oti": "tokens", "ovi": "patches"}
 
@@ -349,3 +345,32 @@ def test_more_shots_than_any_class_has_images_are_a_row() -> None:
         ["classification", f"{name}/kind", "no class of the support split has 8 images"]
         for name in ("8-shot", "first-8")
     ]
+
+
+def test_images_without_a_first_caption(tmp_path) -> None:
+    """All captions are second and third ones, as of a table that ranks from 1: nothing asks, and the rest is there."""
+    held = groups()
+    held["text/test"] = captions(TEST) | {"rank": [1, 2] * 24}
+    found = evaluate(
+        cell_of(tmp_path / "n.zip", held, support="train"), corrections=["centering"], **SETTINGS
+    )
+    assert 0 < found.metrics["retrieval/text-image/group/mAP"] < 1
+    assert not [name for name in found.metrics if name.startswith(("gap/f", "retrieval/text-text"))]
+
+
+def test_a_gallery_of_one_item_finds_nothing_out(tmp_path) -> None:
+    """One image with two captions: no 100 % of it, but a reason."""
+    one = {name: values[:1] for name, values in TEST.items()}
+    held = {"image/test": one, "text/test": captions(one)}
+    found = evaluate(cell_of(tmp_path / "n.zip", held), corrections=["centering"], **SETTINGS)
+    why = "gallery of 1 item finds it: give at least 2"
+    assert why in rows(found, "retrieval")["text-image/group"] and not found.mixed.size
+    assert "1 gallery item" in rows(found, "robustness")["text-image"]
+    families = {name.split("/")[0] for name in found.metrics if not name.startswith("retrieval/image-text/")}
+    assert not families & {"retrieval", "mixed", "hubness"}
+
+    two = {name: values[:2] for name, values in TEST.items()}
+    held = {"image/test": two, "text/test": captions(two)}
+    found = evaluate(cell_of(tmp_path / "m.zip", held), corrections=["nnn"], **SETTINGS)
+    assert why in rows(found, "hubness")["text-image half"]
+    assert "hubness/text-image/all/recall@1" in found.metrics

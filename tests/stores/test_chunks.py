@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import random
+import signal
+import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +18,7 @@ import zarr
 from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
 
 from crossgap import open_store
-from crossgap.stores import store, temporary, writing
+from crossgap.stores import store, temporary, writing, zipped
 from crossgap.stores.chunks import StoredRows, _sum, shard
 
 ROWS, SHARD = 150, 64
@@ -199,3 +202,33 @@ def test_a_disk_that_fills_up_leaves_what_was_there(path, tmp_path, monkeypatch)
     with pytest.raises(temporary.DiskFullError, match=r"no room for .*s\.zarr\.zip"):
         written(path, [50, 100])
     assert path.read_bytes() == before and not list((tmp_path / "scratch").iterdir())
+
+
+@pytest.mark.slow
+def test_a_store_killed_at_random_moments_is_whole_or_not_there(tmp_path, monkeypatch) -> None:
+    """100 times at work; its folder is on the disk, its rows many enough for several pieces and syncs."""
+    monkeypatch.undo()
+    monkeypatch.setattr(zipped, "_SYNCED", 1 << 20)
+    rng = random.Random(0)
+    arrays = {"features": np.random.default_rng(0).standard_normal((40_000, 64)).astype(np.float32)}
+    sizes = [10_000] * 4
+    since = time.monotonic()
+    whole = written(tmp_path / "whole.zarr.zip", sizes, arrays).read_bytes()
+    took = time.monotonic() - since
+    path, killed = tmp_path / "s.zarr.zip", 0
+    while killed < 100:
+        if rng.random() < 0.7:
+            path.unlink(missing_ok=True)
+        before = path.read_bytes() if path.exists() else None
+        child = os.fork()
+        if not child:
+            try:
+                written(path, sizes, arrays)
+            finally:
+                os._exit(0)
+        time.sleep(rng.uniform(0, took))
+        os.kill(child, signal.SIGKILL)
+        killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        assert (path.read_bytes() if path.exists() else None) in (before, whole)
+    assert written(path, sizes, arrays).read_bytes() == whole
+    assert not list((tmp_path / "scratch").iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,8 @@ STEPS = 2.0**30
 STEP_BITS, PLACE_BITS = 32, 18  # of a key, above them the row
 MOST_ROWS = 2 ** (63 - STEP_BITS - PLACE_BITS)
 ITEMS_AT_ONCE = 2**17  # of a thread
-WIDTH_AN_ITEM = 32  # of rows so wide, products in float32 save what deciding about one given item costs
+WIDTH_AN_ITEM = 64  # of rows so wide, products in float32 save what deciding about one given item costs
+UNDECIDED = 64  # a part of a block, 1 over this, costs as much as all its products in float64
 ITEMS_TO_SORT = 2**12  # cost as much as comparing all items of a block, some 50,000, to one of them
 
 
@@ -66,6 +68,10 @@ class Rows:
     def near(self) -> Float32[np.ndarray, "r d"]:
         return self.exact.astype(np.float32)
 
+    @cached_property
+    def lengths(self) -> Float64[np.ndarray, " r"]:
+        return np.sqrt(np.einsum("rd,rd->r", self.exact, self.exact))
+
     def __len__(self) -> int:
         return len(self.exact)
 
@@ -77,7 +83,8 @@ class NumpyCounter:
     """On the CPU; the threads of `pool` share the rows of a tile, `(r, g)`, of products of rows and a block.
 
     Rows with few given items have a tile in float32, which decides all but what lies within its error of one of these
-    (`error_of_products`); exact products decide that.
+    (`error_of_products`); exact products decide that. The others, and rows of which float32 leaves much undecided,
+    have a tile in float64.
     """
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
@@ -108,14 +115,17 @@ class NumpyCounter:
         found = np.empty(len(row), np.int64)
         cuts = np.searchsorted(row, np.arange(len(rows) + 1))
         given = np.diff(cuts)
-        width = rows.exact.shape[1]
-        few = given <= width // WIDTH_AN_ITEM
-        height = max(1, ITEMS_AT_ONCE // len(block))
-        margin = error_of_products(width) * STEPS + 0.5
+        is_open = given > 0
+        margins = error_of_products(rows.exact.shape[1]) * rows.lengths * block.lengths.max() + 0.5
 
         def by_near(one: int, products: np.ndarray) -> None:
             some = slice(cuts[one], cuts[one + 1])
-            found[some] = _by_near(products, rows.exact[one], block.exact, step[some], place[some], margin)
+            ahead = _by_near(
+                products, rows.exact[one], block.exact, step[some], place[some], float(margins[one])
+            )
+            if ahead is not None:
+                found[some] = ahead
+                is_open[one] = False
 
         def by_exact(one: int, products: np.ndarray) -> None:
             steps = np.empty((2, len(block) + 1), np.int32)
@@ -123,20 +133,31 @@ class NumpyCounter:
             some = slice(cuts[one], cuts[one + 1])
             found[some] = _ahead(steps, step[some], place[some])
 
-        for chosen, count in (((given > 0) & few, by_near), (~few, by_exact)):
-            which = np.flatnonzero(chosen)
-            if len(which) == 0:
-                continue
-            some = rows if len(which) == len(rows) else rows[which]
-            near = count is by_near
-            tile = self._tile(*((some.near, block.near) if near else (some.exact, block.exact)))
-
-            def of_some(start: int, which: Any = which, count: Any = count, tile: Any = tile) -> None:
-                for at in range(start, min(start + height, len(which))):
-                    count(which[at], tile[at])
-
-            list(self.pool.map(of_some, range(0, len(which), height)))
+        self._each(
+            np.flatnonzero(is_open & (given <= rows.exact.shape[1] // WIDTH_AN_ITEM)),
+            rows,
+            block,
+            by_near,
+            near=True,
+        )
+        self._each(np.flatnonzero(is_open), rows, block, by_exact, near=False)
         return found
+
+    def _each(
+        self, which: Int64[np.ndarray, " s"], rows: Rows, block: Rows, count: Callable[..., None], near: bool
+    ) -> None:
+        """Call `count` with each of some rows' places and its products with the block."""
+        if len(which) == 0:
+            return
+        some = rows if len(which) == len(rows) else rows[which]
+        tile = self._tile(*((some.near, block.near) if near else (some.exact, block.exact)))
+        height = max(1, ITEMS_AT_ONCE // len(block))
+
+        def of_some(start: int) -> None:
+            for at in range(start, min(start + height, len(which))):
+                count(which[at], tile[at])
+
+        list(self.pool.map(of_some, range(0, len(which), height)))
 
     def _tile(self, rows: np.ndarray, block: np.ndarray) -> np.ndarray:
         """The product, gone when the next one comes."""
@@ -148,18 +169,18 @@ class NumpyCounter:
 
 
 def error_of_products(width: int) -> float:
-    """How far a product in float32 of two rows lies from the exact one, at most; ∞ where no bound is known.
+    """How far a product in float32 of two rows lies from the exact one at most, divided by both rows' lengths; ∞ where
+    no bound is known.
 
-    Let x and y be rows of `exact_rows`, d = `width` entries, the last of which may be of `bias.columns`. Then
-    S = Σ |xᵢ yᵢ| ≤ ‖x‖ ‖y‖ + 1 ≤ 2.001 by Cauchy and Schwarz: rounding to multiples of 2⁻²⁶ lengthens a unit row by
-    √d 2⁻²⁷ at most. With u = 2⁻²⁴, rounding the entries to float32 changes each xᵢ yᵢ by at most (2u + u²) |xᵢ yᵢ|.
-    A sum of d products in any order, with or without fused multiplication and addition, in any number of partial
-    sums, is off by at most γ = d u / (1 - d u) times the sum of their magnitudes, (1 + u)² S (Higham, Accuracy and
-    Stability of Numerical Algorithms, 3.1). Nothing underflows: a product that isn't 0 is 2⁻⁵² or more. All in all
-    ((1 + u)² γ + 2u + u²) S, which is below 2.1 (d + 2) u while d u ≤ 2⁻⁷. A power of two that rows are multiplied by
-    multiplies the error.
+    Let x and y be rows of `exact_rows` of d = `width` entries, the last of which may be of `bias.columns`, times powers
+    of two; u = 2⁻²⁴ and S = Σ |xᵢ yᵢ|, which is at most ‖x‖ ‖y‖ by Cauchy and Schwarz. Rounding the entries to float32
+    changes each xᵢ yᵢ by at most (2u + u²) |xᵢ yᵢ|. A sum of d products in any order, with or without fused
+    multiplication and addition, in any number of partial sums, is off by at most γ = d u / (1 - d u) times the sum of
+    their magnitudes, (1 + u)² S (Higham, Accuracy and Stability of Numerical Algorithms, 3.1). Nothing underflows: a
+    product of entries that isn't 0 is 2⁻⁵² or more. All in all ((1 + u)² γ + 2u + u²) S, which is below
+    1.01 (d + 2) u S while d u ≤ 2⁻⁷, with room for the rounding of the lengths in float64.
     """
-    return 2.1 * (width + 2) * 2.0**-24 if width <= 2**17 else float("inf")
+    return 1.01 * (width + 2) * 2.0**-24 if width <= 2**17 else float("inf")
 
 
 def _by_near(
@@ -169,8 +190,10 @@ def _by_near(
     step: Int64[np.ndarray, " p"],
     place: Int64[np.ndarray, " p"],
     margin: float,
-) -> Int64[np.ndarray, " p"]:
-    """`Counter.ahead` of one row by products in float32, which lie within `margin` of the steps."""
+) -> Int64[np.ndarray, " p"] | None:
+    """`Counter.ahead` of one row by products in float32, which lie within `margin` of the steps; None if these leave
+    much undecided.
+    """
     least = np.nextafter((step - margin).astype(np.float32), np.float32(-np.inf))
     most = np.nextafter((step + margin).astype(np.float32), np.float32(np.inf))
     found, undecided = np.empty(len(step), np.int64), []
@@ -180,18 +203,19 @@ def _by_near(
         behind &= products <= high
         undecided.append(np.flatnonzero(behind))
     items = np.concatenate(undecided)
+    if len(items) > len(step) + len(products) // UNDECIDED:
+        return None
     given = np.repeat(np.arange(len(step)), [len(some) for some in undecided])
-    many = len(items) > len(block) // 16
-    steps = _steps(row, block, slice(None))[items] if many else _steps(row, block, items)
-    own = step[given]
+    steps, own = _steps(row, block, items), step[given]
     is_ahead = (steps < own) | ((steps == own) & (items < place[given]))
     return found + np.bincount(given[is_ahead], minlength=len(step))
 
 
 def _steps(
-    row: Float64[np.ndarray, " d"], block: Float64[np.ndarray, "g d"], items: Any
+    row: Float64[np.ndarray, " d"], block: Float64[np.ndarray, "g d"], items: Int64[np.ndarray, " p"]
 ) -> Int64[np.ndarray, " p"]:
-    return np.rint(block[items] @ row).astype(np.int64)
+    """By einsum, as threads that call BLAS wait for each other."""
+    return np.rint(np.einsum("pd,d->p", block[items], row)).astype(np.int64)
 
 
 def _ahead(

@@ -25,7 +25,7 @@ PAIRS_IN_A_CHUNK = 2**23  # judged ones
 PAIRS_IN_A_TILE = 2**22
 ROWS_IN_A_TILE = 256  # at least, or the matrix product is slow
 PAIRS_AT_ONCE = 2**22  # times the width, of products outside a tile
-ROWS_AT_ONCE = 1024
+ROWS_AT_ONCE = 128  # made exact, in a core's cache
 WORK_FOR_A_GPU = 1e12  # multiplications
 
 
