@@ -54,6 +54,10 @@ if TYPE_CHECKING:
 _DAMAGE = (OSError, ValueError, RuntimeError, zipfile.BadZipFile)
 
 
+_FEW_PARTS = 1 << 16  # that an array may have at least, be they left out of the file
+_LEAST_PART = 16  # bytes that each other one takes
+
+
 class StoreError(CrossgapError):
     """A path holds no whole feature store, or not the group asked for."""
 
@@ -121,32 +125,46 @@ class Group:
         if name not in self._arrays:
             with _described(f"{self.name} of {self.zarr_group.store}: {name!r}"):
                 found = self.zarr_group.get(name)
+                held = (
+                    "" if isinstance(found, zarr.Array) else ", ".join(sorted(self.zarr_group.array_keys()))
+                )
             if not isinstance(found, zarr.Array):
-                held = ", ".join(sorted(self.zarr_group.array_keys()))
                 raise StoreError(f"{self.name} of {self.zarr_group.store} has no {name!r}; it holds {held}")
             self._check_claims(found)
             self._check_chunks(name, found)
             self._arrays[name] = found
+            of_items = (getattr(found.metadata, "dimension_names", None) or ("",))[0] == "item"
+            if of_items and name != "id" and found.shape[0] != len(self):
+                raise StoreError(
+                    f"{self.name} of {self.zarr_group.store}: {name!r} has {found.shape[0]} rows of {len(self)} items"
+                )
         return self._arrays[name]
 
     def _check_claims(self, array: zarr.Array) -> None:
         """StoreError where an array, or a chunk of it, claims more than the whole file can hold."""
         held = self.zarr_group.store
         if isinstance(held, ZipReader):
+            if any(
+                size < 0 or (size and each < 1)
+                for shape in (array.chunks, array.shards or array.chunks)
+                for size, each in zip(array.shape, shape, strict=True)
+            ):
+                raise StoreError(f"{held}: {array.name} is damaged: it has parts of no rows")
             largest = max(math.prod(shape) for shape in (array.shape, array.chunks, array.shards or ()))
             try:
                 claims.check(f"{held}: {array.name}", largest * array.dtype.itemsize, held.held)
             except claims.ClaimError as error:
                 raise StoreError(str(error)) from None
+            parts = math.prod(_counts(array.shape, array.chunks))
+            if parts > _FEW_PARTS + held.held // _LEAST_PART:
+                raise StoreError(f"{held}: {array.name} claims {parts} parts, more than the file can hold")
 
     def _check_chunks(self, name: str, array: zarr.Array) -> None:
         """StoreError where the file has a chunk too many, or one too few that zarr would read as zeros."""
         held = self.zarr_group.store
         if not isinstance(held, ZipReader) or array.metadata.zarr_format != 3:
             return
-        counts = [
-            -(-size // each) for size, each in zip(array.shape, array.shards or array.chunks, strict=True)
-        ]
+        counts = _counts(array.shape, array.shards or array.chunks)
         found = [key for key in held.names(f"{array.path}/") if key != "zarr.json"]
         for key in found:
             place = tuple(map(int, re.findall(r"(?<![0-9])[0-9]{1,18}(?![0-9])", key)))
@@ -348,6 +366,11 @@ def open_store(path: str | Path, **options: Any) -> Store:
     if group.attrs.get("format") != FORMAT:
         raise StoreError(f"{path} is no finished {FORMAT} store (format: {group.attrs.get('format')!r})")
     return Store(Path(path), group)
+
+
+def _counts(shape: tuple[int, ...], part: tuple[int, ...]) -> list[int]:
+    """How many parts an array has along each dimension."""
+    return [-(-size // max(each, 1)) for size, each in zip(shape, part, strict=True)]
 
 
 @contextmanager

@@ -53,7 +53,11 @@ class ZipReader(ZipStore):
     def _index(self) -> None:
         try:
             self._archive = self._opened()
-        except (NotImplementedError, EOFError, struct.error) as error:  # of zipfile, of fields that are damaged
+        except (
+            NotImplementedError,
+            EOFError,
+            struct.error,
+        ) as error:  # of zipfile, of fields that are damaged
             raise self._damaged(f"its table of contents is damaged: {error}") from None
         self._stored: dict[str, zipfile.ZipInfo] = {}
         end = 0
@@ -74,7 +78,9 @@ class ZipReader(ZipStore):
         for name in self._stored:
             if not name.endswith("/") and _described_by(name) not in self._stored:
                 raise self._damaged(f"{name} belongs to no array")
-            if name.endswith("zarr.json") and self.descriptor is not None:  # elsewhere each would be asked for
+            if (
+                name.endswith("zarr.json") and self.descriptor is not None
+            ):  # elsewhere each would be asked for
                 self.place(name)
 
     def _opened(self) -> zipfile.ZipFile:
