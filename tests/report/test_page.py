@@ -159,6 +159,31 @@ def test_user_text_is_escaped(parse):
     assert page.text.count(nasty) > 8
 
 
+def test_names_of_modalities_splits_and_corrections_are_escaped():
+    nasty = "\"'><b onclick=alert(1)>x</b></script>"
+    corrections = [(nasty, nasty, f"https://a/{nasty}", nasty, nasty, nasty)]
+    columns = ["name", "title", "source", "how", "parameters", "reason"]
+    html = render(
+        [
+            Results(
+                nasty,
+                nasty,
+                {**metrics((nasty,)), f"retrieval/image-image+{nasty}/{nasty}/mAP": 0.5},
+                corrections=pd.DataFrame(corrections, columns=columns),
+                unavailable=pd.DataFrame({"family": [nasty], "name": [nasty], "reason": [nasty]}),
+                modalities={"image": nasty, "text": nasty},
+                query=nasty,
+                gallery=nasty,
+                published=nasty,
+                provenance={nasty: {nasty: [nasty]}},
+            ),
+            cell(),
+        ]
+    )
+    assert "<b onclick" not in html and "&lt;b onclick" in html
+    assert html.count("</script") == html.count("<script")
+
+
 def test_page_loads_nothing(parse):
     html = render([cell(), cell(dataset="other")])
     page = parse(html)

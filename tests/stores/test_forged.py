@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import struct
@@ -16,6 +17,7 @@ import pytest
 
 from crossgap import open_store
 from crossgap.errors import CrossgapError
+from crossgap.exporting import export
 from crossgap.stores import store, writing
 
 ROWS = 150
@@ -178,3 +180,21 @@ def test_a_description_that_is_wrong_is_told(how, path, tmp_path) -> None:
 @pytest.mark.parametrize("name", [FEATURES, "image/test/zarr.json", "image/zarr.json", "zarr.json"])
 def test_a_description_that_is_none_is_told(name, text, path, tmp_path) -> None:
     assert read(rewritten(path, tmp_path / "x.zip", lambda held: held.update({name: text})))
+
+
+@pytest.mark.parametrize("name", ["<b>x</b>\"'", "$(touch x)", "a\\..\\..\\b", "...", "-rf", "a:b"])
+def test_no_name_in_a_forged_store_leads_an_export_elsewhere(name, path, tmp_path) -> None:
+    """Of an array and of a group; whatever the export says of it, it writes into its folder alone."""
+
+    def change(held: dict[str, bytes]) -> None:
+        for old, content in list(held.items()):
+            renamed = old.replace("image/test/features", f"image/{name}/{name}")
+            held[renamed if renamed != old else old.replace("image/test", f"image/{name}")] = content
+
+    forged = rewritten(path, tmp_path / "x.zip", change)
+    for format_ in ("clip-retrieval", "safetensors", "parquet"):
+        folder = tmp_path / "deep" / "er" / format_
+        with contextlib.suppress(CrossgapError):
+            export(open_store(forged), format_, folder)
+        written = {file for file in tmp_path.rglob("*") if file.is_file()} - {forged}
+        assert all(file.is_relative_to(tmp_path / "deep" / "er") for file in written)
