@@ -6,13 +6,13 @@ import io
 import os
 import struct
 import zipfile
-import zlib
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isal import isal_zlib
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.storage import ZipStore
 
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 _HEAD = 30  # bytes before an entry's name
 _PIECE = 1 << 22  # bytes that are read and written at once
 _PARTS = 512  # of memory, written at once
-_WAITING = 8  # pieces that may wait to be written and summed
-_SUMS = 2  # threads that sum
+_WAITING = 4  # pieces that may wait to be written
 _SYNCED = 64 << 20  # bytes after which those written begin to go to the disk
 _ZSTD, _FRAME = b"\x28\xb5\x2f\xfd", 18  # what a frame begins with, and the longest head of one
 
@@ -157,7 +156,7 @@ class ZipReader(ZipStore):
                 start, stop = 0, length
         start = min(start, stop)
         data = self._read(content + start, stop - start)
-        if stop - start == length and zlib.crc32(data) != self._stored[key].CRC:
+        if stop - start == length and isal_zlib.crc32(data) != self._stored[key].CRC:
             raise self._damaged(f"{key} is not what its checksum says")
         check_frame(f"{self.path}: {key}", data[:_FRAME], len(data))
         return prototype.buffer.from_bytes(data)
@@ -193,23 +192,24 @@ def size(folder: Path) -> int:
 class Packer:
     """A zip in progress, its entries stored, without dates: equal entries in equal order, equal bytes.
 
-    Its checksums are worked out, and its file written, by threads of their own.
+    Another thread writes its file.
     """
 
     def __init__(self, target: Path) -> None:
         self._out = _Behind(target)
         self._archive = zipfile.ZipFile(self._out, "w", zipfile.ZIP_STORED)
-        self._entries: list[_Entry] = []
+        self._entries: list[zipfile.ZipInfo] = []
 
     def add(self, name: str, parts: Iterable[bytes | memoryview]) -> None:
         """One entry; the memory that is given is not to change until the end."""
-        entry = _Entry(name, len(self._entries))
-        entry.info.header_offset = self._out.tell()
-        self._out.summed_in = None
-        self._out.write(entry.header())  # its place: sums are known when all is written
-        self._out.summed_in = entry
+        entry = zipfile.ZipInfo(name)
+        entry.external_attr = 0o600 << 16  # as zipfile has it
+        entry.header_offset, entry.CRC = self._out.tell(), 0
+        self._out.write(entry.FileHeader(zip64=True))  # its place: sum and size are known when all is written
         for part in parts:
-            entry.info.file_size += self._out.write(part)
+            entry.CRC = isal_zlib.crc32(part, entry.CRC)
+            entry.file_size += self._out.write(part)
+        entry.compress_size = entry.file_size
         self._entries.append(entry)
 
     def add_folder(self, folder: Path) -> None:
@@ -221,14 +221,12 @@ class Packer:
 
     def finish(self) -> None:
         """Write its table of contents; all is on the disk then."""
-        self._out.summed_in = None
         self._out.flush()
         self._archive.start_dir = self._out.tell()
         for entry in self._entries:
-            entry.info.compress_size = entry.info.file_size
-            self._out.seek(entry.info.header_offset)
-            self._out.write(entry.header())
-            self._archive.filelist.append(entry.info)
+            self._out.seek(entry.header_offset)
+            self._out.write(entry.FileHeader(zip64=True))
+        self._archive.filelist.extend(self._entries)
         self._archive.close()
         self._out.sync()
 
@@ -239,49 +237,20 @@ class Packer:
         self._out.close()
 
 
-class _Entry:
-    """One of a zip's entries, as zipfile itself writes them to a file that it can seek in."""
-
-    def __init__(self, name: str, number: int) -> None:
-        self.number = number
-        self.info = zipfile.ZipInfo(name)
-        self.info.external_attr = 0o600 << 16
-        self.info.CRC = 0
-
-    def header(self) -> bytes:
-        return self.info.FileHeader(zip64=True)
-
-    def sum(self, parts: list[memoryview]) -> None:
-        for part in parts:
-            self.info.CRC = zlib.crc32(part, self.info.CRC)
-
-
 class _Behind(io.RawIOBase):
-    """A file that another thread writes, and a third sums, while this one makes what comes next.
+    """A file that another thread writes while this one makes what comes next.
 
-    What is long written is brought to the disk meanwhile, by a fourth.
+    What is long written is brought to the disk meanwhile, by a third.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb", buffering=0)
         self._pool, self._syncs = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
-        self._sums = [ThreadPoolExecutor(1) for _ in range(_SUMS)]  # entries in turn
         self._at, self._size, self._parts = 0, 0, list[memoryview]()
         self._abandoned = False
-        self._waiting: deque[tuple[Future[None], ...]] = deque()
+        self._waiting: deque[Future[None]] = deque()
         self._unsynced, self._syncing = 0, Future[None]()
         self._syncing.set_result(None)
-        self._summed_in: _Entry | None = None
-
-    @property
-    def summed_in(self) -> _Entry | None:
-        """The entry that takes the checksum of what is written from here on."""
-        return self._summed_in
-
-    @summed_in.setter
-    def summed_in(self, entry: _Entry | None) -> None:
-        self._hand_over()
-        self._summed_in = entry
 
     def writable(self) -> bool:
         return True
@@ -323,7 +292,7 @@ class _Behind(io.RawIOBase):
 
     def close(self) -> None:
         if not self.closed:
-            for pool in (self._pool, self._syncs, *self._sums):
+            for pool in (self._pool, self._syncs):
                 pool.shutdown(cancel_futures=True)
             self._file.close()
             super().close()
@@ -335,9 +304,7 @@ class _Behind(io.RawIOBase):
             parts, at = self._parts, self._at - self._size
             self._unsynced += self._size
             self._parts, self._size = [], 0
-            entry = self._summed_in
-            sums = () if entry is None else (self._sums[entry.number % _SUMS].submit(entry.sum, list(parts)),)
-            self._waiting.append((self._pool.submit(self._put, parts, at), *sums))
+            self._waiting.append(self._pool.submit(self._put, parts, at))
             if self._unsynced >= _SYNCED and self._syncing.done():
                 self._syncing.result()  # an error of the disk is told once
                 self._unsynced = 0
@@ -346,8 +313,7 @@ class _Behind(io.RawIOBase):
 
     def _wait(self, most: int) -> None:
         while len(self._waiting) > most:
-            for future in self._waiting.popleft():
-                future.result()
+            self._waiting.popleft().result()
 
     def _put(self, parts: list[memoryview], at: int) -> None:
         self._file.seek(at)
