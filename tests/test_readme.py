@@ -38,6 +38,7 @@ ELSEWHERE = {  # what runs a command: a file, and what stands in it
     ),
     "dvc plots show": ("stages/test_pipeline.py", 'dvc("plots", "show")'),
     "dvc exp run -S oti.steps=50": ("stages/test_pipeline.py", '"-S", "ovi.steps=3"'),
+    "dvc exp show": ("stages/test_pipeline.py", 'dvc("exp", "show"'),
     "dvc remote add -d team <url>": ("stages/test_sharing.py", "run(made, FOLDER"),
     "dvc push": ("stages/test_imports.py", 'dvc("push"'),
     "dvc pull": ("stages/test_sharing.py", "run(there, TAKE)"),
