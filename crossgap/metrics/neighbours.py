@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossgap.metrics.retrieval.counting import error_of_products
+from crossgap.metrics.retrieval.counting import Rows, error_of_products
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int64
@@ -49,21 +49,21 @@ def most_similar(
 ) -> Iterator[tuple[slice, Bool[np.ndarray, "rows m"]]]:
     """`nearest` of the similarities of blocks of rows: the block and its k items a row.
 
-    Products in float32 lie within e of the exact ones (`error_of_products`). Let t be the k-th greatest of a row's: k
-    items are at t - e or above, so what is below t - 2e in float32 is none of the k greatest. Where as few as k are
-    left, these are they; the other rows are multiplied again in float64.
+    Products in float32 lie within e of the exact ones, by `error_of_products` and the rows' lengths. Let t be the k-th
+    greatest of a row's: k items are at t - e or above, so what is below t - 2e in float32 is none of the k greatest.
+    Where as few as k are left, these are they; the other rows are multiplied again in float64.
 
     Args:
-        x, y: of `exact_rows`, maybe with a column of `bias.columns`; k is below m.
+        x, y: of `exact_rows`, maybe with a column of `bias.columns`, times powers of two; k is below m.
         left_out: `(n,)`, the place of the one item that is no candidate for a row, -1 for none.
     """
-    margin = 2 * error_of_products(x.shape[1])
-    near_x, near_y = x.astype(np.float32), y.astype(np.float32)
+    asked, held = Rows(x), Rows(y)
+    margins = 2 * error_of_products(x.shape[1]) * asked.lengths * held.lengths.max(initial=0)
     for rows in blocks(len(x), len(y)):
         out = None if left_out is None else left_out[rows]
-        near = _without(near_x[rows] @ near_y.T, out)
+        near = _without(asked.near[rows] @ held.near.T, out)
         kth = near.max(axis=1) if k == 1 else np.partition(near, -k, axis=1)[:, -k]
-        least = np.nextafter((kth.astype(np.float64) - margin).astype(np.float32), np.float32(-np.inf))
+        least = np.nextafter((kth.astype(np.float64) - margins[rows]).astype(np.float32), np.float32(-np.inf))
         found = near >= least[:, None]
         again = np.flatnonzero(np.count_nonzero(found, axis=1) > k)
         if len(again):

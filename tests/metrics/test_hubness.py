@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from crossgap.arrays import exact_rows
 from crossgap.corrections import Correction, Material, fitted, inverted_softmax, nnn, pca_plus, qb_norm
 from crossgap.errors import UnavailableError
 from crossgap.metrics import neighbours
-from crossgap.metrics.hubness import first_ranked, firsts, hubs, nearest_bank, occurrences, softmax_bank
+from crossgap.metrics.hubness import by_nearest, by_softmax, first_ranked, firsts, hubs, occurrences, of_bank
 from crossgap.metrics.retrieval import ranking, retrieval_metrics
 from crossgap.metrics.retrieval.bias import Bias, columns
 from tests.metrics.retrieval.test_ranking import assert_identical, in_torch, small_tiles, tied
@@ -63,9 +64,11 @@ def test_biases_by_loops(entries, monkeypatch):
     scores = unit(gallery) @ unit(bank).T
     for k in (1, 4, 11, 50):
         expected = [-0.75 * np.mean(sorted(row)[-k:]) for row in scores]
-        np.testing.assert_allclose(nearest_bank(gallery, bank, k, 0.75), expected, atol=1e-7)
+        (found,) = of_bank(gallery, bank, [partial(by_nearest, k=k, alpha=0.75)])
+        np.testing.assert_allclose(found, expected, atol=1e-7)
     expected = [-math.log(sum(math.exp(20 * score) for score in row)) / 20 for row in scores]
-    np.testing.assert_allclose(softmax_bank(gallery, bank, 20), expected, atol=1e-7)
+    (found,) = of_bank(gallery, bank, [partial(by_softmax, beta=20)])
+    np.testing.assert_allclose(found, expected, atol=1e-7)
     np.testing.assert_array_equal(firsts(bank, gallery), scores.T.argmax(axis=1))
 
 
@@ -75,7 +78,8 @@ def test_qb_norm_normalises_the_queries_that_meet_the_activation_set():
     active = set((unit(bank) @ unit(gallery).T).argmax(axis=1))
     expected = [(unit(gallery) @ row).argmax() in active for row in unit(queries)]
     assert found.queries.tolist() == expected and 0 < sum(expected) < 30
-    np.testing.assert_array_equal(found.gallery, softmax_bank(gallery, bank, 20))
+    (of_items,) = of_bank(gallery, bank, [partial(by_softmax, beta=20)])
+    np.testing.assert_array_equal(found.gallery, of_items)
     own = np.arange(12)  # a query that stands in the gallery doesn't find itself
     found = qb_norm.fit({"text": bank}).scoring(gallery, gallery, "text", left_out=own)
     scores = unit(gallery) @ unit(gallery).T
@@ -300,6 +304,17 @@ def test_products_in_float32_find_the_nearest_all_the_same(seed, k):
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         ((_, found),) = neighbours.most_similar(x, y, k, left_out)
         assert found.sum() == 15 * k and np.take_along_axis(found, order, axis=1).all()
+
+
+@pytest.mark.parametrize("power", [0, 6, 12])
+def test_the_nearest_among_near_ties_whatever_the_lengths_of_rows(power):
+    rng = np.random.default_rng(power)
+    x, base = exact_rows(rng.standard_normal((20, 33))), exact_rows(rng.standard_normal((1, 33)))
+    near = base + 2.0**-26 * rng.integers(-2, 3, (400, 33))
+    y = 2.0**power * near  # errors in float32 grow with it
+    order = np.argsort(-(x @ y.T), axis=1, kind="stable")[:, :3]
+    ((_, found),) = neighbours.most_similar(x, y, 3)
+    assert found.sum() == 60 and np.take_along_axis(found, order, axis=1).all()
 
 
 @pytest.mark.parametrize("seed", range(4))
