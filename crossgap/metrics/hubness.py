@@ -9,7 +9,6 @@ Sources: N_k and its skewness, Radovanović, Nanopoulos and Ivanović (JMLR 2010
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -124,20 +123,6 @@ def by_softmax(scores: Float64[np.ndarray, "m b"], beta: float) -> Float64[np.nd
     peak = scores.max(axis=1)
     scores -= peak[:, None]
     return -(peak + np.log(np.exp(scores, out=scores).sum(axis=1))) / beta
-
-
-def nearest_bank(
-    gallery: Real[Features, "m d"], bank: Real[Features, "b d"], k: int, alpha: float
-) -> Float64[np.ndarray, " m"]:
-    """`by_nearest` of a gallery `(m, d)` and a bank `(b, d)`: `(m,)`."""
-    return of_bank(gallery, bank, [partial(by_nearest, k=k, alpha=alpha)])[0]
-
-
-def softmax_bank(
-    gallery: Real[Features, "m d"], bank: Real[Features, "b d"], beta: float
-) -> Float64[np.ndarray, " m"]:
-    """`by_softmax` of a gallery `(m, d)` and a bank `(b, d)`: `(m,)`."""
-    return of_bank(gallery, bank, [partial(by_softmax, beta=beta)])[0]
 
 
 def firsts(
