@@ -15,14 +15,10 @@ from crossgap.datasets.thumbnails import Sight
 from crossgap.papers.studies import experiment, training
 from crossgap.prepared import manifest
 from crossgap.report import Results, render
-from crossgap.report.results import in_roles
+from crossgap.report.results import in_roles, read_table
 from stages.common import CELL_TABLES, DATA, dataset_folder, images_root, metrics_folder, run, written
 
 PUBLISHED = ("published", "published_extra")  # in data/reference, in percent
-WORDS = (
-    "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "fitted_on", "parameters",
-    "reason", "modality", "protocol", "at",
-)  # fmt: skip
 
 
 def report(run_of: Mapping[str, Any]) -> None:
@@ -104,8 +100,7 @@ def _sight(dataset: str, side: int) -> Sight | None:
 
 
 def _table(path: Path) -> pd.DataFrame:
-    """A table as it was written: names stay text, whatever they look like, and only an empty field is missing."""
-    return pd.read_csv(written(path), dtype=dict.fromkeys(WORDS, str), keep_default_na=False, na_values=[""])
+    return read_table(written(path))
 
 
 run(report)

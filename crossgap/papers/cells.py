@@ -11,23 +11,10 @@ import pandas as pd
 
 from crossgap import naming, numbers
 from crossgap.errors import CrossgapError
-from crossgap.report.results import Results, in_roles
+from crossgap.report.results import Results, in_roles, read_table
 
 PUBLISHED = ("published", "published_extra")  # in data/reference
 _BESIDE = ("curves", "clouds")  # tables that lie beside metrics.json
-_TEXT = (
-    "family",
-    "task",
-    "relevance",
-    "metric",
-    "pair",
-    "name",
-    "title",
-    "source",
-    "how",
-    "parameters",
-    "reason",
-)
 
 
 def measured(data: Path, tables: Collection[str] = ()) -> list[Results]:
@@ -40,11 +27,8 @@ def measured(data: Path, tables: Collection[str] = ()) -> list[Results]:
     Raises:
         CrossgapError: a cell was measured by an older crossgap.
     """
-    run = data / "resolved" / "report.json"
-    if not run.is_file():
-        return []
     found = []
-    for cell in json.loads(run.read_text(encoding="utf-8"))["cells"]:
+    for cell in last_run(data).get("cells", []):
         folder = data.joinpath("metrics", *cell["folder"])
         if not (folder / "tables").is_dir():
             continue
@@ -62,6 +46,12 @@ def measured(data: Path, tables: Collection[str] = ()) -> list[Results]:
         }
         found.append(Results(**named, metrics=metrics, provenance=provenance, modalities=modalities, **read))
     return found
+
+
+def last_run(data: Path) -> Mapping[str, Any]:
+    """What the last run reports on, as `resolve` has written it; empty where there was none."""
+    path = data / "resolved" / "report.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def published(data: Path) -> list[dict[str, Any]]:
@@ -83,8 +73,7 @@ def _table(folder: Path, name: str, modalities: Mapping[str, str]) -> pd.DataFra
     path = (folder if name in _BESIDE else folder / "tables") / f"{name}.csv"
     if not path.is_file():
         return None
-    table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=[""])
-    return in_roles(table, modalities)
+    return in_roles(read_table(path), modalities)
 
 
 def _provenance(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from crossgap import naming
 from crossgap.errors import CrossgapError
+from crossgap.report.clouds import by_umap
 from crossgap.report.explore import Line, difference, lines, method_title
 from crossgap.report.results import Results
 from crossgap.report.sources import titles
@@ -207,8 +208,7 @@ def _gap(figure: Figure, cell: Results) -> None:
         )
         panel.plot(*points.mean(axis=0), "X", color=colour, markeredgecolor="white", markersize=9)
     panel.set_aspect("equal", adjustable="datalim")
-    by_umap = cell.clouds is not None and "plane" in cell.clouds and "umap" in set(cell.clouds["plane"])
-    axis = "coordinate of UMAP" if by_umap else "principal component"
+    axis = "coordinate of UMAP" if by_umap(cell) else "principal component"
     panel.set_xlabel(f"first {axis}")
     panel.set_ylabel(f"second {axis}")
     panel.legend(frameon=False)

@@ -12,12 +12,14 @@ import pandas as pd
 
 from crossgap.errors import CrossgapError
 from crossgap.papers import figures
+from crossgap.papers.cells import last_run
 from crossgap.papers.filling import Figures, Filled, FilledRow
 from crossgap.papers.tables import CONTRASTIVE_GAP, PaperTable
 from crossgap.report import idealised as idealised_part
 from crossgap.report import trainings as trainings_part
 from crossgap.report.blocks import Block
 from crossgap.report.idealised import Experiment
+from crossgap.report.results import read_table
 from crossgap.report.trainings import Training
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def experiment(name: str, tables: Path) -> Experiment:
         path = tables / f"{table}.csv"
         if not path.is_file():
             raise CrossgapError(f"{path} is not there: let `dvc repro` make it")
-        found[table] = pd.read_csv(path, dtype={"run": str}, keep_default_na=False, na_values=[""])
+        found[table] = read_table(path)
     return Experiment(name, **found)
 
 
@@ -120,7 +122,7 @@ def experiments(data: Path) -> list[Experiment]:
     Raises:
         CrossgapError: there are none.
     """
-    names = _run(data).get("idealised", [])
+    names = last_run(data).get("idealised", [])
     if not names:
         raise CrossgapError(
             "no idealised study is measured here: go to the root of a project that has one, and let `dvc repro` run"
@@ -129,18 +131,13 @@ def experiments(data: Path) -> list[Experiment]:
 
 
 def _trainings(data: Path) -> list[Training]:
-    names = _run(data).get("trainings", [])
+    names = last_run(data).get("trainings", [])
     found = [one for name in names if (one := training(name, data / "metrics" / "training" / name))]
     if not found:
         raise CrossgapError(
             "nothing was fine-tuned here: go to the root of a project that has `finetune`, and let `dvc repro` run"
         )
     return found
-
-
-def _run(data: Path) -> Mapping[str, Any]:
-    path = data / "resolved" / "report.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _settings(row: Mapping[str, Any], seeds: int) -> str:

@@ -47,7 +47,6 @@ def clouds(cell: Results, names: Names) -> list[Block]:
 
     Raises CrossgapError if a column is missing or a coordinate is not finite.
     """
-    by_umap = cell.clouds is not None and "plane" in cell.clouds and "umap" in set(cell.clouds["plane"])
     rows = cell.rows("clouds", COLUMNS)
     if not rows:
         return []
@@ -67,13 +66,18 @@ def clouds(cell: Results, names: Names) -> list[Block]:
             for axis, start in zip("xy", low, strict=True)
         }
         made[str(modality)] = {**places, "of": names.list_of([_item(row["id"]) for row in of])}
-    caption = UMAP if by_umap else CAPTION
+    caption = UMAP if by_umap(cell) else CAPTION
     return [{"kind": "cloud", "caption": caption, "span": float(f"{span:.4g}"), "modalities": made}]
 
 
 def _item(name: object) -> str:
     """What a caption's id starts with: its image's, where ids are made as this project makes them."""
     return re.sub(r"#\d+$", "", str(name))
+
+
+def by_umap(cell: Results) -> bool:
+    """Whether a cell's clouds lie as UMAP lays them out; else by principal components."""
+    return cell.clouds is not None and "plane" in cell.clouds and "umap" in set(cell.clouds["plane"])
 
 
 def signs(number: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossgap import naming
@@ -13,6 +14,11 @@ from crossgap.naming import MODALITIES
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+# columns of text, in all tables
+WORDS = (
+    "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "fitted_on", "parameters",
+    "reason", "modality", "protocol", "at", "run",
+)  # fmt: skip
 IN_ROLES = (
     "task",
     "pair",
@@ -98,6 +104,13 @@ class Results:
             raise CrossgapError(f"{table}: no column {', '.join(lacking)}; expected {', '.join(columns)}")
         held = frame[list(columns)].astype(object)
         return held.where(held.notna(), None).to_dict("records")
+
+
+def read_table(path: Path) -> DataFrame:
+    """A table as it was written: names stay text, whatever they look like, and only an empty field is missing."""
+    import pandas as pd
+
+    return pd.read_csv(path, dtype=dict.fromkeys(WORDS, str), keep_default_na=False, na_values=[""])
 
 
 def in_roles(table: DataFrame, modalities: Mapping[str, str]) -> DataFrame:
