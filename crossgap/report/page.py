@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 
 SCRIPTS = ("vendor/d3.min.js", "vendor/plot.min.js", "vendor/tabulator.min.js", "page.js")
 STYLES = ("vendor/tabulator.min.css", "page.css")
-ROOM = (
-    13_200_000  # bytes of what the page holds of single cells, but for thumbnails: beyond, parts are left out
-)
+# bytes of what the page holds of single cells, but for thumbnails: beyond, parts are left out
+ROOM = 13_200_000
 NUMBERS = 9_600_000  # bytes of them that numbers may take: beyond, what nothing is compared by is left out
 P = 4  # of the columns of a cell's tests
 LAST = ("The clouds", "Over the shift: what the gap costs", "Spectrum")  # that are left out

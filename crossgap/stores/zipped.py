@@ -28,6 +28,7 @@ _PIECE = 1 << 22  # bytes that are read and written at once
 _PARTS = 512  # of memory, written at once
 _WAITING = 4  # pieces that may wait to be written
 _SYNCED = 64 << 20  # bytes after which those written begin to go to the disk
+_BROKEN = (NotImplementedError, EOFError, struct.error)  # of zipfile, at fields that are damaged
 _ZSTD, _FRAME = b"\x28\xb5\x2f\xfd", 18  # what a frame begins with, and the longest head of one
 
 
@@ -52,11 +53,7 @@ class ZipReader(ZipStore):
     def _index(self) -> None:
         try:
             self._archive = self._opened()
-        except (
-            NotImplementedError,
-            EOFError,
-            struct.error,
-        ) as error:  # of zipfile, of fields that are damaged
+        except _BROKEN as error:
             raise self._damaged(f"its table of contents is damaged: {error}") from None
         self._stored: dict[str, zipfile.ZipInfo] = {}
         end = 0
@@ -77,9 +74,8 @@ class ZipReader(ZipStore):
         for name in self._stored:
             if not name.endswith("/") and _described_by(name) not in self._stored:
                 raise self._damaged(f"{name} belongs to no array")
-            if (
-                name.endswith("zarr.json") and self.descriptor is not None
-            ):  # elsewhere each would be asked for
+            # elsewhere each would be asked for
+            if name.endswith("zarr.json") and self.descriptor is not None:
                 self.place(name)
 
     def _opened(self) -> zipfile.ZipFile:
