@@ -50,10 +50,13 @@ def declared(tmp_path) -> MixBench:
     return MixBench.model_validate(fields)
 
 
+def rows(found) -> list[tuple]:
+    return [tuple(row) for row in found.frame[["id", "modality", "path", "text", "group", "rank"]].to_numpy()]
+
+
 def test_documents_with_their_queries_first(declared, tmp_path):
     found = read(declared, tmp_path)
-    rows = [tuple(row) for row in found.frame[["id", "modality", "path", "text", "group", "rank"]].to_numpy()]
-    assert rows == [
+    assert rows(found) == [
         ("d1", "image", "images/1.jpg", None, "d1", 0),
         ("d2", "image", "images/2.jpg", None, "d2", 0),
         ("d1#text", "text", None, "Buses of the town.", "d1", 1),
@@ -126,8 +129,7 @@ def mixed(declared) -> MixBench:
 
 def test_the_mixed_corpus_keeps_documents_of_one_part(mixed, tmp_path):
     found = read(mixed, tmp_path)
-    rows = [tuple(row) for row in found.frame[["id", "modality", "path", "text", "group", "rank"]].to_numpy()]
-    assert rows == [
+    assert rows(found) == [
         ("d1", "image", "images/1.jpg", None, "d1", 0),
         ("d2", "image", "images/2.jpg", None, "d2", 0),
         ("d1#text", "text", None, "Buses of the town.", "d1", 1),
