@@ -26,9 +26,10 @@ from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import classification, probes
 from crossgap.metrics.probes import Linear
+from crossgap.metrics.retrieval.counting import Rows
 
 if TYPE_CHECKING:
-    from jaxtyping import Float64, Int64, Shaped
+    from jaxtyping import Int64, Shaped
 
 NEIGHBOURS = (1, 5)
 TEXT = 0.5  # α, the share of the class prompts' scores where they are blended in
@@ -99,9 +100,9 @@ class Probed:
     strangers: int
 
     @cached_property
-    def rows(self) -> Float64[np.ndarray, "n d"]:
+    def rows(self) -> Rows:
         """The queries' exact unit rows `(n, d)`."""
-        return exact_rows(self.queries.features, "image_features")
+        return Rows(exact_rows(self.queries.features, "image_features"))
 
     @cached_property
     def images(self) -> pd.Index:
@@ -248,11 +249,13 @@ def _by_probes(
             models = [model.blended(texts.times(scale), TEXT) for model in models]
             yield _told(named(task, variant), labelling, sides, models)
     if kind.shots is None:
+        features = sides.queries.features, sides.support.features
+        near = cache(partial(probes.nearest_labels, *features, labels))
         for k in NEIGHBOURS:
             task = named(f"knn_{k}", variant)
             with reasons.of("classification", f"{task}/{labelling}"):
-                near = probes.nearest_labels(sides.queries.features, sides.support.features, labels, [k])
-                yield _classified(task, labelling, sides, [near[k].to_numpy()])
+                ks = tuple(one for one in NEIGHBOURS if one <= max(k, len(sides.support)))
+                yield _classified(task, labelling, sides, [near(ks)[k].to_numpy()])
 
 
 def _by_logistic(

@@ -42,8 +42,7 @@ def class_prototypes(
     codes, classes = pd.factorize(labels)
     if (missing := np.flatnonzero(codes < 0)).size:
         raise ValueError(f"prompts {listed(missing)} have no class: label every prompt")
-    sums = np.zeros((len(classes), prompts.shape[1]))
-    np.add.at(sums, codes, prompts)
+    sums = class_sums(prompts, codes)
     # what is left of rows that cancel out is their rounding
     if (lost := np.flatnonzero(np.abs(sums).max(axis=1) < len(prompts) * np.finfo(float).eps)).size:
         raise UnavailableError(
@@ -51,6 +50,15 @@ def class_prototypes(
             "it has no mean: give it other prompts or images, or leave the class out"
         )
     return unit_rows(sums, "prototypes"), list(classes)
+
+
+def class_sums(
+    rows: Float64[np.ndarray, "n d"], codes: Int64[np.ndarray, " n"]
+) -> Float64[np.ndarray, "c d"]:
+    """The sum of each class's rows `(n, d)`, added in their order; `codes` `(n,)` from 0 to c - 1 are their classes."""
+    from scipy.sparse import csr_array
+
+    return csr_array((np.ones(len(rows)), (codes, np.arange(len(rows))))) @ rows
 
 
 def zero_shot(

@@ -72,7 +72,7 @@ def occurrences(
         )
     counts = np.zeros(len(y), np.int64)
     for _, found in most_similar(x, y, k, left_out):
-        counts += np.bincount(np.flatnonzero(found) % len(y), minlength=len(y))
+        counts += np.bincount(found.ravel(), minlength=len(y))
     return counts
 
 
@@ -132,7 +132,7 @@ def firsts(
 ) -> Int64[np.ndarray, " n"]:
     """The place of the most similar gallery item of each query, `(n,)`, the first of equals; as `occurrences`."""
     x, y = _pair(queries, gallery, ("queries", "gallery"))
-    return np.concatenate([found.argmax(axis=1) for _, found in most_similar(x, y, 1, left_out)])
+    return np.concatenate([found[:, 0] for _, found in most_similar(x, y, 1, left_out)])
 
 
 def first_ranked(

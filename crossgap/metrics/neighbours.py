@@ -46,15 +46,15 @@ def most_similar(
     y: Float64[np.ndarray, "m d"],
     k: int,
     left_out: Int64[np.ndarray, " n"] | None = None,
-) -> Iterator[tuple[slice, Bool[np.ndarray, "rows m"]]]:
-    """`nearest` of the similarities of blocks of rows: the block and its k items a row.
+) -> Iterator[tuple[slice, Int64[np.ndarray, "rows k"]]]:
+    """`nearest` of the similarities of blocks of rows: the block and the places of its k items a row, ascending.
 
     Products in float32 lie within e of the exact ones, by `error_of_products` and the rows' lengths. Let t be the k-th
     greatest of a row's: k items are at t - e or above, so what is below t - 2e in float32 is none of the k greatest.
     Where as few as k are left, these are they; the other rows are multiplied again in float64.
 
     Args:
-        x, y: of `exact_rows`, maybe with a column of `bias.columns`, times powers of two; k is below m.
+        x, y: of `exact_rows`, maybe with a column of `bias.columns`, times powers of two; k is at most m.
         left_out: `(n,)`, the place of the one item that is no candidate for a row, -1 for none.
     """
     asked, held = Rows(x), Rows(y)
@@ -69,7 +69,7 @@ def most_similar(
         if len(again):
             exact = _without(x[rows][again] @ y.T, None if out is None else out[again])
             found[again] = nearest(exact, k)
-        yield rows, found
+        yield rows, np.flatnonzero(found).reshape(-1, k) % len(y)
 
 
 def _without(scores: np.ndarray, left_out: Int64[np.ndarray, " n"] | None) -> np.ndarray:

@@ -17,8 +17,9 @@ import pandas as pd
 from crossgap import fingerprint
 from crossgap.arrays import check_widths, exact_rows, label_array, unit_rows
 from crossgap.errors import UnavailableError, listed
-from crossgap.metrics.classification import class_prototypes
-from crossgap.metrics.neighbours import blocks, nearest
+from crossgap.metrics.classification import class_prototypes, class_sums
+from crossgap.metrics.neighbours import blocks, most_similar
+from crossgap.metrics.retrieval.counting import Rows, error_of_products
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features, Labels
@@ -53,15 +54,35 @@ class Linear(NamedTuple):
         """
         rows = exact_rows(features)
         check_widths(rows, self.weights, ("features", "weights"))
-        return self.places(rows)
+        return self.places(Rows(rows))
 
-    def places(self, rows: np.ndarray) -> np.ndarray:
-        """As `predict`, of rows as of `exact_rows`."""
-        parts = [
-            (rows[some] @ self.weights.T + self.bias).argmax(axis=1)
-            for some in blocks(len(rows), len(self.classes))
-        ]
-        return np.concatenate(parts)
+    def places(self, rows: Rows) -> np.ndarray:
+        """As `predict`, of rows as of `exact_rows`.
+
+        Scores in float32 decide all but near ties. They lie within e of those in float64: by `error_of_products`, of
+        which Σ |terms| is at most ‖row‖ ‖weights‖ + |bias|. Where the second score is more than 2e below the first,
+        that is the first in float64 too. Weights are scaled by a power of two, to have their largest entry near 1:
+        what underflows then is far below e, and nothing overflows.
+        """
+        largest = max(np.abs(self.weights).max(), np.abs(self.bias).max())
+        scale = np.ldexp(1.0, -np.frexp(largest)[1])
+        weights, bias = scale * self.weights, scale * self.bias
+        most = rows.lengths * np.linalg.norm(weights, axis=1).max() + np.abs(bias).max()
+        margins = 2 * error_of_products(weights.shape[1] + 1) * most
+        weights, bias = weights.astype(np.float32), bias.astype(np.float32)
+        found = np.empty(len(rows), np.int64)
+        for some in blocks(len(rows), len(bias)):
+            scores = rows.near[some] @ weights.T
+            scores += bias
+            first = scores.argmax(axis=1)
+            at = np.arange(len(first)), first
+            greatest = scores[at].astype(np.float64)
+            scores[at] = -np.inf
+            unclear = np.flatnonzero(~(greatest - scores.max(axis=1) > margins[some]))
+            exact = rows.exact[some][unclear] @ self.weights.T
+            first[unclear] = (exact + self.bias).argmax(axis=1)
+            found[some] = first
+        return found
 
     def blended(self, other: Linear, share: float) -> Linear:
         """(1 − share) of these scores and `share` of another's, which knows these classes in any order and maybe more.
@@ -109,9 +130,7 @@ def gda(features: Features, labels: Labels) -> Linear:
     """
     rows, codes, classes = _labelled(features, labels)
     n, width = rows.shape
-    sums = np.zeros((len(classes), width))
-    np.add.at(sums, codes, rows)
-    means = sums / np.bincount(codes)[:, None]
+    means = class_sums(rows, codes) / np.bincount(codes)[:, None]
     apart = rows - means[codes]
     trace = np.square(apart).sum() / (n - 1) if n > 1 else 0.0
     if n == len(classes) or trace < np.finfo(float).eps:
@@ -149,11 +168,9 @@ def nearest_labels(queries: Features, features: Features, labels: Labels, ks: Se
     if len(y) < most:
         raise UnavailableError(f"{most} nearest of {len(y)} images: give at least {most}")
     found = np.empty((len(x), len(ks)), np.int64)
-    for some in blocks(len(x), len(y)):
-        scores = x[some] @ y.T
-        near = np.nonzero(nearest(scores, most))[1].reshape(-1, most)
-        order = np.argsort(-np.take_along_axis(scores, near, axis=1), axis=1, kind="stable")
-        of = codes[np.take_along_axis(near, order, axis=1)]
+    for some, near in most_similar(x, y, most):
+        similar = np.stack([np.einsum("nd,nd->n", x[some], y[places]) for places in near.T], axis=1)
+        of = codes[np.take_along_axis(near, np.argsort(-similar, axis=1, kind="stable"), axis=1)]
         for place, k in enumerate(ks):
             votes = (of[:, :k, None] == of[:, None, :k]).sum(axis=2)
             found[some, place] = of[np.arange(len(of)), votes.argmax(axis=1)]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from crossgap.errors import UnavailableError
-from crossgap.metrics.classification import class_prototypes, few_shot, summarise, zero_shot
+from crossgap.metrics.classification import class_prototypes, class_sums, few_shot, summarise, zero_shot
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -116,3 +116,12 @@ def test_few_shots_depend_on_ids_and_seed_and_not_on_order_or_company():
     assert len({frozenset(few_shot(labels, ids, 4, seed=(1, draw)).tolist()) for draw in range(5)}) == 5
     with pytest.raises(ValueError, match="shots is 0"):
         few_shot(labels, ids, 0)
+
+
+def test_rows_of_a_class_are_added_in_their_order():
+    rng = np.random.default_rng(0)
+    rows, codes = rng.standard_normal((200, 7)), np.r_[np.arange(4), np.minimum(rng.integers(0, 40, 196), 3)]
+    expected = np.zeros((4, 7))
+    for row, code in zip(rows, codes, strict=True):
+        expected[code] += row
+    np.testing.assert_array_equal(class_sums(rows, codes), expected)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from crossgap.corrections import pca_plus
 from crossgap.errors import UnavailableError
 from crossgap.metrics import probes
 from crossgap.metrics.probes import Linear
+from crossgap.metrics.retrieval.counting import Rows
 
 RNG = np.random.default_rng(0)
 CENTRES = RNG.normal(size=(4, 6))
@@ -68,6 +72,26 @@ def test_equal_neighbours_count_in_their_order():
         np.eye(2)[:1], np.array([[0.0, 1], [2, 0], [5, 0]]), ["a", "b", "c"], [1, 3]
     )
     assert found.iloc[0].tolist() == ["b", "b"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([-900, 0, 100]), st.sampled_from([0, 2.0**-40, 2.0**-20, 1]))
+def test_products_in_float32_tell_the_same_class_among_near_ties(seed, power, apart):
+    """Integers, so that float64 holds each score: classes that are equal, or some 2⁻⁴⁰ apart, and one of them first."""
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(-3, 4, (12, 5)).astype(float)
+    base, noise = rng.integers(-9, 10, (1, 6)), rng.integers(-2, 3, (9, 6))
+    weights = 2.0**power * (base + apart * noise)
+    model = Linear(weights[:, :5], weights[:, 5], list(range(9)))
+    scores = [
+        [sum(map(Fraction.__mul__, x, w)) for w in fractions(weights)]
+        for x in fractions(np.c_[rows, np.ones(12)])
+    ]
+    assert model.places(Rows(rows)).tolist() == [max(range(9), key=of.__getitem__) for of in scores]
+
+
+def fractions(rows) -> list[list[Fraction]]:
+    return [list(map(Fraction, row)) for row in rows.tolist()]
 
 
 @pytest.mark.parametrize("classes", [2, 4])

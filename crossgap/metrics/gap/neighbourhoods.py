@@ -59,7 +59,7 @@ def neighbour_overlap(
     own = np.arange(len(x))
     both = zip(most_similar(x, x, k, own), most_similar(y, y, k, own), strict=True)
     for (rows, near), (_, other) in both:
-        found[rows] = np.count_nonzero(near & other, axis=1) / k
+        found[rows] = np.count_nonzero(near[:, :, None] == other[:, None, :], axis=(1, 2)) / k
     return found
 
 
