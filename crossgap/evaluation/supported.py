@@ -208,7 +208,7 @@ def _sides(
     if not len(support):
         return None
     labels = images.labels[labelling]
-    truth = np.where(np.isin(labels, support.labels[labelling]), labels, "")
+    truth = np.where(pd.Index(labels).isin(support.labels[labelling]), labels, "")
     strangers, prompts = int((truth != labels).sum()), class_prompts(cell, labelling)
     if variant is None:
         return Probed(images, truth, support, prompts, strangers)

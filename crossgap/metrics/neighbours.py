@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossgap.metrics.retrieval.counting import Rows, error_of_products
+from crossgap.metrics.retrieval.counting import UNDECIDED, Rows, error_of_products
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float64, Int64
+    from jaxtyping import Bool, Float32, Float64, Int64
 
 ENTRIES_IN_A_BLOCK = 2**22
+PAIRS_AT_ONCE = 2**22  # times the width
+GROUPS = 64  # times k, of a row's items
 
 
 def blocks(rows: int, width: int) -> Iterator[slice]:
@@ -47,29 +49,55 @@ def most_similar(
     k: int,
     left_out: Int64[np.ndarray, " n"] | None = None,
 ) -> Iterator[tuple[slice, Int64[np.ndarray, "rows k"]]]:
-    """`nearest` of the similarities of blocks of rows: the block and the places of its k items a row, ascending.
+    """Blocks of rows of `x` and the places in `y` of the k most similar items of each, the nearest first, of equals the
+    first.
 
-    Products in float32 lie within e of the exact ones, by `error_of_products` and the rows' lengths. Let t be the k-th
-    greatest of a row's: k items are at t - e or above, so what is below t - 2e in float32 is none of the k greatest.
-    Where as few as k are left, these are they; the other rows are multiplied again in float64.
+    Products in float32 lie within e of the exact ones, by `error_of_products` and the rows' lengths. Let k items of a
+    row be at t or above in float32: these are at t - e or above, and so are the k greatest. What is below t - 2e in
+    float32 is none of them. Exact products order the others; where they are many, all of the row's are made.
 
     Args:
-        x, y: of `exact_rows`, maybe with a column of `bias.columns`, times powers of two; k is at most m.
+        x, y: of `exact_rows`, maybe with a column of `bias.columns`, times powers of two.
+        k: at most the candidates of a row.
         left_out: `(n,)`, the place of the one item that is no candidate for a row, -1 for none.
     """
     asked, held = Rows(x), Rows(y)
     margins = 2 * error_of_products(x.shape[1]) * asked.lengths * held.lengths.max(initial=0)
-    for rows in blocks(len(x), len(y)):
+    buffer = None
+    for rows in blocks(len(x), len(y) // 4):  # large ones, or the matrix product is slow
         out = None if left_out is None else left_out[rows]
-        near = _without(asked.near[rows] @ held.near.T, out)
-        kth = near.max(axis=1) if k == 1 else np.partition(near, -k, axis=1)[:, -k]
-        least = np.nextafter((kth.astype(np.float64) - margins[rows]).astype(np.float32), np.float32(-np.inf))
+        if buffer is None:
+            buffer = np.empty((rows.stop, len(y)), np.float32)
+        near = _without(np.matmul(asked.near[rows], held.near.T, out=buffer[: rows.stop - rows.start]), out)
+        least = np.nextafter((_reached(near, k) - margins[rows]).astype(np.float32), np.float32(-np.inf))
         found = near >= least[:, None]
-        again = np.flatnonzero(np.count_nonzero(found, axis=1) > k)
-        if len(again):
-            exact = _without(x[rows][again] @ y.T, None if out is None else out[again])
-            found[again] = nearest(exact, k)
-        yield rows, np.flatnonzero(found).reshape(-1, k) % len(y)
+        many = np.flatnonzero(np.count_nonzero(found, axis=1) > k + len(y) // UNDECIDED)
+        if len(many):
+            found[many] = nearest(_without(x[rows][many] @ y.T, None if out is None else out[many]), k)
+        yield rows, _first(x[rows], y, found, k)
+
+
+def _reached(scores: Float32[np.ndarray, "n m"], k: int) -> Float64[np.ndarray, " n"]:
+    """What k of each row's `scores` reach, `(n,)`: about the k-th greatest, or in a short row that itself.
+
+    Of the greatest of each of many groups it is the k-th, which takes one pass.
+    """
+    size = scores.shape[1] // (GROUPS * k)
+    if size > 1:
+        scores = scores[:, : size * GROUPS * k].reshape(len(scores), size, -1).max(axis=1)
+    return np.partition(scores, -k, axis=1)[:, -k].astype(np.float64)
+
+
+def _first(
+    x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"], found: Bool[np.ndarray, "n m"], k: int
+) -> Int64[np.ndarray, "n k"]:
+    """The places of the k most similar of the items `found` for each row, k or more, in their order."""
+    row, place = np.divmod(np.flatnonzero(found), len(y))
+    step = max(1, PAIRS_AT_ONCE // x.shape[1])
+    cuts = [slice(start, start + step) for start in range(0, len(row), step)]
+    similar = np.concatenate([np.einsum("nd,nd->n", x[row[some]], y[place[some]]) for some in cuts])
+    order = np.lexsort([place, -similar, row])
+    return place[order[np.searchsorted(row, np.arange(len(x)))[:, None] + np.arange(k)]]
 
 
 def _without(scores: np.ndarray, left_out: Int64[np.ndarray, " n"] | None) -> np.ndarray:

@@ -169,8 +169,7 @@ def nearest_labels(queries: Features, features: Features, labels: Labels, ks: Se
         raise UnavailableError(f"{most} nearest of {len(y)} images: give at least {most}")
     found = np.empty((len(x), len(ks)), np.int64)
     for some, near in most_similar(x, y, most):
-        similar = np.stack([np.einsum("nd,nd->n", x[some], y[places]) for places in near.T], axis=1)
-        of = codes[np.take_along_axis(near, np.argsort(-similar, axis=1, kind="stable"), axis=1)]
+        of = codes[near]
         for place, k in enumerate(ks):
             votes = (of[:, :k, None] == of[:, None, :k]).sum(axis=2)
             found[some, place] = of[np.arange(len(of)), votes.argmax(axis=1)]
