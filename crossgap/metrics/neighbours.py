@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float32, Float64, Int64
 
 ENTRIES_IN_A_BLOCK = 2**22
-PAIRS_AT_ONCE = 2**22  # times the width
+PAIRS_AT_ONCE = 2**17  # times the width: in a cache
 GROUPS = 64  # times k, of a row's items
 
 

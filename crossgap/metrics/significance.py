@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 RESAMPLES = 9999
 ENTRIES_IN_A_BLOCK = 2**22
+COUNTED_AT_ONCE = 2**16  # so that the counts lie in a cache
 COLUMNS_AT_ONCE = 128  # so that the resamples' means of them lie in a cache
 
 
@@ -102,8 +103,12 @@ def holm(p: Real[np.ndarray, " k"]) -> Float64[np.ndarray, " k"]:
 def _counts(n: int, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """How often each query is drawn, `(block, n)`, in blocks of bootstrap resamples."""
     for block in _blocks(n, resamples):
-        drawn = rng.integers(0, n, (block, n)) + n * np.arange(block)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=block * n).reshape(block, n).astype(np.float64)
+        drawn, counts = rng.integers(0, n, (block, n)), np.empty((block, n))
+        step = max(1, COUNTED_AT_ONCE // n)
+        for start in range(0, block, step):
+            some = drawn[start : start + step] + n * np.arange(min(step, block - start))[:, None]
+            counts[start : start + step] = np.bincount(some.ravel(), minlength=some.size).reshape(some.shape)
+        yield counts
 
 
 def _signs(n: int, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int64, Real
 
 LOWEST, BINS = -2.0, 400  # steps of 0.01, for cosines with a bias too
-QUERIES_AT_ONCE, ITEMS_AT_ONCE = 64, 2**15
+QUERIES_AT_ONCE, ITEMS_AT_ONCE = 256, 2**12  # items are made exact once for all queries of a chunk
 _LAST = np.iinfo(np.int64).max
 
 
