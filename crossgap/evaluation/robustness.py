@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from crossgap.arrays import exact_rows
 from crossgap.errors import UnavailableError
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.hubness import BESIDE
@@ -22,7 +23,8 @@ from crossgap.evaluation.queries import across, comparisons
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import robustness
-from crossgap.metrics.hubness import firsts
+from crossgap.metrics.hubness import firsts_of
+from crossgap.metrics.retrieval.counting import Rows
 
 if TYPE_CHECKING:
     from jaxtyping import Real, Shaped
@@ -96,15 +98,23 @@ def _measured(
         raise UnavailableError("the nearest of 1 gallery item stays what it is: give at least 2")
     x, y = (items.features for items in both)
     left_out = pd.Index(gallery.ids).get_indexer(queries.ids) if within else None
-    before = firsts(x, y, left_out)
+    native = _exact(x, "queries"), _exact(y, "gallery")
+    before = firsts_of(*native, left_out)
     task = f"{name}+{variant}" if variant else name
     tables = []
     for how, changed in _changes(x, y, queries.ids, seed):
         with reasons.of("robustness", f"{task}/{how}"):
-            stays = firsts(*changed(), left_out) == before
+            asked, held = changed()
+            asked_rows = native[0] if asked is x else _exact(asked, "queries")
+            held_rows = native[1] if held is y else _exact(held, "gallery")
+            stays = firsts_of(asked_rows, held_rows, left_out) == before
             columns = {"task": task, "relevance": how, "query": queries.ids, "stays": stays.astype(float)}
             tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+
+
+def _exact(features: Real[np.ndarray, "n d"], name: str) -> Rows:
+    return Rows(exact_rows(features, name))
 
 
 def _changes(x: np.ndarray, y: np.ndarray, ids: np.ndarray, seed: int) -> Iterator[tuple[str, Changed]]:

@@ -16,7 +16,7 @@ import numpy as np
 from crossgap.arrays import check_widths, exact_rows
 from crossgap.errors import UnavailableError
 from crossgap.metrics.neighbours import blocks, most_similar
-from crossgap.metrics.retrieval.counting import STEPS
+from crossgap.metrics.retrieval.counting import STEPS, Rows
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Real
@@ -71,7 +71,7 @@ def occurrences(
             np.concatenate([side, last[:, None]], axis=1) for side, last in zip((x, y), added, strict=True)
         )
     counts = np.zeros(len(y), np.int64)
-    for _, found in most_similar(x, y, k, left_out):
+    for _, found in most_similar(Rows(x), Rows(y), k, left_out):
         counts += np.bincount(found.ravel(), minlength=len(y))
     return counts
 
@@ -131,7 +131,11 @@ def firsts(
     left_out: Int64[np.ndarray, " n"] | None = None,
 ) -> Int64[np.ndarray, " n"]:
     """The place of the most similar gallery item of each query, `(n,)`, the first of equals; as `occurrences`."""
-    x, y = _pair(queries, gallery, ("queries", "gallery"))
+    return firsts_of(*map(Rows, _pair(queries, gallery, ("queries", "gallery"))), left_out)
+
+
+def firsts_of(x: Rows, y: Rows, left_out: Int64[np.ndarray, " n"] | None = None) -> Int64[np.ndarray, " n"]:
+    """`firsts` of `exact_rows`."""
     return np.concatenate([found[:, 0] for _, found in most_similar(x, y, 1, left_out)])
 
 

@@ -44,8 +44,8 @@ def nearest(scores: Float64[np.ndarray, "n m"], k: int) -> Bool[np.ndarray, "n m
 
 
 def most_similar(
-    x: Float64[np.ndarray, "n d"],
-    y: Float64[np.ndarray, "m d"],
+    x: Rows,
+    y: Rows,
     k: int,
     left_out: Int64[np.ndarray, " n"] | None = None,
 ) -> Iterator[tuple[slice, Int64[np.ndarray, "rows k"]]]:
@@ -61,20 +61,21 @@ def most_similar(
         k: at most the candidates of a row.
         left_out: `(n,)`, the place of the one item that is no candidate for a row, -1 for none.
     """
-    asked, held = Rows(x), Rows(y)
-    margins = 2 * error_of_products(x.shape[1]) * asked.lengths * held.lengths.max(initial=0)
+    margins = 2 * error_of_products(x.exact.shape[1]) * x.lengths * y.lengths.max(initial=0)
     buffer = None
     for rows in blocks(len(x), len(y) // 4):  # large ones, or the matrix product is slow
         out = None if left_out is None else left_out[rows]
         if buffer is None:
             buffer = np.empty((rows.stop, len(y)), np.float32)
-        near = _without(np.matmul(asked.near[rows], held.near.T, out=buffer[: rows.stop - rows.start]), out)
+        near = _without(np.matmul(x.near[rows], y.near.T, out=buffer[: rows.stop - rows.start]), out)
         least = np.nextafter((_reached(near, k) - margins[rows]).astype(np.float32), np.float32(-np.inf))
         found = near >= least[:, None]
         many = np.flatnonzero(np.count_nonzero(found, axis=1) > k + len(y) // UNDECIDED)
         if len(many):
-            found[many] = nearest(_without(x[rows][many] @ y.T, None if out is None else out[many]), k)
-        yield rows, _first(x[rows], y, found, k)
+            found[many] = nearest(
+                _without(x.exact[rows][many] @ y.exact.T, None if out is None else out[many]), k
+            )
+        yield rows, _first(x.exact[rows], y.exact, found, k)
 
 
 def _reached(scores: Float32[np.ndarray, "n m"], k: int) -> Float64[np.ndarray, " n"]:

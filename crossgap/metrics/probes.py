@@ -168,7 +168,7 @@ def nearest_labels(queries: Features, features: Features, labels: Labels, ks: Se
     if len(y) < most:
         raise UnavailableError(f"{most} nearest of {len(y)} images: give at least {most}")
     found = np.empty((len(x), len(ks)), np.int64)
-    for some, near in most_similar(x, y, most):
+    for some, near in most_similar(Rows(x), Rows(y), most):
         of = codes[near]
         for place, k in enumerate(ks):
             votes = (of[:, :k, None] == of[:, None, :k]).sum(axis=2)

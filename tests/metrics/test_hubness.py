@@ -17,6 +17,7 @@ from crossgap.metrics import neighbours
 from crossgap.metrics.hubness import by_nearest, by_softmax, first_ranked, firsts, hubs, occurrences, of_bank
 from crossgap.metrics.retrieval import ranking, retrieval_metrics
 from crossgap.metrics.retrieval.bias import Bias, columns
+from crossgap.metrics.retrieval.counting import Rows
 from tests.metrics.retrieval.test_ranking import assert_identical, in_torch, small_tiles, tied
 
 
@@ -305,7 +306,7 @@ def test_products_in_float32_find_the_nearest_all_the_same(seed, k, groups, unde
         if left_out is not None:
             scores[np.flatnonzero(left_out >= 0), left_out[left_out >= 0]] = -np.inf
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        ((_, found),) = neighbours.most_similar(x, y, k, left_out)
+        ((_, found),) = neighbours.most_similar(Rows(x), Rows(y), k, left_out)
         np.testing.assert_array_equal(found, order)
 
 
@@ -316,7 +317,7 @@ def test_the_nearest_among_near_ties_whatever_the_lengths_of_rows(power):
     near = base + 2.0**-26 * rng.integers(-2, 3, (400, 33))
     y = 2.0**power * near  # errors in float32 grow with it
     order = np.argsort(-(x @ y.T), axis=1, kind="stable")[:, :3]
-    ((_, found),) = neighbours.most_similar(x, y, 3)
+    ((_, found),) = neighbours.most_similar(Rows(x), Rows(y), 3)
     np.testing.assert_array_equal(found, order)
 
 

@@ -13,6 +13,7 @@ from crossgap.arrays import check_widths, exact_rows
 from crossgap.errors import UnavailableError
 from crossgap.metrics.gap.clouds import clouds
 from crossgap.metrics.neighbours import blocks, most_similar
+from crossgap.metrics.retrieval.counting import Rows
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Real
@@ -57,7 +58,7 @@ def neighbour_overlap(
         raise UnavailableError(f"neighbour overlap at {k} of {len(x)} pairs: give at least {k + 2}")
     found = np.empty(len(x))
     own = np.arange(len(x))
-    both = zip(most_similar(x, x, k, own), most_similar(y, y, k, own), strict=True)
+    both = zip(*(most_similar(side, side, k, own) for side in map(Rows, (x, y))), strict=True)
     for (rows, near), (_, other) in both:
         found[rows] = np.count_nonzero(near[:, :, None] == other[:, None, :], axis=(1, 2)) / k
     return found
