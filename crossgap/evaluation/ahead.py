@@ -32,10 +32,13 @@ class Listed(Parts):
     def __init__(self, folder: Path) -> None:
         self.folder, self.used = folder, set()
         self.missing: dict[str, Callable[[], Found]] = {}  # by the file's name
+        self._results = True  # whether all that other parts build on is there
 
     def lacking(self, path: Path, family: str, compute: Callable[[], Found]) -> Found:
-        if not (self.missing and family in OF_RESULTS):
+        of_results = family in OF_RESULTS
+        if self._results or not of_results:
             self.missing[path.name] = compute
+        self._results &= of_results
         return None, []
 
 

@@ -219,6 +219,28 @@ def test_two_workers_of_a_ray_cluster_give_the_same_tokens(project):
     np.testing.assert_allclose(there.features, features, atol=1e-4)
     path.unlink()
     path.write_bytes(before)
+
+
+OF_ANY_SIZE = """
+import sys
+from stages import common
+run, common.run = common.run, lambda stage: None
+from stages.evaluate import __main__ as evaluate
+evaluate.LARGE = 1
+sys.argv[0] = "evaluate"
+run(evaluate.main)
+"""
+
+
+def test_two_workers_of_a_ray_cluster_give_the_same_evaluation(project):
+    """With the engine of the test before, and a cell that counts as large."""
+    tables = project / "data/metrics/nano/world/tables"
+    before, of = (tables / "metrics.csv").read_bytes(), project / "data/scratch/evaluate/nano/world"
+    parts = {path.name for path in of.iterdir()}
+    shutil.rmtree(of)
+    project.command("python", "-c", OF_ANY_SIZE, "nano", "world")
+    assert (tables / "metrics.csv").read_bytes() == before
+    assert {path.name for path in of.iterdir()} == parts
     project.edit(**{"machine.engine": "local"})
 
 
