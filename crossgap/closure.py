@@ -32,7 +32,6 @@ CARRIERS = {
     "crossgap.claims": 1,
     "crossgap.closure": 1,
     "crossgap.errors": 1,
-    "crossgap.evaluation.ahead": 1,
     "crossgap.fingerprint": 1,
     "crossgap.lazy": 1,
     "crossgap.planning.unmeasured": 1,

@@ -209,7 +209,8 @@ def test_two_workers_of_a_ray_cluster_give_the_same_tokens(project):
     before, here = path.read_bytes(), open_store(path)["image/test"]
     ids, tokens, features = here.ids.tolist(), here.tokens, here.features
     project.edit(**{"machine.engine": "ray", "machine.inversion_batch_size": 3})
-    project.crossgap("check")
+    project.stage("resolve")
+    assert json.loads((project / "data/resolved/machine.json").read_text())["engine"] == "ray"
     shutil.rmtree(project / "data/scratch/oti")
     path.unlink()
     project.stage("oti", "nano", "world")
@@ -237,11 +238,13 @@ def test_two_workers_of_a_ray_cluster_give_the_same_evaluation(project):
     tables = project / "data/metrics/nano/world/tables"
     before, of = (tables / "metrics.csv").read_bytes(), project / "data/scratch/evaluate/nano/world"
     parts = {path.name for path in of.iterdir()}
-    shutil.rmtree(of)
+    for name in sorted(parts)[::4]:
+        (of / name).unlink()
     project.command("python", "-c", OF_ANY_SIZE, "nano", "world")
     assert (tables / "metrics.csv").read_bytes() == before
     assert {path.name for path in of.iterdir()} == parts
     project.edit(**{"machine.engine": "local"})
+    project.stage("resolve")
 
 
 def test_an_evaluation_depends_on_exactly_the_stores_that_run_names(project):
