@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 
 from crossgap import naming
 from crossgap.errors import CrossgapError
-from crossgap.evaluation import arithmetic, composed, composed_banks, gap, hubness, mixed, robustness
+from crossgap.evaluation import ahead, arithmetic, composed, composed_banks, gap, hubness, mixed, robustness
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.clouds import clouds as cloud_points
 from crossgap.evaluation.clouds import require_umap
@@ -36,6 +37,7 @@ from crossgap.evaluation.supported import supported
 from crossgap.evaluation.work import Work
 from crossgap.metrics import retrieval, significance
 from crossgap.metrics.retrieval.ranking import check_device
+from crossgap.stores.engines import Engine, Local, Ray
 from crossgap.strict import options
 
 _SHOWN = (
@@ -112,6 +114,7 @@ def evaluate(
     logistic: Logistic = "native",
     device: str = "cpu",
     scratch: str | Path | None = None,
+    engine: Engine | None = None,
 ) -> Evaluation:
     """Every measure that a cell's stores allow.
 
@@ -132,13 +135,16 @@ def evaluate(
         device: that rankings are computed on; it changes no result.
         scratch: folder in which parts are kept, by all that they depend on. An evaluation that was ended goes on where
             it was, and with another setting or correction that part alone is computed. It changes no result.
+        engine: whose workers compute the parts, where `scratch` is given; in this process, if not given. They read the
+            stores and `scratch` under the paths given here. It changes nothing beyond rounding.
 
     Raises:
         CrossgapError: an option that is unknown or out of its bounds, as `options` gives them, or UMAP, which is not
             installed; before any work.
+        EngineError: as of the engine.
         StoreError: a store is damaged.
     """
-    _check_given(cell, elsewhere, device, scratch)
+    _check_given(cell, elsewhere, device, scratch, engine)
     asked = options(
         EvaluationOptions,
         "evaluate",
@@ -159,14 +165,34 @@ def evaluate(
     if plane == "umap":
         require_umap()
     look = options(LookAt, "look_at", {} if look_at is None else look_at)
+    evaluating = partial(_evaluated, cell, asked, look, tuple(elsewhere))
     parts = Parts(scratch)
+    if engine is not None and parts.folder is not None:
+        ahead.compute(evaluating, parts.folder, engine, device)
+    found = evaluating(parts, device)
+    parts.say_used()
+    modalities = cell.native.modalities
+    return found if modalities == naming.MODALITIES else renamed(found, modalities)
+
+
+def _evaluated(
+    cell: Cell,
+    asked: EvaluationOptions,
+    look: LookAt,
+    elsewhere: Sequence[Elsewhere],
+    parts: Parts,
+    device: str,
+) -> Evaluation:
     work = Work(cell, parts, device=device)
     work.reasons.add(("inversion", name, why) for name, why in cell.left_out.items())
     work.reasons.add(incomplete(cell))
     work.reasons.add(cell.unknown())
-    rivals = Rivals(work, corrections, elsewhere)
+    rivals = Rivals(work, asked.corrections, elsewhere)
     retrieved = tables(work, rivals)
-    classes = [*prompted(work, rivals), *supported(work, rivals, shots, draws, seed, logistic)]
+    classes = [
+        *prompted(work, rivals),
+        *supported(work, rivals, asked.shots, asked.draws, asked.seed, asked.logistic),
+    ]
     outcomes = {
         ("retrieval", task, relevance): table.set_index("query")["ap"]
         for (task, relevance), table in retrieved.items()
@@ -177,7 +203,7 @@ def evaluate(
         ("hubness", *named): table.set_index("query")["recall@1"]
         for named, table in halves.groupby(["task", "relevance"], sort=False)
     }
-    found_mixed = mixed.searched(work, rivals, asked.mixed_search, seed=seed)
+    found_mixed = mixed.searched(work, rivals, asked.mixed_search, seed=asked.seed)
     outcomes |= mixed.outcomes(found_mixed)
     documents = mixed.summary(found_mixed)
     put_together = composed.searched(work, rivals)
@@ -185,7 +211,7 @@ def evaluate(
         put_together = pd.concat([put_together, halves_of], ignore_index=True)
     outcomes |= composed.outcomes(put_together)
     changed = composed.summary(put_together)
-    stays = robustness.robust(work, rivals, seed)
+    stays = robustness.robust(work, rivals, asked.seed)
     outcomes |= {
         ("robustness", *named): table.set_index("query")["stays"]
         for named, table in stays.groupby(["task", "relevance"], sort=False)
@@ -193,21 +219,23 @@ def evaluate(
     steps, curves = over_steps(work, retrieved)
     measured, histograms = similar(work)
     seeds = over_seeds(work, retrieved)
-    metrics = _retrieval(retrieved) | _classification(classes) | best(cell, curves) | gap.gap(work, seed)
+    metrics = (
+        _retrieval(retrieved) | _classification(classes) | best(cell, curves) | gap.gap(work, asked.seed)
+    )
     metrics |= neighbourhoods(work, rivals) | hubness.hubs(work, rivals) | hubness.metrics(halves)
     metrics |= mixed.metrics(documents) | composed.metrics(changed)
     metrics |= robustness.metrics(stays)
-    metrics |= clusterings(work, rivals, seed) | _similarity(cell, measured) | spread(seeds)
-    scores = arithmetic.over_scales(work, seed, resamples)
+    metrics |= clusterings(work, rivals, asked.seed) | _similarity(cell, measured) | spread(seeds)
+    scores = arithmetic.over_scales(work, asked.seed, asked.resamples)
     metrics |= arithmetic.metrics(scores) | gap.ceiling(work) | gap.counts(cell)
     queries = pd.concat(retrieved.values(), ignore_index=True) if retrieved else pd.DataFrame()
-    found = Evaluation(
+    return Evaluation(
         metrics={name: round(value, DIGITS) for name, value in metrics.items() if not np.isnan(value)},
         queries=queries.reindex(columns=["task", "relevance", "query", *PER_QUERY, "relevant"]),
         predictions=in_rows(classes).drop(columns="without_class"),
-        comparisons=compared(work, outcomes, seed=seed, resamples=resamples).round(8),
+        comparisons=compared(work, outcomes, seed=asked.seed, resamples=asked.resamples).round(8),
         corrections=rivals.table(),
-        clouds=cloud_points(work, clouds, plane, seed),
+        clouds=cloud_points(work, asked.clouds, asked.plane, asked.seed),
         steps=steps,
         curves=curves,
         similarities=measured.round(DIGITS),
@@ -219,16 +247,19 @@ def evaluate(
         mixed=documents.round(DIGITS),
         composed=changed.round(DIGITS),
         arithmetic=scores.round(DIGITS),
-        looked_at=looked_at(work, rivals, retrieved, seed=seed, **look.model_dump()),
+        looked_at=looked_at(work, rivals, retrieved, seed=asked.seed, **look.model_dump()),
         unavailable=work.reasons.table(),
         set_aside=gap.set_aside(cell),
     )
-    parts.say_used()
-    modalities = cell.native.modalities
-    return found if modalities == naming.MODALITIES else renamed(found, modalities)
 
 
-def _check_given(cell: Cell, elsewhere: Sequence[Elsewhere], device: str, scratch: str | Path | None) -> None:
+def _check_given(
+    cell: Cell,
+    elsewhere: Sequence[Elsewhere],
+    device: str,
+    scratch: str | Path | None,
+    engine: Engine | None,
+) -> None:
     """Raise CrossgapError at an argument that can't be used; of options, `options` does."""
     if not isinstance(cell, Cell):
         raise CrossgapError(f"evaluate: cell is {cell!r}: give crossgap.evaluation.Cell(native, …) of stores")
@@ -243,6 +274,11 @@ def _check_given(cell: Cell, elsewhere: Sequence[Elsewhere], device: str, scratc
         raise CrossgapError(f"evaluate: scratch is {scratch!r}: give a folder, or None")
     if scratch is not None and Path(scratch).exists() and not Path(scratch).is_dir():
         raise CrossgapError(f"evaluate: scratch is {scratch}, which is no folder: give another")
+    if engine is not None and (not isinstance(engine, Local | Ray) or scratch is None):
+        what = "needs scratch, a folder for what its workers compute" if scratch is None else f"is {engine!r}"
+        raise CrossgapError(
+            f"evaluate: engine {what}: give crossgap.stores.engines.Local() or Ray(…) and scratch"
+        )
 
 
 def _retrieval(retrieved: Tables) -> dict[str, float]:

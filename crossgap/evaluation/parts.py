@@ -11,6 +11,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +26,8 @@ from crossgap.stores import digested, temporary
 
 FORMAT = 1
 Part = TypeVar("Part", pd.DataFrame, dict[str, float])
+Rows = list[tuple[str, str, str]]  # of `unavailable.COLUMNS`
+Found = tuple[Any, Rows]  # what a part is, None where it can't be had, and its reasons
 USED = "used.json"  # in the folder: the files that the last evaluation took, by name; others may go
 _WORDS = ("object", "str")
 
@@ -56,26 +59,22 @@ class Parts:
                 `Reasons` that it is given.
             reasons: takes the rows of parts computed and taken back alike.
         """
-        path = None
-        if self.folder is not None:
+        compute_it = partial(_computed, family, name, compute)
+        if self.folder is None:
+            found, rows = compute_it()
+        else:
             key = fingerprint.of_json([FORMAT, family, name, dict(depends())])
             path = self.folder / f"{_plain(f'{family}-{name}')}-{key}.part"
             self.used.add(path.name)
-            if path.exists():
-                if (content := digested.read(path)) is not None:
-                    found, rows = _unpacked(content)
-                    reasons.add(rows)
-                    return found
-                warnings.warn(
-                    f"{path} is damaged (its content isn't what its digest says): it is computed again",
-                    stacklevel=2,
-                )
-        own, found = Reasons(), None
-        with own.of(family, name):
-            found = compute(own)
-        if path is not None:
-            digested.write(path, _packed(found, own))
-        reasons.add(own.rows)
+            kept = _read(path)
+            found, rows = self.lacking(path, family, compute_it) if kept is None else kept
+        reasons.add(rows)
+        return found
+
+    def lacking(self, path: Path, family: str, compute: Callable[[], Found]) -> Found:
+        """What a part that isn't kept says; it is computed, and kept under this path."""
+        found = compute()
+        digested.write(path, packed(*found))
         return found
 
     def say_used(self) -> None:
@@ -88,8 +87,28 @@ def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9.+@-]+", "_", name)[:120]
 
 
-def _packed(found: pd.DataFrame | dict[str, float] | None, reasons: Reasons) -> bytes:
-    said: dict[str, Any] = {"reasons": list(reasons.rows)}
+def _computed(family: str, name: str, compute: Callable[[Reasons], Part]) -> Found:
+    own, found = Reasons(), None
+    with own.of(family, name):
+        found = compute(own)
+    return found, list(own.rows)
+
+
+def _read(path: Path) -> Found | None:
+    """What a part's file says; None where there is none that is whole."""
+    if not path.exists():
+        return None
+    if (content := digested.read(path)) is None:
+        warnings.warn(
+            f"{path} is damaged (its content isn't what its digest says): it is computed again", stacklevel=4
+        )
+        return None
+    return _unpacked(content)
+
+
+def packed(found: pd.DataFrame | dict[str, float] | None, rows: Rows) -> bytes:
+    """What the file of a part holds, behind its digest."""
+    said: dict[str, Any] = {"reasons": rows}
     table = b""
     if isinstance(found, pd.DataFrame):
         said["types"] = {name: str(kind) for name, kind in found.dtypes.items()}
@@ -102,7 +121,7 @@ def _packed(found: pd.DataFrame | dict[str, float] | None, reasons: Reasons) -> 
     return json.dumps(said, ensure_ascii=False).encode() + b"\n" + table
 
 
-def _unpacked(content: bytes) -> tuple[pd.DataFrame | dict[str, float] | None, list[tuple[str, str, str]]]:
+def _unpacked(content: bytes) -> Found:
     head, _, table = content.partition(b"\n")
     said = json.loads(head)
     rows = [tuple(row) for row in said["reasons"]]

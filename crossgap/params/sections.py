@@ -238,7 +238,7 @@ class Report(LookAt):
 
 
 class RaySection(Strict):
-    """The workers that encode and invert where `engine` is `ray`, of a cluster that runs or that a stage starts."""
+    """The workers that compute where `engine` is `ray`, of a cluster that runs or that a stage starts."""
 
     workers: int = Field(2, ge=1)
     address: Annotated[str, Field(pattern=ADDRESS)] | None = None

@@ -43,7 +43,9 @@ class Function(Protocol):
 
 class Engine(Protocol):
     def work(self, read: Read, function: Function) -> shards.Work:
-        """What `shards.compute` calls: results in the order of the cuts."""
+        """What `shards.compute` calls: results in the order of the cuts, to the end of the list, which whoever takes
+        the results may have put more cuts to.
+        """
 
 
 class EngineError(CrossgapError):
@@ -97,7 +99,7 @@ class Ray:
             pickled = ray.cloudpickle.dumps(function)
             self._connect(len(pickled))
             share = _share(self.workers, self.gpus)
-            crew = _Crew(min(self.workers, len(cuts)), ray.put(pickled), share, self.patience)
+            crew = _Crew(self.workers, ray.put(pickled), share, self.patience)
             try:
                 yield from crew.compute(cuts, read, advance)
             finally:
@@ -163,11 +165,16 @@ class _Crew:
         self.resting: dict[int | None, float] = {}  # until when
 
     def compute(self, cuts: list[Cut], read: Read, advance: Callable[[int], None]) -> Iterator[shards.Arrays]:
-        waiting, done = list(range(len(cuts))), {}
-        for wanted in range(len(cuts)):
+        waiting: list[int] = []
+        done: dict[int, shards.Arrays] = {}
+        wanted = known = 0
+        while wanted < len(cuts):
+            waiting += range(known, len(cuts))  # greater than all before: it stays a heap
+            known = len(cuts)
             while wanted not in done:
                 self._wake(waiting)
-                while None not in self.resting and len(self.load) + len(self.starting) < self.size:
+                most = min(self.size, known - wanted)
+                while None not in self.resting and len(self.load) + len(self.starting) < most:
                     worker = self.hire()
                     self.starting[worker.start.remote(self.function)] = worker
                 last = wanted + IN_FLIGHT * self.size
@@ -183,6 +190,7 @@ class _Crew:
                     elif number not in self.resting:
                         heapq.heappush(waiting, number)
             yield done.pop(wanted)
+            wanted += 1
 
     def dismiss(self) -> None:
         for worker in [*self.load, *self.starting.values()]:

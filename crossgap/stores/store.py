@@ -26,7 +26,7 @@ from __future__ import annotations
 import math
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -239,6 +239,10 @@ class Store:
 
     path: Path
     zarr_group: zarr.Group
+
+    def __reduce__(self) -> tuple[Callable[[Path], Store], tuple[Path]]:
+        """In another process it is opened again, under this path."""
+        return open_store, (self.path,)
 
     @property
     def provenance(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Seconds and memory of `evaluate`, on made-up features: a cell of COCO's size (5,000 images with five captions each),
-and images by label beside the sum of the rankings that stand in their tables.
+and images by label beside the sum of the rankings that stand in their tables. With --workers the same by so many
+workers of Ray on this machine, beside it.
 
-python tests/benchmarks/evaluate.py [--part captions labels] [--share 1.0] [--width 512] [--tables FOLDER]
+python tests/benchmarks/evaluate.py [--part captions labels] [--share 1.0] [--width 512] [--tables FOLDER] [--workers 2]
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from crossgap import numbers
 from crossgap.evaluation import Cell, evaluate
 from crossgap.metrics.retrieval import retrieval_metrics
+from crossgap.stores.engines import Ray
 from crossgap.stores.store import creating, open_store
 
 
@@ -74,6 +77,7 @@ def main() -> None:
     parser.add_argument("--part", nargs="+", choices=["captions", "labels"], default=["captions"])
     parser.add_argument("--share", type=float, default=1.0, help="of the 5,000 or 50,000 images")
     parser.add_argument("--width", type=int, default=512)
+    parser.add_argument("--workers", type=int, help="of Ray, for the same evaluation once more")
     parser.add_argument("--tables", type=Path, help="a folder for the numbers, metrics-PART.csv")
     given = parser.parse_args()
     for part in given.part:
@@ -88,6 +92,18 @@ def main() -> None:
             seconds = time.perf_counter() - start
             print(f"evaluate, {part}: {count} images, width {given.width}: {seconds:.1f} s, ", end="")
             print(f"{len(found.metrics)} numbers; peak memory {peak():.2f} GiB, before {before:.2f}")
+            if given.workers:
+                engine = Ray(workers=given.workers)
+                start = time.perf_counter()
+                spread = evaluate(
+                    Cell(store, None, None, *splits), scratch=Path(folder) / "spread", engine=engine
+                )
+                took = time.perf_counter() - start
+                engine.close()
+                pd.testing.assert_frame_equal(found.queries, spread.queries)
+                print(
+                    f"  by {given.workers} workers of Ray: {took:.1f} s, {seconds / took:.2f} times as fast"
+                )
             if given.tables:
                 given.tables.mkdir(parents=True, exist_ok=True)
                 numbers.write(given.tables / f"metrics-{part}.csv", found.metrics)

@@ -209,7 +209,8 @@ def test_two_workers_of_a_ray_cluster_give_the_same_tokens(project):
     before, here = path.read_bytes(), open_store(path)["image/test"]
     ids, tokens, features = here.ids.tolist(), here.tokens, here.features
     project.edit(**{"machine.engine": "ray", "machine.inversion_batch_size": 3})
-    project.crossgap("check")
+    project.stage("resolve")
+    assert json.loads((project / "data/resolved/machine.json").read_text())["engine"] == "ray"
     shutil.rmtree(project / "data/scratch/oti")
     path.unlink()
     project.stage("oti", "nano", "world")
@@ -219,7 +220,31 @@ def test_two_workers_of_a_ray_cluster_give_the_same_tokens(project):
     np.testing.assert_allclose(there.features, features, atol=1e-4)
     path.unlink()
     path.write_bytes(before)
+
+
+OF_ANY_SIZE = """
+import sys
+from stages import common
+run, common.run = common.run, lambda stage: None
+from stages.evaluate import __main__ as evaluate
+evaluate.LARGE = 1
+sys.argv[0] = "evaluate"
+run(evaluate.main)
+"""
+
+
+def test_two_workers_of_a_ray_cluster_give_the_same_evaluation(project):
+    """With the engine of the test before, and a cell that counts as large."""
+    tables = project / "data/metrics/nano/world/tables"
+    before, of = (tables / "metrics.csv").read_bytes(), project / "data/scratch/evaluate/nano/world"
+    parts = {path.name for path in of.iterdir()}
+    for name in sorted(parts)[::4]:
+        (of / name).unlink()
+    project.command("python", "-c", OF_ANY_SIZE, "nano", "world")
+    assert (tables / "metrics.csv").read_bytes() == before
+    assert {path.name for path in of.iterdir()} == parts
     project.edit(**{"machine.engine": "local"})
+    project.stage("resolve")
 
 
 def test_an_evaluation_depends_on_exactly_the_stores_that_run_names(project):

@@ -55,12 +55,19 @@ def cluster():
 
 @pytest.fixture
 def killed(cluster, monkeypatch):
-    """An engine on two nodes, of which one is killed after the fourth shard; the shards' keys, and who died."""
+    """As `killing`, after the fourth shard."""
+    return killing(cluster, monkeypatch, shards.Shards, "put", lambda _shards, keys, _arrays: keys)
+
+
+def killing(cluster, monkeypatch, owner, name, said):
+    """An engine on two nodes, of which one is killed as `owner.name` has been called four times; what these calls
+    were of, as `said` of the arguments, and who died.
+    """
     started, engine = cluster
     node = started.add_node(num_cpus=1, object_store_memory=100 << 20)
     engine._connect(0)
     written, died = [], []
-    put, mourn, ready = shards.Shards.put, engines._Crew._mourn, engines._Crew._ready
+    write, mourn, ready = getattr(owner, name), engines._Crew._mourn, engines._Crew._ready
 
     def when_both_started(self):
         # else a quick machine is done with all before the other has started
@@ -68,9 +75,9 @@ def killed(cluster, monkeypatch):
             self.ray.wait([*self.starting], num_returns=len(self.starting))
         yield from ready(self)
 
-    def kill_at_fourth(self, keys, arrays):
-        put(self, keys, arrays)
-        written.append(keys)
+    def kill_at_fourth(*arguments):
+        write(*arguments)
+        written.append(said(*arguments))
         if len(written) == 4:
             started.remove_node(node, allow_graceful=False)
 
@@ -78,7 +85,7 @@ def killed(cluster, monkeypatch):
         died.append(number)
         mourn(self, number, error)
 
-    monkeypatch.setattr(shards.Shards, "put", kill_at_fourth)
+    monkeypatch.setattr(owner, name, kill_at_fourth)
     monkeypatch.setattr(engines._Crew, "_mourn", remember)
     monkeypatch.setattr(engines._Crew, "_ready", when_both_started)
     return engine, written, died

@@ -1,0 +1,86 @@
+"""Parts computed by an engine's workers: those that this process would compute, no other, with the same bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from crossgap.errors import CrossgapError
+from crossgap.evaluation import Cell, evaluate
+from crossgap.evaluation.ahead import _Parts
+from crossgap.evaluation.parts import Parts
+from crossgap.stores import digested
+from crossgap.stores.engines import EngineError, Local
+from tests.evaluation.test_parts import SETTINGS, cell, first, names, written
+from tests.stores.test_spread import cluster, killing
+
+__all__ = ["cell", "cluster", "first"]
+
+
+def test_all_parts_and_no_other_are_there_before_the_evaluation_takes_them(
+    cell, first, tmp_path, monkeypatch
+) -> None:
+    whole, expected = first
+
+    def refuse(*_):
+        raise AssertionError("computed by the evaluation itself")
+
+    monkeypatch.setattr(Parts, "lacking", refuse)
+    found = evaluate(cell, **SETTINGS, scratch=tmp_path, engine=Local())
+    assert written(found) == written(expected)
+    assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == {
+        name: (whole / name).read_bytes() for name in names(whole)
+    }
+
+
+def test_parts_that_lack_or_are_damaged_are_computed_again(cell, first, tmp_path) -> None:
+    whole, expected = first
+    for number, name in enumerate(sorted(names(whole))):
+        if number % 4:
+            (tmp_path / name).write_bytes((whole / name).read_bytes())
+    damaged = next(path for path in sorted(tmp_path.glob("retrieval-*.part")))
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    with pytest.warns(UserWarning, match="damaged"):
+        found = evaluate(cell, **SETTINGS, scratch=tmp_path, engine=Local())
+    assert written(found) == written(expected)
+    assert damaged.read_bytes() == (whole / damaged.name).read_bytes()
+
+
+def test_what_one_part_raises_comes_out_and_the_parts_before_it_are_kept(cell, tmp_path, monkeypatch) -> None:
+    def fail(*_, **__):
+        raise ZeroDivisionError("a mistake of ours")
+
+    monkeypatch.setattr("crossgap.evaluation.clusters.clustering_metrics", fail)
+    with pytest.raises(ZeroDivisionError):
+        evaluate(cell, **SETTINGS, scratch=tmp_path, engine=Local())
+    assert len(names(tmp_path)) > 5
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"engine": Local()}, "engine needs scratch"),
+        ({"engine": "ray", "scratch": "parts"}, "engine is 'ray'"),
+    ],
+)
+def test_an_engine_that_can_not_be_used_is_told(cell: Cell, given, said) -> None:
+    with pytest.raises(CrossgapError, match=said):
+        evaluate(cell, **given)
+
+
+def test_a_machine_without_the_project_is_told(tmp_path: Path) -> None:
+    function = _Parts(lambda parts, device: None, tmp_path / "elsewhere", Path("scratch"), "cpu")
+    with pytest.raises(EngineError, match=r"finds no .*elsewhere/scratch"):
+        function.to("cpu")
+
+
+@pytest.mark.slow
+def test_a_node_killed_while_it_evaluates_loses_nothing(cell, first, cluster, tmp_path, monkeypatch) -> None:
+    engine, made, died = killing(cluster, monkeypatch, digested, "write", lambda path, _content: path.name)
+    whole, expected = first
+    found = evaluate(cell, **SETTINGS, scratch=tmp_path, engine=engine)
+    assert died
+    assert len(made) == len(set(made))
+    assert names(tmp_path) == {*made, "used.json"} == names(whole)
+    assert written(found) == written(expected)
