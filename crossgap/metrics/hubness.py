@@ -131,7 +131,8 @@ def firsts(
     left_out: Int64[np.ndarray, " n"] | None = None,
 ) -> Int64[np.ndarray, " n"]:
     """The place of the most similar gallery item of each query, `(n,)`, the first of equals; as `occurrences`."""
-    return firsts_of(*map(Rows, _pair(queries, gallery, ("queries", "gallery"))), left_out)
+    x, y = _pair(queries, gallery, ("queries", "gallery"))
+    return firsts_of(Rows(x), Rows(y), left_out)
 
 
 def firsts_of(x: Rows, y: Rows, left_out: Int64[np.ndarray, " n"] | None = None) -> Int64[np.ndarray, " n"]:
