@@ -191,6 +191,7 @@ def logistic(features: Features, labels: Labels, strength: float, *, tolerance: 
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     if not strength > 0:
         raise ValueError(f"strength is {strength}: give a C above 0")
@@ -198,7 +199,8 @@ def logistic(features: Features, labels: Labels, strength: float, *, tolerance: 
     if len(classes) < 2:
         raise UnavailableError("the images are of one class: give two or more")
     model = LogisticRegression(C=strength, tol=tolerance, max_iter=STEPS)
-    with warnings.catch_warnings(record=True) as said:
+    # NumPy's BLAS and SciPy's take turns here, and while one computes, the other's threads wait on its cores
+    with threadpool_limits(1, "blas"), warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", ConvergenceWarning)
         model.fit(rows, codes)
     if any(issubclass(one.category, ConvergenceWarning) for one in said):
