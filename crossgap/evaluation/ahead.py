@@ -19,8 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from crossgap.evaluation.parts import Found, Parts, packed
-from crossgap.stores import digested, shards
-from crossgap.stores.engines import Engine, EngineError
+from crossgap.stores import digested, engines, shards
 
 OF_RESULTS = ("comparisons", "looked")  # families whose parts depend on what other parts found
 Evaluating = Callable[[Parts, str], Any]  # an evaluation by the parts that it is given, on a device
@@ -42,7 +41,7 @@ class Listed(Parts):
         return None, []
 
 
-def compute(evaluating: Evaluating, folder: Path, engine: Engine, device: str = "cpu") -> None:
+def compute(evaluating: Evaluating, folder: Path, engine: engines.Engine, device: str = "cpu") -> None:
     """Make sure that every part of an evaluation is kept in the folder.
 
     Args:
@@ -78,11 +77,16 @@ def _name(names: list[str], cut: list[int]) -> str:
 class _Parts:
     """What the file of a part holds, by its name; an engine's function."""
 
-    evaluating: Evaluating
+    evaluating: Evaluating | bytes
     project: Path  # that relative paths begin from
     folder: Path
     device: str
     _missing: dict[str, Callable[[], Found]] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The stores of an evaluation are opened as it is unpickled: so not before `to` has found the project."""
+        pickled = engines._ray().cloudpickle.dumps(self.evaluating)
+        return {**self.__dict__, "evaluating": pickled, "_missing": {}}
 
     def to(self, device: str) -> _Parts:
         """The same on another device, of another machine perhaps.
@@ -91,15 +95,18 @@ class _Parts:
             EngineError: that machine doesn't have the project.
         """
         if not (self.project / self.folder).is_dir():
-            raise EngineError(
+            raise engines.EngineError(
                 f"machine.engine: a worker of Ray on {gethostname()} finds no {self.project / self.folder}: make the "
                 "project readable under this path on every machine of the cluster, or choose engine local"
             )
         os.chdir(self.project)
-        return replace(self, device=device, _missing={})
+        evaluating = self.evaluating
+        if isinstance(evaluating, bytes):
+            evaluating = engines._ray().cloudpickle.loads(evaluating)
+        return replace(self, evaluating=evaluating, device=device, _missing={})
 
     def __call__(self, name: str, advance: Callable[[int], None]) -> shards.Arrays:
-        if name not in self._missing:
+        if name not in self._missing and not isinstance(self.evaluating, bytes):
             listed = Listed(self.folder)
             self.evaluating(listed, self.device)
             self._missing = listed.missing

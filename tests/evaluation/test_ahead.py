@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from crossgap import open_store
 from crossgap.errors import CrossgapError
 from crossgap.evaluation import Cell, evaluate
-from crossgap.evaluation.ahead import _Parts
+from crossgap.evaluation.ahead import _Parts, compute
+from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.parts import Parts
+from crossgap.evaluation.queries import tables
+from crossgap.evaluation.work import Work
 from crossgap.stores import digested
 from crossgap.stores.engines import EngineError, Local
 from tests.evaluation.test_parts import SETTINGS, cell, first, names, written
@@ -73,6 +78,36 @@ def test_a_machine_without_the_project_is_told(tmp_path: Path) -> None:
     function = _Parts(lambda parts, device: None, tmp_path / "elsewhere", Path("scratch"), "cpu")
     with pytest.raises(EngineError, match=r"finds no .*elsewhere/scratch"):
         function.to("cpu")
+
+
+def test_a_worker_in_another_folder_reads_the_paths_of_the_driver(cell, first, tmp_path, monkeypatch) -> None:
+    cloudpickle = pytest.importorskip("ray").cloudpickle
+    project = cell.native.path.parent
+    monkeypatch.chdir(project)
+    stores = {name: open_store(getattr(cell, name).path.name) for name in ("native", "oti")}
+    relative = Cell(*stores.values(), None, "test", "test")
+    sent = []
+
+    class Sending:
+        def work(self, read, function):
+            sent.append(cloudpickle.dumps(function))
+            return Local().work(read, function)
+
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    compute(partial(_tables_alone, relative), kept, Sending())
+    monkeypatch.chdir(tmp_path)
+    worker = cloudpickle.loads(sent[0]).to("cpu")
+    assert Path.cwd() == project
+    name = next(name for name in sorted(names(kept)) if name.startswith("retrieval-image-image"))
+    whole = digested.read(kept / name)
+    (kept / name).unlink()
+    assert worker(name, lambda items: None)["content"].tobytes() == whole
+
+
+def _tables_alone(cell, parts, device) -> None:
+    work = Work(cell, parts, device=device)
+    tables(work, Rivals(work, []))
 
 
 @pytest.mark.slow

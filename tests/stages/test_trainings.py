@@ -97,6 +97,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(project):
     """The stage's own command, killed after its first checkpoint."""
     weights = project / "data/backbones/nano-tuned/open_clip_model.safetensors"
     project.edit(**{"finetune.nano-tuned.epochs": 15, "machine.checkpoint_seconds": 0})
+    project.stage("resolve")
     words = (sys.executable, "-m", "stages.finetune", "nano-tuned")
     project.stage("finetune", "nano-tuned")
     whole, curves = weights.read_bytes(), curve(project)
