@@ -8,6 +8,7 @@ alone writes parts. What builds on other parts is listed once those are there.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,6 +23,7 @@ from crossgap.evaluation.parts import Found, Parts, packed
 from crossgap.stores import digested, engines, shards
 
 OF_RESULTS = ("comparisons", "looked")  # families whose parts depend on what other parts found
+LAG = 60.0  # seconds for which a machine may not see what another has written to a shared folder
 Evaluating = Callable[[Parts, str], Any]  # an evaluation by the parts that it is given, on a device
 
 
@@ -42,7 +44,7 @@ class Listed(Parts):
 
 
 def compute(evaluating: Evaluating, folder: Path, engine: engines.Engine, device: str = "cpu") -> None:
-    """Make sure that every part of an evaluation is kept in the folder.
+    """Compute the parts of an evaluation that the folder lacks, and keep them there.
 
     Args:
         evaluating: picklable by Ray.
@@ -64,7 +66,8 @@ def compute(evaluating: Evaluating, folder: Path, engine: engines.Engine, device
     work = engine.work(partial(_name, names), _Parts(evaluating, Path.cwd(), folder, device))
     with tqdm(desc="parts", unit="part", dynamic_ncols=True, disable=None) as bar:
         for place, arrays in enumerate(work(cuts, bar.update) if cuts else ()):
-            digested.write(folder / names[place], arrays["content"].tobytes())
+            if content := arrays["content"].tobytes():
+                digested.write(folder / names[place], content)
             if place == len(cuts) - 1:
                 ask()
 
@@ -106,10 +109,17 @@ class _Parts:
         return replace(self, evaluating=evaluating, device=device, _missing={})
 
     def __call__(self, name: str, advance: Callable[[int], None]) -> shards.Arrays:
-        if name not in self._missing and not isinstance(self.evaluating, bytes):
+        """No content, if what the part builds on has not come to this machine: it is left to the evaluation."""
+        until = time.monotonic() + LAG
+        while name not in self._missing and not isinstance(self.evaluating, bytes):
             listed = Listed(self.folder)
             self.evaluating(listed, self.device)
             self._missing = listed.missing
+            if name not in self._missing:
+                if time.monotonic() >= until:
+                    return {"content": np.empty(0, np.uint8)}
+                time.sleep(1)
+                list(self.folder.iterdir())  # network file systems look anew then
         found = self._missing[name]()
         advance(1)
         return {"content": np.frombuffer(packed(*found), np.uint8)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from crossgap import open_store
@@ -52,6 +53,42 @@ def test_parts_that_lack_or_are_damaged_are_computed_again(cell, first, tmp_path
     assert damaged.read_bytes() == (whole / damaged.name).read_bytes()
 
 
+def test_a_worker_waits_for_what_another_machine_wrote_and_then_leaves_the_part(
+    cell, first, tmp_path, monkeypatch
+) -> None:
+    """As on a network file system: what was written shows a second later, or never."""
+    whole, _ = first
+    name = next(name for name in sorted(names(whole)) if name.startswith("retrieval-image-image+centering"))
+    fits = next(name for name in names(whole) if name.startswith("corrections-centering"))
+    parts = _Parts(partial(_tables_alone, cell, ["centering"]), Path.cwd(), tmp_path, "cpu")
+    monkeypatch.setattr("crossgap.evaluation.ahead.LAG", 0)
+    assert not len(parts(name, lambda items: None)["content"])
+    monkeypatch.setattr("crossgap.evaluation.ahead.LAG", 60)
+    waits = []
+
+    def show(seconds):
+        waits.append(seconds)
+        (tmp_path / fits).write_bytes((whole / fits).read_bytes())
+
+    monkeypatch.setattr("crossgap.evaluation.ahead.time.sleep", show)
+    assert parts(name, lambda items: None)["content"].tobytes() == digested.read(whole / name)
+    assert len(waits) == 1
+
+
+def test_a_part_that_a_worker_leaves_is_computed_by_the_evaluation(
+    cell, first, tmp_path, monkeypatch
+) -> None:
+    compute_it = _Parts.__call__
+
+    def leave_some(parts, name, advance):
+        return (
+            {"content": np.empty(0, np.uint8)} if name.startswith("gap") else compute_it(parts, name, advance)
+        )
+
+    monkeypatch.setattr(_Parts, "__call__", leave_some)
+    assert written(evaluate(cell, **SETTINGS, scratch=tmp_path, engine=Local())) == written(first[1])
+
+
 def test_what_one_part_raises_comes_out_and_the_parts_before_it_are_kept(cell, tmp_path, monkeypatch) -> None:
     def fail(*_, **__):
         raise ZeroDivisionError("a mistake of ours")
@@ -95,7 +132,7 @@ def test_a_worker_in_another_folder_reads_the_paths_of_the_driver(cell, first, t
 
     kept = tmp_path / "kept"
     kept.mkdir()
-    compute(partial(_tables_alone, relative), kept, Sending())
+    compute(partial(_tables_alone, relative, []), kept, Sending())
     monkeypatch.chdir(tmp_path)
     worker = cloudpickle.loads(sent[0]).to("cpu")
     assert Path.cwd() == project
@@ -105,9 +142,9 @@ def test_a_worker_in_another_folder_reads_the_paths_of_the_driver(cell, first, t
     assert worker(name, lambda items: None)["content"].tobytes() == whole
 
 
-def _tables_alone(cell, parts, device) -> None:
+def _tables_alone(cell, corrections, parts, device) -> None:
     work = Work(cell, parts, device=device)
-    tables(work, Rivals(work, []))
+    tables(work, Rivals(work, corrections))
 
 
 @pytest.mark.slow
