@@ -1,6 +1,6 @@
 """Parts of an evaluation, computed by the workers of an engine before the evaluation takes them.
 
-An evaluation that computes nothing says which parts it lacks: `Listed`. So every worker, which opens the same stores
+An evaluation that computes nothing says which parts it lacks: `MissingParts`. So every worker, which opens the same stores
 and reads the same kept parts, knows how each of them is computed, and is told no more than their names. This process
 alone writes parts. What builds on other parts is listed once those are there.
 """
@@ -27,7 +27,7 @@ LAG = 60.0  # seconds for which a machine may not see what another has written t
 Evaluating = Callable[[Parts, str], Any]  # an evaluation by the parts that it is given, on a device
 
 
-class Listed(Parts):
+class MissingParts(Parts):
     """Computes no part and writes none: notes those that the folder lacks."""
 
     def __init__(self, folder: Path) -> None:
@@ -57,7 +57,7 @@ def compute(evaluating: Evaluating, folder: Path, engine: engines.Engine, device
     cuts: list[list[int]] = []
 
     def ask() -> None:
-        listed = Listed(folder)
+        listed = MissingParts(folder)
         evaluating(listed, device)
         names.extend(name for name in listed.missing if name not in names)
         cuts.extend([place] for place in range(len(cuts), len(names)))
@@ -112,7 +112,7 @@ class _Parts:
         """No content, if what the part builds on has not come to this machine: it is left to the evaluation."""
         until = time.monotonic() + LAG
         while name not in self._missing and not isinstance(self.evaluating, bytes):
-            listed = Listed(self.folder)
+            listed = MissingParts(self.folder)
             self.evaluating(listed, self.device)
             self._missing = listed.missing
             if name not in self._missing:
