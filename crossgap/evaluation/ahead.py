@@ -1,8 +1,8 @@
 """Parts of an evaluation, computed by the workers of an engine before the evaluation takes them.
 
-An evaluation that computes nothing says which parts it lacks: `MissingParts`. So every worker, which opens the same stores
-and reads the same kept parts, knows how each of them is computed, and is told no more than their names. This process
-alone writes parts. What builds on other parts is listed once those are there.
+An evaluation that computes nothing says which parts it lacks: `MissingParts`. So every worker, which opens the same
+stores and reads the same kept parts, knows how each of them is computed, and is told no more than their names. This
+process alone writes parts. What builds on other parts is listed once those are there.
 """
 
 from __future__ import annotations
