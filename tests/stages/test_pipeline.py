@@ -240,7 +240,7 @@ def test_two_workers_of_a_ray_cluster_give_the_same_evaluation(project):
     parts = {path.name for path in of.iterdir()}
     for name in sorted(parts)[::4]:
         (of / name).unlink()
-    project.command("python", "-c", OF_ANY_SIZE, "nano", "world")
+    project.command(sys.executable, "-c", OF_ANY_SIZE, "nano", "world")
     assert (tables / "metrics.csv").read_bytes() == before
     assert {path.name for path in of.iterdir()} == parts
     project.edit(**{"machine.engine": "local"})
