@@ -238,12 +238,12 @@ def test_two_workers_of_a_ray_cluster_give_the_same_evaluation(project):
     """With the engine of the test before, and a cell that counts as large."""
     tables = project / "data/metrics/nano/world/tables"
     before, of = (tables / "metrics.csv").read_bytes(), project / "data/scratch/evaluate/nano/world"
-    parts = {path.name for path in of.iterdir()}
-    for name in sorted(parts)[::4]:
+    parts = json.loads((of / "used.json").read_text())
+    for name in parts[::4]:
         (of / name).unlink()
     project.command(sys.executable, "-c", OF_ANY_SIZE, "nano", "world")
     assert (tables / "metrics.csv").read_bytes() == before
-    assert {path.name for path in of.iterdir()} == parts
+    assert {path.name for path in of.iterdir()} >= set(parts)
     project.edit(**{"machine.engine": "local"})
     project.stage("resolve")
 
