@@ -88,10 +88,10 @@ def test_equal_labels_get_equal_codes():
     assert np.argwhere(codes).tolist() == [[0, 1], [3, 0]]
 
 
-def test_importing_the_measures_loads_neither_torch_nor_scikit_learn():
+def test_importing_the_measures_loads_neither_torch_nor_numba_nor_scikit_learn():
     code = (
         "import sys, crossgap.metrics.retrieval, crossgap.metrics.gap, crossgap.metrics.classification;"
-        "print({'torch', 'sklearn', 'scipy'} & set(sys.modules))"
+        "print({'numba', 'torch', 'sklearn', 'scipy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -46,6 +46,8 @@ def _activated(
     gallery: Real[Features, "m d"],
     bank: Real[Features, "b d"],
     left_out: Int64[np.ndarray, " n"] | None,
+    of_bank: Int64[np.ndarray, " b"] | None,
 ) -> Bool[np.ndarray, " n"]:
     """Queries whose first item is the first of some query of the bank."""
-    return np.isin(hubness.firsts(queries, gallery, left_out), hubness.firsts(bank, gallery))
+    activation = hubness.firsts(bank, gallery) if of_bank is None else of_bank
+    return np.isin(hubness.firsts(queries, gallery, left_out), activation)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 class Which(Protocol):
-    """Which queries are ranked with the bias, `(n,)`: that hangs on the whole gallery."""
+    """Which queries are ranked with the bias, `(n,)`: that hangs on the whole gallery. `of_bank` `(b,)` is what
+    `hubness.firsts` gives of the bank, where that is known.
+    """
 
     def __call__(
         self,
@@ -30,6 +32,7 @@ class Which(Protocol):
         gallery: Real[Features, "m d"],
         bank: Real[Features, "b d"],
         left_out: Int64[np.ndarray, " n"] | None,
+        of_bank: Int64[np.ndarray, " b"] | None,
     ) -> Bool[np.ndarray, " n"]: ...
 
 
@@ -56,6 +59,7 @@ class Scoring:
         rows: Shaped[np.ndarray, " rows"] | None = None,
         left_out: Int64[np.ndarray, " n"] | None = None,
         of_items: Float64[np.ndarray, " m"] | None = None,
+        of_bank: Int64[np.ndarray, " b"] | None = None,
     ) -> Bias:
         """The bias by which a gallery is ranked.
 
@@ -66,6 +70,7 @@ class Scoring:
             rows: the rows of the bank that are used, as a mask or as places; all, if not given.
             left_out: `(n,)`, the place of a gallery item that is no candidate for a query, -1 for none.
             of_items: `(m,)`, what `of_items` gives of these, where that is known.
+            of_bank: `(b,)`, what `hubness.firsts` gives of the bank's rows, where that is known.
 
         Raises:
             UnavailableError: no bank of this modality, or none of its rows counts.
@@ -74,7 +79,8 @@ class Scoring:
             of_items = self.of_items(gallery, modality, rows)
         if self.which is None:
             return Bias(np.ones(len(queries), bool), of_items)
-        return Bias(self.which(queries, gallery, self._bank(modality, rows), left_out), of_items)
+        asked = self.which(queries, gallery, self._bank(modality, rows), left_out, of_bank)
+        return Bias(asked, of_items)
 
     def of_items(
         self,

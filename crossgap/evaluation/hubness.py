@@ -166,17 +166,20 @@ def _halved(
             why = "retrieval from a gallery of 1 item finds it: give at least 2"
             reasons.add([("hubness", f"{task.name}{ids} {name}", why)])
             continue
-        activated = len(np.unique(hubness.firsts(bank.features, held.features))) / len(held)
+        of_bank = hubness.firsts(bank.features, held.features)
+        activated = len(np.unique(of_bank)) / len(held)
         used: dict[str | None, Bias] = {}
         added: dict[str | None, tuple[np.ndarray, np.ndarray] | None] = {None: None}
         for fit, scoring in scorings.items():
             with reasons.of("hubness", f"{task.name}{ids}+{fit} {name}"):
                 of_items = biases[fit][kept[name]]
-                used[fit] = scoring(queries.features, held.features, modality, of_items=of_items)
+                used[fit] = scoring(
+                    queries.features, held.features, modality, of_items=of_items, of_bank=of_bank
+                )
                 added[fit] = columns(used[fit], len(queries), len(held))
         found = hubness.first_ranked(queries.features, held.features, list(added.values()))
         for of, places in zip(added, found, strict=True):
-            of_bank = used[of] if of == "qb_norm" else None
+            normalised = used[of] if of == "qb_norm" else None
             tables.append(
                 pd.DataFrame(
                     {
@@ -184,8 +187,8 @@ def _halved(
                         "relevance": name,
                         "query": queries.ids,
                         "recall@1": (held.groups[places] == queries.groups).astype(float),
-                        "normalised": of_bank.queries.astype(float) if of_bank else np.nan,
-                        "activated": activated if of_bank else np.nan,
+                        "normalised": normalised.queries.astype(float) if normalised else np.nan,
+                        "activated": activated if normalised else np.nan,
                     }
                 )
             )

@@ -16,7 +16,8 @@ import numpy as np
 from crossgap.arrays import check_widths, exact_rows
 from crossgap.errors import UnavailableError
 from crossgap.metrics.neighbours import blocks, most_similar
-from crossgap.metrics.retrieval.counting import STEPS, Rows
+from crossgap.metrics.retrieval.counting import STEPS, Rows, error_of_products
+from crossgap.metrics.threads import over_rows
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Real
@@ -107,11 +108,11 @@ def by_nearest(scores: Float64[np.ndarray, "m b"], k: int, alpha: float) -> Floa
     """NNN's bias, `(m,)`: −α times the mean of the k greatest of an item's `scores` `(m, b)`; of fewer than k all
     count.
     """
-    width = scores.shape[1]
-    k = min(k, width)
-    greatest = np.partition(scores, width - k, axis=1)[:, width - k :]
-    greatest.sort(axis=1)  # sums in one order
-    return -alpha * greatest.mean(axis=1)
+    from crossgap.metrics import kernels
+
+    greatest = np.empty((len(scores), min(k, scores.shape[1])))
+    over_rows(kernels.greatest_of, (scores, greatest), ())
+    return -alpha * np.ascontiguousarray(greatest[:, ::-1]).mean(axis=1)  # summed from the least
 
 
 def by_softmax(scores: Float64[np.ndarray, "m b"], beta: float) -> Float64[np.ndarray, " m"]:
@@ -155,20 +156,24 @@ def first_ranked(
         gallery: `(m, d)`.
         added: columns as of `bias.columns`, or None.
     """
-    x, y = _pair(queries, gallery, ("queries", "gallery"))
+    from crossgap.metrics import kernels
+
+    asking, items = _pair(queries, gallery, ("queries", "gallery"))
+    asking *= STEPS
+    x, y = Rows(asking), Rows(items)
+    width, longest = x.exact.shape[1], y.lengths.max()
     found = np.empty((len(added), len(x)), np.int64)
-    x *= STEPS
-    for rows in blocks(len(x), len(y)):
-        steps = x[rows] @ y.T
-        np.rint(steps, out=steps)
-        biased = np.empty_like(steps)
-        for columns, places in zip(added, found, strict=True):
-            if columns is None:
-                places[rows] = steps.argmax(axis=1)
-            else:
-                np.multiply(columns[0][rows, None], columns[1] * STEPS, out=biased)
-                biased += steps
-                places[rows] = biased.argmax(axis=1)
+    none = np.zeros(len(x)), np.zeros(len(y))
+    for rows in blocks(len(x), len(y) // 4):
+        mine, tile = x.exact[rows], x.near[rows] @ y.near.T
+        for columns, firsts in zip(added, found, strict=True):
+            asked, held = none if columns is None else columns
+            asked = STEPS * asked[rows]
+            # two terms more: what is added, and the sum
+            most = longest * x.lengths[rows] + np.abs(asked) * np.abs(held).max()
+            margins = error_of_products(width + 2) * most + 0.5
+            of_rows = tile, mine, asked, margins, firsts[rows]
+            over_rows(kernels.first_ranked, of_rows, (y.exact, held))
     return list(found)
 
 

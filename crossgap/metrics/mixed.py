@@ -15,6 +15,8 @@ import numpy as np
 from crossgap import fingerprint
 from crossgap.arrays import check_widths, exact_rows, unit_rows
 from crossgap.metrics.neighbours import blocks
+from crossgap.metrics.retrieval.counting import Rows, error_of_products
+from crossgap.metrics.threads import over_rows
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features
@@ -132,15 +134,9 @@ def found_in(
         own: `(n,)`, the place of each query's document.
         added: columns as of `bias.columns`: what is added to the similarities.
     """
-    x, y = exact_rows(queries, "queries"), exact_rows(gallery, "gallery")
-    check_widths(x, y, ("queries", "gallery"))
-    parts = []
-    for rows in blocks(len(x), len(y)):
-        scores = x[rows] @ y.T
-        if added is not None:
-            scores += added[0][rows, None] * added[1]
-        parts.append(_found(scores, own[rows]))
-    return Placed(*map(np.concatenate, zip(*parts, strict=True)))
+    x, y = Rows(exact_rows(queries, "queries")), Rows(exact_rows(gallery, "gallery"))
+    check_widths(x.exact, y.exact, ("queries", "gallery"))
+    return _placed(x, y, y, own, [np.zeros(len(y), bool)], None if added is None else [added])[0]
 
 
 def found_among(
@@ -160,27 +156,48 @@ def found_among(
         draws: each `(m,)` of bool, which documents are images.
         added: of each draw, as in `found_in`.
     """
-    x, y, z = exact_rows(queries, "queries"), exact_rows(texts, "texts"), exact_rows(images, "images")
-    check_widths(x, y, ("queries", "texts"))
-    check_widths(y, z, ("texts", "images"))
-    parts: list[list[Placed]] = [[] for _ in draws]
-    for rows in blocks(len(x), 16 * len(y)):
-        of_texts, of_images = x[rows] @ y.T, x[rows] @ z.T
-        for place, (chosen, found) in enumerate(zip(draws, parts, strict=True)):
-            scores = np.where(chosen, of_images, of_texts)
-            if added is not None:
-                scores += added[place][0][rows, None] * added[place][1]
-            found.append(_found(scores, own[rows]))
-    return [Placed(*map(np.concatenate, zip(*found, strict=True))) for found in parts]
+    x, y, z = (
+        Rows(exact_rows(side, name))
+        for side, name in ((queries, "queries"), (texts, "texts"), (images, "images"))
+    )
+    check_widths(x.exact, y.exact, ("queries", "texts"))
+    check_widths(y.exact, z.exact, ("texts", "images"))
+    return _placed(x, y, z, own, draws, added)
 
 
-def _found(scores: np.ndarray, own: np.ndarray) -> Placed:
-    mine = scores[np.arange(len(own)), own][:, None]
-    ahead = np.count_nonzero(scores > mine, axis=1)
-    tied = np.flatnonzero(np.count_nonzero(scores >= mine, axis=1) - ahead > 1)
-    before = np.arange(scores.shape[1]) < own[tied, None]
-    ahead[tied] += np.count_nonzero((scores[tied] == mine[tied]) & before, axis=1)
-    return Placed(1 + ahead, scores.argmax(axis=1))
+def _placed(
+    x: Rows,
+    y: Rows,
+    z: Rows,
+    own: np.ndarray,
+    draws: Sequence[np.ndarray],
+    added: Sequence[tuple[np.ndarray, np.ndarray]] | None,
+) -> list[Placed]:
+    """`found_among` of exact rows of queries, texts and images. Scores in float32 decide all but near ties."""
+    from crossgap.metrics import kernels
+
+    added = added or [(np.zeros(len(x)), np.zeros(len(y)))] * len(draws)
+    width, longest = x.exact.shape[1], max(y.lengths.max(), z.lengths.max())
+    found = [Placed(*np.empty((2, len(x)), np.int64)) for _ in draws]
+    for rows in blocks(len(x), len(y) // 4):
+        near, exact, mine = x.near[rows], x.exact[rows], own[rows]
+        near_texts = near @ y.near.T
+        near_images = near_texts if z is y else near @ z.near.T
+        for are_images, (asked, held), placed in zip(draws, added, found, strict=True):
+            # two terms more: what is added, and the sum
+            most = longest * x.lengths[rows] + np.abs(asked[rows]) * np.abs(held).max()
+            margins = error_of_products(width + 2) * most
+            of_rows = (
+                near_texts,
+                near_images,
+                exact,
+                mine,
+                asked[rows],
+                margins,
+                *(one[rows] for one in placed),
+            )
+            over_rows(kernels.place_own, of_rows, (y.exact, z.exact, are_images, held))
+    return found
 
 
 def _share(value: float, name: str) -> float:

@@ -5,6 +5,7 @@ Similarities are exact (see `crossgap.arrays.exact_rows`), in blocks of rows: me
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,8 @@ from crossgap.arrays import check_widths, exact_rows
 from crossgap.errors import UnavailableError
 from crossgap.metrics.gap.clouds import clouds
 from crossgap.metrics.neighbours import blocks, most_similar
-from crossgap.metrics.retrieval.counting import Rows
+from crossgap.metrics.retrieval.counting import NumpyCounter, Rows
+from crossgap.metrics.threads import cores
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Real
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from crossgap.arrays import Features
 
 NEIGHBOURS = 10
+EXACT = 2.0**52  # times it, products of exact rows are whole
 
 
 def modality_ranks(x: Real[Features, "n d"], y: Real[Features, "m d"]) -> Int64[np.ndarray, " n"]:
@@ -31,13 +34,16 @@ def modality_ranks(x: Real[Features, "n d"], y: Real[Features, "m d"]) -> Int64[
     images IMR. Definition: ours, where a paper's own words could not be had.
     """
     x, y = _pair(x, y)
-    ranks = np.empty(len(x), np.int64)
-    for rows in blocks(len(x), max(len(x), len(y))):
-        across = (x[rows] @ y.T).max(axis=1)
-        within = x[rows] @ x.T
-        within[np.arange(len(within)), np.arange(rows.start, rows.stop)] = -np.inf
-        ranks[rows] = 1 + (within > across[:, None]).sum(axis=1)
-    return ranks
+    own, other, ranks = Rows(-EXACT * x), Rows(x), np.empty(len(x), np.int64)
+    nearest = np.concatenate([found[:, 0] for _, found in most_similar(other, Rows(y), 1)])
+    step = np.rint(np.einsum("nd,nd->n", own.exact, y[nearest])).astype(np.int64)
+    itself = np.einsum("nd,nd->n", own.exact, x) < step
+    with ThreadPoolExecutor(cores()) as pool:
+        counter = NumpyCounter(pool)
+        for rows in blocks(len(x), len(x) // 4):
+            before = np.full(len(step[rows]), -1)  # what is as near is not ahead
+            ranks[rows] = counter.ahead(own[rows], other, np.arange(len(before)), step[rows], before)
+    return 1 + ranks - itself
 
 
 def neighbour_overlap(

@@ -13,6 +13,7 @@ from crossgap.metrics.neighbours import blocks
 from crossgap.metrics.retrieval.counting import STEPS
 from crossgap.metrics.retrieval.ranking import Ranks
 from crossgap.metrics.retrieval.relevance import JudgedPairs, RelevanceLists
+from crossgap.metrics.threads import each
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Float64, Int64
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 SHORTEST = 2.0**-4  # a row that a change leaves shorter than this is ranked by its changed features alone
 UNDECIDED_A_PAIR = 16  # in the mean, or a change is ranked by its changed features
 PAIRS_AT_ONCE = 2**22  # times the width
+COLUMNS = 8  # more of a change are multiplied by BLAS
 
 Rows = Callable[[np.ndarray], np.ndarray]  # positions `(p,)` → features `(p, d)`
 
@@ -85,11 +87,12 @@ class _Found:
     pairs: JudgedPairs
     first: Int64[np.ndarray, " n1"]  # where a query's pairs begin, and where the last one's end
     left: Float32[np.ndarray, "n k"]
-    right: Float32[np.ndarray, "m k"]
+    right: Float32[np.ndarray, "k m"]
     scale: Float32[np.ndarray, " m"]
     margins: Float64[np.ndarray, " n"]
     ahead: Int64[np.ndarray, " p"]
-    undecided: list[tuple[int, Int64[np.ndarray, " u"]]]  # a pair, and items that may be ahead of it or not
+    undecided: list[Int64[np.ndarray, "u 2"]]  # pairs, and items that may be ahead of them or not
+    overflows: bool = False  # too many of them, in some part
 
     @classmethod
     def of(cls, change: ChangedSides, pairs: JudgedPairs, width: int) -> _Found:
@@ -99,7 +102,7 @@ class _Found:
             pairs,
             np.searchsorted(pairs.query, np.arange(len(change.queries.norms) + 1)),
             change.queries.columns.astype(np.float32),
-            (change.gallery.columns * scale[:, None]).astype(np.float32),
+            np.ascontiguousarray((change.gallery.columns * scale[:, None]).T, np.float32),
             scale.astype(np.float32),
             _margins(change, width),
             np.zeros(len(pairs.query), np.int64),
@@ -108,35 +111,40 @@ class _Found:
 
     def count(self, block: slice, near: Float32[np.ndarray, "rows m"]) -> None:
         """Go through a block of queries by the products `near` of their unit rows with the gallery's."""
-        scores = self.left[block] @ self.right.T
-        scores += near * self.scale
-        some = slice(self.first[block.start], self.first[block.stop])
-        query = self.pairs.query[some]
-        own = scores[query - block.start, self.pairs.item[some]].astype(np.float64)
-        least, most = own - self.margins[query], own + self.margins[query]
-        least = np.nextafter(least.astype(np.float32), np.float32(-np.inf))
-        most = np.nextafter(most.astype(np.float32), np.float32(np.inf))
-        rows = (query - block.start).tolist()
-        for pair, row, low, high in zip(range(some.start, some.stop), rows, least, most, strict=True):
-            maybe, surely = scores[row] >= low, np.count_nonzero(scores[row] > high)
-            self.ahead[pair] = surely
-            if np.count_nonzero(maybe) - surely > 1:  # the pair's own item is one
-                self.undecided.append((pair, np.flatnonzero(maybe & (scores[row] <= high))))
+        from crossgap.metrics import kernels
+
+        left, right = self.left[block], self.right
+        more = np.empty((len(near), 0), np.float32)
+        if len(right) > COLUMNS:
+            more, left, right = left @ right, more, right[:0]
+
+        def of_some(part: slice) -> None:
+            rows = slice(block.start + part.start, block.start + part.stop)
+            first, stop = self.first[rows.start], self.first[rows.stop]
+            most = (stop - first) * min(4 * UNDECIDED_A_PAIR, self.right.shape[1])
+            undecided = np.empty((most, 2), np.int64)
+            count = kernels.count_changed(
+                near[part], more[part], left[part], right, self.scale, self.first[rows.start : rows.stop + 1],
+                self.pairs.item, self.margins[rows], self.ahead, undecided,
+            )  # fmt: skip
+            if count > most:
+                self.overflows = True
+            else:
+                self.undecided.append(undecided[:count].copy())
+
+        each(of_some, len(near), near.shape[1])
 
     @property
     def gives_up(self) -> bool:
         """Whether so much is undecided that exact products are better made of everything."""
-        return sum(len(items) for _, items in self.undecided) > UNDECIDED_A_PAIR * len(self.ahead)
+        return self.overflows or sum(map(len, self.undecided)) > UNDECIDED_A_PAIR * len(self.ahead)
 
     def ranks(self, queries: int) -> Ranks | None:
         """Of all queries; None where too much is undecided."""
         if self.gives_up:
             return None
-        if self.undecided:
-            items = np.concatenate([items for _, items in self.undecided])
-            given = np.repeat(
-                [pair for pair, _ in self.undecided], [len(items) for _, items in self.undecided]
-            )
+        given, items = np.concatenate(self.undecided).T
+        if len(given):
             own = self.pairs.item[given]
             steps, of_own = self._steps(self.pairs.query[given], items, own)
             is_ahead = (steps < of_own) | ((steps == of_own) & (items < own))

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from crossgap.metrics.threads import over_rows
+
 if TYPE_CHECKING:
-    from jaxtyping import Float32, Float64, Int32, Int64
+    from jaxtyping import Float32, Float64, Int64
 
 STEPS = 2.0**30
 STEP_BITS, PLACE_BITS = 32, 18  # of a key, above them the row
 MOST_ROWS = 2 ** (63 - STEP_BITS - PLACE_BITS)
-ITEMS_AT_ONCE = 2**17  # of a thread
-WIDTH_AN_ITEM = 64  # of rows so wide, products in float32 save what deciding about one given item costs
-UNDECIDED = 64  # a part of a block, 1 over this, costs as much as all its products in float64
-ITEMS_TO_SORT = 2**12  # cost as much as comparing all items of a block, some 50,000, to one of them
+GIVEN_TIMES_WIDTH = 2**15  # of more given items of a row, products in float32 leave too much undecided
+UNDECIDED = 16  # a part of a block, 1 over this, costs as much as all its products in float64
 
 
 def keys(row: Any, step: Any, place: Any) -> Any:
@@ -53,8 +51,8 @@ class Counter(Protocol):
         step: Int64[np.ndarray, " p"],
         place: Int64[np.ndarray, " p"],
     ) -> Int64[np.ndarray, " p"]:
-        """How many items of the block are ahead of each of the given ones. A `place` of -1 lies before the block, one
-        of its length behind it.
+        """How many items of the block are ahead of each of the given ones, which are ordered by row, step and place. A
+        `place` of -1 lies before the block, one of its length behind it.
         """
 
 
@@ -97,12 +95,11 @@ class NumpyCounter:
     def steps_of(
         self, rows: Rows, block: Rows, row: Int64[np.ndarray, " p"], item: Int64[np.ndarray, " p"]
     ) -> Int64[np.ndarray, " p"]:
-        found = np.empty(len(row), np.int64)
-        cuts = [0, *(np.flatnonzero(np.diff(row)) + 1).tolist(), len(row)]
-        for low, high in pairwise(cuts):
-            if low < high:
-                found[low:high] = _steps(rows.exact[row[low]], block.exact, item[low:high])
-        return found
+        from crossgap.metrics import kernels
+
+        found = np.empty(len(row))
+        kernels.products(row, item, found, rows.exact, block.exact)
+        return np.rint(found).astype(np.int64)
 
     def ahead(
         self,
@@ -112,52 +109,31 @@ class NumpyCounter:
         step: Int64[np.ndarray, " p"],
         place: Int64[np.ndarray, " p"],
     ) -> Int64[np.ndarray, " p"]:
+        from crossgap.metrics import kernels
+
         found = np.empty(len(row), np.int64)
         cuts = np.searchsorted(row, np.arange(len(rows) + 1))
         given = np.diff(cuts)
         is_open = given > 0
-        margins = error_of_products(rows.exact.shape[1]) * rows.lengths * block.lengths.max() + 0.5
 
-        def by_near(one: int, products: np.ndarray) -> None:
-            some = slice(cuts[one], cuts[one + 1])
-            ahead = _by_near(
-                products, rows.exact[one], block.exact, step[some], place[some], float(margins[one])
-            )
-            if ahead is not None:
-                found[some] = ahead
-                is_open[one] = False
+        def count(which: Int64[np.ndarray, " w"], least: np.ndarray, most: np.ndarray) -> None:
+            if len(which) == 0:
+                return
+            some = rows if len(which) == len(rows) else rows[which]
+            near = least.dtype == np.float32
+            tile = self._tile(*((some.near, block.near) if near else (some.exact, block.exact)))
+            limit = len(block) // UNDECIDED
 
-        def by_exact(one: int, products: np.ndarray) -> None:
-            steps = np.empty((2, len(block) + 1), np.int32)
-            np.rint(products, out=steps[0, :-1], casting="unsafe")
-            some = slice(cuts[one], cuts[one + 1])
-            found[some] = _ahead(steps, step[some], place[some])
+            shared = rows.exact, block.exact, cuts, step, place, least, most, limit, found, is_open
+            over_rows(kernels.count_ahead, (tile, which), shared, self.pool)
 
-        self._each(
-            np.flatnonzero(is_open & (given <= rows.exact.shape[1] // WIDTH_AN_ITEM)),
-            rows,
-            block,
-            by_near,
-            near=True,
-        )
-        self._each(np.flatnonzero(is_open), rows, block, by_exact, near=False)
+        few = np.flatnonzero(is_open & (given * rows.exact.shape[1] <= GIVEN_TIMES_WIDTH))
+        if len(few):
+            margins = error_of_products(rows.exact.shape[1]) * rows.lengths * block.lengths.max() + 0.5
+            least, most = (step + sign * margins[row] for sign in (-1, 1))
+            count(few, _rounded(least, -np.inf), _rounded(most, np.inf))
+        count(np.flatnonzero(is_open), step - 0.5, step + 0.5)
         return found
-
-    def _each(
-        self, which: Int64[np.ndarray, " s"], rows: Rows, block: Rows, count: Callable[..., None], near: bool
-    ) -> None:
-        """Call `count` with each of some rows' places and its products with the block."""
-        if len(which) == 0:
-            return
-        some = rows if len(which) == len(rows) else rows[which]
-        tile = self._tile(*((some.near, block.near) if near else (some.exact, block.exact)))
-        height = max(1, ITEMS_AT_ONCE // len(block))
-
-        def of_some(start: int) -> None:
-            for at in range(start, min(start + height, len(which))):
-                count(which[at], tile[at])
-
-        list(self.pool.map(of_some, range(0, len(which), height)))
 
     def _tile(self, rows: np.ndarray, block: np.ndarray) -> np.ndarray:
         """The product, gone when the next one comes."""
@@ -166,6 +142,11 @@ class NumpyCounter:
         if held is None or held.size < size:
             held = self.tiles[rows.dtype.type] = np.empty(size, rows.dtype)
         return np.matmul(rows, block.T, out=held[:size].reshape(len(rows), len(block)))
+
+
+def _rounded(bounds: Float64[np.ndarray, " p"], towards: float) -> Float32[np.ndarray, " p"]:
+    """In float32, and beyond the bounds themselves."""
+    return np.nextafter(bounds.astype(np.float32), np.float32(towards))
 
 
 def error_of_products(width: int) -> float:
@@ -181,80 +162,3 @@ def error_of_products(width: int) -> float:
     1.01 (d + 2) u S while d u ≤ 2⁻⁷, with room for the rounding of the lengths in float64.
     """
     return 1.01 * (width + 2) * 2.0**-24 if width <= 2**17 else float("inf")
-
-
-def _by_near(
-    products: Float32[np.ndarray, " g"],
-    row: Float64[np.ndarray, " d"],
-    block: Float64[np.ndarray, "g d"],
-    step: Int64[np.ndarray, " p"],
-    place: Int64[np.ndarray, " p"],
-    margin: float,
-) -> Int64[np.ndarray, " p"] | None:
-    """`Counter.ahead` of one row by products in float32, which lie within `margin` of the steps; None if these leave
-    much undecided.
-    """
-    least = np.nextafter((step - margin).astype(np.float32), np.float32(-np.inf))
-    most = np.nextafter((step + margin).astype(np.float32), np.float32(np.inf))
-    found, undecided = np.empty(len(step), np.int64), []
-    for number, (low, high) in enumerate(zip(least, most, strict=True)):
-        behind = products >= low
-        found[number] = len(products) - np.count_nonzero(behind)
-        behind &= products <= high
-        undecided.append(np.flatnonzero(behind))
-    items = np.concatenate(undecided)
-    if len(items) > len(step) + len(products) // UNDECIDED:
-        return None
-    given = np.repeat(np.arange(len(step)), [len(some) for some in undecided])
-    steps, own = _steps(row, block, items), step[given]
-    is_ahead = (steps < own) | ((steps == own) & (items < place[given]))
-    return found + np.bincount(given[is_ahead], minlength=len(step))
-
-
-def _steps(
-    row: Float64[np.ndarray, " d"], block: Float64[np.ndarray, "g d"], items: Int64[np.ndarray, " p"]
-) -> Int64[np.ndarray, " p"]:
-    """By einsum, as threads that call BLAS wait for each other."""
-    return np.rint(np.einsum("pd,d->p", block[items], row)).astype(np.int64)
-
-
-def _ahead(
-    steps: Int32[np.ndarray, "2 g"], step: Int64[np.ndarray, " p"], place: Int64[np.ndarray, " p"]
-) -> Int64[np.ndarray, " p"]:
-    """`Counter.ahead` of one row by exact steps.
-
-    All items are compared to each of a few given ones; for more, they are sorted, and compared only to those that
-    share their step with another item.
-
-    Args:
-        steps: in its first row the items', but for the last entry, which is overwritten as its second row is.
-    """
-    items, ordered = steps[0, :-1], steps[1]
-    few = 1 + len(items) // ITEMS_TO_SORT
-    if len(step) <= few:
-        return _compared(items, step, place)
-    np.copyto(ordered[:-1], items)
-    ordered[:-1].sort()
-    ordered[-1] = np.iinfo(np.int32).max  # no item's: similarities and their biases stay below 2
-    wanted = step.astype(np.int32)
-    found = ordered[:-1].searchsorted(wanted)
-    is_inside = (place >= 0) & (place < len(items))
-    tied = np.flatnonzero(ordered[found + is_inside] == wanted)
-    if len(tied) <= few:
-        found[tied] = _compared(items, step[tied], place[tied])
-    else:
-        every = keys(0, items.astype(np.int64), np.arange(len(items)))
-        every.sort()
-        found[tied] = every.searchsorted(keys(0, step[tied], place[tied]))
-    return found
-
-
-def _compared(
-    items: Int32[np.ndarray, " g"], step: Int64[np.ndarray, " p"], place: Int64[np.ndarray, " p"]
-) -> Int64[np.ndarray, " p"]:
-    """Items of one step stand in the gallery's order: those before an item's place are ahead of it."""
-    found = [
-        np.count_nonzero(items[: max(at, 0)] <= own) + np.count_nonzero(items[max(at, 0) :] < own)
-        for own, at in zip(step.astype(np.int32), place.tolist(), strict=True)
-    ]
-    return np.array(found, np.int64)

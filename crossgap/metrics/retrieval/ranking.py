@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from crossgap.arrays import whole_number
 from crossgap.metrics.retrieval.bias import with_column
 from crossgap.metrics.retrieval.counting import MOST_ROWS, STEPS, Counter, NumpyCounter
 from crossgap.metrics.retrieval.relevance import IGNORED, JudgedPairs, RelevanceLists
+from crossgap.metrics.threads import cores
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Real
@@ -25,6 +26,8 @@ PAIRS_IN_A_CHUNK = 2**23  # judged ones
 PAIRS_IN_A_TILE = 2**22
 ROWS_IN_A_TILE = 256  # at least, or the matrix product is slow
 PAIRS_AT_ONCE = 2**22  # times the width, of products outside a tile
+QUERIES_AT_ONCE = 64  # whose pairs are sorted by a thread
+ITEM_BITS = 31  # of a key by which pairs are sorted, above them the step
 ROWS_AT_ONCE = 128  # made exact, in a core's cache
 WORK_FOR_A_GPU = 1e12  # multiplications
 
@@ -78,7 +81,7 @@ def relevant_ranks(
     asked, held = (None, None) if added is None else added
     length = min(len(gallery), ITEMS_IN_A_BLOCK, max(1, ENTRIES_IN_A_BLOCK // gallery.shape[1]))
     work, at_once = len(queries) * gallery.size, max(1, PAIRS_AT_ONCE // gallery.shape[1])
-    with ThreadPoolExecutor(_cores()) as pool, _progress(len(queries) * len(gallery)) as progress:
+    with ThreadPoolExecutor(cores()) as pool, _progress(len(queries) * len(gallery)) as progress:
         counter = _counter(device, work, pool)
         blocks: Callable[[], Iterable[tuple[int, Any]]] = partial(
             _blocks, counter, gallery, held, length, pool
@@ -90,8 +93,7 @@ def relevant_ranks(
             rows = _exact(queries[chunk], pool, None if asked is None else asked[chunk])
             rows *= -STEPS
             pairs, rows = relevance.pairs(chunk), counter.put(rows)
-            ahead = _ahead(counter, rows, blocks, pairs, at_once, pool, progress)
-            yield _without_ignored(chunk, pairs, ahead)
+            yield _without_ignored(chunk, *_ahead(counter, rows, blocks, pairs, at_once, pool, progress))
 
 
 def _ahead(
@@ -102,8 +104,10 @@ def _ahead(
     at_once: int,
     pool: ThreadPoolExecutor,
     progress: tqdm,
-) -> Int64[np.ndarray, " p"]:
-    """The items ahead of each pair's (p,). The blocks are gone through for the pairs' steps, and again to count."""
+) -> tuple[JudgedPairs, Int64[np.ndarray, " p"]]:
+    """The pairs by query and rank, and how many items are ahead of each, `(p,)`. The blocks are gone through for the
+    pairs' steps, and again to count.
+    """
     step = np.empty(len(pairs.query), dtype=np.int64)
     for start, block in blocks():
         inside = np.flatnonzero((pairs.item >= start) & (pairs.item < start + len(block)))
@@ -114,6 +118,8 @@ def _ahead(
 
         list(pool.map(products, range(0, len(inside), at_once)))
 
+    order = _by_step(pairs, step, pool)
+    step, pairs = step[order], JudgedPairs(pairs.query, pairs.item[order], pairs.grade[order])
     ahead = np.zeros(len(pairs.query), dtype=np.int64)
     for start, block in blocks():
         for tile, part in _tiles(len(rows), len(block), pairs.query):
@@ -121,12 +127,27 @@ def _ahead(
             row = pairs.query[part] - tile.start
             ahead[part] += counter.ahead(rows[tile], block, row, step[part], place)
             progress.update((tile.stop - tile.start) * len(block))
-    return ahead
+    return pairs, ahead
+
+
+def _by_step(
+    pairs: JudgedPairs, step: Int64[np.ndarray, " p"], pool: ThreadPoolExecutor
+) -> Int64[np.ndarray, " p"]:
+    """The order of pairs by query, step and item; they come ordered by query."""
+    keys, order = (step << ITEM_BITS) + pairs.item, np.empty(len(step), np.int64)
+    cuts = [*np.flatnonzero(np.diff(pairs.query, prepend=-1)).tolist(), len(step)]
+
+    def sort(first: int) -> None:
+        for low, high in pairwise(cuts[first : first + QUERIES_AT_ONCE + 1]):
+            order[low:high] = low + np.argsort(keys[low:high])
+
+    list(pool.map(sort, range(0, len(cuts) - 1, QUERIES_AT_ONCE)))
+    return order
 
 
 def _without_ignored(chunk: slice, pairs: JudgedPairs, ahead: Int64[np.ndarray, " p"]) -> Ranks:
-    order = np.argsort(pairs.query << 40 | ahead)
-    query, rank, grade = pairs.query[order], ahead[order], pairs.grade[order]
+    """Of pairs in the order of their ranks."""
+    query, rank, grade = pairs.query, ahead, pairs.grade
     ignored = grade == IGNORED
     if ignored.any():
         before = np.cumsum(ignored)
@@ -203,12 +224,6 @@ def _counter(device: str, work: int, pool: ThreadPoolExecutor) -> Counter:
 
     found = cuda_device(device)
     return NumpyCounter(pool) if found is None else TorchCounter(found)
-
-
-def _cores() -> int:
-    """Those that this process may use, 16 at most."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(16, allowed)
 
 
 def _progress(pairs: int) -> tqdm:

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossgap.arrays import checked_features, exact_rows
+from crossgap.metrics import threads
 from crossgap.metrics.retrieval import counting, ranking, retrieval_metrics
 from crossgap.metrics.retrieval.bias import Bias
 from crossgap.metrics.retrieval.counting import NumpyCounter, Rows
@@ -41,7 +42,7 @@ def small_tiles(items: int = 5, rows: int = 3, pairs: int = 7):
     }  # fmt: skip
     with (
         mock.patch.multiple(ranking, **constants),
-        mock.patch.multiple(counting, ITEMS_AT_ONCE=2 * items, ITEMS_TO_SORT=8),
+        mock.patch.object(threads, "ITEMS_AT_ONCE", 2 * items),
     ):
         yield
 
@@ -102,18 +103,21 @@ def test_torch_and_tiles_change_no_bit_on_larger_clouds():
 
 @pytest.mark.parametrize("counter", ["numpy", "torch"])
 @pytest.mark.parametrize("scale", [1, 2**12, 2**24, 2**30])
-@pytest.mark.parametrize("few", [True, False], ids=["few", "many"])
-def test_counts_against_comparing_every_pair(counter, scale, few, monkeypatch):
-    monkeypatch.setattr(counting, "WIDTH_AN_ITEM", 1 if few else 10**9)
+@pytest.mark.parametrize("near", [True, False], ids=["float32", "float64"])
+@pytest.mark.parametrize("given", [300, 4000])  # 8 or 108 a row: compared one by one, or by bins
+def test_counts_against_comparing_every_pair(counter, scale, near, given, monkeypatch):
+    monkeypatch.setattr(counting, "GIVEN_TIMES_WIDTH", 10**9 if near else 0)
     rng = np.random.default_rng(scale)
     scores = rng.uniform(-1, 1, (37, 501)) * scale + rng.uniform(-1, 1) * (2**30 - scale)
     scores[rng.random(scores.shape) < 0.05] = -(2.0**30)
     scores[rng.random(scores.shape) < 0.05] = 2.0**30
-    row = np.sort(rng.integers(0, 37, 300))
-    place = rng.integers(0, 501, 300)
+    row = np.sort(rng.integers(0, 37, given))
+    place = rng.integers(0, 501, given)
     step = np.rint(scores[row, place]).astype(np.int64)
-    outside = rng.random(300) < 0.2
+    outside = rng.random(given) < 0.2
     place[outside] = rng.choice([-1, 501], outside.sum())
+    order = np.lexsort([place, step, row])
+    row, step, place = row[order], step[order], place[order]
     steps = np.rint(scores)[row]
     tie = (steps == step[:, None]) & (np.arange(501) < place[:, None])
     expected = ((steps < step[:, None]) | tie).sum(axis=1)
@@ -126,9 +130,9 @@ def test_counts_against_comparing_every_pair(counter, scale, few, monkeypatch):
 @settings(deadline=None, max_examples=60)
 @given(
     st.integers(2, 600), st.integers(1, 30), st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 2**6, 2**12]),
-    st.sampled_from([1, 64]), st.booleans(),
+    st.sampled_from([0, 2**15]), st.booleans(),
 )  # fmt: skip
-def test_what_float32_cannot_tell_apart(width, m, seed, apart, width_an_item, is_biased):
+def test_what_float32_cannot_tell_apart(width, m, seed, apart, given_times_width, is_biased):
     """Items that are twice there, or some steps of 2⁻³⁰ beside one another, or as far as float32 errs; with a bias."""
     rng = np.random.default_rng(seed)
     center = rng.standard_normal(width)
@@ -138,7 +142,7 @@ def test_what_float32_cannot_tell_apart(width, m, seed, apart, width_an_item, is
     queries = center + rng.choice([0, 1e-7, 0.3], (4, 1)) * rng.standard_normal((4, width))
     labels = rng.integers(0, 2, 4), rng.integers(0, 2, m)
     bias = Bias(rng.random(4) < 0.7, rng.integers(-3, 4, m) * 2.0**-26) if is_biased else None
-    with mock.patch.multiple(counting, WIDTH_AN_ITEM=width_an_item, UNDECIDED=1):
+    with mock.patch.multiple(counting, GIVEN_TIMES_WIDTH=given_times_width, UNDECIDED=1):
         table = retrieval_metrics(queries, gallery, *labels, bias=bias)
     with in_torch():
         assert_identical(table, retrieval_metrics(queries, gallery, *labels, bias=bias))
@@ -211,7 +215,7 @@ def test_memory_is_bounded_by_the_tiles(tmp_path):
         "PAIRS_IN_A_CHUNK": 10_000,
         "PAIRS_AT_ONCE": 2**15,
     }
-    with mock.patch.multiple(ranking, **sizes), mock.patch.object(counting, "ITEMS_AT_ONCE", 2**12):
+    with mock.patch.multiple(ranking, **sizes), mock.patch.object(threads, "ITEMS_AT_ONCE", 2**12):
         tracemalloc.start()
         table = retrieval_metrics(queries, gallery, *labels)
         peak = tracemalloc.get_traced_memory()[1]

@@ -1,0 +1,552 @@
+"""Loops over similarities that numba compiles: a row after the other, without further arrays of a tile's size.
+
+They are compiled when first called and kept beside the module. They compare, count and add up exact products, so no
+result depends on the processor. Threads may call them at once. Annotations name no shapes: numba reads none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+PART, BIT = 512, 32  # items at a time: counted first, and looked at where something is among them
+BINS = 2**12  # that similarities are sorted into, of a row
+FEW = 12  # given items that all others are compared to
+
+_kernel: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(nogil=True, cache=True)
+# sums in any order: of exact products they are one number
+_exact: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(
+    nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"}
+)
+
+
+@_exact
+def product(x: np.ndarray, y: np.ndarray) -> float:
+    """The inner product of two exact rows `(d,)`."""
+    total = 0.0
+    for place in range(x.size):
+        total += x[place] * y[place]
+    return total
+
+
+@_exact
+def _four(
+    x: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray
+) -> tuple[float, float, float, float]:
+    """`product` with four rows, which come from memory side by side."""
+    of_a, of_b, of_c, of_d = 0.0, 0.0, 0.0, 0.0
+    for place in range(x.size):
+        of_a += x[place] * a[place]
+        of_b += x[place] * b[place]
+        of_c += x[place] * c[place]
+        of_d += x[place] * d[place]
+    return of_a, of_b, of_c, of_d
+
+
+@_kernel
+def _products(row: np.ndarray, block: np.ndarray, items: np.ndarray, found: np.ndarray) -> None:
+    """The products of a row `(d,)` with some of `block` `(g, d)`, exact, into `found`."""
+    for at in range(0, items.size - 3, 4):
+        found[at], found[at + 1], found[at + 2], found[at + 3] = _four(
+            row, block[items[at]], block[items[at + 1]], block[items[at + 2]], block[items[at + 3]]
+        )
+    for at in range(items.size - items.size % 4, items.size):
+        found[at] = product(row, block[items[at]])
+
+
+@_kernel
+def products(
+    row: np.ndarray, item: np.ndarray, found: np.ndarray, rows: np.ndarray, block: np.ndarray
+) -> None:
+    """The products of pairs, of `rows` `(r, d)` and `block` `(g, d)`, exact: at `row`, `item` `(p,)` into `found`."""
+    start = 0
+    while start < row.size:
+        stop = start + 1
+        while stop < row.size and row[stop] == row[start]:
+            stop += 1
+        _products(rows[row[start]], block, item[start:stop], found[start:stop])
+        start = stop
+
+
+@_kernel
+def _below(values: np.ndarray, bound: float) -> int:
+    count = np.int32(0)
+    for place in range(values.size):
+        if values[place] < bound:
+            count = np.int32(count + np.int32(1))
+    return int(count)
+
+
+@_kernel
+def _upto(values: np.ndarray, bound: float) -> int:
+    count = np.int32(0)
+    for place in range(values.size):
+        if values[place] <= bound:
+            count = np.int32(count + np.int32(1))
+    return int(count)
+
+
+@_kernel
+def _look(values: np.ndarray, least: float, most: float, items: np.ndarray) -> tuple[int, int]:
+    """How many values are below `least`, and how many from there to `most`; the places of these into `items`."""
+    below, found = 0, 0
+    for start in range(0, values.size, PART):
+        part = values[start : start + PART]
+        of_part = _below(part, least)
+        below += of_part
+        if _upto(part, most) > of_part:
+            for first in range(start, start + part.size, BIT):
+                bit = values[first : min(first + BIT, start + part.size)]
+                if _upto(bit, most) > _below(bit, least):
+                    for place in range(bit.size):
+                        items[found] = first + place
+                        found += least <= bit[place] <= most
+    return below, found
+
+
+@_kernel
+def count_ahead(
+    tile: np.ndarray,
+    which: np.ndarray,
+    rows: np.ndarray,
+    block: np.ndarray,
+    cuts: np.ndarray,
+    step: np.ndarray,
+    place: np.ndarray,
+    least: np.ndarray,
+    most: np.ndarray,
+    limit: int,
+    found: np.ndarray,
+    is_open: np.ndarray,
+) -> None:
+    """`counting.Counter.ahead` of some rows.
+
+    Args:
+        tile: `(w, g)`, their products with the block, in float32 or exact in float64.
+        which: `(w,)`, which of `rows` they are.
+        rows, block: `(r, d)` and `(g, d)`, exact.
+        cuts: `(r + 1,)`, where the given items of each row begin, and end.
+        step, place: `(p,)`, of the given items, ordered by row, step and place.
+        least, most: `(p,)`, in the tile's type: products below `least` are surely of a lower step than the given item,
+            those above `most` of a higher one.
+        limit: exact products that a row may take where the tile is float32; of others its entries of `is_open` stay.
+        found: `(p,)`, the result.
+        is_open: `(r,)`, set to False where a row is counted.
+    """
+    most_given = 0
+    for one in which:
+        most_given = max(most_given, cuts[one + 1] - cuts[one])
+    below, upto = np.empty(BINS + 3, np.int32), np.empty(BINS + 3, np.int32)
+    held, items = np.empty(most_given + 1, np.int64), np.empty(tile.shape[1] + 1, np.int32)
+    exact = np.empty(tile.shape[1])
+    for at in range(which.size):
+        one = which[at]
+        some = slice(cuts[one], cuts[one + 1])
+        if cuts[one + 1] - cuts[one] <= FEW:
+            undecided = _by_comparing(
+                tile[at], rows[one], block, step[some], place[some], least[some], most[some], limit, found[some],
+                items, exact,
+            )  # fmt: skip
+        else:
+            undecided = _by_bins(
+                tile[at], rows[one], block, step[some], place[some], least[some], most[some], limit, found[some],
+                below, upto, held, items, exact,
+            )  # fmt: skip
+        is_open[one] = undecided > limit
+
+
+@_kernel
+def _exactly(
+    values: np.ndarray, row: np.ndarray, block: np.ndarray, items: np.ndarray, exact: np.ndarray
+) -> None:
+    """The exact products of some items: their values, or where these are float32 made anew."""
+    if values.itemsize == 4:
+        _products(row, block, items, exact)
+    else:
+        for at in range(items.size):
+            exact[at] = values[items[at]]
+
+
+@_kernel
+def _by_comparing(
+    values: np.ndarray,
+    row: np.ndarray,
+    block: np.ndarray,
+    step: np.ndarray,
+    place: np.ndarray,
+    least: np.ndarray,
+    most: np.ndarray,
+    limit: int,
+    found: np.ndarray,
+    items: np.ndarray,
+    exact: np.ndarray,
+) -> int:
+    """One row of `count_ahead`, by comparing every item to each given one; how many exact products that took.
+
+    Args:
+        items, exact: `(g + 1,)` and `(g,)`, room for those that a comparison leaves undecided and their products.
+    """
+    undecided = 0
+    for given in range(step.size):
+        count, some = _look(values, least[given], most[given], items)
+        undecided += some if values.itemsize == 4 else 0
+        if undecided > limit:
+            break
+        _exactly(values, row, block, items[:some], exact)
+        for at in range(some):
+            own = np.rint(exact[at])
+            count += own < step[given] or (own == step[given] and items[at] < place[given])
+        found[given] = count
+    return undecided
+
+
+@_kernel
+def _bins(values: np.ndarray, origin: float, scale: float, bins: np.ndarray) -> None:
+    """From 1 to `BINS`, 0 before them and 1 more behind them; of a greater value never a lower one."""
+    none, last = values.dtype.type(0), values.dtype.type(BINS + 1)
+    for place in range(values.size):
+        bins[place] = np.int32(min(max((values[place] - origin) * scale + values.dtype.type(1), none), last))
+
+
+@_kernel
+def _by_bins(
+    values: np.ndarray,
+    row: np.ndarray,
+    block: np.ndarray,
+    step: np.ndarray,
+    place: np.ndarray,
+    least: np.ndarray,
+    most: np.ndarray,
+    limit: int,
+    found: np.ndarray,
+    below: np.ndarray,
+    upto: np.ndarray,
+    held: np.ndarray,
+    bins: np.ndarray,
+    exact: np.ndarray,
+) -> int:
+    """One row of `count_ahead`: each item's bin says which given ones it is behind, but for those that share it.
+
+    Args:
+        below, upto: `(BINS + 3,)`, room for the given items that end before a bin, and those that begin before its end.
+        held: `(p + 1,)`, room for how many items are behind so many given ones and no more.
+        bins, exact: `(g + 1,)` and `(g,)`, room for the items' bins, and for the products of undecided ones.
+    """
+    given, undecided = step.size, 0
+    origin = least[0]
+    scale = values.dtype.type(BINS) / (most[given - 1] - origin)
+    below[:], upto[:] = 0, 0
+    _bins(most, origin, scale, held)
+    for number in range(given):
+        below[held[number] + 1] += 1
+    _bins(least, origin, scale, held)
+    for number in range(given):
+        upto[held[number]] += 1
+    for number in range(1, BINS + 2):
+        below[number] += below[number - 1]
+        upto[number] += upto[number - 1]
+    held[: given + 1] = 0
+    _bins(values, origin, scale, bins)
+    for item in range(values.size):
+        low, high = below[bins[item]], upto[bins[item]]
+        if low < high:
+            low = _first_not_below(most, values[item], low, high)
+            high = _first_above(least, values[item], low, high)
+        if low < high:
+            bins[undecided] = item  # those of the items before are used up
+            undecided += 1
+        else:
+            held[low] += 1
+    if values.itemsize == 4 and undecided > limit:
+        return undecided
+    _exactly(values, row, block, bins[:undecided], exact)
+    for at in range(undecided):
+        item, own = bins[at], np.rint(exact[at])
+        low, high = 0, given  # the first given item that the item is ahead of
+        while low < high:
+            middle = (low + high) // 2
+            if step[middle] > own or (step[middle] == own and place[middle] > item):
+                high = middle
+            else:
+                low = middle + 1
+        held[low] += 1
+    count = 0
+    for number in range(given):
+        count += held[number]
+        found[number] = count
+    return undecided if values.itemsize == 4 else 0
+
+
+@_kernel
+def _first_not_below(bounds: np.ndarray, value: float, low: int, high: int) -> int:
+    while low < high:
+        middle = (low + high) // 2
+        if bounds[middle] >= value:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@_kernel
+def _first_above(bounds: np.ndarray, value: float, low: int, high: int) -> int:
+    while low < high:
+        middle = (low + high) // 2
+        if bounds[middle] > value:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@_kernel
+def _lower(bound: float) -> float:
+    """A float32 below the bound, and near it."""
+    return np.nextafter(np.float32(bound), np.float32(-np.inf))
+
+
+@_kernel
+def greatest_of(scores: np.ndarray, found: np.ndarray) -> None:
+    """The k greatest of each row of `scores` `(r, g)`, in descending order, into `found` `(r, k)`."""
+    for one in range(len(scores)):
+        _greatest_of(scores[one], found[one])
+
+
+@_kernel
+def _greatest_of(values: np.ndarray, found: np.ndarray) -> None:
+    k = found.size
+    found[:] = -np.inf
+    for start in range(0, values.size, PART):
+        part = values[start : start + PART]
+        if _upto(part, found[k - 1]) < part.size:
+            for value in part:
+                if value > found[k - 1]:
+                    _put(found, value)
+
+
+@_kernel
+def most_similar(
+    tile: np.ndarray, x: np.ndarray, margins: np.ndarray, found: np.ndarray, y: np.ndarray
+) -> None:
+    """The places of the k greatest exact products of each row, the greatest first, of equals the first item.
+
+    Args:
+        tile: `(r, g)`, products in float32, -inf for what is no candidate.
+        x: `(r, d)`, exact.
+        margins: `(r,)`: an item so far below the k-th greatest of a row of the tile is none of the k.
+        found: `(r, k)`, the result.
+        y: `(g, d)`, exact.
+    """
+    k = found.shape[1]
+    greatest, exact = np.empty(k, tile.dtype), np.empty(k)
+    items, own = np.empty(tile.shape[1] + 1, np.int32), np.empty(tile.shape[1])
+    for one in range(len(tile)):
+        values = tile[one]
+        exact[:] = -np.inf
+        _greatest_of(values, greatest)
+        bound = _lower(greatest[k - 1] - margins[one])
+        some = _look(values, bound, np.float32(np.inf), items)[1]
+        _products(x[one], y, items[:some], own)
+        for at in range(some):
+            if own[at] > exact[k - 1]:
+                place = _put(exact, own[at])
+                for other in range(k - 1, place, -1):
+                    found[one, other] = found[one, other - 1]
+                found[one, place] = items[at]
+
+
+@_kernel
+def _put(values: np.ndarray, value: float) -> int:
+    """Put a value into descending ones, behind its equals, and drop the last; gives its place."""
+    place = values.size - 1
+    while place > 0 and values[place - 1] < value:
+        values[place] = values[place - 1]
+        place -= 1
+    values[place] = value
+    return place
+
+
+@_kernel
+def count_changed(
+    near: np.ndarray,
+    more: np.ndarray,
+    left: np.ndarray,
+    right: np.ndarray,
+    scale: np.ndarray,
+    cuts: np.ndarray,
+    item: np.ndarray,
+    margins: np.ndarray,
+    ahead: np.ndarray,
+    undecided: np.ndarray,
+) -> int:
+    """How many items score surely higher than each judged one after a change, and which may do so or not.
+
+    Args:
+        near: `(r, g)`, products of the unit rows, in float32.
+        more: `(r, g)`, added to the scores, float32; `(r, 0)` for nothing.
+        left: `(r, k)`, columns of the queries, few.
+        right: `(k, g)`, of the gallery, over the lengths of its changed rows.
+        scale: `(g,)`, 1 over these lengths.
+        cuts: `(r + 1,)`, where the judged items of each row begin, and end.
+        item: `(p,)`, the judged ones.
+        margins: `(r,)`, by which scores must differ to be decided.
+        ahead: `(p,)`, the first result.
+        undecided: `(u, 2)`, the other: judged ones and items. No more than fit are written.
+
+    Returns:
+        How many are undecided, the judged ones themselves left out.
+    """
+    scores, items, count = np.empty(near.shape[1], np.float32), np.empty(near.shape[1] + 1, np.int32), 0
+    for one in range(len(near)):
+        if cuts[one] == cuts[one + 1]:
+            continue
+        _changed_scores(near[one], more[one], left[one], right, scale, scores)
+        for pair in range(cuts[one], cuts[one + 1]):
+            own = np.float64(scores[item[pair]])
+            low, high = _lower(own - margins[one]), -_lower(-own - margins[one])
+            below, some = _look(scores, low, high, items)
+            ahead[pair] = scores.size - below - some
+            for other in items[:some]:
+                if other != item[pair]:
+                    if count < len(undecided):
+                        undecided[count, 0], undecided[count, 1] = pair, other
+                    count += 1
+    return count
+
+
+@_exact
+def _changed_scores(
+    near: np.ndarray,
+    more: np.ndarray,
+    left: np.ndarray,
+    right: np.ndarray,
+    scale: np.ndarray,
+    scores: np.ndarray,
+) -> None:
+    for place in range(scores.size):
+        scores[place] = near[place] * scale[place]
+    if more.size:
+        for place in range(scores.size):
+            scores[place] += more[place]
+    for column in range(left.size):
+        by = left[column]
+        of = right[column]
+        for place in range(scores.size):
+            scores[place] += by * of[place]
+
+
+@_kernel
+def place_own(
+    of_texts: np.ndarray,
+    of_images: np.ndarray,
+    queries: np.ndarray,
+    own: np.ndarray,
+    asked: np.ndarray,
+    margins: np.ndarray,
+    ranks: np.ndarray,
+    firsts: np.ndarray,
+    texts: np.ndarray,
+    images: np.ndarray,
+    are_images: np.ndarray,
+    held: np.ndarray,
+) -> None:
+    """Where each query's document stands among documents that are texts or images, and which is the first.
+
+    Args:
+        of_texts, of_images: `(r, m)`, products of queries with both, in float32.
+        queries: `(r, d)`, exact.
+        own: `(r,)`, the document of each query.
+        asked: `(r,)`, float64: its product with `held` is added to the similarities.
+        margins: `(r,)`, how far a score in float32 lies from the exact one at most.
+        ranks, firsts: `(r,)`, the results, ranks from 1.
+        texts, images: `(m, d)`, exact.
+        are_images: `(m,)` of bool, which documents are images.
+        held: `(m,)`, float64.
+    """
+    scores, items = np.empty(are_images.size, np.float32), np.empty(are_images.size + 1, np.int32)
+    for one in range(own.size):
+        query, document = queries[one], own[one]
+        _mixed_scores(of_texts[one], of_images[one], are_images, asked[one], held, scores)
+        side = images if are_images[document] else texts
+        mine = product(query, side[document]) + asked[one] * held[document]
+        low, high = _lower(mine - margins[one]), -_lower(-mine - margins[one])
+        below, some = _look(scores, low, high, items)
+        ahead = scores.size - below - some
+        for other in items[:some]:
+            side = images if are_images[other] else texts
+            exact = product(query, side[other]) + asked[one] * held[other]
+            ahead += exact > mine or (exact == mine and other < document)
+        ranks[one] = 1 + ahead
+        bound, best = _lower(_greatest(scores) - 2 * margins[one]), -np.inf
+        for other in items[: _look(scores, bound, np.float32(np.inf), items)[1]]:
+            side = images if are_images[other] else texts
+            exact = product(query, side[other]) + asked[one] * held[other]
+            if exact > best:
+                best, firsts[one] = exact, other
+
+
+@_kernel
+def _greatest(values: np.ndarray) -> Any:
+    greatest: Any = np.float32(-np.inf)
+    for start in range(0, values.size, PART):
+        part = values[start : start + PART]
+        if _upto(part, greatest) < part.size:
+            for value in part:
+                greatest = max(greatest, value)
+    return greatest
+
+
+@_kernel
+def _mixed_scores(
+    of_texts: np.ndarray,
+    of_images: np.ndarray,
+    are_images: np.ndarray,
+    asked: float,
+    held: np.ndarray,
+    scores: np.ndarray,
+) -> None:
+    for place in range(scores.size):
+        scores[place] = of_images[place] if are_images[place] else of_texts[place]
+    if asked != 0:
+        for place in range(scores.size):
+            scores[place] += np.float32(asked * held[place])
+
+
+@_kernel
+def first_ranked(
+    tile: np.ndarray,
+    x: np.ndarray,
+    asked: np.ndarray,
+    margins: np.ndarray,
+    found: np.ndarray,
+    y: np.ndarray,
+    held: np.ndarray,
+) -> None:
+    """The place of the item with the greatest whole score of each row, the first of equals.
+
+    A score is the product, rounded, and `asked` · `held`, which are whole.
+
+    Args:
+        tile: `(r, g)`, products in float32.
+        x: `(r, d)`, exact.
+        asked: `(r,)`, float64.
+        margins: `(r,)`, how far a score in float32 lies from the exact one at most.
+        found: `(r,)`, the result.
+        y: `(g, d)`, exact.
+        held: `(g,)`, float64.
+    """
+    scores, items = np.empty(tile.shape[1], np.float32), np.empty(tile.shape[1] + 1, np.int32)
+    for one in range(len(tile)):
+        values = tile[one]
+        if asked[one] != 0:
+            for place in range(scores.size):
+                scores[place] = values[place] + np.float32(asked[one] * held[place])
+            values = scores
+        bound, best = _lower(_greatest(values) - 2 * margins[one]), -np.inf
+        for item in items[: _look(values, bound, np.float32(np.inf), items)[1]]:
+            exact = np.rint(product(x[one], y[item])) + asked[one] * held[item]
+            if exact > best:
+                best, found[one] = exact, item
