@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 PART, BIT = 512, 32  # items at a time: counted first, and looked at where something is among them
-BINS = 2**12  # that similarities are sorted into, of a row
+BINS, MOST_BINS = 2**11, 2**15  # that similarities are sorted into, of a row
 FEW = 12  # given items that all others are compared to
 
 _kernel: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(nogil=True, cache=True)
@@ -139,7 +139,7 @@ def count_ahead(
     most_given = 0
     for one in which:
         most_given = max(most_given, cuts[one + 1] - cuts[one])
-    below, upto = np.empty(BINS + 3, np.int32), np.empty(BINS + 3, np.int32)
+    below, upto, decided = np.empty((3, MOST_BINS + 3), np.int32)
     held, items = np.empty(most_given + 1, np.int64), np.empty(tile.shape[1] + 1, np.int32)
     exact = np.empty(tile.shape[1])
     for at in range(which.size):
@@ -153,7 +153,7 @@ def count_ahead(
         else:
             undecided = _by_bins(
                 tile[at], rows[one], block, step[some], place[some], least[some], most[some], limit, found[some],
-                below, upto, held, items, exact,
+                below, upto, decided, held, items, exact,
             )  # fmt: skip
         is_open[one] = undecided > limit
 
@@ -204,11 +204,23 @@ def _by_comparing(
 
 
 @_kernel
-def _bins(values: np.ndarray, origin: float, scale: float, bins: np.ndarray) -> None:
-    """From 1 to `BINS`, 0 before them and 1 more behind them; of a greater value never a lower one."""
-    none, last = values.dtype.type(0), values.dtype.type(BINS + 1)
+def _bins(values: np.ndarray, origin: float, scale: float, count: int, bins: np.ndarray) -> None:
+    """From 1 to `count`, 0 before them and 1 more behind them; of a greater value never a lower one."""
+    none, last = values.dtype.type(0), values.dtype.type(count + 1)
     for place in range(values.size):
         bins[place] = np.int32(min(max((values[place] - origin) * scale + values.dtype.type(1), none), last))
+
+
+@_kernel
+def _first_behind(step: np.ndarray, place: np.ndarray, own: float, item: int, low: int, high: int) -> int:
+    """The first of the given items from `low` to `high` that an item of this step is ahead of."""
+    while low < high:
+        middle = (low + high) // 2
+        if step[middle] > own or (step[middle] == own and place[middle] > item):
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 @_kernel
@@ -224,6 +236,7 @@ def _by_bins(
     found: np.ndarray,
     below: np.ndarray,
     upto: np.ndarray,
+    decided: np.ndarray,
     held: np.ndarray,
     bins: np.ndarray,
     exact: np.ndarray,
@@ -231,53 +244,57 @@ def _by_bins(
     """One row of `count_ahead`: each item's bin says which given ones it is behind, but for those that share it.
 
     Args:
-        below, upto: `(BINS + 3,)`, room for the given items that end before a bin, and those that begin before its end.
+        below, upto: `(MOST_BINS + 3,)`, room for the given items that end before a bin, and that begin before its end.
+        decided: `(MOST_BINS + 3,)`, room for how many given items a bin is behind, -1 where it shares some.
         held: `(p + 1,)`, room for how many items are behind so many given ones and no more.
         bins, exact: `(g + 1,)` and `(g,)`, room for the items' bins, and for the products of undecided ones.
     """
     given, undecided = step.size, 0
-    origin = least[0]
-    scale = values.dtype.type(BINS) / (most[given - 1] - origin)
+    near, origin = values.itemsize == 4, least[0]
+    count = min(max(BINS, 32 * given), MOST_BINS)
+    scale = values.dtype.type(count) / (most[given - 1] - origin)
+    below, upto = below[: count + 3], upto[: count + 3]
     below[:], upto[:] = 0, 0
-    _bins(most, origin, scale, held)
+    _bins(most, origin, scale, count, held)
     for number in range(given):
         below[held[number] + 1] += 1
-    _bins(least, origin, scale, held)
+    _bins(least, origin, scale, count, held)
     for number in range(given):
         upto[held[number]] += 1
-    for number in range(1, BINS + 2):
+    for number in range(1, count + 2):
         below[number] += below[number - 1]
         upto[number] += upto[number - 1]
+    for number in range(count + 2):
+        decided[number] = below[number] if below[number] == upto[number] else -1
     held[: given + 1] = 0
-    _bins(values, origin, scale, bins)
+    _bins(values, origin, scale, count, bins)
     for item in range(values.size):
-        low, high = below[bins[item]], upto[bins[item]]
-        if low < high:
+        at = bins[item]
+        number = decided[at]
+        if number >= 0:
+            held[number] += 1
+            continue
+        low, high = below[at], upto[at]
+        if near:
             low = _first_not_below(most, values[item], low, high)
             high = _first_above(least, values[item], low, high)
-        if low < high:
-            bins[undecided] = item  # those of the items before are used up
-            undecided += 1
+            if low < high:
+                bins[undecided] = item  # those of the items before are used up
+                undecided += 1
+                continue
         else:
-            held[low] += 1
-    if values.itemsize == 4 and undecided > limit:
-        return undecided
-    _exactly(values, row, block, bins[:undecided], exact)
-    for at in range(undecided):
-        item, own = bins[at], np.rint(exact[at])
-        low, high = 0, given  # the first given item that the item is ahead of
-        while low < high:
-            middle = (low + high) // 2
-            if step[middle] > own or (step[middle] == own and place[middle] > item):
-                high = middle
-            else:
-                low = middle + 1
+            low = _first_behind(step, place, np.rint(values[item]), item, low, high)
         held[low] += 1
-    count = 0
+    if undecided > limit:
+        return undecided
+    _products(row, block, bins[:undecided], exact)
+    for at in range(undecided):
+        held[_first_behind(step, place, np.rint(exact[at]), bins[at], 0, given)] += 1
+    total = 0
     for number in range(given):
-        count += held[number]
-        found[number] = count
-    return undecided if values.itemsize == 4 else 0
+        total += held[number]
+        found[number] = total
+    return undecided
 
 
 @_kernel
