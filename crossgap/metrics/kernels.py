@@ -1,7 +1,8 @@
 """Loops over similarities that numba compiles: a row after the other, without further arrays of a tile's size.
 
-They are compiled when first called and kept beside the module. They compare, count and add up exact products, so no
-result depends on the processor. Threads may call them at once. Annotations name no shapes: numba reads none.
+They are compiled when first called and kept beside the module: what numba keeps of a function does not know when
+another file changes, so all of them stand in this one. They compare, count and add up exact products, so no result
+depends on the processor. Threads may call them at once. Annotations name no shapes: numba reads none.
 """
 
 from __future__ import annotations
@@ -16,11 +17,20 @@ PART, BIT = 512, 32  # items at a time: counted first, and looked at where somet
 BINS, MOST_BINS = 2**11, 2**15  # that similarities are sorted into, of a row
 FEW = 12  # given items that all others are compared to
 
-_kernel: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(nogil=True, cache=True)
+
+def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+        try:
+            return njit(nogil=True, cache=True, **options)(function)
+        except RuntimeError:  # neither the module's folder nor the user's can be written
+            return njit(nogil=True, **options)(function)
+
+    return compiled
+
+
+_kernel = _compiled()
 # sums in any order: of exact products they are one number
-_exact: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(
-    nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"}
-)
+_exact = _compiled(fastmath={"reassoc", "contract", "nsz"})
 
 
 @_exact

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 STEPS = 2.0**30
 STEP_BITS, PLACE_BITS = 32, 18  # of a key, above them the row
 MOST_ROWS = 2 ** (63 - STEP_BITS - PLACE_BITS)
-GIVEN_TIMES_WIDTH = 2**15  # of more given items of a row, products in float32 leave too much undecided
+GIVEN_TIMES_WIDTH = 2**15  # of more given items a row, products in float32 leave too much undecided
 UNDECIDED = 16  # a part of a block, 1 over this, costs as much as all its products in float64
 
 
@@ -80,9 +80,9 @@ class Rows:
 class NumpyCounter:
     """On the CPU; the threads of `pool` share the rows of a tile, `(r, g)`, of products of rows and a block.
 
-    Rows with few given items have a tile in float32, which decides all but what lies within its error of one of these
-    (`error_of_products`); exact products decide that. The others, and rows of which float32 leaves much undecided,
-    have a tile in float64.
+    Where few items are given, a tile in float32 decides all but what lies within its error of one of these
+    (`error_of_products`); exact products decide that. Rows with many, or of which float32 leaves much undecided, have a
+    tile in float64.
     """
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
@@ -113,8 +113,7 @@ class NumpyCounter:
 
         found = np.empty(len(row), np.int64)
         cuts = np.searchsorted(row, np.arange(len(rows) + 1))
-        given = np.diff(cuts)
-        is_open = given > 0
+        is_open = np.diff(cuts) > 0
 
         def count(which: Int64[np.ndarray, " w"], least: np.ndarray, most: np.ndarray) -> None:
             if len(which) == 0:
@@ -123,15 +122,14 @@ class NumpyCounter:
             near = least.dtype == np.float32
             tile = self._tile(*((some.near, block.near) if near else (some.exact, block.exact)))
             limit = len(block) // UNDECIDED
-
             shared = rows.exact, block.exact, cuts, step, place, least, most, limit, found, is_open
             over_rows(kernels.count_ahead, (tile, which), shared, self.pool)
 
-        few = np.flatnonzero(is_open & (given * rows.exact.shape[1] <= GIVEN_TIMES_WIDTH))
-        if len(few):
+        # by the mean: a product in float64 of some rows alone takes nearly as long as that of many
+        if len(row) * rows.exact.shape[1] <= GIVEN_TIMES_WIDTH * is_open.sum():
             margins = error_of_products(rows.exact.shape[1]) * rows.lengths * block.lengths.max() + 0.5
             least, most = (step + sign * margins[row] for sign in (-1, 1))
-            count(few, _rounded(least, -np.inf), _rounded(most, np.inf))
+            count(np.flatnonzero(is_open), _rounded(least, -np.inf), _rounded(most, np.inf))
         count(np.flatnonzero(is_open), step - 0.5, step + 0.5)
         return found
 
