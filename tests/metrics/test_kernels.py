@@ -8,12 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossgap.arrays import exact_rows
-from crossgap.metrics import hubness, mixed, neighbours, threads
+from crossgap.metrics import hubness, mixed, neighbours
 from crossgap.metrics.gap.neighbourhoods import modality_ranks
 from crossgap.metrics.retrieval import counting
 from crossgap.metrics.retrieval.bias import Bias, columns
@@ -126,29 +125,6 @@ def test_the_mean_of_the_greatest(width, k, seed):
     scores = rng.choice([rng.random((3, width)), rng.integers(0, 3, (3, width)).astype(float)])
     greatest = np.sort(scores, axis=1)[:, -min(k, width) :]
     np.testing.assert_array_equal(hubness.by_nearest(scores, k, 0.5), -0.5 * greatest.mean(axis=1))
-
-
-@pytest.mark.parametrize("count", [1, 7, 1000])
-@pytest.mark.parametrize("with_a_pool", [False, True])
-def test_threads_go_through_every_row_once(count, with_a_pool, monkeypatch):
-    monkeypatch.setattr(threads, "ITEMS_AT_ONCE", 30)
-    found = np.zeros(count, int)
-
-    def work(part: slice) -> None:
-        found[part] += 1
-
-    with ThreadPoolExecutor(3) as pool:
-        threads.each(work, count, 10, pool if with_a_pool else None)
-    assert (found == 1).all()
-
-
-def test_threads_are_no_more_than_other_libraries_take(monkeypatch):
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(8), raising=False)
-    for asked, found in {"3": 3, " 2,4": 2, "": 8, "0": 8, "many": 8, "64": 8}.items():
-        monkeypatch.setenv("OMP_NUM_THREADS", asked)
-        assert threads.cores() == found
-    monkeypatch.delenv("OMP_NUM_THREADS")
-    assert threads.cores() == 8
 
 
 def test_where_nothing_can_be_kept_they_are_compiled_for_the_process():
