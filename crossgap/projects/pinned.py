@@ -51,11 +51,14 @@ def require_pinned(root: Path = Path()) -> None:
 
 
 def _digest() -> str:
-    """Of every file of the package, but for the copies that new projects start with and what Python compiles."""
+    """Of every file of the package, but for the copies that new projects start with and what is compiled, by Python or
+    by numba.
+    """
     folder = Path(crossgap.__file__).parent
     parts = []
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if path.is_file() and path.suffix != ".pyc" and inside.parts[0] != TEMPLATE:
+        compiled = path.suffix == ".pyc" or "__pycache__" in inside.parts
+        if path.is_file() and not compiled and inside.parts[0] != TEMPLATE:
             parts += [inside.as_posix().encode(), path.read_bytes()]
     return fingerprint.of_bytes(*parts)

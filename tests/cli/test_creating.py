@@ -128,6 +128,23 @@ def test_another_crossgap_than_the_projects_is_refused(tmp_path) -> None:
             pinned.require_pinned(tmp_path)
 
 
+def test_what_is_compiled_beside_the_code_is_no_other_crossgap(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("crossgap.__file__", str(tmp_path / "crossgap/__init__.py"))
+    kept = tmp_path / "crossgap/metrics/__pycache__"
+    kept.mkdir(parents=True)
+    (tmp_path / "crossgap/__init__.py").write_text("")
+    held = pinned.pin()
+    for name in (
+        "kernels.py311.nbi",
+        "kernels.py311.1.nbc",
+        "kernels.cpython-311.pyc",
+    ):  # numba's and Python's
+        (kept / name).write_text("compiled")
+        assert pinned.pin() == held
+    (kept.parent / "kernels.py").write_text("")
+    assert pinned.pin() != held
+
+
 def test_the_repository_itself_has_no_pin() -> None:
     assert not (ROOT / pinned.PIN).exists() and load(ROOT / "params.yaml")
 
