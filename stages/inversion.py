@@ -10,7 +10,7 @@ from crossgap.planning import unmeasured
 from crossgap.prepared import manifest
 from crossgap.stores.store import Store, open_store
 from crossgap.stores.writing import creating
-from stages.common import DISTILLED, SCRATCH, features_folder, machine, weights
+from stages.common import DISTILLED, SCRATCH, features_folder, loaded, machine, ray, weights
 
 
 def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> None:
@@ -22,42 +22,40 @@ def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> Non
     name, query = cell["method"]["name"], cell["query"]
     folder, scratch = features_folder(backbone, dataset), SCRATCH / name
     native, path = open_store(folder / "native.zarr.zip"), folder / cell["store"]
-    loaded, scheduled = weights(backbone), machine()
     phi = DISTILLED / cell["phi"] if "phi" in cell else None
-    if reason := towers.image_only(loaded["model"]) or _none_held(native, name, query, cell["queries_only"]):
+    if reason := towers.image_only(weights(backbone)["model"]) or _none_held(
+        native, name, query, cell["queries_only"]
+    ):
         with creating(path, scratch, {"not_applicable": reason, "code": cell["code"]}):
             return
     if name == "oti" and (warning := _unmeasured(native, dataset, query)):
         print(f"{name}: {warning}", flush=True)
 
     # a cell without anything to invert need not wait for these
-    from crossgap.backbones import load_backbone
     from crossgap.inversion import stores
     from crossgap.inversion.methods import METHODS
     from crossgap.inversion.phi import load_distilled
     from crossgap.inversion.recipes import Continued, Recipe
-    from crossgap.stores.engines import Local, Ray
 
     choose = stores.chosen_images if name == "oti" else stores.chosen_texts
     chosen = choose(native, query, cell["gallery"])
     if cell["queries_only"]:
         chosen = {group: rows for group, rows in chosen.items() if group.endswith(f"/{query}")}
-    size, on_ray = scheduled["inversion_batch_size"], scheduled["engine"] == "ray"
-    loaded_backbone = load_backbone(**loaded, device="cpu" if on_ray else scheduled["device"])
+    size, inverted_by = machine()["inversion_batch_size"], loaded(backbone)
     method = METHODS[name](**{field: value for field, value in cell["method"].items() if field != "name"})
     stores.invert_store(
         native,
         chosen,
-        loaded_backbone,
+        inverted_by,
         method,
         (Continued if phi else Recipe)(**cell["recipe"]),
         path,
         code=cell["code"],
         scratch=scratch,
         batch_size=None if size == "auto" else size,
-        engine=Ray(**scheduled["ray"]) if on_ray else Local(),
+        engine=ray(),
         on_problem=cell["on_problem"],
-        start=load_distilled(phi, loaded_backbone, method) if phi else None,
+        start=load_distilled(phi, inverted_by, method) if phi else None,
         composed=not cell["queries_only"],
     )
 

@@ -16,7 +16,7 @@ import numpy as np
 from crossgap.arrays import check_widths, exact_rows
 from crossgap.errors import UnavailableError
 from crossgap.metrics.neighbours import blocks, most_similar
-from crossgap.metrics.retrieval.counting import STEPS, Rows, error_of_products
+from crossgap.metrics.retrieval.counting import STEPS, Rows, error_of_scores
 from crossgap.metrics.threads import over_rows
 
 if TYPE_CHECKING:
@@ -161,18 +161,14 @@ def first_ranked(
     asking, items = _pair(queries, gallery, ("queries", "gallery"))
     asking *= STEPS
     x, y = Rows(asking), Rows(items)
-    width, longest = x.exact.shape[1], y.lengths.max()
-    found = np.empty((len(added), len(x)), np.int64)
     none = np.zeros(len(x)), np.zeros(len(y))
+    scaled = [(STEPS * asked, held) for asked, held in (none if one is None else one for one in added)]
+    margins = [error_of_scores(x, y, *one) + 0.5 for one in scaled]
+    found = np.empty((len(added), len(x)), np.int64)
     for rows in blocks(len(x), len(y) // 4):
         mine, tile = x.exact[rows], x.near[rows] @ y.near.T
-        for columns, firsts in zip(added, found, strict=True):
-            asked, held = none if columns is None else columns
-            asked = STEPS * asked[rows]
-            # two terms more: what is added, and the sum
-            most = longest * x.lengths[rows] + np.abs(asked) * np.abs(held).max()
-            margins = error_of_products(width + 2) * most + 0.5
-            of_rows = tile, mine, asked, margins, firsts[rows]
+        for (asked, held), margin, firsts in zip(scaled, margins, found, strict=True):
+            of_rows = tile, mine, asked[rows], margin[rows], firsts[rows]
             over_rows(kernels.first_ranked, of_rows, (y.exact, held))
     return list(found)
 

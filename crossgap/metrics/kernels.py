@@ -8,7 +8,7 @@ depends on the processor. Threads may call them at once. Annotations name no sha
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -26,6 +26,21 @@ def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., An
             return njit(nogil=True, **options)(function)
 
     return compiled
+
+
+class Given(NamedTuple):
+    """Items of some rows, `(p,)` each, ordered by row, step and place.
+
+    Attributes:
+        step, place: as in `counting.keys`.
+        least, most: in a tile's type: products below `least` are surely of a lower step than the item, those above
+            `most` of a higher one.
+    """
+
+    step: np.ndarray
+    place: np.ndarray
+    least: np.ndarray
+    most: np.ndarray
 
 
 _kernel = _compiled()
@@ -124,10 +139,7 @@ def count_ahead(
     rows: np.ndarray,
     block: np.ndarray,
     cuts: np.ndarray,
-    step: np.ndarray,
-    place: np.ndarray,
-    least: np.ndarray,
-    most: np.ndarray,
+    given: Given,
     limit: int,
     found: np.ndarray,
     is_open: np.ndarray,
@@ -139,9 +151,7 @@ def count_ahead(
         which: `(w,)`, which of `rows` they are.
         rows, block: `(r, d)` and `(g, d)`, exact.
         cuts: `(r + 1,)`, where the given items of each row begin, and end.
-        step, place: `(p,)`, of the given items, ordered by row, step and place.
-        least, most: `(p,)`, in the tile's type: products below `least` are surely of a lower step than the given item,
-            those above `most` of a higher one.
+        given: p items of all rows.
         limit: exact products that a row may take where the tile is float32; of others its entries of `is_open` stay.
         found: `(p,)`, the result.
         is_open: `(r,)`, set to False where a row is counted.
@@ -149,22 +159,18 @@ def count_ahead(
     most_given = 0
     for one in which:
         most_given = max(most_given, cuts[one + 1] - cuts[one])
-    below, upto, decided = np.empty((3, MOST_BINS + 3), np.int32)
-    held, items = np.empty(most_given + 1, np.int64), np.empty(tile.shape[1] + 1, np.int32)
-    exact = np.empty(tile.shape[1])
+    counts, held = np.empty((3, MOST_BINS + 3), np.int32), np.empty(most_given + 1, np.int64)
+    items, exact = np.empty(tile.shape[1] + 1, np.int32), np.empty(tile.shape[1])
     for at in range(which.size):
         one = which[at]
-        some = slice(cuts[one], cuts[one + 1])
-        if cuts[one + 1] - cuts[one] <= FEW:
-            undecided = _by_comparing(
-                tile[at], rows[one], block, step[some], place[some], least[some], most[some], limit, found[some],
-                items, exact,
-            )  # fmt: skip
+        part = slice(cuts[one], cuts[one + 1])
+        some = Given(given.step[part], given.place[part], given.least[part], given.most[part])
+        if some.step.size <= FEW:
+            undecided = _by_comparing(tile[at], rows[one], block, some, limit, found[part], items, exact)
         else:
             undecided = _by_bins(
-                tile[at], rows[one], block, step[some], place[some], least[some], most[some], limit, found[some],
-                below, upto, decided, held, items, exact,
-            )  # fmt: skip
+                tile[at], rows[one], block, some, limit, found[part], items, exact, counts, held
+            )
         is_open[one] = undecided > limit
 
 
@@ -185,10 +191,7 @@ def _by_comparing(
     values: np.ndarray,
     row: np.ndarray,
     block: np.ndarray,
-    step: np.ndarray,
-    place: np.ndarray,
-    least: np.ndarray,
-    most: np.ndarray,
+    given: Given,
     limit: int,
     found: np.ndarray,
     items: np.ndarray,
@@ -200,16 +203,17 @@ def _by_comparing(
         items, exact: `(g + 1,)` and `(g,)`, room for those that a comparison leaves undecided and their products.
     """
     undecided = 0
-    for given in range(step.size):
-        count, some = _look(values, least[given], most[given], items)
+    for one in range(given.step.size):
+        step, place = given.step[one], given.place[one]
+        count, some = _look(values, given.least[one], given.most[one], items)
         undecided += some if values.itemsize == 4 else 0
         if undecided > limit:
             break
         _exactly(values, row, block, items[:some], exact)
         for at in range(some):
             own = np.rint(exact[at])
-            count += own < step[given] or (own == step[given] and items[at] < place[given])
-        found[given] = count
+            count += own < step or (own == step and items[at] < place)
+        found[one] = count
     return undecided
 
 
@@ -222,11 +226,12 @@ def _bins(values: np.ndarray, origin: float, scale: float, count: int, bins: np.
 
 
 @_kernel
-def _first_behind(step: np.ndarray, place: np.ndarray, own: float, item: int, low: int, high: int) -> int:
+def _first_behind(given: Given, own: float, item: int, low: int, high: int) -> int:
     """The first of the given items from `low` to `high` that an item of this step is ahead of."""
     while low < high:
         middle = (low + high) // 2
-        if step[middle] > own or (step[middle] == own and place[middle] > item):
+        step = given.step[middle]
+        if step > own or (step == own and given.place[middle] > item):
             high = middle
         else:
             low = middle + 1
@@ -238,45 +243,40 @@ def _by_bins(
     values: np.ndarray,
     row: np.ndarray,
     block: np.ndarray,
-    step: np.ndarray,
-    place: np.ndarray,
-    least: np.ndarray,
-    most: np.ndarray,
+    given: Given,
     limit: int,
     found: np.ndarray,
-    below: np.ndarray,
-    upto: np.ndarray,
-    decided: np.ndarray,
-    held: np.ndarray,
     bins: np.ndarray,
     exact: np.ndarray,
+    counts: np.ndarray,
+    held: np.ndarray,
 ) -> int:
     """One row of `count_ahead`: each item's bin says which given ones it is behind, but for those that share it.
 
     Args:
-        below, upto: `(MOST_BINS + 3,)`, room for the given items that end before a bin, and that begin before its end.
-        decided: `(MOST_BINS + 3,)`, room for how many given items a bin is behind, -1 where it shares some.
-        held: `(p + 1,)`, room for how many items are behind so many given ones and no more.
         bins, exact: `(g + 1,)` and `(g,)`, room for the items' bins, and for the products of undecided ones.
+        counts: `(3, MOST_BINS + 3)`, room: how many given items end before a bin, and begin before its end; how many it
+            is behind, -1 where it shares some.
+        held: `(p + 1,)`, room for how many items are behind so many given ones and no more.
     """
-    given, undecided = step.size, 0
-    near, origin = values.itemsize == 4, least[0]
-    count = min(max(BINS, 32 * given), MOST_BINS)
-    scale = values.dtype.type(count) / (most[given - 1] - origin)
-    below, upto = below[: count + 3], upto[: count + 3]
+    number_given, undecided = given.step.size, 0
+    near, origin = values.itemsize == 4, given.least[0]
+    count = min(max(BINS, 32 * number_given), MOST_BINS)
+    scale = values.dtype.type(count) / (given.most[number_given - 1] - origin)
+    below, upto, decided = counts[:, : count + 3]
     below[:], upto[:] = 0, 0
-    _bins(most, origin, scale, count, held)
-    for number in range(given):
+    _bins(given.most, origin, scale, count, held)
+    for number in range(number_given):
         below[held[number] + 1] += 1
-    _bins(least, origin, scale, count, held)
-    for number in range(given):
+    _bins(given.least, origin, scale, count, held)
+    for number in range(number_given):
         upto[held[number]] += 1
     for number in range(1, count + 2):
         below[number] += below[number - 1]
         upto[number] += upto[number - 1]
     for number in range(count + 2):
         decided[number] = below[number] if below[number] == upto[number] else -1
-    held[: given + 1] = 0
+    held[: number_given + 1] = 0
     _bins(values, origin, scale, count, bins)
     for item in range(values.size):
         at = bins[item]
@@ -286,47 +286,25 @@ def _by_bins(
             continue
         low, high = below[at], upto[at]
         if near:
-            low = _first_not_below(most, values[item], low, high)
-            high = _first_above(least, values[item], low, high)
+            low += np.searchsorted(given.most[low:high], values[item])
+            high = low + np.searchsorted(given.least[low:high], values[item], side="right")
             if low < high:
                 bins[undecided] = item  # those of the items before are used up
                 undecided += 1
                 continue
         else:
-            low = _first_behind(step, place, np.rint(values[item]), item, low, high)
+            low = _first_behind(given, np.rint(values[item]), item, low, high)
         held[low] += 1
     if undecided > limit:
         return undecided
     _products(row, block, bins[:undecided], exact)
     for at in range(undecided):
-        held[_first_behind(step, place, np.rint(exact[at]), bins[at], 0, given)] += 1
+        held[_first_behind(given, np.rint(exact[at]), bins[at], 0, number_given)] += 1
     total = 0
-    for number in range(given):
+    for number in range(number_given):
         total += held[number]
         found[number] = total
     return undecided
-
-
-@_kernel
-def _first_not_below(bounds: np.ndarray, value: float, low: int, high: int) -> int:
-    while low < high:
-        middle = (low + high) // 2
-        if bounds[middle] >= value:
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
-@_kernel
-def _first_above(bounds: np.ndarray, value: float, low: int, high: int) -> int:
-    while low < high:
-        middle = (low + high) // 2
-        if bounds[middle] > value:
-            high = middle
-        else:
-            low = middle + 1
-    return low
 
 
 @_kernel
@@ -343,7 +321,8 @@ def greatest_of(scores: np.ndarray, found: np.ndarray) -> None:
 
 
 @_kernel
-def _greatest_of(values: np.ndarray, found: np.ndarray) -> None:
+def _greatest_of(values: np.ndarray, found: np.ndarray) -> Any:
+    """As `greatest_of`, of one row; the last of them."""
     k = found.size
     found[:] = -np.inf
     for start in range(0, values.size, PART):
@@ -352,6 +331,7 @@ def _greatest_of(values: np.ndarray, found: np.ndarray) -> None:
             for value in part:
                 if value > found[k - 1]:
                     _put(found, value)
+    return found[k - 1]
 
 
 @_kernel
@@ -373,8 +353,7 @@ def most_similar(
     for one in range(len(tile)):
         values = tile[one]
         exact[:] = -np.inf
-        _greatest_of(values, greatest)
-        bound = _lower(greatest[k - 1] - margins[one])
+        bound = _lower(_greatest_of(values, greatest) - margins[one])
         some = _look(values, bound, np.float32(np.inf), items)[1]
         _products(x[one], y, items[:some], own)
         for at in range(some):
@@ -494,6 +473,7 @@ def place_own(
         held: `(m,)`, float64.
     """
     scores, items = np.empty(are_images.size, np.float32), np.empty(are_images.size + 1, np.int32)
+    greatest = np.empty(1, np.float32)
     for one in range(own.size):
         query, document = queries[one], own[one]
         _mixed_scores(of_texts[one], of_images[one], are_images, asked[one], held, scores)
@@ -507,23 +487,12 @@ def place_own(
             exact = product(query, side[other]) + asked[one] * held[other]
             ahead += exact > mine or (exact == mine and other < document)
         ranks[one] = 1 + ahead
-        bound, best = _lower(_greatest(scores) - 2 * margins[one]), -np.inf
+        bound, best = _lower(_greatest_of(scores, greatest) - 2 * margins[one]), -np.inf
         for other in items[: _look(scores, bound, np.float32(np.inf), items)[1]]:
             side = images if are_images[other] else texts
             exact = product(query, side[other]) + asked[one] * held[other]
             if exact > best:
                 best, firsts[one] = exact, other
-
-
-@_kernel
-def _greatest(values: np.ndarray) -> Any:
-    greatest: Any = np.float32(-np.inf)
-    for start in range(0, values.size, PART):
-        part = values[start : start + PART]
-        if _upto(part, greatest) < part.size:
-            for value in part:
-                greatest = max(greatest, value)
-    return greatest
 
 
 @_kernel
@@ -566,13 +535,14 @@ def first_ranked(
         held: `(g,)`, float64.
     """
     scores, items = np.empty(tile.shape[1], np.float32), np.empty(tile.shape[1] + 1, np.int32)
+    greatest = np.empty(1, np.float32)
     for one in range(len(tile)):
         values = tile[one]
         if asked[one] != 0:
             for place in range(scores.size):
                 scores[place] = values[place] + np.float32(asked[one] * held[place])
             values = scores
-        bound, best = _lower(_greatest(values) - 2 * margins[one]), -np.inf
+        bound, best = _lower(_greatest_of(values, greatest) - 2 * margins[one]), -np.inf
         for item in items[: _look(values, bound, np.float32(np.inf), items)[1]]:
             exact = np.rint(product(x[one], y[item])) + asked[one] * held[item]
             if exact > best:

@@ -15,7 +15,7 @@ import numpy as np
 from crossgap import fingerprint
 from crossgap.arrays import check_widths, exact_rows, unit_rows
 from crossgap.metrics.neighbours import blocks
-from crossgap.metrics.retrieval.counting import Rows, error_of_products
+from crossgap.metrics.retrieval.counting import Rows, error_of_scores
 from crossgap.metrics.threads import over_rows
 
 if TYPE_CHECKING:
@@ -177,25 +177,15 @@ def _placed(
     from crossgap.metrics import kernels
 
     added = added or [(np.zeros(len(x)), np.zeros(len(y)))] * len(draws)
-    width, longest = x.exact.shape[1], max(y.lengths.max(), z.lengths.max())
+    margins = [np.maximum(*(error_of_scores(x, side, *one) for side in (y, z))) for one in added]
     found = [Placed(*np.empty((2, len(x)), np.int64)) for _ in draws]
     for rows in blocks(len(x), len(y) // 4):
         near, exact, mine = x.near[rows], x.exact[rows], own[rows]
         near_texts = near @ y.near.T
         near_images = near_texts if z is y else near @ z.near.T
-        for are_images, (asked, held), placed in zip(draws, added, found, strict=True):
-            # two terms more: what is added, and the sum
-            most = longest * x.lengths[rows] + np.abs(asked[rows]) * np.abs(held).max()
-            margins = error_of_products(width + 2) * most
-            of_rows = (
-                near_texts,
-                near_images,
-                exact,
-                mine,
-                asked[rows],
-                margins,
-                *(one[rows] for one in placed),
-            )
+        for are_images, (asked, held), margin, placed in zip(draws, added, margins, found, strict=True):
+            ranks, firsts = (one[rows] for one in placed)
+            of_rows = near_texts, near_images, exact, mine, asked[rows], margin[rows], ranks, firsts
             over_rows(kernels.place_own, of_rows, (y.exact, z.exact, are_images, held))
     return found
 

@@ -6,21 +6,21 @@ from typing import Any
 from crossgap.backbones import towers
 from crossgap.errors import DatasetError
 from crossgap.stores.store import open_store
-from stages.common import DISTILLED, SCRATCH, features_folder, machine, run, weights
+from stages.common import DISTILLED, SCRATCH, features_folder, machine, ray, run, weights
 
 OF = {"oti": "image", "ovi": "text"}
 
 
 def main(cell: Mapping[str, Any], backbone: str, dataset: str, method: str, loss: str) -> None:
     """Train φ on a split of a dataset; of an image-only backbone, φ's file says why there is none."""
-    out, loaded, scheduled = DISTILLED / cell["phi"], weights(backbone), machine()
+    out, held, scheduled = DISTILLED / cell["phi"], weights(backbone), machine()
     native, group = (
         open_store(features_folder(backbone, dataset) / "native.zarr.zip"),
         f"{OF[method]}/{cell['split']}",
     )
     from crossgap.inversion.phi import save_nothing
 
-    if reason := towers.image_only(loaded["model"]):
+    if reason := towers.image_only(held["model"]):
         save_nothing(out, reason)
         return
     if group not in native or not len(native[group]):
@@ -34,13 +34,12 @@ def main(cell: Mapping[str, Any], backbone: str, dataset: str, method: str, loss
     from crossgap.inversion.distil_stores import distil_store
     from crossgap.inversion.methods import METHODS
     from crossgap.inversion.recipes import Recipe
-    from crossgap.stores.engines import Local, Ray
 
-    on_ray, size = scheduled["engine"] == "ray", scheduled["inversion_batch_size"]
+    size = scheduled["inversion_batch_size"]
     distil_store(
         native,
         group,
-        load_backbone(**loaded, device=scheduled["device"]),
+        load_backbone(**held, device=scheduled["device"]),
         METHODS[method](**{field: value for field, value in cell["method"].items() if field != "name"}),
         Distil(**cell["recipe"]),
         loss,
@@ -50,7 +49,7 @@ def main(cell: Mapping[str, Any], backbone: str, dataset: str, method: str, loss
         code=cell["code"],
         scratch=SCRATCH,
         batch_size=None if size == "auto" else size,
-        engine=Ray(**scheduled["ray"]) if on_ray else Local(),
+        engine=ray(),
         save_seconds=scheduled["checkpoint_seconds"],
     )
 

@@ -6,21 +6,17 @@ from typing import Any
 
 from crossgap.encode import encode
 from crossgap.prepared import composed, judgements, manifest, problems, transformations
-from stages.common import SCRATCH, dataset_folder, features_folder, images_root, machine, run, weights
+from stages.common import SCRATCH, dataset_folder, features_folder, images_root, loaded, machine, ray, run
 
 
 def main(cell: Mapping[str, Any], backbone: str, dataset: str) -> None:
     folder, scheduled = dataset_folder(dataset), machine()
     items = manifest.read(folder)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads leave the cores to the decoders
-    from crossgap.backbones import load_backbone
-    from crossgap.stores.engines import Ray
-
-    on_ray = scheduled["engine"] == "ray"
     encode(
         items,
         images_root(dataset),
-        load_backbone(**weights(backbone), device="cpu" if on_ray else scheduled["device"]),
+        loaded(backbone),
         features_folder(backbone, dataset) / "native.zarr.zip",
         code=cell["code"],
         provenance={"backbone": backbone, "dataset": dataset, "set_aside": problems.read(folder)},
@@ -31,7 +27,7 @@ def main(cell: Mapping[str, Any], backbone: str, dataset: str) -> None:
         batch_size=scheduled["batch_size"],
         workers=scheduled["workers"],
         shard_size=scheduled["shard_size"],
-        engine=Ray(**scheduled["ray"]) if on_ray else None,
+        engine=ray(),
     )
 
 

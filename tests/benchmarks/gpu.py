@@ -202,19 +202,22 @@ def precision(given: argparse.Namespace) -> None:
         for device, kind in kinds:
             backbone = load_backbone(NANO, device=device, precision=kind)
             native = _features(backbone, test, root)
-            found = oti(native, backbone, given.oti_steps, ids=list(test["id"]), progress=False)
-            first = first or found
-            with torch.no_grad():
-                inverted = tower(torch.from_numpy(found.tokens))
-            losses = 1 - torch.cosine_similarity(inverted, torch.from_numpy(truth))
-            share = [_map(found.features, native, test[label]) for label in LABELS]
-            print(
-                f"nano, {device} {kind}: features {_apart(native, truth):.1e} of their length away; "
-                f"OTI, {len(test)} images, mean loss {found.losses.mean():.5f} (of its tokens in float32 "
-                f"{losses.mean():.5f}), an item's {np.abs(found.losses - first.losses).max():.1e} away at most; mAP "
-                + " ".join(f"{100 * one:.1f}" for one in share),
-                flush=True,
-            )
+            for seed in range(given.seeds):
+                found = oti(
+                    native, backbone, given.oti_steps, ids=list(test["id"]), seed=seed, progress=False
+                )
+                first = first or found
+                with torch.no_grad():
+                    inverted = tower(torch.from_numpy(found.tokens))
+                losses = 1 - torch.cosine_similarity(inverted, torch.from_numpy(truth))
+                share = [_map(found.features, native, test[label]) for label in LABELS]
+                print(
+                    f"nano, {device} {kind}: features {_apart(native, truth):.1e} of their length away; OTI, seed "
+                    f"{seed}, {len(test)} images, mean loss {found.losses.mean():.5f} (of its tokens in float32 "
+                    f"{losses.mean():.5f}), an item's {np.abs(found.losses - first.losses).max():.1e} away at most; "
+                    "mAP " + " ".join(f"{100 * one:.1f}" for one in share),
+                    flush=True,
+                )
     for model in given.models:
         backbone = _loaded(model, given, "fp32", "cpu")
         size = backbone.provenance["preprocessing"]["size"]
@@ -274,6 +277,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=4000, help="photos that are encoded")
     parser.add_argument("--world", type=int, default=150, help="images of the embedded world")
     parser.add_argument("--oti-steps", type=int, default=150, help="on the embedded world")
+    parser.add_argument("--seeds", type=int, default=1, help="of these inversions")
     given = parser.parse_args()
     given.place = torch.device(given.device)
     given.on_gpu = given.place.type == "cuda"

@@ -236,7 +236,7 @@ def test_true_size_model_from_a_checkpoint_file(project, real, tmp_path):
     torch.manual_seed(0)
     model = open_clip.create_model("ViT-B-32").eval()
     torch.save(model.state_dict(), tmp_path / "epoch_1.pt")
-    rows = list(csv.reader((real / "flickr8k" / "captions.txt").open()))
+    rows = list(csv.reader((real / "flickr8k" / "captions.txt").read_text().splitlines()))
     table = pd.DataFrame(rows[1:], columns=rows[0])
     table[table.groupby("image").cumcount() < 2].to_csv(tmp_path / "captions.csv", index=False)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossgap.arrays import check_widths, exact_rows
+from crossgap.arrays import GRID, check_widths, exact_rows
 from crossgap.errors import UnavailableError
 from crossgap.metrics.gap.clouds import clouds
 from crossgap.metrics.neighbours import blocks, most_similar
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from crossgap.arrays import Features
 
 NEIGHBOURS = 10
-EXACT = 2.0**52  # times it, products of exact rows are whole
+EXACT = GRID**2  # times it, products of exact rows are whole
 
 
 def modality_ranks(x: Real[Features, "n d"], y: Real[Features, "m d"]) -> Int64[np.ndarray, " n"]:

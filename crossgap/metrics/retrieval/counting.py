@@ -122,7 +122,8 @@ class NumpyCounter:
             near = least.dtype == np.float32
             tile = self._tile(*((some.near, block.near) if near else (some.exact, block.exact)))
             limit = len(block) // UNDECIDED
-            shared = rows.exact, block.exact, cuts, step, place, least, most, limit, found, is_open
+            given = kernels.Given(step, place, least, most)
+            shared = rows.exact, block.exact, cuts, given, limit, found, is_open
             over_rows(kernels.count_ahead, (tile, which), shared, self.pool)
 
         # by the mean: a product in float64 of some rows alone takes nearly as long as that of many
@@ -160,3 +161,13 @@ def error_of_products(width: int) -> float:
     1.01 (d + 2) u S while d u ≤ 2⁻⁷, with room for the rounding of the lengths in float64.
     """
     return 1.01 * (width + 2) * 2.0**-24 if width <= 2**17 else float("inf")
+
+
+def error_of_scores(
+    x: Rows, y: Rows, asked: Float64[np.ndarray, " n"], held: Float64[np.ndarray, " m"]
+) -> Float64[np.ndarray, " n"]:
+    """How far products in float32 of each row of `x` `(n, d)` with rows of `y` `(m, d)`, plus `asked` · `held`, rounded
+    and added up in float32, lie from the exact ones at most, `(n,)`: two terms more in `error_of_products`.
+    """
+    most = y.lengths.max() * x.lengths + np.abs(held).max() * np.abs(asked)
+    return error_of_products(x.exact.shape[1] + 2) * most
