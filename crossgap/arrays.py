@@ -124,7 +124,7 @@ def label_array(labels: Labels, count: int, name: str) -> Shaped[np.ndarray, " n
 
     Raises:
         TypeError: a label is neither a string nor a number.
-        ValueError: not one-dimensional, or not `count` of them.
+        ValueError: not one-dimensional, not `count` of them, or a float so large that it may be another number.
     """
     if labels is None or not hasattr(labels, "__len__"):
         raise TypeError(f"{name} is {labels!r}: give one label an item, `(n,)`")
@@ -144,6 +144,12 @@ def label_array(labels: Labels, count: int, name: str) -> Shaped[np.ndarray, " n
     for kind in kinds:
         if not issubclass(kind, (str, numbers.Real, np.bool_)):
             raise TypeError(f"{name} holds a {kind.__name__}: a label is a string or a number")
+    floats = tuple(kind for kind in kinds if issubclass(kind, (float, np.floating)))
+    numbers_held = [float(value) for value in values if isinstance(value, floats)] if floats else []
+    if large := [number for number in numbers_held if abs(number) >= 2.0**53]:
+        raise ValueError(
+            f"{name} holds {large[0]:.0f} as a float, which can't be told from its neighbours: give integers or strings"
+        )
     values[values == ""] = None
     return values
 

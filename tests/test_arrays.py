@@ -81,6 +81,16 @@ def test_dates_are_no_labels():
         label_array(np.array(["2020-01-01", "2020-01-02"], "datetime64[ns]"), 2, "labels")
 
 
+@pytest.mark.parametrize("labels", [[2.0**53, 1.0], np.array([2.0**53, np.nan]), [np.float32(-(2.0**60)), 1]])
+def test_floats_that_may_be_other_numbers_are_no_labels(labels):
+    with pytest.raises(
+        ValueError, match=r"labels holds -?\d+ as a float, which can't be told from its neighbours"
+    ):
+        label_array(labels, 2, "labels")
+    assert label_array([2.0**53 - 1, None], 2, "labels").tolist() == [2.0**53 - 1, None]
+    assert label_array([2**60, 2**60 + 1], 2, "labels").tolist() == [2**60, 2**60 + 1]
+
+
 def test_equal_labels_get_equal_codes():
     first = label_array(["a", "b", None, np.str_("c")], 4, "first")
     second = label_array(np.array(["c", "a", "", "d"]), 4, "second")

@@ -149,6 +149,41 @@ def test_labels_with_gaps_in_a_table(tmp_path, bring, features):
     ) == ["3", "", "3", "0"]
 
 
+def test_large_numbers_with_gaps_in_a_table(tmp_path, bring, features):
+    """A null beside them makes no floats of them, in which neighbours from 2⁵³ on would be one."""
+    ids = [2**60, 2**60 + 1, 2**63 + 1, 2**63 + 2]
+    np.save(tmp_path / "f.npy", features)
+    for name, dtype, missing in (
+        ("id", "UInt64", ids),
+        ("of", "UInt64", [*ids[:3], None]),
+        ("y", "Int64", None),
+    ):
+        values = [2**53, 2**53 + 1, None, 0] if missing is None else missing
+        pd.DataFrame({name: pd.array(values, dtype)}).to_parquet(tmp_path / f"{name}.parquet")
+    store = bring(
+        "image/test=f.npy",
+        "image/test:id=id.parquet",
+        "image/test:label.class=y.parquet",
+        "text/test=f.npy",
+        "text/test:group=of.parquet",
+    )
+    assert store["image/test"].ids.tolist() == [str(one) for one in ids]
+    assert store["text/test"]["group"].tolist() == [*(str(one) for one in ids[:3]), ""]
+    assert store["image/test"].labels["class"].tolist() == [str(2**53), str(2**53 + 1), "", "0"]
+
+
+@pytest.mark.parametrize(("dtype", "digits"), [(np.float64, 53), (np.float32, 24), (np.float16, 11)])
+def test_floats_that_may_be_other_numbers_are_refused(tmp_path, bring, features, dtype, digits):
+    np.save(tmp_path / "f.npy", features)
+    np.save(tmp_path / "id.npy", np.array([1, 2, 3, 2**digits - 1], dtype))
+    assert bring("image/test=f.npy", "image/test:id=id.npy")["image/test"].ids[3] == str(2**digits - 1)
+    np.save(tmp_path / "id.npy", np.array([1, 2, 3, 2**digits], dtype))
+    with pytest.raises(
+        FeatureImportError, match=rf"image/test:id: {2**digits} is .* from 2\^{digits} on .*: save it as"
+    ):
+        bring("image/test=f.npy", "image/test:id=id.npy")
+
+
 def test_captions_are_ranked_within_their_image_in_the_order_given(tmp_path, bring, features):
     np.savez(
         tmp_path / "all.npz",

@@ -90,8 +90,9 @@ def load(
         _check_sizes(tower, shapes, weights, called)
     check_finite(tower, weights, called)
     processing = resolve_model_data_config(tower)
-    transform = create_transform(**processing, is_training=False)
-    if preprocess is not None:
+    if preprocess is None:
+        transform = Compose([_rgb, create_transform(**processing, is_training=False)])
+    else:
         given = preprocessing.described(preprocess)
         processing = {"input_size": processing["input_size"], **given}
         transform = image_transform_v2(
@@ -100,7 +101,7 @@ def load(
     module = ImageTower(tower).to(resolve_device(device), _DTYPES[precision])
     return Backbone(
         model=module.eval().requires_grad_(False),
-        transform=Compose([_rgb, transform]),
+        transform=transform,
         load_tokenizer=None,
         device=resolve_device(device),
         provenance={
@@ -139,7 +140,7 @@ def built(model: str) -> ImageTower:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    # as open_clip's transform does; timm's leaves it to whoever loads the image
+    # timm's loader does so, its transform doesn't; open_clip's transform does, once it has resized
     return image.convert("RGB")
 
 

@@ -36,14 +36,27 @@ def label_of(value: object, named: Container[str] = ()) -> str | None:
         named: labels that the declaration names in `class_names`; if -1 is among them, it is a class.
 
     Raises:
-        DatasetError: it is neither text nor a whole number.
+        DatasetError: it is neither text nor a whole number, or a float that may be another one.
     """
     if value is None or value != value:
         return None
     if isinstance(value, float) and value.is_integer():
+        check_told_apart(value)
         value = int(value)
     if not isinstance(value, str | int):
         raise DatasetError(f"{value!r} is no class: a class is text or a whole number")
     text = str(value).strip()
     unlabelled = UNLABELLED.fullmatch(text) and text not in named and text.partition(".")[0] not in named
     return None if not text or unlabelled else text
+
+
+def check_told_apart(value: float, digits: int = 53) -> None:
+    """Raise DatasetError at a whole number as a float, of so many binary digits, that its neighbours are the same as.
+
+    Tools that make floats of whole numbers where one is missing have made one name of several then.
+    """
+    if abs(value) >= 2.0**digits:
+        raise DatasetError(
+            f"{value:.0f} is a whole number as a float, which from 2^{digits} on can't be told from its neighbours: "
+            "save it as an integer or as text"
+        )

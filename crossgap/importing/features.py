@@ -14,8 +14,8 @@ import pandas as pd
 from crossgap import fingerprint
 from crossgap.datasets import composed_file, simat
 from crossgap.datasets.judgement_files import read_file
-from crossgap.datasets.labels import label_of, whole
-from crossgap.errors import listed
+from crossgap.datasets.labels import check_told_apart, label_of, whole
+from crossgap.errors import DatasetError, listed
 from crossgap.importing.files import ARRAYS, Assignment, FeatureImportError
 from crossgap.naming import MODALITIES, called, in_roles, roles
 from crossgap.prepared import composed, judgements
@@ -306,6 +306,10 @@ def _strings(name: str, values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, 
             raise FeatureImportError(f"{name}: {error.object!r} is not UTF-8: save it as text") from error
     series = pd.Series(values)
     if series.dtype.kind == "f" and (series.dropna() % 1 == 0).all():
+        try:
+            check_told_apart(series.abs().max(), np.finfo(series.dtype).nmant + 1)
+        except DatasetError as error:
+            raise FeatureImportError(f"{name}: {error}") from None
         series = series.astype("Int64")
     return series.astype(object).where(series.notna(), "").astype(str).to_numpy(object)
 

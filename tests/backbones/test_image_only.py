@@ -151,6 +151,24 @@ def test_provenance_says_what_was_loaded_and_is_json(tmp_path) -> None:
     assert provenance["preprocessing"]["mean"] == [0.5, 0.5, 0.5]
 
 
+def test_palettes_are_resized_as_the_one_whose_transform_it_is_does(tmp_path) -> None:
+    """timm converts an image as it loads it, open_clip once it is resized, when a palette took the nearest pixel."""
+    from open_clip import image_transform
+
+    stripes = np.zeros((448, 448, 3), np.uint8)
+    stripes[:, ::2] = 255
+    palette = Image.fromarray(stripes).quantize(2)
+    path = save(made(SUPERVISED)[1], tmp_path / "own.safetensors")
+    own = load_backbone(f"timm:{SUPERVISED}", path).transform
+    assert torch.equal(own(palette), own(palette.convert("RGB")))
+    given = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "shortest"}
+    asked = load_backbone(f"timm:{SUPERVISED}", path, preprocess=given).transform
+    assert not torch.equal(asked(palette), asked(palette.convert("RGB")))
+    assert torch.equal(
+        asked(palette), image_transform(224, is_train=False, mean=[0.5] * 3, std=[0.5] * 3)(palette)
+    )
+
+
 @pytest.mark.parametrize(("precision", "bound"), [("bf16", 0.01), ("fp16", 0.001)])
 @pytest.mark.parametrize("name", [SUPERVISED, DINOV3])
 def test_half_precision_stays_within_a_bound(tmp_path, image, name, precision, bound) -> None:

@@ -12,6 +12,7 @@ import pytest
 HERE = Path(__file__).parent
 NANO = f"local-dir:{HERE.parents[1] / 'data/backbones/nano'}"
 NUMBER = r"[-+]?[\d.]+(e-?\d+)?"
+SPREAD = rf"{NUMBER} ± {NUMBER}"
 SMALL = ["--items", "2", "--steps", "1", "--rounds", "1", "--matrix", "64", "--half", "2"]
 SIDE_BY_SIDE = [
     r"matrix products here: \d+ GFLOP/s",
@@ -116,6 +117,28 @@ SCRIPTS = [  # the script, its smallest size, and what its lines say
             )
         ]
         + [rf"nano, 10 captions, each 5 times: {NUMBER} s, all distinct {NUMBER} s"],
+    ),
+    (
+        "phi",
+        [
+            *("--seeds", "2", "--epochs", "1", "--text-epochs", "1", "--steps", "1", "--fast", "1"),
+            *("--sizes", "24", "6", "--photos", "20"),
+        ],
+        [
+            r"nano, 1 epochs",
+            rf"\| image-image \| – (\| {NUMBER} ){{6}}\|",
+            rf"\| OTI, 1 steps \| {SPREAD} (\| {SPREAD} ){{6}}\|",
+            rf"\| φ, `cosine` \| {SPREAD} ",
+            rf"φ, `cosine`, then steps: 5: {NUMBER}, 25: {NUMBER}, 50: {NUMBER}, 100: {NUMBER}",
+            r"nano, `cosine`, by number of images",
+            rf"\| 22, 1 epochs \| {SPREAD} ",
+            r"nano, by number of tokens",
+            rf"\| φ, `searle`, R = 4 \| {SPREAD} ",
+            rf"\| both \| {SPREAD} (\| {SPREAD} ){{6}}\| {SPREAD} \|",
+            r"nano, texts, 1 epochs",
+            rf"\| OVI, `fast` \| {SPREAD} \| {SPREAD} \|",
+            rf"\| φ, 100 steps \| {SPREAD} ",
+        ],
     ),
     (
         "spread",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from crossgap.datasets.declared import DatasetError, Table
-from crossgap.datasets.labels import label_of, whole
+from crossgap.datasets.labels import check_told_apart, label_of, whole
 from crossgap.datasets.paths import plain
 from crossgap.datasets.readers.parquet import read_parquet
 from crossgap.datasets.text_files import records
@@ -106,7 +106,13 @@ def _text(where: str, value: Any) -> str:
         return ""
     if not isinstance(value, (str, int, float)):
         raise DatasetError(f"{where}: {type(value).__name__} {value!r}: give text or a number")
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
+    if isinstance(value, float) and value.is_integer():
+        try:
+            check_told_apart(value)
+        except DatasetError as error:
+            raise DatasetError(f"{where}: {error}") from None
+        value = int(value)
+    return str(value).strip()
 
 
 def _check(where: str, values: Mapping[str, str]) -> None:

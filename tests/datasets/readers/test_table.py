@@ -78,6 +78,24 @@ def test_parquet_gives_the_same_manifest(root, tmp_path) -> None:
     )
 
 
+@pytest.mark.parametrize("column", ["id", "label"])
+def test_floats_that_may_be_other_numbers_are_told(root, tmp_path, column) -> None:
+    paths = ["img/a.png", "img/b.png", "img/c.png"]
+    pd.DataFrame({"path": paths, column: [2.0**53 - 1, 2.0**53, None]}).to_parquet(root / "t.parquet")
+    with pytest.raises(
+        DatasetError, match=r"t\.parquet row 2: 9007199254740992 is a whole number as a float"
+    ):
+        read(declared(root, file="t.parquet"), tmp_path)
+    whole = pd.array([2**53, 2**53 + 1, None], "Int64")
+    pd.DataFrame({"path": paths, "text": ["One", "Two", "Three"], column: whole}).to_parquet(
+        root / "t.parquet"
+    )
+    names = {str(2**53): "a", str(2**53 + 1): "b"} if column == "label" else {}
+    images = manifest.select(items_of(declared(root, file="t.parquet", class_names=names), tmp_path), "image")
+    found = images["label.class" if column == "label" else "id"].tolist()
+    assert found[:2] == [str(2**53), str(2**53 + 1)]
+
+
 def test_texts_alone_have_labels_and_no_prompts(root, tmp_path) -> None:
     text = "text\tsplit\tlabel\nOne\ttest\t3\nTwo\ttrain\t4\nOne\ttest\t4\n"
     items = items_of(declared(root, text, "t.tsv"), tmp_path)
