@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
@@ -130,8 +130,11 @@ def label_array(labels: Labels, count: int, name: str) -> Shaped[np.ndarray, " n
         raise TypeError(f"{name} is {labels!r}: give one label an item, `(n,)`")
     if getattr(labels, "ndim", 1) != 1:
         raise ValueError(f"{name} has shape {np.shape(labels)}: give one label an item, `(n,)`")
+    if isinstance(labels, Mapping | Set):
+        raise TypeError(f"{name} is a {type(labels).__name__}: give one label an item, in the items' order")
+    exact = 2.0 ** (_digits(getattr(labels, "dtype", None)))
     if hasattr(labels, "detach"):
-        labels = labels.detach().cpu().numpy()
+        labels = _as_numpy(cast("torch.Tensor", labels))
     if isinstance(labels, np.ndarray) and labels.dtype.kind in "iufbU":
         labels = (
             labels.tolist()
@@ -144,14 +147,26 @@ def label_array(labels: Labels, count: int, name: str) -> Shaped[np.ndarray, " n
     for kind in kinds:
         if not issubclass(kind, (str, numbers.Real, np.bool_)):
             raise TypeError(f"{name} holds a {kind.__name__}: a label is a string or a number")
-    floats = tuple(kind for kind in kinds if issubclass(kind, (float, np.floating)))
-    numbers_held = [float(value) for value in values if isinstance(value, floats)] if floats else []
-    if large := [number for number in numbers_held if abs(number) >= 2.0**53]:
+    floats = {
+        kind: min(exact, 2.0 ** _digits(kind)) for kind in kinds if issubclass(kind, (float, np.floating))
+    }
+    held = (
+        [(float(value), floats[type(value)]) for value in values if type(value) in floats] if floats else []
+    )
+    if large := [number for number, limit in held if abs(number) >= limit]:
         raise ValueError(
             f"{name} holds {large[0]:.0f} as a float, which can't be told from its neighbours: give integers or strings"
         )
     values[values == ""] = None
     return values
+
+
+def _digits(kind: Any) -> int:
+    """Binary digits of a whole number that floats of a type hold; 53 of what is no float."""
+    name = str(kind).removeprefix("torch.").lower()
+    if name in ("float16", "float32", "bfloat16"):
+        return {"float16": 11, "float32": 24, "bfloat16": 8}[name]
+    return np.finfo(kind).nmant + 1 if isinstance(kind, type) and issubclass(kind, np.floating) else 53
 
 
 def label_codes(
@@ -160,13 +175,22 @@ def label_codes(
     """Integers `(n,)`, `(m,)` that are equal where the labels (of `label_array`) are; None equals nothing.
 
     Raises:
-        ValueError: one side holds only strings and the other only numbers, which could never match.
+        ValueError: one side holds only strings and the other only numbers, which could never match; or a number and
+            the same number as a string are among them.
     """
     sides = [{isinstance(value, str) for value in values if value is not None} for values in (first, second)]
     if all(sides) and not sides[0] & sides[1]:
         strings, numbers = names if True in sides[0] else names[::-1]
         raise ValueError(f"{strings} holds strings and {numbers} numbers, which never match: use one kind")
-    codes, _ = pd.factorize(np.concatenate([first, second]))
+    both = np.concatenate([first, second])
+    if len(sides[0] | sides[1]) == 2:
+        words = {value for value in both if isinstance(value, str)}
+        others = {value for value in both if value is not None and not isinstance(value, str)}
+        if twice := [value for value in others if words & {str(value), str(value).removesuffix(".0")}]:
+            raise ValueError(
+                f"{' and '.join(names)} hold {twice[0]!r} as a number and as a string, which never match: use one kind"
+            )
+    codes, _ = pd.factorize(both)
     one, other = codes[: len(first)], codes[len(first) :]
     return np.where(one < 0, -1, one), np.where(other < 0, -2, other)
 

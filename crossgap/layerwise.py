@@ -85,10 +85,13 @@ def pairs(manifest: pd.DataFrame, split: str, count: int) -> tuple[pd.DataFrame,
     texts = texts[texts["group"].isin(images["id"])].sort_values(["group", "rank"], kind="stable")
     texts = texts.drop_duplicates("group").reset_index(drop=True)
     if len(texts) < 2:
-        held = ", ".join(sorted(manifest["split"].unique()))
+        captioned = manifest[
+            manifest["group"].isin(select(manifest, "image")["id"]) & (manifest["modality"] == "text")
+        ]
+        held = sorted(set(captioned["split"]) - {split})
+        remedy = f"name another split, {', '.join(held)}" if held else "name a dataset with captions"
         raise DatasetError(
-            f"split {split!r} has {len(texts)} captioned images, and pairs are measured: name another of {held}, or a "
-            "captioned dataset"
+            f"split {split!r} has {len(texts)} captioned images, and pairs are measured: {remedy}"
         )
     if len(texts) > count:
         texts = texts.iloc[np.linspace(0, len(texts) - 1, count).astype(int)].reset_index(drop=True)

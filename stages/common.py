@@ -12,14 +12,10 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crossgap.errors import CrossgapError, is_told, said
 from crossgap.projects.pinned import require_pinned
-
-if TYPE_CHECKING:
-    from crossgap.backbones import Backbone
-    from crossgap.stores.engines import Ray
 
 DATA = Path("data")
 SCRATCH = DATA / "scratch"
@@ -51,14 +47,6 @@ def machine() -> dict[str, Any]:
     return _read(RESOLVED / "machine.json")
 
 
-def ray() -> Ray | None:
-    """Whose workers compute shards; None where this process does."""
-    from crossgap.stores.engines import Ray
-
-    scheduled = machine()
-    return Ray(**scheduled["ray"]) if scheduled["engine"] == "ray" else None
-
-
 def images_root(dataset: str) -> Path:
     """What the paths of a manifest are relative to. No result depends on it: a manifest knows what files hold."""
     return Path(machine()["roots"][dataset])
@@ -73,16 +61,6 @@ def weights(backbone: str) -> dict[str, Any]:
     found = _read(weights_file(backbone))
     del found["files"]
     return found
-
-
-def loaded(backbone: str) -> Backbone:
-    """A backbone on the device that shards are computed on; Ray's workers put it on one of theirs."""
-    from crossgap.backbones import load_backbone
-
-    scheduled = machine()
-    return load_backbone(
-        **weights(backbone), device="cpu" if scheduled["engine"] == "ray" else scheduled["device"]
-    )
 
 
 def write_json(path: Path, content: object) -> None:

@@ -10,7 +10,8 @@ from crossgap.planning import unmeasured
 from crossgap.prepared import manifest
 from crossgap.stores.store import Store, open_store
 from crossgap.stores.writing import creating
-from stages.common import DISTILLED, SCRATCH, features_folder, loaded, machine, ray, weights
+from stages.common import DISTILLED, SCRATCH, features_folder, machine, weights
+from stages.computing import loaded, ray
 
 
 def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -74,6 +75,37 @@ def test_labels_of_an_array_are_those_of_a_list(kind):
     found = label_array(array, 4, "labels")
     assert found.dtype == object and found.tolist() == label_array(list(array), 4, "labels").tolist()
     assert not any(isinstance(value, np.generic) for value in found)
+
+
+@pytest.mark.parametrize(
+    "kind", [np.float16, np.float32, np.float64, torch.float16, torch.bfloat16, torch.float32]
+)
+def test_labels_are_as_exact_as_their_type(kind):
+    digits = {2: 11, 4: 24, 8: 53}[
+        torch.empty(0, dtype=kind).itemsize if isinstance(kind, torch.dtype) else kind(0).nbytes
+    ]
+    digits = 8 if kind is torch.bfloat16 else digits
+    make = (
+        partial(torch.tensor, dtype=kind) if isinstance(kind, torch.dtype) else partial(np.array, dtype=kind)
+    )
+    assert label_array(make([1.0, 2.0**digits - 1]), 2, "labels").tolist() == [1, 2**digits - 1]
+    with pytest.raises(ValueError, match="can't be told from its neighbours"):
+        label_array(make([1.0, 2.0**digits]), 2, "labels")
+
+
+@pytest.mark.parametrize("labels", [{"a": 1, "b": 2}, {1, 2}, {"a": 1}.keys()])
+def test_labels_have_an_order(labels):
+    with pytest.raises(TypeError, match=r"labels is a .*: give one label an item, in the items' order"):
+        label_array(labels, len(labels), "labels")
+
+
+@pytest.mark.parametrize("number", [1, 1.0, np.int64(1)])
+def test_a_number_and_the_same_as_a_string_never_match(number):
+    sides = [label_array(side, 2, "x") for side in ([number, "x"], ["1", "x"])]
+    with pytest.raises(ValueError, match=r"one and other hold .*1.* as a number and as a string"):
+        label_codes(*sides, ("one", "other"))
+    sides = [label_array(side, 2, "x") for side in ([1.5, "x"], ["2", "x"])]
+    assert [codes.tolist() for codes in label_codes(*sides, ("one", "other"))] == [[0, 1], [2, 1]]
 
 
 def test_dates_are_no_labels():

@@ -184,6 +184,13 @@ def test_floats_that_may_be_other_numbers_are_refused(tmp_path, bring, features,
         bring("image/test=f.npy", "image/test:id=id.npy")
 
 
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path, bring, features):
+    np.save(tmp_path / "f.npy", features)
+    (tmp_path / "y.txt").write_text("cat\nline\u2028of one\ncat\ndog\n", encoding="utf-8-sig")
+    labels = bring("image/test=f.npy", "image/test:label.class=y.txt")["image/test"].labels["class"]
+    assert labels.tolist() == ["cat", "line\u2028of one", "cat", "dog"]
+
+
 def test_captions_are_ranked_within_their_image_in_the_order_given(tmp_path, bring, features):
     np.savez(
         tmp_path / "all.npz",

@@ -80,9 +80,13 @@ def test_the_pairs_are_images_with_their_first_caption(world) -> None:
     some = pairs(items, "test", 3)[0]["id"].tolist()
     assert some == [images["id"][row] for row in (0, 4, 8)]
     with pytest.raises(
-        DatasetError, match=r"split 'classes' has 0 captioned images, .*name another of classes"
+        DatasetError, match=r"split 'classes' has 0 captioned images, .*: name another split, test, train$"
     ):
         pairs(items, "classes", 500)
+    with pytest.raises(
+        DatasetError, match=r"split 'test' has 0 captioned images, .*: name a dataset with captions"
+    ):
+        pairs(items[items["modality"] == "image"], "test", 500)
 
 
 def made(vision: dict, text: dict) -> Backbone:

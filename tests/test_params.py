@@ -252,6 +252,16 @@ WRONG = [
         "datasets.world: controls.support: 'val' is none of the splits",
     ),
     (
+        "datasets/world/controls",
+        {"support": "test"},
+        "datasets.world.controls.support: 'test' is the split of the queries, which would find themselves",
+    ),
+    (
+        "imports/b32/controls",
+        {"support": "test"},
+        "imports.b32.controls.support: 'test' is the split of the queries, which would find themselves",
+    ),
+    (
         "imports/b32/controls",
         {"protocol": "new"},
         "imports.b32.controls.protocol: Input should be 'plain' or",

@@ -48,7 +48,7 @@ File = Annotated[Path, typer.Argument(help="The params.yaml to look at.")]
 
 
 def check(params: File = Path("params.yaml"), as_json: Json = False) -> None:
-    """Say whether params.yaml is valid, and whether the models, files and device that it names are there.
+    """Say whether params.yaml is valid, and whether the models, files, folders and device that it names are there.
 
     Ends with 1 where it is not.
 

@@ -27,7 +27,7 @@ def backbones(context: typer.Context, params: Params = Path("params.yaml"), as_j
 
     Example: crossgap backbones --json | jq -r '.[] | select(.oti_tokens).backbone'
     """
-    if context.invoked_subcommand:
+    if scripts.stand_behind(context):
         return
     from crossgap.catalogue import backbones as catalogue
     from crossgap.params import load

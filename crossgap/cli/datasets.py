@@ -34,7 +34,7 @@ def list_(context: typer.Context, params: Params = Path("params.yaml"), as_json:
 
     Example: crossgap datasets --json | jq -r '.[] | select(.on_disk).dataset'
     """
-    if context.invoked_subcommand:
+    if scripts.stand_behind(context):
         return
     with explained():
         declared = _declared(params)

@@ -109,6 +109,11 @@ class Cell:
                     f"it holds {', '.join(self.native.groups)}"
                 )
 
+        if self.support == self.query:
+            raise EvaluationError(
+                f"controls.support is {self.query!r}, the split of the queries, which would find themselves: name "
+                "another, or leave it out"
+            )
         if self.protocol not in PROTOCOLS:
             raise EvaluationError(f"controls.protocol is {self.protocol!r}: give {' or '.join(PROTOCOLS)}")
         for name, confined in self.subsets.items():
@@ -168,6 +173,13 @@ class Cell:
                         f"{self.native.path}: a {kind} is called {name!r}, which {why}: rename it"
                     )
             taken |= dict.fromkeys(names, f"a {kind}")
+
+    @property
+    def other_splits(self) -> list[str]:
+        """The support split and the gallery's, as far as they are not that of the queries, whose pairs are asked."""
+        return [
+            split for split in dict.fromkeys((self.support, self.gallery)) if split and split != self.query
+        ]
 
     def _classes(self, labelling: str) -> set[str]:
         """Classes of the queries by a labelling."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -37,7 +38,9 @@ def clouds(work: Work, points: int, plane: Plane = "pca", seed: int = 0) -> pd.D
     images and texts, and inverted features are put into it; by `umap` all are laid out together, by cosine, and equal
     features and seeds are at equal places on one machine.
     """
-    settings: dict[str, Any] = {} if plane == "pca" else {"plane": plane, "seed": seed}
+    settings: dict[str, Any] = {}
+    if plane == "umap":
+        settings = {"plane": plane, "seed": seed, "umap": version("umap-learn")}
     found = work.part(
         "clouds",
         "plane",

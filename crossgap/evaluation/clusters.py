@@ -72,7 +72,7 @@ def _measured(
 def _sets(work: Work, rivals: Rivals, labelling: str, variant: str | None) -> Iterator[tuple]:
     """What is clustered, and a function that gives its features `(n, d)` and labels `(n,)`."""
     cell, name = work.cell, f"image/{work.cell.query}"
-    every, captions = cell.items(name), cell.items(f"text/{cell.query}")
+    every, captions = cell.invertible(name), cell.items(f"text/{cell.query}")
     if every is None:
         return
     texts = captions and labelled(captions, labelling, every)
@@ -82,7 +82,7 @@ def _sets(work: Work, rivals: Rivals, labelling: str, variant: str | None) -> It
     both = drawn(labelling, every, texts) if texts else []
     if variant is None:
         yield "image", lambda: (images.features, images.labels[labelling])
-        turned = cell.inverted(images.without(cell.unpaired(name)), name)
+        turned = cell.inverted(images, name)
         if turned:
             yield "oti", lambda: (turned.features, turned.labels[labelling])
         if len(both) == 2 and len(both[1]):

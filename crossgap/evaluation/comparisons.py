@@ -66,6 +66,12 @@ def compared(work: Work, outcomes: Outcomes, *, seed: int, resamples: int) -> pd
             for _, task, of in rivals
             if of == relevance and (task, relevance) in tested.get(family, {})
         ]
+        if len(held) >= significance.ALPHA * (resamples + 1):
+            why = (
+                f"{len(held)} comparisons with it: by {resamples} resamples none can have p below {significance.ALPHA} "
+                f"after Holm's correction; give resamples of {round(len(held) / significance.ALPHA)} or more"
+            )
+            work.reasons.add([("significance", f"{family}/{baseline}", why)])
         p = significance.holm(np.array([row["p"] for row in held], float))
         made_of = {"family": family, "baseline": baseline, "metric": METRIC[family]}
         found += [row | made_of | {"p_adjusted": value} for row, value in zip(held, p, strict=True)]

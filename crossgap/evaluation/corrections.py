@@ -187,14 +187,13 @@ def material(cell: Cell) -> Material:
     support split, else from the gallery's, and so do the banks of other queries.
     """
     made_by = cell.native.provenance.get("backbone_provenance", {})
-    splits = cell.support, cell.gallery  # never those of the queries, whose pairs are what is asked
     return Material(
         images=_features(cell, f"image/{cell.query}"),
         texts=_first(_features(cell, name) for name in (*_texts(cell), CLASSES)),
         vocabulary=_features(cell, "text/vocabulary"),
         vocabulary_photo=_features(cell, "text/vocabulary-photo"),
         styles=_features(cell, "text/styles"),
-        pairs=_first(pairs(cell, split) for split in splits if split and split != cell.query),
+        pairs=_first(pairs(cell, split) for split in cell.other_splits),
         banks={modality: held.features for modality in INVERSIONS if (held := bank(cell, modality))},
         weights=cell.native.projections,
         biases=cell.native.biases,
@@ -205,8 +204,7 @@ def material(cell: Cell) -> Material:
 
 def bank(cell: Cell, modality: str) -> Items | None:
     """Queries that are not asked: the items of the support split, else of the gallery's; None without another split."""
-    splits = [split for split in (cell.support, cell.gallery) if split and split != cell.query]
-    return _first(cell.items(f"{modality}/{split}") for split in splits)
+    return _first(cell.items(f"{modality}/{split}") for split in cell.other_splits)
 
 
 def apply(

@@ -70,6 +70,7 @@ class Elsewhere:
             texts=self._side("text", own.texts),
             vocabulary=there.vocabulary,
             vocabulary_photo=there.vocabulary_photo,
+            styles=there.styles,
             pairs=there.pairs,
             means=there.means,
         )
@@ -111,8 +112,9 @@ def others(datasets: Sequence[Elsewhere]) -> Elsewhere:
         return Material(
             images=_joined(one.images for one in held),
             texts=_joined(one.texts for one in held),
-            vocabulary=_joined(one.vocabulary for one in held),
-            vocabulary_photo=_joined(one.vocabulary_photo for one in held),
+            vocabulary=_each_once(one.vocabulary for one in held),
+            vocabulary_photo=_each_once(one.vocabulary_photo for one in held),
+            styles=_each_once(one.styles for one in held),
             pairs=(
                 np.concatenate([images for images, _ in both]),
                 np.concatenate([texts for _, texts in both]),
@@ -188,7 +190,7 @@ def read(modality: str, given: str) -> Shaped[np.ndarray, "*shape"]:
 
 
 def _arrays(held: Material) -> dict[str, np.ndarray]:
-    names = ("images", "texts", "vocabulary", "vocabulary_photo")
+    names = ("images", "texts", "vocabulary", "vocabulary_photo", "styles")
     found = {name.replace("_", " "): getattr(held, name) for name in names}
     found |= {f"{modality} mean": mean for modality, mean in held.means.items()}
     if held.pairs is not None:
@@ -199,3 +201,9 @@ def _arrays(held: Material) -> dict[str, np.ndarray]:
 def _joined(parts: Iterable[np.ndarray | None]) -> np.ndarray | None:
     held = [part for part in parts if part is not None]
     return np.concatenate(held) if held else None
+
+
+def _each_once(parts: Iterable[np.ndarray | None]) -> np.ndarray | None:
+    """Rows of all parts, equal ones once: datasets may have one list of concept names."""
+    held = _joined(parts)
+    return None if held is None else held[np.sort(np.unique(held, axis=0, return_index=True)[1])]

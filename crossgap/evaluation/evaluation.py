@@ -304,8 +304,15 @@ def _classification(classes: Sequence[Predictions]) -> dict[str, float]:
 
 def _similarity(cell: Cell, measured: pd.DataFrame) -> dict[str, float]:
     """Of native pairs, and of the main inversions at their last step."""
-    main = [tokens_of(store) for modality in INVERSIONS if (store := cell.main(modality))]
-    shown = measured[measured["tokens"].isna() | measured["tokens"].isin(main)]
+    main = {
+        f"{method}-{modality}": tokens_of(store)
+        for modality, method in INVERSIONS.items()
+        if (store := cell.main(modality))
+    }
+    of_main = [
+        main.get(pair) == tokens for pair, tokens in zip(measured["pair"], measured["tokens"], strict=True)
+    ]
+    shown = measured[measured["tokens"].isna() | np.array(of_main, bool)]
     metrics = {}
     for row in shown.drop_duplicates(["pair", "relevance"], keep="last").to_dict("records"):
         for name in ("matching", "other", "overlap", "share"):

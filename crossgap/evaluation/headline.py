@@ -32,9 +32,9 @@ import pandas as pd
 
 from crossgap import naming
 from crossgap.evaluation.curves import DIGITS
+from crossgap.metrics.significance import ALPHA
 
 GAP = ("centroid_distance", "linear_separability", "relative_modality_gap")
-ALPHA = 0.05
 _HALF = "0.5"  # share of images in mixed search
 _INVERTED = r"(oti|ovi)(\.|$)"  # mixed search by inverted documents is called as by a correction
 Numbers = dict[str, float | int | str]

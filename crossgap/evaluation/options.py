@@ -24,7 +24,7 @@ class CellOptions(Strict):
     gallery: Name = Field(description="split of the gallery")
     labellings: list[Name] | None = Field(None, description="which count as relevance; all, if not given")
     support: Name | None = Field(None, description="split of classes' means")
-    subsets: dict[Name, Annotated[dict[Name, Classes], Field(min_length=1)]] = Field(
+    subsets: dict[Name, dict[Name, Classes]] = Field(
         {}, description="name → labelling → classes that it is confined to"
     )
     arithmetic: dict[Name, Name] = Field({}, description="labelling that is changed → labelling that is kept")
@@ -32,7 +32,10 @@ class CellOptions(Strict):
     @field_validator("subsets")
     @classmethod
     def _distinct(cls, subsets: dict[str, dict[str, list[str]]]) -> dict[str, dict[str, list[str]]]:
-        for confined in subsets.values():
+        for name, confined in subsets.items():
+            if len(confined) != 1:
+                named = ", ".join(confined) or "none"
+                raise ValueError(f"{name!r} names the labellings {named}: give one, with its classes")
             for classes in confined.values():
                 once(classes)
         return subsets

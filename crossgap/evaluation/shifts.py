@@ -166,6 +166,8 @@ class ChangeCurve:
 
     def table(self, task: Task, point: float) -> pd.DataFrame | None:
         """The metrics of each query of a task across the modalities; None where the features are to be changed."""
+        if len(task.gallery) < 2:
+            return None  # `Task.table` says why there are none
         if task.name not in self._tables:
             sides = (task.queries, task.gallery)
             unit = [unit_rows(side.features, dtype=np.float64) for side in sides]

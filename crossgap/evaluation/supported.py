@@ -185,7 +185,7 @@ def _classify(
 
 
 def _support(cell: Cell) -> Items | None:
-    split = cell.support or (cell.gallery if cell.gallery != cell.query else None)
+    split = next(iter(cell.other_splits), None)
     return cell.items(f"image/{split}") if split else None
 
 

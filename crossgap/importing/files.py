@@ -183,13 +183,18 @@ def _csv_column(file: Path, key: str | None) -> np.ndarray:
     return frame[_only(list(frame.columns), key)].to_numpy()
 
 
+def _lines(file: Path) -> np.ndarray:
+    text = file.read_text(encoding="utf-8-sig")  # with or without a byte order mark
+    return np.array(text.removesuffix("\n").split("\n") if text else [], dtype=object)
+
+
 _LOADERS = {
     ".npy": lambda file, _key: np.load(file, mmap_mode="r", allow_pickle=False),
     ".npz": _npz,
     ".safetensors": _safetensors,
     ".parquet": _parquet,
     ".csv": _csv_column,
-    ".txt": lambda file, _key: np.array(file.read_text(encoding="utf-8").splitlines(), dtype=object),
+    ".txt": lambda file, _key: _lines(file),
 }
 
 

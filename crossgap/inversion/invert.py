@@ -166,7 +166,7 @@ class Inverter:
 
     def _batch(self, ids: Sequence[str], features: Real[np.ndarray, "n d"]) -> Inversion:
         device = self.backbone.device
-        targets = torch.from_numpy(np.ascontiguousarray(features, np.float32))
+        targets = torch.from_numpy(_of_one_size(features))
         whole = filled(targets, self.items_a_batch).to(device)
         found = optimise(self.injection, whole, self._initial(ids, whole), self.recipe)
         return Inversion(**{name: held[: len(ids)].cpu().numpy() for name, held in vars(found).items()})
@@ -177,6 +177,14 @@ class Inverter:
                 return self.start(targets)
         noise = torch.from_numpy(initial_tokens(ids, self.recipe.seed, self.injection.shape))
         return filled(noise, self.items_a_batch).to(targets.device)
+
+
+def _of_one_size(features: Real[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
+    """Features times powers of two, so that their largest entries lie between ½ and 1: a cosine to them has the same
+    digits, and keeps them where they are very long or very short.
+    """
+    peak = np.abs(features).max(axis=1, keepdims=True)
+    return np.ascontiguousarray(np.ldexp(features, -np.frexp(peak)[1]), np.float32)
 
 
 def _invert(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float64, Real
 
 RESAMPLES = 9999
+ALPHA = 0.05  # below it a corrected p-value is called significant
 ENTRIES_IN_A_BLOCK = 2**22
 COUNTED_AT_ONCE = 2**16  # so that the counts lie in a cache
 COLUMNS_AT_ONCE = 128  # so that the resamples' means of them lie in a cache

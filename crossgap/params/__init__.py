@@ -93,7 +93,7 @@ class Params(Strict):
     def _declared(self) -> Params:
         self.backbones.update(self._made())
         wrong = [
-            *self._undeclared(), *self._not_run(), *self._refused(), *self._trainings(),
+            *self._undeclared(), *self._not_run(), *self._refused(), *self._supported(), *self._trainings(),
             *self._distilled(), *self._fitted(), *collisions(self.run, self.evaluate.fit_on.datasets)
         ]  # fmt: skip
         if wrong:
@@ -196,6 +196,15 @@ class Params(Strict):
             (field, method, cells.backbones) for field, method, cells in run.inversions if cells.datasets
         ]
         yield from towers.refusals(models, asked)
+
+    def _supported(self) -> Iterator[str]:
+        for section in ("datasets", "imports"):
+            for name, row in getattr(self, section).items():
+                if row.controls.support == row.retrieval.query:
+                    yield (
+                        f"{section}.{name}.controls.support: {row.retrieval.query!r} is the split of the queries, "
+                        "which would find themselves: name another, or leave it out"
+                    )
 
     def _trainings(self) -> Iterator[str]:
         """What is wrong with trainings: a name that is taken, or a backbone that a training can't start from."""

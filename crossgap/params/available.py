@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from crossgap.backbones import towers
 from crossgap.catalogue import registered
+from crossgap.datasets.declared import Table
 from crossgap.params.reading import refused
 
 if TYPE_CHECKING:
+    from crossgap.datasets.declared import Dataset
     from crossgap.params import Params
     from crossgap.params.sections import Weights
 
@@ -28,7 +30,8 @@ def require(params: Params, path: str | Path = "params.yaml") -> None:
 
 
 def unavailable(params: Params) -> Iterator[str]:
-    """A line for each backbone of `run` whose model, tag or file doesn't exist, and the like of imports and devices.
+    """A line for each backbone of `run` whose model, tag or file doesn't exist, and the like of datasets, imports and
+    devices.
 
     Paths are seen from the working directory. What a training makes is not looked for, but what it starts from.
     """
@@ -40,6 +43,8 @@ def unavailable(params: Params) -> Iterator[str]:
     for name, experiment in params.idealised.items():
         if reason := _no_model(experiment.architecture):
             yield f"idealised.{name}.architecture: {reason}"
+    for name in params.run.datasets:
+        yield from _no_data(name, params.datasets[name])
     for name in params.run.imports:
         store = Path("data/imports", name, "native.zarr.zip")
         if not store.is_file():
@@ -58,6 +63,17 @@ def unavailable(params: Params) -> Iterator[str]:
         yield "evaluate.plane: 'umap' needs umap-learn, which isn't there: pip install 'crossgap[umap]', or give pca"
     if params.machine.engine == "ray" and find_spec("ray") is None:
         yield "machine.engine: 'ray' needs Ray, which isn't installed: pip install 'crossgap[ray]', or give local"
+
+
+def _no_data(name: str, declared: Dataset) -> Iterator[str]:
+    """What a declaration names on disk and isn't there; of a set of Hugging Face's, which the hub may have, nothing."""
+    if declared.layout == "huggingface":
+        return
+    for field, value in declared:
+        if isinstance(value, Path):
+            path = declared.root / value if isinstance(declared, Table) and field == "table" else value
+            if not path.exists():
+                yield f"datasets.{name}.{field}: there is no {path}: put it there, or name where it is"
 
 
 def no_device(device: str) -> str | None:

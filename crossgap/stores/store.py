@@ -29,7 +29,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -240,9 +240,18 @@ class Store:
     path: Path
     zarr_group: zarr.Group
 
-    def __reduce__(self) -> tuple[Callable[[Path], Store], tuple[Path]]:
-        """In another process it is opened again, under this path."""
+    def __reduce__(self) -> tuple[Callable[..., Store], tuple[Path | str, ...]]:
+        """In another process it is opened again, under this path or URL."""
+        reader = self.zarr_group.store
+        if isinstance(reader, RemoteReader):
+            return partial(open_store, **reader.options), (reader.url,)
         return open_store, (self.path,)
+
+    @property
+    def checksums(self) -> list[tuple[str, int, int]]:
+        """As of `ZipReader`."""
+        reader = self.zarr_group.store
+        return reader.checksums if isinstance(reader, ZipReader) else []
 
     @property
     def provenance(self) -> dict[str, Any]:

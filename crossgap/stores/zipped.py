@@ -90,6 +90,11 @@ class ZipReader(ZipStore):
         return sum(entry.file_size for entry in self._stored.values())
 
     @property
+    def checksums(self) -> list[tuple[str, int, int]]:
+        """Of each entry, in the order of the file, its name, bytes and CRC-32: nothing is read."""
+        return [(name, entry.file_size, entry.CRC) for name, entry in self._stored.items()]
+
+    @property
     def descriptor(self) -> int | None:
         """Of the open file; None where it is elsewhere."""
         return None if self._archive.fp is None else self._archive.fp.fileno()

@@ -6,7 +6,8 @@ from typing import Any
 from crossgap.backbones import towers
 from crossgap.errors import DatasetError
 from crossgap.stores.store import open_store
-from stages.common import DISTILLED, SCRATCH, features_folder, machine, ray, run, weights
+from stages.common import DISTILLED, SCRATCH, features_folder, machine, run, weights
+from stages.computing import ray
 
 OF = {"oti": "image", "ovi": "text"}
 

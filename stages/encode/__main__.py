@@ -6,7 +6,8 @@ from typing import Any
 
 from crossgap.encode import encode
 from crossgap.prepared import composed, judgements, manifest, problems, transformations
-from stages.common import SCRATCH, dataset_folder, features_folder, images_root, loaded, machine, ray, run
+from stages.common import SCRATCH, dataset_folder, features_folder, images_root, machine, run
+from stages.computing import loaded, ray
 
 
 def main(cell: Mapping[str, Any], backbone: str, dataset: str) -> None:

@@ -21,11 +21,11 @@ from stages.common import (
     features_folder,
     machine,
     metrics_folder,
-    ray,
     run,
     write_json,
     written,
 )
+from stages.computing import ray
 
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
 LARGE = 10_000  # items of a cell

@@ -61,6 +61,12 @@ def test_check_says_what_is_wrong_and_ends_with_1(tmp_path, monkeypatch) -> None
     assert not found["valid"] and "oti.stepz: unknown key" in found["problem"]
 
 
+@pytest.mark.parametrize("command", ["backbones", "datasets"])
+def test_options_of_a_list_are_not_lost_before_a_subcommand(command) -> None:
+    ran = CliRunner().invoke(app, [command, "--params", "other.yaml", "check", "nano"])
+    assert ran.exit_code == 2 and "give --params behind check" in " ".join(ran.output.split())
+
+
 def test_status_and_verify_of_a_project_in_which_nothing_has_run(tmp_path, monkeypatch) -> None:
     (tmp_path / "params.yaml").write_text(
         (ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8"

@@ -272,6 +272,19 @@ def test_an_inversion_that_misses_items_for_no_reason_has_no_curve(native, make)
     check(found, "oti-image", 1, "shape", IMAGES, IMAGES)
 
 
+def test_similarities_are_the_main_inversions_whatever_the_sweep_and_the_other_modality_have(
+    native, make
+) -> None:
+    """A sweep of as many pseudo-tokens as OVI has pseudo-patches."""
+    main, swept = make(), make(size=2)
+    ovi = make("ovi", size=2, items={"text/test": FIRST, "text/classes": PROMPTS})
+    found = evaluate(Cell(native, main, ovi, "test", "test", sweep=[swept]))
+    alone = evaluate(Cell(native, main, ovi, "test", "test"))
+    names = [name for name in alone.metrics if name.startswith("similarity/")]
+    assert any(name.startswith("similarity/oti-image/") for name in names)
+    assert {name: found.metrics[name] for name in names} == {name: alone.metrics[name] for name in names}
+
+
 def test_what_an_inversion_sets_aside_leaves_all_that_is_compared_with_it(native, make, tmp_path) -> None:
     """One item by the main inversion, one by the sweep: then everything is as if neither existed as an image."""
     kept = [name for name in IMAGES if name not in ("i1", "i6")]
@@ -286,7 +299,9 @@ def test_what_an_inversion_sets_aside_leaves_all_that_is_compared_with_it(native
     pd.testing.assert_frame_equal(found.curves, expected.curves)
     pd.testing.assert_frame_equal(found.steps, expected.steps)
     for name in expected.metrics:
-        if name.startswith(("retrieval/image-image", "retrieval/oti", "classification", "snapshots")):
+        if name.startswith(
+            ("retrieval/image-image", "retrieval/oti", "classification", "snapshots", "clustering/image/")
+        ):
             assert found.metrics[name] == expected.metrics[name], name
     every = evaluate(Cell(native, None, None, "test", "test")).metrics
     for name in every:

@@ -16,7 +16,7 @@ from crossgap.evaluation.options import MixedSearch
 from crossgap.evaluation.work import Work
 from crossgap.importing.files import FeatureImportError
 from crossgap.metrics.retrieval import retrieval_metrics
-from tests.evaluation.test_rivals import TEST, captions, groups, images, unit, write
+from tests.evaluation.test_rivals import DIM, TEST, captions, groups, images, unit, write
 
 FEW = MixedSearch(shares=[0], alphas=[], draws=1)
 
@@ -40,6 +40,27 @@ def digest(path) -> str:
 def of_file(name: str, path, **keys: str) -> elsewhere.Elsewhere:
     files = {modality: f"{path}:{key}" for modality, key in keys.items()}
     return elsewhere.of_files(name, files, dict.fromkeys(files, digest(path)))
+
+
+def test_concept_names_that_datasets_share_count_once() -> None:
+    """Of several datasets with one list of subjects and of styles, BASIC is that of the list."""
+    rng = np.random.default_rng(0)
+    names, more, styles = rng.normal(size=(20, DIM)), rng.normal(size=(5, DIM)), rng.normal(size=(6, DIM))
+    held = [
+        Material(
+            images=rng.normal(size=(9, DIM)), texts=rng.normal(size=(9, DIM)), vocabulary=of, styles=styles
+        )
+        for of in (names, np.concatenate([names, more]))
+    ]
+    both = elsewhere.others(
+        [elsewhere.Elsewhere(str(n), n, lambda one=one: one) for n, one in enumerate(held)]
+    )
+    np.testing.assert_array_equal(both.material.vocabulary, np.concatenate([names, more]))
+    np.testing.assert_array_equal(both.material.styles, styles)
+    own = Material(styles=rng.normal(size=(3, DIM)))
+    assert both.over(own, DIM).styles is both.material.styles
+    without = elsewhere.Elsewhere("files", 0, lambda: Material(images=held[0].images))
+    assert without.over(own, DIM).styles is None
 
 
 def test_other_datasets_one_by_one_and_together(native, tmp_path):

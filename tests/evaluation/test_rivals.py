@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import bootstrap
 
 from crossgap import corrections, open_store
+from crossgap.errors import CrossgapError
 from crossgap.evaluation import Cell, EvaluationError, evaluate
 from crossgap.metrics import probes
 from crossgap.metrics.classification import few_shot
@@ -242,6 +243,25 @@ def test_comparisons_are_paired_by_query_and_corrected_for_their_number(found) -
     assert (one["low"], one["high"]) == pytest.approx(tuple(interval.confidence_interval), abs=0.03)
 
 
+def test_too_few_resamples_for_so_many_comparisons_are_told(cell) -> None:
+    found = evaluate(
+        cell,
+        resamples=99,
+        corrections=["centering", "whitening"],
+        mixed_search={"shares": [0], "alphas": [], "draws": 1},
+    )
+    reasons = found.unavailable.query("family == 'significance'").set_index("name")["reason"]
+    for (family, baseline), held in found.comparisons.groupby(["family", "baseline"]):
+        count, named = len(held), f"{family}/{baseline}"
+        assert (named in reasons) == (count >= 5)
+        if count >= 5:
+            assert (
+                f"{count} comparisons with it" in reasons[named] and f"{20 * count} or more" in reasons[named]
+            )
+            assert not (held["p_adjusted"] < 0.05).any()
+    assert (reasons.index == "retrieval/image-image").any()
+
+
 def test_a_task_is_not_compared_with_itself_nor_with_other_queries(found) -> None:
     table = found.comparisons
     assert not (table["task"] == table["baseline"]).any()
@@ -365,6 +385,20 @@ def test_images_of_a_class_that_the_support_lacks_are_counted_and_left_out(tmp_p
     assert found.metrics["classification/ncm/colour/accuracy"] == pytest.approx(expected, abs=1e-6)
     assert found.metrics["classification/ncm/colour/images_without_class"] == (~seen).sum() > 0
     assert found.metrics["retrieval/image-image/colour/queries_without_relevant"] == (~seen).sum()
+
+
+def test_queries_are_no_support_split_of_themselves(native) -> None:
+    with pytest.raises(EvaluationError, match=r"controls\.support is 'test', the split of the queries"):
+        Cell(native, None, None, "test", "test", support="test")
+    with pytest.raises(CrossgapError, match="'two' names the labellings colour, shape: give one"):
+        Cell(
+            native,
+            None,
+            None,
+            "test",
+            "test",
+            subsets={"two": {"colour": ["red", "green"], "shape": ["a", "b"]}},
+        )
 
 
 def test_without_a_support_split_there_are_no_class_means(native) -> None:

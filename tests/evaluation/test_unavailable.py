@@ -368,6 +368,10 @@ def test_a_gallery_of_one_item_finds_nothing_out(tmp_path) -> None:
     assert "1 gallery item" in rows(found, "robustness")["text-image"]
     families = {name.split("/")[0] for name in found.metrics if not name.startswith("retrieval/image-text/")}
     assert not families & {"retrieval", "mixed", "hubness"}
+    assert (
+        found.shifts.query("family == 'retrieval'").empty
+        and why in rows(found, "shift")["text-image/group at +0.00"]
+    )
 
     two = {name: values[:2] for name, values in TEST.items()}
     held = {"image/test": two, "text/test": captions(two)}

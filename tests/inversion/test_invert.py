@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import open_clip
@@ -9,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crossgap import oti, ovi
+from crossgap import load_backbone, oti, ovi
 from crossgap.backbones import BackboneError
 from crossgap.errors import CrossgapError
 from crossgap.inversion.invert import Inverter
@@ -289,3 +290,13 @@ def test_the_fast_preset_reaches_the_papers_loss_in_a_fifth_of_its_steps(tiny, t
     few = {"features": targets["text"][:3], "backbone": tiny, "ids": IDS[:3], "progress": False}
     found, paper = ovi(**few, **fast), ovi(**few)
     assert found.losses.mean() < paper.losses.mean() + 0.01
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-30, 1e-12, 1e19, 1e30, 1e300])
+def test_features_may_be_of_any_length(size) -> None:
+    backbone = load_backbone(f"local-dir:{Path(__file__).parents[2] / 'data/backbones/nano'}", None)
+    features = np.random.default_rng(0).normal(size=(3, backbone.dim))
+    ours = oti(features, backbone, 5, progress=False)
+    found = oti(features * size, backbone, 5, progress=False)
+    np.testing.assert_allclose(found.losses, ours.losses, atol=1e-6)
+    np.testing.assert_allclose(found.features, ours.features, atol=1e-3)

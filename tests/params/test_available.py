@@ -23,6 +23,7 @@ from crossgap.params.available import _missing, no_device, require, unavailable
 from crossgap.params.sections import Weights
 
 ROOT = Path(__file__).parents[2]
+SAME = {"query": "test", "gallery": "test"}
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +39,29 @@ def asked(folder: Path, weights: dict | None = None, **sections: object) -> list
         raw["run"]["backbones"].append("mine")
     (folder / "params.yaml").write_text(yaml.safe_dump(raw | sections))
     return list(unavailable(load(folder / "params.yaml")))
+
+
+def test_files_of_datasets(tmp_path) -> None:
+    photos = {
+        "layout": "captions",
+        "root": f"{tmp_path}/no",
+        "captions": f"{tmp_path}/c.csv",
+        "retrieval": SAME,
+    }
+    table = {"layout": "table", "root": str(tmp_path), "table": "t.csv", "retrieval": SAME}
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    run = raw["run"] | {"datasets": ["world", "photos", "things"]}
+    sections = {"run": run, "datasets": raw["datasets"] | {"photos": photos, "things": table}}
+    there = ": put it there, or name where it is"
+    assert asked(tmp_path, **sections) == [
+        f"datasets.photos.root: there is no {tmp_path}/no{there}",
+        f"datasets.photos.captions: there is no {tmp_path}/c.csv{there}",
+        f"datasets.things.table: there is no {tmp_path}/t.csv{there}",
+    ]
+    for name in ("c.csv", "t.csv"):
+        (tmp_path / name).touch()
+    (tmp_path / "no").mkdir()
+    assert asked(tmp_path, **sections) == []
 
 
 def test_models_and_tags_are_those_of_the_library() -> None:

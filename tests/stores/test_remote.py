@@ -12,6 +12,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
 from crossgap import open_store
+from crossgap.evaluation.inversions import content
 from crossgap.stores import store, writing
 from crossgap.stores.remote import AHEAD, RemoteError
 
@@ -157,3 +158,19 @@ def test_a_path_with_a_colon_is_a_path(tmp_path):
         open_store(str(tmp_path / "a:b"))
     with pytest.raises(store.StoreError, match="holds no feature store"):
         open_store("a::b")
+
+
+def test_a_store_elsewhere_is_named_and_opened_again_as_one_here(tmp_path, url, counted) -> None:
+    """By its content alone, and in another process by its URL and options."""
+    here = tmp_path / "s.zarr.zip"
+    with fsspec.open(url) as file:
+        here.write_bytes(file.read())
+    remote = open_store(url, skip_instance_cache=True)
+    assert content(remote) == content(open_store(here))
+    again = pickle.loads(pickle.dumps(remote))
+    assert again.zarr_group.store.url == url and again.zarr_group.store.options == {
+        "skip_instance_cache": True
+    }
+    np.testing.assert_array_equal(
+        again["image/test"].rows("features", [7]), remote["image/test"].rows("features", [7])
+    )

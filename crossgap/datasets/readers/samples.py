@@ -37,13 +37,15 @@ def of_samples(
         named: label → name of the classes that the set itself names; those of no image have a prompt too.
 
     Raises:
-        DatasetError: `class_names` has a label that the set lacks, or an image's class has no name.
+        DatasetError: `class_names` has a label that the set lacks, an image's class has no name, or classes of the set
+            have one name or a blank one.
     """
     rows: list[ManifestRow] = []
     labels: list[str | None] = []
     samples, notes = in_lines(declaration, list(samples))
-    labels_of = [label_of(one.label, declaration.class_names) for one in samples]
-    same = whole((label for label in labels_of if label is not None), declaration.class_names)
+    written = {*declaration.class_names, *_distinct(named or ())}
+    labels_of = [label_of(one.label, written) for one in samples]
+    same = whole((label for label in labels_of if label is not None), written)
     samples = [
         one._replace(label=None if label is None else same[label])
         for one, label in zip(samples, labels_of, strict=True)
@@ -69,6 +71,18 @@ def of_samples(
         labels += [label for label in sorted(names) for _ in declaration.templates]
         frame[manifest.LABEL + declaration.labelling] = pd.Series(labels, dtype=object)
     return Reading(frame, [], notes=notes)
+
+
+def _distinct(named: Iterable[str]) -> list[str]:
+    """Classes that a set itself names, without blanks around."""
+    found = [label.strip() for label in named]
+    if "" in found or len(set(found)) < len(found):
+        again = next((label for label in found if found.count(label) > 1), "")
+        what = f"two classes {again!r}" if again else "a class by a blank"
+        raise DatasetError(
+            f"the set names {what}, whose items can't be told apart: name its classes otherwise"
+        )
+    return found
 
 
 def in_lines(declaration: Classified, samples: list[Sample]) -> tuple[list[Sample], tuple[str, ...]]:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crossgap.datasets.declared import DatasetError, Table
 from crossgap.datasets.labels import check_told_apart, label_of, whole
@@ -15,6 +15,9 @@ from crossgap.datasets.readers.parquet import read_parquet
 from crossgap.datasets.text_files import records
 from crossgap.errors import listed
 from crossgap.prepared import manifest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 COLUMNS = ("id", "path", "text", "split", "group", "rank", "box")
 LABEL = "label"  # alone, the labelling of the declaration
@@ -59,7 +62,9 @@ def _rows(declaration: Table) -> Iterator[TableRow]:
     unsaid = {} if "split" in header else {"split": "test"}
     for where, fields in table:
         held = {
-            name: text for name, value in zip(header, fields, strict=True) if (text := _text(where, value))
+            name: text
+            for name, value in zip(header, fields, strict=True)
+            if (text := _box(where, value) if name == "box" else _text(f"{where}: {name}", value))
         }
         values = unsaid | {name: text for name, text in held.items() if name not in labellings}
         if "path" in values:
@@ -93,24 +98,45 @@ def _csv(file: Path) -> Iterator[tuple[str, list[Any]]]:
 def _parquet(file: Path) -> Iterator[tuple[str, list[Any]]]:
     table = read_parquet(file, "table ", "mend `table`")
     yield file.name, table.column_names
-    columns = [column.to_pylist() for column in table.columns]
+    columns = [_values(f"{file.name}: {name}", table[at]) for at, name in enumerate(table.column_names)]
     for number, fields in enumerate(zip(*columns, strict=True), start=1):
         yield f"{file.name} row {number}", list(fields)
+
+
+def _values(where: str, column: pa.ChunkedArray) -> list[Any]:
+    values = column.to_pylist()
+    digits = {"halffloat": 11, "float": 24}.get(str(column.type))
+    if digits is not None:
+        for value in values:
+            if value is not None and value.is_integer():
+                _check_told_apart(where, value, digits)
+    return values
+
+
+def _check_told_apart(where: str, value: float, digits: int = 53) -> None:
+    try:
+        check_told_apart(value, digits)
+    except DatasetError as error:
+        raise DatasetError(f"{where}: {error}") from None
+
+
+def _box(where: str, value: Any) -> str:
+    """Corners, as text or as a list of them."""
+    if isinstance(value, (list, tuple)):
+        return " ".join(_text(f"{where}: box", part) for part in value)
+    return _text(f"{where}: box", value)
 
 
 def _text(where: str, value: Any) -> str:
     """A value as text, "" for a missing one; whole numbers that were read as floats are whole again."""
     if isinstance(value, (list, tuple)):
-        return " ".join(_text(where, part) for part in value)
+        raise DatasetError(f"{where}: a list of {len(value)}: give a row for each of them")
     if value is None or value != value:
         return ""
     if not isinstance(value, (str, int, float)):
         raise DatasetError(f"{where}: {type(value).__name__} {value!r}: give text or a number")
     if isinstance(value, float) and value.is_integer():
-        try:
-            check_told_apart(value)
-        except DatasetError as error:
-            raise DatasetError(f"{where}: {error}") from None
+        _check_told_apart(where, value)
         value = int(value)
     return str(value).strip()
 

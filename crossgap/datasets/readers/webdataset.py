@@ -198,7 +198,7 @@ def _captions(root: Path, endings: dict[str, str], field: str) -> list[str]:
 
 def _text(root: Path, path: str) -> str:
     try:
-        return read_bytes(root, path).decode().strip()
+        return read_bytes(root, path).decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         raise DatasetError(f"not UTF-8: {path}") from None
     except ImageError as error:

@@ -216,6 +216,7 @@ def _table(
 ) -> pd.DataFrame:
     if isinstance(ks, str) or not hasattr(ks, "__iter__"):
         raise TypeError(f"ks is {ks!r}: give several cut-offs, such as (1, 5, 10)")
+    ks = list(ks)
     if bad := [
         k
         for k in ks

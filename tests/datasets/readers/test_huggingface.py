@@ -90,6 +90,39 @@ def test_images_with_classes_and_captions(saved, tmp_path) -> None:
     assert prompts["text"].tolist() == ["a photo of a cat.", "a photo of a cow.", "a photo of a polar bear."]
 
 
+@pytest.mark.parametrize("names", [["-1", "1"], ["1", "1.0"], ["0", "-1"]])
+def test_classes_that_the_set_names_are_as_it_names_them(tmp_path, names) -> None:
+    features = datasets.Features({"picture": datasets.Image(), "kind": datasets.ClassLabel(names=names)})
+    images = [{"bytes": photo(tmp_path / f"{seed}.jpg", seed), "path": None} for seed in range(3)]
+    held = datasets.Dataset.from_dict({"picture": images, "kind": [0, 1, -1]}, features)
+    datasets.DatasetDict({"test": held}).save_to_disk(tmp_path / "saved")
+    declaration = declared(
+        tmp_path / "saved", splits={"test": "test"}, image_column="picture", label_column="kind"
+    )
+    items = prepare(declaration, tmp_path).items
+    assert manifest.select(items, "image")["label.class"].tolist() == [*names, None]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"), [(["a", "a "], "two classes 'a'"), (["", "x"], "a class by a blank")]
+)
+def test_classes_that_cannot_be_told_apart_are_told(tmp_path, names, said) -> None:
+    features = datasets.Features(
+        {"words": datasets.Value("string"), "kind": datasets.ClassLabel(names=names)}
+    )
+    held = datasets.Dataset.from_dict({"words": ["One.", "Two."], "kind": [0, 1]}, features)
+    datasets.DatasetDict({"test": held}).save_to_disk(tmp_path / "saved")
+    declaration = declared(
+        tmp_path / "saved",
+        splits={"test": "test"},
+        image_column=None,
+        text_column="words",
+        label_column="kind",
+    )
+    with pytest.raises(DatasetError, match=f"the set names {said}, whose items can't be told apart"):
+        prepare(declaration, tmp_path)
+
+
 def test_another_place_is_read_where_one_is_given(saved, tmp_path) -> None:
     elsewhere = declared("org/not-here", **BOTH, label_column="kind", root=saved)
     assert len(manifest.select(prepare(elsewhere, tmp_path).items, "image")) == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -83,7 +84,7 @@ def test_floats_that_may_be_other_numbers_are_told(root, tmp_path, column) -> No
     paths = ["img/a.png", "img/b.png", "img/c.png"]
     pd.DataFrame({"path": paths, column: [2.0**53 - 1, 2.0**53, None]}).to_parquet(root / "t.parquet")
     with pytest.raises(
-        DatasetError, match=r"t\.parquet row 2: 9007199254740992 is a whole number as a float"
+        DatasetError, match=rf"t\.parquet row 2: {column}: 9007199254740992 is a whole number as a float"
     ):
         read(declared(root, file="t.parquet"), tmp_path)
     whole = pd.array([2**53, 2**53 + 1, None], "Int64")
@@ -94,6 +95,26 @@ def test_floats_that_may_be_other_numbers_are_told(root, tmp_path, column) -> No
     images = manifest.select(items_of(declared(root, file="t.parquet", class_names=names), tmp_path), "image")
     found = images["label.class" if column == "label" else "id"].tolist()
     assert found[:2] == [str(2**53), str(2**53 + 1)]
+
+
+def test_lists_are_boxes_alone(root, tmp_path) -> None:
+    held = {"path": ["img/a.png", "img/b.png"], "box": [[0, 0, 2, 2], [1, 1, 3, 3]]}
+    pd.DataFrame(held).to_parquet(root / "t.parquet")
+    images = manifest.select(items_of(declared(root, file="t.parquet"), tmp_path), "image")
+    assert images["box"].tolist() == ["0 0 2 2", "1 1 3 3"]
+    for column in ("text", "label", "id"):
+        pd.DataFrame(held | {column: [["a", "b"], ["c"]]}).to_parquet(root / "t.parquet")
+        with pytest.raises(
+            DatasetError, match=rf"t\.parquet row 1: {column}: a list of 2: give a row for each"
+        ):
+            read(declared(root, file="t.parquet"), tmp_path)
+
+
+def test_narrow_floats_that_may_be_other_numbers_are_told(root, tmp_path) -> None:
+    ids = np.array([2**24 - 1, 2**24], np.float32)
+    pd.DataFrame({"path": ["img/a.png", "img/b.png"], "id": ids}).to_parquet(root / "t.parquet")
+    with pytest.raises(DatasetError, match=r"t\.parquet: id: 16777216 is a whole number as a float"):
+        read(declared(root, file="t.parquet"), tmp_path)
 
 
 def test_texts_alone_have_labels_and_no_prompts(root, tmp_path) -> None:

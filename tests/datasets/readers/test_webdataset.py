@@ -219,6 +219,16 @@ def test_minus_one_is_no_class(tmp_path) -> None:
     assert made.items["text"].dropna().tolist() == ["a photo of a cat."]
 
 
+def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path) -> None:
+    marked = {"cls": "cat", "txt": "A cat."}
+    pack(
+        tmp_path / "a.tar",
+        [("0.jpg", jpeg(0)), *((f"0.{e}", t.encode("utf-8-sig")) for e, t in marked.items())],
+    )
+    items = prepare(declared(tmp_path, {"test": "a.tar"}, caption="txt"), tmp_path).items
+    assert items["label.class"].tolist()[0] == "cat" and items["text"].tolist()[1] == "A cat."
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     [

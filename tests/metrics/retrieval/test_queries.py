@@ -320,3 +320,11 @@ def test_captions_and_photos_on_real_features(real):
     assert 100 * text_image["recall@1"] == pytest.approx(83.2, abs=0.02)
     assert 100 * image_text["recall@1"] == pytest.approx(93.0, abs=0.02)
     assert 100 * text_text["mAP"] == pytest.approx(71.33, abs=0.02)
+
+
+def test_cut_offs_may_be_given_once() -> None:
+    features, labels = np.random.default_rng(0).normal(size=(6, 4)), list("aabbcc")
+    once = retrieval_metrics(features, features, labels, labels, exclude_self=True, ks=(k for k in (1, 2)))
+    pd.testing.assert_frame_equal(
+        once, retrieval_metrics(features, features, labels, labels, exclude_self=True, ks=(1, 2))
+    )
