@@ -199,6 +199,8 @@ def _as_numpy(features: Features) -> np.ndarray:
     if hasattr(features, "detach"):
         tensor = features.detach().cpu()
         return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+    if np.ma.is_masked(features):
+        raise TypeError("a masked array, whose mask would be lost: leave its rows out, or fill them")
     return np.asarray(features)
 
 

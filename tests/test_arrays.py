@@ -68,6 +68,12 @@ def test_unusable_features_are_named(features, error, message):
         unit_rows(features, "x")
 
 
+def test_masks_are_not_lost():
+    with pytest.raises(TypeError, match="a masked array"):
+        unit_rows(np.ma.masked_array(np.ones((2, 2)), mask=[[0, 0], [0, 1]]))
+    np.testing.assert_array_equal(unit_rows(np.ma.masked_array([[3.0, 4.0]])), [[0.6, 0.8]])
+
+
 @pytest.mark.parametrize("kind", [np.int64, np.uint8, np.float16, bool, str])
 def test_labels_of_an_array_are_those_of_a_list(kind):
     """Of NumPy's own scalars, each would be compared with "" by way of an error, which takes longer than all else."""

@@ -542,6 +542,11 @@ def test_words_that_mean_nothing(text, message):
     assert repr(text) in str(error.value)
 
 
+def test_a_labelling_has_a_name():
+    with pytest.raises(FeatureImportError, match=r"the labelling has no name: give label\.<labelling>"):
+        Assignment.parse("image/test:label.=f.npy")
+
+
 def test_colon_in_a_file_name(tmp_path, features):
     path = tmp_path / "a:b.npy"
     np.save(path, features)

@@ -63,6 +63,8 @@ class Assignment:
             raise FeatureImportError(
                 f"{text!r}: unknown column {column!r}; it may be {', '.join((*ARRAYS, *COLUMNS))} or {LABEL}<labelling>"
             )
+        if column == LABEL:
+            raise FeatureImportError(f"{text!r}: the labelling has no name: give {LABEL}<labelling>")
         if column.startswith(LABEL) and (why := wrong_labelling(column.removeprefix(LABEL))):
             raise FeatureImportError(f"{text!r}: the labelling {column.removeprefix(LABEL)!r} {why}")
         if modality == "image" and column == "group":

@@ -212,7 +212,7 @@ def test_a_place_named_twice_and_what_is_no_cell_are_refused(native):
         ({"gallery": ""}, "gallery is '': string should have at least 1 character"),
         ({"labellings": "colour"}, "labellings is 'colour': input should be a valid list"),
         ({"subsets": ["warm"]}, r"subsets is \['warm'\]: input should be a valid dictionary"),
-        ({"subsets": {"warm": {}}}, r"subsets\.warm is {}: .*at least 1 item"),
+        ({"subsets": {"warm": {}}}, r"subsets is .*: 'warm' names the labellings none: give one"),
         ({"subsets": {"warm": {"colour": "red"}}}, r"subsets\.warm\.colour is 'red': .*list"),
         (
             {"subsets": {"warm": {"colour": ["red"]}}},

@@ -76,6 +76,6 @@ def text_of(file: Path) -> str:
     """The text of a document."""
     content = file.read_bytes()
     try:
-        return content.decode().strip()
+        return content.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         return content.decode("latin-1").strip()
