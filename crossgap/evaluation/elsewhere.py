@@ -2,7 +2,7 @@
 
 A correction that was fitted elsewhere is called `<variant>@<name>`. It is fitted for the same features: of the same
 backbone, so of the same width. What isn't given there, such as the texts beside a published mean of images, is the
-cell's own; concept names and pairs are never filled up so.
+cell's own; concept names, styles and pairs are never filled up so.
 """
 
 from __future__ import annotations
