@@ -60,7 +60,7 @@ def check(params: File = Path("params.yaml"), as_json: Json = False) -> None:
 
     with explained():
         try:
-            require(load(params), params)
+            require(load(params), params, data=True)
         except CrossgapError as error:
             if as_json:
                 scripts.echo({"file": str(params), "valid": False, "problem": str(error)})

@@ -14,24 +14,22 @@ from crossgap.datasets.declared import Table
 from crossgap.params.reading import refused
 
 if TYPE_CHECKING:
-    from crossgap.datasets.declared import Dataset
     from crossgap.params import Params
     from crossgap.params.sections import Weights
 
 
-def require(params: Params, path: str | Path = "params.yaml") -> None:
-    """Check that a run has what it needs.
+def require(params: Params, path: str | Path = "params.yaml", *, data: bool = False) -> None:
+    """Check that a run has what it needs, with `data` the datasets' files too.
 
     Raises:
         ParamsError: naming the file and, a line each, what can't be had, and the remedy.
     """
-    if lines := list(unavailable(params)):
+    if lines := [*unavailable(params), *(no_data(params) if data else ())]:
         raise refused(path, lines)
 
 
 def unavailable(params: Params) -> Iterator[str]:
-    """A line for each backbone of `run` whose model, tag or file doesn't exist, and the like of datasets, imports and
-    devices.
+    """A line for each backbone of `run` whose model, tag or file doesn't exist, and the like of imports and devices.
 
     Paths are seen from the working directory. What a training makes is not looked for, but what it starts from.
     """
@@ -43,8 +41,6 @@ def unavailable(params: Params) -> Iterator[str]:
     for name, experiment in params.idealised.items():
         if reason := _no_model(experiment.architecture):
             yield f"idealised.{name}.architecture: {reason}"
-    for name in params.run.datasets:
-        yield from _no_data(name, params.datasets[name])
     for name in params.run.imports:
         store = Path("data/imports", name, "native.zarr.zip")
         if not store.is_file():
@@ -65,15 +61,19 @@ def unavailable(params: Params) -> Iterator[str]:
         yield "machine.engine: 'ray' needs Ray, which isn't installed: pip install 'crossgap[ray]', or give local"
 
 
-def _no_data(name: str, declared: Dataset) -> Iterator[str]:
-    """What a declaration names on disk and isn't there; of a set of Hugging Face's, which the hub may have, nothing."""
-    if declared.layout == "huggingface":
-        return
-    for field, value in declared:
-        if isinstance(value, Path):
-            path = declared.root / value if isinstance(declared, Table) and field == "table" else value
-            if not path.exists():
-                yield f"datasets.{name}.{field}: there is no {path}: put it there, or name where it is"
+def no_data(params: Params) -> Iterator[str]:
+    """A line for each file or folder that a dataset of `run` names and isn't there.
+
+    Not of `unavailable`: who has pulled what was made of the images can do without them. Of a set of Hugging Face's,
+    which the hub may have, nothing is said.
+    """
+    for name in params.run.datasets:
+        declared = params.datasets[name]
+        for field, value in declared:
+            if isinstance(value, Path) and declared.layout != "huggingface":
+                path = declared.root / value if isinstance(declared, Table) and field == "table" else value
+                if not path.exists():
+                    yield f"datasets.{name}.{field}: there is no {path}: put it there, or name where it is"
 
 
 def no_device(device: str) -> str | None:

@@ -95,7 +95,7 @@ SCRIPTS = [  # the script, its smallest size, and what its lines say
             rf"ranking, 100 × 2562 × 512: {NUMBER} s, .*; CPU, \d+ cores, 5 queries: .*; all columns equal",
             r"encoding, local-dir:\S+, fp32, 4 photos of 640 pixels, \d+ cores: \d+ a second; decoding alone \d+",
             r"encoding, local-dir:\S+, bf16, 4 photos",
-            rf"nano, cpu fp32: features \S+ of their length away; OTI, 4 images, mean loss {NUMBER}",
+            rf"nano, cpu fp32: features \S+ of their length away; OTI, seed 0, 4 images, mean loss {NUMBER}",
             r"nano, cpu fp32: ",
             r"nano, cpu bf16: ",
             rf"nano, cpu fp16: .*; mAP {NUMBER}",

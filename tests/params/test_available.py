@@ -19,7 +19,7 @@ from crossgap.backbones import BackboneError, declaring, towers
 from crossgap.catalogue import entries, registered
 from crossgap.cli import app
 from crossgap.params import ParamsError, load
-from crossgap.params.available import _missing, no_device, require, unavailable
+from crossgap.params.available import _missing, no_data, no_device, require, unavailable
 from crossgap.params.sections import Weights
 
 ROOT = Path(__file__).parents[2]
@@ -53,15 +53,19 @@ def test_files_of_datasets(tmp_path) -> None:
     run = raw["run"] | {"datasets": ["world", "photos", "things"]}
     sections = {"run": run, "datasets": raw["datasets"] | {"photos": photos, "things": table}}
     there = ": put it there, or name where it is"
-    assert asked(tmp_path, **sections) == [
+    assert asked(tmp_path, **sections) == []  # results of others need no images
+    held = load(tmp_path / "params.yaml")
+    assert list(no_data(held)) == [
         f"datasets.photos.root: there is no {tmp_path}/no{there}",
         f"datasets.photos.captions: there is no {tmp_path}/c.csv{there}",
         f"datasets.things.table: there is no {tmp_path}/t.csv{there}",
     ]
+    with pytest.raises(ParamsError, match=r"datasets\.photos\.root: there is no"):
+        require(held, data=True)
     for name in ("c.csv", "t.csv"):
         (tmp_path / name).touch()
     (tmp_path / "no").mkdir()
-    assert asked(tmp_path, **sections) == []
+    assert list(no_data(held)) == []
 
 
 def test_models_and_tags_are_those_of_the_library() -> None:
