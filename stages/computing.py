@@ -1,4 +1,4 @@
-"""What computes: a backbone on its device, and the workers of Ray."""
+"""What computes features: a backbone on its device, and the workers of Ray."""
 
 from __future__ import annotations
 

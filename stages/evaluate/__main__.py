@@ -13,6 +13,7 @@ from crossgap.evaluation.elsewhere import Elsewhere, of_dataset, of_files, other
 from crossgap.evaluation.headline import headline
 from crossgap.evaluation.inversions import content
 from crossgap.naming import MODALITIES
+from crossgap.stores.engines import Ray
 from crossgap.stores.store import Store, open_store
 from stages.common import (
     CELL_TABLES,
@@ -25,10 +26,9 @@ from stages.common import (
     write_json,
     written,
 )
-from stages.computing import ray
 
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
-LARGE = 10_000  # items of a cell
+LARGE = 10_000  # items of a cell that workers of Ray are worth their start for
 PLOTTED = ("clouds", "curves")
 PER_QUERY = ("queries", "predictions", "steps", "looked_at")
 
@@ -60,7 +60,7 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
         elsewhere=_elsewhere(cell, folder),
         look_at=cell["look_at"],
         device=_device(),
-        engine=ray() if _is_large(native) else None,
+        engine=_engine(native),
         scratch=SCRATCH.joinpath("evaluate", *names),
     )
     tables = out / "tables"
@@ -124,9 +124,11 @@ def _inversion(path: Path) -> Store | None:
     return None if "not_applicable" in store.provenance else store
 
 
-def _is_large(native: Store) -> bool:
-    """Whether Ray's workers are worth their start: a small cell is done before."""
-    return sum(len(native[name]) for name in native.groups) >= LARGE
+def _engine(native: Store) -> Ray | None:
+    """Of a large cell: a small one is done before workers have started."""
+    scheduled = machine()
+    large = sum(len(native[name]) for name in native.groups) >= LARGE
+    return Ray(**scheduled["ray"]) if scheduled["engine"] == "ray" and large else None
 
 
 def _device() -> str:
