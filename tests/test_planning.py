@@ -40,7 +40,10 @@ from crossgap.stores.store import Store
 from crossgap.stores.writing import creating
 
 ROOT = Path(__file__).parents[1]
-SPEEDS = Speeds(start=2.0, image=0.5, text=0.25, tokens={1: 0.125, 2: 1.0}, patches={1: 0.0625}, measured={})
+SPEEDS = Speeds(
+    start=2.0, image=0.5, text=0.25, tokens={1: 0.125, 2: 1.0}, patches={1: 0.0625}, measured={},
+    batches={"oti of 1": 4, "oti of 2": 3, "ovi of 1": 5},
+)  # fmt: skip
 
 
 def raw() -> dict:
@@ -295,13 +298,14 @@ def test_time_by_hand(small, prepared, tiny_folder):
         ).seconds
 
     assert seconds(stage="encode") == 2 + 10 * 0.5 + texts * 0.25
-    assert seconds(stage="oti", method="oti") == 2 + 4 * 3 * 1.0
+    # four items in batches of three: the second is filled up
+    assert seconds(stage="oti", method="oti") == 2 + 6 * 3 * 1.0
     assert seconds(stage="sweep", method="oti", tokens=1) == 2 + 4 * 3 * 0.125
-    assert seconds(stage="seeds", method="ovi") == 2 + 4 * 2 * 0.0625
+    assert seconds(stage="seeds", method="ovi") == 2 + 5 * 2 * 0.0625
     assert seconds(stage="distil", method="oti", loss="cosine") == 2 + 6 * 60 * 1.0
     assert seconds(stage="distil", method="oti", loss="tokens") == 2 + 6 * 3 * 1.0, "the tokens alone"
     assert seconds(stage="distil", method="oti", loss="searle") == 2 + 6 * (60 + 3) * 1.0
-    assert seconds(stage="distilled", method="oti", loss="cosine", on="world") == 2 + 4 * 1.0
+    assert seconds(stage="distilled", method="oti", loss="cosine", on="world") == 2 + 6 * 1.0
     assert seconds(stage="evaluate") == 0
     cell = StageCell("encode", "", "tiny", "world")
     assert cost([cell], small, {"world": None}, sizes, speeds) == Cost(seconds=0.0, unknown=1)

@@ -50,17 +50,22 @@ File = Annotated[Path, typer.Argument(help="The params.yaml to look at.")]
 def check(params: File = Path("params.yaml"), as_json: Json = False) -> None:
     """Say whether params.yaml is valid, and whether the models, files, folders and device that it names are there.
 
-    Ends with 1 where it is not.
+    Ends with 1 where it is not, and where a file of weights or of features changed since a run read it.
 
     Example: crossgap check && dvc repro
     """
     from crossgap.errors import CrossgapError
     from crossgap.params import load
     from crossgap.params.available import require
+    from crossgap.params.reading import refused
+    from crossgap.planning import unwatched
 
     with explained():
         try:
-            require(load(params), params, data=True)
+            asked = load(params)
+            require(asked, params, data=True)
+            if lines := list(unwatched.changed(asked, Path("data"))):
+                raise refused(params, lines)
         except CrossgapError as error:
             if as_json:
                 scripts.echo({"file": str(params), "valid": False, "problem": str(error)})

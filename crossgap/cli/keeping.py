@@ -27,7 +27,7 @@ def status(as_json: Json = False) -> None:
     Example: crossgap status --json | jq '.stores[] | select(.state != "up to date").path'
     """
     from crossgap.params import load
-    from crossgap.planning import cached
+    from crossgap.planning import cached, resolve
     from crossgap.planning.discarding import SET_ASIDE
     from crossgap.planning.pipeline import outdated
     from crossgap.stores.zipped import size
@@ -36,7 +36,7 @@ def status(as_json: Json = False) -> None:
         params = load()
         if not Path("dvc.yaml").is_file():
             raise CrossgapError("there is no dvc.yaml here: go to the project's root")
-        kept = cached.stores(params, DATA, outdated(Path()))
+        kept = cached.stores(params, DATA, outdated(Path(), resolve.changed(params, DATA / "resolved")))
         waste = cached.wasted(params, DATA)
     scratch = size(SCRATCH) if SCRATCH.is_dir() else 0
     aside = DATA / SET_ASIDE

@@ -49,7 +49,7 @@ def plan(
     with explained(), redirect_stdout(sys.stderr) if as_json else nullcontext():
         asked = load(params)
         every = cells(asked)
-        todo = _todo(every, params)
+        todo = _todo(every, asked, params)
         items, reasons = of_datasets(asked, PREPARED)
         _show_cells(every, todo)
         _show_items(items, reasons)
@@ -106,14 +106,17 @@ def _as_json(
     return {"stages": stages, "datasets": counted, "free_bytes": shutil.disk_usage(".").free}
 
 
-def _todo(every: list[StageCell], params: Path) -> list[StageCell]:
+def _todo(every: list[StageCell], asked: Params, params: Path) -> list[StageCell]:
     """The cells that are out of date by DVC; all cells, if the file planned by is not the one that DVC reads."""
+    from crossgap.planning import resolve, unwatched
     from crossgap.planning.pipeline import outdated
 
     if params.resolve() != Path("params.yaml").resolve() or not Path("dvc.yaml").is_file():
         typer.echo(f"{params} is not what DVC reads here: every cell is planned as if nothing were there\n")
         return every
-    stale = outdated(Path())
+    stale = outdated(Path(), resolve.changed(asked, Path("data/resolved")))
+    for line in unwatched.changed(asked, Path("data")):
+        typer.echo(f"{line}\n")
     return [cell for cell in every if cell.name in stale]
 
 

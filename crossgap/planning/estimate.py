@@ -149,10 +149,9 @@ def _inverted(
     room = total * (learned + size.dim + 1 + len(recipe.reached) * kept) * FLOAT
     if speed is None:
         return total, room, 0.0
-    step = (speed.tokens if cell.method == "oti" else speed.patches)[number]
     # what is last is looked at once more: all there is of φ alone
     steps = max(recipe.steps, 1)
-    return total, room, speed.start + total * steps * step
+    return total, room, speed.start + steps * speed.seconds_a_step(cell.method, number, total)
 
 
 def _distilled(
@@ -168,7 +167,8 @@ def _distilled(
     room = (hidden * (size.dim + hidden + number * width + 2) + number * width) * FLOAT
     if speed is None:
         return total, room, 0.0
-    steps = 0 if cell.loss == "tokens" else getattr(params.distil, cell.method).epochs
-    steps += section.recipe.steps if cell.loss in TAUGHT else 0
+    epochs = 0 if cell.loss == "tokens" else getattr(params.distil, cell.method).epochs
+    taught = section.recipe.steps if cell.loss in TAUGHT else 0
     step = (speed.tokens if cell.method == "oti" else speed.patches)[number]
-    return total, room, speed.start + total * steps * step
+    seconds = epochs * total * step + taught * speed.seconds_a_step(cell.method, number, total)
+    return total, room, speed.start + seconds

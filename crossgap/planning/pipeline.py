@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ class PipelineError(CrossgapError):
     """DVC can't say what is out of date; the message names the folder or file, and the remedy."""
 
 
-def outdated(root: Path) -> set[str]:
+def outdated(root: Path, resolving: Collection[str] | None = None) -> set[str]:
     """Names of the changed stages, and of all stages after them.
 
     At most these run. `dvc repro` skips a stage whose inputs come out as they were, and takes the result of a changed
@@ -20,6 +21,8 @@ def outdated(root: Path) -> set[str]:
 
     Args:
         root: the project's, with dvc.yaml and params.yaml.
+        resolving: names of the stages that `resolve` would write something else for. They are changed, and no other
+            stage is for `resolve` alone; if not given, all that read what `resolve` writes are.
 
     Raises:
         PipelineError: `root` is no project of DVC's, one of DVC's files in it can't be read, or another process of
@@ -36,8 +39,11 @@ def outdated(root: Path) -> set[str]:
         with Repo(str(root)) as repo:
             graph = repo.index.graph  # from each stage to those that it reads from
             stages = {stage.addressing: stage for stage in graph}
-            changed = {stages[name] for name, told in repo.status().items() if told and name in stages}
-            return {stage.addressing for stage in changed | _after(graph, changed) if not stage.frozen}
+            changed = {name for name, told in repo.status().items() if told} | set(resolving or ())
+            origins = {stages[name] for name in changed & stages.keys()}
+            settled = {stages["resolve"]} & origins if resolving is not None else set()
+            found = origins | _after(graph, origins - settled)
+            return {stage.addressing for stage in found if not stage.frozen}
     except NotDvcRepoError:
         raise PipelineError(
             f"{root.resolve()} is no project of DVC's: go to the project's root, or make it one by `dvc init`"

@@ -6,6 +6,7 @@ So its start is measured too. What it does is in `crossgap.planning.timing`.
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -58,6 +59,7 @@ class Speeds:
         image, text: to encode one.
         tokens, patches: their number → one optimiser step for one item.
         measured: what was measured → on how many items together.
+        batches: `inversion` → items a batch of the stages; one that isn't full is filled up, and takes as long.
     """
 
     start: float
@@ -66,6 +68,18 @@ class Speeds:
     tokens: dict[int, float]
     patches: dict[int, float]
     measured: dict[str, int]
+    batches: dict[str, int]
+
+    def seconds_a_step(self, method: str, number: int, items: int) -> float:
+        """Of `items` inverted by "oti" or "ovi" with `number` tokens or patches, in whole batches."""
+        batch = self.batches[inversion(method, number)]
+        each = (self.tokens if method == "oti" else self.patches)[number]
+        return math.ceil(items / batch) * batch * each
+
+
+def inversion(method: str, number: int) -> str:
+    """A name of an inversion with a number of tokens or patches."""
+    return f"{method} of {number}"
 
 
 def probe(asked: Asked) -> Speeds:

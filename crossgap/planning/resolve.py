@@ -55,15 +55,29 @@ def write(files: Resolved, folder: Path) -> None:
     """Write what changed, and remove what is no longer there: unchanged files keep their times."""
     for name, content in files.items():
         path = folder / name
-        text = json.dumps(content, indent=1, sort_keys=True) + "\n"
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        if not _holds(path, content):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            path.write_text(_text(content), encoding="utf-8")
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_file() and path.relative_to(folder).as_posix() not in files:
             path.unlink()
         elif path.is_dir() and not any(path.iterdir()):
             path.rmdir()
+
+
+def changed(params: Params, folder: Path) -> set[str]:
+    """DVC's names of the cells whose files `write` would change or add."""
+    files = resolved(params, {})
+    asked = [cell for cell in cells(params) if cell.stage != "resolve"]
+    return {cell.name for cell in asked if not _holds(folder / cell.resolved, files[cell.resolved])}
+
+
+def _holds(path: Path, content: dict[str, Any]) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == _text(content)
+
+
+def _text(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=1, sort_keys=True) + "\n"
 
 
 def leftovers(params: Params, data: Path) -> list[Path]:
@@ -207,15 +221,15 @@ def _evaluated(params: Params, declared: Any, *names: str) -> dict[str, Any]:
     files = params.evaluate.fit_on.of(*names)
     return {
         "settings": params.evaluate.model_dump(mode="json", exclude={"fit_on"}),
-        "files": {name: {of: _digested(file) for of, file in held.items()} for name, held in files.items()},
+        "files": {name: {of: digested(file) for of, file in held.items()} for name, held in files.items()},
         "retrieval": declared.retrieval.model_dump(mode="json"),
         "controls": declared.controls.model_dump(mode="json", exclude={"published", "composed"}),
         "look_at": params.report.model_dump(include={"queries", "results"}),
     }
 
 
-def _digested(given: str) -> dict[str, str]:
-    """`FILE[:KEY]` with the file's digest."""
+def digested(given: str) -> dict[str, str]:
+    """`FILE[:KEY]` with the file's digest; an empty one where there is no such file."""
     path = Path(given) if Path(given).is_file() else Path(given.rpartition(":")[0])
     return {"file": given, "sha256": fingerprint.sha256_of_files([path]) if path.is_file() else ""}
 

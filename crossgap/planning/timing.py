@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from crossgap.inversion.methods import Oti, Ovi
 
 from crossgap.errors import is_told, said
-from crossgap.planning.probe import Asked, Speeds
+from crossgap.planning.probe import Asked, Speeds, inversion
 
 _STEPS = 50  # at most, of an inversion
 
@@ -63,6 +63,7 @@ def rate(
 def measure(asked: Asked, started: float) -> Speeds:
     """Measure in this process, which started at `started` (of `time.time`)."""
     from crossgap.backbones import load_backbone
+    from crossgap.inversion.batch_size import fitting
     from crossgap.inversion.methods import Oti, Ovi
 
     if asked.model.startswith("timm:"):
@@ -76,6 +77,7 @@ def measure(asked: Asked, started: float) -> Speeds:
     methods += [Ovi(number) for number in asked.patches]
     each = asked.seconds / (asked.images + asked.texts + len(methods))
     measured: dict[str, int] = {}
+    filled: dict[str, int] = {}
     encoded: dict[str, float | None] = {"image": None, "text": None}
     for modality, wanted in (("image", asked.images), ("text", asked.texts)):
         if wanted:
@@ -85,10 +87,10 @@ def measure(asked: Asked, started: float) -> Speeds:
     steps: dict[str, dict[int, float]] = {"oti": {}, "ovi": {}}
     for method in methods:
         number = method.tokens if isinstance(method, Oti) else method.patches
-        seconds, items = _step(backbone, method, asked, each)
-        steps[method.name][number] = seconds
-        measured[f"{method.name} of {number}"] = items
-    return Speeds(start, encoded["image"], encoded["text"], steps["oti"], steps["ovi"], measured)
+        name = inversion(method.name, number)
+        filled[name] = asked.inversion_batch_size or fitting(method.inject(backbone), backbone.device)
+        steps[method.name][number], measured[name] = _step(backbone, method, filled[name], each)
+    return Speeds(start, encoded["image"], encoded["text"], steps["oti"], steps["ovi"], measured, filled)
 
 
 def _image_only(asked: Asked) -> Backbone:
@@ -175,11 +177,10 @@ def _row(name: str, modality: str, path: str | None, text: str | None, digest: s
     }  # fmt: skip
 
 
-def _step(backbone: Backbone, method: Oti | Ovi, asked: Asked, seconds: float) -> tuple[float, int]:
+def _step(backbone: Backbone, method: Oti | Ovi, batch: int, seconds: float) -> tuple[float, int]:
     """Seconds of one step for one item, and how many items were inverted together: if there is time, a whole batch."""
     import numpy as np
 
-    from crossgap.inversion.batch_size import fitting
     from crossgap.inversion.invert import Inverter
     from crossgap.inversion.recipes import Recipe
 
@@ -195,7 +196,6 @@ def _step(backbone: Backbone, method: Oti | Ovi, asked: Asked, seconds: float) -
         return first, 1
     if (one := steps(1)) > seconds / 8:  # the first also did what is done once
         return one, 1
-    batch = asked.inversion_batch_size or fitting(method.inject(backbone), backbone.device)
     each, n = rate(steps, batch, seconds / 2)
     number = min(_STEPS, max(2, int(seconds / 2 / (each * n + 1e-3))))
     return steps(n, number) / number / n, n

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap.errors import DatasetError
+from crossgap.prepared import manifest
 
 TARGET, RELEVANT, IGNORED, MEMBER = ROLES = ("target", "relevant", "ignored", "member")
 TABLES: dict[str, tuple[str, ...]] = {
@@ -152,9 +153,9 @@ def write(tables: Composed, folder: str | Path) -> None:
 
 
 def read(folder: str | Path) -> Composed | None:
-    """The folder's tables; None where it has none."""
+    """The folder's tables; None where it has none; DatasetError where it can't be read."""
     paths = _paths(folder)
-    return Composed(*map(pd.read_parquet, paths)) if paths[0].is_file() else None
+    return Composed(*map(manifest.table, paths)) if paths[0].is_file() else None
 
 
 def remove(folder: str | Path) -> None:

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crossgap import fingerprint
-from crossgap.errors import DatasetError
+from crossgap.errors import DatasetError, of_machine
 
 FILE = "manifest.parquet"
 COLUMNS = ("id", "modality", "split", "path", "text", "group", "rank", "digest")
@@ -73,12 +73,29 @@ def read(folder: str | Path) -> pd.DataFrame:
     """Read and validate the folder's manifest.
 
     Raises:
-        DatasetError: there is none, or it breaks the contract.
+        DatasetError: there is none, it can't be read, or it breaks the contract.
     """
     path = Path(folder) / FILE
     if not path.is_file():
         raise DatasetError(f"{path} not found: the `prepare` stage of this dataset writes it")
-    return validate(pq.read_table(path).to_pandas())
+    return validate(table(path))
+
+
+def table(path: Path) -> pd.DataFrame:
+    """A parquet file that `prepare` wrote.
+
+    Raises:
+        DatasetError: it can't be read.
+    """
+    try:
+        return pq.read_table(path.absolute()).to_pandas()
+    except (pa.ArrowException, OSError) as error:
+        if of_machine(error):
+            raise
+        raise DatasetError(
+            f"{path} can't be read: {str(error).splitlines()[0]}: `crossgap verify --repair` takes it away, then "
+            "`dvc repro`"
+        ) from None
 
 
 def labellings(frame: pd.DataFrame) -> list[str]:

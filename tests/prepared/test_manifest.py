@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossgap.errors import DatasetError
-from crossgap.prepared import manifest
+from crossgap.prepared import composed, judgements, manifest, transformations
 
 
 def example() -> pd.DataFrame:
@@ -169,6 +169,22 @@ def test_reading_nothing_and_writing_the_invalid_are_errors(tmp_path):
     with pytest.raises(DatasetError, match="duplicate"):
         manifest.write(change(1, "id", "a"), tmp_path)
     assert not (tmp_path / manifest.FILE).exists()
+
+
+@pytest.mark.parametrize("kind", [manifest, judgements, composed, transformations])
+def test_a_damaged_table_is_told_with_the_remedy(kind, tmp_path):
+    for name in (
+        "manifest",
+        "judgements",
+        "transformations",
+        "answers",
+        *(f"composed-{name}" for name in composed.TABLES),
+    ):
+        (tmp_path / f"{name}.parquet").write_bytes(b"PAR1 cut short")
+    with pytest.raises(
+        DatasetError, match=r"\.parquet can't be read: .*: `crossgap verify --repair` takes it away"
+    ):
+        kind.read(tmp_path)
 
 
 def test_selection_by_modality_and_split():

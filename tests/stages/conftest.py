@@ -230,6 +230,18 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, request
     return made
 
 
+PLANNED = """
+import json
+from pathlib import Path
+
+from crossgap.params import load
+from crossgap.planning import resolve
+from crossgap.planning.pipeline import outdated
+
+print(json.dumps(sorted(outdated(Path(), resolve.changed(load(), Path("data/resolved"))))))
+"""
+
+
 class Stubbed(Checkout):
     """A copy of the project whose stages but the first only write their outputs."""
 
@@ -267,6 +279,11 @@ class Stubbed(Checkout):
         printed = self.command("dvc", "repro", *words)
         found = re.findall(r"^Running stage '(.+)':", printed, re.MULTILINE)
         return {name.rpartition(":")[2] for name in found}
+
+    def planned(self) -> set[str]:
+        """The stages that `crossgap plan` holds for out of date, named like those of `repro`."""
+        told = self.command(sys.executable, "-c", PLANNED)
+        return {name.rpartition(":")[2] for name in json.loads(told.splitlines()[-1])}
 
     def edit(self, place: str, value: object) -> None:
         params = yaml.safe_load((self / "params.yaml").read_text())

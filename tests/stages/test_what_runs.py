@@ -109,6 +109,20 @@ def test_a_setting_runs_what_it_touches(run, changed, cells):
     assert run.repro() == {"resolve", *expected}
 
 
+def test_what_is_planned_after_an_edit_is_what_it_touches_and_what_comes_after(run):
+    assert run.planned() == set()
+    run.edit("machine.batch_size", 78)
+    assert run.planned() == {"resolve"}
+    run.edit("oti.steps", 8)
+    inversions = run.of("oti", "sweep", "seeds")
+    planned = run.planned()
+    after = {f"evaluate@{backbone}-world" for backbone in ("nano", "nano-cua")}
+    assert planned == {"resolve", "report", *inversions, *after}
+    # the evaluations' inputs come out as they were, which nobody knew
+    assert planned - run.repro() == after
+    assert run.planned() == set()
+
+
 def test_what_the_page_says_of_a_dataset_runs_the_page(run):
     run.edit("datasets.kinds.controls", {"published": "CUB"})
     assert run.repro() == {"resolve", "report"}
