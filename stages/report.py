@@ -51,7 +51,13 @@ def report(run_of: Mapping[str, Any]) -> None:
 
 
 def _cell(
-    backbone: str, dataset: str, folder: Sequence[str], published: str | None, query: str, gallery: str
+    backbone: str,
+    dataset: str,
+    folder: Sequence[str],
+    published: str | None,
+    query: str,
+    gallery: str,
+    subsets: Sequence[str],
 ) -> Results:
     held = metrics_folder(*folder)
     tables = held / "tables"
@@ -78,6 +84,7 @@ def _cell(
         published=published,
         query=query,
         gallery=gallery,
+        subsets=subsets,
     )
 
 

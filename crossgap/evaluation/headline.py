@@ -7,7 +7,8 @@ How large is the gap?
 
 - `gap.centroid_distance`, `gap.linear_separability`, `gap.relative_modality_gap`
 
-What does it cost to stay within a modality, or to leave it? In the mean over labellings:
+What does it cost to stay within a modality, or to leave it? In the mean over labellings, where a control on a subset of
+a labelling's classes is none:
 
 - `image_retrieval.mAP`: image-image; `text_retrieval.mAP`: text-text
 - `image_retrieval.oti_gain`, `text_retrieval.ovi_gain`: what inverted queries add to it, on the same queries
@@ -25,7 +26,7 @@ Which correction is best? Of these four tasks:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from statistics import mean
 
 import pandas as pd
@@ -45,6 +46,7 @@ def headline(
     metrics: Mapping[str, float | int],
     comparisons: pd.DataFrame,
     modalities: Mapping[str, str] = naming.MODALITIES,
+    subsets: Collection[str] = (),
 ) -> Headline:
     """The numbers, by what they are of; at most 25.
 
@@ -52,9 +54,15 @@ def headline(
         metrics: of the cell, by their keys.
         comparisons: with the columns of `comparisons.COLUMNS`.
         modalities: whose names stand in both, and in what is returned.
+        subsets: names of the controls on a part of a labelling's classes.
     """
-    metrics = {naming.key_called(key, modalities, back=True): value for key, value in metrics.items()}
-    measured = comparisons[comparisons["difference"].notna()]  # some have no query with a match
+    metrics = {
+        naming.key_called(key, modalities, back=True): value
+        for key, value in metrics.items()
+        if not set(subsets) & set(key.split("/")[2:-1])
+    }
+    # some have no query with a match
+    measured = comparisons[comparisons["difference"].notna() & ~comparisons["relevance"].isin(list(subsets))]
     comparisons = measured.assign(
         **{
             name: [naming.in_roles(task, modalities) for task in measured[name]]

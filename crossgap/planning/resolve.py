@@ -239,7 +239,9 @@ def _reported(params: Params) -> dict[str, Any]:
 
     def shown(declared: Any, **of: Any) -> dict[str, Any]:
         asked = {"query": declared.retrieval.query, "gallery": declared.retrieval.gallery}
-        return {**of, **asked, "published": declared.controls.published or of["published"]}
+        controls = declared.controls
+        published = controls.published or of["published"]
+        return {**of, **asked, "published": published, "subsets": list(controls.subsets)}
 
     run = params.run
     found = [

@@ -59,6 +59,7 @@ class Results:
         unavailable: what could not be measured: family, name, reason.
         published: the dataset's name in the published figures, where `dataset` isn't it.
         query, gallery: the splits that they come from.
+        subsets: names of the controls on a part of a labelling's classes; they count as no labelling.
         modalities: the names of what stands in the place of images and texts; metrics and tables have these two.
     """
 
@@ -86,6 +87,7 @@ class Results:
     published: str | None = None
     query: str | None = None
     gallery: str | None = None
+    subsets: Sequence[str] = ()
     modalities: Mapping[str, str] = field(default_factory=lambda: MODALITIES)
 
     @property

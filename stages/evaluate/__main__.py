@@ -65,7 +65,8 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
     )
     tables = out / "tables"
     tables.mkdir(parents=True, exist_ok=True)
-    write_json(out / "metrics.json", headline(found.metrics, found.comparisons, native.modalities))
+    few = headline(found.metrics, found.comparisons, native.modalities, controls["subsets"])
+    write_json(out / "metrics.json", few)
     numbers.write(tables / "metrics.csv", found.metrics)
     made_by = {**native.provenance, "not_inverted": found.set_aside.to_dict("records")}
     if native.modalities != MODALITIES:

@@ -95,3 +95,12 @@ def test_what_has_no_query_with_a_match_counts_for_nothing() -> None:
         METRICS, COMPARISONS
     )
     assert "best_gain" not in headline(METRICS, pd.DataFrame([none]))["image_retrieval"]
+
+
+def test_a_control_on_a_subset_is_no_labelling() -> None:
+    metrics = METRICS | {"retrieval/image-image/two-shapes/mAP": 0.99}
+    control = row("retrieval", "oti-image", "image-image", "two-shapes", 5.0, 0.001)
+    best = row("retrieval", "image-image+ridge", "image-image", "two-shapes", 5.0)
+    comparisons = pd.DataFrame([*COMPARISONS.to_dict("records"), control, best])
+    assert headline(metrics, comparisons, subsets=["two-shapes"]) == headline(METRICS, COMPARISONS)
+    assert headline(metrics, comparisons) != headline(METRICS, COMPARISONS)

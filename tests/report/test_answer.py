@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from crossgap.report import Results
@@ -91,3 +93,9 @@ def test_no_correction_that_helps_is_called_the_best():
         "Of 1 correction, bad costs least, but none helps on average for image retrieval: −10.00 points, not tested by "
         "1 of 1 labelling."
     )
+
+
+def test_a_control_on_a_subset_is_no_labelling():
+    whole = cell()
+    assert "of 3 labellings" in sentences(whole)[1]
+    assert "of 2 labellings" in sentences(replace(whole, subsets=["colour"]))[1]
