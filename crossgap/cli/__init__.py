@@ -9,6 +9,7 @@ import typer
 
 from crossgap.cli import backbones, datasets, scripts, tables
 from crossgap.cli.blocks import layers
+from crossgap.cli.comparing import compare
 from crossgap.cli.creating import init
 from crossgap.cli.errors import explained
 from crossgap.cli.exporting import export
@@ -171,7 +172,7 @@ def corrections(as_json: Json = False) -> None:
 
 
 for one in (
-    init, check, plan, report, status, verify, clean, export, layers, preset, migrate, corrections, table,
+    init, check, plan, report, compare, status, verify, clean, export, layers, preset, migrate, corrections, table,
     figure,
 ):  # fmt: skip
     app.command()(one)

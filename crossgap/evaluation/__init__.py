@@ -11,6 +11,7 @@ _PUBLIC = {
     "EvaluationError": "crossgap.evaluation.cell",
     "Evaluation": "crossgap.evaluation.evaluation",
     "evaluate": "crossgap.evaluation.evaluation",
+    "compare": "crossgap.evaluation.between",
 }
 __all__ = [*_PUBLIC]
 __getattr__, __dir__ = when_used(__name__, _PUBLIC)

@@ -37,7 +37,7 @@ def compared(work: Work, outcomes: Outcomes, *, seed: int, resamples: int) -> pd
         `COLUMNS`, a row a comparison: the mean of the metric, the baseline's, the difference with its 95 % interval,
         and p-values, the corrected ones by Holm over all comparisons with one baseline in one family.
     """
-    tested: dict[str, dict[Place, dict[str, Any]]] = {}  # by family
+    of_family: dict[str, dict[Place, dict[str, Any]]] = {}
     for family in dict.fromkeys(family for family, *_ in outcomes):
         values = {(task, relevance): held for (of, task, relevance), held in outcomes.items() if of == family}
         against = {
@@ -56,26 +56,34 @@ def compared(work: Work, outcomes: Outcomes, *, seed: int, resamples: int) -> pd
                 values=_said(values, against) if work.parts.folder else None,
             )
             rows = [] if table is None else table.to_dict("records")
-            tested[family] = {(row["task"], row["relevance"]): row for row in rows}
+            of_family[family] = {(row["task"], row["relevance"]): row for row in rows}
     found = []
     for family, baseline in dict.fromkeys((f, baseline_of(f, task)) for f, task, _ in outcomes):
         rivals = [key for key in outcomes if key[0] == family and baseline_of(family, key[1]) == baseline]
         held = [
-            tested[family][task, relevance]
+            of_family[family][task, relevance]
             for relevance in dict.fromkeys(relevance for *_, relevance in rivals)
             for _, task, of in rivals
-            if of == relevance and (task, relevance) in tested.get(family, {})
+            if of == relevance and (task, relevance) in of_family.get(family, {})
         ]
-        if len(held) >= significance.ALPHA * (resamples + 1):
-            why = (
-                f"{len(held)} comparisons with it: by {resamples} resamples none can have p below {significance.ALPHA} "
-                f"after Holm's correction; give resamples of {round(len(held) / significance.ALPHA)} or more"
+        if why := too_few(len(held), resamples):
+            work.reasons.add(
+                [("significance", f"{family}/{baseline}", f"{len(held)} comparisons with it: {why}")]
             )
-            work.reasons.add([("significance", f"{family}/{baseline}", why)])
         p = significance.holm(np.array([row["p"] for row in held], float))
         made_of = {"family": family, "baseline": baseline, "metric": METRIC[family]}
         found += [row | made_of | {"p_adjusted": value} for row, value in zip(held, p, strict=True)]
     return pd.DataFrame(found, columns=COLUMNS)
+
+
+def too_few(comparisons: int, resamples: int) -> str | None:
+    """Why none of so many comparisons can be significant; None where one can."""
+    if comparisons < significance.ALPHA * (resamples + 1):
+        return None
+    return (
+        f"by {resamples} resamples none can have p below {significance.ALPHA} after Holm's correction; give resamples "
+        f"of {round(comparisons / significance.ALPHA)} or more"
+    )
 
 
 def _said(values: Mapping[Place, pd.Series], against: Mapping[Place, Place]) -> list:
@@ -95,14 +103,27 @@ def _said(values: Mapping[Place, pd.Series], against: Mapping[Place, Place]) -> 
 def _tested(
     values: Mapping[Place, pd.Series], against: Mapping[Place, Place], seed: int, resamples: int
 ) -> pd.DataFrame:
-    """A row a task and relevance; those measured on the same queries share their resamples."""
+    """`tested`, of every task and its baseline."""
     held = {
         place: values[place].dropna().sort_index().astype(float) for place in {*against, *against.values()}
     }
+    return tested({place: (held[place], held[of]) for place, of in against.items()}, seed, resamples)
+
+
+def tested(pairs: Mapping[Place, tuple[pd.Series, pd.Series]], seed: int, resamples: int) -> pd.DataFrame:
+    """What the first of each pair has more than the second, over the queries that both have.
+
+    Args:
+        pairs: a value a query, by its id, in ids' order and none missing. Those of the same queries share their
+            resamples.
+
+    Returns:
+        A row a pair: `task`, `relevance`, `value` and `baseline_value`, the means of both; `difference`, `low`, `high`
+        and `p` of `significance.paired`; `queries`, their number.
+    """
     sides: dict[Place, tuple[np.ndarray, np.ndarray]] = {}
     by_queries: dict[tuple, list[Place]] = {}
-    for place, baseline in against.items():
-        value, other = held[place], held[baseline]
+    for place, (value, other) in pairs.items():
         if not value.index.equals(other.index):
             value, other = value.align(other, join="inner")
         sides[place] = value.to_numpy(), other.to_numpy()
@@ -110,8 +131,8 @@ def _tested(
     tables: dict[Place, dict[Any, Any]] = {}
     for same in by_queries.values():
         differences = np.stack([value - other for value, other in (sides[place] for place in same)], axis=1)
-        tested = significance.paired(differences, seed=seed, resamples=resamples)
-        tables |= dict(zip(same, tested.to_dict("records"), strict=True))
+        rows = significance.paired(differences, seed=seed, resamples=resamples).to_dict("records")
+        tables |= dict(zip(same, rows, strict=True))
     return pd.DataFrame(
         [
             {

@@ -76,7 +76,7 @@ def test_status_and_verify_of_a_project_in_which_nothing_has_run(tmp_path, monke
     (tmp_path / "data" / "scratch").mkdir(parents=True)
     (tmp_path / "data" / "scratch" / "part").write_bytes(b"12345")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipeline, "outdated", lambda root: set())
+    monkeypatch.setattr(pipeline, "outdated", lambda root, resolving: set())
     assert told("status") == {"stores": [], "scratch_bytes": 5, "set_aside_bytes": 0, "unused": []}
     assert told("verify") == {"problems": [], "to_have_them_again": [], "repaired": False}
 
@@ -152,6 +152,7 @@ WRONG = {  # in an empty folder
     "table idealised": "no idealised study", "figure nope": "no figure 'nope'",
     "figure idealised": "no idealised study", "figure trainings": "nothing was fine-tuned here",
     "figure idealised nano/world": "of no cell", "import x image/test=a.npz": "no such file",
+    "compare a/x b/x": "nothing is measured here",
     "status": "", "verify": "", "clean": "", "datasets": "params.yaml not found",
     "backbones show nope": "no 'nope'", "backbones check nope": "", "datasets show nope": "no 'nope'",
     "datasets summaries nope a b": "", "datasets layouts zip": "no layout 'zip'",

@@ -1,0 +1,95 @@
+"""`crossgap compare`: two cells of a project, on the same queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crossgap.cli import scripts, tables
+from crossgap.cli.errors import explained
+from crossgap.cli.scripts import Json
+from crossgap.errors import CrossgapError, like
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METRICS = Path("data/metrics")
+_TABLES = ("queries", "predictions")
+Name = Annotated[str, typer.Argument(help="BACKBONE/DATASET, or imports/NAME.")]
+
+
+def compare(
+    one: Name,
+    other: Name,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Compare this task alone, as image-image+centering; may be given again. Without it, all retrieval and "
+            "zero-shot classification without corrections."
+        ),
+    ] = None,
+    metric: Annotated[str, typer.Option(help="Of retrieval; of classification it is the accuracy.")] = "mAP",
+    resamples: Annotated[int, typer.Option(min=99, help="Of the bootstrap and of the test.")] = 9999,
+    as_json: Json = False,
+) -> None:
+    """Say what one backbone reaches and another doesn't, on the same queries of a dataset, with its significance.
+
+    A difference is positive where the first is better.
+
+    Example: crossgap compare nano-cua/world nano/world --task image-image --metric recall@1
+    """
+    from crossgap.evaluation.between import compare as compared
+    from crossgap.evaluation.comparisons import too_few
+    from crossgap.report.tables import count, interval, percent, points, probability
+
+    with explained():
+        first, second = map(_measured, (one, other))
+        found = compared(first, second, tasks=task, metric=metric, resamples=resamples)
+    if as_json:
+        scripts.echo(found.to_dict("records"))
+        return
+    rows = [
+        (
+            row["task"],
+            row["relevance"],
+            row["metric"],
+            percent(row["value"]).value,
+            percent(row["other_value"]).value,
+            f"{points(row['difference'])[0]} {interval(row['low'], row['high'])}",
+            probability(row["p"]),
+            probability(row["p_adjusted"]),
+            count(row["queries"]),
+        )
+        for row in found.to_dict("records")
+    ]
+    tables.show(("task", "by", "metric", one, other, "difference", "p", "p by Holm", "queries"), rows)
+    typer.echo("in percent and percentage points; 95 % intervals of the bootstrap over queries")
+    for family, some in found.groupby("family"):
+        if why := too_few(len(some), resamples):
+            typer.echo(f"{family}: {len(some)} comparisons: {why}")
+
+
+@dataclass(frozen=True)
+class _Cell:
+    queries: pd.DataFrame
+    predictions: pd.DataFrame
+
+
+def _measured(name: str) -> _Cell:
+    import pandas as pd
+
+    folder = METRICS / name / "tables"
+    if not all((folder / f"{table}.parquet").is_file() for table in _TABLES):
+        there = sorted(
+            path.parents[1].relative_to(METRICS).as_posix()
+            for path in METRICS.glob("*/*/tables/queries.parquet")
+        )
+        if not there:
+            raise CrossgapError("nothing is measured here: go to a project's root, and let `dvc repro` run")
+        raise CrossgapError(
+            f"no cell {name!r} is measured here{like(name, there)}; there are {', '.join(there)}"
+        )
+    return _Cell(*(pd.read_parquet(folder / f"{table}.parquet") for table in _TABLES))

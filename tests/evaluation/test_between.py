@@ -1,0 +1,145 @@
+"""Two cells compared: against arithmetic by hand, and against the comparisons within one evaluation."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import permutation_test
+from typer.testing import CliRunner
+
+from crossgap.cli import app
+from crossgap.errors import CrossgapError
+from crossgap.evaluation.between import COLUMNS, compare
+from crossgap.metrics import significance
+
+RNG = np.random.default_rng(3)
+
+
+def measured(shift: float = 0.0, queries: int = 40, relevant: int = 5) -> SimpleNamespace:
+    """As much of an evaluation as is compared: two tasks, with and without a correction, and three classifiers."""
+    rows, guesses = [], []
+    for task, relevance in (("text-text", "group"), ("image-image", "shape"), ("image-image", "colour")):
+        for name in (task, f"{task}+centering"):
+            for query in range(queries):
+                ap = float(np.clip(RNG.uniform(0.2, 0.7) + shift, 0, 1))
+                rows.append((name, relevance, f"q{query}", ap, float(ap > 0.5), relevant))
+    for name in ("image-text", "image-text+centering", "2-shot"):
+        guesses += [(name, "shape", f"i{k}", float(RNG.uniform() < 0.5 + shift)) for k in range(queries)]
+    return SimpleNamespace(
+        queries=pd.DataFrame(rows, columns=["task", "relevance", "query", "ap", "recall@1", "relevant"]),
+        predictions=pd.DataFrame(guesses, columns=["task", "labelling", "image", "correct"]),
+    )
+
+
+def of(table: pd.DataFrame, task: str, by: str, query: str, column: str) -> pd.Series:
+    rows = table[(table["task"] == task) & (table.iloc[:, 1] == by)]
+    return rows.set_index(query)[column]
+
+
+def test_every_number_by_hand() -> None:
+    one, other = measured(0.2), measured()
+    other.queries = other.queries.sample(frac=1, random_state=0)  # tables come in any order
+    found = compare(one, other, resamples=999)
+    assert list(found) == COLUMNS
+    assert found[["family", "task", "relevance"]].to_numpy().tolist() == [
+        ["retrieval", "text-text", "group"],
+        ["retrieval", "image-image", "colour"],
+        ["retrieval", "image-image", "shape"],
+        ["classification", "image-text", "shape"],
+    ]
+    for row in found.to_dict("records"):
+        retrieval = row["family"] == "retrieval"
+        where = (row["task"], row["relevance"], *(("query", "ap") if retrieval else ("image", "correct")))
+        sides = [
+            of(side.queries if retrieval else side.predictions, *where).sort_index() for side in (one, other)
+        ]
+        difference = (sides[0] - sides[1]).to_numpy()
+        assert row["value"] == pytest.approx(sides[0].mean()) and row["other_value"] == pytest.approx(
+            sides[1].mean()
+        )
+        assert row["difference"] == pytest.approx(difference.mean()) and row["queries"] == 40
+        assert row["metric"] == ("mAP" if retrieval else "accuracy")
+        exact = permutation_test(
+            (difference,), np.mean, permutation_type="samples", n_resamples=9999, random_state=1
+        )
+        assert row["p"] == pytest.approx(exact.pvalue, abs=0.03)
+        assert row["low"] < row["difference"] < row["high"]
+    for _, family in found.groupby("family"):
+        np.testing.assert_array_equal(family["p_adjusted"], significance.holm(family["p"].to_numpy()))
+
+
+def test_the_other_way_round_is_the_same_with_the_sign_turned() -> None:
+    one, other = measured(0.1), measured()
+    found, turned = compare(one, other, resamples=99), compare(other, one, resamples=99)
+    np.testing.assert_allclose(found["difference"], -turned["difference"])
+    np.testing.assert_array_equal(found["value"], turned["other_value"])
+    np.testing.assert_allclose(found["low"], -turned["high"], atol=0.02)
+
+
+def test_tasks_and_metric_are_those_asked_for() -> None:
+    one, other = measured(), measured()
+    found = compare(one, other, tasks=["image-image+centering", "2-shot"], metric="recall@1", resamples=99)
+    assert found["task"].tolist() == ["image-image+centering"] * 2 + ["2-shot"]
+    assert found["metric"].tolist() == ["recall@1", "recall@1", "accuracy"]
+    expected = of(one.queries, "image-image+centering", "colour", "query", "recall@1").mean()
+    assert found["value"][0] == pytest.approx(expected)
+
+
+def test_only_queries_of_both_with_a_value_count() -> None:
+    one, other = measured(), measured()
+    one.queries.loc[(one.queries["task"] == "text-text") & (one.queries["query"] == "q3"), "ap"] = np.nan
+    other.queries = other.queries[other.queries["query"] != "q7"]
+    found = compare(one, other, tasks=["text-text"], resamples=99)
+    kept = [f"q{k}" for k in range(40) if k not in (3, 7)]
+    assert found["queries"].tolist() == [38]
+    assert found["value"][0] == pytest.approx(
+        of(one.queries, "text-text", "group", "query", "ap")[kept].mean()
+    )
+
+
+def test_what_can_not_be_compared_is_told() -> None:
+    one = measured()
+    with pytest.raises(CrossgapError, match=r"no metric 'map'.*; there are mAP, "):
+        compare(one, measured(), metric="map")
+    with pytest.raises(
+        CrossgapError, match=r"'image-imag' is no task that both have; did you mean 'image-image'"
+    ):
+        compare(one, measured(), tasks=["image-imag"])
+    with pytest.raises(
+        CrossgapError, match=r"galleries differ: in text-text by group, q0 has 5 .* and 6 in the other"
+    ):
+        compare(one, measured(relevant=6))
+    other = measured()
+    other.queries["query"], other.predictions["image"] = "x" + other.queries["query"], "another"
+    with pytest.raises(CrossgapError, match="no query in common"):
+        compare(one, other)
+    with pytest.raises(ValueError, match="resamples is 0"):
+        compare(one, measured(), resamples=0)
+
+
+def test_the_command_compares_what_a_project_measured(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    none = CliRunner().invoke(app, ["compare", "a/world", "b/world"])
+    assert none.exit_code == 1 and "nothing is measured here" in none.output
+    held = {"a/world": measured(0.25), "b/world": measured()}
+    for name, side in held.items():
+        (tables := tmp_path / "data/metrics" / name / "tables").mkdir(parents=True)
+        side.queries.to_parquet(tables / "queries.parquet")
+        side.predictions.to_parquet(tables / "predictions.parquet")
+    done = CliRunner().invoke(app, ["compare", "a/world", "b/world"])
+    assert done.exit_code == 0, done.output
+    head, *lines = done.output.splitlines()
+    assert head.split()[:5] == ["task", "by", "metric", "a/world", "b/world"]
+    expected = compare(*held.values())
+    for line, row in zip(lines[:4], expected.to_dict("records"), strict=True):
+        assert line.split()[:4] == [row["task"], row["relevance"], row["metric"], f"{100 * row['value']:.2f}"]
+    told = CliRunner().invoke(app, ["compare", "a/world", "b/world", "--json"])
+    pd.testing.assert_frame_equal(pd.DataFrame(json.loads(told.output)), expected)
+    few = CliRunner().invoke(app, ["compare", "a/world", "b/world", "--resamples", "99"])
+    assert "classification: 1 comparisons" not in few.output
+    unknown = CliRunner().invoke(app, ["compare", "a/word", "b/world"])
+    assert unknown.exit_code == 1 and "did you mean 'a/world'?" in unknown.output
