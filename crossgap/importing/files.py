@@ -22,6 +22,7 @@ from crossgap.prepared.manifest import LABEL, wrong_labelling
 ARRAYS = ("features", "preprojection")
 COLUMNS = ("id", "group", "rank")
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+AS_THEY_STAND = {"crossgap": "as they stand"}  # metadata of a column of labels that came from a store
 SINGLE = (".npy", ".txt")
 _NOT_NUMPYS = ("BF16", "F8_E4M3", "F8_E5M2")
 _A_VALUE = 8  # bytes at least, as it is read
@@ -84,6 +85,15 @@ class Assignment:
     def files(self) -> tuple[Path, ...]:
         """Every file that is read."""
         return (self.file,)
+
+    @property
+    def as_they_stand(self) -> bool:
+        """Whether these are labels that came from a store, which are names however they look; asked once loaded."""
+        if not self.column.startswith(LABEL) or self.file.suffix.lower() != ".parquet":
+            return False
+        schema = pq.read_schema(self.file.absolute())
+        found = schema.field(_only(schema.names, self.key)).metadata or {}
+        return all(found.get(key.encode()) == value.encode() for key, value in AS_THEY_STAND.items())
 
     def load(self) -> np.ndarray:
         """The array; nothing is unpickled."""
