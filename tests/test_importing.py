@@ -534,12 +534,21 @@ def test_what_does_not_fit_is_refused_with_its_name(tmp_path, bring, archive, fe
             "unknown column 'colour'; it may be features, preprojection, id, group, rank",
         ),
         ("image/test:group=f.npy", "`group` is of texts"),
+        ("imag/test=f.npy", "did you mean 'image' by 'imag'. If not, name it otherwise"),
+        ("texts/test:id=f.npy", "did you mean 'text' by 'texts'"),
+        ("text/clases=f.npy", "did you mean 'classes' by 'clases'"),
+        ("text/vocabulary-photos=f.npy", "did you mean 'vocabulary-photo' by"),
     ],
 )
 def test_words_that_mean_nothing(text, message):
     with pytest.raises(FeatureImportError, match=message.replace("`", ".")) as error:
         Assignment.parse(text)
     assert repr(text) in str(error.value)
+
+
+@pytest.mark.parametrize("group", ["image2/test", "protein/test", "context/test", "video/class", "text/test"])
+def test_other_names_are_names(group):
+    assert Assignment.parse(f"{group}=f.npy").group == group
 
 
 def test_a_labelling_has_a_name():
