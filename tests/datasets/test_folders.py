@@ -404,7 +404,7 @@ def test_a_wrong_layout_is_told(tmp_path):
         prepare(ImageFolder(layout="imagefolder", root=root, on_problem="set_aside", retrieval=SAME))
     with pytest.raises(DatasetError, match="splits: nothing in test under"):
         prepare(ImageFolder(layout="imagefolder", root=root, splits=["train", "test"], retrieval=SAME))
-    with pytest.raises(DatasetError, match="class_names: no folder wolf under"):
+    with pytest.raises(DatasetError, match="class_names: no item is labelled wolf; labels: dog, red_fox"):
         prepare(
             ImageFolder(
                 layout="imagefolder",
@@ -413,6 +413,21 @@ def test_a_wrong_layout_is_told(tmp_path):
                 retrieval=SAME,
             )
         )
+
+
+@pytest.mark.parametrize(
+    ("folders", "said"),
+    [(["0", "1", "cat"], r"2 labels are numbers without a name \(0, 1\)"),
+     (["n01440764", "cat"], r"1 labels are ids of WordNet without a name \(n01440764\): give each one")],
+)  # fmt: skip
+def test_folders_of_numbers_need_names(tmp_path, folders, said):
+    root = put(tmp_path / "root", {f"{name}/1.jpg": photo(row) for row, name in enumerate(folders)})
+    with pytest.raises(DatasetError, match=f"class_names: {said}"):
+        read(ImageFolder(layout="imagefolder", root=root, retrieval=SAME))
+    named = ImageFolder(
+        layout="imagefolder", root=root, retrieval=SAME, class_names=dict.fromkeys(folders, "x")
+    )
+    assert len(manifest.select(read(named)[0], "text")) == len(folders)
 
 
 def test_bad_images_of_a_class_are_set_aside_and_its_prompt_stays(tmp_path):
