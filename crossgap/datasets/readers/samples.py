@@ -129,7 +129,7 @@ def class_names(
         named: label → name, of a set that names its classes, though it be by numbers.
 
     Raises:
-        DatasetError: `class_names` has a label that the set lacks, or a label is a number, or an id of WordNet, without a
+        DatasetError: `class_names` has a label that the set lacks, or a label is a number or an id of WordNet without a
             name.
     """
     check_class_names(declaration, {declaration.labelling: known})
