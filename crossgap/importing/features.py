@@ -319,9 +319,9 @@ def _strings(name: str, values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, 
     series = pd.Series(values)
     if series.dtype.kind == "f" and (series.dropna() % 1 == 0).all():
         try:
-            check_told_apart(series.abs().max(), np.finfo(series.dtype).nmant + 1)
+            check_told_apart(series.abs().max(), np.finfo(series.dtype).nmant + 1, name)
         except DatasetError as error:
-            raise FeatureImportError(f"{name}: {error}") from None
+            raise FeatureImportError(str(error)) from None
         series = series.astype("Int64")
     return series.astype(object).where(series.notna(), "").astype(str).to_numpy(object)
 
