@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import zipfile
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crossgap import claims
-from crossgap.datasets.text_files import records
+from crossgap.datasets.text_files import read_text, records
 from crossgap.errors import CrossgapError, of_machine, opened
 from crossgap.naming import MODALITIES, MODALITY
 from crossgap.prepared.manifest import LABEL, RESERVED, wrong_labelling
@@ -71,8 +72,6 @@ class Assignment:
             raise FeatureImportError(
                 f"{text!r}: unknown column {column!r}; it may be {', '.join((*ARRAYS, *COLUMNS))} or {LABEL}<labelling>"
             )
-        if column == LABEL:
-            raise FeatureImportError(f"{text!r}: the labelling has no name: give {LABEL}<labelling>")
         if column.startswith(LABEL) and (why := wrong_labelling(column.removeprefix(LABEL))):
             raise FeatureImportError(f"{text!r}: the labelling {column.removeprefix(LABEL)!r} {why}")
         if modality == "image" and column == "group":
@@ -210,7 +209,7 @@ def _csv_column(file: Path, key: str | None) -> np.ndarray:
 
 
 def _lines(file: Path) -> np.ndarray:
-    text = file.read_text(encoding="utf-8-sig")  # with or without a byte order mark
+    text = io.StringIO(read_text(file, "lines"), newline=None).read()  # Windows' ends of lines too
     return np.array(text.removesuffix("\n").split("\n") if text else [], dtype=object)
 
 
