@@ -106,11 +106,10 @@ def _held(group: Group) -> tuple[list[str], list[str]]:
 
 def _columns(group: Group, of_items: Group) -> pa.Table:
     """What has one value an item, and what only the other group has of these items."""
-    rows = pd.Index(of_items.ids).get_indexer(group.ids)
-    own, others = _held(group)[1], _held(of_items)[1]
-    held = {name: group[name] for name in own} | {
-        name: of_items.rows(name, rows) for name in others if name not in own
-    }
+    held = {name: group[name] for name in _held(group)[1]}
+    if others := [name for name in _held(of_items)[1] if name not in held]:
+        rows = pd.Index(of_items.ids).get_indexer(group.ids)
+        held |= {name: of_items.rows(name, rows) for name in others}
     return _marked(pa.table(dict(sorted(held.items()))))
 
 
