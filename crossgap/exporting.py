@@ -1,5 +1,8 @@
 """Feature store → files that other tools read, each group by itself; `crossgap import` brings them back, bit for bit.
 
+Labels are marked as those of a store, so that an import takes them as they stand: -1 or 1.0 is a class here. Items of
+an inversion go with the labels, groups and ranks that the store which it inverts has for them.
+
 Of a group, in the folder `<modality>/<split>`:
 
 - clip-retrieval: `img_emb/img_emb_0.npy` or `text_emb/text_emb_0.npy`, and `metadata/metadata_0.parquet`, as that
@@ -22,11 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crossgap.errors import CrossgapError
-from crossgap.importing.files import ARRAYS, COLUMNS
+from crossgap.importing.files import ARRAYS, AS_THEY_STAND, COLUMNS
 from crossgap.naming import called
 from crossgap.prepared.manifest import LABEL
 from crossgap.stores.remote import is_remote
@@ -40,7 +44,7 @@ class ExportError(CrossgapError):
     """A store can't be exported as asked; the message names the store, the format or the folder, and the remedy."""
 
 
-def export(store: Store, format_: str, folder: str | Path) -> Words:
+def export(store: Store, format_: str, folder: str | Path, native: Store | None = None) -> Words:
     """Write all groups of a store into a new folder.
 
     Judgements, transformations, projections and the provenance stay in the store. Snapshots do too: their lists of
@@ -48,6 +52,7 @@ def export(store: Store, format_: str, folder: str | Path) -> Words:
 
     Args:
         format_: one of `FORMATS`.
+        native: where `store` is an inversion, the features that it may invert.
 
     Returns:
         What brings them back: the arguments of `crossgap import` behind the store's name.
@@ -69,17 +74,23 @@ def export(store: Store, format_: str, folder: str | Path) -> Words:
         )
     if file := next((path for path in folder.parents if path.exists() and not path.is_dir()), None):
         raise ExportError(f"{folder} can't be made: {file} is a file: name a folder elsewhere")
+    of_items = native if native is not None and _inverts(store, native) else store
     write, words = FORMATS[format_], []
     try:
         for name in store.groups:
             there = folder / name
             there.mkdir(parents=True)
             group = called(name, store.modalities)
-            words += [f"{group}{column}={source}" for column, source in write(store[name], there)]
+            columns = _columns(store[name], of_items[name])
+            words += [f"{group}{column}={source}" for column, source in write(store[name], columns, there)]
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return words
+
+
+def _inverts(store: Store, native: Store) -> bool:
+    return store.provenance.get("inverts", "") == native.provenance.get("fingerprint")
 
 
 def _held(group: Group) -> tuple[list[str], list[str]]:
@@ -93,8 +104,21 @@ def _held(group: Group) -> tuple[list[str], list[str]]:
     return arrays, columns
 
 
-def _columns(group: Group, names: list[str]) -> dict[str, pa.Array]:
-    return {name: pa.array(group[name]) for name in names}
+def _columns(group: Group, of_items: Group) -> pa.Table:
+    """What has one value an item, and what only the other group has of these items."""
+    held = {name: group[name] for name in _held(group)[1]}
+    if others := [name for name in _held(of_items)[1] if name not in held]:
+        rows = pd.Index(of_items.ids).get_indexer(group.ids)
+        held |= {name: of_items.rows(name, rows) for name in others}
+    return _marked(pa.table(dict(sorted(held.items()))))
+
+
+def _marked(table: pa.Table) -> pa.Table:
+    fields = [
+        field.with_metadata(AS_THEY_STAND) if field.name.startswith(LABEL) else field
+        for field in table.schema
+    ]
+    return pa.table(table.columns, pa.schema(fields))
 
 
 def _asked(group: Group, names: list[str]) -> list[str]:
@@ -105,8 +129,8 @@ def _asked(group: Group, names: list[str]) -> list[str]:
     ]
 
 
-def _clip_retrieval(group: Group, folder: Path) -> Iterator[tuple[str, str]]:
-    arrays, columns = _held(group)
+def _clip_retrieval(group: Group, columns: pa.Table, folder: Path) -> Iterator[tuple[str, str]]:
+    arrays, _ = _held(group)
     stem = "img_emb" if group.name.startswith("image/") else "text_emb"
     for name in arrays:
         path = folder / stem / f"{stem}_0.npy" if name == "features" else folder / f"{name}.npy"
@@ -114,12 +138,11 @@ def _clip_retrieval(group: Group, folder: Path) -> Iterator[tuple[str, str]]:
         _npy(group, name, path)
         if name in ARRAYS:
             yield f":{name}", str(path)
-    table = _columns(group, columns)
-    identity = "id" if stem == "img_emb" or "group" not in table else "group"
+    identity = "id" if stem == "img_emb" or "group" not in columns.column_names else "group"
     path = folder / "metadata" / "metadata_0.parquet"
     path.parent.mkdir()
-    _write(pa.table({"image_path": table[identity], **table}), path)
-    for name in _asked(group, columns):
+    _write(columns.add_column(0, "image_path", columns[identity]), path)
+    for name in _asked(group, columns.column_names):
         yield f":{name}", f"{path}:{name}"
 
 
@@ -150,36 +173,35 @@ def _blocks(group: Group, name: str) -> Iterator[np.ndarray]:
         yield group.rows(name, np.arange(start, min(start + ROWS_A_SHARD, len(group))))
 
 
-def _safetensors(group: Group, folder: Path) -> Iterator[tuple[str, str]]:
+def _safetensors(group: Group, columns: pa.Table, folder: Path) -> Iterator[tuple[str, str]]:
     from safetensors.numpy import save_file
 
-    arrays, columns = _held(group)
+    arrays, _ = _held(group)
     path, table = folder / "arrays.safetensors", folder / "columns.parquet"
     save_file({name: np.ascontiguousarray(group[name]) for name in arrays}, path)
-    _write(pa.table(_columns(group, columns)), table)
+    _write(columns, table)
     for name in arrays:
         if name in ARRAYS:
             yield f":{name}", f"{path}:{name}"
-    for name in _asked(group, columns):
+    for name in _asked(group, columns.column_names):
         yield f":{name}", f"{table}:{name}"
 
 
-def _table(group: Group) -> pa.Table:
-    arrays, columns = _held(group)
-    held = _columns(group, columns)
-    for name in arrays:
+def _table(group: Group, table: pa.Table) -> pa.Table:
+    """The columns, and each array as one more."""
+    for name in _held(group)[0]:
         values = group[name]
         flat = pa.array(values.reshape(-1))
         for size in values.shape[:0:-1]:
             flat = pa.FixedSizeListArray.from_arrays(flat, size)
-        held[name] = flat
-    return pa.table(held)
+        table = table.append_column(name, flat)
+    return table
 
 
-def _parquet(group: Group, folder: Path) -> Iterator[tuple[str, str]]:
+def _parquet(group: Group, columns: pa.Table, folder: Path) -> Iterator[tuple[str, str]]:
     path = folder / "items.parquet"
     # numbers of features hardly repeat: a dictionary of them would only cost time
-    table = _table(group)
+    table = _table(group, columns)
     words = [
         name
         for name, kind in zip(table.schema.names, table.schema.types, strict=True)
@@ -193,12 +215,12 @@ def _parquet(group: Group, folder: Path) -> Iterator[tuple[str, str]]:
         yield f":{name}", f"{path}:{name}"
 
 
-def _lance(group: Group, folder: Path) -> Iterator[tuple[str, str]]:
+def _lance(group: Group, columns: pa.Table, folder: Path) -> Iterator[tuple[str, str]]:
     try:
         import lance  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         raise ExportError("the format lance needs the package pylance: pip install pylance") from None
-    table = _table(group)
+    table = _table(group, columns)
     names = _without_points(table.column_names)
     fields = [
         field.with_name(name).with_metadata({"name": field.name})
@@ -221,7 +243,7 @@ def _without_points(names: list[str]) -> list[str]:
     return found
 
 
-FORMATS: dict[str, Callable[[Group, Path], Iterator[tuple[str, str]]]] = {
+FORMATS: dict[str, Callable[[Group, pa.Table, Path], Iterator[tuple[str, str]]]] = {
     "clip-retrieval": _clip_retrieval,
     "safetensors": _safetensors,
     "parquet": _parquet,

@@ -124,18 +124,38 @@ def test_import_says_where_ids_are_shared(tmp_path, crossgap, arrays):
 def test_import_of_a_vocabulary_and_judgements(tmp_path, crossgap, arrays):
     """Reserved splits are none to evaluate, and judgements tell the queries' split from the gallery's."""
     (tmp_path / "qrels.tsv").write_text(
-        "query\titem\tgrade\ntext/val/0\ttext/corpus/3\t1\ntext/val/0\ttext/corpus/1\t2\n"
+        "query\titem\tgrade\ntext/corpus/0\ttext/val/3\t1\ntext/corpus/0\ttext/val/1\t2\n"
     )
     words = ["text/val=dtd.npz:val", "text/corpus=dtd.npz:test", "text/vocabulary=dtd.npz:test"]
     said = crossgap("import", "nano", *words, "text/vocabulary-photo=dtd.npz:test")
-    assert "text/vocabulary: 6 items" in said and "retrieval: {query: corpus, gallery: val}" in said
+    assert "text/vocabulary: 6 items" in said and "retrieval: {query: val, gallery: corpus}" in said
     said = crossgap("import", "nano", *words, "--judgements", "qrels.tsv", "--force")
-    assert "judgements: 2 of 1 queries" in said and "retrieval: {query: val, gallery: corpus}" in said
+    assert "judgements: 2 of 1 queries" in said and "retrieval: {query: corpus, gallery: val}" in said
     store = open_store(tmp_path / "data/imports/nano/native.zarr.zip")
     assert store.judgements["grade"].tolist() == [1, 2]
     (tmp_path / "qrels.tsv").write_text("query\titem\tgrade\ntext/val/9\ttext/corpus/3\t1\n")
     said = crossgap("import", "nano", *words, "--judgements", "qrels.tsv", "--force", code=1)
     assert "(1 rows: line 2 (text/val/9, text/corpus/3, 1))" in said
+
+
+@pytest.mark.parametrize(
+    ("splits", "query", "gallery", "why"),
+    [
+        (["test", "train"], "test", "train", "by the names of the splits: mend the row if they are others"),
+        (["test", "val"], "test", "val", "by the names"),
+        (["a", "val"], "val", "a", "by the names"),
+        (["gallery", "zebra"], "zebra", "gallery", "by the names"),
+        (["test", "train", "val"], "test", "train", "by the names"),
+        (["train", "val"], "val", "train", "by the names"),
+        (["a"], "a", "a", "the only split"),
+        (["a", "b"], "QUERY", "GALLERY", "as their names don't tell: put one of a, b in place of each"),
+        (["test", "a", "b"], "QUERY", "GALLERY", "as their names don't tell: put one of a, b, test in place"),
+    ],
+)
+def test_import_says_which_splits_it_takes(crossgap, arrays, splits, query, gallery, why):
+    said = crossgap("import", "nano", *(f"image/{split}=dtd.npz:test" for split in splits))
+    assert f"retrieval: queries of {query}, gallery of {gallery}, {why}" in said
+    assert f"retrieval: {{query: {query}, gallery: {gallery}}}" in said
 
 
 def test_an_import_is_dvcs_from_the_start(tmp_path, crossgap, arrays):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shlex
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from crossgap import open_store
@@ -40,7 +43,7 @@ def made(tmp_path, monkeypatch) -> store.Store:
 
     path = Path("data/features/nano/world/native.zarr.zip")
     path.parent.mkdir(parents=True)
-    with store.creating(path, "data/scratch/x", {"backbone": "nano"}) as writer:
+    with store.creating(path, "data/scratch/x", {"backbone": "nano", "fingerprint": "these"}) as writer:
         ids = words("a/ä b", "c,d", "007", 'e"f')
         columns = {
             "id": ids,
@@ -72,6 +75,18 @@ def same(found: store.Store, given: store.Store) -> None:
                 assert one.tobytes() == other.tobytes()
 
 
+def brought_back(cell: str, form: str, out: str = "out") -> store.Store:
+    """What comes back by the very command that the export prints."""
+    done = CliRunner().invoke(app, ["export", cell, out, "--format", form])
+    assert done.exit_code == 0, done.output
+    command = done.output.rpartition("To bring them back: ")[2]
+    name, *back = shlex.split(command)[1:]
+    back[back.index("NAME")] = "again"
+    done = CliRunner().invoke(app, [name, *back])
+    assert done.exit_code == 0, done.output
+    return open_store("data/imports/again/native.zarr.zip")
+
+
 @pytest.mark.parametrize("form", ["clip-retrieval", "safetensors", "parquet"])
 def test_a_group_of_no_items_is_one_in_every_form(made, form):
     with store.creating("none.zarr.zip", "data/scratch/x", {}) as writer:
@@ -88,15 +103,7 @@ def test_a_group_of_no_items_is_one_in_every_form(made, form):
 @pytest.mark.parametrize("out", ["out", "run:2"])
 @pytest.mark.parametrize("form", ["clip-retrieval", "safetensors", "parquet"])
 def test_what_is_exported_comes_back_bit_for_bit(made, form, out):
-    """By the very command that the export prints."""
-    done = CliRunner().invoke(app, ["export", "nano/world", out, "--format", form])
-    assert done.exit_code == 0, done.output
-    command = done.output.rpartition("To bring them back: ")[2]
-    name, *back = shlex.split(command)[1:]
-    back[back.index("NAME")] = "again"
-    done = CliRunner().invoke(app, [name, *back])
-    assert done.exit_code == 0, done.output
-    same(open_store("data/imports/again/native.zarr.zip"), made)
+    same(brought_back("nano/world", form, out), made)
 
 
 def test_as_clip_retrieval_lays_it_out(made):
@@ -224,3 +231,64 @@ def test_an_empty_store_says_why(made):
         pass
     with pytest.raises(ExportError, match="holds no items: no texts"):
         export(open_store("empty.zarr.zip"), "parquet", "out")
+
+
+FORMS = ["clip-retrieval", "safetensors", "parquet"]
+LABELS = st.sampled_from(["-1", "-1.0", "1.0", "1", "01", "+1", "0", "NA", "nan", "v 1", " x", "é"])
+
+
+@given(
+    form=st.sampled_from(FORMS),
+    labels=st.lists(st.one_of(st.just(""), LABELS), min_size=1, max_size=5),
+    classes=st.lists(LABELS, min_size=1, max_size=4, unique=True),
+)
+@settings(deadline=None, max_examples=25)
+def test_labels_of_every_kind_come_back(form, labels, classes):
+    """Classes called -1 or 1.0 stay so, and what has no label has none."""
+
+    def features(count: int) -> list[dict[str, np.ndarray]]:
+        return [{"features": np.ones((count, WIDTH), np.float32)}]
+
+    with tempfile.TemporaryDirectory() as folder:
+        with store.creating(f"{folder}/given.zarr.zip", f"{folder}/x", {}) as writer:
+            ids = words(*(f"{row}.0" for row in range(len(labels))))
+            columns = {"id": ids, "group": ids, "rank": np.zeros(len(ids), np.int64)}
+            writer.add("image/test", columns | {"label.a": words(*labels)}, features(len(ids)))
+            columns = {"id": ids, "group": words(*[""] * len(ids)), "rank": np.zeros(len(ids), np.int64)}
+            writer.add("text/test", columns | {"label.b": words(*labels)}, features(len(ids)))
+            columns = {"id": words(*classes), "rank": np.zeros(len(classes), np.int64)}
+            writer.add("text/classes", columns | {"label.a": words(*classes)}, features(len(classes)))
+        made = open_store(f"{folder}/given.zarr.zip")
+        back = [Assignment.parse(one) for one in export(made, form, f"{folder}/out")]
+        named = {"backbone": "b", "dataset": "d", "scratch": f"{folder}/scratch"}
+        same(import_features(back, f"{folder}/again.zarr.zip", **named), made)
+
+
+@pytest.fixture
+def inverted(made) -> store.Store:
+    """An inversion of some items of `made`, which holds nothing of them but ids and features."""
+    with store.creating(
+        "data/features/nano/world/ovi.zarr.zip", "data/scratch/x", {"inverts": "these"}
+    ) as writer:
+        for group, rows in {"text/test": [2, 0], "text/classes": [1, 0]}.items():
+            features = np.full((2, WIDTH), 0.5, np.float32)
+            writer.add(group, {"id": made[group].ids[rows]}, [{"features": features}])
+    return open_store("data/features/nano/world/ovi.zarr.zip")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_inversions_items_go_with_their_labels(inverted, form):
+    """Its class prompts too, which an import takes with a class alone."""
+    back = brought_back("nano/world/ovi", form)
+    assert back["text/classes"].labels["class"].tolist() == ["y", "x"]
+    assert back["text/test"]["group"].tolist() == ["007", "c,d"]
+    for group in inverted.groups:
+        assert back[group].ids.tolist() == inverted[group].ids.tolist()
+        assert back[group].features.tobytes() == inverted[group].features.tobytes()
+
+
+def test_labels_of_other_items_are_not_taken(made, inverted):
+    other = Path("data/features/nano/world/ovi-other.zarr.zip")
+    with store.creating(other, "data/scratch/x", {"inverts": "others"}) as writer:
+        writer.add("text/classes", {"id": words("p")}, [{"features": np.ones((1, WIDTH), np.float32)}])
+    assert not any(":label" in one for one in export(open_store(other), "parquet", "out", made))

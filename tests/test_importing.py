@@ -189,6 +189,16 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path, bring, features):
     (tmp_path / "y.txt").write_text("cat\nline\u2028of one\ncat\ndog\n", encoding="utf-8-sig")
     labels = bring("image/test=f.npy", "image/test:label.class=y.txt")["image/test"].labels["class"]
     assert labels.tolist() == ["cat", "line\u2028of one", "cat", "dog"]
+    (tmp_path / "y.txt").write_bytes(b"cat\r\n a\r\n\r\ndog\r\n")  # Windows' ends of lines
+    labels = bring("image/test=f.npy", "image/test:label.class=y.txt")["image/test"].labels["class"]
+    assert labels.tolist() == ["cat", "a", "", "dog"]
+
+
+def test_lines_that_are_not_utf_8_are_told_by_number(tmp_path, bring, features):
+    np.save(tmp_path / "f.npy", features)
+    (tmp_path / "y.txt").write_bytes(b"cat\ncaf\xe9\ncat\ndog\n")
+    said = refused(tmp_path, bring, "image/test=f.npy", "image/test:label.class=y.txt")
+    assert said.endswith("y.txt line 2: not UTF-8: save the file as UTF-8")
 
 
 def test_captions_are_ranked_within_their_image_in_the_order_given(tmp_path, bring, features):
@@ -534,6 +544,10 @@ def test_what_does_not_fit_is_refused_with_its_name(tmp_path, bring, archive, fe
             "unknown column 'colour'; it may be features, preprojection, id, group, rank",
         ),
         ("image/test:group=f.npy", "`group` is of texts"),
+        ("imag/test=f.npy", "did you mean 'image' by 'imag'. If not, name it otherwise"),
+        ("texts/test:id=f.npy", "did you mean 'text' by 'texts'"),
+        ("text/clases=f.npy", "did you mean 'classes' by 'clases'"),
+        ("text/vocabulary-photos=f.npy", "did you mean 'vocabulary-photo' by"),
     ],
 )
 def test_words_that_mean_nothing(text, message):
@@ -542,8 +556,13 @@ def test_words_that_mean_nothing(text, message):
     assert repr(text) in str(error.value)
 
 
+@pytest.mark.parametrize("group", ["image2/test", "protein/test", "context/test", "video/class", "text/test"])
+def test_other_names_are_names(group):
+    assert Assignment.parse(f"{group}=f.npy").group == group
+
+
 def test_a_labelling_has_a_name():
-    with pytest.raises(FeatureImportError, match=r"the labelling has no name: give label\.<labelling>"):
+    with pytest.raises(FeatureImportError, match=r"the labelling '' has no name: give label\.<labelling>"):
         Assignment.parse("image/test:label.=f.npy")
 
 

@@ -43,7 +43,7 @@ ELSEWHERE = {  # what runs a command: a file, and what stands in it
     "dvc push": ("stages/test_imports.py", 'dvc("push"'),
     "dvc pull": ("stages/test_sharing.py", "run(there, TAKE)"),
     "crossgap datasets get cifar10": ("catalogue/test_datasets.py", 'fetch("cifar10", tmp_path)'),
-    "crossgap export nano/world out": ("test_exporting.py", 'app, ["export", "nano/world", out'),
+    "crossgap export nano/world out": ("test_exporting.py", 'brought_back("nano/world", form, out)'),
     "crossgap verify": ("planning/test_verifying.py", 'app, ["verify", *words]'),
     "crossgap init birds --images /photos/birds --backbone openai-b32": (
         "stages/test_init.py",

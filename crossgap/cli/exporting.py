@@ -40,7 +40,9 @@ def export(
 
     with explained():
         path = store_of(cell)
-        words = exported(open_store(path), format_, out)
+        native = path.with_name(f"native{ENDING}")
+        of_items = open_store(native) if native.is_file() and native != path else None
+        words = exported(open_store(path), format_, out, of_items)
     for file in sorted(path for path in Path(out).rglob("*") if path.is_file()):
         typer.echo(file)
     if words:

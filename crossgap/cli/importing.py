@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from crossgap.stores.store import Store
 
 IMPORTS = Path("data/imports")
+_QUERIES = ("query", "queries", "test", "val", "validation", "dev")  # splits whose names say what they are
+_GALLERIES = ("gallery", "corpus", "database", "index", "train")
 
 
 def import_(
@@ -123,15 +125,18 @@ def import_(
     splits = [split for split in every if split not in RESERVED]
     if not splits:
         return
-    query, *_, gallery = (*splits, *splits)
     if store.judgements is not None:
         pairs = store.judgements
         typer.echo(f"judgements: {len(pairs)} of {pairs['query'].nunique()} queries")
         query, gallery = (_split_of(store, splits, pairs[name][0]) for name in ("query", "item"))
+        why = "as the judgements say"
+    else:
+        query, gallery, why = _by_names(splits)
     if store.transformations is not None:
         typer.echo(f"transformations: {len(store.transformations.table)}")
     if store.composed is not None:
         typer.echo(f"composed queries: {store.composed.asked['query'].nunique()}")
+    typer.echo(f"retrieval: queries of {query}, gallery of {gallery}, {why}")
     row = {
         "backbone": backbone,
         "dataset": dataset or name,
@@ -142,6 +147,20 @@ def import_(
         "`dvc repro`\n"
     )
     typer.echo("\n".join(entry(name, row, column=2)))
+
+
+def _by_names(splits: list[str]) -> tuple[str, str, str]:
+    """The split of the queries and that of the gallery, by their names, and a word on that."""
+    if len(splits) == 1:
+        return splits[0], splits[0], "the only split"
+    query = next((name for name in _QUERIES if name in splits), None)
+    gallery = next((name for name in _GALLERIES if name in splits), None)
+    if len(splits) == 2 and (query or gallery):
+        query = query or next(name for name in splits if name != gallery)
+        gallery = next(name for name in splits if name != query)
+    if query and gallery:
+        return query, gallery, "by the names of the splits: mend the row if they are others"
+    return "QUERY", "GALLERY", f"as their names don't tell: put one of {', '.join(splits)} in place of each"
 
 
 def _tracked(folder: Path) -> Iterator[str]:

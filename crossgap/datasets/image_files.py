@@ -83,11 +83,14 @@ def slashes(path: str) -> str:
     return ": write / between folders, not \\" if "\\" in path else ""
 
 
-def list_images(root: str | Path, passed_by: list[str] | None = None) -> list[str]:
+def list_images(
+    root: str | Path, passed_by: list[str] | None = None, others: list[str] | None = None
+) -> list[str]:
     """Sorted paths of the files under a folder or tar that end in one of EXTENSIONS and are not hidden.
 
     Args:
         passed_by: a list to which the paths of links are added that `walk` does not follow.
+        others: a list to which the paths of files are added that are not hidden and end otherwise.
 
     Raises:
         FileNotFoundError: the root does not exist.
@@ -96,12 +99,20 @@ def list_images(root: str | Path, passed_by: list[str] | None = None) -> list[st
     root = Path(root)
     if not root.exists():
         raise FileNotFoundError(f"{root} does not exist")
-    return sorted(path for path in _files(root, passed_by) if _is_image(path))
+    images: list[str] = []
+    others = [] if others is None else others
+    for path in _files(root, passed_by):
+        if not _is_hidden(path):
+            (images if _is_image(path) else others).append(path)
+    return sorted(images)
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") and part != ".." for part in path.split("/"))
 
 
 def _is_image(path: str) -> bool:
-    hidden = any(part.startswith(".") and part != ".." for part in path.split("/"))
-    return not hidden and Path(path).suffix.lower().removeprefix(".") in EXTENSIONS
+    return Path(path).suffix.lower().removeprefix(".") in EXTENSIONS
 
 
 def _files(root: Path, passed_by: list[str] | None) -> Iterator[str]:

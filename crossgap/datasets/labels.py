@@ -50,13 +50,17 @@ def label_of(value: object, named: Container[str] = ()) -> str | None:
     return None if not text or unlabelled else text
 
 
-def check_told_apart(value: float, digits: int = 53) -> None:
+def check_told_apart(value: float, digits: int = 53, where: str = "") -> None:
     """Raise DatasetError at a whole number as a float, of so many binary digits, that its neighbours are the same as.
 
     Tools that make floats of whole numbers where one is missing have made one name of several then.
+
+    Args:
+        where: begins the message, if given.
     """
     if abs(value) >= 2.0**digits:
         raise DatasetError(
-            f"{value:.0f} is a whole number as a float, which from 2^{digits} on can't be told from its neighbours: "
-            "save it as an integer or as text"
+            (f"{where}: " if where else "")
+            + f"{value:.0f} is a whole number as a float, which from 2^{digits} on can't be "
+            "told from its neighbours: save it as an integer or as text"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -15,22 +15,40 @@ from crossgap.errors import ImageError, listed
 _TRIED = 3  # how many of a folder's images are looked for in another folder
 
 
-def image_paths(root: Path, passed_by: list[str] | None = None) -> list[str]:
+def image_paths(root: Path, passed_by: list[str] | None = None, others: list[str] | None = None) -> list[str]:
     """`list_images` of a declared root.
 
     Raises:
         DatasetError: it does not exist, holds no images, or a tar of it is damaged.
     """
+    others = [] if others is None else others
     try:
-        paths = list_images(root, passed_by)
+        paths = list_images(root, passed_by, others)
     except FileNotFoundError:
         raise DatasetError(f"root {root} does not exist: paths start at the project's root") from None
     except ImageError as error:
         raise DatasetError(str(error)) from None
     if not paths:
         where = f"folders or uncompressed tars and end in {', '.join(sorted(EXTENSIONS))}"
-        raise DatasetError(f"no images under {root}: they lie in {where}")
+        found = f"; it holds {_by_ending(others)}" if others else ""
+        raise DatasetError(f"no images under {root}: they lie in {where}{found}")
     return paths
+
+
+def left_out(root: Path, others: Sequence[str]) -> tuple[str, ...]:
+    """A note for the user on files that `image_paths` took for no images; empty without any."""
+    if not others:
+        return ()
+    return (
+        f"{len(others)} files under {root} don't end like images and are left out ({_by_ending(others)})",
+    )
+
+
+def _by_ending(paths: Iterable[str]) -> str:
+    """How many files have each ending, the most frequent first."""
+    suffixes = (PurePosixPath(path).suffix.lower().encode(errors="replace").decode() for path in paths)
+    endings = Counter(suffix or "without an ending" for suffix in suffixes)
+    return listed(f"{count} {ending}" for ending, count in endings.most_common())
 
 
 def not_followed(links: Sequence[str]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
@@ -44,7 +44,7 @@ def import_features(
 
     Items without ids are named `<modality>/<split>/<row>`. The captions of an image get the ranks 0, 1, 2, … in the
     order of the ranks given, or of their rows. A blank label, or -1, means no label. A label 1.0 becomes 1 where all
-    labels of its labelling are whole numbers.
+    labels of its labelling are whole numbers. Labels that `crossgap export` wrote stay as they stand.
 
     The groups of the store are called by the roles of their modalities (`naming.roles`), whose names are kept in the
     provenance.
@@ -62,21 +62,28 @@ def import_features(
             twice, a caption of an image that isn't there, class prompts without a class.
     """
     groups: dict[str, dict[str, np.ndarray]] = {}
+    exact: dict[str, set[str]] = {}
     try:
         modalities = roles(assignment.group.partition("/")[0] for assignment in assignments)
     except ValueError as error:
         raise FeatureImportError(str(error)) from None
     for assignment in assignments:
-        columns = groups.setdefault(in_roles(assignment.group, modalities), {})
+        name = in_roles(assignment.group, modalities)
+        columns = groups.setdefault(name, {})
         if assignment.column in columns:
             raise FeatureImportError(f"{assignment.group}:{assignment.column} is given twice")
         columns[assignment.column] = assignment.load()
+        if assignment.as_they_stand:
+            exact.setdefault(name, set()).add(assignment.column)
     with _by_name(modalities):
-        groups = {name: _complete(name, columns, modalities) for name, columns in groups.items()}
+        groups = {
+            name: _complete(name, columns, modalities, exact.get(name, ()))
+            for name, columns in groups.items()
+        }
         if paired:
             _pair(groups)
         _check_together(groups)
-        _make_whole(groups)
+        _make_whole(groups, set().union(*exact.values()))
     table = None
     if judged is not None:
         items = [columns["id"] for name, columns in groups.items() if name.partition("/")[2] not in RESERVED]
@@ -172,9 +179,9 @@ def _pair(groups: dict[str, dict[str, np.ndarray]]) -> None:
 
 
 def _complete(
-    name: str, columns: dict[str, np.ndarray], modalities: Mapping[str, str] = MODALITIES
+    name: str, columns: dict[str, np.ndarray], modalities: Mapping[str, str], exact: Container[str]
 ) -> dict[str, np.ndarray]:
-    """A group's columns, checked and cast, with missing ones derived from the others."""
+    """A group's columns, checked and cast, with missing ones derived from the others; labels of `exact` stay."""
     modality, _, split = name.partition("/")
     if modality == "image" and split in RESERVED:
         raise FeatureImportError(
@@ -206,7 +213,11 @@ def _complete(
         column: values if column in ARRAYS else _strings(f"{name}:{column}", values)
         for column, values in columns.items()
     }
-    out |= {column: _labels(values) for column, values in out.items() if column.startswith(LABEL)}
+    out |= {
+        column: _labels(values)
+        for column, values in out.items()
+        if column.startswith(LABEL) and column not in exact
+    }
     given = called(name, modalities)
     out.setdefault("id", np.array([f"{given}/{row}" for row in range(rows)], dtype=object))
     repeated = pd.Series(out["id"])[pd.Series(out["id"]).duplicated()].unique()
@@ -279,7 +290,8 @@ def _ranks(
             f"{name}:rank: two captions of {group!r} are ranked {rank}: give each its own, or leave rank out to take "
             "the order given"
         )
-    return table.groupby("group")["rank"].rank(method="first").to_numpy().astype(np.int64) - 1
+    order = table.groupby("group")["rank"].rank(method="first").to_numpy().astype(np.int64) - 1
+    return np.where(columns["group"] == "", ranks, order)
 
 
 def _labels(values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
@@ -287,9 +299,9 @@ def _labels(values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
     return np.array([label_of(value) or "" for value in values], dtype=object)
 
 
-def _make_whole(groups: dict[str, dict[str, np.ndarray]]) -> None:
+def _make_whole(groups: dict[str, dict[str, np.ndarray]], exact: set[str]) -> None:
     columns = {name for held in groups.values() for name in held if name.startswith(LABEL)}
-    for column in columns:
+    for column in columns - exact:
         having = [held for held in groups.values() if column in held]
         same = whole(label for held in having for label in held[column])
         for held in having:
@@ -307,9 +319,9 @@ def _strings(name: str, values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, 
     series = pd.Series(values)
     if series.dtype.kind == "f" and (series.dropna() % 1 == 0).all():
         try:
-            check_told_apart(series.abs().max(), np.finfo(series.dtype).nmant + 1)
+            check_told_apart(series.abs().max(), np.finfo(series.dtype).nmant + 1, name)
         except DatasetError as error:
-            raise FeatureImportError(f"{name}: {error}") from None
+            raise FeatureImportError(str(error)) from None
         series = series.astype("Int64")
     return series.astype(object).where(series.notna(), "").astype(str).to_numpy(object)
 

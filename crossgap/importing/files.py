@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +17,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crossgap import claims
-from crossgap.datasets.text_files import records
+from crossgap.datasets.text_files import read_text, records
 from crossgap.errors import CrossgapError, of_machine, opened
-from crossgap.naming import MODALITY
-from crossgap.prepared.manifest import LABEL, wrong_labelling
+from crossgap.naming import MODALITIES, MODALITY
+from crossgap.prepared.manifest import LABEL, RESERVED, wrong_labelling
 
 ARRAYS = ("features", "preprojection")
 COLUMNS = ("id", "group", "rank")
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+AS_THEY_STAND = {"crossgap": "as they stand"}  # metadata of a column of labels that came from a store
 SINGLE = (".npy", ".txt")
 _NOT_NUMPYS = ("BF16", "F8_E4M3", "F8_E5M2")
 _A_VALUE = 8  # bytes at least, as it is read
@@ -58,13 +62,16 @@ class Assignment:
                 f"{text!r} is not image/SPLIT[:COLUMN]=FILE[:KEY] nor text/SPLIT[:COLUMN]=FILE[:KEY], or the same of "
                 "another modality, of small letters and digits"
             )
+        for name, known, nearness in ((modality, MODALITIES, 0.8), (split, RESERVED, 0.9)):
+            if like := _mistyped(name, known, nearness):
+                raise FeatureImportError(
+                    f"{text!r}: did you mean {like!r} by {name!r}? If not, name it otherwise"
+                )
         column = column or "features"
         if column not in (*ARRAYS, *COLUMNS) and not column.startswith(LABEL):
             raise FeatureImportError(
                 f"{text!r}: unknown column {column!r}; it may be {', '.join((*ARRAYS, *COLUMNS))} or {LABEL}<labelling>"
             )
-        if column == LABEL:
-            raise FeatureImportError(f"{text!r}: the labelling has no name: give {LABEL}<labelling>")
         if column.startswith(LABEL) and (why := wrong_labelling(column.removeprefix(LABEL))):
             raise FeatureImportError(f"{text!r}: the labelling {column.removeprefix(LABEL)!r} {why}")
         if modality == "image" and column == "group":
@@ -84,6 +91,15 @@ class Assignment:
     def files(self) -> tuple[Path, ...]:
         """Every file that is read."""
         return (self.file,)
+
+    @property
+    def as_they_stand(self) -> bool:
+        """Whether these are labels that came from a store, which are names however they look; asked once loaded."""
+        if not self.column.startswith(LABEL) or self.file.suffix.lower() != ".parquet":
+            return False
+        schema = pq.read_schema(self.file.absolute())
+        found = schema.field(_only(schema.names, self.key)).metadata or {}
+        return all(found.get(key.encode()) == value.encode() for key, value in AS_THEY_STAND.items())
 
     def load(self) -> np.ndarray:
         """The array; nothing is unpickled."""
@@ -111,6 +127,13 @@ class Assignment:
                     "strings or numbers (`array.astype(str)`)"
                 ) from None
             raise FeatureImportError(f"{self}: can't be read: {error}") from None
+
+
+def _mistyped(name: str, known: Collection[str], nearness: float) -> str | None:
+    """The known name that another is so near to that it must be meant; one with a digit, as `image2`, is its own."""
+    if name in known or re.search(r"\d", name):
+        return None
+    return next(iter(get_close_matches(name, known, 1, nearness)), None)
 
 
 def _npz(file: Path, key: str | None) -> np.ndarray:
@@ -186,7 +209,7 @@ def _csv_column(file: Path, key: str | None) -> np.ndarray:
 
 
 def _lines(file: Path) -> np.ndarray:
-    text = file.read_text(encoding="utf-8-sig")  # with or without a byte order mark
+    text = io.StringIO(read_text(file, "lines"), newline=None).read()  # Windows' ends of lines too
     return np.array(text.removesuffix("\n").split("\n") if text else [], dtype=object)
 
 

@@ -105,6 +105,8 @@ def labellings(frame: pd.DataFrame) -> list[str]:
 
 def wrong_labelling(name: str) -> str | None:
     """What is wrong with the name of a labelling, after which arrays and metrics are named; None if nothing is."""
+    if not name:
+        return f"has no name: give {LABEL}<labelling>"
     if "/" in name:
         return "holds a '/', which parts the keys of metrics: name it otherwise"
     if "\\" in name or "\0" in name:
@@ -165,7 +167,7 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     if missing:
         raise DatasetError(f"the manifest lacks columns {', '.join(missing)}: add them")
     extra = sorted(set(frame) - set(COLUMNS))
-    unknown = [name for name in extra if name != BOX and (not name.startswith(LABEL) or name == LABEL)]
+    unknown = [name for name in extra if name != BOX and not name.startswith(LABEL)]
     if unknown:
         raise DatasetError(f"unknown columns {', '.join(unknown)}: a labelling's is `{LABEL}<labelling>`")
     for labelling in labellings(frame):

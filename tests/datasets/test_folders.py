@@ -404,7 +404,7 @@ def test_a_wrong_layout_is_told(tmp_path):
         prepare(ImageFolder(layout="imagefolder", root=root, on_problem="set_aside", retrieval=SAME))
     with pytest.raises(DatasetError, match="splits: nothing in test under"):
         prepare(ImageFolder(layout="imagefolder", root=root, splits=["train", "test"], retrieval=SAME))
-    with pytest.raises(DatasetError, match="class_names: no folder wolf under"):
+    with pytest.raises(DatasetError, match="class_names: no item is labelled wolf; labels: dog, red_fox"):
         prepare(
             ImageFolder(
                 layout="imagefolder",
@@ -413,6 +413,21 @@ def test_a_wrong_layout_is_told(tmp_path):
                 retrieval=SAME,
             )
         )
+
+
+@pytest.mark.parametrize(
+    ("folders", "said"),
+    [(["0", "1", "cat"], r"2 labels are numbers without a name \(0, 1\)"),
+     (["n01440764", "cat"], r"1 labels are ids of WordNet without a name \(n01440764\): give each one")],
+)  # fmt: skip
+def test_folders_of_numbers_need_names(tmp_path, folders, said):
+    root = put(tmp_path / "root", {f"{name}/1.jpg": photo(row) for row, name in enumerate(folders)})
+    with pytest.raises(DatasetError, match=f"class_names: {said}"):
+        read(ImageFolder(layout="imagefolder", root=root, retrieval=SAME))
+    named = ImageFolder(
+        layout="imagefolder", root=root, retrieval=SAME, class_names=dict.fromkeys(folders, "x")
+    )
+    assert len(manifest.select(read(named)[0], "text")) == len(folders)
 
 
 def test_bad_images_of_a_class_are_set_aside_and_its_prompt_stays(tmp_path):
@@ -586,6 +601,37 @@ def test_what_a_captions_file_does_not_name_is_left_alone_and_counted(tmp_path):
     assert len(frame) == 8 and problems.empty
 
 
+OTHERS = {
+    "a/1.HEIC": b"",
+    "a/2.heic": b"",
+    "a/3.heic": b"",
+    "a/.hidden": b"",
+    "LICENSE": b"",
+    "x.caf\udce9": b"",
+}
+
+
+def test_files_that_end_otherwise_are_left_out_and_counted(tmp_path):
+    """Not so the declaration's own tables, hidden files and links that are told by themselves."""
+    root = put(tmp_path / "root", {"a/1.jpg": photo(0)} | OTHERS)
+    (root / "gone.txt").symlink_to("nowhere")
+    captions = captioned(root, captions_file(root / "c.csv", [("1.jpg", "One.")]))
+    folders = ImageFolder(layout="imagefolder", root=root, retrieval=SAME)
+    for declared, count, table in ((captions, 5, ""), (folders, 6, "1 .csv, ")):
+        said = f"{count} files under {root} don't end like images and are left out "
+        assert readers.read(declared, root).notes[1:] == (
+            f"{said}(3 .heic, 1 without an ending, {table}1 .caf?)",
+        )
+
+
+def test_where_no_file_ends_like_an_image_the_endings_are_said(tmp_path):
+    root = put(tmp_path / "root", {"a/1.HEIC": b"", "a/2.heic": b"", "x.npy": b""})
+    with pytest.raises(
+        DatasetError, match=r"no images under .*: they lie in .*; it holds 2 \.heic, 1 \.npy$"
+    ):
+        readers.read(ImageFolder(layout="imagefolder", root=root, retrieval=SAME), root)
+
+
 @pytest.mark.parametrize("delimiter", ["\t", ";", ",", "|"])
 def test_captions_files_of_other_delimiters(tmp_path, delimiter):
     """open_clip's own training CSV has tabs and other names."""
@@ -616,7 +662,7 @@ def test_empty_folders_of_classes_are_counted(tmp_path):
     for name in ("test/cow", "test/.hidden", "train/ant"):
         (root / name).mkdir(parents=True)
     declared = ImageFolder(layout="imagefolder", root=root, splits=["test"], retrieval={})
-    assert readers.read(declared, root).notes == (
+    assert readers.read(declared, root).notes[1:] == (
         "2 folders of classes hold no image (test/cow, test/dog): they are no classes",
     )
 

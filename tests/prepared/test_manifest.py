@@ -115,7 +115,7 @@ def test_ten_items_are_counted_and_three_are_named():
     [
         (example().drop(columns=["digest", "rank"]), "lacks columns rank, digest"),
         (example().assign(colour="red"), "unknown columns colour"),
-        (example().assign(**{"label.": "red"}), "unknown columns label."),
+        (example().assign(**{"label.": "red"}), "the labelling '' has no name: give label"),
         (example().assign(**{"label.kind/sub": "red"}), "labelling 'kind/sub' holds a '/'"),
         (example().assign(**{"label.kind\\sub": "red"}), r"labelling 'kind\\\\sub' holds a '\\'"),
         (example().assign(**{f"label.{'ü' * 101}": "red"}), "is longer than 200 bytes"),

@@ -10,6 +10,7 @@ from crossgap.datasets.declared import DatasetError, ImageFolder
 from crossgap.datasets.labels import label_of
 from crossgap.datasets.paths import parts_of, without_images
 from crossgap.datasets.readers import own
+from crossgap.datasets.readers.samples import class_names
 from crossgap.datasets.reading import Problem, Reading, prompts, without_digests
 from crossgap.prepared import manifest
 
@@ -37,13 +38,10 @@ def _of(declaration: ImageFolder, ids: dict[str, str]) -> Reading:
 
     _require_depth(declaration, [problem.item for problem in problems], {row[2] for row in images})
     classes = sorted({label for label in labels if label is not None})
-    unknown = sorted(set(declaration.class_names) - set(classes))
     empty = sorted(set(splits or []) - {row[2] for row in images})
     if empty and not problems:
         raise DatasetError(f"splits: nothing in {', '.join(empty)} under {declaration.root}")
-    if unknown and images:
-        raise DatasetError(f"class_names: no folder {', '.join(unknown)} under {declaration.root}")
-    names = {name: declaration.class_names.get(name, name.replace("_", " ")) for name in classes}
+    names = class_names(declaration, classes, classes) if images else {}
     frame = without_digests([*images, *prompts(declaration.labelling, names, declaration.templates)])
     prompted = [name for name in classes for _ in declaration.templates]
     frame[manifest.LABEL + declaration.labelling] = pd.Series(labels + prompted, dtype=object)

@@ -15,7 +15,7 @@ from crossgap.datasets.reading import ManifestRow, Reading, caption_ids, lines, 
 from crossgap.errors import listed
 from crossgap.prepared import manifest
 
-_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
+_CODE = re.compile(r"[+-]?\d+(\.\d*)?|n\d{8}")  # a number, or an id of WordNet
 
 
 class Sample(NamedTuple):
@@ -129,7 +129,8 @@ def class_names(
         named: label → name, of a set that names its classes, though it be by numbers.
 
     Raises:
-        DatasetError: `class_names` has a label that the set lacks, or a label is a number without a name.
+        DatasetError: `class_names` has a label that the set lacks, or a label is a number or an id of WordNet without a
+            name.
     """
     check_class_names(declaration, {declaration.labelling: known})
     names = spoken(declaration, prompted, named)
@@ -155,13 +156,14 @@ def spoken(
     """Label → what the set calls it, else itself, with blanks for underscores, sorted.
 
     Raises:
-        DatasetError: one is a number, which neither the set (`named`) nor `class_names` names.
+        DatasetError: one is a number or an id of WordNet, which neither the set (`named`) nor `class_names` names.
     """
     labels = sorted(labels)
-    numbers = [label for label in labels if _NUMBER.fullmatch(label) and label not in declaration.class_names]
-    if numbers and named is None:
+    codes = [label for label in labels if _CODE.fullmatch(label) and label not in declaration.class_names]
+    if codes and named is None:
+        what = "ids of WordNet" if codes[0].startswith("n") else "numbers"
         raise DatasetError(
-            f"class_names: {len(numbers)} labels are numbers without a name ({listed(numbers)}): give each one, "
-            f"such as {{'{numbers[0]}': zebra}}"
+            f"class_names: {len(codes)} labels are {what} without a name ({listed(codes)}): give each one, "
+            f"such as {{'{codes[0]}': zebra}}"
         )
     return {label: (named or {}).get(label, label).replace("_", " ") for label in labels}

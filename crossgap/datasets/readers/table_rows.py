@@ -109,15 +109,8 @@ def _values(where: str, column: pa.ChunkedArray) -> list[Any]:
     if digits is not None:
         for value in values:
             if value is not None and value.is_integer():
-                _check_told_apart(where, value, digits)
+                check_told_apart(value, digits, where)
     return values
-
-
-def _check_told_apart(where: str, value: float, digits: int = 53) -> None:
-    try:
-        check_told_apart(value, digits)
-    except DatasetError as error:
-        raise DatasetError(f"{where}: {error}") from None
 
 
 def _box(where: str, value: Any) -> str:
@@ -136,7 +129,7 @@ def _text(where: str, value: Any) -> str:
     if not isinstance(value, (str, int, float)):
         raise DatasetError(f"{where}: {type(value).__name__} {value!r}: give text or a number")
     if isinstance(value, float) and value.is_integer():
-        _check_told_apart(where, value)
+        check_told_apart(value, where=where)
         value = int(value)
     return str(value).strip()
 
