@@ -167,7 +167,7 @@ def _tracked(folder: Path) -> Iterator[str]:
     """Let DVC track an import, and add DVC's pointer file to git, so that a team can share the import by a commit.
 
     Yields:
-        What was done; nothing where there is no DVC.
+        What was done.
 
     Raises:
         FeatureImportError: DVC can't take it.
@@ -175,6 +175,7 @@ def _tracked(folder: Path) -> Iterator[str]:
     from crossgap.importing import FeatureImportError
 
     if not Path(".dvc").is_dir():
+        yield f"DVC does not track {folder}: this is no project's root; `crossgap init FOLDER` makes a project"
         return
     pointer = folder.with_name(f"{folder.name}.dvc")
     added = subprocess.run(
