@@ -26,7 +26,7 @@ def paired(
 ) -> pd.DataFrame:
     """Mean differences of paired measurements with their uncertainty.
 
-    The interval, of 95 %, is the percentile bootstrap's over queries. The p-value is that of the two-sided permutation
+    The 95 % interval is the percentile bootstrap's over queries, the p-value that of the two-sided paired permutation
     test, in which the two methods change places query by query: the share of random sign flips whose mean is at least
     as far from 0, the data themselves counted among them (Smucker, Allan and Carterette, CIKM 2007). All columns share
     one set of resamples, and a column's result does not depend on the others.

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from crossgap import machine
 from crossgap.errors import CrossgapError
 from crossgap.stores import shards
 
@@ -119,7 +120,7 @@ class Ray:
             return
         local = {
             "address": "local",
-            "num_cpus": max(_cores(), self.workers),
+            "num_cpus": max(machine.cores(), self.workers),
             "object_store_memory": OBJECT_STORE + size,
             "include_dashboard": False,
         }
@@ -305,10 +306,6 @@ def _ray() -> Any:
             "engine ray needs Ray: pip install 'crossgap[ray]', or choose engine local"
         ) from None
     return ray
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _share(workers: int, gpus: float | None = None) -> dict[str, float]:
