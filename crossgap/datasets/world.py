@@ -28,7 +28,6 @@ from crossgap.datasets.world_captions import (
     UNSAID,
     captions,
     class_prompts,
-    recall_ceiling,
 )
 from crossgap.datasets.world_images import SIDE, render
 
@@ -47,7 +46,6 @@ __all__ = [
     "held_out",
     "item_keys",
     "labelled",
-    "recall_ceiling",
     "render",
     "scenes",
     "values",
