@@ -11,7 +11,7 @@ import pandas as pd
 from crossgap import fingerprint
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics import significance
-from crossgap.naming import baseline_of
+from crossgap.naming import ALPHA, baseline_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float64
@@ -66,10 +66,10 @@ def compared(work: Work, outcomes: Outcomes, *, seed: int, resamples: int) -> pd
             for _, task, of in rivals
             if of == relevance and (task, relevance) in tested.get(family, {})
         ]
-        if len(held) >= significance.ALPHA * (resamples + 1):
+        if len(held) >= ALPHA * (resamples + 1):
             why = (
-                f"{len(held)} comparisons with it: by {resamples} resamples none can have p below {significance.ALPHA} "
-                f"after Holm's correction; give resamples of {round(len(held) / significance.ALPHA)} or more"
+                f"{len(held)} comparisons with it: by {resamples} resamples none can have p below {ALPHA} "
+                f"after Holm's correction; give resamples of {round(len(held) / ALPHA)} or more"
             )
             work.reasons.add([("significance", f"{family}/{baseline}", why)])
         p = significance.holm(np.array([row["p"] for row in held], float))

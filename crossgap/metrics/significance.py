@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 RESAMPLES = 9999
 LEVEL = 0.95  # of the intervals
-ALPHA = 0.05  # below it a corrected p-value is called significant
 ENTRIES_IN_A_BLOCK = 2**22
 COUNTED_AT_ONCE = 2**16  # so that the counts lie in a cache
 COLUMNS_AT_ONCE = 128  # so that the resamples' means of them lie in a cache
