@@ -12,7 +12,7 @@ import numpy as np
 from crossgap.errors import CrossgapError
 from crossgap.evaluation.inversions import alike, content, name_of
 from crossgap.evaluation.items import Items
-from crossgap.evaluation.options import CellOptions
+from crossgap.evaluation.options import CellOptions, no_support
 from crossgap.naming import ByPhi
 from crossgap.stores.store import Store
 from crossgap.strict import options
@@ -109,11 +109,8 @@ class Cell:
                     f"it holds {', '.join(self.native.groups)}"
                 )
 
-        if self.support == self.query:
-            raise EvaluationError(
-                f"controls.support is {self.query!r}, the split of the queries, which would find themselves: name "
-                "another, or leave it out"
-            )
+        if reason := no_support(self.support, self.query):
+            raise EvaluationError(reason)
         if self.protocol not in PROTOCOLS:
             raise EvaluationError(f"controls.protocol is {self.protocol!r}: give {' or '.join(PROTOCOLS)}")
         for name, confined in self.subsets.items():

@@ -17,6 +17,16 @@ Name = Annotated[str, Field(min_length=1)]
 Classes = Annotated[list[Name], Field(min_length=2)]  # by one alone every query is relevant to every other
 
 
+def no_support(support: str | None, query: str) -> str | None:
+    """Why a split can't be that of classes' means, given that of the queries; None if it can."""
+    if support != query:
+        return None
+    return (
+        f"controls.support: {query!r} is the split of the queries, which would find themselves: name another, or leave "
+        "it out"
+    )
+
+
 class CellOptions(Strict):
     """What a cell is measured by, beside its stores."""
 
