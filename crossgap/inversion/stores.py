@@ -17,7 +17,7 @@ from crossgap.inversion.composed import AskedTexts, ask
 from crossgap.inversion.invert import Inversion, Inverter, check_targets
 from crossgap.inversion.methods import Method, Oti
 from crossgap.inversion.phi import Distilled
-from crossgap.inversion.recipes import Recipe
+from crossgap.inversion.recipes import Recipe, shard_recipe
 from crossgap.machine import processor
 from crossgap.stores import engines, shards, store, writing
 
@@ -70,13 +70,9 @@ def invert_store(
     """
     check_same_backbone(native, backbone)
     inverter = Inverter(backbone, method, recipe, batch_size, start=start.phi if start else None)
-    made_by = {
-        "method": method.as_dict(),
-        "recipe": recipe.as_dict(),
-        "backbone": backbone.provenance,
-        "code": code or _code(),
-        **({"start": start.named} if start else {}),
-    }
+    made_by = shard_recipe(method.as_dict(), recipe, code or _code(), backbone=backbone.provenance)
+    if start:
+        made_by["start"] = start.named
     items = {name: Targets(native[name], rows) for name, rows in chosen.items()}
     keys = {name: list(held.keys(backbone)) for name, held in items.items()}
     done = computed(inverter, items, keys, made_by, Path(scratch), engine)
