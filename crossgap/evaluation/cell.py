@@ -14,6 +14,7 @@ from crossgap.evaluation.inversions import alike, content, name_of
 from crossgap.evaluation.items import Items
 from crossgap.evaluation.options import CellOptions, no_support
 from crossgap.naming import ByPhi
+from crossgap.prepared import manifest
 from crossgap.stores.store import Store
 from crossgap.strict import options
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from jaxtyping import Real
 
 
-CLASSES = "text/classes"
+CLASSES = f"text/{manifest.CLASSES}"
 INVERSIONS = {"image": "oti", "text": "ovi"}
 PROTOCOLS = ("plain", "revisited")
 GROUP = "group"  # the relevance by image

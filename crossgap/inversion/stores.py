@@ -19,6 +19,7 @@ from crossgap.inversion.methods import Method, Oti
 from crossgap.inversion.phi import Distilled
 from crossgap.inversion.recipes import Recipe, shard_recipe
 from crossgap.machine import processor
+from crossgap.prepared import manifest
 from crossgap.stores import engines, shards, store, writing
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ def chosen_texts(native: store.Store, query: str, gallery: str | None = None) ->
     query split; with a gallery, its texts too.
     """
     chosen = {}
-    for split in dict.fromkeys(["classes", query, *([gallery] if gallery else [])]):
+    for split in dict.fromkeys([manifest.CLASSES, query, *([gallery] if gallery else [])]):
         name = f"text/{split}"
         if name not in native:
             continue

@@ -304,7 +304,7 @@ def test_cores_and_gpus_are_shared_out_so_that_all_find_a_place(monkeypatch, nod
             dead = {"Alive": False, "Resources": {"CPU": 1000, "GPU": 1000}}
             return [dead, *({"Alive": True, "Resources": held} for held in nodes)]
 
-    monkeypatch.setattr(engines, "_ray", lambda: Cluster)
+    monkeypatch.setattr(engines, "require_ray", lambda: Cluster)
     assert engines._share(workers) == share
     with pytest.raises(engines.EngineError, match="has room for"):
         engines._share(1000)
