@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import numpy as np
 
+from crossgap.controls import no_support
 from crossgap.errors import CrossgapError
 from crossgap.evaluation.inversions import alike, content, name_of
 from crossgap.evaluation.items import Items
-from crossgap.evaluation.options import CellOptions, no_support
+from crossgap.evaluation.options import CellOptions
 from crossgap.naming import ByPhi
 from crossgap.prepared import manifest
 from crossgap.stores.store import Store
