@@ -54,14 +54,6 @@ def unit_rows(
     return rows
 
 
-def as_unit_rows(features: Real[Features, "n d"], name: str = "features") -> Float[torch.Tensor, "n d"]:
-    """`unit_rows` as a torch tensor, float32 or float64, on the device of `features` (the CPU for NumPy)."""
-    import torch
-
-    device = features.device if isinstance(features, torch.Tensor) else "cpu"
-    return torch.from_numpy(unit_rows(features, name)).to(device)
-
-
 def exact_rows(features: Real[Features, "n d"], name: str = "features") -> Float64[np.ndarray, "n d"]:
     """Unit rows in float64, rounded to multiples of 2⁻²⁶, so that their inner products are exact.
 
@@ -111,12 +103,6 @@ def whole_number(value: object, name: str, least: int = 0) -> None:
         raise TypeError(f"{name} is {value!r}: give a whole number from {least}")
     if value < least:
         raise ValueError(f"{name} is {value}: give at least {least}")
-
-
-def inner_share(value: object, name: str) -> None:
-    """Raise ValueError unless a setting is a number between 0 and 1, neither of them."""
-    if not isinstance(value, numbers.Real) or not 0 < float(value) < 1:
-        raise ValueError(f"{name} is {value}: give a share between 0 and 1")
 
 
 def label_array(labels: Labels, count: int, name: str) -> Shaped[np.ndarray, " n"]:

@@ -40,7 +40,6 @@ def layerwise(
     *,
     count: int = 500,
     batch_size: int = 128,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """The measures of the gap, `gap_metrics`, after each block.
 
@@ -50,7 +49,6 @@ def layerwise(
         root: what the manifest's image paths are relative to.
         count: of the split's images that have a caption, so many at most, evenly spread over the order of their ids;
             each with its first caption.
-        seed: of the split behind the linear separability.
 
     Raises:
         BackboneError: a tower without blocks, or no text tower.
@@ -75,7 +73,7 @@ def layerwise(
     for row in range(1, max(blocks) + 1):
         at = [math.ceil(row * number / max(blocks)) for number in blocks]
         image, text = features["image"][at[0] - 1], features["text"][at[1] - 1]
-        table.append({**dict(zip(BLOCKS, at, strict=True)), **gap_metrics(image, text, seed=seed)})
+        table.append({**dict(zip(BLOCKS, at, strict=True)), **gap_metrics(image, text)})
     return pd.DataFrame(table)
 
 

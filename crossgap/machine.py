@@ -1,7 +1,11 @@
-"""The processor that computes: another kind gives other last bits, so a store says which made it."""
+"""The processor that computes, and its cores.
+
+Another kind of processor gives other last bits, so a store says which made it. The number of cores changes nothing.
+"""
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import subprocess
@@ -22,6 +26,11 @@ def processor(device: Any = "cpu") -> str:
 
         return torch.cuda.get_device_name(device)
     return _cpu()
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache

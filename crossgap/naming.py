@@ -1,4 +1,4 @@
-"""What tasks are called, and which task another is compared with.
+"""What tasks are called, which task another is compared with, and which difference to it is called significant.
 
 `oti-image` is the optimised inversion's; `oti.distilled.<loss>.<source>-image` that of the φ that was distilled by this
 loss on this dataset, in one forward pass, and `oti.warm.<loss>.<source>-image` that of the steps from there. A task
@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+ALPHA = 0.05  # a difference is called significant if its corrected p-value is below
 OTHERS = "others"  # behind the @ of a correction that was fitted on all other datasets together
 _BY_PHI = re.compile(
     r"(oti|ovi)\.(distilled|warm)\.([a-z]+)\.([A-Za-z0-9_-]+?)(?=$|-(?:image|text|oti|ovi)(?:\+|$))"

@@ -40,21 +40,19 @@ def unpickled(
     known: Callable[[str, str], Any],
     *,
     persistent: Callable[[Any], Any] | None = None,
-    encoding: str = "latin1",
 ) -> Any:
-    """What a pickle of any protocol holds.
+    """What a pickle of any protocol holds; Python 2's `str` is read as Latin-1.
 
     Args:
         known: `(module, name)` → what stands for it, as said above; None for what isn't to be had.
         persistent: what a persistent id stands for; a pickle with one is refused, if not given.
-        encoding: of Python 2's `str`; `bytes` leaves them as they are.
 
     Raises:
         UnpicklingError: the pickle is damaged or cut short, or names or claims what it may not.
     """
     try:
         _check_claims(content)
-        return _Unpickler(content, known, persistent, encoding).load()
+        return _Unpickler(content, known, persistent).load()
     except (UnpicklingError, MemoryError):
         raise
     except Exception as error:  # damaged pickles bring almost any exception out of the unpickler
@@ -110,9 +108,8 @@ class _Unpickler(pickle.Unpickler):
         content: bytes,
         known: Callable[[str, str], Any],
         persistent: Callable[[Any], Any] | None,
-        encoding: str,
     ) -> None:
-        super().__init__(io.BytesIO(content), encoding=encoding)
+        super().__init__(io.BytesIO(content), encoding="latin1")
         self.known, self.persistent = known, persistent
 
     def find_class(self, module: str, name: str) -> Any:

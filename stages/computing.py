@@ -1,4 +1,4 @@
-"""What computes features: a backbone on its device, and the workers of Ray."""
+"""The backbone that computes features, on its device."""
 
 from __future__ import annotations
 
@@ -8,15 +8,6 @@ from stages.common import machine, weights
 
 if TYPE_CHECKING:
     from crossgap.backbones import Backbone
-    from crossgap.stores.engines import Ray
-
-
-def ray() -> Ray | None:
-    """Whose workers compute shards; None where this process does."""
-    from crossgap.stores.engines import Ray
-
-    scheduled = machine()
-    return Ray(**scheduled["ray"]) if scheduled["engine"] == "ray" else None
 
 
 def loaded(backbone: str) -> Backbone:

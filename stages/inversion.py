@@ -11,7 +11,8 @@ from crossgap.prepared import manifest
 from crossgap.stores.store import Store, open_store
 from crossgap.stores.writing import creating
 from stages.common import DISTILLED, SCRATCH, features_folder, machine, weights
-from stages.computing import loaded, ray
+from stages.computing import loaded
+from stages.workers import ray
 
 
 def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> None:

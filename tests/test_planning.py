@@ -25,7 +25,7 @@ from crossgap.inversion import stores
 from crossgap.inversion.methods import Oti, Ovi
 from crossgap.inversion.optimise import optimise
 from crossgap.params import Import, Params, load
-from crossgap.planning import evaluated, rates, timing
+from crossgap.planning import evaluated, made_here, rates, timing
 from crossgap.planning import probe as probing
 from crossgap.planning.cells import StageCell, cells
 from crossgap.planning.estimate import Cost, asked, cost
@@ -584,3 +584,9 @@ def test_new_data_is_counted_by_its_files(tmp_path, monkeypatch):
     assert found["rows"].first["test"] == 2 and found["rows"].captions == {"test"}
     assert found["nowhere"] is None and "nothing does not exist" in reasons["nowhere"]
     assert found["written"] is None and "counted only while it is prepared" in reasons["written"]
+
+
+def test_every_stage_has_its_place_among_those_that_a_run_has_made():
+    files = [ROOT / "dvc.yaml", *ROOT.glob("stages/*/dvc.yaml")]
+    named = {stage for file in files for stage in yaml.safe_load(file.read_text())["stages"]}
+    assert sorted({made_here.place(stage) for stage in named}) == list(range(len(made_here.ORDER)))

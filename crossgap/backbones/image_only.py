@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 # the fields of a tag that decide timm's transform for inference
 KEYS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class ImageTower(nn.Module):
@@ -98,7 +98,7 @@ def load(
         transform = image_transform_v2(
             PreprocessCfg(size=processing["input_size"][1:], **given), is_train=False
         )
-    module = ImageTower(tower).to(resolve_device(device), _DTYPES[precision])
+    module = ImageTower(tower).to(resolve_device(device), DTYPES[precision])
     return Backbone(
         model=module.eval().requires_grad_(False),
         transform=transform,

@@ -45,13 +45,13 @@ def table(
     """
     from crossgap.papers import cells, studies, writing
     from crossgap.papers.filling import filled
-    from crossgap.papers.tables import TABLES
+    from crossgap.papers.tables import IDEALISED, TABLES
     from crossgap.papers.tables import table as of_name
 
     with explained():
         if name is None:
             rows = [(one, of_name(one).title) for one in TABLES]
-            rows.append((studies.IDEALISED, studies.STUDIES[studies.IDEALISED]))
+            rows.append((IDEALISED, studies.STUDIES[IDEALISED]))
             if as_json:
                 scripts.echo([{"name": one, "title": words} for one, words in rows])
                 return
@@ -60,7 +60,7 @@ def table(
                 "\nTo print one: crossgap table NAME --format latex; to measure it: crossgap preset NAME"
             )
             return
-        if name == studies.IDEALISED:
+        if name == IDEALISED:
             found = studies.table(DATA)
         else:
             found = filled(of_name(name), cells.measured(DATA), cells.published(DATA))

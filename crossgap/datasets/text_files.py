@@ -82,13 +82,11 @@ def rows(
     what: str,
     columns: Sequence[str],
     defaults: Mapping[str, str] | None = None,
-    as_they_stand: bool = False,
 ) -> Iterator[tuple[int, list[str]]]:
-    """Line and values, in the order of `columns`, of every row of a table.
+    """Line and values without blanks at their ends, in the order of `columns`, of every row of a table.
 
     Args:
         defaults: optional columns, given after the others → the value if the table lacks one.
-        as_they_stand: keep blanks at the ends of values; they are stripped otherwise.
 
     Raises:
         DatasetError: as `records`; or the header lacks a column or has it twice.
@@ -103,5 +101,5 @@ def rows(
             raise DatasetError(f"{file} line 1: {wrong_header(header, columns, name, needs)}")
     at = {name: header.index(name) for name in (*columns, *defaults) if name in header}
     for line, fields in table:
-        held = {name: fields[place] if as_they_stand else fields[place].strip() for name, place in at.items()}
+        held = {name: fields[place].strip() for name, place in at.items()}
         yield line, [held.get(name, defaults.get(name, "")) for name in (*columns, *defaults)]

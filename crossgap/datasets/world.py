@@ -28,9 +28,9 @@ from crossgap.datasets.world_captions import (
     UNSAID,
     captions,
     class_prompts,
-    recall_ceiling,
 )
 from crossgap.datasets.world_images import SIDE, render
+from crossgap.prepared.manifest import CLASSES, COLUMNS, LABEL
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int, Integer, UInt64
@@ -47,7 +47,6 @@ __all__ = [
     "held_out",
     "item_keys",
     "labelled",
-    "recall_ceiling",
     "render",
     "scenes",
     "values",
@@ -105,9 +104,7 @@ def item_keys(
 
 def values(labels: pd.DataFrame) -> Int[np.ndarray, "n factors"]:
     """The value numbers `(n, factors)` of a manifest's `label.<factor>` columns, `UNSAID` where null."""
-    columns = [
-        pd.Categorical(labels[f"label.{factor}"], categories=FACTORS[factor]).codes for factor in FACTORS
-    ]
+    columns = [pd.Categorical(labels[LABEL + factor], categories=FACTORS[factor]).codes for factor in FACTORS]
     return np.stack(columns, axis=1).astype(int)
 
 
@@ -132,12 +129,11 @@ def write(folder: Path, seed: int, sizes: Mapping[Literal["train", "test"], int]
                 indices = np.arange(start, min(start + _BLOCK, size))
                 rows += _block(archive, split, indices, seed)
     for factor, value, k, text in class_prompts():
-        row = {"id": f"classes/{factor}/{value}#{k}", "modality": "text", "split": "classes", "text": text}
+        row = {"id": f"{CLASSES}/{factor}/{value}#{k}", "modality": "text", "split": CLASSES, "text": text}
         rows.append(
-            {**row, "rank": 0, "digest": fingerprint.of_content(text.encode()), f"label.{factor}": value}
+            {**row, "rank": 0, "digest": fingerprint.of_content(text.encode()), LABEL + factor: value}
         )
-    columns = ["id", "modality", "split", "path", "text", "group", "rank", "digest"]
-    manifest = pd.DataFrame(rows, columns=[*columns, *(f"label.{factor}" for factor in FACTORS)])
+    manifest = pd.DataFrame(rows, columns=[*COLUMNS, *(LABEL + factor for factor in FACTORS)])
     return manifest.astype(object).where(manifest.notna(), None).astype({"rank": int})
 
 
@@ -198,4 +194,4 @@ def _block(
 
 def _labels(scene: Int[np.ndarray, " factors"]) -> dict[str, str]:
     named = zip(FACTORS.items(), scene.tolist(), strict=True)
-    return {f"label.{factor}": names[number] for (factor, names), number in named if number != UNSAID}
+    return {LABEL + factor: names[number] for (factor, names), number in named if number != UNSAID}

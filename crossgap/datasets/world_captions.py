@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossgap.datasets.hashing import hashed, uniform
-from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int, UInt64
@@ -137,33 +136,6 @@ def class_prompts() -> list[tuple[str, str, int, str]]:
         for value in FACTORS[factor]
         for k, template in enumerate(templates)
     ]
-
-
-def recall_ceiling(scenes: Int[np.ndarray, "n factors"], mentions: Int[np.ndarray, "m factors"]) -> float:
-    """The best text-to-image recall@1 that can be expected, given what the captions say.
-
-    A caption can't tell apart the images that agree with all it mentions, so the best ranking finds the right one
-    with a chance of one over their number.
-
-    Args:
-        scenes: value numbers of the gallery's images `(n, factors)`.
-        mentions: value numbers of the captions' mentions `(m, factors)`, `UNSAID` where silent. Every caption
-            belongs to an image of the gallery.
-
-    Raises:
-        UnavailableError: a caption agrees with no image.
-    """
-    chances = []
-    for mention in mentions:
-        said = mention != UNSAID
-        agreeing = int((scenes[:, said] == mention[said]).all(axis=1).sum())
-        if not agreeing:
-            raise UnavailableError(
-                f"a caption's mention {mention.tolist()} agrees with no image of the gallery; "
-                "give the scenes of the images that the captions belong to"
-            )
-        chances.append(1 / agreeing)
-    return float(np.mean(chances))
 
 
 def _choose(chance: Iterator[float], must: Sequence[int]) -> list[int]:

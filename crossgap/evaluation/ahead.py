@@ -88,7 +88,7 @@ class _Parts:
 
     def __getstate__(self) -> dict[str, Any]:
         """The stores of an evaluation are opened as it is unpickled: so not before `to` has found the project."""
-        pickled = engines._ray().cloudpickle.dumps(self.evaluating)
+        pickled = engines.require_ray().cloudpickle.dumps(self.evaluating)
         return {**self.__dict__, "evaluating": pickled, "_missing": {}}
 
     def to(self, device: str) -> _Parts:
@@ -105,7 +105,7 @@ class _Parts:
         os.chdir(self.project)
         evaluating = self.evaluating
         if isinstance(evaluating, bytes):
-            evaluating = engines._ray().cloudpickle.loads(evaluating)
+            evaluating = engines.require_ray().cloudpickle.loads(evaluating)
         return replace(self, evaluating=evaluating, device=device, _missing={})
 
     def __call__(self, name: str, advance: Callable[[int], None]) -> shards.Arrays:

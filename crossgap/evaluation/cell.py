@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import numpy as np
 
+from crossgap.controls import no_support
 from crossgap.errors import CrossgapError
 from crossgap.evaluation.inversions import alike, content, name_of
 from crossgap.evaluation.items import Items
 from crossgap.evaluation.options import CellOptions
 from crossgap.naming import ByPhi
+from crossgap.prepared import manifest
 from crossgap.stores.store import Store
 from crossgap.strict import options
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from jaxtyping import Real
 
 
-CLASSES = "text/classes"
+CLASSES = f"text/{manifest.CLASSES}"
 INVERSIONS = {"image": "oti", "text": "ovi"}
 PROTOCOLS = ("plain", "revisited")
 GROUP = "group"  # the relevance by image
@@ -109,11 +111,8 @@ class Cell:
                     f"it holds {', '.join(self.native.groups)}"
                 )
 
-        if self.support == self.query:
-            raise EvaluationError(
-                f"controls.support is {self.query!r}, the split of the queries, which would find themselves: name "
-                "another, or leave it out"
-            )
+        if reason := no_support(self.support, self.query):
+            raise EvaluationError(reason)
         if self.protocol not in PROTOCOLS:
             raise EvaluationError(f"controls.protocol is {self.protocol!r}: give {' or '.join(PROTOCOLS)}")
         for name, confined in self.subsets.items():

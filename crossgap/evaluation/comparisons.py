@@ -11,7 +11,7 @@ import pandas as pd
 from crossgap import fingerprint
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics import significance
-from crossgap.naming import baseline_of
+from crossgap.naming import ALPHA, baseline_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float64
@@ -78,11 +78,11 @@ def compared(work: Work, outcomes: Outcomes, *, seed: int, resamples: int) -> pd
 
 def too_few(comparisons: int, resamples: int) -> str | None:
     """Why none of so many comparisons can be significant; None where one can."""
-    if comparisons < significance.ALPHA * (resamples + 1):
+    if comparisons < ALPHA * (resamples + 1):
         return None
     return (
-        f"by {resamples} resamples none can have p below {significance.ALPHA} after Holm's correction; give resamples "
-        f"of {round(comparisons / significance.ALPHA)} or more"
+        f"by {resamples} resamples none can have p below {ALPHA} after Holm's correction; give resamples "
+        f"of {round(comparisons / ALPHA)} or more"
     )
 
 

@@ -30,6 +30,7 @@ from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import composed
 from crossgap.metrics.composed import PER_QUERY, RULES, Goal
+from crossgap.prepared import manifest
 from crossgap.prepared.composed import IGNORED, MEMBER, RELEVANT, TARGET, Composed
 
 EXPANSION, TEMPLATE = "expansion", "oti-template"
@@ -263,7 +264,7 @@ def sides_of(cell: Cell) -> tuple[ComposedQueries, list[tuple[str, int]]]:
     Raises:
         UnavailableError: none can be asked.
     """
-    tables, texts = cell.native.composed, cell.items("text/composed")
+    tables, texts = cell.native.composed, cell.items(f"text/{manifest.COMPOSED}")
     splits = dict.fromkeys(split for split in (cell.query, cell.gallery, cell.support) if split)
     images = [items for items in (cell.items(f"image/{split}") for split in splits) if items]
     if tables is None or texts is None or not images:

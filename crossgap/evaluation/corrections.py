@@ -18,6 +18,7 @@ from crossgap.evaluation.scoring import Scorer
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics.retrieval.bias import Bias
+from crossgap.prepared import manifest
 
 if TYPE_CHECKING:
     from jaxtyping import Real
@@ -190,9 +191,9 @@ def material(cell: Cell) -> Material:
     return Material(
         images=_features(cell, f"image/{cell.query}"),
         texts=_first(_features(cell, name) for name in (*_texts(cell), CLASSES)),
-        vocabulary=_features(cell, "text/vocabulary"),
-        vocabulary_photo=_features(cell, "text/vocabulary-photo"),
-        styles=_features(cell, "text/styles"),
+        vocabulary=_features(cell, f"text/{manifest.VOCABULARY}"),
+        vocabulary_photo=_features(cell, f"text/{manifest.VOCABULARY_PHOTO}"),
+        styles=_features(cell, f"text/{manifest.STYLES}"),
         pairs=_first(pairs(cell, split) for split in cell.other_splits),
         banks={modality: held.features for modality in INVERSIONS if (held := bank(cell, modality))},
         weights=cell.native.projections,

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from crossgap.arrays import unit_rows
-from crossgap.datasets.world_captions import UNSAID, recall_ceiling
 from crossgap.errors import UnavailableError
 from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell
 from crossgap.evaluation.items import Items
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics.gap import explained_variance
 from crossgap.metrics.gap.measures import gap_measures
+from crossgap.metrics.retrieval.ceiling import recall_ceiling
 
 SPECTRUM = ["modality", "component", "explained"]
 COMPONENTS = 256  # of the spectrum, at most
@@ -108,9 +108,9 @@ def _ceiling(cell: Cell) -> dict[str, float]:
         return {}
     both = [np.concatenate([images.labels[name], captions.labels[name]]) for name in shared]
     codes = np.stack([pd.factorize(labels)[0] for labels in both], axis=1)
-    silent = np.stack([captions.labels[name] == "" for name in shared], axis=1)
+    said = np.stack([captions.labels[name] != "" for name in shared], axis=1)
     try:
-        best = recall_ceiling(codes[: len(images)], np.where(silent, UNSAID, codes[len(images) :]))
+        best = recall_ceiling(codes[: len(images)], codes[len(images) :], said)
     except UnavailableError:  # a caption that agrees with no image: its labels are not what it mentions
         return {}
     return {"retrieval_ceiling/text-image/group/recall@1": best}

@@ -33,7 +33,6 @@ import pandas as pd
 
 from crossgap import naming
 from crossgap.evaluation.curves import DIGITS
-from crossgap.metrics.significance import ALPHA
 
 GAP = ("centroid_distance", "linear_separability", "relative_modality_gap")
 _HALF = "0.5"  # share of images in mixed search
@@ -110,7 +109,7 @@ def _gain(comparisons: pd.DataFrame, method: str, family: str, task: str, *, tes
         return {}
     found: Numbers = {f"{method}_gain": round(float(of["difference"].mean()), DIGITS)}
     if tested:
-        significant = of["p_adjusted"] < ALPHA
+        significant = of["p_adjusted"] < naming.ALPHA
         found[f"{method}_better"] = int((significant & (of["difference"] > 0)).sum())
         found[f"{method}_worse"] = int((significant & (of["difference"] < 0)).sum())
     return found

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from crossgap.controls import check_arithmetic, check_subsets
 from crossgap.strict import Seed, Strict, once
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -32,10 +33,8 @@ class CellOptions(Strict):
     @field_validator("subsets")
     @classmethod
     def _distinct(cls, subsets: dict[str, dict[str, list[str]]]) -> dict[str, dict[str, list[str]]]:
-        for name, confined in subsets.items():
-            if len(confined) != 1:
-                named = ", ".join(confined) or "none"
-                raise ValueError(f"{name!r} names the labellings {named}: give one, with its classes")
+        check_subsets(subsets)
+        for confined in subsets.values():
             for classes in confined.values():
                 once(classes)
         return subsets
@@ -43,8 +42,7 @@ class CellOptions(Strict):
     @field_validator("arithmetic")
     @classmethod
     def _two_labellings(cls, arithmetic: dict[str, str]) -> dict[str, str]:
-        if same := [name for name, kept in arithmetic.items() if name == kept]:
-            raise ValueError(f"{same[0]!r} can't be changed and kept: name another labelling that is kept")
+        check_arithmetic(arithmetic)
         return arithmetic
 
 

@@ -13,7 +13,7 @@ from crossgap.inversion.distil import Split, train
 from crossgap.inversion.distil_recipe import TAUGHT, Distil
 from crossgap.inversion.invert import Inverter, check_targets
 from crossgap.inversion.methods import Method
-from crossgap.inversion.recipes import Recipe
+from crossgap.inversion.recipes import Recipe, shard_recipe
 from crossgap.inversion.stores import Targets, check_same_backbone, computed
 from crossgap.stores import engines, store
 
@@ -59,12 +59,7 @@ def distil_store(
             raise ValueError(f"targets: the loss {loss!r} needs the recipe of the tokens that φ is taught")
         rows = np.sort(Split.of(ids, recipe).learnt)
         inverter = Inverter(backbone, method, targets, batch_size)
-        made_by = {
-            "method": method.as_dict(),
-            "recipe": targets.as_dict(),
-            "backbone": backbone.provenance,
-            "code": code,
-        }
+        made_by = shard_recipe(method.as_dict(), targets, code, backbone=backbone.provenance)
         items = {group: Targets(held, rows)}
         keys = {group: list(items[group].keys(backbone))}
         done = computed(inverter, items, keys, made_by, scratch / method.name, engine)

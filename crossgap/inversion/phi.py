@@ -191,11 +191,6 @@ def load_distilled(path: str | Path, backbone: Backbone, method: Method | None =
     return distilled
 
 
-def reason_of(path: str | Path) -> str | None:
-    """Why there is no φ in a file that says so; None where there is one."""
-    return _said(Path(path))[0].get("not_applicable")
-
-
 def save_nothing(path: str | Path, reason: str) -> None:
     """Write a file that says why there is no φ."""
     from safetensors.torch import save

@@ -116,3 +116,14 @@ def asked(steps: int, seed: int, settings: dict[str, Any]) -> Recipe:
 
 
 CHANGEABLE: Sequence[str] = tuple(field.name for field in fields(Recipe))
+
+
+def shard_recipe(method: dict[str, Any], recipe: Recipe, code: str, **beside: Any) -> dict[str, Any]:
+    """What shards of an inversion say that they depend on, JSON-able; those of the same are taken up.
+
+    Args:
+        method: as its `as_dict` gives it.
+        code: a name of what inverts.
+        beside: what else the shards depend on, such as the backbone.
+    """
+    return {"method": method, "recipe": recipe.as_dict(), **beside, "code": code}

@@ -17,8 +17,9 @@ from crossgap.inversion.composed import AskedTexts, ask
 from crossgap.inversion.invert import Inversion, Inverter, check_targets
 from crossgap.inversion.methods import Method, Oti
 from crossgap.inversion.phi import Distilled
-from crossgap.inversion.recipes import Recipe
+from crossgap.inversion.recipes import Recipe, shard_recipe
 from crossgap.machine import processor
+from crossgap.prepared import manifest
 from crossgap.stores import engines, shards, store, writing
 
 if TYPE_CHECKING:
@@ -70,13 +71,9 @@ def invert_store(
     """
     check_same_backbone(native, backbone)
     inverter = Inverter(backbone, method, recipe, batch_size, start=start.phi if start else None)
-    made_by = {
-        "method": method.as_dict(),
-        "recipe": recipe.as_dict(),
-        "backbone": backbone.provenance,
-        "code": code or _code(),
-        **({"start": start.named} if start else {}),
-    }
+    made_by = shard_recipe(method.as_dict(), recipe, code or _code(), backbone=backbone.provenance)
+    if start:
+        made_by["start"] = start.named
     items = {name: Targets(native[name], rows) for name, rows in chosen.items()}
     keys = {name: list(held.keys(backbone)) for name, held in items.items()}
     done = computed(inverter, items, keys, made_by, Path(scratch), engine)
@@ -256,7 +253,7 @@ def chosen_texts(native: store.Store, query: str, gallery: str | None = None) ->
     query split; with a gallery, its texts too.
     """
     chosen = {}
-    for split in dict.fromkeys(["classes", query, *([gallery] if gallery else [])]):
+    for split in dict.fromkeys([manifest.CLASSES, query, *([gallery] if gallery else [])]):
         name = f"text/{split}"
         if name not in native:
             continue

@@ -47,10 +47,10 @@ def matching_batches(
     return rows
 
 
-def unit_batch(x: Float[Tensor, "n d"], name: str = "x") -> Float[Tensor, "n d"]:
+def unit_batch(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     """A batch of unit rows `(n, d)`, in float32 at least; errors as of `unit_pair`."""
-    x = batch(x, name)
-    check_unit(x, name)
+    x = batch(x)
+    check_unit(x, "x")
     return x
 
 

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from crossgap.arrays import inner_share, whole_number
+from crossgap.arrays import whole_number
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Real
 
 RESAMPLES = 9999
-ALPHA = 0.05  # below it a corrected p-value is called significant
+LEVEL = 0.95  # of the intervals
 ENTRIES_IN_A_BLOCK = 2**22
 COUNTED_AT_ONCE = 2**16  # so that the counts lie in a cache
 COLUMNS_AT_ONCE = 128  # so that the resamples' means of them lie in a cache
 
 
 def paired(
-    differences: Real[np.ndarray, "n k"], *, seed: int = 0, resamples: int = RESAMPLES, level: float = 0.95
+    differences: Real[np.ndarray, "n k"], *, seed: int = 0, resamples: int = RESAMPLES
 ) -> pd.DataFrame:
     """Mean differences of paired measurements with their uncertainty.
 
-    The interval is the percentile bootstrap's over queries. The p-value is that of the two-sided paired permutation
+    The 95 % interval is the percentile bootstrap's over queries, the p-value that of the two-sided paired permutation
     test, in which the two methods change places query by query: the share of random sign flips whose mean is at least
     as far from 0, the data themselves counted among them (Smucker, Allan and Carterette, CIKM 2007). All columns share
     one set of resamples, and a column's result does not depend on the others.
@@ -33,14 +33,13 @@ def paired(
     Args:
         differences: `(n, k)`, of n queries by k comparisons, finite.
         resamples: of the bootstrap and of the test each; the smallest p-value is 1 / (resamples + 1).
-        level: of the interval.
 
     Returns:
         A row a comparison: `difference`, `low`, `high`, `p`; NaN throughout if there are no queries.
 
     Raises:
-        TypeError, ValueError: another shape, or values that are not finite; no resamples, a seed that is no whole
-            number, or a level that is no share.
+        TypeError, ValueError: another shape, or values that are not finite; no resamples, or a seed that is no whole
+            number.
     """
     differences = np.asarray(differences, np.float64)
     if differences.ndim != 2:
@@ -51,7 +50,6 @@ def paired(
         )
     whole_number(resamples, "resamples", 1)
     whole_number(seed, "seed")
-    inner_share(level, "level")
     n, k = differences.shape
     if n == 0:
         return pd.DataFrame(np.nan, index=range(k), columns=["difference", "low", "high", "p"])
@@ -64,7 +62,7 @@ def paired(
         for part, held in zip(columns, means, strict=True):
             held[done : done + len(counts)] = counts @ part / n
         done += len(counts)
-    ends = [(1 - level) / 2, (1 + level) / 2]
+    ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     low, high = np.concatenate([np.quantile(held, ends, axis=0) for held in means], axis=1)
     observed = differences.mean(axis=0)
     slack = 1e-12 * np.abs(differences).mean(axis=0)  # sums in another order must not break ties

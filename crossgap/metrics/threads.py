@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from crossgap import machine
+
 ITEMS_AT_ONCE = 2**20  # of a thread
 
 
 def cores() -> int:
     """Those that this process may use, 16 at most; no more than OMP_NUM_THREADS, which limits NumPy's products too."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = machine.cores()
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     if asked.isdecimal() and int(asked) > 0:
         allowed = min(allowed, int(asked))

@@ -14,7 +14,7 @@ from crossgap.errors import CrossgapError
 from crossgap.papers import figures
 from crossgap.papers.cells import last_run
 from crossgap.papers.filling import Figures, Filled, FilledRow
-from crossgap.papers.tables import CONTRASTIVE_GAP, PaperTable
+from crossgap.papers.tables import CONTRASTIVE_GAP, IDEALISED, PaperTable
 from crossgap.report import idealised as idealised_part
 from crossgap.report import trainings as trainings_part
 from crossgap.report.blocks import Block
@@ -29,7 +29,6 @@ STUDIES = {
     "idealised": "the idealised study over its steps: loss, centroid distance, separability (It's Not a Modality Gap)",
     "trainings": "the fine-tunings over their steps: loss, centroid distance, cosine of matching pairs",
 }
-IDEALISED = "idealised"  # the table
 # of 512 dimensions, 2,048 images and batches of 128, after the last step
 PUBLISHED = {"centroid_distance": 0.06, "linear_separability": 1.0}
 COLUMNS = {

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from crossgap.backbones import towers
 from crossgap.catalogue import entries
+from crossgap.controls import no_support
 from crossgap.datasets import Declaration
 from crossgap.params.base import Name
 from crossgap.params.migration import TRAININGS, moved
@@ -200,11 +201,8 @@ class Params(Strict):
     def _supported(self) -> Iterator[str]:
         for section in ("datasets", "imports"):
             for name, row in getattr(self, section).items():
-                if row.controls.support == row.retrieval.query:
-                    yield (
-                        f"{section}.{name}.controls.support: {row.retrieval.query!r} is the split of the queries, "
-                        "which would find themselves: name another, or leave it out"
-                    )
+                if reason := no_support(row.controls.support, row.retrieval.query):
+                    yield f"{section}.{name}.{reason}"
 
     def _trainings(self) -> Iterator[str]:
         """What is wrong with trainings: a name that is taken, or a backbone that a training can't start from."""

@@ -69,8 +69,10 @@ def no_data(params: Params) -> Iterator[str]:
     """
     for name in params.run.datasets:
         declared = params.datasets[name]
+        if declared.layout == "huggingface":
+            continue
         for field, value in declared:
-            if isinstance(value, Path) and declared.layout != "huggingface":
+            if isinstance(value, Path):
                 path = declared.root / value if isinstance(declared, Table) and field == "table" else value
                 if not path.exists():
                     yield f"datasets.{name}.{field}: there is no {path}: put it there, or name where it is"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crossgap.evaluation.parts import USED
-from crossgap.inversion.recipes import Continued, Recipe
+from crossgap.inversion.recipes import Continued, Recipe, shard_recipe
 from crossgap.params import Params
 from crossgap.planning.cells import INVERSIONS, StageCell, cells
 from crossgap.planning.discarding import Cache, behind_a_link, entries, remove
@@ -149,8 +149,7 @@ def _scratch(params: Params, data: Path) -> Iterator[tuple[Path, str]]:
 
 def _inverted(held: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     """What shards say that an inversion of a cell made."""
-    made = {CODE: held[CODE], "method": held["method"], "recipe": recipe.as_dict()}
-    return json.loads(json.dumps(made))
+    return json.loads(json.dumps(shard_recipe(held["method"], recipe, held[CODE])))
 
 
 def _part(path: Path) -> bool:

@@ -130,8 +130,8 @@ def _fitted(
         Material(
             images=noise() if "image" in modalities else None,
             texts=noise() if "text" in modalities else None,
-            vocabulary=noise() if f"text/{manifest.VOCABULARIES[0]}" in sizes else None,
-            vocabulary_photo=noise() if f"text/{manifest.VOCABULARIES[1]}" in sizes else None,
+            vocabulary=noise() if f"text/{manifest.VOCABULARY}" in sizes else None,
+            vocabulary_photo=noise() if f"text/{manifest.VOCABULARY_PHOTO}" in sizes else None,
             styles=noise() if f"text/{manifest.STYLES}" in sizes else None,
             pairs=(noise(), noise()) if paired else None,
             banks={modality: noise() for modality in sorted(banks)},

@@ -17,9 +17,9 @@ from crossgap.planning.verifying import LOCKS, of_dvc
 HEADS = ("stage", "items", "seconds", "ended", "made on", "output", "md5", "bytes")
 TIMES = Path("scratch/times")  # below data; `stages.common` writes it
 _SHORT = 12
-_ORDER = (
+ORDER = (
     "resolve", "prepare", "nano", "pretrain", "finetune", "weights", "encode", "distil", "oti", "ovi", "sweep",
-    "seeds", "distilled", "idealised", "evaluate", "report",
+    "seeds", "distilled", "idealised", "elsewhere", "evaluate", "report",
 )  # fmt: skip
 _UNKNOWN = "–"
 
@@ -45,7 +45,7 @@ def stages(root: Path) -> list[list[str]]:
         PipelineError: a lock can't be read.
     """
     rows = []
-    for name, held in sorted(_locked(root), key=lambda one: _place(one[0])):
+    for name, held in sorted(_locked(root), key=lambda one: place(one[0])):
         times = _times(root, held.get("cmd", ""))
         there = [
             out for out in held.get("outs", []) if (root / out["path"]).exists()
@@ -73,9 +73,10 @@ def _locked(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from of_dvc(path, lambda held: {**held.get("stages", {})}).items()
 
 
-def _place(name: str) -> int:
+def place(name: str) -> int:
+    """Of a stage in the order of the pipeline."""
     kind = name.partition("@")[0].removesuffix("-import")
-    return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
+    return ORDER.index(kind) if kind in ORDER else len(ORDER)
 
 
 def _times(root: Path, command: str) -> dict[str, Any]:

@@ -23,9 +23,9 @@ from crossgap.evaluation import (
     similarities,
     supported,
 )
-from crossgap.evaluation.cell import CLASSES
 from crossgap.metrics import probes as probing
 from crossgap.planning.rates import Rates
+from crossgap.prepared import manifest
 
 USUAL_WIDTH = 512  # of features, from which half the dimensions are removed
 
@@ -103,8 +103,8 @@ class PlannedEvaluation:
             self._mixed(done, texts, images)
             pairs += 2 * texts * images
 
-        prompts = self._of("text", CLASSES.partition("/")[2])
-        named = self._classes("text", CLASSES.partition("/")[2])
+        prompts = self._of("text", manifest.CLASSES)
+        named = self._classes("text", manifest.CLASSES)
         for labelling, classes in labelled.items():
             self._classified(done, labelling, classes, labelling in named)
             drawn = min(images, clusters.ITEMS) * min(classes, clusters.CLASSES)

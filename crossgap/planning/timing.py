@@ -98,13 +98,13 @@ def _image_only(asked: Asked) -> Backbone:
     from timm.data import create_transform, resolve_model_data_config
 
     from crossgap.backbones.backbone import Backbone, resolve_device
-    from crossgap.backbones.image_only import _DTYPES, built
+    from crossgap.backbones.image_only import DTYPES, built
 
     tower = built(asked.model)
     transform = create_transform(**resolve_model_data_config(tower.visual), is_training=False)
     provenance = {"model": asked.model}
     device = resolve_device(asked.device)
-    return Backbone(tower.eval().to(device, _DTYPES[asked.precision]), transform, None, device, provenance)
+    return Backbone(tower.eval().to(device, DTYPES[asked.precision]), transform, None, device, provenance)
 
 
 def _encoding(backbone: Backbone, modality: str, asked: Asked) -> Callable[[int], None]:

@@ -12,7 +12,6 @@ from crossgap.report.results import Results
 from crossgap.report.sources import titles
 from crossgap.report.tables import METRICS, RATES, absent, in_order, present, title
 
-ALPHA = 0.05  # of the corrected p-value
 COLUMNS = (
     "family", "task", "relevance", "value", "baseline_value", "difference", "low", "high", "p", "p_adjusted", "queries",
 )  # fmt: skip
@@ -70,7 +69,7 @@ class Line:
         if self.test is None:
             return ""
         p, difference = self.test["p_adjusted"], self.test["difference"]
-        if absent(p) or absent(difference) or p >= ALPHA:
+        if absent(p) or absent(difference) or p >= naming.ALPHA:
             return "undecided"
         return "better" if difference > 0 else "worse"
 

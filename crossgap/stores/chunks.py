@@ -20,6 +20,7 @@ import google_crc32c
 import numpy as np
 import pyarrow as pa
 
+from crossgap.machine import cores
 from crossgap.stores.zipped import ZipReader
 
 if TYPE_CHECKING:
@@ -247,8 +248,7 @@ def _sum(content: np.ndarray) -> bytes:
 def _each(work: Callable[[Any], None], on: Iterable[Any]) -> None:
     """Several at once, as many as there are cores; the first error of one is raised."""
     on = list(on)
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = min(allowed, _THREADS, len(on))
+    threads = min(cores(), _THREADS, len(on))
     if threads < 2:
         for one in on:
             work(one)

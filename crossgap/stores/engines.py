@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from crossgap import machine
 from crossgap.errors import CrossgapError
 from crossgap.stores import shards
 
@@ -95,7 +96,7 @@ class Ray:
         """
 
         def work(cuts: list[Cut], advance: Callable[[int], None]) -> Iterator[shards.Arrays]:
-            ray = _ray()
+            ray = require_ray()
             pickled = ray.cloudpickle.dumps(function)
             self._connect(len(pickled))
             share = _share(self.workers, self.gpus)
@@ -114,12 +115,12 @@ class Ray:
             self._end = None
 
     def _connect(self, size: int) -> None:
-        ray = _ray()
+        ray = require_ray()
         if ray.is_initialized():
             return
         local = {
             "address": "local",
-            "num_cpus": max(_cores(), self.workers),
+            "num_cpus": max(machine.cores(), self.workers),
             "object_store_memory": OBJECT_STORE + size,
             "include_dashboard": False,
         }
@@ -152,7 +153,7 @@ class _Crew:
     """
 
     def __init__(self, size: int, function: Any, share: dict[str, float], patience: float) -> None:
-        self.ray, self.size, self.function, self.patience = _ray(), size, function, patience
+        self.ray, self.size, self.function, self.patience = require_ray(), size, function, patience
         # replaced by us, not by Ray: that would wait for a lost machine to come back, and its cuts with it
         self.hire = self.ray.remote(_Worker).options(**share, max_restarts=0).remote
         self.load: dict[Any, list[int]] = {}  # worker → numbers of its cuts in flight, in order
@@ -283,7 +284,7 @@ class _Worker:
     """Runs in a process of its own, anywhere in the cluster."""
 
     def start(self, function: bytes) -> bool:
-        ray = _ray()
+        ray = require_ray()
         # waiting threads leave the cores to who reads images
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         context = ray.get_runtime_context()
@@ -297,7 +298,12 @@ class _Worker:
         return self.function(pickle.loads(payload), lambda items: None)  # noqa: S301 - from `compute`, by Ray
 
 
-def _ray() -> Any:
+def require_ray() -> Any:
+    """The library.
+
+    Raises:
+        EngineError: it isn't there.
+    """
     try:
         import ray
     except ImportError:
@@ -307,13 +313,9 @@ def _ray() -> Any:
     return ray
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _share(workers: int, gpus: float | None = None) -> dict[str, float]:
     """CPU cores and GPUs of each worker: as many cores as let all of them find a place."""
-    nodes = [node["Resources"] for node in _ray().nodes() if node["Alive"]]
+    nodes = [node["Resources"] for node in require_ray().nodes() if node["Alive"]]
     most = max((node.get("GPU", 0) for node in nodes), default=0)
     each = min(1, most) if gpus is None else gpus
     if each > most:

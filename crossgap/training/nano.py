@@ -23,6 +23,7 @@ from crossgap.datasets import world
 from crossgap.datasets.hashing import hashed
 from crossgap.metrics import classification
 from crossgap.metrics.retrieval import retrieval_metrics
+from crossgap.metrics.retrieval.ceiling import recall_ceiling
 from crossgap.training.augment import augmentation, slip_head, two_views
 from crossgap.training.batches import batch
 from crossgap.training.bpe import learn_merges, write_merges
@@ -246,7 +247,8 @@ def quality(folder: Path, seed: int, images: int = 400) -> dict[str, float]:
         table = classification.zero_shot(image, np.array(values)[scenes[:, number]], *prototypes)
         figures[f"zero-shot/{factor}"] = classification.summarise(table)["accuracy"]
     owners = np.repeat(indices, world.CAPTIONS_PER_IMAGE)
-    ceiling = world.recall_ceiling(scenes, mentions.reshape(-1, len(world.FACTORS)))
+    mentioned = mentions.reshape(-1, len(world.FACTORS))
+    ceiling = recall_ceiling(scenes, mentioned, mentioned != world.UNSAID)
     return figures | {
         "text-image/recall@1": _recall_at_1(text, image, owners, indices),
         "text-image/recall@1 ceiling": ceiling,

@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -82,54 +82,14 @@ def fit(
         TrainingError: the loss or a gradient is not finite; the parameters of before that step are in the checkpoint.
             Or there is a damaged checkpoint.
     """
-    history: list[Row] = []
-    sums: dict[str, float] = defaultdict(float)
-    start = since = logged = 0
+    curves = _Curves(log)
     optimizer, wanted = learner.optimizer, set(measured_at)
     base_rates = [group["lr"] for group in optimizer.param_groups]
+    clipped = learner.clipped or [p for group in optimizer.param_groups for p in group["params"]]
     temporary.remove_leftovers(checkpoint.parent)
-    if checkpoint.exists():
-        state = _read(checkpoint)
-        learner.modules.load_state_dict(state["modules"])
-        optimizer.load_state_dict(state["optimizer"])
-        start, history, since = state["step"], state["history"], state["since"]
-        sums.update(state["sums"])
-
-    def save(step: int) -> None:
-        buffer = io.BytesIO()
-        state = {
-            "modules": learner.modules.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "step": step,
-            "history": history,
-            "sums": dict(sums),
-            "since": since,
-        }
-        torch.save(state, buffer)
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write(checkpoint, buffer.getbuffer())
-
-    def stop(step: int, what: str) -> TrainingError:
-        save(step)
-        return TrainingError(
-            f"{label}: {what} at step {step} of {steps}; the parameters of before it are in {checkpoint}. "
-            "Lower lr, raise the temperature, set clip_grad_norm or warm up for longer"
-        )
-
-    def row(values: Mapping[str, float], step: int) -> None:
-        if not history or history[-1]["step"] != step:
-            history.append({"step": step})
-        history[-1].update(values)
-
-    def emit(before: float) -> None:
-        nonlocal logged
-        while log and logged < len(history) and history[logged]["step"] < before:
-            log(history[logged])
-            logged += 1
-
-    emit(start)
+    start = _resume(checkpoint, learner, curves) if checkpoint.exists() else 0
+    curves.emit(start)
     every = max(1, steps // POINTS)
-    parameters = learner.clipped or [p for group in optimizer.param_groups for p in group["params"]]
     saved = time.monotonic()
     bar = tqdm(
         range(start, steps), desc=label, unit="step", initial=start, total=steps, mininterval=1, disable=None
@@ -137,38 +97,118 @@ def fit(
     with deterministic():
         for step in bar:
             if measure and step in wanted:
-                row(measure(step), step)
-            if learner.rate:
-                for group, base in zip(optimizer.param_groups, base_rates, strict=True):
-                    group["lr"] = base * learner.rate(step)
-            optimizer.zero_grad(set_to_none=True)
-            values = learner.gradients(step)
-            if not math.isfinite(values["loss"]):
-                raise stop(step, f"the loss is {values['loss']}")
-            limit = learner.clip_grad_norm or math.inf
-            norm = torch.nn.utils.clip_grad_norm_(parameters, limit).item()
-            if not math.isfinite(norm):
-                raise stop(step, f"the gradients' norm is {norm}")
-            optimizer.step()
-            if learner.after:
-                learner.after()
-            since += 1
-            for name, value in values.items():
-                sums[name] += value
+                curves.join(measure(step), step)
+            try:
+                values = _take(step, learner, base_rates, clipped)
+            except _NotFiniteError as error:
+                _save(checkpoint, learner, curves, step)
+                raise TrainingError(
+                    f"{label}: {error} at step {step} of {steps}; the parameters of before it are in {checkpoint}. "
+                    "Lower lr, raise the temperature, set clip_grad_norm or warm up for longer"
+                ) from None
+            curves.add(values)
             if (step + 1) % every == 0 or step + 1 == steps:
-                row({name: total / since for name, total in sums.items()}, step + 1)
-                sums.clear()
-                since = 0
-                bar.set_postfix(loss=f"{history[-1]['loss']:.4g}", refresh=False)
-            emit(step + 1)
+                curves.join(curves.means(), step + 1)
+                bar.set_postfix(loss=f"{curves.rows[-1]['loss']:.4g}", refresh=False)
+            curves.emit(step + 1)
             if time.monotonic() - saved >= save_seconds and step + 1 < steps:
-                save(step + 1)
+                _save(checkpoint, learner, curves, step + 1)
                 saved = time.monotonic()
         if measure and steps in wanted:
-            row(measure(steps), steps)
-        save(steps)
-    emit(math.inf)
-    return history
+            curves.join(measure(steps), steps)
+        _save(checkpoint, learner, curves, steps)
+    curves.emit(math.inf)
+    return curves.rows
+
+
+class _NotFiniteError(Exception):
+    """The loss or the gradients of a step; the message says which."""
+
+
+def _take(
+    step: int, learner: Learner, base_rates: Sequence[float], clipped: Sequence[nn.Parameter]
+) -> Mapping[str, float]:
+    """Take a step; its values.
+
+    Raises:
+        _NotFiniteError: before the parameters are changed.
+    """
+    optimizer = learner.optimizer
+    if learner.rate:
+        for group, base in zip(optimizer.param_groups, base_rates, strict=True):
+            group["lr"] = base * learner.rate(step)
+    optimizer.zero_grad(set_to_none=True)
+    values = learner.gradients(step)
+    if not math.isfinite(values["loss"]):
+        raise _NotFiniteError(f"the loss is {values['loss']}")
+    norm = nn.utils.clip_grad_norm_(clipped, learner.clip_grad_norm or math.inf).item()
+    if not math.isfinite(norm):
+        raise _NotFiniteError(f"the gradients' norm is {norm}")
+    optimizer.step()
+    if learner.after:
+        learner.after()
+    return values
+
+
+@dataclass
+class _Curves:
+    """The rows of the curves as they grow, and the sums over the steps since the last mean."""
+
+    log: Callable[[Row], None] | None
+    rows: list[Row] = field(default_factory=list)
+    sums: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    since: int = 0
+    logged: int = 0
+
+    def join(self, values: Mapping[str, float], step: int) -> None:
+        """Add values to the row of a step."""
+        if not self.rows or self.rows[-1]["step"] != step:
+            self.rows.append({"step": step})
+        self.rows[-1].update(values)
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """Count the values of one more step."""
+        self.since += 1
+        for name, value in values.items():
+            self.sums[name] += value
+
+    def means(self) -> Row:
+        """Over the steps since the last time."""
+        found = {name: total / self.since for name, total in self.sums.items()}
+        self.sums.clear()
+        self.since = 0
+        return found
+
+    def emit(self, before: float) -> None:
+        """Log the rows of steps before one, which nothing joins any more."""
+        while self.log and self.logged < len(self.rows) and self.rows[self.logged]["step"] < before:
+            self.log(self.rows[self.logged])
+            self.logged += 1
+
+
+def _save(checkpoint: Path, learner: Learner, curves: _Curves, step: int) -> None:
+    buffer = io.BytesIO()
+    state = {
+        "modules": learner.modules.state_dict(),
+        "optimizer": learner.optimizer.state_dict(),
+        "step": step,
+        "history": curves.rows,
+        "sums": dict(curves.sums),
+        "since": curves.since,
+    }
+    torch.save(state, buffer)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    temporary.write(checkpoint, buffer.getbuffer())
+
+
+def _resume(checkpoint: Path, learner: Learner, curves: _Curves) -> int:
+    """Bring all back as `_save` has left it; the number of steps done."""
+    state = _read(checkpoint)
+    learner.modules.load_state_dict(state["modules"])
+    learner.optimizer.load_state_dict(state["optimizer"])
+    curves.rows, curves.since = state["history"], state["since"]
+    curves.sums.update(state["sums"])
+    return state["step"]
 
 
 def _read(checkpoint: Path) -> dict[str, Any]:

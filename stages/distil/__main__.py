@@ -7,7 +7,7 @@ from crossgap.backbones import towers
 from crossgap.errors import DatasetError
 from crossgap.stores.store import open_store
 from stages.common import DISTILLED, SCRATCH, features_folder, machine, run, weights
-from stages.computing import ray
+from stages.workers import ray
 
 OF = {"oti": "image", "ovi": "text"}
 

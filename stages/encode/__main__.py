@@ -7,7 +7,8 @@ from typing import Any
 from crossgap.encode import encode
 from crossgap.prepared import composed, judgements, manifest, problems, transformations
 from stages.common import SCRATCH, dataset_folder, features_folder, images_root, machine, run
-from stages.computing import loaded, ray
+from stages.computing import loaded
+from stages.workers import ray
 
 
 def main(cell: Mapping[str, Any], backbone: str, dataset: str) -> None:

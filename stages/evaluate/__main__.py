@@ -13,7 +13,6 @@ from crossgap.evaluation.elsewhere import Elsewhere, of_dataset, of_files, other
 from crossgap.evaluation.headline import headline
 from crossgap.evaluation.inversions import content
 from crossgap.naming import MODALITIES
-from crossgap.stores.engines import Ray
 from crossgap.stores.store import Store, open_store
 from stages.common import (
     CELL_TABLES,
@@ -26,6 +25,7 @@ from stages.common import (
     write_json,
     written,
 )
+from stages.workers import ray
 
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
 LARGE = 10_000  # items of a cell that workers of Ray are worth their start for
@@ -60,7 +60,7 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
         elsewhere=_elsewhere(cell, folder),
         look_at=cell["look_at"],
         device=_device(),
-        engine=_engine(native),
+        engine=ray() if _large(native) else None,
         scratch=SCRATCH.joinpath("evaluate", *names),
     )
     tables = out / "tables"
@@ -125,11 +125,9 @@ def _inversion(path: Path) -> Store | None:
     return None if "not_applicable" in store.provenance else store
 
 
-def _engine(native: Store) -> Ray | None:
-    """Of a large cell: a small one is done before workers have started."""
-    scheduled = machine()
-    large = sum(len(native[name]) for name in native.groups) >= LARGE
-    return Ray(**scheduled["ray"]) if scheduled["engine"] == "ray" and large else None
+def _large(native: Store) -> bool:
+    """A small cell is done before workers have started."""
+    return sum(len(native[name]) for name in native.groups) >= LARGE
 
 
 def _device() -> str:

@@ -83,7 +83,7 @@ def main(words: Sequence[str] | None = None) -> dict[str, float]:
         return (time.perf_counter() - start) / given.shards
 
     # workers can't import this file
-    engines._ray().cloudpickle.register_pickle_by_value(sys.modules[Arrays.__module__])
+    engines.require_ray().cloudpickle.register_pickle_by_value(sys.modules[Arrays.__module__])
     try:
         arrive(Path())  # starts the cluster
         found = {

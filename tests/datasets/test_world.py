@@ -4,7 +4,6 @@ import hashlib
 import re
 import tarfile
 from collections import Counter
-from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -106,25 +105,6 @@ def test_captions_mention_what_they_are_asked_to() -> None:
         np.where(mentions == world.UNSAID, scenes[:, None], mentions), np.repeat(scenes[:, None], 5, axis=1)
     )
     assert (mentions == world.UNSAID).any()
-
-
-def test_recall_ceiling_is_the_chance_of_the_best_guess() -> None:
-    scenes, keys = items("test", 60)
-    _, mentions = world.captions(scenes, keys)
-    total = Fraction(0)
-    for said in mentions.reshape(-1, mentions.shape[-1]).tolist():
-        agreeing = [
-            scene
-            for scene in scenes.tolist()
-            if all(a in (b, world.UNSAID) for a, b in zip(said, scene, strict=True))
-        ]
-        total += Fraction(1, len(agreeing))
-    assert world.recall_ceiling(scenes, mentions.reshape(300, -1)) == pytest.approx(float(total / 300))
-    assert world.recall_ceiling(scenes, scenes) == 1.0
-    assert world.recall_ceiling(scenes, np.full((3, 6), world.UNSAID)) == pytest.approx(1 / 60)
-    absent = next(row for row in world.combinations("train", 0) if not (scenes == row).all(axis=1).any())
-    with pytest.raises(ValueError, match="agrees with no image"):
-        world.recall_ceiling(scenes, absent[None])
 
 
 def test_images_show_their_factors() -> None:

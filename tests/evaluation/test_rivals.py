@@ -388,7 +388,7 @@ def test_images_of_a_class_that_the_support_lacks_are_counted_and_left_out(tmp_p
 
 
 def test_queries_are_no_support_split_of_themselves(native) -> None:
-    with pytest.raises(EvaluationError, match=r"controls\.support is 'test', the split of the queries"):
+    with pytest.raises(EvaluationError, match=r"controls\.support: 'test' is the split of the queries"):
         Cell(native, None, None, "test", "test", support="test")
     with pytest.raises(CrossgapError, match="'two' names the labellings colour, shape: give one"):
         Cell(

@@ -120,8 +120,6 @@ def test_holm_by_hand_and_with_gaps() -> None:
         ({"differences": np.zeros(3)}, r"shape \(3,\)"),
         ({"differences": np.array([[np.nan]])}, "NaN or infinity"),
         ({"resamples": 0}, "resamples is 0"),
-        ({"level": 95}, "level is 95"),
-        ({"level": "95 %"}, "level is 95 %"),
         ({"resamples": 9.5}, "resamples is 9.5: give a whole number"),
         ({"seed": None}, "seed is None: give a whole number"),
         ({"seed": -1}, "seed is -1: give at least 0"),

@@ -207,7 +207,10 @@ def test_the_command_prints_what_this_project_measured(project) -> None:
 
 def test_wrong_names_and_places_are_told(project, monkeypatch, tmp_path) -> None:
     wrong = CliRunner().invoke(app, ["table", "table1"])
-    assert wrong.exit_code == 1 and f"no table 'table1'; there are {', '.join(TABLES)}" in wrong.output
+    assert (
+        wrong.exit_code == 1
+        and f"no table 'table1'; there are {', '.join(TABLES)}, idealised" in wrong.output
+    )
     (project / "data/metrics/openai-b32/dtd/tables/metrics.csv").unlink()
     old = CliRunner().invoke(app, ["table", "reevaluating-table3"])
     assert old.exit_code == 1 and "let `dvc repro` make this cell again" in old.output

@@ -48,6 +48,7 @@ CHANGES = {  # what is changed, and the stages that it touches; `TOGETHER` says 
     "ranking": ("crossgap/metrics/retrieval/ranking.py", ("evaluate",)),
     "the page": ("crossgap/report/page.py", ("report",)),
     "a stage's script": ("stages/encode/__main__.py", ("encode",)),
+    "how stages load a backbone": ("stages/computing.py", ("encode", *INVERSIONS)),
     "params' own checks": ("crossgap/params/wording.py", ()),
     "the store": ("crossgap/stores/store.py", ()),
     "shards": ("crossgap/stores/shards.py", ()),
@@ -61,6 +62,7 @@ TOGETHER = (  # those that touch different stages, and those that touch none
     ("the optimiser", "the defaults of fine-tuning"),
     ("ranking", "a stage's script"),
     ("a correction", "the page"),
+    ("how stages load a backbone",),
     ("another reader", "params' own checks", "the store", "shards"),
 )
 

@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
+from crossgap import machine
 from crossgap.stores import engines, shards
 
 KEYS = [f"item-{number:03}" for number in range(23)]
@@ -275,7 +276,7 @@ class Threads(Squares):
 
 def test_each_worker_has_its_part_of_the_cores(tmp_path, ray_engine) -> None:
     results = ray_engine.work(read, Threads())([[0], [1]], lambda items: None)
-    each = max(1, engines._cores() // 2)
+    each = max(1, machine.cores() // 2)
     assert [int(result["threads"][0]) for result in results] == [each, each]
 
 
@@ -303,7 +304,7 @@ def test_cores_and_gpus_are_shared_out_so_that_all_find_a_place(monkeypatch, nod
             dead = {"Alive": False, "Resources": {"CPU": 1000, "GPU": 1000}}
             return [dead, *({"Alive": True, "Resources": held} for held in nodes)]
 
-    monkeypatch.setattr(engines, "_ray", lambda: Cluster)
+    monkeypatch.setattr(engines, "require_ray", lambda: Cluster)
     assert engines._share(workers) == share
     with pytest.raises(engines.EngineError, match="has room for"):
         engines._share(1000)

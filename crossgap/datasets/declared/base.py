@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from crossgap.controls import check_arithmetic, check_subsets
 from crossgap.datasets import templates as known_templates
 from crossgap.errors import DatasetError as DatasetError
 from crossgap.strict import FilePath, Strict
@@ -74,11 +75,8 @@ class Controls(Strict):
     @field_validator("subsets")
     @classmethod
     def _one_labelling(cls, subsets: dict[str, dict[str, list[str]]]) -> dict[str, dict[str, list[str]]]:
+        check_subsets(subsets)
         for name, confined in subsets.items():
-            if len(confined) != 1:
-                raise ValueError(
-                    f"{name!r} names the labellings {', '.join(confined) or 'none'}: give one, with its classes"
-                )
             ((labelling, classes),) = confined.items()
             if len(classes) < 2 or len(set(classes)) < len(classes):
                 raise ValueError(
@@ -102,13 +100,9 @@ class Controls(Strict):
     @field_validator("arithmetic")
     @classmethod
     def _two_labellings(cls, arithmetic: dict[str, str]) -> dict[str, str]:
-        for changed, kept in arithmetic.items():
-            if changed == kept:
-                raise ValueError(
-                    f"{changed!r} can't be changed and kept: name another labelling that is kept"
-                )
-            if changed == SIMAT:
-                raise ValueError(f"{SIMAT!r} is SIMAT's own arithmetic: name the labelling otherwise")
+        check_arithmetic(arithmetic)
+        if SIMAT in arithmetic:
+            raise ValueError(f"{SIMAT!r} is SIMAT's own arithmetic: name the labelling otherwise")
         return arithmetic
 
 

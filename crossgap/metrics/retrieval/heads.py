@@ -9,7 +9,8 @@ import numpy as np
 
 from crossgap.metrics.retrieval.bias import Bias, columns, with_column
 from crossgap.metrics.retrieval.counting import PLACE_BITS, STEPS
-from crossgap.metrics.retrieval.relevance import IGNORED, RelevanceLists
+from crossgap.metrics.retrieval.relevance import RelevanceLists
+from crossgap.prepared.judgements import IGNORED
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int64, Real

@@ -14,8 +14,9 @@ from tqdm import tqdm
 from crossgap.arrays import whole_number
 from crossgap.metrics.retrieval.bias import with_column
 from crossgap.metrics.retrieval.counting import MOST_ROWS, STEPS, Counter, NumpyCounter
-from crossgap.metrics.retrieval.relevance import IGNORED, JudgedPairs, RelevanceLists
+from crossgap.metrics.retrieval.relevance import JudgedPairs, RelevanceLists
 from crossgap.metrics.threads import cores
+from crossgap.prepared.judgements import IGNORED
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Real

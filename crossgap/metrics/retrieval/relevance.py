@@ -10,11 +10,11 @@ import pandas as pd
 
 from crossgap.arrays import label_array, label_codes
 from crossgap.errors import listed
+from crossgap.prepared.judgements import IGNORED
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, Shaped
 
-IGNORED = -1
 COLUMNS = ["query", "item", "grade"]
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 
 from crossgap.errors import listed
 from crossgap.metrics.retrieval.ranking import Ranks
-from crossgap.metrics.retrieval.relevance import IGNORED
 from crossgap.metrics.retrieval.scores import found_before, plain
+from crossgap.prepared.judgements import IGNORED
 
 GRADES = {
     "easy": {"easy": 1, "hard": IGNORED, "junk": IGNORED},
