@@ -87,6 +87,7 @@ def fit(
     start = since = logged = 0
     optimizer, wanted = learner.optimizer, set(measured_at)
     base_rates = [group["lr"] for group in optimizer.param_groups]
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     temporary.remove_leftovers(checkpoint.parent)
     if checkpoint.exists():
         state = _read(checkpoint)
@@ -106,7 +107,6 @@ def fit(
             "since": since,
         }
         torch.save(state, buffer)
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
         temporary.write(checkpoint, buffer.getbuffer())
 
     def stop(step: int, what: str) -> TrainingError:
@@ -134,7 +134,8 @@ def fit(
     bar = tqdm(
         range(start, steps), desc=label, unit="step", initial=start, total=steps, mininterval=1, disable=None
     )
-    with deterministic():
+    with deterministic(), temporary.named(checkpoint.parent / "training") as mark:
+        mark.touch()  # `crossgap clean` leaves the folder of a process that lives
         for step in bar:
             if measure and step in wanted:
                 row(measure(step), step)
