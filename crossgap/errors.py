@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+STOPPED = "stopped: what is done is kept, run the same command again to go on"  # by Ctrl-C
 _WRITABLE = "make it writable, or work in a copy of the project that is"
 _AGAIN = "nothing was thrown away: run it again"
 _REMEDIES = {
@@ -126,7 +127,7 @@ def opened(path: str | Path) -> Iterator[None]:
         raise OSError(errno.EAGAIN, "it could not be opened a moment ago", str(path)) from None
 
 
-def said(error: Exception) -> str:
+def said(error: BaseException) -> str:
     """An error's message; of an operating system's, the path, what is wrong with it, and the remedy if one is known."""
     if out_of_memory(error):
         sentences = re.split(r"\.\s|\n", str(error))
