@@ -17,6 +17,7 @@ import errno
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,12 @@ def listed(items: Iterable[Any], count: int = 5) -> str:
     items = list(items)
     more = f" and {len(items) - count} more" if len(items) > count else ""
     return ", ".join(str(item) for item in items[:count]) + more
+
+
+def like(name: object, names: Iterable[str], count: int = 1, cutoff: float = 0.7) -> str:
+    """For a message on an unknown name: which of the known ones may be meant; empty if none is close."""
+    close = get_close_matches(str(name), list(names), count, cutoff)
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def of_machine(error: BaseException) -> bool:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from crossgap.errors import STOPPED, CrossgapError, is_told, said
+from crossgap.errors import STOPPED, CrossgapError, is_told, like, said
 from crossgap.projects.pinned import require_pinned
 
 DATA = Path("data")
@@ -120,8 +120,11 @@ def _resolved(stage: str, words: list[str]) -> Mapping[str, Any]:
     path = RESOLVED.joinpath(stage, *words)
     path = path.with_name(f"{path.name}.json")
     if not path.is_file():
+        found = (RESOLVED / stage).rglob("*.json")
+        cells = [" ".join(one.relative_to(RESOLVED).with_suffix("").parts) for one in found]
+        cell = " ".join([stage, *words])
         raise CrossgapError(
-            f"{' '.join([stage, *words])} is no cell of this run: {path} is not there. Name it in params.yaml under "
+            f"{cell} is no cell of this run{like(cell, cells)}: {path} is not there. Name it in params.yaml under "
             "run, and let `dvc repro`, or `python -m stages.resolve`, write the file"
         )
     return _read(path)

@@ -360,6 +360,11 @@ def test_memory_that_torch_does_not_get_is_known_by_its_words() -> None:
     )
 
 
+def test_a_name_that_is_close_is_proposed_and_no_other() -> None:
+    assert errors.like("tabel1", ["table1", "table2"]) == "; did you mean 'table1'?"
+    assert errors.like("nothing", ["centering", "basic"]) == errors.like(None, ["basic"]) == ""
+
+
 STOPPED = {  # what a process does once it has said that it runs; the name that it goes by
     "encode": "from stages.common import guarded\nguarded('encode', work)",
     "crossgap": "from crossgap import cli\ncli.app.command('work')(work)\nsys.argv[1:] = ['work']\ncli.app()",

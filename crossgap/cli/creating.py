@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from crossgap.cli.errors import explained
-from crossgap.errors import CrossgapError
+from crossgap.errors import CrossgapError, like
 
 EMBEDDED = ("nano", "world")
 _FIRST = "openai-b32"  # the backbone for one's own data, where none is named
@@ -110,8 +110,8 @@ def _declared(
             raise CrossgapError("--captions: these are captions of images: give their folder as --images too")
         if dataset is not None and dataset not in entries.rows("datasets"):
             raise CrossgapError(
-                f"--dataset: {dataset!r} is none that crossgap knows, and there are no --images: give their folder, or "
-                "one of those that `crossgap datasets` lists"
+                f"--dataset: {dataset!r} is none that crossgap knows{like(dataset, entries.rows('datasets'))}, "
+                "and there are no --images: give their folder, or one of those that `crossgap datasets` lists"
             )
         return dataset or EMBEDDED[1], None
     for option, path, is_one in (

@@ -15,6 +15,7 @@ import typer
 from crossgap.cli import scripts, tables
 from crossgap.cli.errors import explained
 from crossgap.cli.scripts import Json
+from crossgap.errors import like
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -160,7 +161,9 @@ def layouts(
         return
     with explained():
         if layout not in LAYOUTS:
-            raise DatasetError(f"there is no layout {layout!r}; there are {', '.join(LAYOUTS)}")
+            raise DatasetError(
+                f"there is no layout {layout!r}{like(layout, LAYOUTS)}; there are {', '.join(LAYOUTS)}"
+            )
     declared = LAYOUTS[layout]
     fields, needed = declared.model_fields, _needed(declared)
     others = [name for name in fields if name not in ("layout", *needed)]
@@ -224,7 +227,9 @@ def check(
     with explained():
         declared = _declared(params)
         if name not in declared:
-            raise DatasetError(f"{params} declares no dataset {name!r}; it declares {', '.join(declared)}")
+            raise DatasetError(
+                f"{params} declares no dataset {name!r}{like(name, declared)}; it declares {', '.join(declared)}"
+            )
         try:
             found = compare(declared[name], root, workers)
         except DatasetError as error:

@@ -38,7 +38,7 @@ import pandas as pd
 import zarr
 
 from crossgap import claims
-from crossgap.errors import CrossgapError, of_machine
+from crossgap.errors import CrossgapError, like, of_machine
 from crossgap.prepared.composed import TABLES as OF_COMPOSED
 from crossgap.prepared.composed import Composed
 from crossgap.prepared.transformations import Transformations
@@ -336,7 +336,8 @@ class Store:
     def __getitem__(self, name: str) -> Group:
         if name not in self.groups:
             raise StoreError(
-                f"{self.path} has no group {name!r}; it holds {', '.join(self.groups) or 'none'}"
+                f"{self.path} has no group {name!r}{like(name, self.groups)}; "
+                f"it holds {', '.join(self.groups) or 'none'}"
             )
         if name not in self._opened:
             with _described(f"{self.path}: {name}"):

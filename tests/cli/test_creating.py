@@ -86,7 +86,7 @@ def test_what_is_inverted_is_what_something_is_measured_with(tmp_path, dataset, 
         ({"images": "lost"}, r"--images: there is no folder lost"),
         ({"images": ".", "captions": "lost.csv"}, r"--captions: there is no file lost\.csv"),
         ({"captions": "a.csv"}, r"--captions: .* give their folder as --images"),
-        ({"dataset": "cubs"}, r"--dataset: 'cubs' is none that crossgap knows"),
+        ({"dataset": "cubs"}, r"--dataset: 'cubs' is none that crossgap knows; did you mean 'cub'"),
         ({"images": "."}, r"no images as CLASS/IMAGE or SPLIT/CLASS/IMAGE"),
     ],
 )
