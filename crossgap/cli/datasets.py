@@ -167,10 +167,12 @@ def layouts(
     declared = LAYOUTS[layout]
     fields, needed = declared.model_fields, _needed(declared)
     others = [name for name in fields if name not in ("layout", *needed)]
+    columns = getattr(declared, "columns", {})
     if as_json:
         scripts.echo(
             [
                 {"field": name, "needed": name in needed, "what": fields[name].description}
+                | ({"columns": columns} if name == "table" and columns else {})
                 for name in (*needed, *others)
             ]
         )
@@ -183,6 +185,9 @@ def layouts(
             *((name, _default(fields[name]), fields[name].description or "-") for name in others),
         ],
     )
+    if columns:
+        typer.echo("\nColumns of the table: path, text or both, and any of the others:\n")
+        tables.show(("column", "what it is"), list(columns.items()))
 
 
 @app.command()
