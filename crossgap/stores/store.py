@@ -69,6 +69,10 @@ class Group:
     name: str
     zarr_group: zarr.Group
 
+    def __repr__(self) -> str:
+        width = f" of width {self.width}" if "features" in self else ""
+        return f"{self.name}: {len(self)} items{width}"
+
     def __len__(self) -> int:
         return self._array("id").shape[0]
 
@@ -329,6 +333,21 @@ class Store:
         if group is None:
             return None
         return pd.DataFrame({column: Group(name, group)[column] for column in TABLES[name]})
+
+    def __iter__(self) -> Iterator[str]:
+        """Over the names of the groups; it has no length, by which an empty one would be false."""
+        return iter(self.groups)
+
+    def __repr__(self) -> str:
+        said = self.provenance
+        model = said.get("backbone_provenance") or said.get("backbone") or {}
+        model = model if isinstance(model, dict) else {"model": model}  # of an import, its name
+        made = [model.get("model"), model.get("pretrained"), said.get("dataset")]
+        try:
+            groups = [repr(self[name]) for name in self]
+        except StoreError as error:
+            groups = [f"damaged: {error}"]
+        return "\n  ".join([f"Store({', '.join(map(str, filter(None, (self.path, *made))))})", *groups])
 
     def __contains__(self, name: str) -> bool:
         return name in self.groups
