@@ -21,6 +21,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+STOPPED = "stopped: what is done is kept, run the same command again to go on"  # by Ctrl-C
 _WRITABLE = "make it writable, or work in a copy of the project that is"
 _AGAIN = "nothing was thrown away: run it again"
 _REMEDIES = {
@@ -91,7 +92,7 @@ def listed(items: Iterable[Any], count: int = 5) -> str:
     return ", ".join(str(item) for item in items[:count]) + more
 
 
-def like(name: object, names: Iterable[str], count: int = 1, cutoff: float = 0.6) -> str:
+def like(name: object, names: Iterable[str], count: int = 1, cutoff: float = 0.7) -> str:
     """For a message on an unknown name: which of the known ones may be meant; empty if none is close."""
     close = get_close_matches(str(name), list(names), count, cutoff)
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
@@ -133,7 +134,7 @@ def opened(path: str | Path) -> Iterator[None]:
         raise OSError(errno.EAGAIN, "it could not be opened a moment ago", str(path)) from None
 
 
-def said(error: Exception) -> str:
+def said(error: BaseException) -> str:
     """An error's message; of an operating system's, the path, what is wrong with it, and the remedy if one is known."""
     if out_of_memory(error):
         sentences = re.split(r"\.\s|\n", str(error))

@@ -29,7 +29,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from crossgap.errors import CrossgapError
+from crossgap.errors import CrossgapError, like
 from crossgap.importing.files import ARRAYS, AS_THEY_STAND, COLUMNS
 from crossgap.naming import called
 from crossgap.prepared.manifest import LABEL
@@ -65,7 +65,9 @@ def export(store: Store, format_: str, folder: str | Path, native: Store | None 
         raise ExportError(f"{folder} is no folder of this machine: export into one, and copy it there")
     folder = Path(folder)
     if format_ not in FORMATS:
-        raise ExportError(f"there is no format {format_!r}; there are {', '.join(FORMATS)}")
+        raise ExportError(
+            f"there is no format {format_!r}{like(format_, FORMATS)}; there are {', '.join(FORMATS)}"
+        )
     if folder.exists() or folder.is_symlink():
         raise ExportError(f"{folder} exists: name a folder that does not, which the files are written into")
     if not store.groups:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from crossgap.errors import CrossgapError
+from crossgap.errors import CrossgapError, like
 
 
 class Strict(BaseModel):
@@ -61,6 +61,6 @@ def _plain(value: Any) -> Any:
 def _said(problem: Any, kind: type[Strict]) -> str:
     place = ".".join(map(str, problem["loc"]))
     if problem["type"] == "extra_forbidden":
-        return f"{place} is no option of it; it has {', '.join(kind.model_fields)}"
+        return f"{place} is no option of it{like(place, kind.model_fields)}; it has {', '.join(kind.model_fields)}"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{place} is {problem['input']!r}: {message[:1].lower()}{message[1:]}"

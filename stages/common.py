@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from crossgap.errors import CrossgapError, is_told, said
+from crossgap.errors import STOPPED, CrossgapError, is_told, like, said
 from crossgap.projects.pinned import require_pinned
 
 DATA = Path("data")
@@ -72,7 +72,7 @@ def run(stage: Callable[..., None]) -> None:
     """Make `python -m stages.STAGE WORDS` call `stage(cell, *words)`; `cell` is what `resolve` wrote for it.
 
     An error of the user's or of the machine's becomes one sentence; any other keeps its traceback. SIGTERM, by which
-    schedulers end a job, becomes an exit that removes half-written files.
+    schedulers end a job, and SIGINT, of Ctrl-C, become an exit that removes half-written files.
     """
     words = sys.argv[1:]
     script = Path(sys.argv[0])
@@ -87,31 +87,44 @@ def run(stage: Callable[..., None]) -> None:
 
 
 def guarded(name: str, work: Callable[[], None]) -> None:
-    """Do the work of a stage, with errors and SIGTERM handled as `run` says."""
+    """Do the work of a stage, with errors and signals handled as `run` says."""
     ended_by = []
 
     def end(number: int, _frame: object) -> None:
         ended_by.append(number)
         sys.exit(128 + number)
 
-    signal.signal(signal.SIGTERM, end)
+    signals = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as in the background
+        signals.append(signal.SIGINT)
+    before = {number: signal.signal(number, end) for number in signals}
     try:
         require_pinned()
         work()
-    except Exception as error:
-        if ended_by:  # the exit met a lock or a file half closed, which answers with an error of its own
+    except BaseException as error:
+        if (
+            ended_by
+        ):  # the exit may have met a lock or a file half closed, which answers with an error of its own
+            if ended_by[0] == signal.SIGINT:
+                print(f"{name}: {STOPPED}", file=sys.stderr)
             sys.exit(128 + ended_by[0])
         if is_told(error):
             sys.exit(f"{name}: {said(error)}")
         raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _resolved(stage: str, words: list[str]) -> Mapping[str, Any]:
     path = RESOLVED.joinpath(stage, *words)
     path = path.with_name(f"{path.name}.json")
     if not path.is_file():
+        found = (RESOLVED / stage).rglob("*.json")
+        cells = [" ".join(one.relative_to(RESOLVED).with_suffix("").parts) for one in found]
+        cell = " ".join([stage, *words])
         raise CrossgapError(
-            f"{' '.join([stage, *words])} is no cell of this run: {path} is not there. Name it in params.yaml under "
+            f"{cell} is no cell of this run{like(cell, cells)}: {path} is not there. Name it in params.yaml under "
             "run, and let `dvc repro`, or `python -m stages.resolve`, write the file"
         )
     return _read(path)

@@ -21,7 +21,8 @@ from crossgap.params import load
 from crossgap.planning import cached, resolve
 from crossgap.planning.cells import cells
 from crossgap.planning.discarding import Cache, discard
-from crossgap.stores import shards, store
+from crossgap.stores import shards, store, temporary
+from crossgap.training import scratch
 
 ROOT = Path(__file__).parents[1]
 NONE = {"backbones": [], "datasets": []}
@@ -213,6 +214,55 @@ def test_shards_of_another_code_or_recipe_are_waste_and_those_a_cell_asks_for_ar
     assert all(path.is_dir() for path in [*kept, told]) and not any(path.exists() for path in gone)
 
 
+TRAINED = {
+    "pretrain": {"small": {"steps": 9}},
+    "finetune": {"tuned": {"backbone": "nano", "dataset": "world", "epochs": 1, "batch_size": 2}},
+    "idealised": {"gap": {"dataset": "world", "images": 40, "run": {"batch_size": 8, "epochs": 1}}},
+    "run": {**RUN, "distil": {**ONE, "sources": ["world"], "methods": ["oti"], "losses": ["cosine"]}},
+}
+
+
+def training(kind: str, made_by: dict, file: str = scratch.CHECKPOINT) -> Path:
+    """What a training that was ended left, or, of `idealised`, a run that is done."""
+    folder = scratch.folder(DATA / "scratch" / kind, made_by, made_by)
+    write(folder / file)
+    return folder
+
+
+def test_checkpoints_of_no_training_of_the_run_are_waste_and_those_it_goes_on_from_are_kept(project):
+    edit(**TRAINED)
+    files = made_files()
+    made = {
+        "pretrain": files["pretrain/small.json"],
+        "finetune": files["finetune/tuned.json"],
+        "distil": files["distil/nano/world/oti/cosine.json"],
+    }
+    made = {
+        kind: {name: held[name] for name in ("code", "recipe", "method", "loss") if name in held}
+        for kind, held in made.items()
+    }
+    settings = load().idealised["gap"].runs["base"].settings.model_dump()
+    made["idealised"] = {"code": files["idealised/gap.json"]["code"], "settings": settings}
+    kept = [training(kind, held) for kind, held in made.items()]
+    kept.append(
+        training("pretrain", {name: files["pretrain/nano.json"][name] for name in ("code", "recipe")})
+    )
+    gone = [training(kind, {**held, "code": "older"}) for kind, held in made.items()]
+    gone += [
+        training("finetune", {**made["finetune"], "recipe": {**made["finetune"]["recipe"], "lr": 3.0}}),
+        training("distil", {**made["distil"], "loss": "mixed"}),
+        training("idealised", {**made["idealised"], "settings": {**settings, "epochs": 9}}, "found.json"),
+    ]
+    older = [write(DATA / "scratch" / kind / "0123.pt") for kind in ("finetune", "nano")]
+    running = training("finetune", {**made["finetune"], "code": "of a process that lives"})
+    write(running / f"training.{temporary._HOST}.{os.getpid()}.01234567.tmp")
+    assert wasted().keys() == {path.as_posix() for path in [*gone, *older]}
+    ran("clean")
+    assert all(path.is_dir() for path in [*kept, running]) and not any(
+        path.exists() for path in [*gone, *older]
+    )
+
+
 def test_what_is_named_is_what_params_say_now_not_what_the_last_run_resolved(project):
     files = made_files()
     edit(oti={**yaml.safe_load(Path("params.yaml").read_text())["oti"], "steps": 7})
@@ -323,7 +373,7 @@ def test_what_is_nobodys_output_is_never_waste(project, dvc):
         write(DATA / "backbones" / "copied" / "made_by.json", '{"section": "finetune", "row": "tuned"}'),
         write(DATA / "backbones" / "odd" / "made_by.json", "[]"),
         write(DATA / "backbones" / "loaded" / "made_by.json", '{"section": "finetune", "row": "loaded"}'),
-        write(DATA / "scratch" / "finetune" / "x.pt"),
+        write(DATA / "scratch" / "finetune" / "notes.txt"),
         write(DATA / "set-aside" / "metrics" / "x"),
     ]
     rows = yaml.safe_load(Path("params.yaml").read_text())["backbones"]

@@ -9,6 +9,7 @@ import pickle
 import pkgutil
 import re
 import resource
+import signal
 import subprocess
 import sys
 import warnings
@@ -357,3 +358,54 @@ def test_memory_that_torch_does_not_get_is_known_by_its_words() -> None:
     assert not errors.out_of_memory(
         RuntimeError("The size of tensor a (2) must match the size of tensor b (3)")
     )
+
+
+def test_a_name_that_is_close_is_proposed_and_no_other() -> None:
+    assert errors.like("tabel1", ["table1", "table2"]) == "; did you mean 'table1'?"
+    assert errors.like("nothing", ["centering", "basic"]) == errors.like(None, ["basic"]) == ""
+
+
+STOPPED = {  # what a process does once it has said that it runs; the name that it goes by
+    "encode": "from stages.common import guarded\nguarded('encode', work)",
+    "crossgap": "from crossgap import cli\ncli.app.command('work')(work)\nsys.argv[1:] = ['work']\ncli.app()",
+}
+
+
+@pytest.mark.parametrize("name", STOPPED)
+def test_ctrl_c_is_told_in_a_line_and_leaves_nothing_half_written(name, tmp_path) -> None:
+    (tmp_path / "work.py").write_text(f"""
+import sys, time
+from pathlib import Path
+from crossgap.stores import temporary
+
+def work():
+    with temporary.named(Path("half")) as half:
+        half.touch()
+        print("runs", flush=True)
+        time.sleep(60)
+
+{STOPPED[name]}
+""")
+    process = subprocess.Popen(
+        [sys.executable, "work.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert process.stdout is not None and process.stdout.readline() == "runs\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, f"{name}: {errors.STOPPED}\n")
+    assert list(tmp_path.iterdir()) == [tmp_path / "work.py"]
+
+
+def test_a_stage_in_the_background_goes_on_at_ctrl_c() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        guarded("encode", lambda: signal.raise_signal(signal.SIGINT))
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -193,7 +193,10 @@ def test_labellings_that_differ_by_a_point_stay_apart(made, form):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["nano/words", "out"], "'nano/words' is no store under data: there are nano/world$"),
+        (
+            ["nano/words", "out"],
+            "'nano/words' is no store under data; did you mean 'nano/world'[?]; there are nano/world$",
+        ),
         (["imports/mine", "out"], "'imports/mine' is no store"),
         (["../nano/world", "out"], "is no store"),
         (

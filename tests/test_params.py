@@ -120,11 +120,16 @@ WRONG = [
     # an unknown key, in every kind of section
     ("stepz", 3, "stepz: unknown key; remove it or mend its spelling (got 3)"),
     ("run/dataset", ["world"], "run.dataset: unknown key"),
-    ("oti/stepz", 3, "oti.stepz: unknown key; remove it or mend its spelling (got 3)"),
+    ("oti/stepz", 3, "oti.stepz: unknown key; did you mean 'steps'?; remove it or mend its spelling (got 3)"),
+    ("evalute", 3, "evalute: unknown key; did you mean 'evaluate'?; remove it"),
     ("machine/batchsize", 3, "machine.batchsize: unknown key"),
-    ("backbones/nano/weights/tag", "openai", "backbones.nano.weights.tag: unknown key"),
-    ("datasets/photos/caption", "a.csv", "datasets.photos.caption: unknown key"),
-    ("datasets/world/retrieval/galery", "test", "datasets.world.retrieval.galery: unknown key"),
+    ("backbones/nano/weights/tag", "openai", "backbones.nano.weights.tag: unknown key; remove"),
+    ("datasets/photos/caption", "a.csv", "datasets.photos.caption: unknown key; did you mean 'captions'?"),
+    (
+        "datasets/world/retrieval/galery",
+        "test",
+        "datasets.world.retrieval.galery: unknown key; did you mean 'gallery'?",
+    ),
     ("imports/b32/labels", "y", "imports.b32.labels: unknown key"),
     # names that nothing declares
     (
@@ -151,7 +156,11 @@ WRONG = [
     ("run/seeds/datasets", ["photos"], "run.seeds.datasets: 'photos' is not in run.datasets"),
     ("run/seeds/datasets", ["flickr"], "run.seeds.datasets: 'flickr' is not declared under datasets"),
     ("run/seeds/methods", ["oti", "oti"], "run.seeds.methods: named twice: oti"),
-    ("run/seeds/methods", ["otti"], "run.seeds.methods.0: Input should be 'oti' or 'ovi' (got 'otti')"),
+    (
+        "run/seeds/methods",
+        ["otti"],
+        "run.seeds.methods.0: Input should be 'oti' or 'ovi'; did you mean 'oti'? (got 'otti')",
+    ),
     ("run/seeds/seeds", [3, 3], "run.seeds.seeds: named twice: 3"),
     ("run/seeds/seeds", [-1], "run.seeds.seeds.0: Input should be greater than or equal to 0 (got -1)"),
     ("oti/seed", 1, "run.seeds.seeds: 1 is oti.seed, with which oti runs anyway; give others"),
@@ -245,6 +254,26 @@ WRONG = [
         "wordnet",
         "datasets.kinds.vocabulary: 'wordnet' is none of imagenet, world, none",
     ),
+    (
+        "datasets/world/layout",
+        "wrold",
+        "datasets.world: unknown layout; did you mean 'world'?; give one of world,",
+    ),
+    (
+        "evaluate/corrections",
+        ["whiteing"],
+        "evaluate.corrections: no correction whiteing; did you mean 'whitening'?; known: ",
+    ),
+    (
+        "finetune/a",
+        {"backbone": "nano", "dataset": "world", "losses": {"clp": 1.0}},
+        "finetune.a.losses: no loss clp; did you mean 'clip'?; known: ",
+    ),
+    (
+        "oti/on_problem",
+        "set_asid",
+        "oti.on_problem: Input should be 'error' or 'set_aside'; did you mean 'set_aside'?",
+    ),
     ("datasets/world/judgements", "a.csv", "datasets.world.judgements: unknown key"),
     (
         "datasets/world/controls",
@@ -299,7 +328,7 @@ WRONG = [
     (
         "datasets/new",
         {"layout": "caption"},
-        "datasets.new: unknown layout; give one of world, captions, imagefolder, simat",
+        "datasets.new: unknown layout; did you mean 'captions'?; give one of world, captions, imagefolder, simat",
     ),
     (
         "datasets/photos",
@@ -438,7 +467,10 @@ def test_what_is_distilled_on_is_a_split_that_is_read(tmp_path):
     raw["run"]["distil"] = {
         "backbones": ["nano"], "datasets": ["world"], "sources": ["world"], "methods": ["oti"], "losses": ["cosine"]
     }  # fmt: skip
-    with pytest.raises(ParamsError, match=r"distil.oti.split: 'tset' is none of the splits read of 'world'"):
+    with pytest.raises(
+        ParamsError,
+        match=r"distil.oti.split: 'tset' is none of the splits read of 'world'; did you mean 'test'",
+    ):
         loaded(tmp_path, raw)
 
 
@@ -461,7 +493,10 @@ def test_a_training_is_the_papers_but_for_what_is_given(tmp_path):
 WRONG_TRAININGS = [
     ({"temperature": 0}, "finetune.tuned.temperature: Input should be greater than 0 (got 0)"),
     ({"batch_size": 1}, "finetune.tuned.batch_size: Input should be greater than or equal to 2 (got 1)"),
-    ({"losses": {"clop": 1}}, "finetune.tuned.losses: no loss clop; known: clip, uniformity"),
+    (
+        {"losses": {"clop": 1}},
+        "finetune.tuned.losses: no loss clop; did you mean 'clip'?; known: clip, uniformity",
+    ),
     ({"losses": {"clip": 0}}, "finetune.tuned.losses.clip: Input should be greater than 0 (got 0)"),
     ({"dataset": "flickr"}, "finetune.tuned.dataset: 'flickr' is not declared under datasets"),
     (

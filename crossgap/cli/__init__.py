@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from crossgap.cli import backbones, datasets, scripts, tables
 from crossgap.cli.blocks import layers
@@ -20,12 +22,27 @@ from crossgap.cli.planning import plan
 from crossgap.cli.reporting import report
 from crossgap.cli.scripts import Json
 from crossgap.cli.verifying import verify
+from crossgap.errors import STOPPED
 
 _EXITS = (
     "Ends with 0 where all is well; with 1 where something is wrong with what was given or found, as a sentence on "
-    "stderr says; with 2 where the command's words are not understood. --help of each command has an example."
+    "stderr says; with 2 where the command's words are not understood; with 130 where Ctrl-C stopped it. --help of "
+    "each command has an example."
 )
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EXITS)
+
+
+class _Commands(TyperGroup):
+    """All commands: Ctrl-C in one is told in a line."""
+
+    def invoke(self, ctx: typer.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo(f"crossgap: {STOPPED}", err=True)
+            sys.exit(130)
+
+
+app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EXITS)
 
 
 def _version(asked: bool) -> None:

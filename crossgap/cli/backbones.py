@@ -11,7 +11,7 @@ import typer
 from crossgap.cli import scripts, tables
 from crossgap.cli.errors import explained
 from crossgap.cli.scripts import Json
-from crossgap.errors import BackboneError
+from crossgap.errors import BackboneError, like
 
 if TYPE_CHECKING:
     from crossgap.catalogue.backbones import Described
@@ -174,7 +174,8 @@ def check(
         rows = load(params).backbones
         if name not in rows:
             raise BackboneError(
-                f"there is no backbone {name!r}, in the catalogue or {params}; there are {', '.join(rows)}"
+                f"there is no backbone {name!r}, in the catalogue or {params}{like(name, rows)}; "
+                f"there are {', '.join(rows)}"
             )
         weights = rows[name].weights.model_dump(exclude={"precision"})
         lines = checked(name, **weights, device=device)

@@ -12,10 +12,11 @@ from typing import Annotated, Any
 import typer
 
 from crossgap.cli.errors import explained
-from crossgap.errors import CrossgapError
+from crossgap.errors import CrossgapError, like
 
 EMBEDDED = ("nano", "world")
 _FIRST = "openai-b32"  # the backbone for one's own data, where none is named
+_CAPTIONED = {"captions", "coco", "flickr", "karpathy"}  # layouts whose images have captions and no labels
 _IMAGES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
@@ -109,8 +110,8 @@ def _declared(
             raise CrossgapError("--captions: these are captions of images: give their folder as --images too")
         if dataset is not None and dataset not in entries.rows("datasets"):
             raise CrossgapError(
-                f"--dataset: {dataset!r} is none that crossgap knows, and there are no --images: give their folder, or "
-                "one of those that `crossgap datasets` lists"
+                f"--dataset: {dataset!r} is none that crossgap knows{like(dataset, entries.rows('datasets'))}, "
+                "and there are no --images: give their folder, or one of those that `crossgap datasets` lists"
             )
         return dataset or EMBEDDED[1], None
     for option, path, is_one in (
@@ -168,7 +169,8 @@ def _params(text: str, backbones: list[str], dataset: str, row: dict[str, Any] |
 
     params = parsed(text, "params.yaml")
     chosen = cells(backbones, (dataset,))
-    run = {**chosen, **NO_INVERSIONS, "oti": chosen, "ovi": chosen, "imports": []}
+    measured = _inversions(backbones, dataset, row)
+    run = {**chosen, **NO_INVERSIONS, **measured, "imports": []}
     if row is not None:
         datasets = {dataset: row}
     else:
@@ -176,6 +178,28 @@ def _params(text: str, backbones: list[str], dataset: str, row: dict[str, Any] |
     own = {name: held for name, held in params["backbones"].items() if name in backbones}
     changed = untrained(params) | {"run": run, "datasets": datasets, "backbones": own}
     return edited(text, changed)
+
+
+def _inversions(backbones: list[str], dataset: str, row: dict[str, Any] | None) -> dict[str, Any]:
+    """The sections of `run` for the inversions that something is measured with.
+
+    An image-only backbone has none, texts have OVI alone, and so have images without labels: by their captions they
+    are found with native features.
+    """
+    from crossgap.backbones import towers
+    from crossgap.catalogue import entries
+    from crossgap.datasets import LAYOUTS, Texts
+    from crossgap.presets.preset import cells
+
+    layout = (row or entries.rows("datasets")[dataset])["layout"]
+    known = entries.rows("backbones")
+    invertible = [
+        name
+        for name in backbones
+        if name not in known or not towers.image_only(known[name]["weights"]["model"])
+    ]
+    methods = ("ovi",) if layout in _CAPTIONED or issubclass(LAYOUTS[layout], Texts) else ("oti", "ovi")
+    return dict.fromkeys(methods, cells(invertible, (dataset,))) if invertible else {}
 
 
 def _create(folder: Path, template: Path, params: str, remote: str | None) -> None:

@@ -15,6 +15,7 @@ import typer
 from crossgap.cli import scripts, tables
 from crossgap.cli.errors import explained
 from crossgap.cli.scripts import Json
+from crossgap.errors import like
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -160,14 +161,18 @@ def layouts(
         return
     with explained():
         if layout not in LAYOUTS:
-            raise DatasetError(f"there is no layout {layout!r}; there are {', '.join(LAYOUTS)}")
+            raise DatasetError(
+                f"there is no layout {layout!r}{like(layout, LAYOUTS)}; there are {', '.join(LAYOUTS)}"
+            )
     declared = LAYOUTS[layout]
     fields, needed = declared.model_fields, _needed(declared)
     others = [name for name in fields if name not in ("layout", *needed)]
+    columns = getattr(declared, "columns", {})
     if as_json:
         scripts.echo(
             [
                 {"field": name, "needed": name in needed, "what": fields[name].description}
+                | ({"columns": columns} if name == "table" and columns else {})
                 for name in (*needed, *others)
             ]
         )
@@ -180,6 +185,9 @@ def layouts(
             *((name, _default(fields[name]), fields[name].description or "-") for name in others),
         ],
     )
+    if columns:
+        typer.echo("\nColumns of the table: path, text or both, and any of the others:\n")
+        tables.show(("column", "what it is"), list(columns.items()))
 
 
 @app.command()
@@ -224,7 +232,9 @@ def check(
     with explained():
         declared = _declared(params)
         if name not in declared:
-            raise DatasetError(f"{params} declares no dataset {name!r}; it declares {', '.join(declared)}")
+            raise DatasetError(
+                f"{params} declares no dataset {name!r}{like(name, declared)}; it declares {', '.join(declared)}"
+            )
         try:
             found = compare(declared[name], root, workers)
         except DatasetError as error:

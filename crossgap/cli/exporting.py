@@ -55,7 +55,7 @@ def store_of(cell: str) -> Path:
     Raises:
         CrossgapError: there is none; the message lists those that there are.
     """
-    from crossgap.errors import CrossgapError, listed
+    from crossgap.errors import CrossgapError, like, listed
 
     if cell.endswith(ENDING) and Path(cell).is_file():
         return Path(cell)
@@ -65,9 +65,12 @@ def store_of(cell: str) -> Path:
     if ".." not in cell.split("/") and found.is_file():
         return found
     held = sorted([*DATA.glob(f"features/*/*/*{ENDING}"), *DATA.glob(f"imports/*/*{ENDING}")])
-    names = [str(path.relative_to(DATA)).removeprefix("features/").removesuffix(ENDING) for path in held]
+    names = [
+        str(path.relative_to(DATA)).removeprefix("features/").removesuffix(ENDING).removesuffix("/native")
+        for path in held
+    ]
     raise CrossgapError(
-        f"{cell!r} is no store under {DATA}: there are {listed([name.removesuffix('/native') for name in names], 20)}"
+        f"{cell!r} is no store under {DATA}{like(cell, names)}; there are {listed(names, 20)}"
         if names
         else f"{cell!r} is no store, and there is none under {DATA}: `dvc repro` makes them, `dvc pull` brings them"
     )

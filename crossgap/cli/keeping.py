@@ -71,7 +71,7 @@ def status(as_json: Json = False) -> None:
 def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
 ) -> None:
-    """Remove what nothing uses and can be had again: outputs that DVC's cache holds, and old shards in scratch.
+    """Remove what nothing uses and can be had again: outputs that DVC's cache holds, and work in scratch for no cell.
 
     Example: crossgap clean --dry-run
     """

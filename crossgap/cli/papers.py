@@ -11,7 +11,7 @@ import typer
 from crossgap.cli import scripts, tables
 from crossgap.cli.errors import explained
 from crossgap.cli.scripts import Json
-from crossgap.errors import CrossgapError
+from crossgap.errors import CrossgapError, like
 
 DATA = Path("data")
 
@@ -102,7 +102,9 @@ def figure(
             tables.show(("figure", "what it shows"), list(every.items()))
             return
         if name not in every:
-            raise CrossgapError(f"there is no figure {name!r}; there are {', '.join(every)}")
+            raise CrossgapError(
+                f"there is no figure {name!r}{like(name, every)}; there are {', '.join(every)}"
+            )
         if output is not None and not output.parent.is_dir():
             raise CrossgapError(f"{output} can't be written: there is no folder {output.parent}")
         if name in studies.STUDIES:
@@ -121,7 +123,9 @@ def figure(
         if not found:
             raise CrossgapError("nothing is measured here: go to a project's root, and let `dvc repro` run")
         if cell is not None and cell not in found:
-            raise CrossgapError(f"no cell {cell!r} is measured here; there are {', '.join(found)}")
+            raise CrossgapError(
+                f"no cell {cell!r} is measured here{like(cell, found)}; there are {', '.join(found)}"
+            )
         chosen = cell or next(iter(found))
         path = output or Path(f"{name}-{chosen.replace('/', '-').replace(' ', '-')}.{form}")
         figures.drawn(name, found[chosen], path)

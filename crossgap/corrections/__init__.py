@@ -27,7 +27,7 @@ from crossgap.corrections import (
 )
 from crossgap.corrections.correction import Correction
 from crossgap.corrections.material import Material
-from crossgap.errors import UnavailableError
+from crossgap.errors import UnavailableError, like
 
 
 class Rival(Protocol):
@@ -96,7 +96,9 @@ def rival_of(variant: str) -> str:
     fitted = variant.partition("@")[0]
     names = [name for name in RIVALS if fitted == name or fitted.startswith(f"{name}_")]
     if not names:
-        raise ValueError(f"{variant!r} belongs to no correction: the known ones are {', '.join(RIVALS)}")
+        raise ValueError(
+            f"{variant!r} belongs to no correction{like(variant, RIVALS)}; the known ones are {', '.join(RIVALS)}"
+        )
     return max(names, key=len)
 
 
@@ -109,7 +111,8 @@ def chosen(names: Iterable[str] | None = None) -> list[str]:
     names = list(RIVALS if names is None else names)
     if unknown := [name for name in names if name not in RIVALS]:
         raise ValueError(
-            f"no correction {', '.join(map(repr, unknown))}: the known ones are {', '.join(RIVALS)}"
+            f"no correction {', '.join(map(repr, unknown))}{like(unknown[0], RIVALS)}; "
+            f"the known ones are {', '.join(RIVALS)}"
         )
     return names
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from crossgap.controls import check_arithmetic, check_subsets
+from crossgap.errors import like
 from crossgap.strict import Seed, Strict, once
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -98,6 +99,7 @@ class EvaluationOptions(Strict):
 
             if unknown := [name for name in names if name not in corrections.RIVALS]:
                 raise ValueError(
-                    f"no correction {', '.join(unknown)}; known: {', '.join(corrections.RIVALS)}"
+                    f"no correction {', '.join(unknown)}{like(unknown[0], corrections.RIVALS)}; "
+                    f"known: {', '.join(corrections.RIVALS)}"
                 )
         return names

@@ -5,6 +5,7 @@ It learns from unlabelled features of one modality: images' for OTI, texts' for 
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from crossgap.inversion.methods import Method, Oti, Ovi
 from crossgap.inversion.phi import FORMAT, Distilled, Phi
 from crossgap.inversion.recipes import recipe as inversion_recipe
 from crossgap.strict import options
+from crossgap.training import scratch as in_scratch
 from crossgap.training.trainer import Learner, Row, TrainingError, fit
 
 if TYPE_CHECKING:
@@ -196,18 +198,18 @@ def train(
         torch.optim.AdamW(phi.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay),
         gradients,
     )
-    checkpoint = scratch / f"{fingerprint.of_json(made_from)}.pt"
+    folder = in_scratch.folder(scratch, made_from, made_by)
     curves = fit(
         learner,
         steps,
-        checkpoint,
+        folder / in_scratch.CHECKPOINT,
         measure=measure if len(unseen) else None,
         measured_at=measured_steps(recipe.epochs, an_epoch),
         log=log,
         save_seconds=save_seconds,
         label=f"distil {method.name} {loss}",
     )
-    checkpoint.unlink()
+    shutil.rmtree(folder)
     return Distilled(backbone, method, phi.eval().requires_grad_(False), made_by, curves)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
-from crossgap.errors import CrossgapError
+from crossgap.errors import CrossgapError, like
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,9 @@ def asked(steps: int, seed: int, settings: dict[str, Any]) -> Recipe:
         CrossgapError: a setting that there is not, or that is out of range.
     """
     if unknown := [name for name in settings if name not in CHANGEABLE]:
-        raise CrossgapError(f"no setting {', '.join(unknown)}: known are {', '.join(CHANGEABLE)}")
+        raise CrossgapError(
+            f"no setting {', '.join(unknown)}{like(unknown[0], CHANGEABLE)}; known are {', '.join(CHANGEABLE)}"
+        )
     try:
         return Recipe(steps, seed=seed, **settings)
     except TypeError as error:  # compared with a number, or counted

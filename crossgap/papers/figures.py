@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from crossgap import naming
-from crossgap.errors import CrossgapError
+from crossgap.errors import CrossgapError, like
 from crossgap.report.clouds import by_umap
 from crossgap.report.explore import Line, difference, lines, method_title
 from crossgap.report.results import Results
@@ -56,7 +56,9 @@ def drawn(kind: str, cell: Results, path: Path) -> None:
         CrossgapError: no such kind of figure or file, matplotlib is not installed, or the cell lacks what is drawn.
     """
     if kind not in FIGURES:
-        raise CrossgapError(f"there is no figure {kind!r}; there are {', '.join(FIGURES)}")
+        raise CrossgapError(
+            f"there is no figure {kind!r}{like(kind, FIGURES)}; there are {', '.join(FIGURES)}"
+        )
     saved(path, lambda figure: FIGURES[kind].draw(figure, cell))
 
 

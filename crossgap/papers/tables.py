@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from crossgap.errors import CrossgapError
+from crossgap.errors import CrossgapError, like
 from crossgap.presets.tables import CAPTIONS, CLIPS, COOP, FIFTEEN, LANDMARKS, SLIP
 from crossgap.presets.trainings import SEEDS
 
@@ -286,5 +286,6 @@ def table(name: str) -> PaperTable:
         CrossgapError: there is none; names those there are.
     """
     if name not in _MADE:
-        raise CrossgapError(f"there is no table {name!r}; there are {', '.join((*TABLES, IDEALISED))}")
+        every = (*TABLES, IDEALISED)
+        raise CrossgapError(f"there is no table {name!r}{like(name, every)}; there are {', '.join(every)}")
     return _MADE[name](name)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from crossgap.backbones import towers
 from crossgap.catalogue import entries
 from crossgap.controls import no_support
 from crossgap.datasets import Declaration
+from crossgap.errors import like
 from crossgap.params.base import Name
 from crossgap.params.migration import TRAININGS, moved
 from crossgap.params.names import collisions
@@ -148,11 +148,11 @@ class Params(Strict):
             for name in names:
                 if name not in declared:
                     beside = "" if section == "imports" else ", nor in the catalogue"
-                    close = "".join(
-                        f"; did you mean {like!r}?" for like in get_close_matches(name, declared, 1)
-                    )
                     known = ", ".join(sorted(declared)) or "none"
-                    yield f"{field}: {name!r} is not declared under {section}{beside}{close} (known: {known})"
+                    yield (
+                        f"{field}: {name!r} is not declared under {section}{beside}{like(name, declared)} "
+                        f"(known: {known})"
+                    )
         for name, of in _KEPT.items():
             if name in self.backbones:
                 yield f"backbones: {name!r} is kept for {of}; name it otherwise"
@@ -254,7 +254,7 @@ class Params(Strict):
                     )
                 elif declared.splits_read is not None and split not in declared.splits_read:
                     yield (
-                        f"{field}: {split!r} is none of the splits read of {name!r} "
+                        f"{field}: {split!r} is none of the splits read of {name!r}{like(split, declared.splits_read)} "
                         f"({', '.join(declared.splits_read)})"
                     )
                 elif name in distil.datasets and split == declared.retrieval.query:
@@ -269,7 +269,8 @@ class Params(Strict):
         for name, row in self.evaluate.fit_on.files.items():
             if strangers := [one for one in row.backbones or () if one not in known]:
                 yield (
-                    f"evaluate.fit_on.files.{name}.backbones: {', '.join(strangers)} is no backbone and no import; "
+                    f"evaluate.fit_on.files.{name}.backbones: {', '.join(strangers)} is no backbone and no import"
+                    f"{like(strangers[0], known)}; "
                     "name those of run, or leave it out for all"
                 )
 
@@ -305,4 +306,4 @@ def load_text(text: str, path: str | Path) -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        raise refused(path, [explain(problem) for problem in error.errors()]) from None
+        raise refused(path, [explain(problem, Params) for problem in error.errors()]) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from crossgap.backbones import towers
 from crossgap.catalogue import registered
 from crossgap.datasets.declared import Table
+from crossgap.errors import like
 from crossgap.params.reading import refused
 
 if TYPE_CHECKING:
@@ -194,5 +194,4 @@ def _no_file(path: str) -> str | None:
 
 
 def _close(name: str, names: list[str]) -> str:
-    like = get_close_matches(name, names, 3, 0.8)
-    return f"; did you mean {' or '.join(map(repr, like))}?" if like else ""
+    return like(name, names, 3, 0.8)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, get_args
+
+from pydantic import BaseModel
 
 from crossgap.datasets import LAYOUTS, NAME
 from crossgap.datasets.declared.base import SPLIT
+from crossgap.errors import like
 from crossgap.params.sections import ADDRESS, DEVICE, SHA256
 
 if TYPE_CHECKING:
@@ -13,12 +18,10 @@ if TYPE_CHECKING:
 
 _REMEDIES = {
     "missing": "missing; add it",
-    "extra_forbidden": "unknown key; remove it or mend its spelling",
     "list_type": "give a list, such as [a, b], or [] for none",
     "dict_type": "give keys and values, as the other entries have them",
     "model_type": "give keys and values, as the other entries have them",
     "union_tag_not_found": f"no layout; give one of {', '.join(LAYOUTS)}",
-    "union_tag_invalid": f"unknown layout; give one of {', '.join(LAYOUTS)}",
 }
 _READ_AS = {
     "bool": "a truth value",
@@ -37,7 +40,8 @@ _PATTERNS = {
 }
 
 
-def explain(problem: ErrorDetails) -> str:
+def explain(problem: ErrorDetails, params: type[BaseModel]) -> str:
+    """The sentence on a problem that pydantic found in `params`."""
     kind, value, message = problem["type"], problem["input"], problem["msg"].removeprefix("Value error, ")
     place = [str(part) for part in problem["loc"] if part != "[key]"]
     if place[:1] == ["datasets"]:
@@ -47,6 +51,13 @@ def explain(problem: ErrorDetails) -> str:
     if kind == "string_pattern_mismatch":
         message = _PATTERNS.get(problem["ctx"]["pattern"], message)
     message = _REMEDIES.get(kind, message)
+    if kind == "extra_forbidden":
+        known = _keys(params, [str(part) for part in problem["loc"][:-1]])
+        message = f"unknown key{like(place[-1], known)}; remove it or mend its spelling"
+    if kind == "union_tag_invalid":
+        message = f"unknown layout{like(problem['ctx']['tag'], LAYOUTS)}; give one of {', '.join(LAYOUTS)}"
+    if kind == "literal_error":
+        message += like(value, re.findall("'([^']+)'", problem["ctx"]["expected"]))
     if kind == "string_type" and (read := _READ_AS.get(type(value).__name__)):
         message = f"YAML reads {read} here: put it in quotes, or name it otherwise"
     if kind.startswith("union_tag") and isinstance(value, dict):
@@ -55,3 +66,23 @@ def explain(problem: ErrorDetails) -> str:
     if isinstance(value, dict) or kind in ("missing", "union_tag_not_found") or said:
         return f"{'.'.join(place)}: {message}"
     return f"{'.'.join(place)}: {message} (got {value!r})"
+
+
+def _keys(params: type[BaseModel], place: Sequence[str]) -> set[str]:
+    """The keys that a place of params can have."""
+    kinds = {params}
+    for part in place:
+        held = [kind.model_fields[part].annotation for kind in kinds if part in kind.model_fields]
+        if part in LAYOUTS and kinds & {*LAYOUTS.values()}:
+            kinds = {LAYOUTS[part]}
+        elif held:
+            kinds = {kind for annotation in held for kind in _models(annotation)}
+    return {key for kind in kinds for key in kind.model_fields}
+
+
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
+    """The models in an annotation, such as that of a dict's rows."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)

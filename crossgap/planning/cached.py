@@ -11,13 +11,15 @@ from typing import Any
 from crossgap.evaluation.parts import USED
 from crossgap.inversion.recipes import Continued, Recipe, shard_recipe
 from crossgap.params import Params
-from crossgap.planning.cells import INVERSIONS, StageCell, cells
+from crossgap.planning.cells import EMBEDDED, INVERSIONS, StageCell, cells
 from crossgap.planning.discarding import Cache, behind_a_link, entries, remove
 from crossgap.planning.elsewhere import elsewhere
 from crossgap.planning.resolve import CODE, leftovers, resolved
+from crossgap.stores.temporary import in_use
 from crossgap.stores.zipped import size
 
 UNMADE = "no cell of the run makes it"
+SHARDS, TRAININGS = ("encode", "oti", "ovi"), ("pretrain", "finetune", "distil", "idealised")  # in scratch
 FRESH, STALE, UNNAMED, IMPORTED = "up to date", "out of date", "not named by run", "imported"
 
 
@@ -108,10 +110,10 @@ def clean(waste: list[Waste], data: Path) -> None:
 
 def _scratch(params: Params, data: Path) -> Iterator[tuple[Path, str]]:
     """Work in scratch that no cell of the run would go on with."""
-    asked: dict[str, list[dict[str, Any]]] = {"encode": [], "oti": [], "ovi": []}
+    asked: dict[str, list[dict[str, Any]]] = {kind: [] for kind in (*SHARDS, *TRAININGS)}
     evaluated = set()
     files = resolved(params, {})
-    for cell in cells(params):
+    for cell in [*cells(params), EMBEDDED]:
         if cell.stage == "encode":
             asked["encode"].append({CODE: files[cell.resolved][CODE]})
         elif cell.stage in INVERSIONS:
@@ -120,16 +122,30 @@ def _scratch(params: Params, data: Path) -> Iterator[tuple[Path, str]]:
             asked[cell.method].append(_inverted(held, made(**held["recipe"])))
         elif cell.stage == "distil":
             held = files[cell.resolved]
+            asked["distil"].append({name: held[name] for name in (CODE, "method", "loss", "recipe")})
             if held["targets"]:
                 asked[cell.method].append(_inverted(held, Recipe(**held["targets"])))
+        elif cell.stage in ("pretrain", "finetune"):
+            asked[cell.stage].append({name: files[cell.resolved][name] for name in (CODE, "recipe")})
+        elif cell.stage == "idealised":
+            runs = params.idealised[cell.words[0]].runs.values()
+            code = files[cell.resolved][CODE]
+            asked["idealised"] += [
+                {CODE: code, "settings": run.settings.model_dump(mode="json")} for run in runs
+            ]
         elif cell.folder == "evaluate":
             evaluated.add(cell.words)
     scratch = data / "scratch"
     for kind, recipes in asked.items():
         for said in sorted((scratch / kind).glob("*/recipe.json")):
             recipe = _read(said)
-            if recipe is not None and not any(wanted.items() <= recipe.items() for wanted in recipes):
+            unasked = recipe is not None and not any(wanted.items() <= recipe.items() for wanted in recipes)
+            if unasked and not in_use(said.parent):
                 yield said.parent, "made by code or a recipe that no cell of the run has"
+    for kind in (*TRAININGS, "nano"):
+        for path in sorted((scratch / kind).glob("*.*")):
+            if path.suffix in (".pt", ".json"):
+                yield path, "made by an older crossgap"
     prepared = {f"{cell.dataset}.checks" for cell in cells(params) if cell.stage == "prepare"}
     for path in sorted((scratch / "prepare").glob("*.checks")):
         if path.name not in prepared:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crossgap.errors import CrossgapError
+from crossgap.errors import CrossgapError, like
 from crossgap.presets.preset import Params, Preset
 from crossgap.presets.tables import TABLES
 from crossgap.presets.trainings import TRAININGS
@@ -17,5 +17,5 @@ def applied(name: str, params: Params) -> Params:
         ValueError: no preset of this name.
     """
     if name not in PRESETS:
-        raise CrossgapError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
+        raise CrossgapError(f"no preset {name!r}{like(name, PRESETS)}; there are {', '.join(PRESETS)}")
     return PRESETS[name].change(params)

@@ -38,7 +38,7 @@ import pandas as pd
 import zarr
 
 from crossgap import claims
-from crossgap.errors import CrossgapError, of_machine
+from crossgap.errors import CrossgapError, like, of_machine
 from crossgap.prepared.composed import TABLES as OF_COMPOSED
 from crossgap.prepared.composed import Composed
 from crossgap.prepared.transformations import Transformations
@@ -68,6 +68,10 @@ class Group:
 
     name: str
     zarr_group: zarr.Group
+
+    def __repr__(self) -> str:
+        width = f" of width {self.width}" if "features" in self else ""
+        return f"{self.name}: {len(self)} items{width}"
 
     def __len__(self) -> int:
         return self._array("id").shape[0]
@@ -330,13 +334,29 @@ class Store:
             return None
         return pd.DataFrame({column: Group(name, group)[column] for column in TABLES[name]})
 
+    def __iter__(self) -> Iterator[str]:
+        """Over the names of the groups; it has no length, by which an empty one would be false."""
+        return iter(self.groups)
+
+    def __repr__(self) -> str:
+        said = self.provenance
+        model = said.get("backbone_provenance") or said.get("backbone") or {}
+        model = model if isinstance(model, dict) else {"model": model}  # of an import, its name
+        made = [model.get("model"), model.get("pretrained"), said.get("dataset")]
+        try:
+            groups = [repr(self[name]) for name in self]
+        except StoreError as error:
+            groups = [f"damaged: {error}"]
+        return "\n  ".join([f"Store({', '.join(map(str, filter(None, (self.path, *made))))})", *groups])
+
     def __contains__(self, name: str) -> bool:
         return name in self.groups
 
     def __getitem__(self, name: str) -> Group:
         if name not in self.groups:
             raise StoreError(
-                f"{self.path} has no group {name!r}; it holds {', '.join(self.groups) or 'none'}"
+                f"{self.path} has no group {name!r}{like(name, self.groups)}; "
+                f"it holds {', '.join(self.groups) or 'none'}"
             )
         if name not in self._opened:
             with _described(f"{self.path}: {name}"):

@@ -77,6 +77,12 @@ def move(source: Path, target: Path) -> None:
             os.replace(beside, target)
 
 
+def in_use(folder: Path) -> bool:
+    """Whether `folder` has files in progress of a process that lives, or of another host, which can't be judged."""
+    made = [found for entry in folder.glob("*.tmp") if (found := _NAME.search(entry.name))]
+    return any(one["host"] != _HOST or psutil.pid_exists(int(one["process"])) for one in made)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove the files and folders in progress that processes of this host left in `folder` when they died."""
     for entry in folder.glob("*.tmp"):

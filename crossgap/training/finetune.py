@@ -7,6 +7,7 @@ then depend on it alone, and a batch can be computed in parts (gradient caching,
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -19,12 +20,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from crossgap import closure, fingerprint
+from crossgap import closure
 from crossgap.backbones import Backbone
 from crossgap.datasets.hashing import hashed
 from crossgap.losses import total
 from crossgap.prepared.manifest import content
 from crossgap.training import pairs as captioned_pairs
+from crossgap.training import scratch as in_scratch
 from crossgap.training.augment import augmentation, slip_head
 from crossgap.training.finetune_recipe import Finetune
 from crossgap.training.pairs import CaptionedImages, PairBatch
@@ -82,7 +84,7 @@ def finetune(
         "captions": pairs.captions,
         "code": code or closure.digest("crossgap.training.finetune", "crossgap.backbones.loading"),
     }
-    checkpoint = scratch / f"{fingerprint.of_json(made_from)}.pt"
+    kept = in_scratch.folder(scratch, made_from, {name: made_from[name] for name in ("code", "recipe")})
     source = _Source(pairs, steps, recipe, backbone, root, workers)
     learner = Learner(
         learning,
@@ -95,7 +97,7 @@ def finetune(
     curves = fit(
         learner,
         steps,
-        checkpoint,
+        kept / in_scratch.CHECKPOINT,
         log=log,
         save_seconds=save_seconds,
         label=f"{recipe.backbone} {folder.name}",
@@ -103,7 +105,7 @@ def finetune(
     learning.keep_temperature()
     backbone.model.requires_grad_(False)
     write(folder)
-    checkpoint.unlink()
+    shutil.rmtree(kept)
     return curves
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from crossgap import losses as known_losses
 from crossgap.datasets import NAME, Split
+from crossgap.errors import like
 from crossgap.strict import Betas, Seed, Strict
 from crossgap.training.augment import Augment
 
@@ -58,7 +59,10 @@ class Finetune(Strict):
     @classmethod
     def _known(cls, losses: dict[str, float]) -> dict[str, float]:
         if unknown := [name for name in losses if name not in known_losses.TERMS]:
-            raise ValueError(f"no loss {', '.join(unknown)}; known: {', '.join(known_losses.TERMS)}")
+            raise ValueError(
+                f"no loss {', '.join(unknown)}{like(unknown[0], known_losses.TERMS)}; "
+                f"known: {', '.join(known_losses.TERMS)}"
+            )
         return losses
 
     @model_validator(mode="after")

@@ -20,13 +20,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from crossgap import closure, fingerprint
+from crossgap import closure
 from crossgap.datasets.hashing import hashed
 from crossgap.encode import Images
 from crossgap.losses import clip
 from crossgap.metrics.gap import alignment, centroid_distance, linear_separability, uniformity
 from crossgap.prepared.manifest import content, select
 from crossgap.stores import temporary
+from crossgap.training import scratch as in_scratch
 from crossgap.training.encoders import Architecture, Encoders, Pixels
 from crossgap.training.idealised_recipe import Idealised, IdealisedRun, Settings, mismatched
 from crossgap.training.live import rounded
@@ -163,8 +164,8 @@ def train(
         "by": [torch.__version__, open_clip.__version__, pixels.device.type],
         "code": code,
     }
-    stem = scratch / fingerprint.of_json(made_from)
-    kept, checkpoint = stem.with_suffix(".json"), stem.with_suffix(".pt")
+    folder = in_scratch.folder(scratch, made_from, {name: made_from[name] for name in ("code", "settings")})
+    kept, checkpoint = folder / "found.json", folder / in_scratch.CHECKPOINT
 
     def log(row: Row) -> None:
         if progress.log is not None and _measured(row):

@@ -86,6 +86,7 @@ def fit(
     optimizer, wanted = learner.optimizer, set(measured_at)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     clipped = learner.clipped or [p for group in optimizer.param_groups for p in group["params"]]
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     temporary.remove_leftovers(checkpoint.parent)
     start = _resume(checkpoint, learner, curves) if checkpoint.exists() else 0
     curves.emit(start)
@@ -94,7 +95,8 @@ def fit(
     bar = tqdm(
         range(start, steps), desc=label, unit="step", initial=start, total=steps, mininterval=1, disable=None
     )
-    with deterministic():
+    with deterministic(), temporary.named(checkpoint.parent / "training") as mark:
+        mark.touch()  # `crossgap clean` leaves the folder of a process that lives
         for step in bar:
             if measure and step in wanted:
                 curves.join(measure(step), step)
@@ -197,7 +199,6 @@ def _save(checkpoint: Path, learner: Learner, curves: _Curves, step: int) -> Non
         "since": curves.since,
     }
     torch.save(state, buffer)
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     temporary.write(checkpoint, buffer.getbuffer())
 
 

@@ -282,9 +282,8 @@ def test_the_command_checks_one(nano, tmp_path) -> None:
     ran = CliRunner().invoke(app, ["check", "nano", "--params", file, "--device", "cpu"])
     assert ran.exit_code == 0 and "known cosine" in ran.output
     ran = CliRunner().invoke(app, ["check", "nana", "--params", file])
-    assert ran.exit_code != 0 and "there is no backbone 'nana', in the catalogue or" in str(
-        ran.exception or ran.output
-    )
+    assert ran.exit_code != 0 and "there is no backbone 'nana', in the catalogue or" in str(ran.exception)
+    assert "; did you mean 'nano'?; there are" in str(ran.exception)
     with_another = params(tmp_path, own={"model": nano, "sha256": "0" * 64})
     ran = CliRunner().invoke(app, ["check", "own", "--params", with_another, "--device", "cpu"])
     assert ran.exit_code != 0 and "not the weights declared" in str(ran.exception or ran.output)

@@ -29,7 +29,7 @@ def declared(images: Path | None = None, captions: Path | None = None, dataset: 
     """The row, put into params.yaml and read again."""
     name, row = creating._declared(images, captions, dataset)
     params = load_text(creating._params(PARAMS, ["nano"], name, row), "params.yaml")
-    assert [*params.run.datasets] == [name] and [*params.run.oti.backbones] == ["nano"]
+    assert [*params.run.datasets] == [name] and [*params.run.ovi.backbones] == ["nano"]
     assert not params.finetune and not params.idealised and not params.run.sweep.tokens
     return params.datasets[name].model_dump(mode="json", exclude_unset=True)
 
@@ -60,12 +60,33 @@ def test_captions_and_a_known_dataset(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("dataset", "backbones", "oti", "ovi"),
+    [
+        ("cub", ["nano", "dinov2-b14"], ["nano"], ["nano"]),
+        ("cub", ["dinov2-b14"], [], []),
+        ("coco", ["nano"], [], ["nano"]),
+        ("imdb", ["nano"], [], ["nano"]),
+        ("captions", ["nano"], [], ["nano"]),
+    ],
+)
+def test_what_is_inverted_is_what_something_is_measured_with(tmp_path, dataset, backbones, oti, ovi) -> None:
+    if dataset == "captions":  # one's own
+        name, row = creating._declared(tmp_path, made(tmp_path, "captions.csv") / "captions.csv", None)
+    else:
+        name, row = dataset, None
+    run = load_text(creating._params(PARAMS, backbones, name, row), "params.yaml").run
+    assert run.backbones == backbones
+    for section, expected in ((run.oti, oti), (run.ovi, ovi)):
+        assert section.backbones == expected and section.datasets == ([name] if expected else [])
+
+
+@pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"images": "lost"}, r"--images: there is no folder lost"),
         ({"images": ".", "captions": "lost.csv"}, r"--captions: there is no file lost\.csv"),
         ({"captions": "a.csv"}, r"--captions: .* give their folder as --images"),
-        ({"dataset": "cubs"}, r"--dataset: 'cubs' is none that crossgap knows"),
+        ({"dataset": "cubs"}, r"--dataset: 'cubs' is none that crossgap knows; did you mean 'cub'"),
         ({"images": "."}, r"no images as CLASS/IMAGE or SPLIT/CLASS/IMAGE"),
     ],
 )

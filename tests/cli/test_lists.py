@@ -12,6 +12,7 @@ from crossgap.catalogue import entries
 from crossgap.cli import app
 from crossgap.corrections import RIVALS
 from crossgap.datasets import LAYOUTS
+from crossgap.datasets.readers.table_rows import COLUMNS
 
 
 def rows(*words: str) -> list[list[str]]:
@@ -42,6 +43,12 @@ def test_every_field_of_a_layout_is_described(layout) -> None:
     assert all(about != "-" for _, about in said.values())
     needed = [name for name, (default, _) in said.items() if default == "must be given"]
     assert ", ".join(needed) == next(row for row in rows("datasets", "layouts") if row[0] == layout)[1]
+
+
+def test_the_columns_of_a_table_are_those_that_are_read() -> None:
+    *_, table = CliRunner().invoke(app, ["datasets", "layouts", "table"]).output.split("\n\n")
+    said = [re.split(r"  +", line)[0] for line in table.splitlines()[1:]]
+    assert sorted(said) == sorted((*COLUMNS, "label", "label.<labelling>"))
 
 
 def test_an_unknown_layout_is_told_the_known_ones() -> None:

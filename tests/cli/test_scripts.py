@@ -92,6 +92,8 @@ def test_lists_of_what_crossgap_knows(monkeypatch) -> None:
     assert layouts.keys() == LAYOUTS.keys() and "captions" in layouts["captions"]["needs"]
     fields = told("datasets", "layouts", "captions")
     assert {one["field"] for one in fields if one["needed"]} == {*layouts["captions"]["needs"]}
+    (table,) = (one for one in told("datasets", "layouts", "table") if one["field"] == "table")
+    assert {"path", "text", "label.<labelling>"} <= table["columns"].keys()
     (tower,) = [one for one in told("backbones", "towers", "ViT-L-14-336") if one["model"] == "ViT-L-14-336"]
     assert (tower["dim"], tower["text_width"], tower["vision_width"]) == (768, 768, 1024)
 

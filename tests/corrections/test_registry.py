@@ -159,7 +159,7 @@ def test_names_limit_what_is_fitted():
     assert list(found) == ["pca_plus"] and sorted(reasons) == ["pca_plus_photo", "ridge"]
     assert fitted(cell, []) == ({}, {})
     with pytest.raises(
-        ValueError, match="no correction 'pca', 'centring': the known ones are basic, centering, inverted"
+        ValueError, match="no correction 'pca', 'centring'; the known ones are basic, centering, inverted"
     ):
         fitted(cell, ["pca", "centring", "ridge"])
 
@@ -170,7 +170,7 @@ def test_a_variant_belongs_to_its_rival(variant):
 
 
 def test_a_variant_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="'pca_plusses' belongs to no correction"):
+    with pytest.raises(ValueError, match="'pca_plusses' belongs to no correction; did you mean 'pca_plus'"):
         rival_of("pca_plusses")
 
 

@@ -221,7 +221,7 @@ print(len(calls))
     run = [sys.executable, "train.py"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     killed = subprocess.run([*run, "6"], cwd=tmp_path, env=environment, capture_output=True)
-    assert killed.returncode == -signal.SIGKILL and list((tmp_path / "scratch").glob("*.pt"))
+    assert killed.returncode == -signal.SIGKILL and list((tmp_path / "scratch").rglob("*.pt"))
     assert not (tmp_path / "phi.safetensors").exists()
     done = subprocess.run(
         [*run, "0"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True

@@ -224,7 +224,7 @@ def test_bad_input_is_refused_before_any_work(invert, native) -> None:
     for empty in (native[:0], native[0]):
         with pytest.raises(ValueError, match=r"must be \(n, d\) with n > 0"):
             invert(empty)
-    with pytest.raises(CrossgapError, match="no setting rate: known are steps, lr, "):
+    with pytest.raises(CrossgapError, match="no setting rate; known are steps, lr, "):
         invert(rate=1)
     with pytest.raises(CrossgapError, match="lr 0 is out of range"):
         invert(lr=0)

@@ -96,6 +96,23 @@ def test_what_was_written_is_read(path) -> None:
     assert found.provenance["format"] == layout.FORMAT
 
 
+def test_a_store_shows_what_it_holds_and_iterates_over_its_groups(path, tmp_path) -> None:
+    found = open_store(path)
+    assert [*found] == found.groups == ["image/train", "text/test"] and "text/test" in found
+    first, *groups = repr(found).splitlines()
+    assert first.startswith(f"Store({path}")
+    assert groups == [
+        "  image/train: 2 items of width 2",
+        f"  text/test: 6 items of width {arrays(6)['features'].shape[1]}",
+    ]
+    other = tmp_path / "mine.zarr.zip"
+    build(other, tmp_path / "scratch", provenance={"backbone": "b32", "dataset": "dtd"})
+    assert repr(open_store(other)).startswith(f"Store({other}, b32, dtd)\n")
+    with store.creating(other, tmp_path / "scratch", {}):
+        pass
+    assert repr(open_store(other)) == f"Store({other})" and open_store(other)
+
+
 def test_projections_lie_beside_the_groups(tmp_path) -> None:
     rng = np.random.default_rng(0)
     image, text = (rng.normal(size=(5, width)).astype(np.float32) for width in (7, 4))

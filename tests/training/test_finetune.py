@@ -276,7 +276,7 @@ t.finetune(t.load_backbone({f"local-dir:{small_folder}"!r}), t.captions_of(items
 """
     killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    (checkpoint,) = (tmp_path / "scratch").glob("*.pt")
+    (checkpoint,) = (tmp_path / "scratch").rglob("*.pt")
     assert torch.load(checkpoint, weights_only=True)["step"] == 5
     assert not (tmp_path / "killed").exists()
     steps: list[int] = []
@@ -302,7 +302,7 @@ def test_a_checkpoint_is_of_its_recipe_and_pairs_alone(train, tmp_path, scenes, 
             with pytest.raises(KeyboardInterrupt):
                 fresh = load_backbone(f"local-dir:{small_folder}")
                 finetune(fresh, captions_of(items, asked), scenes[1], asked, tmp_path / "o", scratch=tmp_path)
-        return {path.name for path in seen}
+        return {path.parent.name for path in seen}
 
     items = scenes[0]
     renamed = items.assign(

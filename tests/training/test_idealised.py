@@ -50,6 +50,13 @@ idealised(recipe, manifest.read(root), root, scratch=scratch, save_seconds=0)
 """
 
 
+def held(folder: Path) -> dict[str, bytes]:
+    """All files below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory) -> tuple[pd.DataFrame, Path]:
     """Images of a few coloured blocks each, so that a tiny tower can tell them apart, and a text."""
@@ -291,14 +298,13 @@ def test_a_run_stopped_by_an_error_goes_on_with_the_same_bits(
     monkeypatch.setattr(experiment, "clip", fails)
     with pytest.raises(RuntimeError, match="power"):
         idealised(recipe, *dataset, scratch=tmp_path, save_seconds=0)
-    (checkpoint,) = tmp_path.glob("*.pt")
+    (checkpoint,) = tmp_path.rglob("*.pt")
     states.append(torch.load(checkpoint, weights_only=True))
     assert 0 < states[0]["step"] < EPOCHS * (COUNT // BATCH)
     monkeypatch.setattr(experiment, "clip", clip)
     assert idealised(recipe, *dataset, scratch=tmp_path) == done[0]
-    assert not list(tmp_path.glob("*.pt"))
-    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert kept == {path.name: path.read_bytes() for path in done[1].iterdir()}
+    assert not list(tmp_path.rglob("*.pt"))
+    assert held(tmp_path) == held(done[1])
 
 
 @pytest.mark.slow
@@ -311,16 +317,15 @@ def test_a_killed_run_goes_on_with_the_same_bits(dataset, recipe, done, tmp_path
         stderr=subprocess.DEVNULL,
     )
     try:  # in the middle of the second run
-        while len(list(tmp_path.glob("*.json"))) < 1 or not list(tmp_path.glob("*.pt")):
+        while len(list(tmp_path.rglob("found.json"))) < 1 or not list(tmp_path.rglob("*.pt")):
             assert killed.poll() is None
             time.sleep(0.002)
     finally:
         killed.send_signal(signal.SIGKILL)
         killed.wait()
-    assert len(list(tmp_path.glob("*.json"))) < len(recipe.runs)
+    assert len(list(tmp_path.rglob("found.json"))) < len(recipe.runs)
     assert idealised(recipe, *dataset, scratch=tmp_path) == done[0]
-    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert kept == {path.name: path.read_bytes() for path in done[1].iterdir()}
+    assert held(tmp_path) == held(done[1])
 
 
 def test_an_edited_sweep_pays_for_its_new_runs_only(dataset, recipe, done, monkeypatch) -> None:
@@ -332,7 +337,7 @@ def test_an_edited_sweep_pays_for_its_new_runs_only(dataset, recipe, done, monke
     assert fitted == ["blocks width-6 (2 of 4)"]
     assert {name: found[name] for name in done[0]} == done[0]
     assert rows == found["base"].curves
-    for path in done[1].glob("*.json"):
+    for path in done[1].rglob("found.json"):
         if json.loads(path.read_text())["curves"] == found["width-6"].curves:
             path.unlink()
 

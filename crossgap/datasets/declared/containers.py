@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -103,8 +103,23 @@ class Torchvision(Classified, Exported):
 
 
 class Table(Classified):
-    """A table of one's own, CSV or parquet, a row an item: see `crossgap.datasets.readers.table`."""
+    """A table of one's own, CSV or parquet: a row an image, a text, or an image and a caption of it.
 
+    Attributes:
+        columns: that a table can have, in words; one of `path` and `text` it must have.
+    """
+
+    columns: ClassVar[dict[str, str]] = {
+        "path": "of an image, from `root`; beside `text`, the image that this text is a caption of",
+        "text": "a text; further rows with the same path are further captions",
+        "id": "unique; an image's path without the ending, and a hash of a text, where there is none",
+        "split": "test, where there is none",
+        "group": "of a text: the id or path of the image whose caption it is",
+        "rank": "of a caption: a whole number, by which an image's captions are ordered",
+        "box": "of an image: the part to be cropped out, left upper right lower in pixels",
+        "label": "the class of the image, or of the text in a row without a path; blank or -1: none",
+        "label.<labelling>": "the same, for any number of labellings",
+    }
     layout: Literal["table"]
     table: FilePath = Field(description="file, from `root`")
 

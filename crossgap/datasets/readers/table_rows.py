@@ -13,7 +13,7 @@ from crossgap.datasets.labels import check_told_apart, label_of, whole
 from crossgap.datasets.paths import plain
 from crossgap.datasets.readers.parquet import read_parquet
 from crossgap.datasets.text_files import records
-from crossgap.errors import listed
+from crossgap.errors import like, listed
 from crossgap.prepared import manifest
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def _rows(declaration: Table) -> Iterator[TableRow]:
             labellings[name] = name.removeprefix(LABEL).removeprefix(".") or declaration.labelling
         elif name not in COLUMNS:
             raise DatasetError(
-                f"table {file}: unknown column {name!r}: columns are {', '.join(COLUMNS)}, {LABEL} and "
-                f"{manifest.LABEL}<labelling>; remove it, or name it so"
+                f"table {file}: unknown column {name!r}{like(name, COLUMNS)}; columns are {', '.join(COLUMNS)}, "
+                f"{LABEL} and {manifest.LABEL}<labelling>; remove it, or name it so"
             )
     columns = [f"{manifest.LABEL}{labellings[name]}" if name in labellings else name for name in header]
     if twice := [name for name, count in Counter(columns).items() if count > 1]:

@@ -159,7 +159,7 @@ def test_missing_images_are_problems(root, tmp_path) -> None:
         ("path,label\n", "no items|no rows|no images"),
         ("", "is empty"),
         ("id,split\nx,test\n", "has neither a column path nor text: it has id, split"),
-        ("path,caption\na,b\n", "unknown column 'caption': columns are id, path, text"),
+        ("path,caption\na,b\n", "unknown column 'caption'; columns are id, path, text"),
         ("path,label.\na,b\n", r"unknown column 'label\.'"),
         ("path,label,label.class\na,b,c\n", "more than one column is label.class: keep one"),
         ("path,text\nimg/a.png,A\n,\n", "line 3: neither path nor text"),
