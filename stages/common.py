@@ -95,16 +95,14 @@ def guarded(name: str, work: Callable[[], None]) -> None:
         sys.exit(128 + number)
 
     signals = [signal.SIGTERM]
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as in the background
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # which a shell gives what runs in the background
         signals.append(signal.SIGINT)
     before = {number: signal.signal(number, end) for number in signals}
     try:
         require_pinned()
         work()
     except BaseException as error:
-        if (
-            ended_by
-        ):  # the exit may have met a lock or a file half closed, which answers with an error of its own
+        if ended_by:  # the exit may have met a lock or a file half closed, whose error is none of the user's
             if ended_by[0] == signal.SIGINT:
                 print(f"{name}: {STOPPED}", file=sys.stderr)
             sys.exit(128 + ended_by[0])
