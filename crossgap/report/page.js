@@ -13,7 +13,7 @@ const parts = async () => (loaded = await (held ??= unpacked("parts")));
 // of blocks with a line each, a line is unpacked when first asked for
 const lineOf = (() => { const held = new Map(); return (id, at) => { if (!held.has(id)) held.set(id, $(id).textContent.split("\n")); return held.get(id)[at]; }; })();
 const lines = (() => { const held = new Map(); return (id, at) => { const key = `${id} ${at}`; if (!held.has(key)) held.set(key, lineOf(id, at) ? inflated(lineOf(id, at)) : Promise.resolve(null)); return held.get(key); }; })();
-const X = D.explore, MISSING = "–", ALPHA = 0.05;
+const X = D.explore, MISSING = "–", ALPHA = D.alpha;
 const $ = (id) => document.getElementById(id);
 const palette = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => `var(--c${i})`);
 const symbols = ["circle", "square", "triangle", "diamond", "star", "cross", "wye", "diamond2"];

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from crossgap.errors import CrossgapError
-from crossgap.naming import MODALITIES
+from crossgap.naming import ALPHA, MODALITIES
 from crossgap.report import gap
 from crossgap.report.answer import answers
 from crossgap.report.clouds import Names
@@ -89,6 +89,7 @@ def render(
         .get_template("page.html.j2")
         .render(
             cells=cells,
+            alpha=ALPHA,
             answers=found.pop("answers"),
             experiments=idealised,
             chapters={name for name in ("trainings", "idealised") if later[name]}
@@ -152,6 +153,7 @@ def data(
     return {
         "answers": answers(measured),
         "cells": [{"backbone": cell.backbone, "dataset": cell.dataset} for cell in cells],
+        "alpha": ALPHA,
         "explore": shared,
         "own": own,
         "gap": gap.measures(cells),
