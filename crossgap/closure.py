@@ -41,6 +41,7 @@ CARRIERS = {
     "crossgap.prepared.manifest": 1,
     "crossgap.prepared.problems": 1,
     "crossgap.prepared.transformations": 1,
+    "crossgap.progress": 1,
     "crossgap.projects": 1,
     "crossgap.projects.files": 1,
     "crossgap.projects.pinned": 1,

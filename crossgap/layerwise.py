@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from crossgap.backbones import depths
 from crossgap.backbones.batches import rows_at_once
@@ -23,6 +22,7 @@ from crossgap.encode import Images
 from crossgap.errors import DatasetError
 from crossgap.metrics.gap import gap_metrics
 from crossgap.prepared.manifest import select
+from crossgap.progress import Bar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +60,7 @@ def layerwise(
     ids = backbone.tokenize(texts["text"].tolist())[0]
     size = rows_at_once(batch_size, backbone.device)
     found: dict[str, list[list[Tensor]]] = {"image": [], "text": []}
-    for start in tqdm(range(0, len(images), size), desc="layers", unit="batch", delay=2, disable=None):
+    for start in Bar(range(0, len(images), size), desc="layers", unit="batch", delay=2):
         rows = range(start, min(start + size, len(images)))
         pixels = torch.stack([loader[row] for row in rows])
         found["image"].append(_of_depths(backbone, "image", pixels, blocks[0]))

@@ -18,13 +18,13 @@ import pandas as pd
 import PIL
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from crossgap import closure
 from crossgap.datasets.image_files import read_bytes, stamp
 from crossgap.datasets.images import Check, check_bytes
 from crossgap.errors import ImageError
 from crossgap.fingerprint import of_content
+from crossgap.progress import Bar
 from crossgap.stores import digested, temporary
 
 SETTLED = (
@@ -84,7 +84,7 @@ class Checks:
     def all(self, paths: Iterable[str], workers: int = 8) -> pd.DataFrame:
         """`of` every path, in order, by threads, and `save`: a table of `path` and the fields of `Check`."""
         paths, rows = list(paths), []
-        progress = tqdm(total=len(paths), desc="checking images", unit="image", disable=None)
+        progress = Bar(total=len(paths), desc="checking images", unit="image")
         with ThreadPoolExecutor(max(1, workers)) as pool, progress:
             for start in range(0, len(paths), _SUBMITTED_AT_ONCE):
                 some = paths[start : start + _SUBMITTED_AT_ONCE]

@@ -17,9 +17,9 @@ from socket import gethostname
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from crossgap.evaluation.parts import Found, Parts, packed
+from crossgap.progress import Bar
 from crossgap.stores import digested, engines, shards
 
 OF_RESULTS = ("comparisons", "looked")  # families whose parts depend on what other parts found
@@ -64,7 +64,7 @@ def compute(evaluating: Evaluating, folder: Path, engine: engines.Engine, device
 
     ask()
     work = engine.work(partial(_name, names), _Parts(evaluating, Path.cwd(), folder, device))
-    with tqdm(desc="parts", unit="part", dynamic_ncols=True, disable=None) as bar:
+    with Bar(desc="parts", unit="part", dynamic_ncols=True) as bar:
         for place, arrays in enumerate(work(cuts, bar.update) if cuts else ()):
             if content := arrays["content"].tobytes():
                 digested.write(folder / names[place], content)

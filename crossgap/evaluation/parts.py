@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from crossgap import fingerprint
 from crossgap.evaluation.unavailable import Reasons
+from crossgap.progress import Lines
 from crossgap.stores import digested, temporary
 
 FORMAT = 1
@@ -38,6 +39,7 @@ class Parts:
     def __init__(self, folder: str | Path | None = None) -> None:
         self.folder = None if folder is None else Path(folder)
         self.used: set[str] = set()
+        self.progress = Lines("evaluate", "part")
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             temporary.remove_leftovers(self.folder)
@@ -75,6 +77,7 @@ class Parts:
         """What a part that isn't kept says; it is computed, and kept under this path."""
         found = compute()
         digested.write(path, packed(*found))
+        self.progress.advance()
         return found
 
     def say_used(self) -> None:

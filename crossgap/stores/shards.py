@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
 from crossgap import fingerprint
 from crossgap.errors import opened
+from crossgap.progress import Bar
 from crossgap.stores import temporary
 
 if TYPE_CHECKING:
@@ -150,9 +150,7 @@ def compute(
     todo = shards.missing(keys)
     held = len(set(keys)) - len(todo)
     cuts = [todo[start : start + size] for start in range(0, len(todo), size)]
-    with tqdm(
-        total=held + len(todo), initial=held, desc=label, unit="item", dynamic_ncols=True, disable=None
-    ) as bar:
+    with Bar(total=held + len(todo), initial=held, desc=label, unit="item", dynamic_ncols=True) as bar:
         if held and bar.disable:  # without a terminal
             print(f"{label}: {held} of {held + len(todo)} items are there", file=sys.stderr, flush=True)
         for cut, arrays in zip(cuts, work(cuts, bar.update) if cuts else (), strict=True):

@@ -347,7 +347,7 @@ class Store:
             groups = [repr(self[name]) for name in self]
         except StoreError as error:
             groups = [f"damaged: {error}"]
-        return "\n  ".join([f"Store({', '.join(map(str, filter(None, (self.path, *made))))})", *groups])
+        return f"Store({'; '.join([', '.join(map(str, filter(None, (self.path, *made)))), *groups])})"
 
     def __contains__(self, name: str) -> bool:
         return name in self.groups

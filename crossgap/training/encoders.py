@@ -16,12 +16,12 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from scipy.optimize import minimize
 from torch import Tensor, nn
 from torch.nn.functional import normalize
-from tqdm import tqdm
 
 from crossgap.backbones.checkpoints import by_library
 from crossgap.backbones.towers import LOCAL_DIR_PREFIX
 from crossgap.encode import Images
 from crossgap.errors import WeightsError
+from crossgap.progress import Bar
 from crossgap.training.idealised_recipe import Settings
 from crossgap.training.temperature import WithTemperature
 from crossgap.training.trainable import CONFIG
@@ -97,7 +97,7 @@ class Pixels:
     def __init__(self, images: Images, device: torch.device | str) -> None:
         self.images, self.device, self.held = images, torch.device(device), None
         if images[0].nbytes * len(images) <= HELD:
-            rows = tqdm(range(len(images)), desc="images", unit="image", delay=2, leave=False, disable=None)
+            rows = Bar(range(len(images)), desc="images", unit="image", delay=2, leave=False)
             self.held = torch.stack([images[row] for row in rows]).to(self.device)
 
     def __getitem__(self, rows: Sequence[int]) -> Float[Tensor, "n 3 h w"]:

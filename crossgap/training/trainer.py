@@ -19,9 +19,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from crossgap.errors import CrossgapError, of_machine
+from crossgap.progress import Bar
 from crossgap.stores import temporary
 
 POINTS = 200  # of a curve, roughly
@@ -92,9 +92,7 @@ def fit(
     curves.emit(start)
     every = max(1, steps // POINTS)
     saved = time.monotonic()
-    bar = tqdm(
-        range(start, steps), desc=label, unit="step", initial=start, total=steps, mininterval=1, disable=None
-    )
+    bar = Bar(range(start, steps), desc=label, unit="step", initial=start, total=steps, mininterval=1)
     with deterministic(), temporary.named(checkpoint.parent / "training") as mark:
         mark.touch()  # `crossgap clean` leaves the folder of a process that lives
         for step in bar:

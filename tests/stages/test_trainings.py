@@ -104,14 +104,14 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(project):
     weights.unlink()
     running = subprocess.Popen(words, cwd=project.folder, env=project.environment, stderr=subprocess.DEVNULL)
     scratch = project / "data/scratch/finetune"
-    while not list(scratch.glob("*.pt")):
+    while not list(scratch.rglob("*.pt")):
         assert running.poll() is None, "it ended before it could be killed"
         time.sleep(0.01)
     running.send_signal(signal.SIGKILL)
     assert running.wait() == -signal.SIGKILL and not weights.exists()
     project.stage("finetune", "nano-tuned")
     assert weights.read_bytes() == whole and curve(project) == curves
-    assert not list(scratch.glob("*.pt"))
+    assert not list(scratch.rglob("*.pt"))
 
 
 def curve(project) -> str:

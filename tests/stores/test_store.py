@@ -99,15 +99,12 @@ def test_what_was_written_is_read(path) -> None:
 def test_a_store_shows_what_it_holds_and_iterates_over_its_groups(path, tmp_path) -> None:
     found = open_store(path)
     assert [*found] == found.groups == ["image/train", "text/test"] and "text/test" in found
-    first, *groups = repr(found).splitlines()
-    assert first.startswith(f"Store({path}")
-    assert groups == [
-        "  image/train: 2 items of width 2",
-        f"  text/test: 6 items of width {arrays(6)['features'].shape[1]}",
-    ]
+    width = arrays(6)["features"].shape[1]
+    assert repr(found).startswith(f"Store({path}")
+    assert repr(found).endswith(f"; image/train: 2 items of width 2; text/test: 6 items of width {width})")
     other = tmp_path / "mine.zarr.zip"
     build(other, tmp_path / "scratch", provenance={"backbone": "b32", "dataset": "dtd"})
-    assert repr(open_store(other)).startswith(f"Store({other}, b32, dtd)\n")
+    assert repr(open_store(other)).startswith(f"Store({other}, b32, dtd; image/train")
     with store.creating(other, tmp_path / "scratch", {}):
         pass
     assert repr(open_store(other)) == f"Store({other})" and open_store(other)
