@@ -34,9 +34,9 @@ class Lines:
 
     def _words(self, seconds: float) -> str:
         if not self.total:
-            return f"{self.done} {self.unit}s are done"
+            return f"{self.done:,} {self.unit}s are done"
         left = (self.total - self.done) * seconds / max(1, self.done - self.first)
-        share = f"{self.done} of {self.total} {self.unit}s, {self.done / self.total:.0%}"
+        share = f"{self.done:,} of {self.total:,} {self.unit}s, {self.done / self.total:.0%}"
         return f"{share}, about {_time(left)} left"
 
 

@@ -12,11 +12,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from crossgap.arrays import check_widths, flag, unit_rows, whole_number
 from crossgap.errors import UnavailableError
 from crossgap.metrics.gap.spectrum import ONE_POINT, effective_rank
+from crossgap.progress import Bar
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Real
@@ -207,7 +207,7 @@ def _dissimilarity_inside(x: Float64[np.ndarray, "n d"]) -> float:
 
 def _blocks(count: int, name: str) -> Iterable[int]:
     """Where blocks of rows start."""
-    return tqdm(range(0, count, BLOCK), desc=name, unit="block", delay=2, leave=False, disable=None)
+    return Bar(range(0, count, BLOCK), desc=name, unit="block", delay=2, leave=False)
 
 
 def _kernel(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> Float64[np.ndarray, "n m"]:

@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from crossgap.arrays import whole_number
 from crossgap.metrics.retrieval.bias import with_column
@@ -17,6 +16,7 @@ from crossgap.metrics.retrieval.counting import MOST_ROWS, STEPS, Counter, Numpy
 from crossgap.metrics.retrieval.relevance import JudgedPairs, RelevanceLists
 from crossgap.metrics.threads import cores
 from crossgap.prepared.judgements import IGNORED
+from crossgap.progress import Bar
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Real
@@ -104,7 +104,7 @@ def _ahead(
     pairs: JudgedPairs,
     at_once: int,
     pool: ThreadPoolExecutor,
-    progress: tqdm,
+    progress: Bar,
 ) -> tuple[JudgedPairs, Int64[np.ndarray, " p"]]:
     """The pairs by query and rank, and how many items are ahead of each, `(p,)`. The blocks are gone through for the
     pairs' steps, and again to count.
@@ -227,5 +227,5 @@ def _counter(device: str, work: int, pool: ThreadPoolExecutor) -> Counter:
     return NumpyCounter(pool) if found is None else TorchCounter(found)
 
 
-def _progress(pairs: int) -> tqdm:
-    return tqdm(total=pairs, desc="ranking", unit="pair", unit_scale=True, delay=2, leave=False, disable=None)
+def _progress(pairs: int) -> Bar:
+    return Bar(total=pairs, desc="ranking", unit="pair", unit_scale=True, delay=2, leave=False)
