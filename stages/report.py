@@ -63,6 +63,7 @@ def _cell(
     tables = held / "tables"
     provenance = json.loads(written(tables / "provenance.json").read_text(encoding="utf-8"))
     not_inverted = provenance.pop("not_inverted")
+    provenance.pop("measured_on")
     modalities = provenance.pop("modalities", naming.MODALITIES)
 
     def of_cell(path: Path) -> pd.DataFrame:

@@ -54,7 +54,8 @@ def test_check(tmp_path, crossgap):
     raw["oti"]["stepz"] = 3
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(raw))
     assert crossgap("check", "other.yaml", code=1) == (
-        "crossgap: other.yaml can't be used:\n  oti.stepz: unknown key; remove it or mend its spelling (got 3)\n"
+        "crossgap: other.yaml can't be used:\n  oti.stepz: unknown key; did you mean 'steps'?; remove it or "
+        "mend its spelling (got 3)\n"
     )
 
 

@@ -194,6 +194,13 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path, bring, features):
     assert labels.tolist() == ["cat", "a", "", "dog"]
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_value_beyond_float32_is_told_as_that(tmp_path, bring, features):
+    np.save(tmp_path / "f.npy", features.astype(np.float64) * 1e39)
+    said = refused(tmp_path, bring, "image/test=f.npy")
+    assert "has a value beyond float32, 3.4e+38: scale all features" in said
+
+
 def test_lines_that_are_not_utf_8_are_told_by_number(tmp_path, bring, features):
     np.save(tmp_path / "f.npy", features)
     (tmp_path / "y.txt").write_bytes(b"cat\ncaf\xe9\ncat\ndog\n")

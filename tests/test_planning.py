@@ -130,6 +130,27 @@ def test_outdated_is_what_changed_and_what_comes_after(tmp_path, monkeypatch):
     assert outdated(tmp_path) == {"other", "second", "last"}
 
 
+def test_what_resolve_would_write_is_outdated_where_it_runs_and_nothing_else_for_it(tmp_path, monkeypatch):
+    stages = {
+        "resolve": {"cmd": "cp a r", "deps": ["a"], "outs": ["r"]},
+        "one": {"cmd": "cp r one.out", "deps": ["r"], "outs": ["one.out"]},
+        "two": {"cmd": "cp r two.out", "deps": ["r"], "outs": ["two.out"]},
+        "last": {"cmd": "cp one.out z", "deps": ["one.out"], "outs": ["z"]},
+    }
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    (tmp_path / "a").write_text("1")
+    monkeypatch.chdir(tmp_path)
+    with Repo.init(str(tmp_path), no_scm=True) as repo:
+        repo.reproduce()
+    assert outdated(tmp_path, {"one"}) == set(), "resolve would not run"
+    (tmp_path / "a").write_text("2")
+    assert outdated(tmp_path, set()) == {"resolve"}
+    assert outdated(tmp_path, {"one"}) == {"resolve", "one", "last"}
+    assert outdated(tmp_path) == {"resolve", "one", "two", "last"}
+    (tmp_path / "two.out").unlink()
+    assert outdated(tmp_path, {"one"}) == {"resolve", "one", "last", "two"}
+
+
 @pytest.mark.parametrize(
     ("file", "text", "why"),
     [

@@ -75,7 +75,6 @@ def check(params: File = Path("params.yaml"), as_json: Json = False) -> None:
     from crossgap.errors import CrossgapError
     from crossgap.params import load
     from crossgap.params.available import require
-    from crossgap.params.reading import refused
     from crossgap.planning import unwatched
 
     with explained():
@@ -83,7 +82,7 @@ def check(params: File = Path("params.yaml"), as_json: Json = False) -> None:
             asked = load(params)
             require(asked, params, data=True)
             if lines := list(unwatched.changed(asked, Path("data"))):
-                raise refused(params, lines)
+                raise CrossgapError("\n  ".join([unwatched.HEADING, *lines]))
         except CrossgapError as error:
             if as_json:
                 scripts.echo({"file": str(params), "valid": False, "problem": str(error)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,8 +28,8 @@ def compare(
     task: Annotated[
         list[str] | None,
         typer.Option(
-            help="Compare this task alone, as image-image+centering; may be given again. Without it, all retrieval and "
-            "zero-shot classification without corrections."
+            help="Compare this task alone, as image-image+centering or classification/image-text; may be given again. "
+            "Without it, all retrieval and zero-shot classification without corrections."
         ),
     ] = None,
     metric: Annotated[str, typer.Option(help="Of retrieval; of classification it is the accuracy.")] = "mAP",
@@ -76,6 +77,8 @@ def compare(
 class _Cell:
     queries: pd.DataFrame
     predictions: pd.DataFrame
+    set_aside: pd.DataFrame
+    measured_on: dict[str, str]
 
 
 def _measured(name: str) -> _Cell:
@@ -92,4 +95,9 @@ def _measured(name: str) -> _Cell:
         raise CrossgapError(
             f"no cell {name!r} is measured here{like(name, there)}; there are {', '.join(there)}"
         )
-    return _Cell(*(pd.read_parquet(folder / f"{table}.parquet") for table in _TABLES))
+    said = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    if "measured_on" not in said:
+        raise CrossgapError(f"{name} was evaluated by an older crossgap: let `dvc repro` evaluate it again")
+    queries, predictions = (pd.read_parquet(folder / f"{table}.parquet") for table in _TABLES)
+    set_aside = pd.DataFrame(said["not_inverted"], columns=["inversion", "group", "id"])
+    return _Cell(queries, predictions, set_aside, said["measured_on"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from crossgap.cli.errors import explained
+from crossgap.cli.splits import is_a_splits, query_and_gallery
 from crossgap.errors import CrossgapError, like
 
 EMBEDDED = ("nano", "world")
@@ -133,8 +135,13 @@ def _declared(
             "retrieval": retrieval,
         }
     splits = _splits(images)
-    query = "test" if not splits or "test" in splits else splits[-1]
-    gallery = "train" if "train" in splits else query
+    found = query_and_gallery(splits) if splits else ("test", "test")
+    if found is None:
+        raise CrossgapError(
+            f"--images: {images} has the folders {', '.join(splits)}, and their names don't tell which split asks and "
+            "which is searched: name them query and gallery, or test and train"
+        )
+    query, gallery = found
     row: dict[str, Any] = {
         "layout": "imagefolder",
         "root": root,
@@ -145,16 +152,33 @@ def _declared(
 
 def _splits(images: Path) -> list[str]:
     """The folders that are splits: those whose own folders have the images. None where classes lie in the root."""
-    below = sorted(path for path in images.iterdir() if path.is_dir())
-    classes = [path for path in below if _has_images(path)]
-    splits = [path for path in below if any(_has_images(one) for one in path.iterdir() if one.is_dir())]
-    if classes:
-        return []
-    if not splits:
+    from crossgap.datasets import NAME
+
+    below = sorted(
+        path for path in images.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))
+    )
+    classes = [path.name for path in below if _has_images(path)]
+    splits = [path.name for path in below if any(_has_images(one) for one in path.iterdir() if one.is_dir())]
+    if classes and all(map(is_a_splits, classes)):
+        raise CrossgapError(
+            f"--images: {', '.join(classes)} of {images} are named like splits and have no classes: put images as "
+            "SPLIT/CLASS/IMAGE, or give --captions"
+        )
+    if classes and splits:
+        raise CrossgapError(
+            f"--images: in {images}, {classes[0]} has images and {splits[0]} has folders of images: put all as "
+            "CLASS/IMAGE or all as SPLIT/CLASS/IMAGE"
+        )
+    if not classes and not splits:
         raise CrossgapError(
             f"--images: {images} has no images as CLASS/IMAGE or SPLIT/CLASS/IMAGE: put them so, or give --captions"
         )
-    return [path.name for path in splits]
+    if wrong := [name for name in splits if not re.fullmatch(NAME, name)]:
+        raise CrossgapError(
+            f"--images: the folder {wrong[0]!r} of {images} can be no split: name it by letters, digits, - and _, or "
+            "move it elsewhere"
+        )
+    return splits
 
 
 def _has_images(folder: Path) -> bool:

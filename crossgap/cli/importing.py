@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crossgap.cli.errors import explained
+from crossgap.cli.splits import query_and_gallery
 
 if TYPE_CHECKING:
     from crossgap.stores.store import Store
 
 IMPORTS = Path("data/imports")
-_QUERIES = ("query", "queries", "test", "val", "validation", "dev")  # splits whose names say what they are
-_GALLERIES = ("gallery", "corpus", "database", "index", "train")
 
 
 def import_(
@@ -151,16 +150,19 @@ def import_(
 
 def _by_names(splits: list[str]) -> tuple[str, str, str]:
     """The split of the queries and that of the gallery, by their names, and a word on that."""
-    if len(splits) == 1:
-        return splits[0], splits[0], "the only split"
-    query = next((name for name in _QUERIES if name in splits), None)
-    gallery = next((name for name in _GALLERIES if name in splits), None)
-    if len(splits) == 2 and (query or gallery):
-        query = query or next(name for name in splits if name != gallery)
-        gallery = next(name for name in splits if name != query)
-    if query and gallery:
-        return query, gallery, "by the names of the splits: mend the row if they are others"
-    return "QUERY", "GALLERY", f"as their names don't tell: put one of {', '.join(splits)} in place of each"
+    found = query_and_gallery(splits)
+    if found is None:
+        return (
+            "QUERY",
+            "GALLERY",
+            f"as their names don't tell: put one of {', '.join(splits)} in place of each",
+        )
+    why = (
+        "the only split"
+        if len(splits) == 1
+        else "by the names of the splits: mend the row if they are others"
+    )
+    return *found, why
 
 
 def _tracked(folder: Path) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Protocol
 
 import pandas as pd
@@ -25,13 +25,19 @@ _ACROSS = re.compile(f"{naming.MODALITY}-{naming.MODALITY}")
 
 
 class Measured(Protocol):
-    """An `Evaluation`, or as much of one: its tables `queries` and `predictions`, a row a task and query."""
+    """An `Evaluation`, or as much of one as is compared."""
 
     @property
     def queries(self) -> pd.DataFrame: ...
 
     @property
     def predictions(self) -> pd.DataFrame: ...
+
+    @property
+    def set_aside(self) -> pd.DataFrame: ...
+
+    @property
+    def measured_on(self) -> Mapping[str, str]: ...
 
 
 def compare(
@@ -46,8 +52,8 @@ def compare(
     """What `one` reaches and `other` doesn't, on the queries that both were measured on: two backbones on one dataset.
 
     Args:
-        tasks: their names, of retrieval and of classification; all retrieval and zero-shot classification without
-            corrections, if not given.
+        tasks: their names; `retrieval/image-text` and `classification/image-text` where both families have one of a
+            name. All retrieval and zero-shot classification without corrections, if not given.
         metric: of retrieval, one of `METRICS`; of classification it is the accuracy.
         seed, resamples: as of `significance.paired`.
 
@@ -57,8 +63,8 @@ def compare(
         corrected by Holm over all rows of the family.
 
     Raises:
-        CrossgapError: no such metric or task, no query in common, or galleries that differ, as those of different
-            revisions of a dataset do.
+        CrossgapError: no such metric or task; or they weren't measured on the same, as with another revision of the
+            dataset, other class prompts or labels, or where an inversion of one alone set items aside.
         TypeError, ValueError: as of `significance.paired`.
     """
     whole_number(resamples, "resamples", 1)
@@ -66,26 +72,29 @@ def compare(
         raise CrossgapError(
             f"there is no metric {metric!r}{like(metric, METRICS)}; there are {', '.join(METRICS)}"
         )
+    _check_same(one, other)
     families = {
         "retrieval": (one.queries, other.queries, "relevance", "query", METRICS[metric]),
         "classification": (one.predictions, other.predictions, "labelling", "image", "correct"),
     }
     shared = {family: _shared(first, second) for family, (first, second, *_) in families.items()}
-    every = [task for held in shared.values() for task in held]
+    every = [f"{family}/{task}" for family, held in shared.items() for task in held]
     if tasks is None:
-        tasks = [task for task in every if _ACROSS.fullmatch(naming.plain(task))]
-    elif strangers := [task for task in tasks if task not in every]:
-        raise CrossgapError(
-            f"{strangers[0]!r} is no task that both have{like(strangers[0], every)}; both have {', '.join(every)}"
-        )
+        wanted = {name for name in every if _ACROSS.fullmatch(naming.plain(name.partition("/")[2]))}
+    else:
+        known = {task: {name for name in every if task in (name, name.partition("/")[2])} for task in tasks}
+        if strangers := [task for task, names in known.items() if not names]:
+            names = list(dict.fromkeys(task for held in shared.values() for task in held))
+            raise CrossgapError(
+                f"{strangers[0]!r} is no task that both have{like(strangers[0], names)}; both have {', '.join(names)}"
+            )
+        wanted = set().union(*known.values())
     found = []
     for family, (first, second, by, query, column) in families.items():
-        wanted = [task for task in shared[family] if task in tasks]
-        if family == "retrieval":
-            _check_same_galleries(first, second, wanted)
-        sides = [dict(_values(table, wanted, by, query, column)) for table in (first, second)]
+        of_family = [task for task in shared[family] if f"{family}/{task}" in wanted]
+        sides = [dict(_values(table, of_family, by, query, column)) for table in (first, second)]
         places = sorted(
-            sides[0].keys() & sides[1].keys(), key=lambda place: (wanted.index(place[0]), place[1])
+            sides[0].keys() & sides[1].keys(), key=lambda place: (of_family.index(place[0]), place[1])
         )
         pairs = {place: (sides[0][place], sides[1][place]) for place in places}
         if not pairs:
@@ -94,12 +103,30 @@ def compare(
         rows = rows[rows["queries"] > 0]
         named = {"family": family, "metric": metric if family == "retrieval" else METRIC[family]}
         found.append(rows.assign(**named, p_adjusted=significance.holm(rows["p"].to_numpy())))
-    table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=COLUMNS)
-    if table.empty:
+    if not found:
+        raise CrossgapError("they have no task with a query in common: name others by `tasks`")
+    return pd.concat(found, ignore_index=True)[COLUMNS]
+
+
+def _check_same(one: Measured, other: Measured) -> None:
+    """CrossgapError unless both were measured on the same."""
+    first, second = one.measured_on, other.measured_on
+    if first["dataset"] != second["dataset"]:
         raise CrossgapError(
-            "they have no query in common: compare two backbones on the same dataset and split"
+            f"one was measured on {first['dataset']}, the other on {second['dataset']}: compare two backbones on the "
+            "same dataset; imports of one need the same --dataset"
         )
-    return table[COLUMNS]
+    if differ := sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name)):
+        raise CrossgapError(
+            f"they were measured on other items: {', '.join(differ)} differ, by ids, labels or captions' images: "
+            "evaluate both on the same revision of the dataset, with the same splits, class prompts and controls"
+        )
+    aside = [sorted(map(tuple, of.set_aside[["group", "id"]].to_numpy())) for of in (one, other)]
+    if aside[0] != aside[1]:
+        raise CrossgapError(
+            f"their inversions set other items aside ({len(aside[0])} and {len(aside[1])}), which are left out of "
+            "galleries too: invert both again, with a smaller lr, or without inversions"
+        )
 
 
 def _shared(one: pd.DataFrame, other: pd.DataFrame) -> list[str]:
@@ -116,19 +143,4 @@ def _values(
         yield (
             (str(task), str(relevance)),
             rows.set_index(query)[column].dropna().sort_index().astype(float),
-        )
-
-
-def _check_same_galleries(one: pd.DataFrame, other: pd.DataFrame, tasks: Collection[str]) -> None:
-    """By the number of items that each query could find."""
-    keys = ["task", "relevance", "query"]
-    held = [table.loc[table["task"].isin(tasks), [*keys, "relevant"]] for table in (one, other)]
-    both = held[0].merge(held[1], on=keys, suffixes=("", "_other"))
-    differ = both[both["relevant"] != both["relevant_other"]]
-    if len(differ):
-        first = differ.iloc[0]
-        raise CrossgapError(
-            f"their galleries differ: in {first['task']} by {first['relevance']}, {first['query']} has "
-            f"{first['relevant']} relevant items in one and {first['relevant_other']} in the other: evaluate both on "
-            "the same revision of the dataset; an inversion that set items aside leaves them out of the gallery too"
         )

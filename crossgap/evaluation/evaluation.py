@@ -24,6 +24,7 @@ from crossgap.evaluation.curves import DIGITS, best, over_steps, tokens_of
 from crossgap.evaluation.dimensions import over_dimensions
 from crossgap.evaluation.elsewhere import Elsewhere
 from crossgap.evaluation.looked import looked_at
+from crossgap.evaluation.measured_on import measured_on
 from crossgap.evaluation.neighbourhoods import neighbourhoods
 from crossgap.evaluation.options import EvaluationOptions, Logistic, LookAt, MixedSearch, Plane
 from crossgap.evaluation.parts import Parts
@@ -74,6 +75,7 @@ class Evaluation:
             that could not be fitted are in `corrections`.
         set_aside: the items whose loss was not finite, by `inversion`, `group` and `id`. They are left out of every
             task that is compared with that inversion, of the native baseline too.
+        measured_on: what these are numbers of, by digests, as of `measured_on.measured_on`.
     """
 
     metrics: dict[str, float | int]
@@ -96,6 +98,7 @@ class Evaluation:
     looked_at: pd.DataFrame
     unavailable: pd.DataFrame
     set_aside: pd.DataFrame
+    measured_on: dict[str, str]
 
 
 def evaluate(
@@ -250,6 +253,7 @@ def _evaluated(
         looked_at=looked_at(work, rivals, retrieved, seed=asked.seed, **look.model_dump()),
         unavailable=work.reasons.table(),
         set_aside=gap.set_aside(cell),
+        measured_on=measured_on(cell),
     )
 
 

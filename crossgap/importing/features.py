@@ -328,7 +328,15 @@ def _strings(name: str, values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, 
 
 def _check_finite(name: str, values: Real[np.ndarray, "n d"], ids: Shaped[np.ndarray, " n"]) -> None:
     for start in range(0, len(values), writing.ROWS_A_SHARD):
-        block = np.asarray(values[start : start + writing.ROWS_A_SHARD], np.float32)
+        given = np.asarray(values[start : start + writing.ROWS_A_SHARD])
+        with np.errstate(over="ignore"):
+            block = given.astype(np.float32)
+        large = np.flatnonzero((np.isfinite(given) & ~np.isfinite(block)).any(axis=1))
+        if len(large):
+            raise FeatureImportError(
+                f"{name}: item {ids[start + large[0]]!r} (row {start + large[0]}) has a value beyond float32, "
+                f"{np.finfo(np.float32).max:.2g}: scale all features, whose lengths change no cosine"
+            )
         bad = np.flatnonzero(~np.isfinite(block).all(axis=1) | ~block.any(axis=1))
         if len(bad):
             raise FeatureImportError(

@@ -21,8 +21,8 @@ def outdated(root: Path, resolving: Collection[str] | None = None) -> set[str]:
 
     Args:
         root: the project's, with dvc.yaml and params.yaml.
-        resolving: names of the stages that `resolve` would write something else for. They are changed, and no other
-            stage is for `resolve` alone; if not given, all that read what `resolve` writes are.
+        resolving: names of the stages that `resolve` would write something else for. Where it is changed, so are they,
+            and no other stage is for it alone; if not given, all that read what it writes are.
 
     Raises:
         PipelineError: `root` is no project of DVC's, one of DVC's files in it can't be read, or another process of
@@ -39,10 +39,12 @@ def outdated(root: Path, resolving: Collection[str] | None = None) -> set[str]:
         with Repo(str(root)) as repo:
             graph = repo.index.graph  # from each stage to those that it reads from
             stages = {stage.addressing: stage for stage in graph}
-            changed = {name for name, told in repo.status().items() if told} | set(resolving or ())
-            origins = {stages[name] for name in changed & stages.keys()}
-            settled = {stages["resolve"]} & origins if resolving is not None else set()
-            found = origins | _after(graph, origins - settled)
+            changed = {name for name, told in repo.status().items() if told} & stages.keys()
+            settled = {"resolve"} & changed if resolving is not None else set()
+            if settled:
+                changed |= set(resolving or ()) & stages.keys()
+            found = {stages[name] for name in changed}
+            found |= _after(graph, {stages[name] for name in changed - settled})
             return {stage.addressing for stage in found if not stage.frozen}
     except NotDvcRepoError:
         raise PipelineError(

@@ -142,6 +142,7 @@ def _settings(cell: StageCell, params: Params, inverted: dict[tuple, list[StageC
         found = {"recipe": recipe.model_dump(mode="json")}
         if stage == "finetune":
             found["weights"] = _weights(params, recipe.backbone)
+            found["files"] = weights_files(params, recipe.backbone)
         return found
     if stage == "weights":
         return {"backbones": {name: _weights(params, name) for name in params.run.backbones}}
@@ -232,6 +233,16 @@ def digested(given: str) -> dict[str, str]:
     """`FILE[:KEY]` with the file's digest; an empty one where there is no such file."""
     path = Path(given) if Path(given).is_file() else Path(given.rpartition(":")[0])
     return {"file": given, "sha256": fingerprint.sha256_of_files([path]) if path.is_file() else ""}
+
+
+def weights_files(params: Params, backbone: str) -> dict[str, str]:
+    """SHA-256 of the files of weights that a row names, by name; none that aren't there, or that a training makes."""
+    row = params.backbones[backbone].weights
+    folder = row.model.removeprefix(towers.LOCAL_DIR_PREFIX)
+    there = (
+        Path(folder).is_dir() if folder != row.model else Path(row.pretrained or "").is_file()
+    )  # no tag is
+    return towers.local_files(row.model, row.pretrained) if there and backbone not in params.trained else {}
 
 
 def _reported(params: Params) -> dict[str, Any]:

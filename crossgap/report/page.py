@@ -152,7 +152,10 @@ def data(
     shared, own = packed(measured)
     return {
         "answers": answers(measured),
-        "cells": [{"backbone": cell.backbone, "dataset": cell.dataset} for cell in cells],
+        "cells": [
+            {"backbone": cell.backbone, "dataset": cell.dataset, "subsets": list(cell.subsets)}
+            for cell in cells
+        ],
         "alpha": ALPHA,
         "explore": shared,
         "own": own,

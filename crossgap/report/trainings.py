@@ -101,7 +101,7 @@ def view(trainings: Sequence[Training], cells: Sequence[Results], published: Dat
 
 def _of_dataset(dataset: str, trainings: Sequence[Training], cells: Sequence[Results]) -> list[Block]:
     """The table of a dataset, and that over seeds; nothing where no trained backbone was evaluated."""
-    metrics = {cell.backbone: cell.metrics for cell in cells if cell.dataset == dataset}
+    metrics = {cell.backbone: _of_labellings(cell) for cell in cells if cell.dataset == dataset}
     there = [training for training in trainings if training.name in metrics]
     if not there:
         return []
@@ -210,6 +210,11 @@ def _zero_shot(metrics: Mapping[str, float]) -> dict[str, float]:
         for (task, of, metric), value in found.items()
         if (task, metric) == ("image-text", "accuracy")
     }
+
+
+def _of_labellings(cell: Results) -> dict[str, float]:
+    """The metrics but for those of controls on a subset of a labelling's classes."""
+    return {key: value for key, value in cell.metrics.items() if not {*key.split("/")[2:3]} & {*cell.subsets}}
 
 
 def _precision(metrics: Mapping[str, float], task: str) -> dict[str, float]:

@@ -69,6 +69,7 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
     write_json(out / "metrics.json", few)
     numbers.write(tables / "metrics.csv", found.metrics)
     made_by = {**native.provenance, "not_inverted": found.set_aside.to_dict("records")}
+    made_by["measured_on"] = found.measured_on
     if native.modalities != MODALITIES:
         made_by["modalities"] = native.modalities
     made_by["inverted_by"] = {

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from crossgap.cli import app, creating
+from crossgap.cli.splits import query_and_gallery
 from crossgap.errors import CrossgapError
 from crossgap.params import load, load_text
 from crossgap.projects import files, pinned
@@ -45,10 +46,42 @@ def test_folders_of_classes_with_and_without_splits(tmp_path) -> None:
         "query": "test",
         "gallery": "train",
     }
-    assert declared(made(tmp_path / "other", "a/owl/1.jpg", "b/owl/1.jpg"))["retrieval"] == {
-        "query": "b",
-        "gallery": "b",
-    }
+    only = made(tmp_path / "only", "photos/owl/1.jpg", "__MACOSX/photos/1.jpg", ".cache/owl/1.jpg")
+    assert declared(only)["splits"] == ["photos"]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["Train", "Test"], ("Test", "Train")),
+        (["dev", "train"], ("dev", "train")),
+        (["gallery", "query"], ("query", "gallery")),
+        (["test_set", "train_set"], ("test_set", "train_set")),
+        (["test", "val"], ("test", "val")),
+        (["val", "test", "train"], ("test", "train")),
+        (["val", "corpus"], ("val", "corpus")),
+        (["mine"], ("mine", "mine")),
+        (["a", "b"], None),
+        (["train-a", "train-b"], None),
+        (["a", "test", "b"], None),
+    ],
+)
+def test_splits_are_what_their_names_say(names, expected) -> None:
+    assert query_and_gallery(names) == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        (["a/owl/1.jpg", "b/owl/1.jpg"], "has the folders a, b, and their names don't tell which split asks"),
+        (["train/owl/1.jpg", "extra/1.jpg"], "extra has images and train has folders of images"),
+        (["train/1.jpg", "test/1.jpg"], "test, train of .* are named like splits and have no classes"),
+        (["te st/owl/1.jpg", "train/owl/1.jpg"], "the folder 'te st' of .* can be no split"),
+    ],
+)
+def test_folders_that_can_be_meant_otherwise_are_told(files, why, tmp_path) -> None:
+    with pytest.raises(CrossgapError, match=why):
+        creating._declared(made(tmp_path / "images", *files), None, None)
 
 
 def test_captions_and_a_known_dataset(tmp_path) -> None:

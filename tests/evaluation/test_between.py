@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,27 +12,32 @@ import pytest
 from scipy.stats import permutation_test
 from typer.testing import CliRunner
 
+from crossgap import importing
 from crossgap.cli import app
 from crossgap.errors import CrossgapError
+from crossgap.evaluation import Cell
 from crossgap.evaluation.between import COLUMNS, compare
+from crossgap.evaluation.measured_on import measured_on
 from crossgap.metrics import significance
 
 RNG = np.random.default_rng(3)
 
 
-def measured(shift: float = 0.0, queries: int = 40, relevant: int = 5) -> SimpleNamespace:
+def measured(shift: float = 0.0, queries: int = 40) -> SimpleNamespace:
     """As much of an evaluation as is compared: two tasks, with and without a correction, and three classifiers."""
     rows, guesses = [], []
     for task, relevance in (("text-text", "group"), ("image-image", "shape"), ("image-image", "colour")):
         for name in (task, f"{task}+centering"):
             for query in range(queries):
                 ap = float(np.clip(RNG.uniform(0.2, 0.7) + shift, 0, 1))
-                rows.append((name, relevance, f"q{query}", ap, float(ap > 0.5), relevant))
+                rows.append((name, relevance, f"q{query}", ap, float(ap > 0.5)))
     for name in ("image-text", "image-text+centering", "2-shot"):
         guesses += [(name, "shape", f"i{k}", float(RNG.uniform() < 0.5 + shift)) for k in range(queries)]
     return SimpleNamespace(
-        queries=pd.DataFrame(rows, columns=["task", "relevance", "query", "ap", "recall@1", "relevant"]),
+        queries=pd.DataFrame(rows, columns=["task", "relevance", "query", "ap", "recall@1"]),
         predictions=pd.DataFrame(guesses, columns=["task", "labelling", "image", "correct"]),
+        set_aside=pd.DataFrame(columns=["inversion", "group", "id"]),
+        measured_on={"dataset": "world", "image/test": "a", "text/classes": "b"},
     )
 
 
@@ -89,6 +95,21 @@ def test_tasks_and_metric_are_those_asked_for() -> None:
     assert found["value"][0] == pytest.approx(expected)
 
 
+def test_a_task_of_both_families_is_that_of_the_family_asked_for() -> None:
+    one, other = measured(), measured()
+    for side in (one, other):
+        side.queries["task"] = side.queries["task"].replace("text-text", "image-text")
+    found = {
+        task: compare(one, other, tasks=[task], resamples=99)["family"].tolist()
+        for task in ("image-text", "retrieval/image-text", "classification/image-text")
+    }
+    assert found == {
+        "image-text": ["retrieval", "classification"],
+        "retrieval/image-text": ["retrieval"],
+        "classification/image-text": ["classification"],
+    }
+
+
 def test_only_queries_of_both_with_a_value_count() -> None:
     one, other = measured(), measured()
     one.queries.loc[(one.queries["task"] == "text-text") & (one.queries["query"] == "q3"), "ap"] = np.nan
@@ -109,16 +130,76 @@ def test_what_can_not_be_compared_is_told() -> None:
         CrossgapError, match=r"'image-imag' is no task that both have; did you mean 'image-image'"
     ):
         compare(one, measured(), tasks=["image-imag"])
-    with pytest.raises(
-        CrossgapError, match=r"galleries differ: in text-text by group, q0 has 5 .* and 6 in the other"
+    for name, value, why in (
+        ("dataset", "photos", "one was measured on world, the other on photos"),
+        ("text/classes", "c", "on other items: text/classes differ, "),
+        ("text/test", "c", "on other items: text/test differ, "),
     ):
-        compare(one, measured(relevant=6))
+        other = measured()
+        other.measured_on[name] = value
+        with pytest.raises(CrossgapError, match=why):
+            compare(one, other)
+    other = measured()
+    other.set_aside = pd.DataFrame([("oti", "image/test", "q1")], columns=["inversion", "group", "id"])
+    with pytest.raises(CrossgapError, match=r"set other items aside \(0 and 1\)"):
+        compare(one, other)
     other = measured()
     other.queries["query"], other.predictions["image"] = "x" + other.queries["query"], "another"
-    with pytest.raises(CrossgapError, match="no query in common"):
+    with pytest.raises(CrossgapError, match="no task with a query in common"):
         compare(one, other)
     with pytest.raises(ValueError, match="resamples is 0"):
         compare(one, measured(), resamples=0)
+
+
+def test_what_a_cell_is_measured_on_is_told_apart_by_ids_labels_and_prompts_and_not_by_order(
+    tmp_path,
+) -> None:
+    def cell(
+        name: str,
+        order: tuple[int, ...] = (0, 1, 2),
+        label: str = "dog",
+        prompts: int = 2,
+        dataset: str = "d",
+    ) -> Cell:
+        features = RNG.normal(size=(3, 4))
+        held = {
+            "f": features,
+            "id": np.array(["a", "b", "c"])[list(order)],
+            "y": np.array(["cat", label, "cat"])[list(order)],
+        }
+        np.savez(
+            tmp_path / f"{name}.npz",
+            **held,
+            p=features[:prompts],
+            n=np.array(["cat", "dog", "fox"])[:prompts],
+        )
+        given = [
+            "image/test=f",
+            "image/test:id=id",
+            "image/test:label.kind=y",
+            "text/classes=p",
+            "text/classes:label.kind=n",
+        ]
+        arrays = [one.replace("=", f"={tmp_path / name}.npz:") for one in given]
+        store = importing.import_features(
+            [importing.Assignment.parse(text) for text in arrays],
+            tmp_path / f"{name}.zarr.zip",
+            dataset=dataset,
+            backbone="b",
+            scratch=tmp_path / "s",
+        )
+        return Cell(store, None, None, "test", "test")
+
+    first = measured_on(cell("a"))
+    assert measured_on(cell("b", order=(2, 0, 1))) == first, "other features and order"
+    for name, changed in (
+        ("image/test", cell("c", label="fox")),
+        ("text/classes", cell("d", prompts=3)),
+        ("dataset", cell("e", dataset="other")),
+        ("controls", replace(cell("f"), protocol="revisited")),
+    ):
+        other = measured_on(changed)
+        assert {key for key in first if first[key] != other[key]} == {name}
 
 
 def test_the_command_compares_what_a_project_measured(tmp_path, monkeypatch) -> None:
@@ -130,6 +211,8 @@ def test_the_command_compares_what_a_project_measured(tmp_path, monkeypatch) -> 
         (tables := tmp_path / "data/metrics" / name / "tables").mkdir(parents=True)
         side.queries.to_parquet(tables / "queries.parquet")
         side.predictions.to_parquet(tables / "predictions.parquet")
+        said = {"not_inverted": side.set_aside.to_dict("records"), "measured_on": side.measured_on}
+        (tables / "provenance.json").write_text(json.dumps(said))
     done = CliRunner().invoke(app, ["compare", "a/world", "b/world"])
     assert done.exit_code == 0, done.output
     head, *lines = done.output.splitlines()
@@ -141,5 +224,8 @@ def test_the_command_compares_what_a_project_measured(tmp_path, monkeypatch) -> 
     pd.testing.assert_frame_equal(pd.DataFrame(json.loads(told.output)), expected)
     few = CliRunner().invoke(app, ["compare", "a/world", "b/world", "--resamples", "99"])
     assert "classification: 1 comparisons" not in few.output
+    (tmp_path / "data/metrics/b/world/tables/provenance.json").write_text('{"not_inverted": []}')
+    older = CliRunner().invoke(app, ["compare", "a/world", "b/world"])
+    assert older.exit_code == 1 and "b/world was evaluated by an older crossgap" in older.output
     unknown = CliRunner().invoke(app, ["compare", "a/word", "b/world"])
     assert unknown.exit_code == 1 and "did you mean 'a/world'?" in unknown.output

@@ -26,6 +26,7 @@ def test_files_that_changed_since_they_were_read_are_named(tmp_path, monkeypatch
         "mine": {**asked["backbones"]["nano"], "weights": weights},
     }
     asked["run"]["backbones"] = ["mine"]
+    asked["finetune"] = {"nano-clip": {**asked["finetune"]["nano-clip"], "backbone": "mine"}}
     for name in ("oti", "ovi", "sweep", "seeds", "distil"):
         asked["run"][name]["backbones"] = []
     asked["evaluate"]["fit_on"]["files"] = {"banner": {"backbones": ["mine"], "image": "banner.npy"}}
@@ -43,13 +44,17 @@ def test_files_that_changed_since_they_were_read_are_named(tmp_path, monkeypatch
     np.save("banner.npy", np.eye(3) * 2)
     with open("mine/open_clip_model.safetensors", "ab") as file:
         file.write(b"\0")
-    first, second = unwatched.changed(params, data)
-    assert first.startswith("backbones.mine.weights: open_clip_model.safetensors changed since it was read: ")
-    assert "`dvc repro -f -s weights`" in first
-    assert second.startswith("evaluate.fit_on.files.banner.image: banner.npy changed since it was read: ")
-    assert "`dvc repro -f -s resolve`" in second
+    first, second, third = unwatched.changed(params, data)
+    assert first.startswith(
+        "backbones.mine.weights: open_clip_model.safetensors: `dvc repro -f -s weights` reads"
+    )
+    assert second.startswith(
+        "finetune.nano-clip.backbone: open_clip_model.safetensors of mine: `dvc repro -f -s resolve` reads"
+    )
+    assert third.startswith("evaluate.fit_on.files.banner.image: banner.npy: `dvc repro -f -s resolve` reads")
     assert {name.rpartition(":")[2] for name in resolve.changed(params, data / "resolved")} == {
-        f"evaluate@mine-{dataset}" for dataset in params.run.datasets
+        "finetune@nano-clip",
+        *(f"evaluate@mine-{dataset}" for dataset in params.run.datasets),
     }
 
     Path("banner.npy").unlink()

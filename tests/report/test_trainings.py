@@ -140,6 +140,14 @@ def test_what_a_cell_lacks_is_a_missing_sign_and_columns_without_any_number_go(p
     assert base[0] == "nano" and set(base[5:]) == {"–"}
 
 
+def test_a_control_on_a_subset_counts_as_no_labelling(parse):
+    values = {key: value for key, value in metrics(1).items() if not key.startswith("classification")}
+    cells = [Results("tuned", "world", values, subsets=["control"])]
+    heading, _, row = parse(page([training()], cells=cells)).table("world: fine-tuned backbones")
+    native = [values[f"retrieval/image-image/{name}/mAP"] for name in LABELLINGS]
+    assert row[heading.index("image-image mAP")] == number(sum(native) / len(native), 2, 100)
+
+
 def test_each_base_heads_its_own_and_each_dataset_has_a_table(parse):
     tuned = [training("a"), training("b", backbone="big"), training("c"), training("d")]
     cells = [Results(name, "world", metrics(i)) for i, name in enumerate(("big", "nano", "a", "b", "c"))]
