@@ -97,10 +97,10 @@ def compare(
             sides[0].keys() & sides[1].keys(), key=lambda place: (of_family.index(place[0]), place[1])
         )
         pairs = {place: (sides[0][place], sides[1][place]) for place in places}
+        pairs = {place: (a, b) for place, (a, b) in pairs.items() if a.index.isin(b.index).any()}
         if not pairs:
             continue
         rows = tested(pairs, seed, resamples).rename(columns={"baseline_value": "other_value"})
-        rows = rows[rows["queries"] > 0]
         named = {"family": family, "metric": metric if family == "retrieval" else METRIC[family]}
         found.append(rows.assign(**named, p_adjusted=significance.holm(rows["p"].to_numpy())))
     if not found:
