@@ -26,6 +26,7 @@ def read_text(file: Path, what: str) -> str:
         raise DatasetError(f"{file} line {line}: not UTF-8: save the file as UTF-8") from None
 
 
+_LIST = re.compile(r"\[\s*(['\"]).*\1\s*\]", re.DOTALL)
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar"}
 
 
@@ -75,6 +76,14 @@ def wrong_header(header: Sequence[str], wanted: Iterable[str], name: str, remedy
     said = f"the header {','.join(header)!r} has {header.count(name)} columns {name!r}: {remedy}"
     missing = set(header).isdisjoint(wanted)
     return said + ("; if there is no header, write one above the first row" if missing else "")
+
+
+def check_is_one(text: str, where: str) -> None:
+    """DatasetError at a list of texts that was written as one, as tools do that save a column of lists as CSV."""
+    if _LIST.fullmatch(text.strip()):
+        raise DatasetError(
+            f"{where}: {text.strip()[:40]!r} is a list written as a text: give a row for each, as by DataFrame.explode"
+        )
 
 
 def rows(

@@ -5,7 +5,6 @@ It learns from unlabelled features of one modality: images' for OTI, texts' for 
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -209,7 +208,7 @@ def train(
         save_seconds=save_seconds,
         label=f"distil {method.name} {loss}",
     )
-    shutil.rmtree(folder)
+    in_scratch.remove(folder)
     return Distilled(backbone, method, phi.eval().requires_grad_(False), made_by, curves)
 
 

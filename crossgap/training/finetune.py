@@ -7,7 +7,6 @@ then depend on it alone, and a batch can be computed in parts (gradient caching,
 from __future__ import annotations
 
 import copy
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -105,7 +104,7 @@ def finetune(
     learning.keep_temperature()
     backbone.model.requires_grad_(False)
     write(folder)
-    shutil.rmtree(kept)
+    in_scratch.remove(kept)
     return curves
 
 

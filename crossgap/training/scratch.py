@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from crossgap import fingerprint
 from crossgap.stores import temporary
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, RECIPE = "checkpoint.pt", "recipe.json"
 
 
 def folder(scratch: Path, made_from: Any, made_by: dict[str, Any]) -> Path:
-    """The folder of a training, which its owner removes once what it makes is whole.
+    """The folder of a training, for `remove` once what it makes is whole.
 
     Args:
         made_from: JSON-able: all that the training depends on; the folder is named after it.
@@ -21,5 +22,13 @@ def folder(scratch: Path, made_from: Any, made_by: dict[str, Any]) -> Path:
     """
     found = scratch / fingerprint.of_json(made_from)
     found.mkdir(parents=True, exist_ok=True)
-    temporary.write(found / "recipe.json", json.dumps(made_by, indent=1, sort_keys=True).encode())
+    temporary.write(found / RECIPE, json.dumps(made_by, indent=1, sort_keys=True).encode())
     return found
+
+
+def remove(folder: Path) -> None:
+    """Remove what a training kept; the folder stays where another process trains the same, as after a kill of DVC alone."""
+    for name in (CHECKPOINT, RECIPE):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):  # not empty, or not there
+        folder.rmdir()

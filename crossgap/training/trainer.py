@@ -197,6 +197,9 @@ def _save(checkpoint: Path, learner: Learner, curves: _Curves, step: int) -> Non
         "since": curves.since,
     }
     torch.save(state, buffer)
+    checkpoint.parent.mkdir(
+        parents=True, exist_ok=True
+    )  # another process that trained the same has removed it
     temporary.write(checkpoint, buffer.getbuffer())
 
 

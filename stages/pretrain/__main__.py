@@ -1,6 +1,5 @@
 """Train the embedded backbone, or another like it: python -m stages.pretrain NAME, `nano` or a row of `pretrain`"""
 
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ def main(cell: Mapping[str, Any], name: str) -> None:
     made_from = {"recipe": recipe.model_dump(), "code": cell["code"]}
     kept = scratch.folder(SCRATCH / "pretrain", made_from, made_from)
     losses = train(recipe, folder, kept / scratch.CHECKPOINT, save_seconds=machine()["checkpoint_seconds"])
-    shutil.rmtree(kept)
+    scratch.remove(kept)
     if name != "nano":
         made_by.mark(folder, "pretrain", name)
     print(f"loss: first {losses[0]:.3f}, last {losses[-1]:.3f}")

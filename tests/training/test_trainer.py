@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from crossgap.training import trainer
+from crossgap.training import scratch, trainer
 from crossgap.training.trainer import Learner, TrainingError, deterministic, fit
 
 STEPS = 20
@@ -83,6 +83,23 @@ def test_curves_are_means_between_rows_and_measures_where_asked(tmp_path) -> Non
     uneven = fit(make(), 11, tmp_path / "uneven.pt")
     assert [row["step"] for row in uneven] == [2, 4, 6, 8, 10, 11]
     assert uneven[-1]["square"] == 100
+
+
+def test_a_run_goes_on_where_another_that_trains_the_same_ends_first(tmp_path) -> None:
+    """As a stage that lives on where its `dvc repro` was killed, and the one of the next `dvc repro`."""
+    folder = scratch.folder(tmp_path, {"a": 1}, {"code": "x"})
+
+    def ended(step: int) -> None:
+        if step == 9:
+            scratch.remove(folder)
+            assert [path.suffix for path in folder.iterdir()] == [".tmp"], "the mark of the one that lives"
+
+    found, _ = train(folder / scratch.CHECKPOINT, at=ended)
+    alone, _ = train(tmp_path / "alone" / "c.pt")
+    assert torch.equal(found, alone)
+    scratch.remove(folder)
+    scratch.remove(folder)
+    assert not folder.exists()
 
 
 def test_a_row_is_logged_when_nothing_joins_it_any_more(tmp_path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from crossgap.datasets.declared import Captions, DatasetError
-from crossgap.datasets.text_files import records, wrong_header
+from crossgap.datasets.text_files import check_is_one, records, wrong_header
 
 
 class CaptionLine(NamedTuple):
@@ -30,6 +30,7 @@ def rows(declaration: Captions) -> Iterator[CaptionLine]:
     header = [name.strip() for name in header]
     image, caption, split = _columns(declaration, header)
     for line, fields in table:
+        check_is_one(fields[caption], f"{declaration.captions} line {line}")
         name = "test" if split is None else fields[split].strip()
         yield CaptionLine(line, fields[image].strip(), fields[caption].strip(), name, tuple(fields))
 

@@ -12,7 +12,7 @@ from crossgap.datasets.declared import DatasetError, Table
 from crossgap.datasets.labels import check_told_apart, label_of, whole
 from crossgap.datasets.paths import plain
 from crossgap.datasets.readers.parquet import read_parquet
-from crossgap.datasets.text_files import records
+from crossgap.datasets.text_files import check_is_one, records
 from crossgap.errors import like, listed
 from crossgap.prepared import manifest
 
@@ -131,6 +131,7 @@ def _text(where: str, value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         check_told_apart(value, where=where)
         value = int(value)
+    check_is_one(str(value), where)
     return str(value).strip()
 
 

@@ -169,6 +169,11 @@ def test_missing_images_are_problems(root, tmp_path) -> None:
         ("path,id\nimg/a.png,1\nimg/b.png,1\n", "duplicate id: .*'1'"),
         ("path,text,group\nimg/a.png,,\n,B,img/c\n", "line 3: caption for no image: .*img/c"),
         ("path,group\nimg/a.png,img/b\n", "line 2: path and group"),
+        (
+            "path,text\nimg/a.png,\"['A', 'B']\"\n",
+            r"line 2: text: .* is a list written as a text: give a row for each",
+        ),
+        ('path,label\nimg/a.png,"[""a""]"\n', "line 2: label: .* is a list written as a text"),
         ("path,text,rank\nimg/a.png,A,first\n", "line 2: rank 'first' is no whole number"),
         ("path,text,rank\nimg/a.png,A,1\nimg/a.png,B,1\n", "a rank given twice"),
         ("path,box\nimg/a.png,1 2 1 3\n", "line 2: box: .*is empty"),
