@@ -270,7 +270,7 @@ def test_nothing_left_is_an_error_even_when_set_aside(tmp_path):
         (b'image,caption\na.jpg,"x\ny"\nb.jpg\n', "line 4: columns: 1"),
         (b'image,caption\na.jpg,x\nb.jpg,"y" z\nc.jpg,z\n', "line 3: .*mend the quotes"),
         (b'image,caption\na.jpg,x\nb.jpg,"y\nc.jpg,z\n', "line 3: .*mend the quotes"),
-        (b"image,caption\na.jpg,x\nb.jpg,caf\u00e9\n".encode("latin-1"), "line 3: not UTF-8"),
+        ("image,caption\na.jpg,x\nb.jpg,caf\u00e9\n".encode("latin-1"), "line 3: not UTF-8"),
         (
             b"image,caption\na.jpg,\"['A dog', 'A cat']\"\n",
             "line 2: .* is a list written as a text: give a row for each",
