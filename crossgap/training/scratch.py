@@ -27,7 +27,10 @@ def folder(scratch: Path, made_from: Any, made_by: dict[str, Any]) -> Path:
 
 
 def remove(folder: Path) -> None:
-    """Remove what a training kept; the folder stays where another process trains the same, as after a kill of DVC alone."""
+    """Remove what a training kept.
+
+    The folder stays where another process trains the same, as one does that outlived its `dvc repro`.
+    """
     for name in (CHECKPOINT, RECIPE):
         (folder / name).unlink(missing_ok=True)
     with suppress(OSError):  # not empty, or not there
