@@ -36,6 +36,10 @@ ELSEWHERE = {  # what runs a command: a file, and what stands in it
         "stages/test_pipeline.py",
         'dvc("repro", "stages/oti/dvc.yaml:oti@nano-world")',
     ),
+    "crossgap compare nano-cua/world nano/world": (
+        "evaluation/test_between.py",
+        'invoke(app, ["compare", "a/world", "b/world"])',
+    ),
     "dvc plots show": ("stages/test_pipeline.py", 'dvc("plots", "show")'),
     "dvc exp run -S oti.steps=50": ("stages/test_pipeline.py", '"-S", "ovi.steps=3"'),
     "dvc exp show": ("stages/test_pipeline.py", 'dvc("exp", "show"'),

@@ -121,7 +121,7 @@ def fit(
     return curves.rows
 
 
-class _NotFiniteError(Exception):
+class _NotFiniteError(TrainingError):
     """The loss or the gradients of a step; the message says which."""
 
 

@@ -296,4 +296,4 @@ def test_a_row_of_params_has_it_as_a_tag_or_an_object() -> None:
 def test_what_is_wrong_in_a_row_is_said_by_its_place(preprocess, said) -> None:
     with pytest.raises(ValidationError) as raised:
         Weights(model="ViT-L-14", pretrained="/own.pt", preprocess=preprocess)
-    assert [explain(problem) for problem in raised.value.errors()] == said
+    assert [explain(problem, Weights) for problem in raised.value.errors()] == said

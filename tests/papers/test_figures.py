@@ -82,7 +82,9 @@ def test_effects_are_filled_where_they_are_significant(tmp_path) -> None:
 def test_a_pdf_is_one_and_other_kinds_are_refused(tmp_path, monkeypatch) -> None:
     drawn("gap", CELL, tmp_path / "gap.pdf")
     assert (tmp_path / "gap.pdf").read_bytes().startswith(b"%PDF-")
-    with pytest.raises(CrossgapError, match="no figure 'gaps'; there are effects, steps"):
+    with pytest.raises(
+        CrossgapError, match="no figure 'gaps'; did you mean 'gap'\\?; there are effects, steps"
+    ):
         drawn("gaps", CELL, tmp_path / "gap.pdf")
     with pytest.raises(CrossgapError, match=r"gap\.doc: a figure is written as svg, pdf, png"):
         drawn("gap", CELL, tmp_path / "gap.doc")
