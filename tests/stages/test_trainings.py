@@ -66,7 +66,10 @@ def test_a_training_makes_a_backbone_that_goes_through_every_stage(project, page
     } < set(found)
     assert {"classification/image-text/texture/accuracy", "arithmetic/colour/test/score"} < set(found)
     page = page_text(project / "data/report/index.html")
-    assert '{"backbone":"nano-tuned","dataset":"world"}' in page and "Fine-tuned backbones" in page
+    assert (
+        '{"backbone":"nano-tuned","dataset":"world","subsets":["two-shapes"]}' in page
+        and "Fine-tuned backbones" in page
+    )
 
 
 def test_curves_are_there_for_dvc(project):
