@@ -81,8 +81,8 @@ def check(params: File = Path("params.yaml"), as_json: Json = False) -> None:
         try:
             asked = load(params)
             require(asked, params, data=True)
-            if lines := list(unwatched.changed(asked, Path("data"))):
-                raise CrossgapError("\n  ".join([unwatched.HEADING, *lines]))
+            if others := unwatched.said(asked, Path("data")):
+                raise CrossgapError(others)
         except CrossgapError as error:
             if as_json:
                 scripts.echo({"file": str(params), "valid": False, "problem": str(error)})

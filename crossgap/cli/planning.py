@@ -115,8 +115,8 @@ def _todo(every: list[StageCell], asked: Params, params: Path) -> list[StageCell
         typer.echo(f"{params} is not what DVC reads here: every cell is planned as if nothing were there\n")
         return every
     stale = outdated(Path(), resolve.changed(asked, Path("data/resolved")))
-    if lines := list(unwatched.changed(asked, Path("data"))):
-        typer.echo("\n  ".join([unwatched.HEADING, *lines]) + "\n")
+    if others := unwatched.said(asked, Path("data")):
+        typer.echo(f"{others}\n")
     return [cell for cell in every if cell.name in stale]
 
 

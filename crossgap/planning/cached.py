@@ -15,6 +15,7 @@ from crossgap.planning.cells import EMBEDDED, INVERSIONS, StageCell, cells
 from crossgap.planning.discarding import Cache, behind_a_link, entries, remove
 from crossgap.planning.elsewhere import elsewhere
 from crossgap.planning.resolve import CODE, leftovers, resolved
+from crossgap.planning.written import read
 from crossgap.stores.temporary import in_use
 from crossgap.stores.zipped import size
 
@@ -138,7 +139,7 @@ def _scratch(params: Params, data: Path) -> Iterator[tuple[Path, str]]:
     scratch = data / "scratch"
     for kind, recipes in asked.items():
         for said in sorted((scratch / kind).glob("*/recipe.json")):
-            recipe = _read(said)
+            recipe = read(said)
             unasked = recipe is not None and not any(wanted.items() <= recipe.items() for wanted in recipes)
             if unasked and not in_use(said.parent):
                 yield said.parent, "made by code or a recipe that no cell of the run has"
@@ -155,7 +156,7 @@ def _scratch(params: Params, data: Path) -> Iterator[tuple[Path, str]]:
         here = [path for path in parts if path.parent == folder]
         if folder.relative_to(scratch / "evaluate").parts not in evaluated:
             yield from dict.fromkeys(here, "no cell of the run is evaluated there").items()
-        elif (used := _read(folder / USED, list)) is not None:
+        elif (used := read(folder / USED, list)) is not None:
             since = (folder / USED).stat().st_mtime_ns
             for path in here:
                 # a later one is of an evaluation that hasn't ended, and goes on with it
@@ -170,15 +171,6 @@ def _inverted(held: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
 
 def _part(path: Path) -> bool:
     return path.suffix == ".part" or path.name == USED
-
-
-def _read(path: Path, kind: type = dict) -> Any:
-    """The JSON in a file; None where it is absent, damaged or no `kind`."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, json.JSONDecodeError):
-        return None
-    return found if isinstance(found, kind) else None
 
 
 def _bytes(path: Path) -> int:

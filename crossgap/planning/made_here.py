@@ -5,7 +5,6 @@ None of it is in an output of the pipeline, whose bytes are the same wherever it
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from crossgap.machine import processor
 from crossgap.planning.verifying import LOCKS, of_dvc
+from crossgap.planning.written import read
 
 HEADS = ("stage", "items", "seconds", "ended", "made on", "output", "md5", "bytes")
 TIMES = Path("scratch/times")  # below data; `stages.common` writes it
@@ -83,13 +83,7 @@ def _times(root: Path, command: str) -> dict[str, Any]:
     """What the last run of a stage's command left; nothing where it came out of DVC's cache."""
     head, _, rest = command.partition("stages.")
     path = (root / "data" / TIMES).joinpath(*rest.split()) if head and rest else None
-    if path is None or not (path := path.with_name(f"{path.name}.json")).is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return (read(path.with_name(f"{path.name}.json")) if path else None) or {}
 
 
 def _of_output(path: Path) -> tuple[int | None, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,15 @@ from typing import Any
 from crossgap.params import Params
 from crossgap.planning.cells import cells
 from crossgap.planning.resolve import digested, weights_files
+from crossgap.planning.written import read
 
 HEADING = "files changed since a run read them, which `dvc repro` alone doesn't see:"
+
+
+def said(params: Params, data: Path) -> str:
+    """The heading and `changed`; empty where nothing did."""
+    lines = list(changed(params, data))
+    return "\n  ".join([HEADING, *lines]) if lines else ""
 
 
 def changed(params: Params, data: Path) -> Iterator[str]:
@@ -22,23 +28,23 @@ def changed(params: Params, data: Path) -> Iterator[str]:
     """
     for name in params.run.backbones:
         if name not in params.trained:
-            read = _read(data / "weights" / f"{name}.json")
-            for file in _other(params, name, read, read.get("files", {})):
+            row = read(data / "weights" / f"{name}.json") or {}
+            for file in _other(params, name, row, row.get("files", {})):
                 yield f"backbones.{name}.weights: {file}: {_remedy('weights')}"
     seen: dict[tuple[str, str], dict[str, str]] = {}
     for cell in cells(params):
-        read = _read(data / "resolved" / cell.resolved)
+        held = read(data / "resolved" / cell.resolved) or {}
         if cell.stage == "finetune":
             name = params.finetune[cell.words[0]].backbone
-            for file in _other(params, name, read.get("weights", {}), read.get("files", {})):
+            for file in _other(params, name, held.get("weights", {}), held.get("files", {})):
                 yield f"finetune.{cell.words[0]}.backbone: {file} of {name}: {_remedy('resolve')}"
         if cell.folder == "evaluate":
-            for name, files in read.get("files", {}).items():
+            for name, files in held.get("files", {}).items():
                 seen |= {(name, modality): file for modality, file in files.items()}
-    for (name, modality), held in seen.items():
+    for (name, modality), given in seen.items():
         asked = params.evaluate.fit_on.files.get(name)
-        if asked and asked.files.get(modality) == held["file"] and digested(held["file"]) != held:
-            yield f"evaluate.fit_on.files.{name}.{modality}: {held['file']}: {_remedy('resolve')}"
+        if asked and asked.files.get(modality) == given["file"] and digested(given["file"]) != given:
+            yield f"evaluate.fit_on.files.{name}.{modality}: {given['file']}: {_remedy('resolve')}"
 
 
 def _remedy(stage: str) -> str:
@@ -51,11 +57,3 @@ def _other(params: Params, backbone: str, row: Mapping[str, Any], before: Mappin
     if not held or (row.get("model"), row.get("pretrained")) != (asked.model, asked.pretrained):
         return []
     return sorted(file for file in held.keys() | before.keys() if held.get(file) != before.get(file))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Empty where a run hasn't come so far, or the file is damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
-        return {}
