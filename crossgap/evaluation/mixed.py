@@ -58,7 +58,7 @@ _FOUND = ["task", "at", "draw", "query", "rank", "first_image", "documents"]
 
 
 class Gallery(NamedTuple):
-    """Documents, and which of them are images: NaN where they are fused."""
+    """Documents, and which of them are images alone: NaN where all are fused."""
 
     task: str
     at: str
