@@ -274,9 +274,9 @@ def _first(found: Iterable[Any]) -> Any:
 def pairs(cell: Cell, split: str) -> tuple[Real[np.ndarray, "p d"], Real[np.ndarray, "p d"]] | None:
     """Every caption of a split beside its image, without those of images that are asked; None without captions."""
     images, captions = cell.items(f"image/{split}"), cell.items(f"text/{split}")
-    asked = [items for items in (cell.items(f"{of}/{cell.query}") for of in INVERSIONS) if items]
-    if captions and asked and split != cell.query:  # another split may hold some of its items
-        captions = captions.where(disjoint(captions, *asked))
+    asked = {of: [items] if (items := cell.items(f"{of}/{cell.query}")) else [] for of in INVERSIONS}
+    if captions and split != cell.query:  # another split may hold some of its items
+        captions = captions.where(disjoint(captions, asked["text"], asked["image"]))
     if images is None or captions is None or not captions.captions:
         return None
     at = pd.Index(images.groups).get_indexer(captions.groups)
