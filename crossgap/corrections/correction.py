@@ -96,7 +96,7 @@ class Correction:
         name, affine = f"{modality} features", maps[modality]
         width = len(affine.matrix)
         if self.space == "preprojection" and np.shape(features)[1:] == (width - 1,):
-            features = np.column_stack([features, np.ones(len(features))])
+            features = np.column_stack([checked_features(features, name), np.ones(len(features))])
         rows = unit_rows(features, name, np.float64)
         if rows.shape[1] != width:
             raise ValueError(
