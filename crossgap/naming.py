@@ -30,7 +30,7 @@ _INTRA = {
         "gda": "ncm", "knn_1": "ncm", "knn_5": "ncm", "logistic": "ncm",
     },
 }  # fmt: skip
-_WORD = r"(?<![A-Za-z0-9])({})(s?)(?![A-Za-z0-9])"
+_WORD = r"(?<![A-Za-z0-9+])({})(s?)(?![A-Za-z0-9])"  # behind a + stands a correction, text_span for one
 _ROLE = re.compile(_WORD.format("image|text"))
 MODALITIES = {"image": "image", "text": "text"}  # role → name, where an import names no others
 MODALITY = r"[a-z][a-z0-9]*"  # one word: tasks join them with -, measures with _

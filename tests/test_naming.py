@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crossgap import naming
 from crossgap.naming import ByPhi, baseline_of, by_phi, plain
 from crossgap.report.tables import title
 
@@ -35,3 +36,17 @@ def test_its_baseline_is_that_of_the_optimised_inversion_and_its_title_says_when
     assert baseline_of("classification", "image-ovi.warm.cosine.world") == "image-text"
     assert title("oti.distilled.cosine.cc3m-595k-image") == "OTI-image by φ (cosine, cc3m-595k)"
     assert title("image-ovi.warm.tokens.world") == "image-OVI from φ (tokens, world)"
+
+
+@pytest.mark.parametrize(
+    ("key", "called"),
+    [
+        ("retrieval/image-text+text_span/group/mAP", "retrieval/image-protein+text_span/group/mAP"),
+        ("gap/uniformity_text+text_span_photo", "gap/uniformity_protein+text_span_photo"),
+    ],
+)
+def test_a_correction_keeps_its_name_among_other_modalities(key, called) -> None:
+    """Else tables of results would name one that no table of corrections has."""
+    modalities = {"image": "image", "text": "protein"}
+    assert naming.key_called(key, modalities) == called
+    assert naming.key_called(called, modalities, back=True) == key

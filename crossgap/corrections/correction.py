@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from crossgap.arrays import check_widths, unit_rows
+from crossgap.arrays import check_widths, checked_features, unit_rows
 from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from crossgap.corrections.scoring import Scoring
 
 MODALITIES = ("image", "text")
+ROUNDING = 1e-28  # a mean square distance of unit rows to their mean below this is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ class Correction:
         name, affine = f"{modality} features", maps[modality]
         width = len(affine.matrix)
         if self.space == "preprojection" and np.shape(features)[1:] == (width - 1,):
-            features = np.column_stack([features, np.ones(len(features))])
+            features = np.column_stack([checked_features(features, name), np.ones(len(features))])
         rows = unit_rows(features, name, np.float64)
         if rows.shape[1] != width:
             raise ValueError(
@@ -119,7 +120,7 @@ def fitted_each(
 
     Raises:
         TypeError, ValueError: features that cannot be used, two widths, or none at all; `UnavailableError` for fewer
-            than 2 rows.
+            than 2 rows, or rows that are all the same: less their mean, nothing but rounding is left of them.
     """
     given: dict[str, Features | None] = {"image": image_features, "text": text_features}
     rows = {
@@ -132,6 +133,10 @@ def fitted_each(
     for modality, features in rows.items():
         if len(features) < 2:
             raise UnavailableError(f"{modality}_features holds 1 row: give at least 2 to fit on")
+        if one_point(features):
+            raise UnavailableError(
+                f"{modality}_features are all the same: give a calibration set that varies"
+            )
     if len(rows) == 2:
         check_widths(rows["image"], rows["text"], ("image_features", "text_features"))
     maps: dict[str, Affine] = {}
@@ -140,6 +145,11 @@ def fitted_each(
         maps[modality], chosen = fit(features)
         parameters[modality] = {"items": len(features)} | chosen
     return Correction(maps, parameters)
+
+
+def one_point(rows: Float64[np.ndarray, "n d"]) -> bool:
+    """Whether unit rows `(n, d)` differ by no more than rounding."""
+    return bool(np.square(rows - rows.mean(axis=0)).sum() <= len(rows) * ROUNDING)
 
 
 def each_side(
@@ -213,8 +223,7 @@ def directions_to_keep(keep: int | None, rank: int, default: int) -> int:
 
 def stored_rows(features: Real[Features, "n d"], name: str) -> Float64[np.ndarray, "n d"]:
     """`features` `(n, d)` as float64, checked as `unit_rows` does but with the lengths they have."""
-    unit_rows(features, name)
-    return np.asarray(features, np.float64)
+    return np.asarray(checked_features(features, name), np.float64)
 
 
 def weight_matrix(weight: Real[np.ndarray, "d width"], name: str) -> Float64[np.ndarray, "d width"]:

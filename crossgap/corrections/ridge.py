@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossgap.arrays import check_widths, unit_rows
-from crossgap.corrections.correction import Affine, Correction
+from crossgap.corrections.correction import Affine, Correction, one_point
 from crossgap.corrections.material import Material
 from crossgap.errors import UnavailableError
 
@@ -22,7 +22,6 @@ SOURCE = "ridge regression (Hoerl and Kennard 1970)"
 REFERENCE = "the query as a ridge regression on unlabelled image-text pairs foresees its partner"
 
 FEWEST = 3
-ROUNDING = 1e-28  # a mean square distance of unit rows to their mean below this is none
 PENALTIES = np.logspace(-6, 3, 10)
 
 
@@ -72,10 +71,10 @@ def _regression(
 ) -> tuple[Affine, float]:
     from sklearn.linear_model import RidgeCV
 
+    if one_point(x):
+        raise UnavailableError("pairs of which one side is all the same have no map: give pairs that differ")
     centre, shift = x.mean(axis=0), y.mean(axis=0)
     x, y = x - centre, y - shift
     scale = np.square(x).sum() / x.shape[1]
-    if np.square(x).sum() <= len(x) * ROUNDING:
-        raise UnavailableError("pairs of which one side is all the same have no map: give pairs that differ")
     model = RidgeCV(alphas=scale * PENALTIES if penalty is None else [penalty]).fit(x, y)
     return Affine(model.coef_.T, centre, shift), float(model.alpha_)

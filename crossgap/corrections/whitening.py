@@ -37,18 +37,20 @@ def fit(
     The whitened rows are turned back to the axes of the joint space (ZCA: Kessy, Lewin and Strimmer, 2018), which
     changes no cosine inside a modality and leaves images and texts comparable.
 
-    n items less their mean span at most n − 1 directions. Where there are no more items than dimensions, whitening
-    those would put every calibration item at the same distance from every other, so the covariance is shrunk.
+    n items less their mean span at most n − 1 directions. Where no more items differ than there are dimensions,
+    whitening those would leave nothing of their distances but how often each of them comes, so the covariance is
+    shrunk.
 
     Args:
         image_features: `(n, d)` of a calibration set; None leaves images uncorrected.
         text_features: `(m, d)` of a calibration set; None leaves texts uncorrected.
         shrinkage: s from 0 to 1 in (1 − s) · covariance + s · mean variance · identity. With s = 0 the directions that
-            the rows span are kept, with more all d. None: 0 for more items than dimensions, else Ledoit and Wolf's.
+            the rows span are kept, with more all d. None: 0 where more items differ than there are dimensions, else
+            Ledoit and Wolf's.
 
     Raises:
         TypeError, ValueError: features that cannot be used, or none; `UnavailableError` for rows that are all the same,
-            or no more than dimensions and all at two points.
+            or at two points.
     """
     if shrinkage is not None and not 0 <= shrinkage <= 1:
         raise ValueError(f"shrinkage is {shrinkage}: give 0 to 1, or None")
@@ -66,7 +68,8 @@ def _affine(rows: Float64[np.ndarray, "n d"], shrinkage: float | None) -> tuple[
             "features that are all the same can't be whitened: give a calibration set that varies"
         )
     if shrinkage is None:
-        shrinkage = 0.0 if len(rows) > rows.shape[1] else _ledoit_wolf(rows)
+        width = rows.shape[1]
+        shrinkage = 0.0 if rank == width or len(np.unique(rows, axis=0)) > width else _ledoit_wolf(rows)
     kept = len(variances) if shrinkage else rank
     shrunk = (1 - shrinkage) * variances.clip(0) + shrinkage * variances.mean()
     kept_directions = directions[:, :kept]
@@ -80,7 +83,6 @@ def _ledoit_wolf(rows: Float64[np.ndarray, "n d"]) -> float:
     found = float(ledoit_wolf_shrinkage(rows))
     if found <= ROUNDING:
         raise UnavailableError(
-            f"{len(rows)} features at two points leave nothing to estimate the shrinkage from: give a third, or more "
-            "than there are dimensions"
+            f"{len(rows)} features at two points leave nothing to estimate the shrinkage from: give a third"
         )
     return found

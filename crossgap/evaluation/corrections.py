@@ -14,7 +14,7 @@ from crossgap import corrections
 from crossgap.corrections import Correction, Material, UnavailableError
 from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell
 from crossgap.evaluation.items import Items
-from crossgap.evaluation.scoring import Scorer
+from crossgap.evaluation.scoring import Scorer, disjoint
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics.retrieval.bias import Bias
@@ -272,8 +272,11 @@ def _first(found: Iterable[Any]) -> Any:
 
 
 def pairs(cell: Cell, split: str) -> tuple[Real[np.ndarray, "p d"], Real[np.ndarray, "p d"]] | None:
-    """Every caption of a split beside its image; None without captions."""
+    """Every caption of a split beside its image, without those of images that are asked; None without captions."""
     images, captions = cell.items(f"image/{split}"), cell.items(f"text/{split}")
+    asked = {of: [items] if (items := cell.items(f"{of}/{cell.query}")) else [] for of in INVERSIONS}
+    if captions and split != cell.query:  # another split may hold some of its items
+        captions = captions.where(disjoint(captions, asked["text"], asked["image"]))
     if images is None or captions is None or not captions.captions:
         return None
     at = pd.Index(images.groups).get_indexer(captions.groups)

@@ -8,8 +8,9 @@ An image's first caption asks for its document: the image, its second caption, o
   ids, ask among all images and the captions of the first half.
 
 A correction is fitted by role, without the pairing: on the texts that ask for queries, on document texts and on all
-images for documents. Parts of fused documents are mixed as the correction gives them. With `oti` the images among the
-documents are inverted, with `ovi` the texts, by optimisation or by φ: then all documents are of one modality.
+images for documents. Parts of fused documents are mixed as the correction gives them, and as unit features where it
+changes queries alone. With `oti` the images among the documents are inverted, with `ovi` the texts, by optimisation or
+by φ: then all documents are of one modality.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ _FOUND = ["task", "at", "draw", "query", "rank", "first_image", "documents"]
 
 
 class Gallery(NamedTuple):
-    """Documents, and which of them are images: NaN where they are fused."""
+    """Documents, and which of them are images alone: NaN where all are fused."""
 
     task: str
     at: str
@@ -160,7 +161,7 @@ def _measured(
     roles = roles_of(work.cell)
     name = method.words if isinstance(method, Inverting) else method
     scores = isinstance(method, str) and rivals.rival(method) in corrections.SCORING
-    unit = not isinstance(method, str) or scores
+    unit = not isinstance(method, str) or scores or rivals.correction(method).sides == "query"
     if isinstance(method, Inverting):
         roles = method.of(work.cell, roles)
     elif method is not None and not scores:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -67,15 +68,16 @@ class Scorer:
         """The rows of the bank that are used, `(b,)`."""
         if self.bank is None:
             raise UnavailableError(f"no bank of {self.modality} queries: no other split holds any")
-        clean = disjoint(self.bank, queries, gallery)
+        clean = disjoint(self.bank, [queries, gallery] if self.within else [queries], [gallery])
         if clean.any() and not clean.all():
             why = f"{(~clean).sum()} of {len(clean)} queries of the bank left out: they or their matches are asked"
             self.reasons.add([("retrieval", self.name, f"{why} or stand in the gallery")])
         return clean
 
 
-def disjoint(bank: Items, *others: Items) -> Bool[np.ndarray, " b"]:
-    """Which items of a bank `(b,)` are none of the others, nor of one image with any of them."""
-    ids, groups = (np.concatenate([getattr(items, name) for items in others]) for name in ("ids", "groups"))
+def disjoint(bank: Items, alike: Sequence[Items], others: Sequence[Items] = ()) -> Bool[np.ndarray, " b"]:
+    """Which items of a bank `(b,)` are none of those of its modality, `alike`, nor of one image with any of all."""
+    ids = np.concatenate([np.empty(0, object), *(items.ids for items in alike)])
+    groups = np.concatenate([items.groups for items in (*alike, *others)])
     met = np.isin(bank.groups.astype(str), groups[groups.astype(bool)].astype(str))
     return ~(np.isin(bank.ids.astype(str), ids.astype(str)) | met & bank.groups.astype(bool))

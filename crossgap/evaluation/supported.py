@@ -127,7 +127,8 @@ def supported(
         logistic: whether there is a logistic regression, natively alone or with every correction.
     """
     cell = work.cell
-    images, support = cell.items(f"image/{cell.query}"), _support(cell)
+    images = cell.items(f"image/{cell.query}")
+    support = _support(work, images) if images else None
     if not images or not support:
         return
     labellings = [name for name in cell.labellings_of(images) if name in support.labels]
@@ -184,9 +185,17 @@ def _classify(
     return in_rows(made)
 
 
-def _support(cell: Cell) -> Items | None:
-    split = next(iter(cell.other_splits), None)
-    return cell.items(f"image/{split}") if split else None
+def _support(work: Work, asked: Items) -> Items | None:
+    """The support split's images without those that are asked, which would find themselves."""
+    split = next(iter(work.cell.other_splits), None)
+    held = work.cell.items(f"image/{split}") if split else None
+    if held is None:
+        return None
+    others = held.without(asked.ids)
+    if lost := len(held) - len(others):
+        why = f"{lost} of {len(held)} images of {split} are left out: they are asked"
+        work.reasons.add([("classification", "support", why)])
+    return others
 
 
 def _ordered(support: Items, labelling: str) -> Items:

@@ -179,6 +179,8 @@ def nearest_labels(queries: Features, features: Features, labels: Labels, ks: Se
 def logistic(features: Features, labels: Labels, strength: float, *, tolerance: float = CONVERGED) -> Linear:
     """Multinomial logistic regression with a free intercept, ½‖W‖² + C Σ loss, run until it has converged.
 
+    Of two classes W is one row, the difference of theirs.
+
     Args:
         features: `(n, d)`, NumPy or torch.
         labels: `(n,)`, the class of each row.

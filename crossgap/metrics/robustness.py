@@ -43,7 +43,7 @@ def noisy(features: Features, ids: Labels, variance: float, seed: int = 0) -> np
 
 
 def quantised(features: Features, bits: int) -> np.ndarray:
-    """Unit rows `(n, d)` on a grid of 2^bits − 1 even steps, the same for all, around 0: the largest entry is its end.
+    """Unit rows `(n, d)` on a grid of 2^bits − 1 even values, the same for all, around 0: the largest entry is its end.
 
     Args:
         features: `(n, d)`, NumPy or torch.

@@ -15,7 +15,7 @@ GAP = {
     "centroid_distance": ("centroid distance", "0: the means coincide; at most 2"),
     "linear_separability": (
         "linear separability",
-        "1: told apart without error; 0.5: chance, if equally many",
+        "1: told apart without error; 0.5: chance",
     ),
     "uniformity_image": ("uniformity, images", "0: all at one point; the lower, the more spread out"),
     "uniformity_text": ("uniformity, texts", "0: all at one point; the lower, the more spread out"),

@@ -52,6 +52,15 @@ def test_a_modality_without_a_mean_is_refused():
     assert centering.fit(None, cloud(0)).handles("text")
 
 
+def test_of_items_that_are_all_the_same_nothing_is_left_to_rank_by():
+    """Features less their mean would be rounding, which cosines make as large as any other."""
+    same = cloud(0, 1) * np.random.default_rng(0).uniform(0.5, 2, (9, 1))
+    with pytest.raises(
+        ValueError, match="text_features are all the same: give a calibration set that varies"
+    ):
+        centering.fit(cloud(1), same)
+
+
 def test_what_it_cannot_be_fitted_on():
     with pytest.raises(ValueError, match="neither image_features nor text_features"):
         centering.fit(None)

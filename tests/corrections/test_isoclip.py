@@ -82,6 +82,9 @@ def test_a_bias_is_one_more_column():
         rows = features(modality)
         expected = normalize(rows @ W[modality].T + bias[modality].T)
         np.testing.assert_allclose(normalize(biased.apply(rows, modality)), expected, atol=1e-10)
+        tensor = torch.from_numpy(rows).bfloat16().requires_grad_()
+        of_array, of_tensor = (biased.apply(x, modality) for x in (tensor.detach().float().numpy(), tensor))
+        np.testing.assert_array_equal(of_array, of_tensor)
     cell = Material(weights=W, biases={m: b[:, 0] for m, b in bias.items()})
     for modality, affine in fitted(cell, ["isoclip"])[0]["isoclip"].maps.items():
         assert affine.matrix.shape == (WIDTHS[modality] + 1, D)

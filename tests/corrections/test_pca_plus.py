@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
 
@@ -43,6 +44,13 @@ def test_texts_are_taken_at_the_lengths_they_are_stored_in():
         normalize(pca_plus.fit(x, 3).apply(queries, "image")) for x in (texts, normalize(texts))
     )
     assert np.abs(stored @ stored.T - scaled @ scaled.T).max() > 0.01
+
+
+def test_texts_may_be_tensors_of_any_precision():
+    texts = torch.from_numpy(cloud(0)).bfloat16().requires_grad_()
+    queries = cloud(1)
+    found, expected = (pca_plus.fit(x, 3).apply(queries, "image") for x in (texts, texts.detach().float()))
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_texts_given_twice_change_nothing():

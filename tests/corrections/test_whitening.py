@@ -52,6 +52,17 @@ def test_fewer_items_than_dimensions_are_shrunk_by_ledoit_and_wolf():
     assert chosen["components"] == 30 and chosen["shrinkage"] == pytest.approx(model.shrinkage_)
 
 
+def test_items_that_come_again_are_no_more_to_whiten_by():
+    """As captions do that are class names: by their plain covariance all would be as far from each other."""
+    texts = np.tile(cloud(2, 12, 30), (9, 1))
+    correction = whitening.fit(None, texts)
+    model = LedoitWolf().fit(normalize(texts))
+    chosen = correction.parameters["text"]
+    assert chosen["components"] == 30 and chosen["shrinkage"] == pytest.approx(model.shrinkage_)
+    similarities = inner(normalize(correction.apply(texts[:12], "text")))[~np.eye(12, dtype=bool)]
+    assert similarities.std() > 0.01
+
+
 def test_without_shrinkage_only_directions_of_the_data_are_kept():
     images, queries = cloud(4, 12, 30), cloud(5, 9, 30)
     correction = whitening.fit(images, shrinkage=0)
@@ -96,7 +107,7 @@ def test_full_shrinkage_is_centring():
 
 
 def test_what_it_cannot_be_fitted_on():
-    with pytest.raises(ValueError, match="features that are all the same can't be whitened"):
+    with pytest.raises(ValueError, match="image_features are all the same"):
         whitening.fit(np.tile(cloud(0, 1), (9, 1)))
     for shrinkage in (-0.1, 1.5, float("nan")):
         with pytest.raises(ValueError, match=f"shrinkage is {shrinkage}: give 0 to 1"):

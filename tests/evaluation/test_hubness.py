@@ -77,7 +77,7 @@ def test_what_stands_in_the_gallery_leaves_the_bank_and_is_counted(native):
     assert reasons["image-image+nnn_16/colour"] == "no image query is left in the bank"
     some = work.cell.items("image/train")
     mixed = replace(work.cell, support="train").items("text/train")
-    clean = disjoint(bank(work.cell, "text"), some.where(np.arange(3)), mixed.where(np.array([6, 7])))
+    clean = disjoint(bank(work.cell, "text"), [mixed.where(np.array([6, 7]))], [some.where(np.arange(3))])
     assert (~clean).sum() == 8  # captions of the first three images, and of the fourth
     with_few = Cell(native, None, None, "test", "test", support="train")
     held = Rivals(Work(with_few), ["nnn"])
@@ -85,6 +85,15 @@ def test_what_stands_in_the_gallery_leaves_the_bank_and_is_counted(native):
     score(with_few.items("text/test"), some.where(np.arange(3)))
     (row,) = held.work.reasons.rows
     assert row[:2] == ("retrieval", "here") and row[2].startswith("6 of 60 queries of the bank left out")
+
+
+def test_an_image_with_the_id_of_a_text_is_another_item(native):
+    """As where images and captions are both numbered from 0."""
+    cell = Cell(native, None, None, "test", "test", support="train")
+    held, texts = bank(cell, "text"), cell.items("text/test")
+    images = replace(cell.items("image/test"), ids=held.ids[:24])
+    assert disjoint(held, [texts], [images]).all() and disjoint(held, [], [images]).all()
+    assert (~disjoint(held, [texts, held.where(np.arange(24))])).sum() == 24
 
 
 def test_a_cell_without_another_split_has_no_bank_but_halves(tmp_path):

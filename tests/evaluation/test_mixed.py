@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crossgap.corrections import Material, nnn
+from crossgap.corrections import Material, nnn, ridge
 from crossgap.errors import CrossgapError
 from crossgap.evaluation import Cell, elsewhere, evaluate, evaluation, mixed
 from crossgap.evaluation.comparisons import compared
@@ -67,6 +67,15 @@ def test_natively_and_centred_by_role(native):
     assert at["recall@1_std"] == pytest.approx(np.std([(rank[draw] == 1).mean() for draw in (0, 1)], ddof=1))
     assert (at["queries"], at["documents"], at["draws"]) == (24, 24, 2)
     assert np.isnan(table.loc[("search", "1"), "recall@1_std"])
+
+
+def test_documents_that_a_correction_leaves_are_fused_as_unit_features(native):
+    work = Work(Cell(native, None, None, "test", "train"))
+    found = mixed.searched(work, Rivals(work, ["ridge"]), FEW)
+    fitted = ridge.fit(np.repeat(TRAIN["features"], 2, axis=0), captions(TRAIN)["features"])
+    gallery = 0.25 * unit(TEXTS) + 0.75 * unit(IMAGES)
+    expected = ranks(fitted.apply(ASKING, "text"), gallery, range(24))
+    assert rows(found, "fused+ridge", "0.25")["rank"].tolist() == expected
 
 
 def test_halves_ask_among_all_images_and_the_other_captions(native):

@@ -401,6 +401,25 @@ def test_queries_are_no_support_split_of_themselves(native) -> None:
         )
 
 
+def test_queries_that_another_split_holds_too_teach_nothing(native, tmp_path) -> None:
+    """Neither their labels nor their captions: as if the split had the other images alone."""
+    texts_of = [captions(TEST), captions(TRAIN)]
+    more = {
+        f"{modality}/every": {key: [*one[key], *other[key]] for key in one}
+        for modality, (one, other) in {"image": (TEST, TRAIN), "text": texts_of}.items()
+    }
+    both = write(tmp_path / "both.zip", groups() | more)
+    options = {"corrections": ["ridge"], "resamples": 9, "shots": [2], "clouds": 2}
+    with_queries = evaluate(Cell(both, None, None, "test", "test", support="every"), **options)
+    without = evaluate(Cell(native, None, None, "test", "test", support="train"), **options)
+    families = ("classification", "retrieval", "mixed")
+    kept = {key: value for key, value in without.metrics.items() if key.startswith(families)}
+    assert kept == {key: value for key, value in with_queries.metrics.items() if key.startswith(families)}
+    assert {"classification/knn_1/shape/accuracy", "retrieval/text-image+ridge/group/mAP"} <= kept.keys()
+    reasons = with_queries.unavailable.set_index("name")["reason"]
+    assert reasons["support"] == "24 of 54 images of every are left out: they are asked"
+
+
 def test_without_a_support_split_there_are_no_class_means(native) -> None:
     metrics = evaluate(Cell(native, None, None, "test", "test"), resamples=99, corrections=[]).metrics
     assert not any(

@@ -169,8 +169,9 @@ def relative_modality_gap(x: Real[Features, "n d"], y: Real[Features, "n d"]) ->
 def linear_separability(x: Real[Features, "n d"], y: Real[Features, "m d"], seed: int = 0) -> float:
     """Held-out accuracy of a logistic regression that tells `x` `(n, d)` from `y` `(m, d)`.
 
-    A seeded 80/20 split, the same share of both sides in each part. The longer side is first sampled down
-    to the shorter one, so that 0.5 always means inseparable (a closed gap) and 1 fully separable.
+    The longer side is first sampled down to the shorter one, so that 0.5 always means inseparable (a closed gap) and 1
+    fully separable. A seeded 80/20 split of the rows is that of both sides: of a pair, row i of both, no half teaches
+    what the other is asked. Else the nearer the pairs, the farther below 0.5 a closed gap would fall.
 
     Raises:
         ValueError: fewer than 2 rows on a side.
@@ -186,15 +187,14 @@ def linear_separability(x: Real[Features, "n d"], y: Real[Features, "m d"], seed
         )
     rng = np.random.default_rng(seed)
     x, y = (rows[np.sort(rng.choice(len(rows), count, replace=False))] for rows in (x, y))
-    sides = np.repeat([0, 1], count)
-    train, test, train_sides, test_sides = train_test_split(
-        np.concatenate([x, y]),
-        sides,
-        test_size=max(2, round(0.2 * len(sides))),
+    train, test = train_test_split(
+        np.arange(count),
+        test_size=max(1, round(0.2 * count)),
         random_state=seed % 2**32,  # scikit-learn takes no larger one
-        stratify=sides,
     )
-    return float(LogisticRegression(max_iter=1000).fit(train, train_sides).score(test, test_sides))
+    model = LogisticRegression(max_iter=1000)
+    model.fit(np.concatenate([x[train], y[train]]), np.repeat([0, 1], len(train)))
+    return float(model.score(np.concatenate([x[test], y[test]]), np.repeat([0, 1], len(test))))
 
 
 def _dissimilarity_inside(x: Float64[np.ndarray, "n d"]) -> float:

@@ -109,6 +109,15 @@ def test_centroid_distance_and_alignment_by_definition():
     assert alignment(x, y) == pytest.approx(np.mean([np.sum((a - b) ** 2) for a, b in pairs]))
 
 
+@pytest.mark.parametrize(("noise", "within"), [(0, 0), (0.1, 0.1), (1, 0.1)])
+def test_linear_separability_of_a_closed_gap_is_chance_however_near_the_pairs(noise, within):
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((300, 128))
+    y = x + noise * rng.standard_normal(x.shape)
+    assert linear_separability(x, y) == pytest.approx(0.5, abs=within)
+    assert linear_separability(x, y - 5) == 1
+
+
 def test_linear_separability_of_one_cloud_and_of_two():
     assert linear_separability(cloud(3, 400), cloud(4, 400)) == pytest.approx(0.5, abs=0.15)
     assert linear_separability(cloud(3, 400, 9), cloud(4, 400, -9)) == 1
