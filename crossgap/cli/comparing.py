@@ -96,8 +96,8 @@ def _measured(name: str) -> _Cell:
             f"no cell {name!r} is measured here{like(name, there)}; there are {', '.join(there)}"
         )
     said = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    if "measured_on" not in said:
-        raise CrossgapError(f"{name} was evaluated by an older crossgap: let `dvc repro` evaluate it again")
     queries, predictions = (pd.read_parquet(folder / f"{table}.parquet") for table in _TABLES)
+    if "measured_on" not in said or "group" not in queries:
+        raise CrossgapError(f"{name} was evaluated by an older crossgap: let `dvc repro` evaluate it again")
     set_aside = pd.DataFrame(said["not_inverted"], columns=["inversion", "group", "id"])
     return _Cell(queries, predictions, set_aside, said["measured_on"])

@@ -92,7 +92,10 @@ def compare(
     found = []
     for family, (first, second, by, query, column) in families.items():
         of_family = [task for task in shared[family] if f"{family}/{task}" in wanted]
-        sides = [dict(_values(table, of_family, by, query, column)) for table in (first, second)]
+        sides = [
+            {place: _values(rows, query, column) for place, rows in _rows(table, of_family, by)}
+            for table in (first, second)
+        ]
         places = sorted(
             sides[0].keys() & sides[1].keys(), key=lambda place: (of_family.index(place[0]), place[1])
         )
@@ -100,7 +103,10 @@ def compare(
         pairs = {place: (a, b) for place, (a, b) in pairs.items() if a.index.isin(b.index).any()}
         if not pairs:
             continue
-        rows = tested(pairs, seed, resamples).rename(columns={"baseline_value": "other_value"})
+        groups = {}
+        if family == "retrieval":
+            groups = {place: rows.set_index(query)["group"] for place, rows in _rows(first, of_family, by)}
+        rows = tested(pairs, groups, seed, resamples).rename(columns={"baseline_value": "other_value"})
         named = {"family": family, "metric": metric if family == "retrieval" else METRIC[family]}
         found.append(rows.assign(**named, p_adjusted=significance.holm(rows["p"].to_numpy())))
     if not found:
@@ -135,12 +141,12 @@ def _shared(one: pd.DataFrame, other: pd.DataFrame) -> list[str]:
     return [task for task in one["task"].unique() if task in theirs]
 
 
-def _values(
-    table: pd.DataFrame, tasks: Collection[str], by: str, query: str, column: str
-) -> Iterator[tuple[Place, pd.Series]]:
-    """Of every task and relevance, a value a query that has one."""
+def _rows(table: pd.DataFrame, tasks: Collection[str], by: str) -> Iterator[tuple[Place, pd.DataFrame]]:
+    """Of every task and relevance."""
     for (task, relevance), rows in table[table["task"].isin(tasks)].groupby(["task", by], sort=False):
-        yield (
-            (str(task), str(relevance)),
-            rows.set_index(query)[column].dropna().sort_index().astype(float),
-        )
+        yield (str(task), str(relevance)), rows
+
+
+def _values(rows: pd.DataFrame, query: str, column: str) -> pd.Series:
+    """A value a query that has one."""
+    return rows.set_index(query)[column].dropna().sort_index().astype(float)

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint
+from crossgap.evaluation.together import together
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics import significance
 from crossgap.naming import ALPHA, baseline_of
 
 if TYPE_CHECKING:
-    from jaxtyping import Float64
+    from jaxtyping import Float64, Int64
 
 
 # by family, task and relevance: a value a query, by its id
@@ -38,6 +39,7 @@ def compared(work: Work, outcomes: Outcomes, *, seed: int, resamples: int) -> pd
         and p-values, the corrected ones by Holm over all comparisons with one baseline in one family.
     """
     of_family: dict[str, dict[Place, dict[str, Any]]] = {}
+    group_of = together(work.cell)
     for family in dict.fromkeys(family for family, *_ in outcomes):
         values = {(task, relevance): held for (of, task, relevance), held in outcomes.items() if of == family}
         against = {
@@ -46,14 +48,15 @@ def compared(work: Work, outcomes: Outcomes, *, seed: int, resamples: int) -> pd
             if (baseline := baseline_of(family, place[0])) and (baseline, place[1]) in values
         }
         if against:
+            groups = {place: of for place in against if (of := group_of(family, place[0])) is not None}
             table = work.part(
                 "comparisons",
                 family,
-                calling(_tested, values, against, seed, resamples),
+                calling(_tested, values, against, groups, seed, resamples),
                 by=__name__,
                 seed=seed,
                 resamples=resamples,
-                values=_said(values, against) if work.parts.folder else None,
+                values=_said(values, against, groups) if work.parts.folder else None,
             )
             rows = [] if table is None else table.to_dict("records")
             of_family[family] = {(row["task"], row["relevance"]): row for row in rows}
@@ -86,36 +89,51 @@ def too_few(comparisons: int, resamples: int) -> str | None:
     )
 
 
-def _said(values: Mapping[Place, pd.Series], against: Mapping[Place, Place]) -> list:
-    """What is compared with what, by its content."""
+def _said(
+    values: Mapping[Place, pd.Series], against: Mapping[Place, Place], groups: Mapping[Place, pd.Series]
+) -> list:
+    """What is compared with what, and which queries belong together, by its content."""
     compared = {*against, *against.values()}
     held = [
-        [
-            *place,
-            fingerprint.of_bytes("\0".join(map(str, of.index)).encode(), of.to_numpy(float).tobytes()),
-        ]
+        [*place, _digest(of, of.to_numpy(float).tobytes())]
         for place, of in values.items()
         if place in compared
     ]
-    return [held, sorted([*place, *baseline] for place, baseline in against.items())]
+    digests = {id(of): _digest(of, "\0".join(map(str, of)).encode()) for of in groups.values()}
+    within = sorted([*place, digests[id(of)]] for place, of in groups.items())
+    return [held, sorted([*place, *baseline] for place, baseline in against.items()), within]
+
+
+def _digest(of: pd.Series, content: bytes) -> str:
+    return fingerprint.of_bytes("\0".join(map(str, of.index)).encode(), content)
 
 
 def _tested(
-    values: Mapping[Place, pd.Series], against: Mapping[Place, Place], seed: int, resamples: int
+    values: Mapping[Place, pd.Series],
+    against: Mapping[Place, Place],
+    groups: Mapping[Place, pd.Series],
+    seed: int,
+    resamples: int,
 ) -> pd.DataFrame:
     """`tested`, of every task and its baseline."""
     held = {
         place: values[place].dropna().sort_index().astype(float) for place in {*against, *against.values()}
     }
-    return tested({place: (held[place], held[of]) for place, of in against.items()}, seed, resamples)
+    return tested({place: (held[place], held[of]) for place, of in against.items()}, groups, seed, resamples)
 
 
-def tested(pairs: Mapping[Place, tuple[pd.Series, pd.Series]], seed: int, resamples: int) -> pd.DataFrame:
+def tested(
+    pairs: Mapping[Place, tuple[pd.Series, pd.Series]],
+    groups: Mapping[Place, pd.Series],
+    seed: int,
+    resamples: int,
+) -> pd.DataFrame:
     """What the first of each pair has more than the second, over the queries that both have.
 
     Args:
         pairs: a value a query, by its id, in ids' order and none missing. Those of the same queries share their
             resamples.
+        groups: of places whose queries belong together in groups: a query's, by its id, "" for none.
 
     Returns:
         A row a pair: `task`, `relevance`, `value` and `baseline_value`, the means of both; `difference`, `low`, `high`
@@ -127,11 +145,14 @@ def tested(pairs: Mapping[Place, tuple[pd.Series, pd.Series]], seed: int, resamp
         if not value.index.equals(other.index):
             value, other = value.align(other, join="inner")
         sides[place] = value.to_numpy(), other.to_numpy()
-        by_queries.setdefault(tuple(value.index), []).append(place)
+        of = _grouped(value.index, groups.get(place))
+        by_queries.setdefault((tuple(value.index), tuple(of)), []).append(place)
     tables: dict[Place, dict[Any, Any]] = {}
-    for same in by_queries.values():
+    for (_, of_same), same in by_queries.items():
         differences = np.stack([value - other for value, other in (sides[place] for place in same)], axis=1)
-        rows = significance.paired(differences, seed=seed, resamples=resamples).to_dict("records")
+        rows = significance.paired(
+            differences, groups=np.array(of_same, int), seed=seed, resamples=resamples
+        ).to_dict("records")
         tables |= dict(zip(same, rows, strict=True))
     return pd.DataFrame(
         [
@@ -146,6 +167,17 @@ def tested(pairs: Mapping[Place, tuple[pd.Series, pd.Series]], seed: int, resamp
             for (task, relevance), (value, other) in sides.items()
         ]
     )
+
+
+def _grouped(queries: pd.Index, groups: pd.Series | None) -> Int64[np.ndarray, " n"]:
+    """A number for each group, in the queries' order; those without one stand alone."""
+    if groups is None:
+        return np.arange(len(queries))
+    of = groups.reindex(queries).fillna("").to_numpy(object)
+    alone = of == ""
+    numbers = pd.factorize(of)[0]
+    numbers[alone] = len(of) + np.arange(np.count_nonzero(alone))
+    return numbers
 
 
 def _mean(values: Float64[np.ndarray, " n"]) -> float:

@@ -54,8 +54,8 @@ class Evaluation:
 
     Attributes:
         metrics: flat, `retrieval/<query>-<gallery>/<relevance>/<metric>` and the like; rates are fractions.
-        queries: one row a task and query: `task`, `relevance`, `query`, `ap`, `ap_at_r`, `r_precision`, `recall@k`,
-            `precision@k`, `ndcg@10`.
+        queries: one row a task and query: `task`, `relevance`, `query`, `group` (the image that a text belongs to),
+            `ap`, `ap_at_r`, `r_precision`, `recall@k`, `precision@k`, `ndcg@10`.
         predictions: one row a task and image: `task`, `labelling`, `image`, `correct` (a share, if of several draws).
         comparisons: of methods on the same queries, as of `comparisons.compared`.
         corrections: what was fitted, on what, and what could not be, as of `Rivals.table`.
@@ -234,7 +234,7 @@ def _evaluated(
     queries = pd.concat(retrieved.values(), ignore_index=True) if retrieved else pd.DataFrame()
     return Evaluation(
         metrics={name: round(value, DIGITS) for name, value in metrics.items() if not np.isnan(value)},
-        queries=queries.reindex(columns=["task", "relevance", "query", *PER_QUERY, "relevant"]),
+        queries=queries.reindex(columns=["task", "relevance", "query", "group", *PER_QUERY, "relevant"]),
         predictions=in_rows(classes).drop(columns="without_class"),
         comparisons=compared(work, outcomes, seed=asked.seed, resamples=asked.resamples).round(8),
         corrections=rivals.table(),

@@ -82,12 +82,17 @@ class Task:
         return self.name.partition("+")[0] not in _ACROSS
 
     def table(self, work: Work, scoring: Scorer | None = None) -> pd.DataFrame:
-        """The retrieval's metrics, a row a query, with the columns `task`, `relevance` and `query` (its id).
+        """The retrieval's metrics, a row a query, with the columns `task`, `relevance`, `query` (its id) and `group`.
 
         `scoring` is of a correction that ranks with a bias. Raises UnavailableError for a gallery of one item.
         """
         queries, gallery = self.relevance.concerns(self.queries), self.relevance.concerns(self.gallery)
-        names = {"task": self.name, "relevance": self.relevance.name, "query": queries.ids}
+        names = {
+            "task": self.name,
+            "relevance": self.relevance.name,
+            "query": queries.ids,
+            "group": queries.groups,
+        }
         if not len(queries) or not len(gallery):
             nothing = dict.fromkeys(PER_QUERY, float("nan"))
             return pd.DataFrame(names | nothing | {"relevant": 0}).astype({"relevant": int})

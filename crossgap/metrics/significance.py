@@ -11,7 +11,9 @@ import pandas as pd
 from crossgap.arrays import whole_number
 
 if TYPE_CHECKING:
-    from jaxtyping import Float64, Real
+    from jaxtyping import Float64, Int64, Real
+
+    from crossgap.arrays import Labels
 
 RESAMPLES = 9999
 LEVEL = 0.95  # of the intervals
@@ -21,7 +23,11 @@ COLUMNS_AT_ONCE = 128  # so that the resamples' means of them lie in a cache
 
 
 def paired(
-    differences: Real[np.ndarray, "n k"], *, seed: int = 0, resamples: int = RESAMPLES
+    differences: Real[np.ndarray, "n k"],
+    *,
+    groups: Labels | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> pd.DataFrame:
     """Mean differences of paired measurements with their uncertainty.
 
@@ -30,16 +36,21 @@ def paired(
     as far from 0, the data themselves counted among them (Smucker, Allan and Carterette, CIKM 2007). All columns share
     one set of resamples, and a column's result does not depend on the others.
 
+    Queries that belong together, as the captions of one image, say less than as many others would: what is drawn, and
+    what changes places, is a group (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8).
+    The mean stays that over the queries.
+
     Args:
         differences: `(n, k)`, of n queries by k comparisons, finite.
+        groups: `(n,)`, equal for queries that belong together; each by itself, if not given.
         resamples: of the bootstrap and of the test each; the smallest p-value is 1 / (resamples + 1).
 
     Returns:
         A row a comparison: `difference`, `low`, `high`, `p`; NaN throughout if there are no queries.
 
     Raises:
-        TypeError, ValueError: another shape, or values that are not finite; no resamples, or a seed that is no whole
-            number.
+        TypeError, ValueError: another shape, values that are not finite, or a query without a group; no resamples, or
+            a seed that is no whole number.
     """
     differences = np.asarray(differences, np.float64)
     if differences.ndim != 2:
@@ -51,16 +62,23 @@ def paired(
     whole_number(resamples, "resamples", 1)
     whole_number(seed, "seed")
     n, k = differences.shape
+    codes = np.arange(n) if groups is None else _codes(groups, n)
     if n == 0:
         return pd.DataFrame(np.nan, index=range(k), columns=["difference", "low", "high", "p"])
+    sizes = np.bincount(codes).astype(float)
+    sums = differences
+    if len(sizes) < n:
+        sums = np.zeros((len(sizes), k))
+        np.add.at(sums, codes, differences)
     bootstrap, permutation = np.random.default_rng(seed).spawn(2)
     cut = range(COLUMNS_AT_ONCE, k, COLUMNS_AT_ONCE)
-    columns = [np.ascontiguousarray(part) for part in np.split(differences, cut, axis=1)]
+    columns = [np.ascontiguousarray(part) for part in np.split(sums, cut, axis=1)]
     means = [np.empty((resamples, part.shape[1])) for part in columns]
     done = 0
-    for counts in _counts(n, resamples, bootstrap):
+    for counts in _counts(len(sums), resamples, bootstrap):
+        drawn = (counts @ sizes)[:, None]  # queries
         for part, held in zip(columns, means, strict=True):
-            held[done : done + len(counts)] = counts @ part / n
+            held[done : done + len(counts)] = counts @ part / drawn
         done += len(counts)
     ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     low, high = np.concatenate([np.quantile(held, ends, axis=0) for held in means], axis=1)
@@ -68,7 +86,7 @@ def paired(
     slack = 1e-12 * np.abs(differences).mean(axis=0)  # sums in another order must not break ties
     least = np.split(np.abs(observed) - slack, cut)
     extreme = np.ones(k)
-    for signs in _signs(n, resamples, permutation):
+    for signs in _signs(len(sums), resamples, permutation):
         found = [
             (np.abs(signs @ part / n) >= bound).sum(axis=0)
             for part, bound in zip(columns, least, strict=True)
@@ -99,8 +117,17 @@ def holm(p: Real[np.ndarray, " k"]) -> Float64[np.ndarray, " k"]:
     return corrected
 
 
+def _codes(groups: Labels, n: int) -> Int64[np.ndarray, " n"]:
+    codes = pd.factorize(np.asarray(groups))[0]
+    if codes.shape != (n,):
+        raise ValueError(f"groups has shape {np.shape(groups)}: give one a query, `({n},)`")
+    if (codes < 0).any():
+        raise ValueError(f"groups lacks that of {(codes < 0).sum()} of {n} queries: give each one")
+    return codes
+
+
 def _counts(n: int, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """How often each query is drawn, `(block, n)`, in blocks of bootstrap resamples."""
+    """How often each of n groups is drawn, `(block, n)`, in blocks of bootstrap resamples."""
     for block in _blocks(n, resamples):
         drawn, counts = rng.integers(0, n, (block, n)), np.empty((block, n))
         step = max(1, COUNTED_AT_ONCE // n)

@@ -30,11 +30,11 @@ def measured(shift: float = 0.0, queries: int = 40) -> SimpleNamespace:
         for name in (task, f"{task}+centering"):
             for query in range(queries):
                 ap = float(np.clip(RNG.uniform(0.2, 0.7) + shift, 0, 1))
-                rows.append((name, relevance, f"q{query}", ap, float(ap > 0.5)))
+                rows.append((name, relevance, f"q{query}", f"i{query}", ap, float(ap > 0.5)))
     for name in ("image-text", "image-text+centering", "2-shot"):
         guesses += [(name, "shape", f"i{k}", float(RNG.uniform() < 0.5 + shift)) for k in range(queries)]
     return SimpleNamespace(
-        queries=pd.DataFrame(rows, columns=["task", "relevance", "query", "ap", "recall@1"]),
+        queries=pd.DataFrame(rows, columns=["task", "relevance", "query", "group", "ap", "recall@1"]),
         predictions=pd.DataFrame(guesses, columns=["task", "labelling", "image", "correct"]),
         set_aside=pd.DataFrame(columns=["inversion", "group", "id"]),
         measured_on={"dataset": "world", "image/test": "a", "text/classes": "b"},
@@ -108,6 +108,20 @@ def test_a_task_of_both_families_is_that_of_the_family_asked_for() -> None:
         "retrieval/image-text": ["retrieval"],
         "classification/image-text": ["classification"],
     }
+
+
+def test_captions_of_one_image_are_drawn_together() -> None:
+    one, other = measured(0.1), measured()
+    captions = one.queries["task"] == "text-text"
+    for side in (one, other):
+        side.queries.loc[captions, "group"] = [f"i{query // 5}" for query in range(40)]
+    found = compare(one, other, tasks=["text-text"], resamples=499).iloc[0]
+    sides = [of(side.queries, "text-text", "group", "query", "ap").sort_index() for side in (one, other)]
+    images = [int(query[1:]) // 5 for query in sides[0].index]
+    expected = significance.paired(
+        (sides[0] - sides[1]).to_frame().to_numpy(), groups=images, resamples=499
+    ).iloc[0]
+    np.testing.assert_allclose(found[["low", "high", "p"]].astype(float), expected[["low", "high", "p"]])
 
 
 def test_only_queries_of_both_with_a_value_count() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -92,6 +93,50 @@ def test_many_queries_stay_within_blocks(monkeypatch) -> None:
 
 def test_no_queries_give_no_numbers() -> None:
     assert paired(np.zeros((0, 2))).isna().all(axis=None)
+    assert paired(np.zeros((0, 2)), groups=[]).isna().all(axis=None)
+
+
+def test_captions_that_all_say_the_same_count_as_one_query_does() -> None:
+    differences = draws(6, 30, 2)
+    alone = paired(differences, seed=2, resamples=499)
+    repeated, images = np.repeat(differences, 5, axis=0), np.repeat(np.arange(30), 5)
+    together = paired(repeated, groups=images, seed=2, resamples=499)
+    np.testing.assert_allclose(together, alone, atol=1e-12)
+    assert (paired(repeated, resamples=499)["p"] < together["p"]).all()  # as if there were five times as many
+    pd.testing.assert_frame_equal(
+        paired(differences, groups=[f"i{n}" for n in range(30)], seed=2, resamples=499), alone
+    )
+
+
+def test_groups_of_unequal_size_by_every_sign_flip_and_by_drawing_them_one_by_one() -> None:
+    sizes = np.array([1, 4, 2, 7, 1, 3, 5, 2, 1])
+    groups = np.repeat([f"i{n}" for n in range(len(sizes))], sizes)
+    of_group = draws(7, len(sizes), shift=0.6)
+    differences = np.repeat(of_group, sizes, axis=0) + draws(8, sizes.sum(), shift=0) / 3
+    order = np.random.default_rng(0).permutation(len(groups))
+    found = paired(differences[order], groups=groups[order], resamples=20_000).iloc[0]
+    assert found["difference"] == pytest.approx(differences.mean())
+    held = {name: differences[groups == name, 0] for name in dict.fromkeys(groups)}
+    sums = np.array([values.sum() for values in held.values()])
+    flips = [abs(np.dot(signs, sums)) for signs in itertools.product([1, -1], repeat=len(sums))]
+    exact = np.mean([total >= abs(sums.sum()) - 1e-12 for total in flips])
+    assert found["p"] == pytest.approx(exact, abs=0.015)
+    rng, names = np.random.default_rng(9), list(held)
+    means = [
+        np.concatenate([held[name] for name in rng.choice(names, len(names))]).mean() for _ in range(20_000)
+    ]
+    assert (found["low"], found["high"]) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.03)
+
+
+def test_with_captions_of_one_image_alike_intervals_cover_and_p_values_are_uniform() -> None:
+    rng = np.random.default_rng(10)
+    of_image = rng.normal(0, 1, (30, 800))
+    differences = np.repeat(of_image, 5, axis=0) + rng.normal(0, 0.5, (150, 800))
+    found = paired(differences, groups=np.repeat(np.arange(30), 5), resamples=500, seed=3)
+    assert (found["p"] <= 0.1).mean() == pytest.approx(0.1, abs=0.04)
+    assert ((found["low"] < 0) & (found["high"] > 0)).mean() == pytest.approx(0.95, abs=0.04)
+    apart = paired(differences, resamples=500, seed=3)
+    assert (apart["p"] <= 0.1).mean() > 0.3
 
 
 def slow_holm(p: list[float]) -> list[float]:
@@ -119,6 +164,8 @@ def test_holm_by_hand_and_with_gaps() -> None:
     [
         ({"differences": np.zeros(3)}, r"shape \(3,\)"),
         ({"differences": np.array([[np.nan]])}, "NaN or infinity"),
+        ({"groups": ["a", "b"]}, r"groups has shape \(2,\): give one a query, `\(3,\)`"),
+        ({"groups": ["a", None, "b"]}, "groups lacks that of 1 of 3 queries"),
         ({"resamples": 0}, "resamples is 0"),
         ({"resamples": 9.5}, "resamples is 9.5: give a whole number"),
         ({"seed": None}, "seed is None: give a whole number"),

@@ -1,0 +1,34 @@
+"""Queries that say less than as many others would: captions of one image, composed queries that ask with one image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import pandas as pd
+
+from crossgap.evaluation.cell import INVERSIONS, Cell
+from crossgap.naming import plain
+
+Together = Callable[[str, str], pd.Series | None]
+
+
+def together(cell: Cell) -> Together:
+    """Of a family and a task, the group of each query by its id, "" for none; None where each stands alone."""
+    groups = {}
+    for modality in INVERSIONS:
+        if items := cell.items(f"{modality}/{cell.query}"):
+            groups[modality] = pd.Series(items.groups, items.ids)
+    if cell.native.composed is not None:
+        asked = cell.native.composed.asked.drop_duplicates("query")
+        groups["composed"] = asked.set_index("query")["image"]
+    return partial(_of, groups)
+
+
+def _of(groups: Mapping[str, pd.Series], family: str, task: str) -> pd.Series | None:
+    if family == "composed":
+        return groups.get("composed")
+    if family not in ("retrieval", "hubness", "robustness"):
+        return None
+    asking = plain(task).partition("-")[0]
+    return next((groups.get(role) for role, method in INVERSIONS.items() if asking in (role, method)), None)
