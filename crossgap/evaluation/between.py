@@ -59,8 +59,8 @@ def compare(
 
     Returns:
         A row a task and relevance, by `COLUMNS`: the metric of both, fractions; the difference, positive where `one` is
-        better, with the 95 % interval of the bootstrap over queries; the p-value of the paired permutation test, and
-        corrected by Holm over all rows of the family.
+        better, with the 95 % interval of the bootstrap over queries, captions of one image together; the p-value of
+        the paired permutation test, and corrected by Holm over all rows of the family.
 
     Raises:
         CrossgapError: no such metric or task; or they weren't measured on the same, as with another revision of the
