@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.preprocessing import normalize
 
 from crossgap.corrections import ridge
@@ -51,6 +51,32 @@ def test_the_penalty_is_that_of_the_least_error_on_pairs_left_out(n, noise):
                 error += np.square(guess - y[left_out]).sum()
             errors.append(error)
         assert chosen[modality] == pytest.approx(scale * PENALTIES[np.argmin(errors)])
+
+
+@pytest.mark.parametrize("noise", [0.05, 1.0])
+def test_captions_of_one_image_are_left_out_together(noise):
+    """Of images with 1 to 6 captions, in any order: the penalty, against regressions without each image."""
+    rng = np.random.default_rng(5)
+    image = rng.permutation(np.repeat(np.arange(12), [1, 1, 2, 3, 3, 4, 5, 5, 5, 6, 6, 1]))
+    things, texts = pairs(4, 12, d=16, noise=noise)
+    images = normalize(things)[image]
+    texts = normalize(texts[image] + noise * rng.standard_normal((len(image), 16)))
+    chosen = ridge.fit(images, texts).parameters["penalty"]
+    for modality, x, y in (("image", images, texts), ("text", texts, images)):
+        scale = np.square(x - x.mean(axis=0)).sum() / x.shape[1]
+        errors = []
+        for penalty in scale * PENALTIES:
+            error = 0.0
+            for left_out in range(12):
+                rest = image != left_out
+                guess = Ridge(penalty).fit(x[rest], y[rest]).predict(x[~rest])
+                error += np.square(guess - y[~rest]).sum()
+            errors.append(error)
+        assert chosen[modality] == pytest.approx(scale * PENALTIES[np.argmin(errors)])
+    one_by_one = RidgeCV(alphas=scale * PENALTIES).fit(
+        texts - texts.mean(axis=0), images - images.mean(axis=0)
+    )
+    assert one_by_one.alpha_ < chosen["text"] or noise > 0.5
 
 
 def test_a_query_comes_to_lie_by_its_partner_in_the_other_modality():
