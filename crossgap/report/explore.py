@@ -97,9 +97,12 @@ def lines(cell: Results) -> list[Line]:
         raise CrossgapError(
             f"comparisons: no family {unknown[0]!r} was measured; expected {', '.join(_FAMILIES)}"
         )
+    measured: dict[str, set[str]] = {}  # tasks by family
+    for family, task, _ in found:
+        measured.setdefault(family, set()).add(task)
     made = []
     for (family, task, labelling), metrics in found.items():
-        base = baselines.get((family, task)) or baseline(task, {t for f, t, _ in found if f == family})
+        base = baselines.get((family, task)) or baseline(task, measured[family])
         test = tests.get((family, task, labelling)) if base != task else None
         made.append(Line(family, base, task, labelling, metrics, test))
     return sorted(made, key=_place)
@@ -120,7 +123,7 @@ def baseline(task: str, measured: Iterable[str] = ()) -> str:
         return plain
     parts = naming.plain(task).split("-")
     native = "-".join({"oti": "image", "ovi": "text"}.get(part, part) for part in parts)
-    return native if native != task or native in {*measured} else task
+    return native if native != task or native in measured else task
 
 
 def main_metric(line: Line) -> str:
@@ -183,6 +186,7 @@ def packed(cells: Sequence[tuple[Results, list[Line]]]) -> tuple[dict[str, Any],
     that lies above it.
     """
     names = metric_names(line for _, found in cells for line in found)
+    rates = {name: is_rate(name) for name in names}
     words: dict[str, int] = {}
     lists: dict[str, int] = {}
     places: dict[tuple[int, ...], int] = {}
@@ -215,11 +219,16 @@ def packed(cells: Sequence[tuple[Results, list[Line]]]) -> tuple[dict[str, Any],
         if number == len(rows):
             rows.append(shared)
         of.append(number)
-        values = {}
-        for i, name in enumerate(names):
-            column = [scaled(line.metrics.get(name), is_rate(name)) for line in found]
-            if there := [row for row, value in enumerate(column) if value is not None]:
-                values[str(i)] = [placed(there), [column[row] for row in there]]
+        columns: dict[str, dict[int, float | int]] = {}  # metric → line → value
+        for row, line in enumerate(found):
+            for name, value in line.metrics.items():
+                if (number := scaled(value, rates[name])) is not None:
+                    columns.setdefault(name, {})[row] = number
+        values = {
+            str(i): [placed([*columns[name]]), [*columns[name].values()]]
+            for i, name in enumerate(names)
+            if name in columns
+        }
         tested = [(i, line.test) for i, line in enumerate(found) if line.test is not None]
         tests: list[Any] = []
         if tested:
