@@ -132,7 +132,7 @@ async function forest() {
     const dataset = [...datasets, "all"].includes(state.get("fd")) ? state.get("fd") : whole;
     const here = dataset === "all" ? of_task : of_task.filter((row) => row.dataset === dataset);
     const methods = unique(here.map((row) => row.method));
-    const counts = (row) => !D.cells[row.cell].subsets.includes(row.labelling); // a control on a subset is no labelling
+    const counts = (row) => !D.cells[row.cell].uncounted.includes(row.labelling);
     const mean = new Map(methods.map((method) => [method, d3.mean(here.filter((row) => row.method === method && counts(row)), (row) => row.difference) ?? -Infinity]));
     const best = methods.filter((method) => here.some((row) => row.method === method && row.corrected)).sort((a, b) => mean.get(b) - mean.get(a))[0];
     const usual = methods.filter((method) => method === best || !here.some((row) => row.method === method && row.corrected));

@@ -99,3 +99,15 @@ def test_a_control_on_a_subset_is_no_labelling():
     whole = cell()
     assert "of 3 labellings" in sentences(whole)[1]
     assert "of 2 labellings" in sentences(replace(whole, subsets=["colour"]))[1]
+
+
+def test_of_landmarks_settings_medium_alone_is_a_labelling():
+    of = cell()
+    names = {"colour": "easy", "place": "medium", "size": "hard"}
+    metrics = {"/".join(names.get(part, part) for part in key.split("/")): v for key, v in of.metrics.items()}
+    compared = of.comparisons.assign(relevance=of.comparisons["relevance"].map(names))
+    inter = sentences(replace(of, metrics=metrics, comparisons=compared))[1]
+    assert (
+        "by −5.00 points on average" in inter
+        and "significantly worse by 1 of 1 labelling, most by medium" in inter
+    )
