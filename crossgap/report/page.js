@@ -28,6 +28,7 @@ function el(tag, attributes = {}, ...children) {
 const fixed = (value, places = 2) => value == null ? MISSING : value.toFixed(places).replace("-", "−");
 const signed = (value) => value == null ? MISSING : Math.round(value * 100) === 0 ? "±0.00" : (value > 0 ? "+" : "−") + Math.abs(value).toFixed(2);
 const plainNumber = (value) => value == null ? MISSING : String(+value.toPrecision(5)).replace("-", "−");
+const inMetric = (metric, value) => rates[names.indexOf(metric)] ? fixed(value) : plainNumber(value);
 const probability = (p) => p == null ? MISSING : p < 0.00005 ? "< 0.0001" : p.toFixed(4);
 const unique = (values) => [...new Set(values)];
 
@@ -240,7 +241,7 @@ function explore() {
     return { data, columns: [
       column("backbone", "backbone", { width: 115 }), column("dataset", "dataset", { width: 105 }), column("task", "task", { width: 178 }),
       column("labelling", "labelling", { width: 115 }), column("method", "method", { width: 155 }),
-      column("metric", "metric", { width: 96 }), numeric("value", "value", plainNumber, { width: 85, formatter: (cell) => { const row = cell.getData(); return rates[names.indexOf(row.metric)] ? fixed(row.value) : plainNumber(row.value); } }),
+      column("metric", "metric", { width: 96 }), numeric("value", "value", plainNumber, { width: 85, formatter: (cell) => inMetric(cell.getData().metric, cell.getValue()) }),
       numeric("difference", "difference", signed, { width: 118, formatter: (cell) => { const row = cell.getData(); cell.getElement().classList.toggle("better", row.verdict === "better"); cell.getElement().classList.toggle("worse", row.verdict === "worse"); return signed(row.difference); } }),
       numeric("p, corrected", "padj", probability, { width: 132 }), column("verdict", "verdict", { width: 105, formatter: (cell) => cell.getValue() || MISSING }),
       ...optional.filter(([field]) => more.has(field)).map(([field, title]) => field === "family" ? column(title, field) : numeric(title, field, shown(field))),
@@ -260,7 +261,7 @@ function explore() {
     const shown = (cell) => {
       const row = cell.getData().rows[cell.getField()], element = cell.getElement();
       if (measure === "difference" && row) { element.classList.toggle("better", row.verdict === "better"); element.classList.toggle("worse", row.verdict === "worse"); }
-      return measure === "difference" ? signed(cell.getValue()) : plainNumber(cell.getValue() == null ? null : Math.round(cell.getValue() * 100) / 100);
+      return measure === "difference" ? signed(cell.getValue()) : inMetric(cell.getData().metric, cell.getValue());
     };
     return { data: [...found.values()], columns: [
       ...kept.map((name) => column(name, name, { width: name === "task" ? 200 : 130 })), column("metric", "metric", { width: 98 }),
@@ -309,14 +310,18 @@ function explore() {
   const copy = (label, text) => { const button = el("button", { type: "button" }, label); button.addEventListener("click", () => copied(label, text())); return button; };
   const taken = (separator) => {
     const built = table.initialized, shown = built ? table.getColumns().filter((c) => c.isVisible()).map((c) => c.getDefinition()) : standing.columns;
-    const cells = (built ? table.getData("active") : standing.data).map((row) => shown.map((c) => {
-      const value = row[c.field];
+    const rows = built ? table.getData("active") : standing.data, differences = (row) => row.rows && state.get("what") !== "value";
+    const cells = rows.map((row) => shown.map((c) => {
+      const value = row[c.field], metric = /^m\d+$/.exec(c.field) ? names[+c.field.slice(1)] : row.metric;
       if (typeof value !== "number") return value ?? "";
       if (c.field === "padj" || c.field === "p") return separator === "csv" ? value : probability(value);
-      const signs = c.field === "difference" || (row.rows && state.get("what") !== "value");
-      return separator === "csv" ? +value.toFixed(5) : signs ? signed(value) : plainNumber(Math.round(value * 100) / 100);
+      if (separator === "csv") return +value.toPrecision(7);
+      if (c.field === "queries") return String(value);
+      if (c.field === "low" || c.field === "high") return fixed(value);
+      return c.field === "difference" || differences(row) ? signed(value) : inMetric(metric, value);
     }));
-    return [shown.map((c) => c.title), cells, shown.map((c) => c.hozAlign === "right")];
+    const bold = rows.map((row) => shown.map((c) => differences(row) && ["better", "worse"].includes(row.rows[c.field]?.verdict)));
+    return [shown.map((c) => c.title), cells, shown.map((c) => c.hozAlign === "right"), bold];
   };
   const toolbar = () => {
     const over = state.get("pivot") ?? "";
@@ -350,15 +355,16 @@ function labelled(holder, name) {
   holder.setAttribute("aria-label", name);
   holder.querySelector(".tabulator-tableholder")?.removeAttribute("tabindex");
 }
-function markdown(heads, lines, right) {
+const BOLD = `Bold: corrected p < ${ALPHA}.`;
+function markdown(heads, lines, right, bold) {
   const cell = (value) => String(value).replaceAll("|", "\\|").replaceAll("\n", " ");
-  return [`| ${heads.map(cell).join(" | ")} |`, `|${right.map((r) => r ? "---:" : "---").join("|")}|`, ...lines.map((line) => `| ${line.map(cell).join(" | ")} |`)].join("\n");
+  return [`| ${heads.map(cell).join(" | ")} |`, `|${right.map((r) => r ? "---:" : "---").join("|")}|`, ...lines.map((line, i) => `| ${line.map((value, j) => bold[i][j] ? `**${cell(value)}**` : cell(value)).join(" | ")} |`), ...(bold.flat().some(Boolean) ? ["", BOLD] : [])].join("\n");
 }
-function latex(heads, lines, right) {
-  const signs = { "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", _: "\\_", "{": "\\{", "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "\\": "\\textbackslash{}", "−": "$-$", "±": "$\\pm$", "–": "--", "<": "$<$", ">": "$>$", "⁺": "$^+$" };
-  const cell = (value) => String(value).replace(/[&%$#_{}~^\\−±–<>⁺]/g, (sign) => signs[sign]);
-  const row = (line) => line.map(cell).join(" & ") + " \\\\";
-  return [`\\begin{tabular}{${right.map((r) => r ? "r" : "l").join("")}}`, "\\toprule", row(heads), "\\midrule", ...lines.map(row), "\\bottomrule", "\\end{tabular}"].join("\n");
+function latex(heads, lines, right, bold) {
+  const signs = { "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", _: "\\_", "{": "\\{", "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "\\": "\\textbackslash{}", "−": "$-$", "±": "$\\pm$", "–": "--", "<": "$<$", ">": "$>$", "⁺": "$^+$", φ: "$\\phi$" };
+  const cell = (value) => String(value).replace(/[&%$#_{}~^\\−±–<>⁺φ]/g, (sign) => signs[sign]);
+  const row = (line, i) => line.map((value, j) => bold[i]?.[j] ? `\\textbf{${cell(value)}}` : cell(value)).join(" & ") + " \\\\";
+  return [...(bold.flat().some(Boolean) ? [`% ${BOLD}`] : []), `\\begin{tabular}{${right.map((r) => r ? "r" : "l").join("")}}`, "\\toprule", row(heads, -1), "\\midrule", ...lines.map(row), "\\bottomrule", "\\end{tabular}"].join("\n");
 }
 function csv(heads, lines) {
   const cell = (value) => /[",\n\r]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value);

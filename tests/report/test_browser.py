@@ -324,10 +324,26 @@ def test_what_is_copied_is_the_table_as_it_stands(shown, written):
         copies[name] = page.input_value("#copied textarea").strip().split("\n")
         page.click("#copied button")
     row = ["nano", "world", "image-image retrieval", "colour", "OTI-image", "mAP"]
-    assert copies["Markdown"][2] == f"| {' | '.join([*row, '40', '−10.00', '0.0100', 'worse'])} |"
+    assert copies["Markdown"][2] == f"| {' | '.join([*row, '40.00', '−10.00', '0.0100', 'worse'])} |"
     assert copies["LaTeX"][1:4:2] == ["\\toprule", "\\midrule"] and copies["LaTeX"][-2] == "\\bottomrule"
-    assert copies["LaTeX"][4] == " & ".join([*row, "40", "$-$10.00", "0.0100", "worse"]) + " \\\\"
+    assert copies["LaTeX"][4] == " & ".join([*row, "40.00", "$-$10.00", "0.0100", "worse"]) + " \\\\"
     assert copies["CSV"][1] == ",".join([*row, "40", "-10", "0.01", "worse"])
+
+
+def test_copied_differences_are_bold_where_they_are_significant(shown, written):
+    page = table(shown(written, "#pivot=method&what=difference&f.labelling=colour&f.backbone=nano"))
+    playwright.expect(page.locator("#table-count")).to_contain_text("1 of")
+    copies = {}
+    for name in ("Markdown", "LaTeX"):
+        page.click(f"text=Copy {name}")
+        page.wait_for_selector("#copied[open]")
+        copies[name] = page.input_value("#copied textarea").strip().split("\n")
+        page.click("#copied button")
+    assert copies["Markdown"][2].endswith("| **−10.00** | **−8.00** |") and "p < 0.05" in copies["Markdown"][-1]
+    assert copies["LaTeX"][5].endswith("& \\textbf{$-$10.00} & \\textbf{$-$8.00} \\\\")
+    values = table(shown(written, "#pivot=method&what=value&f.labelling=colour&f.backbone=nano"))
+    playwright.expect(values.locator("#table-count")).to_contain_text("1 of")
+    assert column(values, "v1") == ["40.00"], "as many digits as everywhere"
 
 
 def test_another_cell_is_chosen_and_pairs_are_joined(shown, written):
