@@ -167,4 +167,4 @@ def _spread(values: Sequence[float], shown: Callable[[float], str]) -> str:
 
 
 def _rate(value: float) -> str:
-    return f"{percent(value).value} %"
+    return f"{percent(value).value}\N{NO-BREAK SPACE}%"

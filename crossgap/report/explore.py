@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from crossgap import naming
 from crossgap.errors import CrossgapError
 from crossgap.report.results import Results
 from crossgap.report.sources import titles
-from crossgap.report.tables import METRICS, RATES, absent, in_order, present, title
+from crossgap.report.tables import METRICS, RATES, absent, in_order, plain_words, present, title
 
 COLUMNS = (
     "family", "task", "relevance", "value", "baseline_value", "difference", "low", "high", "p", "p_adjusted", "queries",
@@ -28,10 +29,17 @@ _MAIN = {
 _FAMILIES = tuple(_MAIN)
 _TASKS = {
     ("classification", "image-text"): "zero-shot classification",
-    ("classification", "ncm"): "classification by class means",
     ("clustering", "image"): "clusters of images",
     ("clustering", "joint"): "clusters of images and captions",
+    ("mixed", "search"): "search among images and texts",
+    ("mixed", "fused"): "search among images fused with texts",
+    ("mixed", "distractors"): "search among images and distracting texts",
 }
+_SUPPORTED = re.compile(
+    r"(?:(?P<shots>\d+)-shot|first-(?P<first>\d+)|(?P<by>ncm|gda|logistic)|knn_(?P<near>\d+))"
+    r"(?P<gda>-gda)?(?P<text>_text)?"
+)
+_BY = {"ncm": "class means", "gda": "GDA", "logistic": "logistic regression"}
 _ORDER = ("image-image", "text-text", "text-image", "image-text")
 
 
@@ -151,9 +159,27 @@ def task_title(family: str, task: str) -> str:
     """A task with its family as the page names it."""
     if (family, task) in _TASKS:
         return _TASKS[family, task]
-    if family == "classification" and task.endswith("-shot"):
-        return f"{task} classification"
-    return f"{title(task)} {family}"
+    if family == "classification" and (by := _supported(task)):
+        return f"{by} classification" if by.endswith("-shot") else f"classification by {by}"
+    if family == "composed":
+        return f"composed retrieval by {title(task)}"
+    return f"{title(task)} {plain_words(family)}"
+
+
+def _supported(task: str) -> str:
+    """What a classification goes by that has examples; empty of another one."""
+    found = _SUPPORTED.fullmatch(task)
+    if not found:
+        return ""
+    shots, first, by, near, gda, text = found.groups()
+    if near:
+        words = "the nearest neighbour" if near == "1" else f"{near} nearest neighbours"
+    elif first:
+        words = f"the first {first} image{'' if first == '1' else 's'} a class"
+    else:
+        words = f"{shots}-shot" if shots else _BY[by]
+    of = ("" if not gda else " by GDA" if first else " GDA") + (" with texts" if text else "")
+    return words + of
 
 
 def method_title(line: Line, corrections: Mapping[str, str]) -> str:
@@ -161,7 +187,7 @@ def method_title(line: Line, corrections: Mapping[str, str]) -> str:
         return NATIVE
     if line.correction:
         return corrections.get(line.correction, line.correction)
-    return title(line.method)
+    return (_supported(line.method) if line.family == "classification" else "") or title(line.method)
 
 
 def difference(line: Line, base: Line | None) -> float | None:
@@ -292,7 +318,7 @@ def _probability(value: float | None) -> float | None:
 def _place(line: Line) -> tuple:
     """Families and tasks as the page orders them; methods without a correction first; captions' groups first."""
     family = _FAMILIES.index(line.family) if line.family in _FAMILIES else len(_FAMILIES)
-    shots = int(line.task.removesuffix("-shot")) if line.task.removesuffix("-shot").isdigit() else 0
+    shots = re.match(r"first-(\d+)|(\d+)-shot", line.task)
     task = _ORDER.index(line.task) if line.task in _ORDER else len(_ORDER)
     method = (bool(line.correction), not line.native, line.method)
     return (
@@ -300,7 +326,7 @@ def _place(line: Line) -> tuple:
         family,
         line.family,
         task,
-        shots,
+        (bool(shots[1]), int(shots[1] or shots[2])) if shots else (False, 0),
         line.task,
         method,
         *_labelling(line.labelling),

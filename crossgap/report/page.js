@@ -134,8 +134,9 @@ async function forest() {
     const here = dataset === "all" ? of_task : of_task.filter((row) => row.dataset === dataset);
     const methods = unique(here.map((row) => row.method));
     const counts = (row) => !D.cells[row.cell].uncounted.includes(row.labelling);
-    const mean = new Map(methods.map((method) => [method, d3.mean(here.filter((row) => row.method === method && counts(row)), (row) => row.difference) ?? -Infinity]));
-    const best = methods.filter((method) => here.some((row) => row.method === method && row.corrected)).sort((a, b) => mean.get(b) - mean.get(a))[0];
+    // as the sentences have it: of the corrections that most labellings have
+    const by = d3.rollup(here.filter((row) => row.corrected && counts(row)), (of) => [of.length, d3.mean(of, (row) => row.difference)], (row) => row.method);
+    const best = [...by.keys()].sort((a, b) => d3.descending(by.get(a)[0], by.get(b)[0]) || d3.descending(by.get(a)[1], by.get(b)[1]))[0];
     const usual = methods.filter((method) => method === best || !here.some((row) => row.method === method && row.corrected));
     const asked = (state.get("fm") ?? "").split("|").filter((method) => methods.includes(method));
     const shown = methods.filter((method) => (asked.length ? asked : usual).includes(method));

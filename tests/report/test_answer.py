@@ -54,7 +54,7 @@ def test_three_sentences_of_one_cell():
     gap, inter, best = sentences(cell())
     assert gap == (
         "On world, the means of image and text features lie 0.750 apart (centroid distance: 0 if they coincide, at "
-        "most 2), and a linear classifier tells the modalities apart with an accuracy of 99.00 %."
+        "most 2), and a linear classifier tells the modalities apart with an accuracy of 99.00\N{NO-BREAK SPACE}%."
     )
     # (10 − 5 + 1) / 3 points
     assert inter == (

@@ -275,6 +275,17 @@ def test_the_forest_has_a_sign_and_an_interval_for_each_comparison(shown, writte
     assert "b32" in page.get_attribute(figure, "aria-label")
 
 
+def test_the_best_correction_is_one_of_those_that_most_labellings_have(shown, tmp_path):
+    of = cell()
+    once = of.metrics | {"retrieval/image-image+isoclip/colour/mAP": 0.95}
+    (tmp_path / "index.html").write_text(render([replace(of, metrics=once)]), encoding="utf-8")
+    page = shown(tmp_path / "index.html")
+    labels = page.eval_on_selector_all(
+        "#forest-controls fieldset label", "all => all.map(one => one.textContent)"
+    )
+    assert [label.strip() for label in labels if "best" in label] == ["PCA (best correction)"]
+
+
 def test_filter_sort_and_columns_are_in_the_address_and_come_back(shown, written):
     page = table(shown(written))
     assert page.inner_text("#table-count") == "18 of 18 rows"
