@@ -93,7 +93,7 @@ def _inter_modal(of: Measured) -> str:
                 f"average, compared with native ones ({task}): {_verdicts(found)}"
             )
     if not clauses:
-        return "No query was inverted, so that what going inter-modal gains or costs is not known here."
+        return "No inverted query was compared with a native one: what going inter-modal gains or costs is not known."
     first, *more = clauses
     return f"{'; '.join([first, *(clause[0].lower() + clause[1:] for clause in more)])}."
 

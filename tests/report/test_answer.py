@@ -78,7 +78,7 @@ def test_several_datasets_are_summarised_by_range_and_median():
 def test_what_was_not_measured_is_said():
     assert sentences(Results("b32", "world", {})) == (
         "Its gap was not measured: that needs images and texts.",
-        "No query was inverted, so that what going inter-modal gains or costs is not known here.",
+        "No inverted query was compared with a native one: what going inter-modal gains or costs is not known.",
         "No correction was measured.",
     )
     _, inter, best = sentences(cell(tests=False))

@@ -350,7 +350,9 @@ def test_copied_differences_are_bold_where_they_are_significant(shown, written):
         page.wait_for_selector("#copied[open]")
         copies[name] = page.input_value("#copied textarea").strip().split("\n")
         page.click("#copied button")
-    assert copies["Markdown"][2].endswith("| **−10.00** | **−8.00** |") and "p < 0.05" in copies["Markdown"][-1]
+    assert (
+        copies["Markdown"][2].endswith("| **−10.00** | **−8.00** |") and "p < 0.05" in copies["Markdown"][-1]
+    )
     assert copies["LaTeX"][5].endswith("& \\textbf{$-$10.00} & \\textbf{$-$8.00} \\\\")
     values = table(shown(written, "#pivot=method&what=value&f.labelling=colour&f.backbone=nano"))
     playwright.expect(values.locator("#table-count")).to_contain_text("1 of")
