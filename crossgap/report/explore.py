@@ -206,8 +206,8 @@ def packed(cells: Sequence[tuple[Results, list[Line]]]) -> tuple[dict[str, Any],
     -1, the number of the main metric, and whether it is of a correction; `places`, lists of rows as the first one and
     the steps to the next; by cell, `of`, the number of its list, and `compared`, whether anything in it was compared.
 
-    A cell has, by metric, the number of the places of its values and the values (rates in 1e-5); and its tests: the
-    number of their places, then columns. Differences and intervals are in 1e-4: a difference is given by what it is
+    A cell has, by metric, the number of the places of its values and the values (rates in 1e-6, as a cell's table has
+    them); and its tests: the number of their places, then columns. Differences and intervals are in 1e-4: a difference is given by what it is
     more than that of the two values, a lower end by its distance below the difference, an upper end by how much more
     that lies above it.
     """
@@ -285,7 +285,7 @@ def _derived(found: Sequence[Line], shared: Sequence[Sequence[int]], row: int) -
     if base < 0 or not is_rate(metric):
         return 0
     value, other = (scaled(found[at].metrics.get(metric)) for at in (row, base))
-    return 0 if value is None or other is None else int(value - other + 5) // 10
+    return 0 if value is None or other is None else int(value - other + 50) // 100
 
 
 def _ends(test: Mapping[str, Any], derived: int) -> tuple[int | None, int | None, int | None]:
@@ -301,10 +301,10 @@ def _ends(test: Mapping[str, Any], derived: int) -> tuple[int | None, int | None
 
 
 def scaled(value: float | None, rate: bool = True) -> float | int | None:
-    """A rate in 1e-5, any other number to six digits; None where it is missing."""
+    """A rate in 1e-6, any other number to six digits; None where it is missing."""
     if not present(value):
         return None
-    return round(100_000 * value) if rate else float(f"{value:.6g}")
+    return round(1_000_000 * value) if rate else float(f"{value:.6g}")
 
 
 def _points(value: float | None) -> int | None:

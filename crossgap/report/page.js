@@ -59,7 +59,7 @@ function valueAt(cell, row, metric) {
   const column = numbersOf[cell].metrics[metric];
   if (!column) return null;
   const at = placesOf(column[0], size(cell))[row];
-  return at < 0 ? null : rates[metric] ? column[1][at] / 1000 : column[1][at];
+  return at < 0 ? null : rates[metric] ? column[1][at] / 10000 : column[1][at];
 }
 function rowAt(number, at) {
   const [family, task, method, labelling, base, main, corrected] = X.rows[X.of[number]][at], { backbone, dataset } = D.cells[number], { tests } = numbersOf[number];
@@ -69,7 +69,7 @@ function rowAt(number, at) {
   const test = tests.length ? placesOf(tests[0], size(number))[at] : -1;
   if (test >= 0) {
     const [, more, below, above, p, padj, queries] = tests.map((column, i) => i ? column[test] : null);
-    const derived = value != null && baseline != null && rates[main] ? Math.floor((Math.round(1000 * value) - Math.round(1000 * baseline) + 5) / 10) : 0;
+    const derived = value != null && baseline != null && rates[main] ? Math.floor((Math.round(10000 * value) - Math.round(10000 * baseline) + 50) / 100) : 0;
     const difference = more == null ? null : derived + more, middle = difference ?? 0, scale = (v) => v == null ? null : v / 100;
     Object.assign(row, { difference: scale(difference), low: below == null ? null : scale(middle - below), high: above == null ? null : scale(middle + above + (below ?? 0)), p, padj, queries });
     row.verdict = padj == null || difference == null || padj >= ALPHA ? "undecided" : difference > 0 ? "better" : "worse";

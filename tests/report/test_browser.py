@@ -359,6 +359,18 @@ def test_copied_differences_are_bold_where_they_are_significant(shown, written):
     assert column(values, "v1") == ["40.00"], "as many digits as everywhere"
 
 
+def test_a_number_is_rounded_once(shown, tmp_path):
+    """0.721049 is 72.10 percent; by way of 0.72105 it would be 72.11."""
+    of = cell()
+    value = {"retrieval/image-image/colour/mAP": 0.721049, "retrieval/oti-image/colour/mAP": 0.721149}
+    (tmp_path / "index.html").write_text(
+        render([replace(of, metrics=of.metrics | value, comparisons=None)]), encoding="utf-8"
+    )
+    page = table(shown(tmp_path / "index.html", "#f.labelling=colour&f.method=native|oti"))
+    playwright.expect(page.locator("#table-count")).to_contain_text("2 of")
+    assert column(page, "value") == ["72.10", "72.11"] and column(page, "difference")[1] == "+0.01"
+
+
 def test_another_cell_is_chosen_and_pairs_are_joined(shown, written):
     page = shown(written)
     page.select_option("#cell", "1")
