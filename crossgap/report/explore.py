@@ -207,9 +207,9 @@ def packed(cells: Sequence[tuple[Results, list[Line]]]) -> tuple[dict[str, Any],
     the steps to the next; by cell, `of`, the number of its list, and `compared`, whether anything in it was compared.
 
     A cell has, by metric, the number of the places of its values and the values (rates in 1e-6, as a cell's table has
-    them); and its tests: the number of their places, then columns. Differences and intervals are in 1e-4: a difference is given by what it is
-    more than that of the two values, a lower end by its distance below the difference, an upper end by how much more
-    that lies above it.
+    them); and its tests: the number of their places, then columns. Differences and intervals are in 1e-4: a difference
+    is given by what it is more than that of the two values, a lower end by its distance below the difference, an upper
+    end by how much more that lies above it.
     """
     names = metric_names(line for _, found in cells for line in found)
     rates = {name: is_rate(name) for name in names}
