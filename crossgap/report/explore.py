@@ -248,8 +248,8 @@ def packed(cells: Sequence[tuple[Results, list[Line]]]) -> tuple[dict[str, Any],
         columns: dict[str, dict[int, float | int]] = {}  # metric → line → value
         for row, line in enumerate(found):
             for name, value in line.metrics.items():
-                if (number := scaled(value, rates[name])) is not None:
-                    columns.setdefault(name, {})[row] = number
+                if (shown := scaled(value, rates[name])) is not None:
+                    columns.setdefault(name, {})[row] = shown
         values = {
             str(i): [placed([*columns[name]]), [*columns[name].values()]]
             for i, name in enumerate(names)
