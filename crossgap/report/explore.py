@@ -263,7 +263,7 @@ def packed(cells: Sequence[tuple[Results, list[Line]]]) -> tuple[dict[str, Any],
             tests += [[_probability(test[name]) for _, test in tested] for name in ("p", "p_adjusted")]
             tests.append([test["queries"] for _, test in tested])
         made.append({"metrics": values, "tests": tests})
-    shown = {
+    common = {
         "words": list(words),
         "names": [[name, int(is_rate(name))] for name in names],
         "rows": rows,
@@ -271,7 +271,7 @@ def packed(cells: Sequence[tuple[Results, list[Line]]]) -> tuple[dict[str, Any],
         "of": of,
         "compared": [int(any(map(_compared, found))) for _, found in cells],
     }
-    return shown, made
+    return common, made
 
 
 def _compared(line: Line) -> bool:
