@@ -303,7 +303,7 @@ def test_a_row_is_shown_with_its_facts_and_whose_it_is(tmp_path, crossgap):
     )
     said = crossgap("backbones", "show", "nana", code=1)
     assert (
-        "there is no 'nana' in the catalogue, nor under backbones in params.yaml; there are coca-b32, "
+        "there is no 'nana' in the catalogue, nor under backbones in params.yaml; did you mean 'nano'?; there are coca-"
         in said
     )
 

@@ -54,7 +54,7 @@ def test_a_part_imports_only_from_the_layers_below_its_own(name) -> None:
         ("metrics", ARRAYS_ALONE | {"machine", "progress"}),
         ("corrections", ARRAYS_ALONE | {"metrics"}),
         ("losses", ARRAYS_ALONE),
-        ("report", {"errors", "losses", "catalogue", "naming"}),
+        ("report", {"errors", "losses", "catalogue", "naming", "relevances"}),
     ],
 )
 def test_what_works_on_arrays_or_tables_imports_nothing_else(name, allowed) -> None:

@@ -56,7 +56,9 @@ def import_(
     composed: Annotated[
         Path | None,
         typer.Option(
-            help="Composed queries by ids: CSV with the header query,role,item[,set]; see `composed_file`."
+            help="Composed queries by ids: CSV with the header query,role,item[,set]; a query has one row whose role "
+            "is image, its texts (text), and its answers (target, relevant); set is its gallery, whose images are "
+            "candidate, without a query. help(crossgap.datasets.composed_file) says more."
         ),
     ] = None,
     note: Annotated[str, typer.Option(help="Where the features come from; kept in the store.")] = "",

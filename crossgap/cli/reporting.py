@@ -16,7 +16,7 @@ PAGE, COPY = Path("data/report/index.html"), Path("data/scratch/report/index.htm
 def report(
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Write the report's page with the revision of git and the seconds of each stage, say where it is, and open it.
+    """Write the report's page with the revision of git and the seconds of each stage, and say where it is.
 
     Example: crossgap report --open
     """

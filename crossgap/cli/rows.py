@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crossgap.errors import like
+
 if TYPE_CHECKING:
     from crossgap.catalogue.entries import Section
 
@@ -43,9 +45,10 @@ def found(section: Section, name: str, params: Path) -> tuple[dict[str, Any], st
     for training in ("finetune", "pretrain") if section == "backbones" else ():
         if name in (raw.get(training) or {}):
             raise ParamsError(f"{name!r} is what {training}.{name} of {params} makes: it has no row")
-    known = ", ".join(sorted({*own, *entries.rows(section)}))
+    known = sorted({*own, *entries.rows(section)})
     raise ParamsError(
-        f"there is no {name!r} in the catalogue, nor under {section} in {params}; there are {known}"
+        f"there is no {name!r} in the catalogue, nor under {section} in {params}{like(name, known)}; there are "
+        f"{', '.join(known)}"
     )
 
 

@@ -85,8 +85,11 @@ def compare(
         known = {task: {name for name in every if task in (name, name.partition("/")[2])} for task in tasks}
         if strangers := [task for task, names in known.items() if not names]:
             names = list(dict.fromkeys(task for held in shared.values() for task in held))
+            corrected = [name for name in names if "+" in name]
+            more = f", and {len(corrected)} with a correction, as {corrected[0]}" if corrected else ""
             raise CrossgapError(
-                f"{strangers[0]!r} is no task that both have{like(strangers[0], names)}; both have {', '.join(names)}"
+                f"{strangers[0]!r} is no task that both have{like(strangers[0], names)}; both have "
+                f"{', '.join(name for name in names if '+' not in name)}{more}"
             )
         wanted = set().union(*known.values())
     found = []

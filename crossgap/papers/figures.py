@@ -130,6 +130,9 @@ def _effect(panel: Any, place: int, line: Line) -> None:
     panel.plot(100 * middle, place, "o", color=colour, markerfacecolor=face, markersize=4)
 
 
+_LEARNED = {"oti": ("pseudo-token", "pseudo-tokens"), "ovi": ("pseudo-patch", "pseudo-patches")}
+
+
 def _steps(figure: Figure, cell: Results) -> None:
     """MAP over the steps of the inversion; a panel a labelling, a line a number of tokens."""
     from matplotlib.ticker import ScalarFormatter
@@ -163,13 +166,14 @@ def _steps(figure: Figure, cell: Results) -> None:
                     ".-",
                     color=colour,
                     linewidth=1,
-                    label=f"{length} pseudo-token{'s' if length > 1 else ''}",
+                    label=f"{length} {_LEARNED[task[:3]][length > 1]}",
                 )
         if present(of[0]["baseline"]):
             panel.axhline(
                 100 * of[0]["baseline"], color=GREY, linewidth=1, linestyle="--", label="native features"
             )
         panel.set_xscale("symlog", linthresh=10)
+        panel.set_xlim(0.85 * min(row["step"] for row in of), 1.15 * max(row["step"] for row in of))
         panel.xaxis.set_major_formatter(ScalarFormatter())
         steps = sorted({row["step"] for row in of})
         panel.set_xticks(

@@ -9,8 +9,9 @@ from statistics import mean
 from typing import Any, NamedTuple
 
 from crossgap.catalogue import entries
+from crossgap.errors import listed
 from crossgap.papers.tables import PaperTable, PublishedAs, Wanted
-from crossgap.report.published import dataset_key, model_key
+from crossgap.report.published import dataset_key, model_key, protocol_of
 from crossgap.report.results import Results
 
 # a labelling that a published figure is by, where several were measured: retrieval by landmarks is the medium setting
@@ -51,12 +52,16 @@ class Filled:
 def filled(table: PaperTable, cells: Sequence[Results], published: Sequence[Mapping[str, Any]]) -> Filled:
     """The table of what `cells` measured, beside the published figures that it names."""
     rows, seeds = [], set()
+    elsewhere: dict[str, None] = {}  # columns that some cell measured on other splits, and on which
     for row in table.rows:
         figures = []
-        for wanted in row.wanted:
-            values = [
-                value for name in wanted.backbones if (value := _measured(wanted, name, cells)) is not None
-            ]
+        for column, wanted in zip(table.columns, row.wanted, strict=True):
+            held = [one for name in wanted.backbones if (one := _measured(wanted, name, cells))]
+            values = [value for _, value in held]
+            for cell, _ in held:
+                protocol = protocol_of(cell, wanted.key.split("/")[0], dataset_key(wanted.dataset))
+                if "; here: " in protocol and cell.query is not None:
+                    elsewhere[f"{column} on other splits than the published figures ({protocol})"] = None
             if values and len(wanted.backbones) > 1:
                 seeds.add(len(values))
             own = mean(values) * wanted.scale if values else None
@@ -64,18 +69,18 @@ def filled(table: PaperTable, cells: Sequence[Results], published: Sequence[Mapp
                 Figures(own, *_published(table, wanted.published, wanted.published_scale, published))
             )
         if table.average:
-            held = [one.measured for one in figures if one.measured is not None]
-            own = mean(held) if len(held) == len(figures) else None
+            measured = [one.measured for one in figures if one.measured is not None]
+            own = mean(measured) if len(measured) == len(figures) else None
             first = row.wanted[0]
             named = first.published._replace(dataset=table.average)
             figures.append(Figures(own, *_published(table, named, first.published_scale, published)))
         rows.append(FilledRow(row.model, row.method, figures))
     columns = [*table.columns, *(["average"] if table.average else [])]
-    return Filled(table, columns, rows, _notes(table, rows, seeds))
+    return Filled(table, columns, rows, [*_notes(table, columns, rows, seeds), *elsewhere])
 
 
-def _measured(wanted: Wanted, backbone: str, cells: Iterable[Results]) -> float | None:
-    """The number of the first cell of this backbone and dataset that has it."""
+def _measured(wanted: Wanted, backbone: str, cells: Iterable[Results]) -> tuple[Results, float] | None:
+    """The first cell of this backbone and dataset that has the number, and the number."""
     for cell in cells:
         if _is_backbone(cell, backbone) and dataset_key(cell.published or cell.dataset) == dataset_key(
             wanted.dataset
@@ -83,7 +88,7 @@ def _measured(wanted: Wanted, backbone: str, cells: Iterable[Results]) -> float 
             keys = [key for key in cell.metrics if fnmatchcase(key, wanted.key)]
             preferred = [key for name in _LABELLINGS for key in keys if key.split("/")[-2] == name]
             if preferred or len(keys) == 1:
-                return float(cell.metrics[(preferred or keys)[0]])
+                return cell, float(cell.metrics[(preferred or keys)[0]])
     return None
 
 
@@ -119,18 +124,25 @@ def _published(
     return None, ""
 
 
-def _notes(table: PaperTable, rows: Sequence[FilledRow], seeds: set[int]) -> list[str]:
+def _notes(
+    table: PaperTable, columns: Sequence[str], rows: Sequence[FilledRow], seeds: set[int]
+) -> list[str]:
     """What is not there, and where the published figures are from."""
-    columns = [figures for row in rows for figures in row.figures[: len(table.columns)]]
-    lacking = sum(figures.measured is None for figures in columns)
+    every = [figures for row in rows for figures in row.figures[: len(table.columns)]]
+    lacking = sum(figures.measured is None for figures in every)
     notes = []
     if lacking:
         settings = f"`crossgap preset {table.name}` has the settings that run them"
-        notes.append(f"–: not run here ({lacking} of {len(columns)}; {settings}) or not published")
+        notes.append(f"–: not run here ({lacking} of {len(every)}; {settings}) or not published")
     if table.average and lacking:
         notes.append("an average stands where all of its columns are measured")
-    sources = dict.fromkeys(figures.source for row in rows for figures in row.figures if figures.source)
-    notes += [f"published: {', '.join(sources)}"] if sources else []
+    sources: dict[str, dict[str, None]] = {}  # and their columns
+    for row in rows:
+        for column, figures in zip(columns, row.figures, strict=True):
+            if figures.source:
+                sources.setdefault(figures.source, {})[column] = None
+    named = [f"{source} ({listed([*of])})" if len(sources) > 1 else source for source, of in sources.items()]
+    notes += [f"published: {'; '.join(named)}"] if named else []
     if seeds - {3}:
         notes.append(f"means of the seeds that were run: {', '.join(map(str, sorted(seeds)))} of 3")
     return notes

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from crossgap import naming
 from crossgap.errors import listed
+from crossgap.relevances import uncounted
 from crossgap.report.explore import Line, difference
 from crossgap.report.results import Results
 from crossgap.report.sources import titles
@@ -50,13 +51,14 @@ def answers(measured: Measured) -> list[Answer]:
 def changes(measured: Measured, task: str) -> list[Change]:
     """Of every method of a retrieval task, by every labelling of every cell that has both numbers.
 
-    A control on a subset of a labelling's classes is no labelling.
+    What `relevances.uncounted` names is no labelling.
     """
     found = []
     several = len({cell.dataset for cell, _ in measured}) > 1
     for cell, lines in measured:
         of = [line for line in lines if line.family == "retrieval" and line.task == task]
-        of = [line for line in of if line.labelling not in cell.subsets]
+        aside = uncounted((line.labelling for line in of), cell.subsets)
+        of = [line for line in of if line.labelling not in aside]
         native = {line.labelling: line for line in of if line.native}
         for line in of:
             if not line.native and present(gained := difference(line, native.get(line.labelling))):
@@ -91,7 +93,7 @@ def _inter_modal(of: Measured) -> str:
                 f"average, compared with native ones ({task}): {_verdicts(found)}"
             )
     if not clauses:
-        return "No query was inverted, so that what going inter-modal gains or costs is not known here."
+        return "No inverted query was compared with a native one: what going inter-modal gains or costs is not known."
     first, *more = clauses
     return f"{'; '.join([first, *(clause[0].lower() + clause[1:] for clause in more)])}."
 
@@ -165,4 +167,4 @@ def _spread(values: Sequence[float], shown: Callable[[float], str]) -> str:
 
 
 def _rate(value: float) -> str:
-    return f"{percent(value).value} %"
+    return f"{percent(value).value}\N{NO-BREAK SPACE}%"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from crossgap import naming
 from crossgap.errors import CrossgapError
 from crossgap.report.results import Results
 from crossgap.report.sources import titles
-from crossgap.report.tables import METRICS, RATES, absent, in_order, present, title
+from crossgap.report.tables import METRICS, RATES, absent, in_order, plain_words, present, title
 
 COLUMNS = (
     "family", "task", "relevance", "value", "baseline_value", "difference", "low", "high", "p", "p_adjusted", "queries",
@@ -28,10 +29,17 @@ _MAIN = {
 _FAMILIES = tuple(_MAIN)
 _TASKS = {
     ("classification", "image-text"): "zero-shot classification",
-    ("classification", "ncm"): "classification by class means",
     ("clustering", "image"): "clusters of images",
     ("clustering", "joint"): "clusters of images and captions",
+    ("mixed", "search"): "search among images and texts",
+    ("mixed", "fused"): "search among images fused with texts",
+    ("mixed", "distractors"): "search among images and distracting texts",
 }
+_SUPPORTED = re.compile(
+    r"(?:(?P<shots>\d+)-shot|first-(?P<first>\d+)|(?P<by>ncm|gda|logistic)|knn_(?P<near>\d+))"
+    r"(?P<gda>-gda)?(?P<text>_text)?"
+)
+_BY = {"ncm": "class means", "gda": "GDA", "logistic": "logistic regression"}
 _ORDER = ("image-image", "text-text", "text-image", "image-text")
 
 
@@ -97,9 +105,12 @@ def lines(cell: Results) -> list[Line]:
         raise CrossgapError(
             f"comparisons: no family {unknown[0]!r} was measured; expected {', '.join(_FAMILIES)}"
         )
+    measured: dict[str, set[str]] = {}  # tasks by family
+    for family, task, _ in found:
+        measured.setdefault(family, set()).add(task)
     made = []
     for (family, task, labelling), metrics in found.items():
-        base = baselines.get((family, task)) or baseline(task, {t for f, t, _ in found if f == family})
+        base = baselines.get((family, task)) or baseline(task, measured[family])
         test = tests.get((family, task, labelling)) if base != task else None
         made.append(Line(family, base, task, labelling, metrics, test))
     return sorted(made, key=_place)
@@ -120,7 +131,7 @@ def baseline(task: str, measured: Iterable[str] = ()) -> str:
         return plain
     parts = naming.plain(task).split("-")
     native = "-".join({"oti": "image", "ovi": "text"}.get(part, part) for part in parts)
-    return native if native != task or native in {*measured} else task
+    return native if native != task or native in measured else task
 
 
 def main_metric(line: Line) -> str:
@@ -148,9 +159,27 @@ def task_title(family: str, task: str) -> str:
     """A task with its family as the page names it."""
     if (family, task) in _TASKS:
         return _TASKS[family, task]
-    if family == "classification" and task.endswith("-shot"):
-        return f"{task} classification"
-    return f"{title(task)} {family}"
+    if family == "classification" and (by := _supported(task)):
+        return f"{by} classification" if by.endswith("-shot") else f"classification by {by}"
+    if family == "composed":
+        return f"composed retrieval by {title(task)}"
+    return f"{title(task)} {plain_words(family)}"
+
+
+def _supported(task: str) -> str:
+    """What a classification goes by that has examples; empty of another one."""
+    found = _SUPPORTED.fullmatch(task)
+    if not found:
+        return ""
+    shots, first, by, near, gda, text = found.groups()
+    if near:
+        words = "the nearest neighbour" if near == "1" else f"{near} nearest neighbours"
+    elif first:
+        words = f"the first {first} image{'' if first == '1' else 's'} a class"
+    else:
+        words = f"{shots}-shot" if shots else _BY[by]
+    of = ("" if not gda else " by GDA" if first else " GDA") + (" with texts" if text else "")
+    return words + of
 
 
 def method_title(line: Line, corrections: Mapping[str, str]) -> str:
@@ -158,7 +187,7 @@ def method_title(line: Line, corrections: Mapping[str, str]) -> str:
         return NATIVE
     if line.correction:
         return corrections.get(line.correction, line.correction)
-    return title(line.method)
+    return (_supported(line.method) if line.family == "classification" else "") or title(line.method)
 
 
 def difference(line: Line, base: Line | None) -> float | None:
@@ -177,12 +206,13 @@ def packed(cells: Sequence[tuple[Results, list[Line]]]) -> tuple[dict[str, Any],
     -1, the number of the main metric, and whether it is of a correction; `places`, lists of rows as the first one and
     the steps to the next; by cell, `of`, the number of its list, and `compared`, whether anything in it was compared.
 
-    A cell has, by metric, the number of the places of its values and the values (rates in 1e-5); and its tests: the
-    number of their places, then columns. Differences and intervals are in 1e-4: a difference is given by what it is
-    more than that of the two values, a lower end by its distance below the difference, an upper end by how much more
-    that lies above it.
+    A cell has, by metric, the number of the places of its values and the values (rates in 1e-6, as a cell's table has
+    them); and its tests: the number of their places, then columns. Differences and intervals are in 1e-4: a difference
+    is given by what it is more than that of the two values, a lower end by its distance below the difference, an upper
+    end by how much more that lies above it.
     """
     names = metric_names(line for _, found in cells for line in found)
+    rates = {name: is_rate(name) for name in names}
     words: dict[str, int] = {}
     lists: dict[str, int] = {}
     places: dict[tuple[int, ...], int] = {}
@@ -215,11 +245,16 @@ def packed(cells: Sequence[tuple[Results, list[Line]]]) -> tuple[dict[str, Any],
         if number == len(rows):
             rows.append(shared)
         of.append(number)
-        values = {}
-        for i, name in enumerate(names):
-            column = [scaled(line.metrics.get(name), is_rate(name)) for line in found]
-            if there := [row for row, value in enumerate(column) if value is not None]:
-                values[str(i)] = [placed(there), [column[row] for row in there]]
+        columns: dict[str, dict[int, float | int]] = {}  # metric → line → value
+        for row, line in enumerate(found):
+            for name, value in line.metrics.items():
+                if (shown := scaled(value, rates[name])) is not None:
+                    columns.setdefault(name, {})[row] = shown
+        values = {
+            str(i): [placed([*columns[name]]), [*columns[name].values()]]
+            for i, name in enumerate(names)
+            if name in columns
+        }
         tested = [(i, line.test) for i, line in enumerate(found) if line.test is not None]
         tests: list[Any] = []
         if tested:
@@ -228,7 +263,7 @@ def packed(cells: Sequence[tuple[Results, list[Line]]]) -> tuple[dict[str, Any],
             tests += [[_probability(test[name]) for _, test in tested] for name in ("p", "p_adjusted")]
             tests.append([test["queries"] for _, test in tested])
         made.append({"metrics": values, "tests": tests})
-    shown = {
+    common = {
         "words": list(words),
         "names": [[name, int(is_rate(name))] for name in names],
         "rows": rows,
@@ -236,7 +271,7 @@ def packed(cells: Sequence[tuple[Results, list[Line]]]) -> tuple[dict[str, Any],
         "of": of,
         "compared": [int(any(map(_compared, found))) for _, found in cells],
     }
-    return shown, made
+    return common, made
 
 
 def _compared(line: Line) -> bool:
@@ -250,7 +285,7 @@ def _derived(found: Sequence[Line], shared: Sequence[Sequence[int]], row: int) -
     if base < 0 or not is_rate(metric):
         return 0
     value, other = (scaled(found[at].metrics.get(metric)) for at in (row, base))
-    return 0 if value is None or other is None else int(value - other + 5) // 10
+    return 0 if value is None or other is None else int(value - other + 50) // 100
 
 
 def _ends(test: Mapping[str, Any], derived: int) -> tuple[int | None, int | None, int | None]:
@@ -266,10 +301,10 @@ def _ends(test: Mapping[str, Any], derived: int) -> tuple[int | None, int | None
 
 
 def scaled(value: float | None, rate: bool = True) -> float | int | None:
-    """A rate in 1e-5, any other number to six digits; None where it is missing."""
+    """A rate in 1e-6, any other number to six digits; None where it is missing."""
     if not present(value):
         return None
-    return round(100_000 * value) if rate else float(f"{value:.6g}")
+    return round(1_000_000 * value) if rate else float(f"{value:.6g}")
 
 
 def _points(value: float | None) -> int | None:
@@ -283,7 +318,7 @@ def _probability(value: float | None) -> float | None:
 def _place(line: Line) -> tuple:
     """Families and tasks as the page orders them; methods without a correction first; captions' groups first."""
     family = _FAMILIES.index(line.family) if line.family in _FAMILIES else len(_FAMILIES)
-    shots = int(line.task.removesuffix("-shot")) if line.task.removesuffix("-shot").isdigit() else 0
+    shots = re.match(r"first-(\d+)|(\d+)-shot", line.task)
     task = _ORDER.index(line.task) if line.task in _ORDER else len(_ORDER)
     method = (bool(line.correction), not line.native, line.method)
     return (
@@ -291,7 +326,7 @@ def _place(line: Line) -> tuple:
         family,
         line.family,
         task,
-        shots,
+        (bool(shots[1]), int(shots[1] or shots[2])) if shots else (False, 0),
         line.task,
         method,
         *_labelling(line.labelling),

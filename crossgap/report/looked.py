@@ -19,6 +19,7 @@ from crossgap.report.thumbnails import pictures as pictured
 
 LONGEST = 240  # signs of a text that are shown
 MEGABYTES = 12.0
+SOME = 20  # cells by which it is reckoned how many queries fit
 
 
 class Looks(NamedTuple):
@@ -35,6 +36,16 @@ class Looks(NamedTuple):
     pictures: list[str]
 
 
+class Packed(NamedTuple):
+    """The first `kept` queries of all retrievals: as they are, their items by number, the page's lines, their size."""
+
+    kept: int
+    every: list[list[Rankings]]
+    names: dict[str, dict[str, int]]
+    lines: list[str]
+    size: int
+
+
 def looks(
     cells: Sequence[Results], sights: Mapping[str, Sighted] | None = None, megabytes: float = MEGABYTES
 ) -> Looks:
@@ -48,18 +59,17 @@ def looks(
     """
     known, bound = sights or {}, int(megabytes * 1e6)
     room = bound // 3
+    some = cells[:: max(1, len(cells) // SOME)]
     for few in (False, True):
-        kept = 1
-        every, names, lines, size = _packed(cells, known, kept, few)
-        whole = max((held.turns for of in every for held in of), default=0)
-        while size <= room and kept < (more := min(whole, kept * room // max(1, size))):
-            kept = more
-            every, names, lines, size = _packed(cells, known, kept, few)
-        while size > room:
-            kept = min(kept - 1, kept * room // size)
-            every, names, lines, size = _packed(cells, known, kept, few)
-        if kept >= min(whole, len(WHYS)):
-            break
+        kept, whole = 1, 0
+        if len(some) < len(cells):
+            held, whole = _fitted(some, known, kept, few, room * len(some) // len(cells))
+            kept = held.kept
+        if few or kept >= min(whole, len(WHYS)):
+            held, whole = _fitted(cells, known, max(1, kept), few, room)
+            if held.kept >= min(whole, len(WHYS)):
+                break
+    kept, every, names, lines, size = held
     places, pictures, said = pictured(cells, every, names, known, kept, bound - size)
     if kept < whole or (few and kept):
         beside = ", natively, by the method beside and by the best correction alone" if few else ""
@@ -75,16 +85,26 @@ def looks(
     return Looks({"datasets": len(names), "cells": of_cells, "said": said}, lines, pictures)
 
 
-def _packed(
-    cells: Sequence[Results], sights: Mapping[str, Sighted], kept: int, few: bool
-) -> tuple[list[list[Rankings]], dict[str, dict[str, int]], list[str], int]:
-    """The first queries of all retrievals: as they are, their items by number, and the page's lines with their size."""
+def _fitted(
+    cells: Sequence[Results], sights: Mapping[str, Sighted], kept: int, few: bool, room: int
+) -> tuple[Packed, int]:
+    """As many queries as fit, tried from `kept` on; and how many there are."""
+    held = _packed(cells, sights, kept, few)
+    whole = max((of.turns for every in held.every for of in every), default=0)
+    while held.size <= room and held.kept < (more := min(whole, held.kept * room // max(1, held.size))):
+        held = _packed(cells, sights, more, few)
+    while held.size > room:
+        held = _packed(cells, sights, min(held.kept - 1, held.kept * room // held.size), few)
+    return held, whole
+
+
+def _packed(cells: Sequence[Results], sights: Mapping[str, Sighted], kept: int, few: bool) -> Packed:
     every = [retrievals(cell, kept, few) if kept else [] for cell in cells]
     names = _names(cells, every, kept)
     lines = [packed_json(_items(found, sights.get(name))) for name, found in names.items()]
     views = [view(cell, of, names[cell.dataset]) if of else [] for cell, of in zip(cells, every, strict=True)]
     lines += [packed_json(view) if view else "" for view in views]
-    return every, names, lines, sum(map(len, lines))
+    return Packed(kept, every, names, lines, sum(map(len, lines)))
 
 
 def _names(cells: Sequence[Results], every: list[list[Rankings]], kept: int) -> dict[str, dict[str, int]]:

@@ -28,6 +28,7 @@ function el(tag, attributes = {}, ...children) {
 const fixed = (value, places = 2) => value == null ? MISSING : value.toFixed(places).replace("-", "−");
 const signed = (value) => value == null ? MISSING : Math.round(value * 100) === 0 ? "±0.00" : (value > 0 ? "+" : "−") + Math.abs(value).toFixed(2);
 const plainNumber = (value) => value == null ? MISSING : String(+value.toPrecision(5)).replace("-", "−");
+const inMetric = (metric, value) => rates[names.indexOf(metric)] ? fixed(value) : plainNumber(value);
 const probability = (p) => p == null ? MISSING : p < 0.00005 ? "< 0.0001" : p.toFixed(4);
 const unique = (values) => [...new Set(values)];
 
@@ -58,7 +59,7 @@ function valueAt(cell, row, metric) {
   const column = numbersOf[cell].metrics[metric];
   if (!column) return null;
   const at = placesOf(column[0], size(cell))[row];
-  return at < 0 ? null : rates[metric] ? column[1][at] / 1000 : column[1][at];
+  return at < 0 ? null : rates[metric] ? column[1][at] / 10000 : column[1][at];
 }
 function rowAt(number, at) {
   const [family, task, method, labelling, base, main, corrected] = X.rows[X.of[number]][at], { backbone, dataset } = D.cells[number], { tests } = numbersOf[number];
@@ -68,7 +69,7 @@ function rowAt(number, at) {
   const test = tests.length ? placesOf(tests[0], size(number))[at] : -1;
   if (test >= 0) {
     const [, more, below, above, p, padj, queries] = tests.map((column, i) => i ? column[test] : null);
-    const derived = value != null && baseline != null && rates[main] ? Math.floor((Math.round(1000 * value) - Math.round(1000 * baseline) + 5) / 10) : 0;
+    const derived = value != null && baseline != null && rates[main] ? Math.floor((Math.round(10000 * value) - Math.round(10000 * baseline) + 50) / 100) : 0;
     const difference = more == null ? null : derived + more, middle = difference ?? 0, scale = (v) => v == null ? null : v / 100;
     Object.assign(row, { difference: scale(difference), low: below == null ? null : scale(middle - below), high: above == null ? null : scale(middle + above + (below ?? 0)), p, padj, queries });
     row.verdict = padj == null || difference == null || padj >= ALPHA ? "undecided" : difference > 0 ? "better" : "worse";
@@ -132,9 +133,10 @@ async function forest() {
     const dataset = [...datasets, "all"].includes(state.get("fd")) ? state.get("fd") : whole;
     const here = dataset === "all" ? of_task : of_task.filter((row) => row.dataset === dataset);
     const methods = unique(here.map((row) => row.method));
-    const counts = (row) => !D.cells[row.cell].subsets.includes(row.labelling); // a control on a subset is no labelling
-    const mean = new Map(methods.map((method) => [method, d3.mean(here.filter((row) => row.method === method && counts(row)), (row) => row.difference) ?? -Infinity]));
-    const best = methods.filter((method) => here.some((row) => row.method === method && row.corrected)).sort((a, b) => mean.get(b) - mean.get(a))[0];
+    const counts = (row) => !D.cells[row.cell].uncounted.includes(row.labelling);
+    // as the sentences have it: of the corrections that most labellings have
+    const by = d3.rollup(here.filter((row) => row.corrected && counts(row)), (of) => [of.length, d3.mean(of, (row) => row.difference)], (row) => row.method);
+    const best = [...by.keys()].sort((a, b) => d3.descending(by.get(a)[0], by.get(b)[0]) || d3.descending(by.get(a)[1], by.get(b)[1]))[0];
     const usual = methods.filter((method) => method === best || !here.some((row) => row.method === method && row.corrected));
     const asked = (state.get("fm") ?? "").split("|").filter((method) => methods.includes(method));
     const shown = methods.filter((method) => (asked.length ? asked : usual).includes(method));
@@ -240,7 +242,7 @@ function explore() {
     return { data, columns: [
       column("backbone", "backbone", { width: 115 }), column("dataset", "dataset", { width: 105 }), column("task", "task", { width: 178 }),
       column("labelling", "labelling", { width: 115 }), column("method", "method", { width: 155 }),
-      column("metric", "metric", { width: 96 }), numeric("value", "value", plainNumber, { width: 85, formatter: (cell) => { const row = cell.getData(); return rates[names.indexOf(row.metric)] ? fixed(row.value) : plainNumber(row.value); } }),
+      column("metric", "metric", { width: 96 }), numeric("value", "value", plainNumber, { width: 85, formatter: (cell) => inMetric(cell.getData().metric, cell.getValue()) }),
       numeric("difference", "difference", signed, { width: 118, formatter: (cell) => { const row = cell.getData(); cell.getElement().classList.toggle("better", row.verdict === "better"); cell.getElement().classList.toggle("worse", row.verdict === "worse"); return signed(row.difference); } }),
       numeric("p, corrected", "padj", probability, { width: 132 }), column("verdict", "verdict", { width: 105, formatter: (cell) => cell.getValue() || MISSING }),
       ...optional.filter(([field]) => more.has(field)).map(([field, title]) => field === "family" ? column(title, field) : numeric(title, field, shown(field))),
@@ -260,7 +262,7 @@ function explore() {
     const shown = (cell) => {
       const row = cell.getData().rows[cell.getField()], element = cell.getElement();
       if (measure === "difference" && row) { element.classList.toggle("better", row.verdict === "better"); element.classList.toggle("worse", row.verdict === "worse"); }
-      return measure === "difference" ? signed(cell.getValue()) : plainNumber(cell.getValue() == null ? null : Math.round(cell.getValue() * 100) / 100);
+      return measure === "difference" ? signed(cell.getValue()) : inMetric(cell.getData().metric, cell.getValue());
     };
     return { data: [...found.values()], columns: [
       ...kept.map((name) => column(name, name, { width: name === "task" ? 200 : 130 })), column("metric", "metric", { width: 98 }),
@@ -309,14 +311,18 @@ function explore() {
   const copy = (label, text) => { const button = el("button", { type: "button" }, label); button.addEventListener("click", () => copied(label, text())); return button; };
   const taken = (separator) => {
     const built = table.initialized, shown = built ? table.getColumns().filter((c) => c.isVisible()).map((c) => c.getDefinition()) : standing.columns;
-    const cells = (built ? table.getData("active") : standing.data).map((row) => shown.map((c) => {
-      const value = row[c.field];
+    const rows = built ? table.getData("active") : standing.data, differences = (row) => row.rows && state.get("what") !== "value";
+    const cells = rows.map((row) => shown.map((c) => {
+      const value = row[c.field], metric = /^m\d+$/.exec(c.field) ? names[+c.field.slice(1)] : row.metric;
       if (typeof value !== "number") return value ?? "";
       if (c.field === "padj" || c.field === "p") return separator === "csv" ? value : probability(value);
-      const signs = c.field === "difference" || (row.rows && state.get("what") !== "value");
-      return separator === "csv" ? +value.toFixed(5) : signs ? signed(value) : plainNumber(Math.round(value * 100) / 100);
+      if (separator === "csv") return +value.toPrecision(7);
+      if (c.field === "queries") return String(value);
+      if (c.field === "low" || c.field === "high") return fixed(value);
+      return c.field === "difference" || differences(row) ? signed(value) : inMetric(metric, value);
     }));
-    return [shown.map((c) => c.title), cells, shown.map((c) => c.hozAlign === "right")];
+    const bold = rows.map((row) => shown.map((c) => differences(row) && ["better", "worse"].includes(row.rows[c.field]?.verdict)));
+    return [shown.map((c) => c.title), cells, shown.map((c) => c.hozAlign === "right"), bold];
   };
   const toolbar = () => {
     const over = state.get("pivot") ?? "";
@@ -350,15 +356,16 @@ function labelled(holder, name) {
   holder.setAttribute("aria-label", name);
   holder.querySelector(".tabulator-tableholder")?.removeAttribute("tabindex");
 }
-function markdown(heads, lines, right) {
+const BOLD = `Bold: corrected p < ${ALPHA}.`;
+function markdown(heads, lines, right, bold) {
   const cell = (value) => String(value).replaceAll("|", "\\|").replaceAll("\n", " ");
-  return [`| ${heads.map(cell).join(" | ")} |`, `|${right.map((r) => r ? "---:" : "---").join("|")}|`, ...lines.map((line) => `| ${line.map(cell).join(" | ")} |`)].join("\n");
+  return [`| ${heads.map(cell).join(" | ")} |`, `|${right.map((r) => r ? "---:" : "---").join("|")}|`, ...lines.map((line, i) => `| ${line.map((value, j) => bold[i][j] ? `**${cell(value)}**` : cell(value)).join(" | ")} |`), ...(bold.flat().some(Boolean) ? ["", BOLD] : [])].join("\n");
 }
-function latex(heads, lines, right) {
-  const signs = { "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", _: "\\_", "{": "\\{", "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "\\": "\\textbackslash{}", "−": "$-$", "±": "$\\pm$", "–": "--", "<": "$<$", ">": "$>$", "⁺": "$^+$" };
-  const cell = (value) => String(value).replace(/[&%$#_{}~^\\−±–<>⁺]/g, (sign) => signs[sign]);
-  const row = (line) => line.map(cell).join(" & ") + " \\\\";
-  return [`\\begin{tabular}{${right.map((r) => r ? "r" : "l").join("")}}`, "\\toprule", row(heads), "\\midrule", ...lines.map(row), "\\bottomrule", "\\end{tabular}"].join("\n");
+function latex(heads, lines, right, bold) {
+  const signs = { "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", _: "\\_", "{": "\\{", "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "\\": "\\textbackslash{}", "−": "$-$", "±": "$\\pm$", "–": "--", "<": "$<$", ">": "$>$", "⁺": "$^+$", φ: "$\\phi$" };
+  const cell = (value) => String(value).replace(/[&%$#_{}~^\\−±–<>⁺φ]/g, (sign) => signs[sign]);
+  const row = (line, i) => line.map((value, j) => bold[i]?.[j] ? `\\textbf{${cell(value)}}` : cell(value)).join(" & ") + " \\\\";
+  return [...(bold.flat().some(Boolean) ? [`% ${BOLD}`] : []), `\\begin{tabular}{${right.map((r) => r ? "r" : "l").join("")}}`, "\\toprule", row(heads, -1), "\\midrule", ...lines.map(row), "\\bottomrule", "\\end{tabular}"].join("\n");
 }
 function csv(heads, lines) {
   const cell = (value) => /[",\n\r]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value);

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from crossgap.errors import CrossgapError
 from crossgap.naming import ALPHA, MODALITIES
+from crossgap.relevances import uncounted
 from crossgap.report import gap
 from crossgap.report.answer import answers
 from crossgap.report.clouds import Names
@@ -153,8 +154,12 @@ def data(
     return {
         "answers": answers(measured),
         "cells": [
-            {"backbone": cell.backbone, "dataset": cell.dataset, "subsets": list(cell.subsets)}
-            for cell in cells
+            {
+                "backbone": cell.backbone,
+                "dataset": cell.dataset,
+                "uncounted": sorted(uncounted((line.labelling for line in of), cell.subsets)),
+            }
+            for cell, of in measured
         ],
         "alpha": ALPHA,
         "explore": shared,

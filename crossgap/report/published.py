@@ -100,7 +100,7 @@ def _rows(cell: Results, figure: Mapping[str, Any], dataset: str) -> Iterable[Pu
             continue
         both = percent(measured, figure["value"] / 100)
         base, _, correction = task.partition("+")
-        protocol = _protocol(cell, family, dataset)
+        protocol = protocol_of(cell, family, dataset)
         setting = words(figure["setting"])
         yield PublishedRow(
             title(base) + (f", {titles(cell)[correction]}" if correction else ""),
@@ -133,7 +133,7 @@ def _judged_by(task: str, relevances: Sequence[str]) -> Sequence[str]:
     return [name for name in relevances if across or name != "group"]
 
 
-def _protocol(cell: Results, family: str, dataset: str) -> str:
+def protocol_of(cell: Results, family: str, dataset: str) -> str:
     """Whether the splits are those published, and which they are where not."""
     fields = ("query", "gallery") if family == "retrieval" else ("query",)
     if dataset not in known() or known()[dataset].protocol is None:

@@ -77,5 +77,8 @@ def _bars(row: Mapping[str, Any]) -> list[Any]:
     totals = [sum(side) for side in sums]
     shares = [[n / (total or 1) for n in side] for side, total in zip(sums, totals, strict=True)]
     top = max([*shares[0], *shares[1], 0.0]) or 1.0
-    bars = ["".join(SIGNS[min(63, ceil(63 * share / top))] for share in side) for side in shares]
+    bars = [
+        "".join([SIGNS[min(63, ceil(63 * share / top))] if share else SIGNS[0] for share in side])
+        for side in shares
+    ]
     return [round(100 * row["lowest"]), width, *totals, *bars]

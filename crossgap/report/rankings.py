@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from crossgap.report.results import Results
+from crossgap.report.results import Results, check_columns
 from crossgap.report.tables import present
 
 COLUMNS = (
@@ -30,19 +30,21 @@ def retrievals(cell: Results, kept: int, few: bool) -> list[Rankings]:
     held = cell.looked_at
     if held is None:
         return []
-    of = replace(cell, looked_at=held(kept) if callable(held) else held)
-    found: dict[tuple[str, str], Rankings] = {}
-    rows = [row for row in of.rows("looked_at", COLUMNS) if row["turn"] < kept]
+    frame = held(kept) if callable(held) else held
+    if frame.empty:
+        return []
+    check_columns("looked_at", frame, COLUMNS)
+    frame = frame[frame["turn"] < kept]
     if few:
-        methods = dict.fromkeys(row["method"] for row in rows)
         wanted = {}  # by task and labelling
-        for row in rows:
-            at = row["task"], row["relevance"]
-            if at not in wanted:
-                own = [name for name in methods if name.partition("+")[0] == row["task"]]
-                wanted[at] = {row["task"], row["beside"], best(cell, row["relevance"], own)}
-        rows = [row for row in rows if row["method"] in wanted[row["task"], row["relevance"]]]
-    for row in rows:
+        for at, of in frame.groupby(["task", "relevance"], sort=False):
+            task, labelling = at
+            own = [name for name in of["method"].unique() if name.partition("+")[0] == task]
+            wanted[at] = {task, of["beside"].iloc[0], best(cell, labelling, own)}
+        asked = zip(frame["task"], frame["relevance"], frame["method"], strict=True)
+        frame = frame[[method in wanted[task, labelling] for task, labelling, method in asked]]
+    found: dict[tuple[str, str], Rankings] = {}
+    for row in replace(cell, looked_at=frame).rows("looked_at", COLUMNS):
         at = row["task"], row["relevance"]
         of_task = found.setdefault(at, Rankings(*at, row["beside"], row["turns"], {}))
         of_task.queries.setdefault(row["query"], []).append(row)

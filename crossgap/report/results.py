@@ -104,8 +104,11 @@ class Results:
             return []
         if lacking := [column for column in columns if column not in frame]:
             raise CrossgapError(f"{table}: no column {', '.join(lacking)}; expected {', '.join(columns)}")
-        held = frame[list(columns)].astype(object)
-        return held.where(held.notna(), None).to_dict("records")
+        held = (
+            [None if missing else value for value, missing in zip(of.tolist(), of.isna(), strict=True)]
+            for of in (frame[column] for column in columns)
+        )
+        return [dict(zip(columns, values, strict=True)) for values in zip(*held, strict=True)]
 
 
 def read_table(path: Path) -> DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
 
 from crossgap.report.results import Results
 from crossgap.report.tables import words
@@ -32,6 +33,7 @@ def corrections(cell: Results) -> tuple[list[tuple[str, ...]], list[tuple[str, .
     return fitted, absent
 
 
+@lru_cache(maxsize=1)  # parts of one cell ask one after the other
 def titles(cell: Results) -> dict[str, str]:
     """Correction → title, no two alike: those described, then any others that a metric's task is named after."""
     described = {row["name"]: row["title"] or row["name"] for row in cell.rows("corrections", CORRECTIONS)}

@@ -69,7 +69,9 @@ def title(task: str) -> str:
 
 def absent(value: Any) -> bool:
     """Whether a number is missing: None, NaN or infinite."""
-    return value is None or (isinstance(value, Real) and not isfinite(value))
+    return value is None or (
+        isinstance(value, (float, Real)) and not isfinite(value)
+    )  # most are float: soonest told
 
 
 def present(value: float | None) -> TypeGuard[float]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crossgap.errors import CrossgapError
 from crossgap.losses import SUMS
+from crossgap.relevances import uncounted
 from crossgap.report import blocks
 from crossgap.report.blocks import Block
 from crossgap.report.idealised import over_seeds
@@ -213,8 +214,9 @@ def _zero_shot(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def _of_labellings(cell: Results) -> dict[str, float]:
-    """The metrics but for those of controls on a subset of a labelling's classes."""
-    return {key: value for key, value in cell.metrics.items() if not {*key.split("/")[2:3]} & {*cell.subsets}}
+    """The metrics but for those by `relevances.uncounted`."""
+    aside = uncounted((of for key in cell.metrics for of in key.split("/")[2:3]), cell.subsets)
+    return {key: value for key, value in cell.metrics.items() if not aside & {*key.split("/")[2:3]}}
 
 
 def _precision(metrics: Mapping[str, float], task: str) -> dict[str, float]:

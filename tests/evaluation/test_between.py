@@ -144,6 +144,9 @@ def test_what_can_not_be_compared_is_told() -> None:
         CrossgapError, match=r"'image-imag' is no task that both have; did you mean 'image-image'"
     ):
         compare(one, measured(), tasks=["image-imag"])
+    with pytest.raises(CrossgapError) as told:
+        compare(one, measured(), tasks=["foo"])
+    assert "+" not in str(told.value).partition(", and ")[0] and len(str(told.value)) < 900
     for name, value, why in (
         ("dataset", "photos", "one was measured on world, the other on photos"),
         ("text/classes", "c", "on other items: text/classes differ, "),

@@ -104,3 +104,18 @@ def test_a_control_on_a_subset_is_no_labelling() -> None:
     comparisons = pd.DataFrame([*COMPARISONS.to_dict("records"), control, best])
     assert headline(metrics, comparisons, subsets=["two-shapes"]) == headline(METRICS, COMPARISONS)
     assert headline(metrics, comparisons) != headline(METRICS, COMPARISONS)
+
+
+def test_of_landmarks_settings_medium_alone_counts() -> None:
+    """Each of the others judges the same queries by a part of its right answers: papers report it as the mAP."""
+    metrics = {
+        f"retrieval/image-image/{of}/mAP": v for of, v in (("easy", 0.8), ("hard", 0.2), ("medium", 0.6))
+    }
+    rows = [
+        row("retrieval", "oti-image", "image-image", of, v, 0.001)
+        for of, v in (("easy", 0.1), ("hard", -0.2), ("medium", 0.05))
+    ]
+    found = headline(metrics, pd.DataFrame(rows))["image_retrieval"]
+    assert found == {"mAP": 0.6, "oti_gain": 0.05, "oti_better": 1, "oti_worse": 0}
+    two = {key: value for key, value in metrics.items() if "hard" not in key}
+    assert headline(two, pd.DataFrame(rows[:1]))["image_retrieval"]["mAP"] == 0.7, "labellings of a user's"

@@ -79,6 +79,15 @@ def test_effects_are_filled_where_they_are_significant(tmp_path) -> None:
     ]
 
 
+def test_what_ovi_learns_is_called_patches(tmp_path) -> None:
+    by_ovi = CURVES.assign(task="ovi-text", relevance="group")
+    both = Results("nano", "world", METRICS, curves=pd.concat([CURVES, by_ovi], ignore_index=True))
+    drawn("steps", both, tmp_path / "steps.svg")
+    text = (tmp_path / "steps.svg").read_text(encoding="utf-8")
+    for words in ("1 pseudo-token", "4 pseudo-tokens", "1 pseudo-patch", "4 pseudo-patches"):
+        assert f">{words}<" in text
+
+
 def test_a_pdf_is_one_and_other_kinds_are_refused(tmp_path, monkeypatch) -> None:
     drawn("gap", CELL, tmp_path / "gap.pdf")
     assert (tmp_path / "gap.pdf").read_bytes().startswith(b"%PDF-")

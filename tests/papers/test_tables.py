@@ -145,6 +145,20 @@ def test_seeds_are_averaged_and_their_number_said() -> None:
     assert "means of the seeds that were run: 2 of 3" in found.notes
 
 
+def test_other_splits_and_each_columns_source_are_said() -> None:
+    made = Results(
+        "openai-b32", "dtd", {"retrieval/image-image/class/mAP": 0.3}, query="val", gallery="train"
+    )
+    found = filled(table("cross-the-gap-table1"), [made], PUBLISHED)
+    (other,) = [note for note in found.notes if "other splits" in note]
+    assert other.startswith("DTD on") and "published: query test" in other and "here: query val" in other
+    (sources,) = [note for note in found.notes if note.startswith("published:")]
+    assert sources.startswith("published: 2603.16100 Table 3 (ROxford, RParis, ImageNet,")
+    assert sources.endswith("; 2502.04263 poster (average)")
+    same = Results("openai-b32", "dtd", made.metrics, query="test", gallery="train")
+    assert "other splits" not in " ".join(filled(table("cross-the-gap-table1"), [same], PUBLISHED).notes)
+
+
 def test_latex_is_a_booktabs_table_with_as_many_cells_in_every_row() -> None:
     text = writing.as_latex(filled(table("cross-the-gap-temperature"), [], PUBLISHED))
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]

@@ -100,12 +100,12 @@ class Page(HTMLParser):
                 row |= {"labelling": words[labelling], "base": base, "main": names[main][0]}
                 for i, (name, rate) in enumerate(names):
                     if (value := held.get(str(i), {}).get(at)) is not None:
-                        row[name] = value / 100_000 if rate else value
+                        row[name] = value / 1_000_000 if rate else value
                 if at in tests:
                     more, below, above, *rest = (column[tests[at]] for column in of["tests"][1:])
                     value, other = (held.get(str(main), {}).get(i) for i in (at, base))
                     known = base >= 0 and names[main][1] and None not in (value, other)
-                    derived = (value - other + 5) // 10 if known else 0
+                    derived = (value - other + 50) // 100 if known else 0
                     middle = None if more is None else derived + more
                     low = None if below is None else (middle or 0) - below
                     high = None if above is None else (middle or 0) + above + (below or 0)

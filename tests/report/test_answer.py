@@ -54,7 +54,7 @@ def test_three_sentences_of_one_cell():
     gap, inter, best = sentences(cell())
     assert gap == (
         "On world, the means of image and text features lie 0.750 apart (centroid distance: 0 if they coincide, at "
-        "most 2), and a linear classifier tells the modalities apart with an accuracy of 99.00 %."
+        "most 2), and a linear classifier tells the modalities apart with an accuracy of 99.00\N{NO-BREAK SPACE}%."
     )
     # (10 − 5 + 1) / 3 points
     assert inter == (
@@ -78,7 +78,7 @@ def test_several_datasets_are_summarised_by_range_and_median():
 def test_what_was_not_measured_is_said():
     assert sentences(Results("b32", "world", {})) == (
         "Its gap was not measured: that needs images and texts.",
-        "No query was inverted, so that what going inter-modal gains or costs is not known here.",
+        "No inverted query was compared with a native one: what going inter-modal gains or costs is not known.",
         "No correction was measured.",
     )
     _, inter, best = sentences(cell(tests=False))
@@ -99,3 +99,15 @@ def test_a_control_on_a_subset_is_no_labelling():
     whole = cell()
     assert "of 3 labellings" in sentences(whole)[1]
     assert "of 2 labellings" in sentences(replace(whole, subsets=["colour"]))[1]
+
+
+def test_of_landmarks_settings_medium_alone_is_a_labelling():
+    of = cell()
+    names = {"colour": "easy", "place": "medium", "size": "hard"}
+    metrics = {"/".join(names.get(part, part) for part in key.split("/")): v for key, v in of.metrics.items()}
+    compared = of.comparisons.assign(relevance=of.comparisons["relevance"].map(names))
+    inter = sentences(replace(of, metrics=metrics, comparisons=compared))[1]
+    assert (
+        "by −5.00 points on average" in inter
+        and "significantly worse by 1 of 1 labelling, most by medium" in inter
+    )

@@ -260,6 +260,16 @@ def test_everything_is_drawn_in_few_nodes_and_stays_inside_its_frame(shown, writ
     assert NASTY in page.inner_text("[data-chapter=made]")
 
 
+def test_on_a_telephone_a_long_name_makes_the_page_no_wider(shown, tmp_path):
+    several = [cell(), cell(backbone="backbone-with-a-long-name-" * 3)]
+    (tmp_path / "index.html").write_text(render(several), encoding="utf-8")
+    page = shown(tmp_path / "index.html")
+    page.set_viewport_size({"width": 360, "height": 780})
+    drawn(page)
+    wide = "document.querySelector('#choose-fb').getBoundingClientRect().right"
+    assert page.evaluate(wide) <= 360
+
+
 def test_the_forest_has_a_sign_and_an_interval_for_each_comparison(shown, written):
     page = shown(written)
     figure = "#forest-figure svg"
@@ -273,6 +283,17 @@ def test_the_forest_has_a_sign_and_an_interval_for_each_comparison(shown, writte
     assert "fb=b32" in page.url and "fm=PCA" in page.url
     page.hover(figure)
     assert "b32" in page.get_attribute(figure, "aria-label")
+
+
+def test_the_best_correction_is_one_of_those_that_most_labellings_have(shown, tmp_path):
+    of = cell()
+    once = of.metrics | {"retrieval/image-image+isoclip/colour/mAP": 0.95}
+    (tmp_path / "index.html").write_text(render([replace(of, metrics=once)]), encoding="utf-8")
+    page = shown(tmp_path / "index.html")
+    labels = page.eval_on_selector_all(
+        "#forest-controls fieldset label", "all => all.map(one => one.textContent)"
+    )
+    assert [label.strip() for label in labels if "best" in label] == ["PCA (best correction)"]
 
 
 def test_filter_sort_and_columns_are_in_the_address_and_come_back(shown, written):
@@ -324,10 +345,40 @@ def test_what_is_copied_is_the_table_as_it_stands(shown, written):
         copies[name] = page.input_value("#copied textarea").strip().split("\n")
         page.click("#copied button")
     row = ["nano", "world", "image-image retrieval", "colour", "OTI-image", "mAP"]
-    assert copies["Markdown"][2] == f"| {' | '.join([*row, '40', '−10.00', '0.0100', 'worse'])} |"
+    assert copies["Markdown"][2] == f"| {' | '.join([*row, '40.00', '−10.00', '0.0100', 'worse'])} |"
     assert copies["LaTeX"][1:4:2] == ["\\toprule", "\\midrule"] and copies["LaTeX"][-2] == "\\bottomrule"
-    assert copies["LaTeX"][4] == " & ".join([*row, "40", "$-$10.00", "0.0100", "worse"]) + " \\\\"
+    assert copies["LaTeX"][4] == " & ".join([*row, "40.00", "$-$10.00", "0.0100", "worse"]) + " \\\\"
     assert copies["CSV"][1] == ",".join([*row, "40", "-10", "0.01", "worse"])
+
+
+def test_copied_differences_are_bold_where_they_are_significant(shown, written):
+    page = table(shown(written, "#pivot=method&what=difference&f.labelling=colour&f.backbone=nano"))
+    playwright.expect(page.locator("#table-count")).to_contain_text("1 of")
+    copies = {}
+    for name in ("Markdown", "LaTeX"):
+        page.click(f"text=Copy {name}")
+        page.wait_for_selector("#copied[open]")
+        copies[name] = page.input_value("#copied textarea").strip().split("\n")
+        page.click("#copied button")
+    assert (
+        copies["Markdown"][2].endswith("| **−10.00** | **−8.00** |") and "p < 0.05" in copies["Markdown"][-1]
+    )
+    assert copies["LaTeX"][5].endswith("& \\textbf{$-$10.00} & \\textbf{$-$8.00} \\\\")
+    values = table(shown(written, "#pivot=method&what=value&f.labelling=colour&f.backbone=nano"))
+    playwright.expect(values.locator("#table-count")).to_contain_text("1 of")
+    assert column(values, "v1") == ["40.00"], "as many digits as everywhere"
+
+
+def test_a_number_is_rounded_once(shown, tmp_path):
+    """0.721049 is 72.10 percent; by way of 0.72105 it would be 72.11."""
+    of = cell()
+    value = {"retrieval/image-image/colour/mAP": 0.721049, "retrieval/oti-image/colour/mAP": 0.721149}
+    (tmp_path / "index.html").write_text(
+        render([replace(of, metrics=of.metrics | value, comparisons=None)]), encoding="utf-8"
+    )
+    page = table(shown(tmp_path / "index.html", "#f.labelling=colour&f.method=native|oti"))
+    playwright.expect(page.locator("#table-count")).to_contain_text("2 of")
+    assert column(page, "value") == ["72.10", "72.11"] and column(page, "difference")[1] == "+0.01"
 
 
 def test_another_cell_is_chosen_and_pairs_are_joined(shown, written):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from crossgap.naming import baseline_of
 from crossgap.report import Results, render
-from crossgap.report.explore import baseline, lines
+from crossgap.report.explore import COLUMNS, baseline, lines
 
 RELEVANCES = ("colour", "shape", "size")
 COMPARED = [  # task, relevance, difference, low, high, p, p_adjusted
@@ -155,6 +156,52 @@ def test_families_and_tasks_have_names(parse):
     assert [
         row.get("images_without_class") for row in rows if row["task"] == "classification by class means"
     ] == [7]
+
+
+def test_classifiers_are_called_in_words_and_come_by_their_number_of_images(parse):
+    names = (
+        "16-shot-gda_text", "16-shot-gda", "16-shot", "2-shot", "2-shot_text", "first-1", "first-16", "first-2-gda",
+        "first-2", "gda", "knn_1", "knn_5", "logistic", "ncm", "ncm_text", "gda_text",
+    )  # fmt: skip
+    values = {f"classification/{name}/shape/accuracy": 0.5 for name in names}
+    table = pd.DataFrame(
+        [
+            (
+                "classification",
+                name,
+                baseline_of("classification", name),
+                "shape",
+                0.5,
+                0.5,
+                *[0.0] * 3,
+                1.0,
+                1.0,
+                9,
+            )
+            for name in names
+            if baseline_of("classification", name)
+        ],
+        columns=("family", "task", "baseline", *COLUMNS[2:]),
+    )
+    rows = parse(render([cell(metrics=values, comparisons=table)])).rows()
+    assert [(row["task"], row["method"]) for row in rows] == [
+        ("classification by GDA", "GDA with texts"),
+        ("classification by class means", "native features"),
+        ("classification by class means", "GDA"),
+        ("classification by class means", "the nearest neighbour"),
+        ("classification by class means", "5 nearest neighbours"),
+        ("classification by class means", "logistic regression"),
+        ("classification by class means", "class means with texts"),
+        ("2-shot classification", "native features"),
+        ("2-shot classification", "2-shot with texts"),
+        ("16-shot classification", "native features"),
+        ("16-shot classification", "16-shot GDA"),
+        ("classification by 16-shot GDA", "16-shot GDA with texts"),
+        ("classification by the first 1 image a class", "native features"),
+        ("classification by the first 2 images a class", "native features"),
+        ("classification by the first 2 images a class", "the first 2 images a class by GDA"),
+        ("classification by the first 16 images a class", "native features"),
+    ]
 
 
 def test_cells_of_like_numbers_share_their_rows(parse):

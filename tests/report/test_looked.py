@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from crossgap.errors import ImageError
-from crossgap.report import Results, render
+from crossgap.report import Results, looked, render
 from crossgap.report.looked import LONGEST, looks
 from crossgap.report.ranked import BARS
 from crossgap.report.rankings import COLUMNS
@@ -175,3 +175,23 @@ def test_many_cells_have_few_methods_before_they_have_no_query():
     (view,) = unpacked(few.lines[1])
     assert view["methods"] == ["native features", "OTI-image", "whitening"] and len(view["queries"]) >= 3
     assert "by the best correction alone" in few.head["said"][0]
+
+
+@pytest.mark.parametrize("megabytes", [0.01, 0.05, 0.2])
+def test_of_many_cells_a_part_says_how_many_queries_fit(monkeypatch, megabytes):
+    cells = [cell(f"b{number}") for number in range(30)]
+    exact = looks(cells, megabytes=megabytes)
+    packed = []
+
+    def pack(of, *rest):
+        packed.append(len(of))
+        return whole(of, *rest)
+
+    whole = looked._packed
+    monkeypatch.setattr(looked, "_packed", pack)
+    monkeypatch.setattr(looked, "SOME", 3)
+    found = looks(cells, megabytes=megabytes)
+    assert packed.count(30) <= 2 < len(packed), "all of them are read once or twice, however many are tried"
+    assert sum(map(len, found.lines)) <= megabytes * 1e6 / 3
+    few = found.head["said"] and "alone" in found.head["said"][0]
+    assert few == (exact.head["said"] and "alone" in exact.head["said"][0])
