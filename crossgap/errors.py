@@ -21,7 +21,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-STOPPED = "stopped: what is done is kept, run the same command again to go on"  # by Ctrl-C
+STOPPED = "stopped: what is done is kept, run the same command again to go on"  # a stage, by Ctrl-C
 _WRITABLE = "make it writable, or work in a copy of the project that is"
 _AGAIN = "nothing was thrown away: run it again"
 _REMEDIES = {

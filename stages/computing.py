@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from stages.common import machine, weights
+from crossgap.backbones import towers
+from crossgap.errors import BackboneError
+from stages.common import machine, weights, weights_file
 
 if TYPE_CHECKING:
     from crossgap.backbones import Backbone
@@ -12,9 +16,41 @@ if TYPE_CHECKING:
 
 def loaded(backbone: str) -> Backbone:
     """A backbone on the device that shards are computed on; Ray's workers put it on one of theirs."""
+    scheduled = machine()
+    return as_noted(backbone, "cpu" if scheduled["engine"] == "ray" else scheduled["device"])
+
+
+def as_noted(backbone: str, device: str) -> Backbone:
+    """A backbone of the files that the stage `weights` noted.
+
+    Raises:
+        BackboneError: its files are others; see `require_noted`.
+    """
     from crossgap.backbones import load_backbone
 
-    scheduled = machine()
-    return load_backbone(
-        **weights(backbone), device="cpu" if scheduled["engine"] == "ray" else scheduled["device"]
+    row = weights(backbone)
+    require_noted(
+        backbone, row, json.loads(weights_file(backbone).read_text(encoding="utf-8"))["files"], "weights"
     )
+    return load_backbone(**row, device=device)
+
+
+def require_noted(backbone: str, row: Mapping[str, Any], files: Mapping[str, str], stage: str) -> None:
+    """Check that a backbone's files of weights are those that a stage noted.
+
+    DVC keeps what is made of them by what is noted: it would hand out results of other weights for good.
+
+    Raises:
+        BackboneError: a file was changed, added or taken away since.
+    """
+    if not files:  # a published name's
+        return
+    try:
+        held = towers.local_files(row["model"], row["pretrained"])
+    except (FileNotFoundError, NotADirectoryError):
+        return  # the folder is gone, which loading says
+    if others := sorted(file for file in files.keys() | held.keys() if files.get(file) != held.get(file)):
+        raise BackboneError(
+            f"backbones.{backbone}.weights: {', '.join(others)}: changed since a run read it: "
+            f"`dvc repro -f -s {stage}` reads it again, then `dvc repro`"
+        )

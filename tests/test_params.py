@@ -243,6 +243,11 @@ WRONG = [
     # what hangs together
     ("oti/template", "a photo of it", "oti.template: 'a photo of it' needs exactly one {}"),
     ("oti/template", "{} and {}", "oti.template: '{} and {}' needs exactly one {}"),
+    (
+        "datasets/kinds/root",
+        None,
+        "datasets.kinds.root: give a path, in quotes if YAML reads something else (got",
+    ),
     ("datasets/kinds/templates", ["a photo"], "datasets.kinds.templates: 'a photo' needs exactly one {}"),
     (
         "datasets/kinds/templates",
@@ -460,6 +465,15 @@ def test_inversions_of_a_backbone_that_does_not_run_are_named_together(tmp_path)
     (line,) = str(error.value).splitlines()[1:]
     fields = ", ".join(f"run.{name}.backbones" for name in ("oti", "sweep", "ovi", "seeds", "distil"))
     assert line == f"  {fields}: 'nano' is not in run.backbones, so nothing of it is encoded"
+
+
+def test_a_name_that_nothing_declares_has_one_line_with_all_its_fields(tmp_path):
+    cells = {"backbones": ["nanoo"], "datasets": ["world"]}
+    with pytest.raises(ParamsError) as error:
+        loaded(tmp_path, edited("run", run_of(**cells, oti=cells, ovi=cells)))
+    first, *others = str(error.value).splitlines()[1:]
+    fields = "run.backbones, run.oti.backbones, run.ovi.backbones"
+    assert first.startswith(f"  {fields}: 'nanoo' is not declared under backbones") and not others
 
 
 def test_what_is_distilled_on_is_a_split_that_is_read(tmp_path):

@@ -22,7 +22,6 @@ from crossgap.cli.planning import plan
 from crossgap.cli.reporting import report
 from crossgap.cli.scripts import Json
 from crossgap.cli.verifying import verify
-from crossgap.errors import STOPPED
 
 _EXITS = (
     "Ends with 0 where all is well; with 1 where something is wrong with what was given or found, as a sentence on "
@@ -38,7 +37,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            typer.echo(f"crossgap: {STOPPED}", err=True)
+            typer.echo("crossgap: stopped", err=True)
             sys.exit(130)
 
 

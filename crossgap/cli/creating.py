@@ -62,6 +62,7 @@ def init(
             images, captions, backbone = _asked()
         name, row = _declared(images, captions, dataset)
         backbones = list(backbone or [EMBEDDED[0] if name == EMBEDDED[1] else _FIRST])
+        _require_known(backbones)
         text = _params((template / "params.yaml").read_text(encoding="utf-8"), backbones, name, row)
         load_text(text, folder / "params.yaml")
         _create(folder, template, text, remote)
@@ -148,6 +149,17 @@ def _declared(
         "retrieval": {"query": query, "gallery": gallery},
     }
     return name, row | ({"splits": splits} if splits else {})
+
+
+def _require_known(backbones: list[str]) -> None:
+    from crossgap.catalogue import entries
+
+    known = entries.rows("backbones")
+    if strangers := [name for name in backbones if name not in known]:
+        raise CrossgapError(
+            f"--backbone: {strangers[0]!r} is none that crossgap knows{like(strangers[0], known)}: give one of those "
+            "that `crossgap backbones` lists; a model of your own goes into params.yaml of the project"
+        )
 
 
 def _splits(images: Path) -> list[str]:

@@ -131,6 +131,7 @@ class Params(Strict):
 
     def _undeclared(self) -> Iterator[str]:
         run = self.run
+        fields = defaultdict(list)
         for field, names, section in [
             ("run.backbones", run.backbones, "backbones"),
             ("run.datasets", run.datasets, "datasets"),
@@ -144,15 +145,17 @@ class Params(Strict):
             ),
             *self._trained_on(),
         ]:
-            declared = getattr(self, section)
             for name in names:
-                if name not in declared:
-                    beside = "" if section == "imports" else ", nor in the catalogue"
-                    known = ", ".join(sorted(declared)) or "none"
-                    yield (
-                        f"{field}: {name!r} is not declared under {section}{beside}{like(name, declared)} "
-                        f"(known: {known})"
-                    )
+                if name not in getattr(self, section):
+                    fields[section, name].append(field)
+        for (section, name), places in fields.items():
+            declared = getattr(self, section)
+            beside = "" if section == "imports" else ", nor in the catalogue"
+            known = ", ".join(sorted(declared)) or "none"
+            yield (
+                f"{', '.join(places)}: {name!r} is not declared under {section}{beside}{like(name, declared)} "
+                f"(known: {known})"
+            )
         for name, of in _KEPT.items():
             if name in self.backbones:
                 yield f"backbones: {name!r} is kept for {of}; name it otherwise"

@@ -20,6 +20,7 @@ _REMEDIES = {
     "missing": "missing; add it",
     "list_type": "give a list, such as [a, b], or [] for none",
     "dict_type": "give keys and values, as the other entries have them",
+    "path_type": "give a path, in quotes if YAML reads something else",
     "model_type": "give keys and values, as the other entries have them",
     "union_tag_not_found": f"no layout; give one of {', '.join(LAYOUTS)}",
 }

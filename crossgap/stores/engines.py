@@ -139,6 +139,12 @@ class Ray:
                 f"machine.ray.address: no cluster answers at {self.address!r} ({error}): start it, or leave the "
                 "address out for one on this machine"
             ) from error
+        except Exception as error:
+            if type(error) is not Exception:  # Ray's own, on a program of its that doesn't start
+                raise
+            raise EngineError(
+                f"Ray did not start here ({error}): end other programs and run it again, or give machine.engine: local"
+            ) from error
         finally:
             if main:
                 signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)

@@ -20,7 +20,12 @@ import psutil
 
 _HOST = re.sub(r"[^A-Za-z0-9-]", "_", socket.gethostname()) or "_"
 _NAME = re.compile(r"\.(?P<host>[^.]+)\.(?P<process>\d+)\.[0-9a-f]{8}\.tmp$")
-_FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
+_REMEDIES = {
+    "ENOSPC": "make room",
+    "EDQUOT": "make room, or raise the quota,",
+    "EFBIG": "raise the limit of a file's size (`ulimit -f`)",
+}
+_FULL = {getattr(errno, name): remedy for name, remedy in _REMEDIES.items() if hasattr(errno, name)}
 _mine: set[str] = set()
 
 
@@ -107,13 +112,13 @@ def room_for(path: Path, size: int | None = None, folder: Path | None = None) ->
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL or isinstance(error, DiskFullError):
+        if (remedy := _FULL.get(error.errno or 0)) is None or isinstance(error, DiskFullError):
             raise
         folder = folder or path.parent
         needs = "" if size is None else f" of {readable(size)}"
         raise DiskFullError(
             f"no room for {path}{needs}: {error.strerror}, with {readable(shutil.disk_usage(folder).free)} free "
-            f"under {folder}; what is whole is kept: make room and run it again",
+            f"under {folder}; what is whole is kept: {remedy} and run it again",
             error.errno or errno.ENOSPC,
         ) from error
 

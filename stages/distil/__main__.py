@@ -7,6 +7,7 @@ from crossgap.backbones import towers
 from crossgap.errors import DatasetError
 from crossgap.stores.store import open_store
 from stages.common import DISTILLED, SCRATCH, features_folder, machine, run, weights
+from stages.computing import as_noted
 from stages.workers import ray
 
 OF = {"oti": "image", "ovi": "text"}
@@ -30,7 +31,6 @@ def main(cell: Mapping[str, Any], backbone: str, dataset: str, method: str, loss
             f"{', '.join(native.groups)}: name another split as distil.{method}.split, or take {method!r} out of "
             "run.distil.methods"
         )
-    from crossgap.backbones import load_backbone
     from crossgap.inversion.distil_recipe import Distil
     from crossgap.inversion.distil_stores import distil_store
     from crossgap.inversion.methods import METHODS
@@ -40,7 +40,7 @@ def main(cell: Mapping[str, Any], backbone: str, dataset: str, method: str, loss
     distil_store(
         native,
         group,
-        load_backbone(**held, device=scheduled["device"]),
+        as_noted(backbone, scheduled["device"]),
         METHODS[method](**{field: value for field, value in cell["method"].items() if field != "name"}),
         Distil(**cell["recipe"]),
         loss,

@@ -8,6 +8,7 @@ from crossgap.prepared import manifest
 from crossgap.training import made_by
 from crossgap.training.finetune_recipe import Finetune
 from stages.common import DATA, SCRATCH, dataset_folder, images_root, machine, metrics_folder, run, write_json
+from stages.computing import require_noted
 
 
 def main(cell: Mapping[str, Any], name: str) -> None:
@@ -20,6 +21,7 @@ def main(cell: Mapping[str, Any], name: str) -> None:
 
     pairs = captions_of(items, recipe)
     made, out = DATA / "backbones" / name, metrics_folder("training", name)
+    require_noted(recipe.backbone, cell["weights"], cell["files"], "resolve")
     shutil.rmtree(out, ignore_errors=True)
     with live(out) as log:
         finetune(

@@ -137,7 +137,8 @@ def test_nothing_is_overwritten_and_nothing_left_of_what_is_refused(tmp_path, mo
         done = CliRunner().invoke(app, ["init", folder])
         assert done.exit_code == 1 and f"{folder} is not empty: name a new folder" in done.output
     wrong = CliRunner().invoke(app, ["init", "new", "--backbone", "nanoo"])
-    assert wrong.exit_code == 1 and "nanoo" in wrong.output and not Path("new").exists()
+    assert "--backbone: 'nanoo' is none that crossgap knows; did you mean 'nano'?" in wrong.output
+    assert wrong.exit_code == 1 and wrong.output.count("nanoo") == 1 and not Path("new").exists()
     none = CliRunner().invoke(app, ["init", "held", "--update"])
     assert none.exit_code == 1 and "no project made by `crossgap init`" in none.output
 

@@ -5,11 +5,14 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 
 from crossgap.backbones import towers
+from crossgap.errors import BackboneError
 from crossgap.params import load
 from crossgap.planning import resolve, unwatched
+from stages.computing import loaded, require_noted
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,3 +65,36 @@ def test_files_that_changed_since_they_were_read_are_named(tmp_path, monkeypatch
     assert [line for line in unwatched.changed(params, data) if "mine" in line] == [], (
         "who has pulled has no weights"
     )
+
+
+def test_a_stage_computes_with_no_other_weights_than_were_noted(tmp_path, monkeypatch, tiny_folder) -> None:
+    """DVC would keep what it made as made by those noted, and hand it out whenever they are there again."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_folder, "mine")
+    row = {
+        "model": "local-dir:mine",
+        "pretrained": None,
+        "precision": "fp32",
+        "sha256": None,
+        "preprocess": None,
+    }
+    files = towers.local_files("local-dir:mine")
+    for path, content in (
+        ("weights/mine.json", {**row, "files": files}),
+        ("resolved/machine.json", {"engine": "local", "device": "cpu"}),
+    ):
+        target = Path("data", path)
+        target.parent.mkdir(parents=True)
+        target.write_text(json.dumps(content))
+    assert loaded("mine").provenance["weights_sha256"] == files["open_clip_model.safetensors"]
+
+    held = Path("mine/open_clip_model.safetensors")
+    held.write_bytes(held.read_bytes()[:-1] + b"\1")
+    words = r"backbones\.mine\.weights: open_clip_model\.safetensors: changed since a run read it: `dvc repro -f -s "
+    with pytest.raises(BackboneError, match=words + "weights`"):
+        loaded("mine")
+    with pytest.raises(
+        BackboneError, match=words + "resolve`"
+    ):  # as a training asks, of its own resolved file
+        require_noted("mine", row, files, "resolve")
+    require_noted("mine", {**row, "model": "ViT-B-32", "pretrained": "openai"}, {}, "weights")

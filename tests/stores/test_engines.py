@@ -327,6 +327,18 @@ def test_without_ray_the_error_says_what_to_install(tmp_path, monkeypatch) -> No
         run(engines.Ray(), tmp_path)
 
 
+def test_a_ray_that_does_not_start_is_told_in_a_sentence(tmp_path, monkeypatch) -> None:
+    ray = pytest.importorskip("ray")
+
+    def late(**_options: object) -> None:
+        raise Exception("The current node timed out during startup.")  # as Ray's node raises it
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", late)
+    with pytest.raises(engines.EngineError, match=r"did not start here .*timed out.*machine\.engine: local"):
+        run(engines.Ray(), tmp_path)
+
+
 def test_ray_is_imported_when_it_is_used() -> None:
     code = "import sys, crossgap.stores.engines; print('ray' in sys.modules, 'torch' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
