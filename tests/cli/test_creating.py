@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from crossgap.cli import app, creating
+from crossgap.cli import app, creating, declaring
 from crossgap.cli.splits import query_and_gallery
 from crossgap.errors import CrossgapError
 from crossgap.params import load, load_text
@@ -28,7 +28,7 @@ def made(folder: Path, *paths: str) -> Path:
 
 def declared(images: Path | None = None, captions: Path | None = None, dataset: str | None = None) -> dict:
     """The row, put into params.yaml and read again."""
-    name, row = creating._declared(images, captions, dataset)
+    name, row = declaring.declared(images, captions, dataset)
     params = load_text(creating._params(PARAMS, ["nano"], name, row), "params.yaml")
     assert [*params.run.datasets] == [name] and [*params.run.ovi.backbones] == ["nano"]
     assert not params.finetune and not params.idealised and not params.run.sweep.tokens
@@ -81,14 +81,14 @@ def test_splits_are_what_their_names_say(names, expected) -> None:
 )
 def test_folders_that_can_be_meant_otherwise_are_told(files, why, tmp_path) -> None:
     with pytest.raises(CrossgapError, match=why):
-        creating._declared(made(tmp_path / "images", *files), None, None)
+        declaring.declared(made(tmp_path / "images", *files), None, None)
 
 
 def test_captions_and_a_known_dataset(tmp_path) -> None:
     made(tmp_path, "photos/1.jpg", "captions.csv")
     row = declared(tmp_path / "photos", tmp_path / "captions.csv")
     assert (row["layout"], row["captions"]) == ("captions", str(tmp_path / "captions.csv"))
-    assert creating._declared(None, None, "cub") == ("cub", None)
+    assert declaring.declared(None, None, "cub") == ("cub", None)
     assert declared(dataset="cub")["layout"] == "cub"
 
 
@@ -104,7 +104,7 @@ def test_captions_and_a_known_dataset(tmp_path) -> None:
 )
 def test_what_is_inverted_is_what_something_is_measured_with(tmp_path, dataset, backbones, oti, ovi) -> None:
     if dataset == "captions":  # one's own
-        name, row = creating._declared(tmp_path, made(tmp_path, "captions.csv") / "captions.csv", None)
+        name, row = declaring.declared(tmp_path, made(tmp_path, "captions.csv") / "captions.csv", None)
     else:
         name, row = dataset, None
     run = load_text(creating._params(PARAMS, backbones, name, row), "params.yaml").run
