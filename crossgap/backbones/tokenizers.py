@@ -11,7 +11,7 @@ import open_clip
 from open_clip.factory import LOCAL_DIR_PREFIX
 
 from crossgap.backbones import hub, towers
-from crossgap.backbones.weights_files import CONFIG
+from crossgap.backbones.towers import CONFIG
 from crossgap.errors import BackboneError, of_machine
 
 

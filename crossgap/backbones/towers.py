@@ -18,6 +18,7 @@ from crossgap.libraries import folder_of
 Method = Literal["oti", "ovi"]
 TIMM_PREFIX = "timm:"
 LOCAL_DIR_PREFIX = "local-dir:"
+CONFIG = "open_clip_config.json"  # of such a folder
 OWN_CONFIGS = (
     Path(__file__).parent / "configs"
 )  # configurations of models that open_clip can build and doesn't register
@@ -119,11 +120,13 @@ def refusals(models: Mapping[str, str], asked: Iterable[tuple[str, Method, Colle
 def local_files(model: str, pretrained: str | None = None) -> dict[str, str]:
     """SHA-256 of the files that a model is read from, by name: of a `local-dir:` folder, or a checkpoint file.
 
-    Empty for other models, whose weights are published under a name.
+    Empty for other models, whose weights are published under a name. Hidden files, such as a file manager leaves, are
+    not read.
     """
     files = [Path(pretrained)] if pretrained else []
     if model.startswith(LOCAL_DIR_PREFIX):
-        files = sorted(Path(model.removeprefix(LOCAL_DIR_PREFIX)).iterdir())
+        below = Path(model.removeprefix(LOCAL_DIR_PREFIX)).iterdir()
+        files = sorted(path for path in below if not path.name.startswith("."))
     return {file.name: fingerprint.sha256_of_files([file]) for file in files if file.is_file()}
 
 

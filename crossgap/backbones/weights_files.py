@@ -13,9 +13,9 @@ from open_clip.pretrained import download_pretrained_from_hf
 
 from crossgap.backbones import checkpoints, hub
 from crossgap.backbones.declaring import tag_of
+from crossgap.backbones.towers import CONFIG
 from crossgap.errors import BackboneError, WeightsError, of_machine
 
-CONFIG = "open_clip_config.json"
 NAMES = (  # of a folder's weights, in the order in which open_clip prefers them
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",

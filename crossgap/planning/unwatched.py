@@ -8,7 +8,7 @@ from typing import Any
 
 from crossgap.params import Params
 from crossgap.planning.cells import cells
-from crossgap.planning.resolve import digested, weights_files
+from crossgap.planning.resolve import architecture_files, digested, weights_files
 from crossgap.planning.written import read
 
 HEADING = "files changed since a run read them, which `dvc repro` alone doesn't see:"
@@ -21,8 +21,8 @@ def said(params: Params, data: Path) -> str:
 
 
 def changed(params: Params, data: Path) -> Iterator[str]:
-    """A line, with the remedy, for each file of weights, and each that corrections are fitted on, that isn't what was
-    read.
+    """A line, with the remedy, for each file of weights or of an architecture, and each that corrections are fitted on,
+    that isn't what was read.
 
     All their bytes are read. Datasets' files are not looked at: `revision` in their rows says that they changed.
     """
@@ -38,6 +38,10 @@ def changed(params: Params, data: Path) -> Iterator[str]:
             name = params.finetune[cell.words[0]].backbone
             for file in _other(params, name, held.get("weights", {}), held.get("files", {})):
                 yield f"finetune.{cell.words[0]}.backbone: {file} of {name}: {_remedy('resolve')}"
+        if cell.stage == "idealised":
+            files = architecture_files(params.idealised[cell.words[0]].architecture)
+            for file in _differ(files, held.get("files", files)):
+                yield f"idealised.{cell.words[0]}.architecture: {file}: {_remedy('resolve')}"
         if cell.folder == "evaluate":
             for name, files in held.get("files", {}).items():
                 seen |= {(name, modality): file for modality, file in files.items()}
@@ -56,4 +60,8 @@ def _other(params: Params, backbone: str, row: Mapping[str, Any], before: Mappin
     asked, held = params.backbones[backbone].weights, weights_files(params, backbone)
     if not held or (row.get("model"), row.get("pretrained")) != (asked.model, asked.pretrained):
         return []
+    return _differ(held, before)
+
+
+def _differ(held: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
     return sorted(file for file in held.keys() | before.keys() if held.get(file) != before.get(file))

@@ -18,13 +18,12 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from crossgap.backbones.checkpoints import by_library
-from crossgap.backbones.towers import LOCAL_DIR_PREFIX
+from crossgap.backbones.towers import CONFIG, LOCAL_DIR_PREFIX
 from crossgap.encode import Images
 from crossgap.errors import WeightsError
 from crossgap.progress import Bar
 from crossgap.training.idealised_recipe import Settings
 from crossgap.training.temperature import WithTemperature
-from crossgap.training.trainable import CONFIG
 from crossgap.training.trainer import TrainingError
 
 if TYPE_CHECKING:

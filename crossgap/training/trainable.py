@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from crossgap.backbones import Backbone
-from crossgap.backbones.towers import LOCAL_DIR_PREFIX
+from crossgap.backbones.towers import CONFIG, LOCAL_DIR_PREFIX
 from crossgap.training.trainer import TrainingError
 
-CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
+WEIGHTS = "open_clip_model.safetensors"
 
 
 def trainable(backbone: Backbone, width: int | None, seed: int) -> list[nn.Parameter]:

@@ -88,6 +88,8 @@ def test_a_stage_computes_with_no_other_weights_than_were_noted(tmp_path, monkey
         target.write_text(json.dumps(content))
     assert loaded("mine").provenance["weights_sha256"] == files["open_clip_model.safetensors"]
 
+    Path("mine/.DS_Store").write_bytes(b"left by a file manager")
+    loaded("mine")
     held = Path("mine/open_clip_model.safetensors")
     held.write_bytes(held.read_bytes()[:-1] + b"\1")
     words = r"backbones\.mine\.weights: open_clip_model\.safetensors: changed since a run read it: `dvc repro -f -s "
@@ -98,3 +100,27 @@ def test_a_stage_computes_with_no_other_weights_than_were_noted(tmp_path, monkey
     ):  # as a training asks, of its own resolved file
         require_noted("mine", row, files, "resolve")
     require_noted("mine", {**row, "model": "ViT-B-32", "pretrained": "openai"}, {}, "weights")
+
+
+def test_an_architecture_that_changed_is_told(tmp_path, monkeypatch) -> None:
+    """The idealised experiment reads a folder's configuration alone."""
+    monkeypatch.chdir(tmp_path)
+    Path("stages").symlink_to(ROOT / "stages")
+    asked = yaml.safe_load((ROOT / "params.yaml").read_text())
+    asked["idealised"]["world"]["architecture"] = "local-dir:mine"
+    Path("params.yaml").write_text(yaml.safe_dump(asked))
+    params = load()
+    config = Path("mine/open_clip_config.json")
+    config.parent.mkdir()
+    config.write_text("{}")
+    Path("mine/open_clip_model.safetensors").write_bytes(b"1")
+    resolve.write(resolve.resolved(params, {}), Path("data/resolved"))
+    Path("mine/open_clip_model.safetensors").write_bytes(b"2")
+    assert [line for line in unwatched.changed(params, Path("data")) if "idealised" in line] == []
+    config.write_text("{ }")
+    (line,) = (line for line in unwatched.changed(params, Path("data")) if "idealised" in line)
+    assert line == (
+        "idealised.world.architecture: open_clip_config.json: `dvc repro -f -s resolve` reads it again, "
+        "then `dvc repro`"
+    )
+    assert resolve.changed(params, Path("data/resolved")) == {"stages/idealised/dvc.yaml:idealised@world"}

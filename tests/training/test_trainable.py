@@ -16,7 +16,8 @@ from torch import nn
 
 from crossgap import load_backbone
 from crossgap.backbones import Backbone
-from crossgap.training.trainable import CONFIG, trainable, writer
+from crossgap.backbones.towers import CONFIG
+from crossgap.training.trainable import trainable, writer
 from crossgap.training.trainer import TrainingError
 
 VISION = {"image_size": 32, "patch_size": 16, "layers": 1, "width": 40, "head_width": 20}

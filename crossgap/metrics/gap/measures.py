@@ -171,7 +171,8 @@ def linear_separability(x: Real[Features, "n d"], y: Real[Features, "m d"], seed
 
     The longer side is first sampled down to the shorter one, so that 0.5 always means inseparable (a closed gap) and 1
     fully separable. A seeded 80/20 split of the rows is that of both sides: of a pair, row i of both, no half teaches
-    what the other is asked. Else the nearer the pairs, the farther below 0.5 a closed gap would fall.
+    what the other is asked. Else the nearer the pairs, the farther below 0.5 a closed gap would fall. (Few rows of two
+    clouds that were given one mean fall below it too: the parts' means differ by opposite ways.)
 
     Raises:
         ValueError: fewer than 2 rows on a side.
