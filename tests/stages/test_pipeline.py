@@ -70,7 +70,7 @@ def test_first_run_makes_everything(whole, project, page_text):
     assert set(stages_in(printed)) == {"resolve", "prepare@world", *CELL}
     assert "Stage 'nano' didn't change" in printed, "dvc.lock must be of the weights in the repository"
     page = page_text(project / "data/report/index.html")
-    assert '{"backbone":"nano","dataset":"world","subsets":["two-shapes"]}' in page
+    assert '{"backbone":"nano","dataset":"world","uncounted":["two-shapes"]}' in page
     found = project.metrics("nano/world")
     assert found["items/image/test"] == 8
     assert {f"retrieval/{task}/colour/mAP" for task in ("image-image", "oti-image")} < set(found)
@@ -337,7 +337,7 @@ def test_added_backbone_runs_only_its_own_cells(project, page_text):
     assert not (project / "data/features/nano/kinds/oti.zarr.zip").exists(), "run no longer names it"
     assert not any("oti" in name for name in project.metrics("nano/kinds"))
     page = page_text(project / "data/report/index.html")
-    assert '{"backbone":"tiny","dataset":"kinds","subsets":[]}' in page
+    assert '{"backbone":"tiny","dataset":"kinds","uncounted":[]}' in page
 
 
 def test_changed_photo_is_not_taken_for_the_old_one(project, kinds):

@@ -67,7 +67,7 @@ def test_a_training_makes_a_backbone_that_goes_through_every_stage(project, page
     assert {"classification/image-text/texture/accuracy", "arithmetic/colour/test/score"} < set(found)
     page = page_text(project / "data/report/index.html")
     assert (
-        '{"backbone":"nano-tuned","dataset":"world","subsets":["two-shapes"]}' in page
+        '{"backbone":"nano-tuned","dataset":"world","uncounted":["two-shapes"]}' in page
         and "Fine-tuned backbones" in page
     )
 
