@@ -467,7 +467,7 @@ def test_a_file_that_may_not_grow_is_an_error_that_says_how_much_it_needs(
     assert warm[0].ended() == 1
     said = warm[0].words()
     assert "DiskFullError: no room for" in said and ".safetensors of 9.8" in said, said
-    assert "what is whole is kept: make room and run it again" in said
+    assert "what is whole is kept: raise the limit of a file's size (`ulimit -f`) and run it again" in said
     check_nothing_left(tmp_path)
     warm[0].start(tmp_path, file_limit=len(whole) - 100)
     assert warm[0].ended() == 1
