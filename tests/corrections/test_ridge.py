@@ -23,6 +23,20 @@ def pairs(seed: int, n: int, d: int = 6, noise: float = 0.2) -> tuple[np.ndarray
     return sides[0], sides[1]
 
 
+def of_least_error(x: np.ndarray, y: np.ndarray, groups: np.ndarray) -> float:
+    """The penalty, by a regression without each group of pairs."""
+    scale = np.square(x - x.mean(axis=0)).sum() / x.shape[1]
+    errors = []
+    for penalty in scale * PENALTIES:
+        error = 0.0
+        for left_out in np.unique(groups):
+            rest = groups != left_out
+            guess = Ridge(penalty).fit(x[rest], y[rest]).predict(x[~rest])
+            error += np.square(guess - y[~rest]).sum()
+        errors.append(error)
+    return float(scale * PENALTIES[np.argmin(errors)])
+
+
 @pytest.mark.parametrize("penalty", [1e-3, 0.7, 50.0])
 @pytest.mark.parametrize("n", [4, 40])
 def test_agrees_with_scikit_learn_each_way(penalty, n):
@@ -41,16 +55,7 @@ def test_the_penalty_is_that_of_the_least_error_on_pairs_left_out(n, noise):
     images, texts = (normalize(x) for x in pairs(2, n, noise=noise))
     chosen = ridge.fit(images, texts).parameters["penalty"]
     for modality, x, y in (("image", images, texts), ("text", texts, images)):
-        scale = np.square(x - x.mean(axis=0)).sum() / x.shape[1]
-        errors = []
-        for penalty in scale * PENALTIES:
-            error = 0.0
-            for left_out in range(n):
-                rest = np.arange(n) != left_out
-                guess = Ridge(penalty).fit(x[rest], y[rest]).predict(x[[left_out]])
-                error += np.square(guess - y[left_out]).sum()
-            errors.append(error)
-        assert chosen[modality] == pytest.approx(scale * PENALTIES[np.argmin(errors)])
+        assert chosen[modality] == pytest.approx(of_least_error(x, y, np.arange(n)))
 
 
 @pytest.mark.parametrize("noise", [0.05, 1.0])
@@ -63,16 +68,8 @@ def test_captions_of_one_image_are_left_out_together(noise):
     texts = normalize(texts[image] + noise * rng.standard_normal((len(image), 16)))
     chosen = ridge.fit(images, texts).parameters["penalty"]
     for modality, x, y in (("image", images, texts), ("text", texts, images)):
-        scale = np.square(x - x.mean(axis=0)).sum() / x.shape[1]
-        errors = []
-        for penalty in scale * PENALTIES:
-            error = 0.0
-            for left_out in range(12):
-                rest = image != left_out
-                guess = Ridge(penalty).fit(x[rest], y[rest]).predict(x[~rest])
-                error += np.square(guess - y[~rest]).sum()
-            errors.append(error)
-        assert chosen[modality] == pytest.approx(scale * PENALTIES[np.argmin(errors)])
+        assert chosen[modality] == pytest.approx(of_least_error(x, y, image))
+    scale = np.square(texts - texts.mean(axis=0)).sum() / texts.shape[1]
     one_by_one = RidgeCV(alphas=scale * PENALTIES).fit(
         texts - texts.mean(axis=0), images - images.mean(axis=0)
     )
