@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,3 +48,13 @@ def sha256_of_files(paths: list[Path]) -> str:
             while block := file.read(1 << 22):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def differing(held: Mapping[str, str], noted: Mapping[str, str]) -> list[str]:
+    """Names of files that were changed, added or taken away since their digests were noted."""
+    return sorted(file for file in held.keys() | noted.keys() if held.get(file) != noted.get(file))
+
+
+def read_again(stage: str) -> str:
+    """The remedy for such a file: the stage that notes digests, which DVC doesn't see a reason to run."""
+    return f"`dvc repro -f -s {stage}` reads it again, then `dvc repro`"

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from crossgap import fingerprint
 from crossgap.backbones import towers
 from crossgap.errors import BackboneError
 from stages.common import machine, weights, weights_file
@@ -49,8 +50,8 @@ def require_noted(backbone: str, row: Mapping[str, Any], files: Mapping[str, str
         held = towers.local_files(row["model"], row["pretrained"])
     except (FileNotFoundError, NotADirectoryError):
         return  # the folder is gone, which loading says
-    if others := sorted(file for file in files.keys() | held.keys() if files.get(file) != held.get(file)):
+    if others := fingerprint.differing(held, files):
         raise BackboneError(
             f"backbones.{backbone}.weights: {', '.join(others)}: changed since a run read it: "
-            f"`dvc repro -f -s {stage}` reads it again, then `dvc repro`"
+            f"{fingerprint.read_again(stage)}"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 import pandas as pd
@@ -95,20 +95,13 @@ def compare(
     found = []
     for family, (first, second, by, query, column) in families.items():
         of_family = [task for task in shared[family] if f"{family}/{task}" in wanted]
-        sides = [
-            {place: _values(rows, query, column) for place, rows in _rows(table, of_family, by)}
-            for table in (first, second)
-        ]
-        places = sorted(
-            sides[0].keys() & sides[1].keys(), key=lambda place: (of_family.index(place[0]), place[1])
-        )
-        pairs = {place: (sides[0][place], sides[1][place]) for place in places}
+        ours, theirs = (_by_query(table, of_family, by, query) for table in (first, second))
+        places = sorted(ours.keys() & theirs.keys(), key=lambda place: (of_family.index(place[0]), place[1]))
+        pairs = {place: (_values(ours[place][column]), _values(theirs[place][column])) for place in places}
         pairs = {place: (a, b) for place, (a, b) in pairs.items() if a.index.isin(b.index).any()}
         if not pairs:
             continue
-        groups = {}
-        if family == "retrieval":
-            groups = {place: rows.set_index(query)["group"] for place, rows in _rows(first, of_family, by)}
+        groups = {place: ours[place]["group"] for place in pairs} if family == "retrieval" else {}
         rows = tested(pairs, groups, seed, resamples).rename(columns={"baseline_value": "other_value"})
         named = {"family": family, "metric": metric if family == "retrieval" else METRIC[family]}
         found.append(rows.assign(**named, p_adjusted=significance.holm(rows["p"].to_numpy())))
@@ -144,12 +137,12 @@ def _shared(one: pd.DataFrame, other: pd.DataFrame) -> list[str]:
     return [task for task in one["task"].unique() if task in theirs]
 
 
-def _rows(table: pd.DataFrame, tasks: Collection[str], by: str) -> Iterator[tuple[Place, pd.DataFrame]]:
-    """Of every task and relevance."""
-    for (task, relevance), rows in table[table["task"].isin(tasks)].groupby(["task", by], sort=False):
-        yield (str(task), str(relevance)), rows
+def _by_query(table: pd.DataFrame, tasks: Collection[str], by: str, query: str) -> dict[Place, pd.DataFrame]:
+    """Of every task and relevance, a row a query."""
+    of = table[table["task"].isin(tasks)].groupby(["task", by], sort=False)
+    return {(str(task), str(relevance)): rows.set_index(query) for (task, relevance), rows in of}
 
 
-def _values(rows: pd.DataFrame, query: str, column: str) -> pd.Series:
-    """A value a query that has one."""
-    return rows.set_index(query)[column].dropna().sort_index().astype(float)
+def _values(column: pd.Series) -> pd.Series:
+    """Of the queries that have one."""
+    return column.dropna().sort_index().astype(float)

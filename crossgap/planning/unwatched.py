@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from crossgap import fingerprint
 from crossgap.params import Params
 from crossgap.planning.cells import cells
 from crossgap.planning.resolve import architecture_files, digested, weights_files
@@ -30,29 +31,25 @@ def changed(params: Params, data: Path) -> Iterator[str]:
         if name not in params.trained:
             row = read(data / "weights" / f"{name}.json") or {}
             for file in _other(params, name, row, row.get("files", {})):
-                yield f"backbones.{name}.weights: {file}: {_remedy('weights')}"
+                yield f"backbones.{name}.weights: {file}: {fingerprint.read_again('weights')}"
     seen: dict[tuple[str, str], dict[str, str]] = {}
     for cell in cells(params):
         held = read(data / "resolved" / cell.resolved) or {}
         if cell.stage == "finetune":
             name = params.finetune[cell.words[0]].backbone
             for file in _other(params, name, held.get("weights", {}), held.get("files", {})):
-                yield f"finetune.{cell.words[0]}.backbone: {file} of {name}: {_remedy('resolve')}"
+                yield f"finetune.{cell.words[0]}.backbone: {file} of {name}: {fingerprint.read_again('resolve')}"
         if cell.stage == "idealised":
             files = architecture_files(params.idealised[cell.words[0]].architecture)
-            for file in _differ(files, held.get("files", files)):
-                yield f"idealised.{cell.words[0]}.architecture: {file}: {_remedy('resolve')}"
+            for file in fingerprint.differing(files, held.get("files", files)):
+                yield f"idealised.{cell.words[0]}.architecture: {file}: {fingerprint.read_again('resolve')}"
         if cell.folder == "evaluate":
             for name, files in held.get("files", {}).items():
                 seen |= {(name, modality): file for modality, file in files.items()}
     for (name, modality), given in seen.items():
         asked = params.evaluate.fit_on.files.get(name)
         if asked and asked.files.get(modality) == given["file"] and digested(given["file"]) != given:
-            yield f"evaluate.fit_on.files.{name}.{modality}: {given['file']}: {_remedy('resolve')}"
-
-
-def _remedy(stage: str) -> str:
-    return f"`dvc repro -f -s {stage}` reads it again, then `dvc repro`"
+            yield f"evaluate.fit_on.files.{name}.{modality}: {given['file']}: {fingerprint.read_again('resolve')}"
 
 
 def _other(params: Params, backbone: str, row: Mapping[str, Any], before: Mapping[str, str]) -> list[str]:
@@ -60,8 +57,4 @@ def _other(params: Params, backbone: str, row: Mapping[str, Any], before: Mappin
     asked, held = params.backbones[backbone].weights, weights_files(params, backbone)
     if not held or (row.get("model"), row.get("pretrained")) != (asked.model, asked.pretrained):
         return []
-    return _differ(held, before)
-
-
-def _differ(held: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
-    return sorted(file for file in held.keys() | before.keys() if held.get(file) != before.get(file))
+    return fingerprint.differing(held, before)

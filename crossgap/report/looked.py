@@ -37,9 +37,12 @@ class Looks(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """The first `kept` queries of all retrievals: as they are, their items by number, the page's lines, their size."""
+    """The first `kept` queries of all retrievals, of `whole`: as they are, their items by number, the page's lines,
+    their size.
+    """
 
     kept: int
+    whole: int
     every: list[list[Rankings]]
     names: dict[str, dict[str, int]]
     lines: list[str]
@@ -61,15 +64,15 @@ def looks(
     room = bound // 3
     some = cells[:: max(1, len(cells) // SOME)]
     for few in (False, True):
-        kept, whole = 1, 0
+        kept, enough = 1, True
         if len(some) < len(cells):
-            held, whole = _fitted(some, known, kept, few, room * len(some) // len(cells))
-            kept = held.kept
-        if few or kept >= min(whole, len(WHYS)):
-            held, whole = _fitted(cells, known, max(1, kept), few, room)
-            if held.kept >= min(whole, len(WHYS)):
+            held = _fitted(some, known, kept, few, room * len(some) // len(cells))
+            kept, enough = held.kept, _enough(held)
+        if few or enough:
+            held = _fitted(cells, known, max(1, kept), few, room)
+            if _enough(held):
                 break
-    kept, every, names, lines, size = held
+    kept, whole, every, names, lines, size = held
     places, pictures, said = pictured(cells, every, names, known, kept, bound - size)
     if kept < whole or (few and kept):
         beside = ", natively, by the method beside and by the best correction alone" if few else ""
@@ -87,15 +90,19 @@ def looks(
 
 def _fitted(
     cells: Sequence[Results], sights: Mapping[str, Sighted], kept: int, few: bool, room: int
-) -> tuple[Packed, int]:
-    """As many queries as fit, tried from `kept` on; and how many there are."""
+) -> Packed:
+    """As many queries as fit, tried from `kept` on."""
     held = _packed(cells, sights, kept, few)
-    whole = max((of.turns for every in held.every for of in every), default=0)
-    while held.size <= room and held.kept < (more := min(whole, held.kept * room // max(1, held.size))):
+    while held.size <= room and held.kept < (more := min(held.whole, held.kept * room // max(1, held.size))):
         held = _packed(cells, sights, more, few)
     while held.size > room:
-        held = _packed(cells, sights, min(held.kept - 1, held.kept * room // held.size), few)
-    return held, whole
+        fewer = min(held.kept - 1, held.kept * room // held.size)
+        held = _packed(cells, sights, fewer, few)._replace(whole=held.whole)
+    return held
+
+
+def _enough(held: Packed) -> bool:
+    return held.kept >= min(held.whole, len(WHYS))
 
 
 def _packed(cells: Sequence[Results], sights: Mapping[str, Sighted], kept: int, few: bool) -> Packed:
@@ -104,7 +111,8 @@ def _packed(cells: Sequence[Results], sights: Mapping[str, Sighted], kept: int, 
     lines = [packed_json(_items(found, sights.get(name))) for name, found in names.items()]
     views = [view(cell, of, names[cell.dataset]) if of else [] for cell, of in zip(cells, every, strict=True)]
     lines += [packed_json(view) if view else "" for view in views]
-    return Packed(kept, every, names, lines, sum(map(len, lines)))
+    whole = max((of.turns for found in every for of in found), default=0)
+    return Packed(kept, whole, every, names, lines, sum(map(len, lines)))
 
 
 def _names(cells: Sequence[Results], every: list[list[Rankings]], kept: int) -> dict[str, dict[str, int]]:
