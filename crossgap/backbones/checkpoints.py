@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from crossgap import claims
 from crossgap.backbones import openai
 from crossgap.errors import BackboneError, WeightsError, is_told, of_machine, opened
 
-# keys of the weights in a training's checkpoint; of trained and averaged ones, the trained ones are taken
+# keys of the weights in a training's checkpoint; of trained and averaged ones, `read` takes those named first
 TRAINED = ("state_dict", "model_state_dict", "model", "module")
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 NUMPY = (
@@ -78,7 +79,8 @@ def read(weights: Path, wrappers: Iterable[str] = (*TRAINED, *AVERAGED)) -> dict
 
     Args:
         weights: a .safetensors file, a TorchScript archive, or what `torch.save` wrote; told by the content.
-        wrappers: keys that a state dict may lie under, the first that is there is taken.
+        wrappers: keys that a state dict may lie under, the first that is there is taken. Where a training's weights
+            and their average both are, a warning says which.
 
     Raises:
         WeightsError: the file is something else, cut short, holds no state dict, or has code in it.
@@ -265,6 +267,13 @@ def _state_dict(held: Any, weights: Path, wrappers: tuple[str, ...]) -> dict[str
             f"{weights} is a whole module or another object, whose code is not run: save its state_dict() instead"
         )
     while (key := _under(held, wrappers)) is not None:
+        others = TRAINED if key in AVERAGED else AVERAGED if key in TRAINED else ()
+        if beside := [name for name in others if isinstance(held.get(name), Mapping)]:
+            warnings.warn(
+                f"{weights} holds trained weights and their average: {key} is taken, not {beside[0]}; save the one "
+                "that counts as a file of its own",
+                stacklevel=2,
+            )
         held = held[key]
     tensors = {}
     if isinstance(held, Mapping):

@@ -89,7 +89,6 @@ FORMS = {
     "of DeepSpeed": lambda s: {"module": s, "global_steps": 3},
     "under model, then state_dict": lambda s: {"model": {"state_dict": prefixed(s, "module.")}},
     "an average alone": lambda s: {"state_dict_ema": prefixed(s, "module.")},
-    "trained weights beside their average": lambda s: {"state_dict_ema": other(s), "state_dict": s},
     "arguments beside it": lambda s: {
         "state_dict": s,
         "args": argparse.Namespace(out=pathlib.PosixPath("/out"), lr=np.float64(1e-3), names={1, 2}),
@@ -353,6 +352,15 @@ def test_an_archive_whose_code_computes_gelu_is_not_openais(tmp_path, activation
         load_backbone(MODEL, str(tmp_path / "jit.pt"))
 
 
+def test_of_trained_weights_and_their_average_the_trained_are_taken_and_told(tiny, state, tmp_path) -> None:
+    torch.save({"state_dict_ema": other(state), "state_dict": state}, tmp_path / "epoch.pt")
+    with pytest.warns(
+        UserWarning, match="their average: state_dict is taken, not state_dict_ema; save the one"
+    ):
+        backbone = load_backbone(MODEL, str(tmp_path / "epoch.pt"))
+    assert torch.equal(features(backbone), features(tiny))
+
+
 def test_a_file_of_timms_training_gives_its_average(monkeypatch, tmp_path) -> None:
     create = timm.create_model
     monkeypatch.setattr(timm, "create_model", lambda name, **more: create(name, **{"depth": 1, **more}))
@@ -366,9 +374,11 @@ def test_a_file_of_timms_training_gives_its_average(monkeypatch, tmp_path) -> No
     torch.save(held, tmp_path / "last.pth.tar")
     with torch.no_grad():
         expected = average(pixels)
-    torch.testing.assert_close(
-        load_backbone(f"timm:{name}", str(tmp_path / "last.pth.tar")).encode_images(pixels).features, expected
-    )
+    with pytest.warns(
+        UserWarning, match="their average: state_dict_ema is taken, not state_dict; save the one"
+    ):
+        backbone = load_backbone(f"timm:{name}", str(tmp_path / "last.pth.tar"))
+    torch.testing.assert_close(backbone.encode_images(pixels).features, expected)
     torch.save(prefixed(average.state_dict(), "model._orig_mod."), tmp_path / "lightning.ckpt")
     torch.testing.assert_close(
         load_backbone(f"timm:{name}", str(tmp_path / "lightning.ckpt")).encode_images(pixels).features,
