@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from crossgap.inversion.recipes import PRESETS, Recipe
+from crossgap.inversion.recipes import PRESETS, Continued, Recipe
 from crossgap.params import ParamsError, load
 from crossgap.params.sections import Weights
 
@@ -200,6 +200,8 @@ WRONG = [
     ("ovi/lr", 0, "ovi: lr 0.0 is out of range: give a number above zero"),
     ("ovi/snapshots", [9, 5], "ovi: snapshots (9, 5) is out of range: give steps in ascending order"),
     ("ovi/patience", 0, "ovi: patience 0 is out of range"),
+    ("ovi/optimiser", "adam", "ovi.optimiser:"),
+    ("oti", {"preset": "lbfgs", "lr": 0.1}, "oti: lr 0.1 is out of range: leave it out, lbfgs has none"),
     ("ovi/on_problem", "skip", "ovi.on_problem: Input should be 'error' or 'set_aside'"),
     (
         "backbones/nano/oti/tokens",
@@ -474,6 +476,33 @@ def test_a_name_that_nothing_declares_has_one_line_with_all_its_fields(tmp_path)
     first, *others = str(error.value).splitlines()[1:]
     fields = "run.backbones, run.oti.backbones, run.ovi.backbones"
     assert first.startswith(f"  {fields}: 'nanoo' is not declared under backbones") and not others
+
+
+def test_steps_from_phis_tokens_are_the_sections_or_their_own(tmp_path):
+    def steps(of, section=None):
+        raw = edited("distil", {"oti": {"steps": 25, **of}})
+        params = loaded(tmp_path, {**raw, "oti": {**raw["oti"], **(section or {})}})
+        return params.distil.oti.continued(params.oti)
+
+    assert steps({}) == Continued(25, lr=0.02, snapshots=(0,))
+    assert (
+        steps({"step_lr": 0.15}, {"weight_decay": 0.1}).as_dict()
+        == Continued(25, lr=0.15, weight_decay=0.1, snapshots=(0,)).as_dict()
+    )
+    by = Continued(25, optimiser="lbfgs", snapshots=(0,))
+    assert steps({"step_optimiser": "lbfgs"}, {"lr": 0.1}) == by == steps({}, {"preset": "lbfgs"})
+    assert steps({"step_optimiser": "adamw", "step_lr": 0.1}, {"preset": "lbfgs"}).lr == 0.1
+    raw = edited("distil", {"oti": {"steps": 25, "step_lr": 0.1, "step_optimiser": "lbfgs"}})
+    raw["run"]["distil"] = {
+        "backbones": ["nano"],
+        "datasets": ["world"],
+        "methods": ["oti"],
+        "losses": ["cosine"],
+    }
+    with pytest.raises(
+        ParamsError, match=r"distil.oti.step_lr: 0.1 is AdamW's, and lbfgs has none: leave it out"
+    ):
+        loaded(tmp_path, raw)
 
 
 def test_what_is_distilled_on_is_a_split_that_is_read(tmp_path):

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from crossgap.inversion.captured import captured, worth_capturing
+from crossgap.inversion.lbfgs import Lbfgs, Standing
 from crossgap.inversion.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ def optimise(
 ) -> Optimised:
     """Move pseudo-tokens until their features point where the targets do.
 
-    The loss is a sum over items and AdamW works element by element, so that no item depends on the others of its
-    batch: not even on one whose loss is not finite. The batch keeps its shape until its last item has stopped, since
-    a smaller one may be computed in other bits.
+    The loss is a sum over items, AdamW works element by element and L-BFGS item by item, so that no item depends on the
+    others of its batch: not even on one whose loss is not finite. The batch keeps its shape until its last item has
+    stopped, since a smaller one may be computed in other bits.
 
     Args:
         encode: `(n, t, width)` pseudo-tokens → `(n, d)` features; differentiable.
@@ -61,31 +62,31 @@ def optimise(
     rows = torch.arange(len(targets), device=targets.device)
     going = torch.ones_like(rows, dtype=torch.bool)
     tokens = initial.clone().requires_grad_()
-    optimiser = torch.optim.AdamW([tokens], lr=recipe.lr, weight_decay=recipe.weight_decay)
+    optimiser = Lbfgs(tokens, targets.shape[1]) if recipe.optimiser == "lbfgs" else _AdamW(tokens, recipe)
     best, since = torch.full_like(targets[:, 0], torch.inf), torch.zeros_like(rows)
     trace = _Trace(targets, initial, recipe)
     passes: Callable[[], tuple[torch.Tensor, ...]] = partial(_passes, encode, targets, tokens)
     if worth_capturing(encode, targets.device, recipe.steps):
         passes = captured(passes, targets.device)
     for step in range(recipe.steps):
-        features, losses, gradient = passes()
-        trace.at(step, going, rows, tokens, features, losses)
+        held, features, losses, _ = optimiser.at(*passes())
+        trace.at(step, going, rows, held, features, losses)
         if recipe.patience is not None:
             fell = losses < best - recipe.tolerance
             best, since = torch.where(fell, losses.detach(), best), torch.where(fell, step, since)
             stops = going & (step - since >= recipe.patience)
             going = going & ~stops
             if stops.any():
-                trace.end(step, *(held[stops] for held in (rows, tokens, features, losses)))
+                trace.end(step, *(of_all[stops] for of_all in (rows, held, features, losses)))
                 if not going.any():
                     break
-        tokens.grad = gradient
-        optimiser.step()
+        optimiser.move()
     if going.any():
         with torch.no_grad():
             features = encode(tokens).float()
             losses = 1 - cosine_similarity(features, targets)
-            trace.end(recipe.steps, *(held[going] for held in (rows, tokens, features, losses)))
+            held, features, losses, _ = optimiser.last(features, losses)
+            trace.end(recipe.steps, *(of_all[going] for of_all in (rows, held, features, losses)))
     return trace.optimised
 
 
@@ -97,6 +98,29 @@ def _passes(
     losses = 1 - cosine_similarity(features, targets)
     (gradient,) = torch.autograd.grad(losses.sum(), tokens)
     return features, losses, gradient
+
+
+class _AdamW:
+    """AdamW, as `Lbfgs` is called: an item is wherever the last step led."""
+
+    def __init__(self, tokens: Float[Tensor, "n t width"], recipe: Recipe) -> None:
+        self.tokens = tokens
+        self.adamw = torch.optim.AdamW([tokens], lr=recipe.lr, weight_decay=recipe.weight_decay)
+
+    def at(
+        self,
+        features: Float[Tensor, "n d"],
+        losses: Float[Tensor, " n"],
+        gradient: Float[Tensor, "n t width"],
+    ) -> Standing:
+        self.tokens.grad = gradient
+        return Standing(self.tokens, features, losses, gradient)
+
+    def move(self) -> None:
+        self.adamw.step()
+
+    def last(self, features: Float[Tensor, "n d"], losses: Float[Tensor, " n"]) -> Standing:
+        return Standing(self.tokens, features, losses, self.tokens)
 
 
 class _Trace:

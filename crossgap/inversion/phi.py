@@ -111,6 +111,7 @@ class Distilled:
         lr: float = 0.02,
         weight_decay: float = 0.01,
         snapshots: Sequence[int] = (),
+        optimiser: str = "adamw",
         batch_size: int | None = None,
         progress: bool = True,
     ) -> Inversion:
@@ -119,12 +120,12 @@ class Distilled:
         Args:
             features: `(n, d)` of this backbone, images' for OTI and texts' for OVI; their length makes no difference.
             ids: one unique name an item, for messages; row numbers if not given.
-            lr, weight_decay, snapshots, batch_size: as in `oti`; step 0 is φ's own.
+            lr, weight_decay, snapshots, optimiser, batch_size: as in `oti`; step 0 is φ's own.
 
         Raises:
             ValueError: as `oti`.
         """
-        recipe = Continued(steps, lr, weight_decay, snapshots=tuple(snapshots))
+        recipe = Continued(steps, lr, weight_decay, snapshots=tuple(snapshots), optimiser=optimiser)
         features = as_array(features)
         ids = [str(row) for row in range(len(features))] if ids is None else [str(name) for name in ids]
         check_targets(features, ids, self.backbone)

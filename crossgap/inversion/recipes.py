@@ -9,19 +9,24 @@ from typing import Any, ClassVar
 
 from crossgap.errors import CrossgapError, like
 
+OPTIMISERS = ("adamw", "lbfgs")
+OF_ADAMW = ["lr", "weight_decay"]
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """AdamW on 1 − cosine, without schedule or regulariser (Cross the Gap, section 4).
+    """AdamW on 1 − cosine, without schedule or regulariser (Cross the Gap, section 4); or L-BFGS, which asks for fewer
+    steps.
 
     Attributes:
-        steps: updates of the pseudo-tokens.
+        steps: updates of the pseudo-tokens; of L-BFGS points that are tried, each at the cost of an update.
         lr, weight_decay: AdamW's; its other settings are PyTorch's.
         seed: of the initial noise.
         snapshots: steps at which features are kept; those beyond the last step are never reached.
         snapshot_tokens: whether the pseudo-tokens are kept at snapshots too.
         patience: an item stops once its loss has not fallen by `tolerance` for so many steps; None: never.
         tolerance: the fall of 1 − cosine that counts for `patience`.
+        optimiser: `adamw`, or `lbfgs` (of `crossgap.inversion.lbfgs`), which has no settings.
 
     Raises:
         CrossgapError: naming the field that is out of range.
@@ -36,6 +41,7 @@ class Recipe:
     snapshot_tokens: bool = False
     patience: int | None = None
     tolerance: float = 1e-4
+    optimiser: str = "adamw"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "snapshots", tuple(self.snapshots))
@@ -51,9 +57,14 @@ class Recipe:
             ("snapshots", any(step < 0 for step in self.snapshots), "give steps from 0"),
             ("patience", self.patience is not None and self.patience < 1, "give at least 1, or None"),
             ("tolerance", not 0 <= self.tolerance < math.inf, "give a number from zero"),
+            ("optimiser", self.optimiser not in OPTIMISERS, f"give one of {', '.join(OPTIMISERS)}"),
+            *((name, self._not_of_lbfgs(name), "leave it out, lbfgs has none") for name in OF_ADAMW),
         ):
             if wrong:
                 raise CrossgapError(f"{name} {getattr(self, name)!r} is out of range: {remedy}")
+
+    def _not_of_lbfgs(self, name: str) -> bool:
+        return self.optimiser == "lbfgs" and getattr(self, name) != getattr(Recipe, name)
 
     @property
     def reached(self) -> tuple[int, ...]:
@@ -63,9 +74,9 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """All that a result depends on, JSON-able; what is off is left out."""
         found = asdict(self) | {"snapshots": list(self.reached)}
-        if self.patience is None:
-            del found["patience"], found["tolerance"]
-        return found
+        off = ["patience", "tolerance"] if self.patience is None else []
+        off += ["optimiser"] if self.optimiser == "adamw" else OF_ADAMW
+        return {name: value for name, value in found.items() if name not in off}
 
 
 @dataclass(frozen=True)
@@ -78,14 +89,16 @@ class Continued(Recipe):
     fewest: ClassVar[int] = 0
 
     def as_dict(self) -> dict[str, Any]:
-        found = super().as_dict()
-        del found["seed"]
-        return found
+        return {name: value for name, value in super().as_dict().items() if name != "seed"}
 
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "oti": {"paper": {"steps": 150}},
-    "ovi": {"paper": {"steps": 1000}, "fast": {"steps": 200, "lr": 0.15}},
+    "oti": {"paper": {"steps": 150}, "lbfgs": {"steps": 60, "optimiser": "lbfgs"}},
+    "ovi": {
+        "paper": {"steps": 1000},
+        "fast": {"steps": 200, "lr": 0.15},
+        "lbfgs": {"steps": 100, "optimiser": "lbfgs"},
+    },
 }
 
 

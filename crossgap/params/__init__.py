@@ -245,6 +245,12 @@ class Params(Strict):
         """φ is distilled on another split than the queries that it inverts, of whatever dataset."""
         distil = self.run.distil
         for method in distil.methods:
+            steps = getattr(self.distil, method)
+            if steps.step_lr is not None and steps.optimiser(getattr(self, method)) == "lbfgs":
+                yield (
+                    f"distil.{method}.step_lr: {steps.step_lr:g} is AdamW's, and lbfgs has none: leave it out, or give "
+                    f"distil.{method}.step_optimiser: adamw"
+                )
             for name in distil.sources:
                 if (declared := self.datasets.get(name)) is None:
                     continue

@@ -21,6 +21,7 @@ from crossgap.strict import Seed, Strict, once
 DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 SHA256 = r"^[0-9a-f]{64}$"
 ADDRESS = r"^(auto|[^\s:/]+:\d+)$"
+Optimiser = Literal["adamw", "lbfgs"]
 
 
 # the tag of what may be wrong in it is one that `explain` leaves out of the place
@@ -100,6 +101,7 @@ class InversionSection(Strict):
     snapshot_tokens: bool = False
     patience: int | None = None
     tolerance: float | None = None
+    optimiser: Optimiser | None = None
     gallery: bool = Field(False, description="invert the gallery too, for OTI-OTI and OVI-OVI")
     on_problem: Literal["error", "set_aside"] = "error"
 
@@ -137,26 +139,33 @@ class Distilling(Distil):
         split: of the dataset that φ is distilled on: its items, without labels and pairs; `controls.support`, if not
             given.
         steps: of OTI or OVI from φ's tokens (`warm`), kept beside φ's own; 0: none.
-        step_lr: of these steps; that of the section `oti` or `ovi`, if not given.
+        step_lr, step_optimiser: of these steps; those of the section `oti` or `ovi`, if not given.
     """
 
     split: Split | None = None
     steps: int = Field(0, ge=0)
     step_lr: float | None = Field(None, gt=0, allow_inf_nan=False)
+    step_optimiser: Optimiser | None = None
 
     @property
     def recipe(self) -> Distil:
         """Of φ alone."""
         return Distil(**{name: getattr(self, name) for name in Distil.model_fields})
 
+    def optimiser(self, section: InversionSection) -> str:
+        """Of the steps from φ's tokens."""
+        return self.step_optimiser or section.recipe.optimiser
+
     def continued(self, section: InversionSection) -> Continued:
         """The steps from φ's tokens, with the features at φ's own and at the section's snapshots among them."""
-        recipe = section.recipe
+        recipe, optimiser = section.recipe, self.optimiser(section)
+        of = recipe if optimiser == recipe.optimiser else Continued(self.steps, optimiser=optimiser)
         return Continued(
             self.steps,
-            self.step_lr or recipe.lr,
-            recipe.weight_decay,
+            self.step_lr or of.lr,
+            of.weight_decay,
             snapshots=tuple(sorted({0, *(step for step in recipe.snapshots if step <= self.steps)})),
+            optimiser=optimiser,
         )
 
 

@@ -42,7 +42,7 @@ def by_the_papers_recipe(inversion: Params) -> Params:
 
     What is set beside the preset gives way, and queries alone are inverted.
     """
-    set_beside = {"steps", "lr", "weight_decay", "patience", "tolerance"} & set(inversion)
+    set_beside = {"steps", "lr", "weight_decay", "patience", "tolerance", "optimiser"} & set(inversion)
     return inversion | dict.fromkeys(sorted(set_beside)) | {"preset": "paper", "gallery": False}
 
 

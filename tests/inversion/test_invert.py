@@ -18,10 +18,17 @@ from crossgap.inversion.methods import Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
 from crossgap.inversion.recipes import PRESETS, Recipe
 
+TEXTS = [
+    "a small red circle in the snow",
+    "a striped blue square",
+    "a large star at night",
+    "two shapes on grass",
+]
 IDS = [f"item {number}" for number in range(9)]
 # AdamW divides the gradient by its running size, so rounding (of another order of summation, another batch size,
 # or a mean over the batch where the library sums, which moves AdamW's eps alone) is felt relatively; over the few
 # steps of these tests it stays below this, in features of length about 1.
+NANO = Path(__file__).parents[2] / "data/backbones/nano"
 CLOSE = {"rtol": 2e-3, "atol": 2e-3}
 
 
@@ -125,6 +132,10 @@ def test_ovi_takes_the_papers_steps(tiny, plain, targets, count) -> None:
 INVERSIONS = {
     "oti": (lambda backbone, x, **more: oti(x, backbone, 10, progress=False, **more), "image"),
     "ovi": (lambda backbone, x, **more: ovi(x, backbone, 10, patches=2, progress=False, **more), "text"),
+    "oti by L-BFGS": (
+        lambda backbone, x, **more: oti(x, backbone, 10, progress=False, **({"optimiser": "lbfgs"} | more)),
+        "image",
+    ),
 }
 
 
@@ -200,6 +211,7 @@ def test_results_are_float32_and_consistent(invert, native) -> None:
     np.testing.assert_allclose(found.losses, 1 - (unit * target).sum(axis=1), atol=1e-5)
 
 
+@pytest.mark.parametrize("invert", ["oti", "ovi"], indirect=True)
 def test_recipe_matters(invert) -> None:
     base = invert(ids=IDS)
     assert np.abs(invert(ids=IDS, lr=0.01).tokens - base.tokens).max() > 1e-2
@@ -249,6 +261,18 @@ def test_progress_is_shown_unless_told_otherwise(tiny, targets, capsys) -> None:
     assert capsys.readouterr().err == ""
 
 
+def test_by_lbfgs_it_has_the_same_bits_in_any_order_and_company(tiny, targets) -> None:
+    by = {"backbone": tiny, "steps": 10, "batch_size": 4, "optimiser": "lbfgs", "progress": False}
+    whole = oti(targets["image"], ids=IDS, **by)
+    for order in ([4, 0, 8, 2, 1, 7, 3, 6, 5], [5], [7, 6]):
+        part = oti(targets["image"][order], ids=[IDS[row] for row in order], **by)
+        assert np.array_equal(part.tokens, whole.tokens[order]) and np.array_equal(
+            part.losses, whole.losses[order]
+        )
+
+
+# L-BFGS's decisions enlarge last digits, which the size of a batch changes
+@pytest.mark.parametrize("invert", ["oti", "ovi"], indirect=True)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     order=st.permutations(range(len(IDS))).flatmap(
@@ -284,6 +308,24 @@ def test_progress_counts_the_items_of_each_batch(tiny, targets) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("method", "share"), [("oti", 2.5), ("ovi", 10)])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_lbfgs_reaches_the_papers_loss_in_fewer_steps(method, share, precision) -> None:
+    paper, ours = PRESETS[method]["paper"]["steps"], PRESETS[method]["lbfgs"]["steps"]
+    assert ours * share == paper
+    backbone = load_backbone(f"local-dir:{NANO}", None, precision=precision)
+    pixels = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    asked = {
+        "oti": lambda: oti(backbone.encode_images(pixels).features.numpy(), backbone, **settings),
+        "ovi": lambda: ovi(backbone.encode_texts(TEXTS).features.numpy(), backbone, **settings),
+    }[method]
+    settings = {**PRESETS[method]["lbfgs"], "progress": False}
+    found = asked().losses.mean()
+    settings = {"steps": paper, "progress": False}
+    assert found < asked().losses.mean() + 0.003
+
+
+@pytest.mark.slow
 def test_the_fast_preset_reaches_the_papers_loss_in_a_fifth_of_its_steps(tiny, targets) -> None:
     fast = PRESETS["ovi"]["fast"]
     assert fast["steps"] <= PRESETS["ovi"]["paper"]["steps"] / 5
@@ -294,7 +336,7 @@ def test_the_fast_preset_reaches_the_papers_loss_in_a_fifth_of_its_steps(tiny, t
 
 @pytest.mark.parametrize("size", [1e-300, 1e-30, 1e-12, 1e19, 1e30, 1e300])
 def test_features_may_be_of_any_length(size) -> None:
-    backbone = load_backbone(f"local-dir:{Path(__file__).parents[2] / 'data/backbones/nano'}", None)
+    backbone = load_backbone(f"local-dir:{NANO}", None)
     features = np.random.default_rng(0).normal(size=(3, backbone.dim))
     ours = oti(features, backbone, 5, progress=False)
     found = oti(features * size, backbone, 5, progress=False)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from crossgap.inversion.optimise import optimise
-from crossgap.inversion.recipes import Recipe
+from crossgap.inversion.recipes import OPTIMISERS, Recipe
 
 MIX = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
 
@@ -48,12 +48,13 @@ def test_every_step_is_adamws() -> None:
     assert torch.equal(found.snapshots[:, -1], found.features) and (found.steps == 30).all()
 
 
-def test_snapshots_are_what_a_run_of_so_many_steps_ends_with() -> None:
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_snapshots_are_what_a_run_of_so_many_steps_ends_with(optimiser) -> None:
     targets, initial = start()
-    found = optimise(encode, targets, initial, Recipe(20, snapshots=[0, 4, 20, 50]))
+    found = optimise(encode, targets, initial, Recipe(20, snapshots=[0, 4, 20, 50], optimiser=optimiser))
     assert found.snapshots.shape == (8, 3, 5) and found.snapshot_tokens.shape == (8, 0, 2, 3)
     assert torch.equal(found.snapshots[:, 0], encode(initial))
-    short = optimise(encode, targets, initial, Recipe(4))
+    short = optimise(encode, targets, initial, Recipe(4, optimiser=optimiser))
     assert torch.equal(found.snapshots[:, 1], short.features)
     assert torch.equal(found.snapshot_losses[:, 1], short.losses)
     assert short.snapshots.shape == (8, 0, 5)
@@ -81,10 +82,11 @@ def stops_at(losses: np.ndarray, recipe: Recipe) -> int:
     return recipe.steps
 
 
-def test_an_item_stops_once_its_loss_no_longer_falls() -> None:
+@pytest.mark.parametrize("settings", [{"lr": 0.1}, {"optimiser": "lbfgs"}])
+def test_an_item_stops_once_its_loss_no_longer_falls(settings) -> None:
     targets, initial = start()
-    recipe = Recipe(60, lr=0.1, patience=3, tolerance=0.01, snapshots=[2, 10, 40])
-    whole = optimise(encode, targets, initial, Recipe(60, lr=0.1, snapshots=range(61)))
+    recipe = Recipe(60, patience=3, tolerance=0.01, snapshots=[2, 10, 40], **settings)
+    whole = optimise(encode, targets, initial, Recipe(60, snapshots=range(61), **settings))
     found = optimise(encode, targets, initial, recipe)
     wanted = [stops_at(row, recipe) for row in whole.snapshot_losses.numpy()]
     assert found.steps.tolist() == wanted and len(set(wanted)) > 3
@@ -111,15 +113,16 @@ def test_when_all_have_stopped_nothing_more_is_computed() -> None:
     assert (found.steps < 20).all() and calls == [8] * (int(found.steps.max()) + 1)
 
 
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
 @pytest.mark.parametrize("patience", [None, 5])
-def test_an_item_that_breaks_down_leaves_the_others_alone(patience) -> None:
+def test_an_item_that_breaks_down_leaves_the_others_alone(patience, optimiser) -> None:
     targets, initial = start()
 
     def breaking(tokens: torch.Tensor) -> torch.Tensor:
         # items that start with this mark lose their gradient to infinity
         return encode(tokens) + torch.where(tokens.detach()[:, 0, :1] > 9, torch.inf, 0.0)
 
-    recipe = Recipe(12, patience=patience)
+    recipe = Recipe(12, patience=patience, optimiser=optimiser)
     marked = initial.clone()
     marked[[2, 5]] = 10.0
     found = optimise(breaking, targets, marked, recipe)

@@ -20,9 +20,9 @@ def test_values_beside_a_preset_change_it_and_none_leaves_it() -> None:
 
 
 def test_an_unknown_preset_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="preset 'quick' is none of ovi's: paper, fast"):
+    with pytest.raises(ValueError, match="preset 'quick' is none of ovi's: paper, fast, lbfgs"):
         recipe("ovi", "quick")
-    with pytest.raises(ValueError, match="preset 'fast' is none of oti's: paper"):
+    with pytest.raises(ValueError, match="preset 'fast' is none of oti's: paper, lbfgs"):
         recipe("oti", "fast")
 
 
@@ -40,6 +40,12 @@ def test_an_unknown_preset_is_refused_with_those_there_are() -> None:
         ({"snapshots": [-1]}, "give steps from 0"),
         ({"patience": 0}, "patience 0 is out of range"),
         ({"tolerance": -1e-3}, "tolerance -0.001 is out of range"),
+        ({"optimiser": "adam"}, "optimiser 'adam' is out of range: give one of adamw, lbfgs"),
+        ({"optimiser": "lbfgs", "lr": 0.1}, "lr 0.1 is out of range: leave it out, lbfgs has none"),
+        (
+            {"optimiser": "lbfgs", "weight_decay": 0},
+            "weight_decay 0 is out of range: leave it out, lbfgs has none",
+        ),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(values, message) -> None:
@@ -63,9 +69,12 @@ def test_a_recipe_says_all_that_a_result_depends_on() -> None:
         {"snapshot_tokens": True},
         {"patience": 3},
         {"patience": 3, "tolerance": 0.1},
+        {"optimiser": "lbfgs"},
     ]
     dicts = [base.as_dict(), *(Recipe(**{"steps": 10, **change}).as_dict() for change in changes)]
     assert len({json.dumps(found, sort_keys=True) for found in dicts}) == len(changes) + 1
     # what changes nothing is not in it
     assert Recipe(10, tolerance=0.1).as_dict() == base.as_dict()
     assert Recipe(10, snapshots=[99]).as_dict() == base.as_dict()
+    assert not {"optimiser", "patience"} & set(base.as_dict())
+    assert not {"lr", "weight_decay"} & set(Recipe(10, optimiser="lbfgs").as_dict())
