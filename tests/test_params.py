@@ -346,6 +346,11 @@ WRONG = [
         "a/b",
         "datasets.world.retrieval.query: this name is made of letters, digits, ., - and _",
     ),
+    (
+        "datasets/world/retrieval/query",
+        "a" * 101,
+        "datasets.world.retrieval.query: this name is made of letters, digits, ., - and _, 100 at most",
+    ),
     # names that DVC or the folders of the results can't take
     (
         "backbones/v1.5",
