@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -211,10 +211,8 @@ def _update(folder: Path, template: Path) -> None:
         require_in_git(folder / path)
     for path in paths:
         _copy(template, folder, path)
-    was = json.loads((folder / PIN).read_text(encoding="utf-8")).get("crossgap")
     _pin(folder)
-    now = json.loads((folder / PIN).read_text(encoding="utf-8"))["crossgap"]
-    typer.echo(f"{folder} runs by crossgap {now} (before: {was}): see `git diff`, then `dvc repro`")
+    typer.echo(f"{folder} runs by crossgap {version('crossgap')} now: see `git diff`, then `dvc repro`")
 
 
 def _run(folder: Path, *words: str, may_fail: bool = False) -> bool:
