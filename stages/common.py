@@ -81,9 +81,11 @@ def run(stage: Callable[..., None]) -> None:
     guarded(name, lambda: stage(_resolved(name, words), *words))
     path = TIMES.joinpath(name, *words)
     ended = datetime.now(UTC).isoformat(timespec="seconds")
-    write_json(
-        path.with_name(f"{path.name}.json"), {"seconds": round(time.monotonic() - started, 1), "ended": ended}
-    )
+    times = {"seconds": round(time.monotonic() - started, 1), "ended": ended}
+    try:
+        write_json(path.with_name(f"{path.name}.json"), times)
+    except OSError as error:  # the stage's work is done and whole
+        print(f"{name}: its seconds are not kept: {said(error)}", file=sys.stderr)
 
 
 def guarded(name: str, work: Callable[[], None]) -> None:

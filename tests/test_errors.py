@@ -296,6 +296,23 @@ def test_a_stage_that_was_not_resolved_is_one_sentence(tmp_path, script) -> None
     assert done.stderr.startswith(f"{script}: {script} x is no cell of this run: ")
 
 
+def test_a_stage_that_is_done_does_not_fail_by_its_seconds(tmp_path) -> None:
+    (tmp_path / "data/resolved/encode").mkdir(parents=True)
+    (tmp_path / "data/resolved/encode/x.json").write_text("{}")
+    (tmp_path / "data/scratch").write_text("in the place of the folder")
+    root = Path(crossgap.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.argv = ['stages/encode/__main__.py', 'x']; "
+         "from stages.common import run; run(lambda cell, *words: print('done'))"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    assert (
+        done.stderr.startswith("encode: its seconds are not kept: data/scratch")
+        and done.stderr.count("\n") == 1
+    )
+
+
 class _Fails:
     def __init__(self, error: Exception) -> None:
         self.error = error
