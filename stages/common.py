@@ -110,10 +110,18 @@ def guarded(name: str, work: Callable[[], None]) -> None:
             sys.exit(128 + ended_by[0])
         if is_told(error):
             sys.exit(f"{name}: {said(error)}")
+        if isinstance(error, FileNotFoundError) and _in_scratch(error.filename):
+            sys.exit(
+                f"{name}: {error.filename} was removed while the stage worked in {SCRATCH}: run it again"
+            )
         raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _in_scratch(file: object) -> bool:
+    return isinstance(file, str | Path) and Path(file).absolute().is_relative_to(SCRATCH.absolute())
 
 
 def _resolved(stage: str, words: list[str]) -> Mapping[str, Any]:

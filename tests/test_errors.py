@@ -9,6 +9,7 @@ import pickle
 import pkgutil
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -294,6 +295,22 @@ def test_a_stage_that_was_not_resolved_is_one_sentence(tmp_path, script) -> None
     )  # fmt: skip
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"{script}: {script} x is no cell of this run: ")
+
+
+def test_scratch_that_is_removed_under_a_stage_is_one_sentence(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    kept = shards.Shards.of("data/scratch/oti", {"steps": 1})
+    shutil.rmtree("data")
+    for work in (
+        lambda: kept.put(["a"], {"x": np.zeros((1, 2))}),
+        lambda: Path("data/scratch/oti/a").absolute().read_bytes(),
+    ):
+        with pytest.raises(
+            SystemExit, match=r"^oti: .*data/scratch/oti/.* was removed while the stage worked"
+        ):
+            guarded("oti", work)
+    with pytest.raises(FileNotFoundError):
+        guarded("oti", lambda: Path("data/features").read_bytes())
 
 
 def test_a_stage_that_is_done_does_not_fail_by_its_seconds(tmp_path) -> None:
