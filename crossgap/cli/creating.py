@@ -208,7 +208,7 @@ def _update(folder: Path, template: Path) -> None:
         raise CrossgapError(f"{folder} is no project made by `crossgap init`: it has no {PIN}")
     paths = [path for path in starting(template) if path.as_posix() not in OWN]
     for path in paths:
-        require_in_git(folder / path)
+        require_in_git(folder / path, "remove it, and it is written again")
     for path in paths:
         _copy(template, folder, path)
     _pin(folder)

@@ -270,7 +270,7 @@ def test_with_an_option_nothing_is_asked(asked) -> None:
     assert done.exit_code == 0 and "Folder of your images" not in done.output and len(of) == 1
 
 
-def test_a_damaged_pin_is_written_again(tmp_path) -> None:
+def test_an_update_writes_a_damaged_pin_again_and_no_change_of_the_users(tmp_path) -> None:
     crossgap = CliRunner()
     made_ = crossgap.invoke(app, ["init", str(tmp_path / "held"), "--dataset", "world"])
     assert made_.exit_code == 0, made_.output
@@ -279,7 +279,13 @@ def test_a_damaged_pin_is_written_again(tmp_path) -> None:
         cwd=tmp_path / "held",
         check=True,
     )
+    script = tmp_path / "held" / "stages" / "common.py"
+    text = script.read_text()
+    script.write_text("# mine")
+    refused = crossgap.invoke(app, ["init", str(tmp_path / "held"), "--update"])
+    assert refused.exit_code == 1 and "commit them, or remove it, and it is written again" in refused.output
+    script.unlink()
     (tmp_path / "held" / pinned.PIN).write_text("[]")
     done = crossgap.invoke(app, ["init", str(tmp_path / "held"), "--update"])
     assert done.exit_code == 0 and f"runs by crossgap {version('crossgap')} now" in done.output
-    assert (tmp_path / "held" / pinned.PIN).read_text() == pinned.pin()
+    assert (tmp_path / "held" / pinned.PIN).read_text() == pinned.pin() and script.read_text() == text
