@@ -481,6 +481,15 @@ def test_a_name_that_nothing_declares_has_one_line_with_all_its_fields(tmp_path)
     assert first.startswith(f"  {fields}: 'nanoo' is not declared under backbones") and not others
 
 
+def test_the_first_revision_that_a_user_writes_is_another_than_none(tmp_path):
+    row = {"layout": "imagefolder", "root": "birds", "retrieval": {}}
+    raw = good()
+    raw["datasets"] |= {"plain": row, "raised": row | {"revision": 1}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
+    held = load(tmp_path / "params.yaml").datasets
+    assert held["plain"] != held["raised"]
+
+
 def test_what_is_distilled_on_is_a_split_that_is_read(tmp_path):
     raw = edited("distil", {"oti": {"split": "tset"}})
     raw["run"]["distil"] = {

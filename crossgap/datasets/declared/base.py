@@ -168,7 +168,7 @@ class OnDisk(Dataset):
         "generic",
         description="what BASIC leaves out: generic, world, none or a .txt file; none without names",
     )
-    revision: int = Field(1, ge=0, description="raise it when the files change: DVC does not hash them")
+    revision: int = Field(0, ge=0, description="raise it when the files change: DVC does not hash them")
 
     def images_root(self, _folder: Path) -> Path:
         """What the manifest's paths are relative to, given the folder that the dataset was prepared in."""
