@@ -378,6 +378,11 @@ def test_a_device_that_is_not_here(device) -> None:
             RuntimeError("[enforce fail] err == 0. Allocator: can't allocate memory: 9 bytes"),
             "Allocator: can't",
         ),
+        (
+            RuntimeError("DataLoader worker (pid 9) is killed by signal: Killed. "),
+            "DataLoader worker (pid 9) is killed by signal: Killed: memory",
+        ),
+        (RuntimeError("DataLoader worker (pid(s) 9) exited unexpectedly"), "DataLoader worker"),
         (MemoryError(), "memory ran out"),
     ],
 )
