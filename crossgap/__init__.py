@@ -24,6 +24,7 @@ The folders, in layers. Each imports only from the layers above it in this list;
     10. `params`: `params.yaml`; `report`: one HTML page
     11. `planning`: which cells there are, what they cost, what each depends on; `papers`: their tables and figures
     12. `cli`: the commands
+    13. `command`: the program that gives them
 
 To add
 - a dataset of a known layout: a row in `params.yaml`, or in `catalogue/datasets/*.yaml`;

@@ -46,7 +46,13 @@ _REMEDIES = {
     "EDQUOT": f"make room, or raise the quota; {_AGAIN}",
     "EFBIG": f"raise the limit of a file's size (`ulimit -f`); {_AGAIN}",
 }
-_NO_MEMORY = ("out of memory", "can't allocate memory")  # torch's words
+_NO_MEMORY = (  # torch's words; a process of its own that ends so was ended for want of memory
+    "out of memory",
+    "can't allocate memory",
+    "out of shared memory",
+    "is killed by signal: Killed",
+    "exited unexpectedly",
+)
 _BY_NUMBER = {getattr(errno, name): remedy for name, remedy in _REMEDIES.items() if hasattr(errno, name)}
 
 

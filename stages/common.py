@@ -81,9 +81,11 @@ def run(stage: Callable[..., None]) -> None:
     guarded(name, lambda: stage(_resolved(name, words), *words))
     path = TIMES.joinpath(name, *words)
     ended = datetime.now(UTC).isoformat(timespec="seconds")
-    write_json(
-        path.with_name(f"{path.name}.json"), {"seconds": round(time.monotonic() - started, 1), "ended": ended}
-    )
+    times = {"seconds": round(time.monotonic() - started, 1), "ended": ended}
+    try:
+        write_json(path.with_name(f"{path.name}.json"), times)
+    except OSError as error:  # the stage's work is done and whole
+        print(f"{name}: its seconds are not kept: {said(error)}", file=sys.stderr)
 
 
 def guarded(name: str, work: Callable[[], None]) -> None:
@@ -108,10 +110,18 @@ def guarded(name: str, work: Callable[[], None]) -> None:
             sys.exit(128 + ended_by[0])
         if is_told(error):
             sys.exit(f"{name}: {said(error)}")
+        if isinstance(error, FileNotFoundError) and _in_scratch(error.filename):
+            sys.exit(
+                f"{name}: {error.filename} was removed while the stage worked in {SCRATCH}: run it again"
+            )
         raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _in_scratch(file: object) -> bool:
+    return isinstance(file, str | Path) and Path(file).absolute().is_relative_to(SCRATCH.absolute())
 
 
 def _resolved(stage: str, words: list[str]) -> Mapping[str, Any]:

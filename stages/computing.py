@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from crossgap import fingerprint
 from crossgap.backbones import towers
-from crossgap.errors import BackboneError
-from stages.common import machine, weights, weights_file
+from crossgap.errors import BackboneError, CrossgapError
+from crossgap.stores.store import open_store
+from stages.common import features_folder, machine, weights, weights_file
 
 if TYPE_CHECKING:
     from crossgap.backbones import Backbone
@@ -34,6 +36,34 @@ def as_noted(backbone: str, device: str) -> Backbone:
         backbone, row, json.loads(weights_file(backbone).read_text(encoding="utf-8"))["files"], "weights"
     )
     return load_backbone(**row, device=device)
+
+
+def require_as_before(backbone: str, held: Backbone) -> None:
+    """Check that weights published under a name are those that the backbone's other features were made with.
+
+    Whoever published them may put others in their place, and DVC would not see it. A row with `sha256` says which are
+    meant.
+
+    Raises:
+        BackboneError: they are others.
+    """
+    noted = json.loads(weights_file(backbone).read_text(encoding="utf-8"))
+    if noted["files"] or noted["sha256"]:
+        return
+    ours, name = held.provenance, ("model", "pretrained")
+    for path in sorted(features_folder(backbone, "").glob("*/native.zarr.zip")):
+        with suppress(CrossgapError):  # a damaged store says so where it is read
+            theirs = open_store(path).provenance.get("backbone_provenance", {})
+            if [theirs.get(one) for one in name] != [ours[one] for one in name]:
+                continue
+            if (before := theirs["weights_sha256"]) != (now := ours["weights_sha256"]):
+                break
+    else:
+        return
+    raise BackboneError(
+        f"backbones.{backbone}.weights: {ours['model']} has other weights than {path} was made with ({before}): to go "
+        f"on with those, bring them back; for the new ones everywhere, give the row sha256: {now}"
+    )
 
 
 def require_noted(backbone: str, row: Mapping[str, Any], files: Mapping[str, str], stage: str) -> None:

@@ -10,7 +10,7 @@ from crossgap.planning import unmeasured
 from crossgap.prepared import manifest
 from crossgap.stores.store import Store, open_store
 from crossgap.stores.writing import creating
-from stages.common import DISTILLED, SCRATCH, features_folder, machine, weights
+from stages.common import DISTILLED, SCRATCH, dataset_folder, features_folder, machine, weights
 from stages.computing import loaded
 from stages.workers import ray
 
@@ -45,6 +45,9 @@ def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> Non
         chosen = {group: rows for group, rows in chosen.items() if group.endswith(f"/{query}")}
     size, inverted_by = machine()["inversion_batch_size"], loaded(backbone)
     method = METHODS[name](**{field: value for field, value in cell["method"].items() if field != "name"})
+    start = load_distilled(phi, inverted_by, method) if phi else None
+    if start and (warning := _seen(dataset, "image" if name == "oti" else "text", query, start.said["on"])):
+        print(f"{name}: {warning}", flush=True)
     stores.invert_store(
         native,
         chosen,
@@ -57,7 +60,7 @@ def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> Non
         batch_size=None if size == "auto" else size,
         engine=ray(),
         on_problem=cell["on_problem"],
-        start=load_distilled(phi, inverted_by, method) if phi else None,
+        start=start,
         composed=not cell["queries_only"],
     )
 
@@ -66,6 +69,28 @@ def _unmeasured(native: Store, dataset: str, query: str) -> str | None:
     """Warn, before hours are spent, of images whose inversion could not be measured."""
     images = native[f"image/{query}"]
     return unmeasured.why(dataset, images.ids, images.labels.values(), native.judgements)
+
+
+def _seen(dataset: str, modality: str, query: str, on: Mapping[str, Any]) -> str | None:
+    """Warn of queries that φ was distilled on under other names: two datasets may have the same files.
+
+    Without both manifests, which no inversion depends on, nothing is said.
+    """
+    folders = {of: dataset_folder(of) for of in (dataset, on["dataset"])}
+    if not all((folder / manifest.FILE).is_file() for folder in folders.values()):
+        return None
+    asked, learnt = (
+        manifest.content(manifest.select(manifest.read(folders[of]), modality, split))
+        for of, split in ((dataset, query), (on["dataset"], on["split"]))
+    )
+    known = set(learnt)
+    if not (seen := sum(one in known for one in asked)):
+        return None
+    return (
+        f"{seen} of the {len(asked)} {modality}s of {dataset} in the split {query!r} hold the same as those of "
+        f"{on['dataset']} in the split {on['split']!r}, which φ was distilled on: it has seen them; distil on another "
+        "split or dataset"
+    )
 
 
 def _none_held(native: Store, name: str, query: str, queries_only: bool) -> str | None:

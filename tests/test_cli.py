@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,24 @@ def test_as_a_process(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "crossgap: params.yaml not found: run from the project's root\n"
+
+
+def test_ctrl_c_while_the_command_starts_is_a_line(tmp_path):
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
+    module, _, function = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"][
+        "crossgap"
+    ].partition(":")
+    done = subprocess.run(
+        [sys.executable, "-c", f"from {module} import {function}; {function}()"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "crossgap: stopped\n")
+
+
+def test_check_says_that_another_crossgap_is_installed(tmp_path, crossgap):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / "crossgap.json").write_text('{"crossgap": "0.0.9", "digest": "x"}')
+    assert "this project runs by crossgap 0.0.9 (crossgap.json), and" in crossgap("check", code=1)
 
 
 def test_help_says_how(crossgap):

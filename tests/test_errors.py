@@ -9,6 +9,7 @@ import pickle
 import pkgutil
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -296,6 +297,39 @@ def test_a_stage_that_was_not_resolved_is_one_sentence(tmp_path, script) -> None
     assert done.stderr.startswith(f"{script}: {script} x is no cell of this run: ")
 
 
+def test_scratch_that_is_removed_under_a_stage_is_one_sentence(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    kept = shards.Shards.of("data/scratch/oti", {"steps": 1})
+    shutil.rmtree("data")
+    for work in (
+        lambda: kept.put(["a"], {"x": np.zeros((1, 2))}),
+        lambda: Path("data/scratch/oti/a").absolute().read_bytes(),
+    ):
+        with pytest.raises(
+            SystemExit, match=r"^oti: .*data/scratch/oti/.* was removed while the stage worked"
+        ):
+            guarded("oti", work)
+    with pytest.raises(FileNotFoundError):
+        guarded("oti", lambda: Path("data/features").read_bytes())
+
+
+def test_a_stage_that_is_done_does_not_fail_by_its_seconds(tmp_path) -> None:
+    (tmp_path / "data/resolved/encode").mkdir(parents=True)
+    (tmp_path / "data/resolved/encode/x.json").write_text("{}")
+    (tmp_path / "data/scratch").write_text("in the place of the folder")
+    root = Path(crossgap.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.argv = ['stages/encode/__main__.py', 'x']; "
+         "from stages.common import run; run(lambda cell, *words: print('done'))"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    assert (
+        done.stderr.startswith("encode: its seconds are not kept: data/scratch")
+        and done.stderr.count("\n") == 1
+    )
+
+
 class _Fails:
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -344,6 +378,11 @@ def test_a_device_that_is_not_here(device) -> None:
             RuntimeError("[enforce fail] err == 0. Allocator: can't allocate memory: 9 bytes"),
             "Allocator: can't",
         ),
+        (
+            RuntimeError("DataLoader worker (pid 9) is killed by signal: Killed. "),
+            "DataLoader worker (pid 9) is killed by signal: Killed: memory",
+        ),
+        (RuntimeError("DataLoader worker (pid(s) 9) exited unexpectedly"), "DataLoader worker"),
         (MemoryError(), "memory ran out"),
     ],
 )

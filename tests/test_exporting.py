@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -295,3 +296,17 @@ def test_labels_of_other_items_are_not_taken(made, inverted):
     with store.creating(other, "data/scratch/x", {"inverts": "others"}) as writer:
         writer.add("text/classes", {"id": words("p")}, [{"features": np.ones((1, WIDTH), np.float32)}])
     assert not any(":label" in one for one in export(open_store(other), "parquet", "out", made))
+
+
+def test_what_an_import_of_it_lacks_is_said(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("data/imports/mine/native.zarr.zip")
+    table = pd.DataFrame({"setting": ["judged"], "query": ["a"], "item": ["b"], "grade": [1]})
+    with store.creating(path, "data/scratch/x", {}) as writer:
+        writer.add("image/test", {"id": words("a", "b")}, [{"features": np.eye(2, dtype=np.float32)}])
+        writer.add_judgements(table)
+    told = CliRunner().invoke(app, ["export", "imports/mine", "out"]).output
+    assert (
+        f"{path} also has what is not written, and an import must be given: judgements (--judgements)" in told
+    )
+    assert "--composed" not in told

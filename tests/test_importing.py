@@ -520,6 +520,18 @@ def test_composed_queries_that_cant_be(tmp_path, bring, archive, wrong, said):
         bring(*COMPOSED, composed_queries=tmp_path / "q.csv")
 
 
+def test_judgements_by_an_id_of_an_image_and_of_a_text_are_refused(tmp_path, bring, archive):
+    """The image would be no answer to the text: an item of the query's id is taken for the query itself."""
+    (tmp_path / "qrels.txt").write_text("a 0 a 1\n")
+    words = ["image/test=a.npz:x", "image/test:id=a.npz:words", "text/test=a.npz:x"]
+    with pytest.raises(
+        FeatureImportError, match=r"1 of these are of an item of either modality \(a\): give those"
+    ):
+        bring(*words, "text/test:id=a.npz:words", judged=tmp_path / "qrels.txt")
+    (tmp_path / "qrels.txt").write_text("text/test/0 0 a 1\n")
+    assert len(bring(*words, judged=tmp_path / "qrels.txt").judgements) == 1
+
+
 def test_judgements_of_other_items_are_refused(tmp_path, bring, archive):
     (tmp_path / "qrels.txt").write_text("a 0 text/test/1 2\na 0 text/vocabulary/0 1\n")
     with pytest.raises(DatasetError, match=r"gallery split .*line 2 \(a, text/vocabulary/0, 1\)") as error:

@@ -348,6 +348,11 @@ WRONG = [
         "a/b",
         "datasets.world.retrieval.query: this name is made of letters, digits, ., - and _",
     ),
+    (
+        "datasets/world/retrieval/query",
+        "a" * 101,
+        "datasets.world.retrieval.query: this name is made of letters, digits, ., - and _, 100 at most",
+    ),
     # names that DVC or the folders of the results can't take
     (
         "backbones/v1.5",
@@ -494,15 +499,21 @@ def test_steps_from_phis_tokens_are_the_sections_or_their_own(tmp_path):
     assert steps({"step_optimiser": "adamw", "step_lr": 0.1}, {"preset": "lbfgs"}).lr == 0.1
     raw = edited("distil", {"oti": {"steps": 25, "step_lr": 0.1, "step_optimiser": "lbfgs"}})
     raw["run"]["distil"] = {
-        "backbones": ["nano"],
-        "datasets": ["world"],
-        "methods": ["oti"],
-        "losses": ["cosine"],
-    }
+        "backbones": ["nano"], "datasets": ["world"], "sources": ["world"], "methods": ["oti"], "losses": ["cosine"]
+    }  # fmt: skip
     with pytest.raises(
         ParamsError, match=r"distil.oti.step_lr: 0.1 is AdamW's, and lbfgs has none: leave it out"
     ):
         loaded(tmp_path, raw)
+
+
+def test_the_first_revision_that_a_user_writes_is_another_than_none(tmp_path):
+    row = {"layout": "imagefolder", "root": "birds", "retrieval": {}}
+    raw = good()
+    raw["datasets"] |= {"plain": row, "raised": row | {"revision": 1}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
+    held = load(tmp_path / "params.yaml").datasets
+    assert held["plain"] != held["raised"]
 
 
 def test_what_is_distilled_on_is_a_split_that_is_read(tmp_path):

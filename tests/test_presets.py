@@ -214,7 +214,7 @@ def test_nothing_is_overwritten_that_git_does_not_have(tmp_path):
         assert ran.exit_code != 0 and path.read_text() == before
         return str(ran.exception or ran.output)
 
-    assert "git doesn't have it: name another, or overwrite it with --force" in refused()
+    assert "git doesn't have it: commit it, or overwrite it with --force" in refused()
     in_git(tmp_path, "init", "-q")
     assert "git doesn't have it" in refused()
     in_git(tmp_path, "add", "params.yaml")
@@ -222,7 +222,7 @@ def test_nothing_is_overwritten_that_git_does_not_have(tmp_path):
     in_git(tmp_path, "commit", "-qm", "state")
     assert CliRunner().invoke(app, words).exit_code == 0
     assert load(path).run.backbones == ["nano", "nano-slip"]
-    assert "changes that are not committed: commit them, or overwrite them with --force" in refused()
+    assert "changes that are not committed: commit them, or overwrite it with --force" in refused()
     assert CliRunner().invoke(app, [*words, "--force"]).exit_code == 0
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -208,13 +208,11 @@ def _update(folder: Path, template: Path) -> None:
         raise CrossgapError(f"{folder} is no project made by `crossgap init`: it has no {PIN}")
     paths = [path for path in starting(template) if path.as_posix() not in OWN]
     for path in paths:
-        require_in_git(folder / path)
+        require_in_git(folder / path, "remove it, and it is written again")
     for path in paths:
         _copy(template, folder, path)
-    was = json.loads((folder / PIN).read_text(encoding="utf-8")).get("crossgap")
     _pin(folder)
-    now = json.loads((folder / PIN).read_text(encoding="utf-8"))["crossgap"]
-    typer.echo(f"{folder} runs by crossgap {now} (before: {was}): see `git diff`, then `dvc repro`")
+    typer.echo(f"{folder} runs by crossgap {version('crossgap')} now: see `git diff`, then `dvc repro`")
 
 
 def _run(folder: Path, *words: str, may_fail: bool = False) -> bool:

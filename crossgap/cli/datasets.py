@@ -194,16 +194,25 @@ def layouts(
 def get(
     name: Name,
     folder: Annotated[Path, typer.Argument(help="The folder to download into.")] = Path("data/raw"),
+    params: Params = Path("params.yaml"),
 ) -> None:
     """Download a dataset through torchvision or Hugging Face, or say what else to do.
 
     Example: crossgap datasets get dtd data/raw
     """
     from crossgap.catalogue import entries
-    from crossgap.catalogue.datasets import facts_of, how_to_get
+    from crossgap.catalogue.datasets import facts_of, how_to_get, known
     from crossgap.catalogue.datasets.fetching import fetch
+    from crossgap.cli.rows import found
+    from crossgap.datasets import DatasetError
 
     with explained():
+        if name not in known():
+            found("datasets", name, params)
+            raise DatasetError(
+                f"{name} is a dataset of your own, in {params}: crossgap knows no place to get it from; its row, "
+                f"which `crossgap datasets show {name}` prints, says where its files lie"
+            )
         facts = facts_of(name)
         root = fetch(name, folder / name if facts.huggingface else folder)
     typer.echo(f"{name} lies in {root}")

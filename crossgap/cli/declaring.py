@@ -91,8 +91,8 @@ def _splits(images: Path) -> list[str]:
         )
     if wrong := [name for name in splits if not re.fullmatch(NAME, name)]:
         raise CrossgapError(
-            f"--images: the folder {wrong[0]!r} of {images} can be no split: name it by letters, digits, - and _, or "
-            "move it elsewhere"
+            f"--images: the folder {wrong[0]!r} of {images} can be no split: name it by letters, digits, - and _, 100 "
+            "at most, or move it elsewhere"
         )
     return splits
 

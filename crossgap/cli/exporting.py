@@ -42,11 +42,19 @@ def export(
         path = store_of(cell)
         native = path.with_name(f"native{ENDING}")
         of_items = open_store(native) if native.is_file() and native != path else None
-        words = exported(open_store(path), format_, out, of_items)
+        store = open_store(path)
+        words = exported(store, format_, out, of_items)
     for file in sorted(path for path in Path(out).rglob("*") if path.is_file()):
         typer.echo(file)
     if words:
         typer.echo(f"\nTo bring them back: crossgap import NAME {shlex.join(words)}")
+    tables = {
+        "judgements (--judgements)": store.judgements,
+        "composed queries (--composed)": store.composed,
+        "transformations (--simat)": store.transformations,
+    }
+    if held := [name for name, table in tables.items() if table is not None]:
+        typer.echo(f"\n{path} also has what is not written, and an import must be given: {', '.join(held)}")
 
 
 def store_of(cell: str) -> Path:

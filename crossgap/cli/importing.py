@@ -90,7 +90,7 @@ def import_(
     with explained():
         if not re.fullmatch(NAME, name):
             raise importing.FeatureImportError(
-                f"{name!r} is no name of a store: use letters, digits, - and _"
+                f"{name!r} is no name of a store: use letters, digits, - and _, 100 at most"
             )
         if path.exists() and not force:
             raise importing.FeatureImportError(

@@ -8,8 +8,11 @@ from pathlib import Path
 from crossgap.errors import CrossgapError
 
 
-def require_in_git(path: Path) -> None:
+def require_in_git(path: Path, otherwise: str = "overwrite it with --force") -> None:
     """Refuse to overwrite a file whose content git does not hold; a path without a file passes.
+
+    Args:
+        otherwise: what to do where git is not to hold it.
 
     Raises:
         CrossgapError: the file has changes that git doesn't hold, or git doesn't know it.
@@ -22,12 +25,8 @@ def require_in_git(path: Path) -> None:
         tracked = subprocess.run([*asked, "ls-files", "--error-unmatch", path.name], capture_output=True)
         changed = subprocess.run([*asked, "status", "--porcelain", "--", path.name], capture_output=True)
     except FileNotFoundError:
-        raise CrossgapError(f"{path} exists: overwrite it with --force") from None
+        raise CrossgapError(f"{path} exists: {otherwise}") from None
     if tracked.returncode:
-        raise CrossgapError(
-            f"{path} exists, and git doesn't have it: name another, or overwrite it with --force"
-        )
+        raise CrossgapError(f"{path} exists, and git doesn't have it: commit it, or {otherwise}")
     if changed.returncode or changed.stdout:
-        raise CrossgapError(
-            f"{path} has changes that are not committed: commit them, or overwrite them with --force"
-        )
+        raise CrossgapError(f"{path} has changes that are not committed: commit them, or {otherwise}")

@@ -17,6 +17,7 @@ import numpy as np
 
 from crossgap import corrections, fingerprint
 from crossgap.corrections import Material, UnavailableError
+from crossgap.errors import CrossgapError
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.corrections import material, pairs
 from crossgap.importing.files import Assignment, FeatureImportError
@@ -24,6 +25,8 @@ from crossgap.naming import OTHERS
 
 if TYPE_CHECKING:
     from jaxtyping import Shaped
+
+    from crossgap.stores.store import Store
 
 _SIDES = dict(zip(INVERSIONS, ("images", "texts"), strict=True))
 
@@ -101,6 +104,22 @@ def of_dataset(name: str, cell: Cell) -> Elsewhere:
         return held if held.pairs is not None else replace(held, pairs=pairs(cell, cell.query))
 
     return Elsewhere(name, cell.said, load)
+
+
+def require_same_weights(native: Store, other: Store) -> None:
+    """Check that two stores of one backbone were made with the same weights: a name may have been given others.
+
+    Raises:
+        CrossgapError: they weren't.
+    """
+    here, there = (
+        held.provenance.get("backbone_provenance", {}).get("weights_sha256") for held in (native, other)
+    )
+    if here != there:
+        raise CrossgapError(
+            f"evaluate.fit_on.datasets: {native.path} was made with weights {here}, and {other.path} with {there}: "
+            "give the backbone's row one of them as sha256, and `dvc repro`"
+        )
 
 
 def others(datasets: Sequence[Elsewhere]) -> Elsewhere:

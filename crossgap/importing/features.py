@@ -86,9 +86,20 @@ def import_features(
         _make_whole(groups, set().union(*exact.values()))
     table = None
     if judged is not None:
-        items = [columns["id"] for name, columns in groups.items() if name.partition("/")[2] not in RESERVED]
-        ids = [name for names in items for name in names]
+        items: dict[str, dict[str, None]] = {role: {} for role in MODALITIES}
+        for name, columns in groups.items():
+            role, _, split = name.partition("/")
+            if split not in RESERVED:
+                items[role] |= dict.fromkeys(columns["id"])
+        ids = [name for names in items.values() for name in names]
         table = judgements.validate(read_file(judged), ids, ids)
+        named = dict.fromkeys([*table["query"], *table["item"]])
+        if both := [name for name in named if all(name in names for names in items.values())]:
+            raise FeatureImportError(
+                f"judgements name items by their ids alone, and {len(both)} of these are of an item of either modality "
+                f"({listed(both)}): give those of one modality other ids, by MODALITY/SPLIT:id, here and in the "
+                "judgements"
+            )
     asked = None if simat_tables is None else _asked(Path(simat_tables), groups)
     tables = None
     if composed_queries is not None:

@@ -24,7 +24,7 @@ from crossgap.prepared.manifest import LABEL, RESERVED, wrong_labelling
 
 ARRAYS = ("features", "preprojection")
 COLUMNS = ("id", "group", "rank")
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 AS_THEY_STAND = {"crossgap": "as they stand"}  # metadata of a column of labels that came from a store
 SINGLE = (".npy", ".txt")
 _NOT_NUMPYS = ("BF16", "F8_E4M3", "F8_E5M2")

@@ -33,8 +33,8 @@ _READ_AS = {
     "TimeStamp": "a date",
 }
 _PATTERNS = {
-    NAME: "a name is made of letters, digits, - and _ and starts with a letter or digit",
-    SPLIT: "this name is made of letters, digits, ., - and _ and starts with a letter or digit",
+    NAME: "a name is made of letters, digits, - and _, 100 at most, and starts with a letter or digit",
+    SPLIT: "this name is made of letters, digits, ., - and _, 100 at most, and starts with a letter or digit",
     DEVICE: "give auto, cpu, mps, cuda or cuda:N",
     ADDRESS: "give auto, the host:port of a running Ray cluster, or null to start one",
     SHA256: "give the 64 hexadecimal digits that sha256sum prints",

@@ -39,7 +39,7 @@ STYLES, COMPOSED = "styles", "composed"
 BARE = (*VOCABULARIES, STYLES, COMPOSED)  # their texts have no labels
 RESERVED = (CLASSES, *BARE)
 _NAMED = 3
-_LONGEST = 200  # bytes of a labelling's name: files may have 255
+_LONGEST = 200  # bytes of the name of a labelling or a split: files may have 255
 
 
 def validate(frame: pd.DataFrame) -> pd.DataFrame:
@@ -201,6 +201,10 @@ def _rules(frame: pd.DataFrame) -> Iterator[tuple[pd.Series, str]]:
     yield (
         frame["split"].fillna("").str.contains(r"[/\\\0]"),
         "a split's name may not hold a '/' or '\\': rename it",
+    )
+    yield (
+        frame["split"].fillna("").map(lambda name: len(name.encode(errors="replace")) > _LONGEST),
+        f"a split's name is longer than {_LONGEST} bytes, and files are named after it: rename it",
     )
     yield frame["split"].fillna("").str.fullmatch(r"\.+"), "a split's name needs more than dots: rename it"
     yield image & _blank(frame["path"]), "image without path: give its path relative to the dataset's root"

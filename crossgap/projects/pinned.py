@@ -43,10 +43,15 @@ def require_pinned(root: Path = Path()) -> None:
         raise PinError(f"{path} is damaged: `crossgap init --update {root}` writes it again") from None
     if digest != _digest():
         installed = version("crossgap")
-        other = f"crossgap {was}" if was != installed else f"another crossgap {was} than the one installed"
+        if was == installed:
+            other = (
+                f"another crossgap {was} than the one installed, of the same version and other files ({path})"
+            )
+        else:
+            other = f"crossgap {was} ({path}), and {installed} is installed"
         raise PinError(
-            f"this project runs by {other} ({path}), and {installed} is installed: install that one, or go on with "
-            f"this one by `crossgap init --update {root}`; then what it computes otherwise runs again"
+            f"this project runs by {other}: install that one, or go on with this one by `crossgap init --update {root}`"
+            "; then what it computes otherwise runs again"
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from crossgap import numbers
 from crossgap.errors import CrossgapError
 from crossgap.evaluation import Cell, evaluate
-from crossgap.evaluation.elsewhere import Elsewhere, of_dataset, of_files, others
+from crossgap.evaluation.elsewhere import Elsewhere, of_dataset, of_files, others, require_same_weights
 from crossgap.evaluation.headline import headline
 from crossgap.evaluation.inversions import content
 from crossgap.naming import MODALITIES
@@ -57,7 +57,7 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
             **controls,
         ),
         **cell["settings"],
-        elsewhere=_elsewhere(cell, folder),
+        elsewhere=_elsewhere(cell, folder, native),
         look_at=cell["look_at"],
         device=_device(),
         engine=ray() if _large(native) else None,
@@ -91,12 +91,13 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
         getattr(found, name).to_parquet(tables / f"{name}.parquet", index=False)
 
 
-def _elsewhere(cell: Mapping[str, Any], folder: Path) -> list[Elsewhere]:
+def _elsewhere(cell: Mapping[str, Any], folder: Path, native: Store) -> list[Elsewhere]:
     """Where corrections are fitted too: on other datasets, one by one and together, and on files."""
     notes = {name: _read(folder / f"elsewhere-{name}.json") for name in cell["elsewhere"]}
     found = [
         of_dataset(
-            name, Cell(_noted(note), None, None, note["query"], note["gallery"], support=note["support"])
+            name,
+            Cell(_noted(note, native), None, None, note["query"], note["gallery"], support=note["support"]),
         )
         for name, note in notes.items()
     ]
@@ -109,10 +110,11 @@ def _elsewhere(cell: Mapping[str, Any], folder: Path) -> list[Elsewhere]:
     return found
 
 
-def _noted(note: Mapping[str, Any]) -> Store:
+def _noted(note: Mapping[str, Any], native: Store) -> Store:
     store = open_store(note["store"])
     if content(store) != note["content"]:
         raise CrossgapError(f"{note['store']} is not what was encoded: `dvc repro` brings it back")
+    require_same_weights(native, store)
     return store
 
 

@@ -213,3 +213,10 @@ def test_a_failed_download_or_none_says_what_to_do_instead(tmp_path, monkeypatch
         fetch("cifar10", tmp_path)
     code, text = told("get", "cub", tmp_path)
     assert code == 1 and "no library downloads it" in text and facts_of("cub").url in text
+
+
+def test_what_is_the_users_own_is_not_called_unknown(params, tmp_path) -> None:
+    code, text = told("get", "own", tmp_path, "--params", params)
+    assert code == 1 and "own is a dataset of your own, in" in text and "crossgap datasets show own" in text
+    code, text = told("get", "cubb", tmp_path, "--params", params)
+    assert code == 1 and "there is no 'cubb'" in text and "did you mean 'cub'?" in text

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -175,7 +177,10 @@ def test_another_crossgap_than_the_projects_is_refused(tmp_path) -> None:
             held | {"crossgap": "0.0.9", "digest": "x"},
             r"runs by crossgap 0\.0\.9 .* is installed: install that one",
         ),
-        (held | {"digest": "x"}, "than the one installed"),
+        (
+            held | {"digest": "x"},
+            r"another crossgap 0\.1\.0 than the one installed, of the same version and other files \(.*\): install",
+        ),
         ([], r"is damaged: `crossgap init --update"),
     ):
         (tmp_path / pinned.PIN).write_text(json.dumps(content))
@@ -263,3 +268,24 @@ def test_a_wrong_answer_ends_it_before_anything_is_made(asked, tmp_path, answers
 def test_with_an_option_nothing_is_asked(asked) -> None:
     done, of = asked(options=("--dataset", "world"))
     assert done.exit_code == 0 and "Folder of your images" not in done.output and len(of) == 1
+
+
+def test_an_update_writes_a_damaged_pin_again_and_no_change_of_the_users(tmp_path) -> None:
+    crossgap = CliRunner()
+    made_ = crossgap.invoke(app, ["init", str(tmp_path / "held"), "--dataset", "world"])
+    assert made_.exit_code == 0, made_.output
+    subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "all"],
+        cwd=tmp_path / "held",
+        check=True,
+    )
+    script = tmp_path / "held" / "stages" / "common.py"
+    text = script.read_text()
+    script.write_text("# mine")
+    refused = crossgap.invoke(app, ["init", str(tmp_path / "held"), "--update"])
+    assert refused.exit_code == 1 and "commit them, or remove it, and it is written again" in refused.output
+    script.unlink()
+    (tmp_path / "held" / pinned.PIN).write_text("[]")
+    done = crossgap.invoke(app, ["init", str(tmp_path / "held"), "--update"])
+    assert done.exit_code == 0 and f"runs by crossgap {version('crossgap')} now" in done.output
+    assert (tmp_path / "held" / pinned.PIN).read_text() == pinned.pin() and script.read_text() == text

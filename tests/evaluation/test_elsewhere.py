@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from crossgap.corrections import Material, centering, fitted, ridge, whitening
-from crossgap.errors import UnavailableError
+from crossgap.errors import CrossgapError, UnavailableError
 from crossgap.evaluation import Cell, elsewhere, mixed
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.options import MixedSearch
@@ -40,6 +40,18 @@ def digest(path) -> str:
 def of_file(name: str, path, **keys: str) -> elsewhere.Elsewhere:
     files = {modality: f"{path}:{key}" for modality, key in keys.items()}
     return elsewhere.of_files(name, files, dict.fromkeys(files, digest(path)))
+
+
+def test_features_of_other_weights_under_one_name_are_no_place_to_fit_on(tmp_path) -> None:
+    stores = [
+        write(tmp_path / f"{name}.zip", groups(), {"backbone_provenance": {"weights_sha256": weights}})
+        for name, weights in {"here": "1", "there": "1", "other": "2"}.items()
+    ]
+    elsewhere.require_same_weights(*stores[:2])
+    with pytest.raises(
+        CrossgapError, match=r"here\.zip was made with weights 1, and .*other\.zip with 2: give"
+    ):
+        elsewhere.require_same_weights(stores[0], stores[2])
 
 
 def test_concept_names_that_datasets_share_count_once() -> None:

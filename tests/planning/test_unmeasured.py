@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +15,7 @@ from crossgap.datasets.reading import captioned
 from crossgap.planning import unmeasured
 from crossgap.prepared import manifest
 from crossgap.stores import store
-from stages.inversion import _unmeasured
+from stages.inversion import _seen, _unmeasured
 from tests.test_cli import ROOT
 
 JUDGED = pd.DataFrame({"setting": ["judged"], "query": ["b"], "item": ["a"], "grade": [1]})
@@ -70,3 +72,17 @@ def test_plan_says_it_of_a_prepared_dataset(tmp_path, monkeypatch) -> None:
     frame["label.kind"] = ["x" if path else None for path in frame["path"]]
     manifest.write(frame, folder)
     assert "neither labels" not in planned()
+
+
+def test_queries_that_phi_was_distilled_on_are_known_by_what_they_hold(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, digests in {"mine": ["a", "b", "c"], "copy": ["c", "x", "a"], "other": ["x", "y", "z"]}.items():
+        frame = captioned({f"{name}/{row}.jpg": ("test", []) for row in range(3)})
+        manifest.write(frame.assign(digest=digests), Path("data/datasets", name))
+    on = {"split": "test"}
+    said = _seen("mine", "image", "test", {**on, "dataset": "copy"})
+    assert said and said.startswith(
+        "2 of the 3 images of mine in the split 'test' hold the same as those of copy"
+    )
+    assert _seen("mine", "image", "test", {**on, "dataset": "other"}) is None
+    assert _seen("mine", "image", "test", {**on, "dataset": "not prepared here"}) is None

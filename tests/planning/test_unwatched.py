@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from crossgap.backbones import towers
 from crossgap.errors import BackboneError
 from crossgap.params import load
 from crossgap.planning import resolve, unwatched
-from stages.computing import loaded, require_noted
+from crossgap.stores import store
+from stages.computing import loaded, require_as_before, require_noted
 
 ROOT = Path(__file__).parents[2]
 
@@ -124,3 +126,33 @@ def test_an_architecture_that_changed_is_told(tmp_path, monkeypatch) -> None:
         "then `dvc repro`"
     )
     assert resolve.changed(params, Path("data/resolved")) == {"stages/idealised/dvc.yaml:idealised@world"}
+
+
+def test_weights_that_were_put_in_the_place_of_others_under_one_name_are_told(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = {"model": "hf-hub:a/b", "pretrained": None}
+    before = {
+        "old": {**said, "weights_sha256": "1"},
+        "named": {**said, "model": "other", "weights_sha256": "3"},
+    }
+    for dataset, made_by in before.items():
+        path = Path("data/features/mine", dataset, "native.zarr.zip")
+        with store.creating(path, tmp_path / "scratch", {"backbone_provenance": made_by}):
+            pass
+    (path.parent.parent / "damaged").mkdir()
+    (path.parent.parent / "damaged/native.zarr.zip").write_bytes(b"x")
+
+    def row(**given: object) -> None:
+        Path("data/weights").mkdir(parents=True, exist_ok=True)
+        Path("data/weights/mine.json").write_text(json.dumps({**said, "sha256": None, "files": {}, **given}))
+
+    row()
+    require_as_before("mine", SimpleNamespace(provenance={**said, "weights_sha256": "1"}))
+    others = SimpleNamespace(provenance={**said, "weights_sha256": "2"})
+    with pytest.raises(
+        BackboneError, match=r"hf-hub:a/b has other weights than .*old/native.* give the row sha256: 2$"
+    ):
+        require_as_before("mine", others)
+    for given in ({"sha256": "2"}, {"files": {"open_clip_model.safetensors": "2"}}):
+        row(**given)
+        require_as_before("mine", others)

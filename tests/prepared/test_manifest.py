@@ -71,6 +71,7 @@ def change(row: int, column: str, value: object) -> pd.DataFrame:
         (3, "split", "", "no split"),
         (3, "split", "test/a", "may not hold"),
         (3, "split", "..", "more than dots"),
+        (3, "split", "ä" * 101, "longer than 200 bytes"),
         (1, "path", None, "image without path"),
         (2, "text", None, "text without text"),
         (2, "text", " \n\t", "text without text"),

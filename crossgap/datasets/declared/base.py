@@ -13,9 +13,10 @@ from crossgap.datasets import templates as known_templates
 from crossgap.errors import DatasetError as DatasetError
 from crossgap.strict import FilePath, Strict
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"  # no dots: DVC takes them for levels of params.yaml
+# files are named after names and splits, and may have 255 letters; no dots: DVC takes them for levels of params.yaml
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"
 SIMAT = "simat"  # `transformations.SIMAT`, whose module costs pandas
-SPLIT = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+SPLIT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 Split = Annotated[str, Field(pattern=SPLIT)]
 _VOCABULARIES = ("imagenet", "world", "none")
 _STYLES = ("generic", "world", "none")
@@ -167,7 +168,7 @@ class OnDisk(Dataset):
         "generic",
         description="what BASIC leaves out: generic, world, none or a .txt file; none without names",
     )
-    revision: int = Field(1, ge=0, description="raise it when the files change: DVC does not hash them")
+    revision: int = Field(0, ge=0, description="raise it when the files change: DVC does not hash them")
 
     def images_root(self, _folder: Path) -> Path:
         """What the manifest's paths are relative to, given the folder that the dataset was prepared in."""
