@@ -91,21 +91,33 @@ def distil(
 
 
 class Split:
-    """Which items φ learns from and which are held out: a function of their ids.
+    """Which items φ learns from and which are held out: a function of their ids, and of their groups'.
 
     Attributes:
-        learnt, held_out: positions `(m,)`, in the order of the hashed ids.
+        learnt, held_out: positions `(m,)`, in the order of the hashed ids, those of a group one after the other.
     """
 
     def __init__(self, learnt: Int64[np.ndarray, " m"], held_out: Int64[np.ndarray, " h"]) -> None:
         self.learnt, self.held_out = learnt, held_out
 
     @classmethod
-    def of(cls, ids: Sequence[str], recipe: Distil) -> Split:
-        """Raises TrainingError where fewer than two are left to learn from."""
-        keys = [fingerprint.of_bytes(item.encode()) for item in ids]
-        order = np.array(sorted(range(len(keys)), key=keys.__getitem__), int)
+    def of(cls, ids: Sequence[str], recipe: Distil, groups: Sequence[str] | None = None) -> Split:
+        """Hold out whole groups, as many as are no more items than asked.
+
+        Args:
+            groups: the image of each text, "" for none; each item by itself, if not given. Another caption of an image
+                tells much of one that is held out.
+
+        Raises:
+            TrainingError: fewer than two are left to learn from.
+        """
+        of = ids if groups is None else [group or item for item, group in zip(ids, groups, strict=True)]
+        keys = [fingerprint.of_bytes(name.encode()) for name in of]
+        own = [fingerprint.of_bytes(item.encode()) for item in ids]
+        order = np.array(sorted(range(len(keys)), key=lambda row: (keys[row], own[row])), int)
         aside = round(recipe.held_out * len(order))
+        while 0 < aside < len(order) and keys[order[aside]] == keys[order[aside - 1]]:
+            aside -= 1
         learnt = order[aside:][: recipe.items]
         if len(learnt) < 2:
             raise TrainingError(
@@ -125,6 +137,7 @@ def train(
     *,
     on: dict[str, Any],
     scratch: Path,
+    groups: Sequence[str] | None = None,
     code: str | None = None,
     save_seconds: float = 60,
     log: Callable[[Row], None] | None = None,
@@ -132,6 +145,7 @@ def train(
     """As `distil`, going on from the checkpoint in `scratch` if there is one.
 
     Args:
+        groups: as in `Split.of`.
         targets: as in `distil`; rows of items that φ doesn't learn from aren't looked at, and items whose tokens are
             not finite are left out.
         on: JSON-able: what the features are.
@@ -142,7 +156,7 @@ def train(
         raise CrossgapError(f"loss {loss!r} is none of {', '.join(LOSSES)}")
     check_targets(features, ids, backbone)
     injection, device = method.inject(backbone), backbone.device
-    items = Split.of(ids, recipe)
+    items = Split.of(ids, recipe, groups)
     learnt, taught = items.learnt, None
     if loss in TAUGHT:
         wanted = (len(ids), *injection.shape)

@@ -169,6 +169,17 @@ def test_what_is_held_out_is_told_by_its_name_and_stays_when_fewer_are_learnt_fr
         Split.of(ids[:3], Distil(held_out=0.5))
 
 
+def test_the_captions_of_an_image_are_held_out_together() -> None:
+    ids = [f"caption {number}" for number in range(60)]
+    groups = ["" if number >= 50 else f"image {number % 10}" for number in range(60)]
+    found = Split.of(ids, Distil(held_out=0.3), groups)
+    assert sorted([*found.learnt, *found.held_out]) == list(range(60)) and 13 < len(found.held_out) <= 18
+    learnt, held_out = ({groups[row] for row in rows} - {""} for rows in (found.learnt, found.held_out))
+    assert learnt and held_out and not learnt & held_out
+    alone = Split.of(ids, Distil(held_out=0.3), ids)
+    np.testing.assert_array_equal(alone.held_out, Split.of(ids, Distil(held_out=0.3)).held_out)
+
+
 def test_nothing_of_what_is_held_out_is_learnt(tiny, images) -> None:
     ids = [str(row) for row in range(len(images))]
     changed = images.copy()
