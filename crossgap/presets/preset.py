@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from crossgap.params.sections import OtiSection
+
 Params = dict[str, Any]  # as read from YAML
 
 NONE: dict[str, list[str]] = {"backbones": [], "datasets": []}
@@ -40,10 +42,11 @@ def untrained(params: Params) -> Params:
 def by_the_papers_recipe(inversion: Params) -> Params:
     """A section `oti` or `ovi` with the recipe of Cross the Gap, section 4.
 
-    What is set beside the preset gives way, and queries alone are inverted.
+    What is set beside the preset gives way, another template too, and queries alone are inverted.
     """
     set_beside = {"steps", "lr", "weight_decay", "patience", "tolerance"} & set(inversion)
-    return inversion | dict.fromkeys(sorted(set_beside)) | {"preset": "paper", "gallery": False}
+    template = {"template": OtiSection().template} if "template" in inversion else {}
+    return inversion | dict.fromkeys(sorted(set_beside)) | template | {"preset": "paper", "gallery": False}
 
 
 def cells(backbones: Sequence[str], datasets: Sequence[str]) -> dict[str, list[str]]:
