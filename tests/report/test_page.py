@@ -17,6 +17,7 @@ import pytest
 from crossgap.report import Results, render
 from crossgap.report import page as report_page
 from crossgap.report.page import LICENCES, SCRIPTS
+from crossgap.report.results import read_table
 
 SIGNS = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
 
@@ -285,6 +286,14 @@ def test_clouds_are_on_one_scale_and_joined_by_item(parse):
         ["a", "b"],
         ["b", "c"],
     ]
+
+
+def test_points_of_images_that_are_called_by_numbers_keep_their_names(parse, tmp_path):
+    points = clouds().iloc[:2].assign(modality="image", id=["000123", "000124"])
+    points.to_csv(tmp_path / "clouds.csv", index=False)
+    held = read_table(tmp_path / "clouds.csv")
+    assert held["id"].tolist() == ["000123", "000124"]
+    assert {"000123", "000124"} <= set(parse(render([cell(clouds=held)])).later["items"])
 
 
 def test_unknown_numbers_are_listed_or_are_rows(parse):
