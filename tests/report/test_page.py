@@ -288,6 +288,18 @@ def test_clouds_are_on_one_scale_and_joined_by_item(parse):
     ]
 
 
+def test_images_that_end_like_captions_are_not_one_item(parse):
+    names = [("image", "a#1"), ("image", "a#2"), ("text", "a#1#0"), ("oti", "a#2"), ("ovi", "a#1#0")]
+    points = clouds().iloc[:5].assign(**dict(zip(("modality", "id"), zip(*names, strict=True), strict=True)))
+    page = parse(render([cell(clouds=points)]))
+    (block,) = [block for block in page.blocks if block["kind"] == "cloud"]
+    found = {
+        modality: [page.later["items"][i] for i in page.later["lists"][of["of"]]]
+        for modality, of in block["modalities"].items()
+    }
+    assert found == {"image": ["a#1", "a#2"], "text": ["a#1"], "oti": ["a#2"], "ovi": ["a#1"]}
+
+
 def test_points_of_images_that_are_called_by_numbers_keep_their_names(parse, tmp_path):
     points = clouds().iloc[:2].assign(modality="image", id=["000123", "000124"])
     points.to_csv(tmp_path / "clouds.csv", index=False)
