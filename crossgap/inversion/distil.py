@@ -116,7 +116,7 @@ class Split:
             ValueError: not as many groups as items.
         """
         if groups is not None and len(groups) != len(ids):
-            raise ValueError(f"groups: {len(groups)} groups for {len(ids)} items: give each its own, or \"\"")
+            raise ValueError(f'groups: {len(groups)} groups for {len(ids)} items: give each its own, or ""')
         of = ids if groups is None else [group or item for item, group in zip(ids, groups, strict=True)]
         keys = [fingerprint.of_bytes(name.encode()) for name in of]
         own = [fingerprint.of_bytes(item.encode()) for item in ids]

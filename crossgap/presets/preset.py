@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from crossgap.params.sections import OtiSection
-
 Params = dict[str, Any]  # as read from YAML
 
+TEMPLATE = "a photo of {}"  # of OTI, in the paper
 NONE: dict[str, list[str]] = {"backbones": [], "datasets": []}
 NO_INVERSIONS = {
     "oti": NONE,
@@ -45,7 +44,7 @@ def by_the_papers_recipe(inversion: Params) -> Params:
     What is set beside the preset gives way, another template too, and queries alone are inverted.
     """
     set_beside = {"steps", "lr", "weight_decay", "patience", "tolerance"} & set(inversion)
-    template = {"template": OtiSection().template} if "template" in inversion else {}
+    template = {"template": TEMPLATE} if "template" in inversion else {}
     return inversion | dict.fromkeys(sorted(set_beside)) | template | {"preset": "paper", "gallery": False}
 
 

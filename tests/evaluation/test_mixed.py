@@ -403,7 +403,8 @@ def test_a_gallery_that_the_dataset_fixes(tmp_path):
     one, other = (outcomes["mixed", task, "mixed"].sort_index() for task in ("corpus+centering", "corpus"))
     documents = one.index.str.partition("#").get_level_values(0)
     assert documents.nunique() < len(documents)
-    expected = significance.paired((one - other).to_frame().to_numpy(), groups=documents, resamples=199).iloc[0]
+    differences = (one - other).to_frame().to_numpy()
+    expected = significance.paired(differences, groups=documents, resamples=199).iloc[0]
     tested = compared(work, outcomes, seed=0, resamples=199).iloc[0]
     np.testing.assert_allclose(tested[["low", "high", "p"]].astype(float), expected[["low", "high", "p"]])
 

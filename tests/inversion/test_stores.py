@@ -396,9 +396,8 @@ def test_no_batch_but_the_last_of_all_groups_is_filled_up(native, run) -> None:
 @pytest.mark.parametrize("loss", ["cosine", "tokens"])
 def test_phi_is_held_out_whole_images_of_captions(native, tiny, tmp_path, loss) -> None:
     path = tmp_path / "phi.safetensors"
-    recipe = Distil(epochs=1, batch_size=2, held_out=0.74)  # three of the four captions, which are of two images
-    distil_store(
-        native, "text/test", tiny, OVI, recipe, loss, path, on={}, scratch=tmp_path / "scratch", targets=Recipe(1)
-    )
+    recipe = Distil(epochs=1, batch_size=2, held_out=0.74)  # 3 of the 4 captions, which are of 2 images
+    more = {"on": {}, "scratch": tmp_path / "scratch", "targets": Recipe(1)}
+    distil_store(native, "text/test", tiny, OVI, recipe, loss, path, **more)
     said = load_distilled(path, tiny).said["on"]
     assert (said["items"], said["held_out"]) == (2, 2)
