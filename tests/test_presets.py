@@ -121,7 +121,7 @@ def test_a_table_has_the_published_backbones_methods_and_number_of_datasets(name
 
 def test_the_papers_recipe_replaces_what_was_set(tmp_path):
     params = ours()
-    params["oti"] |= {"steps": 3, "lr": 1.0, "patience": 2, "gallery": True}
+    params["oti"] |= {"steps": 3, "lr": 1.0, "patience": 2, "gallery": True, "template": "a sketch of {}"}
     found = load(written(applied("cross-the-gap-table1", params), tmp_path)).oti
     assert (found.recipe.steps, found.recipe.lr, found.recipe.patience, found.gallery) == (
         150,
@@ -129,6 +129,7 @@ def test_the_papers_recipe_replaces_what_was_set(tmp_path):
         None,
         False,
     )
+    assert found.template == "a photo of {}"
     swept = load(written(applied("cross-the-gap-sweep", params), tmp_path))
     assert swept.oti.recipe.steps == 1000 and 17 in swept.oti.recipe.reached
     assert swept.run.sweep.tokens == [2, 4, 8, 16] and swept.run.oti.has("openai-b32", "cars")

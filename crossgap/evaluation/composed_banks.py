@@ -25,7 +25,7 @@ from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.items import by_id
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
-from crossgap.metrics import composed
+from crossgap.metrics import composed, hubness
 from crossgap.metrics.composed import Goal
 from crossgap.metrics.retrieval.bias import Bias, columns
 
@@ -98,21 +98,29 @@ def _lending(sides: ComposedQueries) -> tuple[np.ndarray, np.ndarray]:
 def _bias(
     scoring: Scoring, queries: np.ndarray, images: np.ndarray, wanted: list[Goal], own: np.ndarray
 ) -> Bias:
-    """Of all candidates; which queries are ranked with it hangs on the candidates that each searches."""
+    """Of all candidates; which queries are ranked with it hangs on the candidates that each searches, without those
+    that its ranking leaves out.
+    """
     of_items, flags = scoring.of_items(images, SIDES), np.zeros(len(queries), bool)
     for rows, among in composed.groups(wanted):
         held = np.arange(len(images)) if among is None else np.sort(among)
-        out = [wanted[row].ignored for row in rows]
-        places = [
-            one if left is not None and one in left else -1 for one, left in zip(own[rows], out, strict=True)
-        ]
-        flags[rows] = scoring(
-            queries[rows],
-            images[held],
-            SIDES,
-            left_out=pd.Index(held).get_indexer(places),
-            of_items=of_items[held],
-        ).queries
+        firsts = held[hubness.firsts(scoring.banks[SIDES], images[held])] if scoring.which else None
+        by_others: dict[tuple[int, ...], list[tuple[int, int]]] = {}  # left out beside the image that asks
+        for row in rows:
+            out = () if (ignored := wanted[row].ignored) is None else ignored.tolist()
+            others = tuple(sorted(place for place in out if place != own[row]))
+            by_others.setdefault(others, []).append((row, own[row] if own[row] in out else -1))
+        for others, some in by_others.items():
+            kept = held[~np.isin(held, others)]
+            asked, left_out = map(list, zip(*some, strict=True))
+            flags[asked] = scoring(
+                queries[asked],
+                images[kept],
+                SIDES,
+                left_out=pd.Index(kept).get_indexer(left_out),
+                of_items=of_items[kept],
+                of_bank=None if firsts is None else pd.Index(kept).get_indexer(firsts),
+            ).queries
     return Bias(flags, of_items)
 
 

@@ -1,4 +1,6 @@
-"""Queries that say less than as many others would: captions of one image, composed queries that ask with one image."""
+"""Queries that say less than as many others would: captions of one image, texts that ask for one document, composed
+queries that ask with one image.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,8 @@ def together(cell: Cell) -> Together:
 
 
 def _of(groups: Mapping[str, pd.Series], family: str, task: str) -> pd.Series | None:
-    if family == "composed":
-        return groups.get("composed")
+    if family in ("composed", "mixed"):  # composed queries by their image, texts that ask by their document
+        return groups.get("composed" if family == "composed" else "text")
     if family not in ("retrieval", "hubness", "robustness"):
         return None
     asking = plain(task).partition("-")[0]

@@ -49,6 +49,7 @@ def distil(
     *,
     loss: str = "cosine",
     targets: Real[np.ndarray, "n tokens width"] | None = None,
+    groups: Sequence[str] | None = None,
     on: str = "features given",
     **settings: Any,
 ) -> Distilled:
@@ -61,6 +62,7 @@ def distil(
         loss: `tokens`, `searle` or `cosine` (`distil_recipe.Loss`).
         targets: `(n, tokens, width)`, the tokens that OTI or OVI finds for the features; of the losses that need them
             they are found here, by the paper's recipe, if not given.
+        groups: the image of each text, "" for none: texts of one image are learnt from, or held out, together.
         on: what is distilled on, in words: φ's file says it.
         settings: fields of `distil_recipe.Distil`.
 
@@ -77,7 +79,7 @@ def distil(
     features = as_array(features)
     ids = [str(row) for row in range(len(features))] if ids is None else [str(name) for name in ids]
     check_targets(features, ids, backbone)
-    items = Split.of(ids, asked)
+    items = Split.of(ids, asked, groups)
     if targets is None and loss in TAUGHT:
         found = Inverter(backbone, methods[method], inversion_recipe(method))
         targets = np.full((len(ids), *found.injection.shape), np.nan, np.float32)
@@ -86,32 +88,49 @@ def distil(
         ).tokens
     with tempfile.TemporaryDirectory() as scratch:
         return train(
-            features, ids, backbone, methods[method], asked, loss, targets, on={"data": on}, scratch=Path(scratch)
+            features, ids, backbone, methods[method], asked, loss, targets,
+            on={"data": on}, scratch=Path(scratch), groups=groups,
         )  # fmt: skip
 
 
 class Split:
-    """Which items φ learns from and which are held out: a function of their ids.
+    """Which items φ learns from and which are held out: a function of their ids, and of their groups'.
 
     Attributes:
-        learnt, held_out: positions `(m,)`, in the order of the hashed ids.
+        learnt, held_out: positions `(m,)`, in the order of the hashed ids and of the hashed groups.
     """
 
     def __init__(self, learnt: Int64[np.ndarray, " m"], held_out: Int64[np.ndarray, " h"]) -> None:
         self.learnt, self.held_out = learnt, held_out
 
     @classmethod
-    def of(cls, ids: Sequence[str], recipe: Distil) -> Split:
-        """Raises TrainingError where fewer than two are left to learn from."""
-        keys = [fingerprint.of_bytes(item.encode()) for item in ids]
-        order = np.array(sorted(range(len(keys)), key=keys.__getitem__), int)
+    def of(cls, ids: Sequence[str], recipe: Distil, groups: Sequence[str] | None = None) -> Split:
+        """Hold out whole groups, as many as are no more items than asked.
+
+        Args:
+            groups: as in `distil`, since another caption of an image tells much of one that is held out; each item by
+                itself, if not given.
+
+        Raises:
+            TrainingError: fewer than two are left to learn from.
+            ValueError: not as many groups as items.
+        """
+        if groups is not None and len(groups) != len(ids):
+            raise ValueError(f'groups: {len(groups)} groups for {len(ids)} items: give each its own, or ""')
+        of = ids if groups is None else [group or item for item, group in zip(ids, groups, strict=True)]
+        keys = [fingerprint.of_bytes(name.encode()) for name in of]
+        own = [fingerprint.of_bytes(item.encode()) for item in ids]
+        order = sorted(range(len(keys)), key=lambda row: (keys[row], own[row]))
         aside = round(recipe.held_out * len(order))
-        learnt = order[aside:][: recipe.items]
+        while 0 < aside < len(order) and keys[order[aside]] == keys[order[aside - 1]]:
+            aside -= 1
+        held_out, rest = order[:aside], sorted(order[aside:], key=own.__getitem__)
+        learnt = rest[: recipe.items]
         if len(learnt) < 2:
             raise TrainingError(
                 f"{len(ids)} items, of which {aside} are held out, leave {len(learnt)} to distil on: give at least 2"
             )
-        return cls(learnt, order[:aside])
+        return cls(np.array(learnt, int), np.array(held_out, int))
 
 
 def train(
@@ -125,6 +144,7 @@ def train(
     *,
     on: dict[str, Any],
     scratch: Path,
+    groups: Sequence[str] | None = None,
     code: str | None = None,
     save_seconds: float = 60,
     log: Callable[[Row], None] | None = None,
@@ -132,6 +152,7 @@ def train(
     """As `distil`, going on from the checkpoint in `scratch` if there is one.
 
     Args:
+        groups: as in `distil`.
         targets: as in `distil`; rows of items that φ doesn't learn from aren't looked at, and items whose tokens are
             not finite are left out.
         on: JSON-able: what the features are.
@@ -142,7 +163,7 @@ def train(
         raise CrossgapError(f"loss {loss!r} is none of {', '.join(LOSSES)}")
     check_targets(features, ids, backbone)
     injection, device = method.inject(backbone), backbone.device
-    items = Split.of(ids, recipe)
+    items = Split.of(ids, recipe, groups)
     learnt, taught = items.learnt, None
     if loss in TAUGHT:
         wanted = (len(ids), *injection.shape)

@@ -21,8 +21,8 @@ class Distil(Strict):
 
     Attributes:
         items: features that φ learns from, picked by their hashed ids; all of the split, if not given.
-        held_out: share of the split's items that φ never learns from: its loss on them is what `epochs` and `lr` may
-            be chosen by.
+        held_out: share of the split's items that φ never learns from, the captions of an image together: its loss on
+            them is what `epochs` and `lr` may be chosen by.
         temperature: τ of the contrastive loss.
         seed: of φ's first weights, of the order of the items and of what dropout leaves out.
     """

@@ -52,12 +52,13 @@ def distil_store(
     code = code or closure.digest("crossgap.inversion.distil_stores", "crossgap.backbones.loading")
     held = native[group]
     ids, features = held.ids.tolist(), held.features
+    groups = held["group"].tolist() if "group" in held else None
     check_targets(features, ids, backbone)
     taught = None
     if loss in TAUGHT:
         if targets is None:
             raise ValueError(f"targets: the loss {loss!r} needs the recipe of the tokens that φ is taught")
-        rows = np.sort(Split.of(ids, recipe).learnt)
+        rows = np.sort(Split.of(ids, recipe, groups).learnt)
         inverter = Inverter(backbone, method, targets, batch_size)
         made_by = shard_recipe(method.as_dict(), targets, code, backbone=backbone.provenance)
         items = {group: Targets(held, rows)}
@@ -76,6 +77,7 @@ def distil_store(
         taught,
         on={**on, "features": native.provenance["fingerprint"]},
         scratch=scratch / "distil",
+        groups=groups,
         code=code,
         save_seconds=save_seconds,
     ).save(path)

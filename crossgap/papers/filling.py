@@ -8,10 +8,9 @@ from fnmatch import fnmatchcase
 from statistics import mean
 from typing import Any, NamedTuple
 
-from crossgap.catalogue import entries
 from crossgap.errors import listed
 from crossgap.papers.tables import PaperTable, PublishedAs, Wanted
-from crossgap.report.published import dataset_key, model_key, protocol_of
+from crossgap.report.published import dataset_key, is_backbone, protocol_of
 from crossgap.report.results import Results
 
 # a labelling that a published figure is by, where several were measured: retrieval by landmarks is the medium setting
@@ -82,7 +81,7 @@ def filled(table: PaperTable, cells: Sequence[Results], published: Sequence[Mapp
 def _measured(wanted: Wanted, backbone: str, cells: Iterable[Results]) -> tuple[Results, float] | None:
     """The first cell of this backbone and dataset that has the number, and the number."""
     for cell in cells:
-        if _is_backbone(cell, backbone) and dataset_key(cell.published or cell.dataset) == dataset_key(
+        if is_backbone(cell, backbone) and dataset_key(cell.published or cell.dataset) == dataset_key(
             wanted.dataset
         ):
             keys = [key for key in cell.metrics if fnmatchcase(key, wanted.key)]
@@ -90,21 +89,6 @@ def _measured(wanted: Wanted, backbone: str, cells: Iterable[Results]) -> tuple[
             if preferred or len(keys) == 1:
                 return cell, float(cell.metrics[(preferred or keys)[0]])
     return None
-
-
-def _is_backbone(cell: Results, name: str) -> bool:
-    """Whether a cell is of the backbone, by its name or by its model and weights."""
-    rows = entries.rows("backbones")
-    if cell.backbone == name or name not in rows:
-        return cell.backbone == name
-    weights = rows[name]["weights"]
-    made_by = cell.provenance.get("backbone_provenance")
-    own = (
-        f"{made_by.get('model')} {made_by.get('pretrained') or ''}"
-        if isinstance(made_by, Mapping)
-        else cell.backbone
-    )
-    return model_key(own) == model_key(f"{weights['model']} {weights.get('pretrained') or ''}")
 
 
 def _published(

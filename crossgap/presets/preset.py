@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 Params = dict[str, Any]  # as read from YAML
 
+TEMPLATE = "a photo of {}"  # of OTI, in the paper
 NONE: dict[str, list[str]] = {"backbones": [], "datasets": []}
 NO_INVERSIONS = {
     "oti": NONE,
@@ -40,10 +41,11 @@ def untrained(params: Params) -> Params:
 def by_the_papers_recipe(inversion: Params) -> Params:
     """A section `oti` or `ovi` with the recipe of Cross the Gap, section 4.
 
-    What is set beside the preset gives way, and queries alone are inverted.
+    What is set beside the preset gives way, another template too, and queries alone are inverted.
     """
     set_beside = {"steps", "lr", "weight_decay", "patience", "tolerance", "optimiser"} & set(inversion)
-    return inversion | dict.fromkeys(sorted(set_beside)) | {"preset": "paper", "gallery": False}
+    template = {"template": TEMPLATE} if "template" in inversion else {}
+    return inversion | dict.fromkeys(sorted(set_beside)) | template | {"preset": "paper", "gallery": False}
 
 
 def cells(backbones: Sequence[str], datasets: Sequence[str]) -> dict[str, list[str]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from crossgap.errors import CrossgapError
 from crossgap.report.blocks import Block
@@ -65,14 +67,14 @@ def clouds(cell: Results, names: Names) -> list[Block]:
             axis: "".join(signs(round(GRID * (row[axis] - start) / span)) for row in of)
             for axis, start in zip("xy", low, strict=True)
         }
-        made[str(modality)] = {**places, "of": names.list_of([_item(row["id"]) for row in of])}
+        made[str(modality)] = {**places, "of": names.list_of([_item(row) for row in of])}
     caption = UMAP if by_umap(cell) else CAPTION
     return [{"kind": "cloud", "caption": caption, "span": float(f"{span:.4g}"), "modalities": made}]
 
 
-def _item(name: object) -> str:
-    """What a caption's id starts with: its image's, where ids are made as this project makes them."""
-    return re.sub(r"#\d+$", "", str(name))
+def _item(row: Mapping[str, Any]) -> str:
+    """A point's id; of a text what that starts with: its image's, where ids are made as this project makes them."""
+    return re.sub(r"#\d+$", "", str(row["id"])) if row["modality"] in ("text", "ovi") else str(row["id"])
 
 
 def by_umap(cell: Results) -> bool:

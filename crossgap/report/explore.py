@@ -11,7 +11,7 @@ from crossgap import naming
 from crossgap.errors import CrossgapError
 from crossgap.report.results import Results
 from crossgap.report.sources import titles
-from crossgap.report.tables import METRICS, RATES, absent, in_order, plain_words, present, title
+from crossgap.report.tables import RATES, absent, in_order, plain_words, present, title
 
 COLUMNS = (
     "family", "task", "relevance", "value", "baseline_value", "difference", "low", "high", "p", "p_adjusted", "queries",
@@ -27,6 +27,9 @@ _MAIN = {
     "composed": "mAP",
 }  # by family
 _FAMILIES = tuple(_MAIN)
+_SHARES = (
+    "first_image", "stays", "never_found", "normalised", "activated", "ami", "ari", "nmi", "v_measure",
+)  # fmt: skip
 _TASKS = {
     ("classification", "image-text"): "zero-shot classification",
     ("clustering", "image"): "clusters of images",
@@ -148,11 +151,7 @@ def metric_names(found: Iterable[Line]) -> list[str]:
 
 def is_rate(metric: str) -> bool:
     """Whether a metric is shown in percent: any but counts and skewnesses."""
-    return (
-        metric in (*METRICS, *RATES, "first_image", "ami", "ari", "nmi", "v_measure")
-        or "recall" in metric
-        or "mAP" in metric
-    )
+    return metric in (*RATES, *_SHARES) or "recall" in metric or "mAP" in metric
 
 
 def task_title(family: str, task: str) -> str:

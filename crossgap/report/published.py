@@ -25,6 +25,8 @@ _TASKS = {  # as published → family, and the task that a correction is named a
     "zero-shot": ("classification", "image-text"),
     "few-shot": ("classification", ""),
 }
+# backbones of the catalogue whose published figures name neither open_clip's model nor its weights
+_CALLED = {"slip-b16": "SLIP/ViT-B-16", "slip-l16": "SLIP/ViT-L-16", "dinov3-l16": "DINOv3 L/16"}
 _SHOTS = re.compile(r"(\d+) shots? per class; (no text|text weight \.5)")
 _WITHOUT_MEANING = {
     "quickgelu",
@@ -66,17 +68,28 @@ def beside(cell: Results, published: DataFrame) -> list[PublishedRow]:
     """
     if lacking := [column for column in COLUMNS if column not in published]:
         raise CrossgapError(f"published: no column {', '.join(lacking)}; expected {', '.join(COLUMNS)}")
-    backbone, dataset = model_key(_model(cell)), dataset_key(cell.published or cell.dataset)
+    backbones = {model_key(_model(cell))}
+    backbones |= {model_key(called) for name, called in _CALLED.items() if is_backbone(cell, name)}
+    dataset = dataset_key(cell.published or cell.dataset)
     found: list[PublishedRow] = []
     for figure in published.to_dict("records"):
         if (
             figure["task"] in _TASKS
             and not figure["dataset"].startswith("average")
-            and model_key(figure["model"]) == backbone
+            and model_key(figure["model"]) in backbones
             and dataset_key(figure["dataset"]) == dataset
         ):
             found += _rows(cell, figure, dataset)
     return found
+
+
+def is_backbone(cell: Results, name: str) -> bool:
+    """Whether a cell is of the backbone, by its name or by its model and weights."""
+    rows = entries.rows("backbones")
+    if cell.backbone == name or name not in rows:
+        return cell.backbone == name
+    weights = rows[name]["weights"]
+    return model_key(_model(cell)) == model_key(f"{weights['model']} {weights.get('pretrained') or ''}")
 
 
 def _model(cell: Results) -> str:

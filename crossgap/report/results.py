@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # columns of text, in all tables
 WORDS = (
     "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "fitted_on", "parameters",
-    "reason", "modality", "protocol", "at", "run",
+    "reason", "modality", "protocol", "at", "run", "id",
 )  # fmt: skip
 IN_ROLES = (
     "task",

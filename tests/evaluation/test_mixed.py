@@ -12,6 +12,7 @@ from crossgap.evaluation.comparisons import compared
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.options import MixedSearch
 from crossgap.evaluation.work import Work
+from crossgap.metrics import significance
 from crossgap.metrics.mixed import image_documents
 from crossgap.strict import options
 from tests.evaluation.test_rivals import TEST, TRAIN, captions, groups, inverted, unit, write
@@ -397,6 +398,15 @@ def test_a_gallery_that_the_dataset_fixes(tmp_path):
     table = mixed.summary(found).set_index("task")
     assert table.loc["corpus", "recall@1"] == rows(found, "corpus", "mixed")["rank"].eq(1).mean()
     assert mixed.metrics(table.reset_index())["mixed/corpus+centering/mixed/recall@1"] > 0
+
+    outcomes = mixed.outcomes(found)  # the two texts that ask for a document say less than two others
+    one, other = (outcomes["mixed", task, "mixed"].sort_index() for task in ("corpus+centering", "corpus"))
+    documents = one.index.str.partition("#").get_level_values(0)
+    assert documents.nunique() < len(documents)
+    differences = (one - other).to_frame().to_numpy()
+    expected = significance.paired(differences, groups=documents, resamples=199).iloc[0]
+    tested = compared(work, outcomes, seed=0, resamples=199).iloc[0]
+    np.testing.assert_allclose(tested[["low", "high", "p"]].astype(float), expected[["low", "high", "p"]])
 
 
 def test_a_fused_document_without_direction_ends_no_other_search(tmp_path):

@@ -67,10 +67,12 @@ def test_halves_and_inverted_texts_are_asked_by_captions_too(cell):
     assert {task.partition("+")[0] for task in halves["task"]} == {"text-image", "image-text"}
     for task in ("text-image+nnn_16", "text-image", "text-text", "ovi-text", "ovi.warm.cosine.world-text"):
         pd.testing.assert_series_equal(of("hubness", task), pd.Series(EVERY["group"], EVERY["id"]))
+    for task in ("search", "corpus+centering", "search+oti"):
+        pd.testing.assert_series_equal(of("mixed", task), pd.Series(EVERY["group"], EVERY["id"]))
     images = pd.Series(TEST["group"], TEST["id"])
     for task in ("image-text", "image-image+pca_plus", "oti-image", "oti.distilled.tokens.world-oti"):
         pd.testing.assert_series_equal(of("retrieval", task), images)
-    assert of("classification", "image-text") is None and of("mixed", "search") is None
+    assert of("classification", "image-text") is None
     assert of("composed", "sum") is None
 
 

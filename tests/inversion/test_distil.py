@@ -169,6 +169,20 @@ def test_what_is_held_out_is_told_by_its_name_and_stays_when_fewer_are_learnt_fr
         Split.of(ids[:3], Distil(held_out=0.5))
 
 
+def test_the_captions_of_an_image_are_held_out_together() -> None:
+    ids = [f"caption {number}" for number in range(60)]
+    groups = ["" if number >= 50 else f"image {number % 10}" for number in range(60)]
+    found = Split.of(ids, Distil(held_out=0.3), groups)
+    assert sorted([*found.learnt, *found.held_out]) == list(range(60)) and 13 < len(found.held_out) <= 18
+    learnt, held_out = ({groups[row] for row in rows} - {""} for rows in (found.learnt, found.held_out))
+    assert learnt and held_out and not learnt & held_out
+    few = Split.of(ids, Distil(held_out=0.3, items=9), groups)
+    np.testing.assert_array_equal(few.learnt, found.learnt[:9])
+    assert len({groups[row] or row for row in few.learnt}) > 4, "those of few images alone"
+    alone = Split.of(ids, Distil(held_out=0.3), ids)
+    np.testing.assert_array_equal(alone.held_out, Split.of(ids, Distil(held_out=0.3)).held_out)
+
+
 def test_nothing_of_what_is_held_out_is_learnt(tiny, images) -> None:
     ids = [str(row) for row in range(len(images))]
     changed = images.copy()
@@ -275,6 +289,14 @@ def test_bad_input_is_refused_before_any_work(tiny, images, targets, monkeypatch
     bad[3, 0] = np.inf
     with pytest.raises(ValueError, match="not finite, of items 3"):
         distil(bad, tiny)
+
+
+def test_texts_of_one_image_are_given_together(tiny, texts) -> None:
+    found = distil(texts, tiny, "ovi", groups=["a", "b"] * 8, **FEW | {"held_out": 0.5})
+    assert (found.said["on"]["items"], found.said["on"]["held_out"]) == (8, 8)
+    assert distil(texts, tiny, "ovi", groups=["a"] * 16, **FEW).said["on"]["held_out"] == 0
+    with pytest.raises(ValueError, match="15 groups for 16 items"):
+        distil(texts, tiny, "ovi", groups=["a"] * 15, **FEW)
 
 
 def test_ovi_is_the_mirror_image(tiny, texts) -> None:

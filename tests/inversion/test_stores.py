@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from crossgap import fingerprint, load_backbone, open_store, oti, ovi
+from crossgap import fingerprint, load_backbone, load_distilled, open_store, oti, ovi
 from crossgap.backbones import BackboneError
+from crossgap.inversion.distil_recipe import Distil
+from crossgap.inversion.distil_stores import distil_store
 from crossgap.inversion.invert import Inverter
 from crossgap.inversion.methods import Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
@@ -389,3 +391,13 @@ def test_no_batch_but_the_last_of_all_groups_is_filled_up(native, run) -> None:
     counting = Dying()
     run(native, method=counting, batch_size=3)
     assert counting.started == [3, 3]
+
+
+@pytest.mark.parametrize("loss", ["cosine", "tokens"])
+def test_phi_is_held_out_whole_images_of_captions(native, tiny, tmp_path, loss) -> None:
+    path = tmp_path / "phi.safetensors"
+    recipe = Distil(epochs=1, batch_size=2, held_out=0.74)  # 3 of the 4 captions, which are of 2 images
+    more = {"on": {}, "scratch": tmp_path / "scratch", "targets": Recipe(1)}
+    distil_store(native, "text/test", tiny, OVI, recipe, loss, path, **more)
+    said = load_distilled(path, tiny).said["on"]
+    assert (said["items"], said["held_out"]) == (2, 2)

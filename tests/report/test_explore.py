@@ -214,6 +214,20 @@ def test_cells_of_like_numbers_share_their_rows(parse):
     assert [row["mAP"] for row in page.rows() if row["method"] == "native features"] == [0.4] * 3 + [0.2] * 3
 
 
+def test_shares_are_rates_as_the_differences_of_their_tests_are(parse):
+    """The page says of a row its value, and its difference, in points, to the baseline's in percent."""
+    task, at = "text-image+centering", "noise 0.04"
+    numbers = {f"robustness/{name}/{at}/stays": value for name, value in ((task, 0.96), ("text-image", 0.93))}
+    numbers |= {f"hubness/text-image/{name}": 0.5 for name in ("skewness", "largest", "never_found")}
+    numbers |= {f"hubness/text-image+qb_norm/half/{name}": 0.5 for name in ("normalised", "activated")}
+    tested = comparisons("robustness", "text-image", "stays", [(task, at, 0.03, 0.01, 0.05, 0.01, 0.02)])
+    page = parse(render([cell(metrics=numbers, comparisons=tested)]))
+    rates = {name for name, rate in page.data["explore"]["names"] if rate}
+    assert rates == {"stays", "never_found", "normalised", "activated"}
+    row = by_method(page.rows())["Modality centring", at]
+    assert (row["stays"], row["test"][:3]) == (0.96, [300, 100, 500])
+
+
 def test_comparisons_of_what_was_not_measured_are_an_error():
     tested = comparisons("ranking", "a", "mAP", [("b", *COMPARED[0][1:])])
     with pytest.raises(ValueError, match="cell nano · world: comparisons: no family 'ranking' was measured"):

@@ -17,6 +17,7 @@ import pytest
 from crossgap.report import Results, render
 from crossgap.report import page as report_page
 from crossgap.report.page import LICENCES, SCRIPTS
+from crossgap.report.results import read_table
 
 SIGNS = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
 
@@ -285,6 +286,26 @@ def test_clouds_are_on_one_scale_and_joined_by_item(parse):
         ["a", "b"],
         ["b", "c"],
     ]
+
+
+def test_images_that_end_like_captions_are_not_one_item(parse):
+    names = [("image", "a#1"), ("image", "a#2"), ("text", "a#1#0"), ("oti", "a#2"), ("ovi", "a#1#0")]
+    points = clouds().iloc[:5].assign(**dict(zip(("modality", "id"), zip(*names, strict=True), strict=True)))
+    page = parse(render([cell(clouds=points)]))
+    (block,) = [block for block in page.blocks if block["kind"] == "cloud"]
+    found = {
+        modality: [page.later["items"][i] for i in page.later["lists"][of["of"]]]
+        for modality, of in block["modalities"].items()
+    }
+    assert found == {"image": ["a#1", "a#2"], "text": ["a#1"], "oti": ["a#2"], "ovi": ["a#1"]}
+
+
+def test_points_of_images_that_are_called_by_numbers_keep_their_names(parse, tmp_path):
+    points = clouds().iloc[:2].assign(modality="image", id=["000123", "000124"])
+    points.to_csv(tmp_path / "clouds.csv", index=False)
+    held = read_table(tmp_path / "clouds.csv")
+    assert held["id"].tolist() == ["000123", "000124"]
+    assert {"000123", "000124"} <= set(parse(render([cell(clouds=held)])).later["items"])
 
 
 def test_unknown_numbers_are_listed_or_are_rows(parse):

@@ -66,6 +66,20 @@ def test_every_published_dataset_but_averages_is_found_for_its_model(parse):
         assert [float(row[4]) for row in shown] == pytest.approx(list(found["value"])), (model, dataset)
 
 
+@pytest.mark.parametrize("backbone", ["slip-b16", "mine"])
+def test_released_weights_that_are_called_otherwise_have_their_figures(parse, backbone):
+    folder = "data/raw/slip"
+    slip = {"model": "SLIP-ViT-B-16", "pretrained": f"{folder}/slip_base_100ep.pt"}
+    shown = rows(parse, cell(backbone, provenance={"backbone_provenance": slip}))
+    assert [row[4] for row in shown] == ["29.70", "30.50", "32.20"]
+    clip = {"backbone_provenance": {**slip, "pretrained": f"{folder}/clip_base_25ep.pt"}}
+    assert rows(parse, cell("slip-clip-b16", provenance=clip)) == []
+    dino = {"backbone_provenance": {"model": "timm:vit_large_patch16_dinov3.lvd1689m", "pretrained": None}}
+    few = {"classification/2-shot/class/accuracy": 0.5, "classification/2-shot-gda/class/accuracy": 0.5}
+    shown = rows(parse, cell(backbone.replace("slip-b16", "dinov3-l16"), "dtd", few, dino), EXTRA)
+    assert sorted(row[4] for row in shown) == ["54.33", "57.55"]
+
+
 @pytest.mark.parametrize(
     "other",
     [
