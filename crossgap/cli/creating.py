@@ -50,6 +50,17 @@ def init(
     with explained():
         template = _template()
         if update:
+            given = {
+                "images": images,
+                "captions": captions,
+                "dataset": dataset,
+                "backbone": backbone,
+                "remote": remote,
+            }
+            if others := [f"--{name}" for name, value in given.items() if value]:
+                raise CrossgapError(
+                    f"--update changes no settings: leave out {', '.join(others)}, and edit params.yaml"
+                )
             _update(folder, template)
             return
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -208,7 +219,7 @@ def _update(folder: Path, template: Path) -> None:
         raise CrossgapError(f"{folder} is no project made by `crossgap init`: it has no {PIN}")
     paths = [path for path in starting(template) if path.as_posix() not in OWN]
     for path in paths:
-        require_in_git(folder / path)
+        require_in_git(folder / path, force=False)
     for path in paths:
         _copy(template, folder, path)
     was = json.loads((folder / PIN).read_text(encoding="utf-8")).get("crossgap")
