@@ -105,6 +105,12 @@ def whole_number(value: object, name: str, least: int = 0) -> None:
         raise ValueError(f"{name} is {value}: give at least {least}")
 
 
+def real_number(value: object, name: str) -> None:
+    """Raise TypeError unless a setting is a real number."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} is {value!r}: give a number")
+
+
 def label_array(labels: Labels, count: int, name: str) -> Shaped[np.ndarray, " n"]:
     """Labels as an object array `(count,)` in which None, NaN and "" have become None.
 
@@ -190,10 +196,28 @@ def _as_numpy(features: Features) -> np.ndarray:
     return np.asarray(features)
 
 
-def _real_matrix(features: Features, name: str) -> np.ndarray:
-    array = _as_numpy(features)
+def real_array(values: Features, name: str, shape: str = "(n, d)") -> Real[np.ndarray, "*shape"]:
+    """`values`, of NumPy or torch or in lists, in NumPy and as they are.
+
+    Args:
+        name: what the errors call it.
+        shape: what they say is to be given.
+
+    Raises:
+        TypeError: the entries are not real numbers.
+        ValueError: lists of unequal lengths.
+    """
+    try:
+        array = _as_numpy(values)
+    except ValueError:
+        raise ValueError(f"{name} holds rows of unequal lengths: give a float array `{shape}`") from None
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
-        raise TypeError(f"{name} holds {array.dtype}, not real numbers: give a float array `(n, d)`")
+        raise TypeError(f"{name} holds {array.dtype}, not real numbers: give a float array `{shape}`")
+    return array
+
+
+def _real_matrix(features: Features, name: str) -> np.ndarray:
+    array = real_array(features, name)
     if array.ndim != 2:
         raise ValueError(f"{name} has shape {array.shape}: give one row an item, `(n, d)`")
     if 0 in array.shape:

@@ -54,6 +54,7 @@ def test_inner_products_of_exact_rows_are_exact():
         (np.ones((4, 0)), ValueError, "x is empty"),
         ([["a", "b"]], TypeError, "not real numbers"),
         (np.ones((2, 2), complex), TypeError, "complex128"),
+        ([[1.0], [1.0, 2.0]], ValueError, "x holds rows of unequal lengths: give a float array"),
         (
             [[1, 1], [0, np.nan], [1, np.inf], [-np.inf, 1]],
             ValueError,

@@ -40,7 +40,7 @@ def declared(model: str, pretrained: str | None = None, preprocess: preprocessin
         BackboneError: unknown model or tag, a file that isn't there, a library that is missing, a QuickGELU mismatch
             of a tag, a preprocessing that can't be told.
     """
-    model = towers.canonical(model)
+    given, model = model, towers.canonical(model)
     if model.startswith(towers.TIMM_PREFIX):
         image_only.check_declared(model, pretrained, preprocess)
         return Declared(model, pretrained)
@@ -52,7 +52,7 @@ def declared(model: str, pretrained: str | None = None, preprocess: preprocessin
                 f"{model!r} brings its own weights, so pretrained={pretrained!r} would be ignored"
             )
         return Declared(model, None)
-    check_name(model)
+    check_name(given)
     check_tag(model, pretrained)
     try:
         if pretrained and tag_of(model, pretrained):
@@ -77,6 +77,7 @@ def check_name(model: str) -> None:
             f"{model!r} is none of open_clip's {len(registered)} models (open_clip.list_models()), "
             f"nor {', '.join(sorted(file.stem for file in towers.OWN_CONFIGS.glob('*.json')))}, "
             f"{LOCAL_DIR_PREFIX}, {HF_HUB_PREFIX} or {towers.TIMM_PREFIX}"
+            + (f"; it is a folder: give {LOCAL_DIR_PREFIX}{model}" if model and Path(model).is_dir() else "")
         )
 
 

@@ -13,6 +13,7 @@ import torch
 from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor, nn
 
+from crossgap.arrays import whole_number
 from crossgap.backbones import blocks
 from crossgap.backbones.backbone import Backbone
 from crossgap.backbones.towers import no_patches
@@ -121,7 +122,8 @@ class PseudoPatches:
         self.grid = native.shape[2:] if self.channels_first else native.shape[1:-1]
         self.dtype = native.dtype
         positions = self.grid.numel()
-        if not 1 <= patches <= positions:
+        whole_number(patches, "patches", 1)
+        if patches > positions:
             raise BackboneError(f"{patches} pseudo-patches don't fit a grid of {positions} patches")
         self.shape = (patches, width)
         self.source = torch.arange(positions, device=backbone.device) * patches // positions
@@ -188,9 +190,8 @@ def _slots(
 
     Found by tokenising the template with two different fillers: the slots are where the ids differ.
     """
-    if tokens < 1:
-        raise BackboneError(f"{tokens} pseudo-tokens: give at least 1")
-    if template.count("{}") != 1:
+    whole_number(tokens, "tokens", 1)
+    if not isinstance(template, str) or template.count("{}") != 1:
         raise BackboneError(f"template {template!r} needs exactly one {{}}")
     ids, cut = backbone.tokenize([template.replace("{}", " ".join([letter] * tokens)) for letter in "xz"])
     slots = (ids[0] != ids[1]).nonzero().flatten()

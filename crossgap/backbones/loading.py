@@ -62,6 +62,7 @@ def load_backbone(
             a QuickGELU mismatch, a preprocessing that can't be told.
     """
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    model, pretrained = str(model), None if pretrained is None else str(pretrained)
     if precision not in PRECISIONS:
         raise BackboneError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     if model.startswith(towers.TIMM_PREFIX):

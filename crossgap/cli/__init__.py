@@ -135,12 +135,16 @@ def preset(
     Example: crossgap preset cross-the-gap-table2 --output params.yaml && dvc repro
     """
     from crossgap.cli.overwriting import require_in_git
+    from crossgap.errors import CrossgapError
     from crossgap.params import load_text
     from crossgap.params.editing import edited
     from crossgap.params.reading import parsed
     from crossgap.presets import PRESETS, applied
 
     if name is None:
+        with explained():
+            if output is not None:
+                raise CrossgapError(f"nothing is written to {output} without a study: name one")
         if as_json:
             scripts.echo([{"study": name, "title": held.words} for name, held in PRESETS.items()])
             return

@@ -50,6 +50,17 @@ def init(
     with explained():
         template = _template()
         if update:
+            given = {
+                "images": images,
+                "captions": captions,
+                "dataset": dataset,
+                "backbone": backbone,
+                "remote": remote,
+            }
+            if others := [f"--{name}" for name, value in given.items() if value]:
+                raise CrossgapError(
+                    f"--update changes no settings: leave out {', '.join(others)}, and edit params.yaml"
+                )
             _update(folder, template)
             return
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -228,7 +228,7 @@ def check(
     name: Name,
     root: Annotated[Path | None, typer.Argument(help="Where it lies, if not where it is declared.")] = None,
     params: Params = Path("params.yaml"),
-    workers: Annotated[int, typer.Option(help="Threads that open images.")] = 8,
+    workers: Annotated[int, typer.Option(help="Threads that open images.", min=1)] = 8,
 ) -> None:
     """Compare what is on disk with the declaration: numbers, classes, missing and broken files.
 

@@ -22,7 +22,7 @@ def export(
             "imports/NAME, or the path of a store."
         ),
     ],
-    out: Annotated[str, typer.Argument(help="The folder to write; it may not exist.")],
+    out: Annotated[str, typer.Argument(help="The folder to write, which is not there yet.")],
     format_: Annotated[
         str,
         typer.Option(

@@ -33,8 +33,9 @@ def import_(
         Path | None, typer.Option(help="A folder that `clip-retrieval inference` wrote, instead of arrays.")
     ] = None,
     split: Annotated[
-        str, typer.Option(help="The split that the clip-retrieval folder's items are of.")
-    ] = "test",
+        str | None,
+        typer.Option(help="The split that the clip-retrieval folder's items are of; test, if not given."),
+    ] = None,
     backbone: Annotated[str, typer.Option(help="What the features were computed with.")] = "unknown",
     dataset: Annotated[
         str | None, typer.Option(help="What they were computed from, if not what the store is called.")
@@ -99,7 +100,11 @@ def import_(
         if bool(arrays) == bool(clip_retrieval):
             raise importing.FeatureImportError("give arrays or --clip-retrieval FOLDER, one of the two")
         if clip_retrieval:
-            assignments = importing.from_clip_retrieval(clip_retrieval, split)
+            assignments = importing.from_clip_retrieval(clip_retrieval, split or "test")
+        elif split:
+            raise importing.FeatureImportError(
+                f"--split {split} is of a clip-retrieval folder: of arrays say the split in each, as image/{split}=FILE"
+            )
         else:
             assignments = [importing.Assignment.parse(text) for text in arrays or ()]
         store = importing.import_features(

@@ -78,7 +78,10 @@ def figure(
     cell: Annotated[
         str | None, typer.Argument(help="BACKBONE/DATASET; without it, the first cell of the run.")
     ] = None,
-    form: Annotated[FigureFormat, typer.Option("--format", help="Of the file.")] = FigureFormat.SVG,
+    form: Annotated[
+        FigureFormat | None,
+        typer.Option("--format", help="Of the file; without it, as --output ends, else svg."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The file; without it, NAME-BACKBONE-DATASET.FORMAT here."),
@@ -96,6 +99,8 @@ def figure(
     every = {one: kind.words for one, kind in figures.FIGURES.items()} | studies.STUDIES
     with explained():
         if name is None:
+            if output is not None:
+                raise CrossgapError(f"nothing is drawn into {output} without a figure: name one")
             if as_json:
                 scripts.echo([{"name": one, "title": words} for one, words in every.items()])
                 return
@@ -107,6 +112,9 @@ def figure(
             )
         if output is not None and not output.parent.is_dir():
             raise CrossgapError(f"{output} can't be written: there is no folder {output.parent}")
+        if output is not None and form is not None and output.suffix.lower() != f".{form}":
+            raise CrossgapError(f"{output} does not end in .{form}: leave out --format, or name another file")
+        form = form or FigureFormat.SVG
         if name in studies.STUDIES:
             if cell is not None:
                 raise CrossgapError(f"the figure {name} is of no cell: leave out {cell}")

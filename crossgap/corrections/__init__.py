@@ -106,8 +106,10 @@ def chosen(names: Iterable[str] | None = None) -> list[str]:
     """The rivals of these names, as they are given; all, if None.
 
     Raises:
-        ValueError: an unknown name.
+        TypeError, ValueError: one string, or an unknown name.
     """
+    if isinstance(names, str):
+        raise TypeError(f"names is {names!r}: give a list, such as [{names!r}]")
     names = list(RIVALS if names is None else names)
     if unknown := [name for name in names if name not in RIVALS]:
         raise ValueError(

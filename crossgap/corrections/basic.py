@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossgap.arrays import check_widths, unit_rows
+from crossgap.arrays import check_widths, real_number, unit_rows, whole_number
 from crossgap.corrections.correction import Affine, Correction
 from crossgap.corrections.material import Material
 from crossgap.errors import UnavailableError
@@ -52,10 +52,10 @@ def fit(
         TypeError, ValueError: features of no use, or of two widths; a weight outside [0, 1]; no direction to keep.
             `UnavailableError` where there are too few texts, or C has no eigenvalue above 0.
     """
+    real_number(weight, "weight")
     if not 0 <= weight <= 1:
         raise ValueError(f"weight is {weight}: give 0 to 1")
-    if keep < 1:
-        raise ValueError(f"keep is {keep}: give at least 1")
+    whole_number(keep, "keep", 1)
     images = unit_rows(image_features, "image_features", np.float64)
     wanted, unwanted = unit_rows(subjects, "subjects", np.float64), unit_rows(styles, "styles", np.float64)
     for name, rows in (("subjects", wanted), ("styles", unwanted)):

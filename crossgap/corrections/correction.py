@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from crossgap.arrays import check_widths, checked_features, unit_rows
+from crossgap.arrays import check_widths, checked_features, real_array, unit_rows, whole_number
 from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -216,7 +216,8 @@ def directions_to_keep(keep: int | None, rank: int, default: int) -> int:
         raise UnavailableError("text_features are all the same: give texts that differ")
     if keep is None:
         return max(1, min(default, rank))
-    if not 1 <= keep <= rank:
+    whole_number(keep, "keep", 1)
+    if keep > rank:
         raise ValueError(f"keep is {keep}: the texts span {rank} directions, give 1 to {rank} or more texts")
     return keep
 
@@ -226,13 +227,13 @@ def stored_rows(features: Real[Features, "n d"], name: str) -> Float64[np.ndarra
     return np.asarray(checked_features(features, name), np.float64)
 
 
-def weight_matrix(weight: Real[np.ndarray, "d width"], name: str) -> Float64[np.ndarray, "d width"]:
+def weight_matrix(weight: Real[Features, "d width"], name: str) -> Float64[np.ndarray, "d width"]:
     """The weight of a tower's last linear map `(d, width)` as float64.
 
     Raises:
-        ValueError: not two-dimensional, empty, or with NaN or infinity.
+        TypeError, ValueError: no real numbers, or not two-dimensional or empty; `UnavailableError` for NaN or infinity.
     """
-    matrix = np.asarray(weight, np.float64)
+    matrix = np.asarray(real_array(weight, name, "(d, width)"), np.float64)
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise ValueError(f"{name} has shape {matrix.shape}: give the projection's weight, output × input")
     if not np.isfinite(matrix).all():

@@ -26,7 +26,7 @@ def fit(banks: Mapping[str, Features], beta: float = BETA) -> Correction:
         beta: inverse temperature, above 0.
 
     Raises:
-        ValueError: beta out of range.
+        TypeError, ValueError: banks that aren't by modality, or beta out of range.
     """
     return by_softmax(banks, beta)
 

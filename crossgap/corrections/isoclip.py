@@ -14,6 +14,8 @@ from crossgap.errors import UnavailableError
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64, Real
 
+    from crossgap.arrays import Features
+
 TITLE = "IsoCLIP"
 SOURCE = "IsoCLIP (arXiv 2603.19862, CVPR 2026)"
 REFERENCE = "projections without the top and bottom singular directions of the inter-modal operator"
@@ -31,8 +33,8 @@ PUBLISHED: dict[tuple[str, str], tuple[tuple[int, int] | None, tuple[int, int] |
 
 
 def fit(
-    image_weight: Real[np.ndarray, "d image"],
-    text_weight: Real[np.ndarray, "d text"],
+    image_weight: Real[Features, "d image"],
+    text_weight: Real[Features, "d text"],
     images: tuple[int, int] | None = None,
     texts: tuple[int, int] | None = None,
 ) -> Correction:
@@ -53,8 +55,8 @@ def fit(
     that the choice has no parameter and needs no data. Directions whose singular value is rounding go with the bottom.
 
     Raises:
-        ValueError: weights that cannot be used or have unequal outputs; `UnavailableError` for weights that are not
-            finite, or cut-offs that leave no direction.
+        TypeError, ValueError: weights that cannot be used or have unequal outputs; `UnavailableError` for weights that
+            are not finite, or cut-offs that leave no direction.
     """
     weights: dict[str, np.ndarray] = {
         "image": weight_matrix(image_weight, "image_weight"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from crossgap.arrays import real_number, whole_number
 from crossgap.corrections.correction import Correction
 from crossgap.corrections.material import Material
 from crossgap.corrections.scoring import banks, scored
@@ -30,10 +31,10 @@ def fit(banks: Mapping[str, Features], k: int = 64, alpha: float = ALPHA) -> Cor
         alpha: from 0, as it is, to 1.
 
     Raises:
-        ValueError: k or alpha out of range.
+        TypeError, ValueError: banks that aren't by modality, or k or alpha out of range.
     """
-    if k < 1:
-        raise ValueError(f"k is {k}: give at least 1")
+    whole_number(k, "k", 1)
+    real_number(alpha, "alpha")
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha}: give 0 to 1")
     return scored(partial(hubness.by_nearest, k=k, alpha=alpha), banks, {"k": k, "alpha": alpha})

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crossgap.arrays import real_number
 from crossgap.corrections.correction import Affine, Correction, weight_matrix
 from crossgap.corrections.material import Material
 from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
     from jaxtyping import Real
+
+    from crossgap.arrays import Features
 
 TITLE = "Closed-form inversion"
 SOURCE = "SeMoBridge (ICLR 2026)"
@@ -21,7 +24,7 @@ REFERENCE = (
 )
 
 
-def fit(text_weight: Real[np.ndarray, "d width"], tolerance: float = 0.3) -> Correction:
+def fit(text_weight: Real[Features, "d width"], tolerance: float = 0.3) -> Correction:
     """Map image queries to what the text projection makes of their pseudo-EOS feature, SeMoBridge untrained.
 
     With W `(d, width)` of the text projection, the pseudo-EOS feature of x is W⁺x, scaled to the length of texts; it is
@@ -31,13 +34,16 @@ def fit(text_weight: Real[np.ndarray, "d width"], tolerance: float = 0.3) -> Cor
 
     Args:
         text_weight: `(d, width)`, output × input.
-        tolerance: singular values above it are inverted.
+        tolerance: singular values above it are inverted; from 0.
 
     Raises:
-        ValueError: a weight that cannot be used; `UnavailableError` for one that is not finite, or has no singular
-            value above the tolerance, which is absolute.
+        TypeError, ValueError: a weight or a tolerance that cannot be used; `UnavailableError` for a weight that is
+            not finite, or has no singular value above the tolerance.
     """
     weight = weight_matrix(text_weight, "text_weight")
+    real_number(tolerance, "tolerance")
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance is {tolerance}: give a number from 0")
     directions, values, _ = np.linalg.svd(weight, full_matrices=False)
     kept = directions[:, values > tolerance]
     if not kept.shape[1]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from crossgap.arrays import check_widths, unit_rows
+from crossgap.arrays import check_widths, real_number, unit_rows
 from crossgap.corrections.correction import Affine, Correction, one_point
 from crossgap.corrections.material import Material
 from crossgap.errors import UnavailableError
@@ -54,8 +54,10 @@ def fit(
         )
     if len(images) < FEWEST:
         raise UnavailableError(f"image_features has {len(images)} rows: give at least {FEWEST} pairs")
-    if penalty is not None and not penalty > 0:
-        raise ValueError(f"penalty is {penalty}: give a number above 0, or None")
+    if penalty is not None:
+        real_number(penalty, "penalty")
+        if not penalty > 0:
+            raise ValueError(f"penalty is {penalty}: give a number above 0, or None")
     of_image = pd.factorize(np.array([row.tobytes() for row in images], object))[0]
     to_texts, image_penalty = _regression(images, texts, of_image, penalty)
     to_images, text_penalty = _regression(texts, images, of_image, penalty)

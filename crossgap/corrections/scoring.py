@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from crossgap.arrays import real_number
 from crossgap.corrections.correction import Correction
 from crossgap.corrections.material import Material
 from crossgap.errors import UnavailableError
@@ -106,7 +107,15 @@ def scored(
     parameters: Mapping[str, Any],
     which: Which | None = None,
 ) -> Correction:
-    """A correction that ranks by a rule and changes no feature."""
+    """A correction that ranks by a rule and changes no feature.
+
+    Raises:
+        TypeError: banks that aren't by modality.
+    """
+    if not isinstance(banks, Mapping):
+        raise TypeError(
+            f'banks is a {type(banks).__name__}: give one a modality of queries, such as {{"image": …}}'
+        )
     sizes = {modality: {"bank": len(bank)} for modality, bank in banks.items()}
     return Correction({}, {**parameters, **sizes}, scoring=Scoring(rule, banks, which))
 
@@ -115,8 +124,9 @@ def by_softmax(banks: Mapping[str, Features], beta: float, which: Which | None =
     """A correction by `hubness.by_softmax` with the inverse temperature β.
 
     Raises:
-        ValueError: β out of range.
+        TypeError, ValueError: banks that aren't by modality, or β out of range.
     """
+    real_number(beta, "beta")
     if not 0 < beta < float("inf"):
         raise ValueError(f"beta is {beta}: give a number above 0")
     return scored(partial(hubness.by_softmax, beta=beta), banks, {"beta": beta}, which)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossgap.arrays import real_number
 from crossgap.corrections.correction import Affine, Correction, each_side, fitted_each, principal_directions
 from crossgap.corrections.material import Material
 from crossgap.errors import UnavailableError
@@ -52,8 +53,10 @@ def fit(
         TypeError, ValueError: features that cannot be used, or none; `UnavailableError` for rows that are all the same,
             or at two points.
     """
-    if shrinkage is not None and not 0 <= shrinkage <= 1:
-        raise ValueError(f"shrinkage is {shrinkage}: give 0 to 1, or None")
+    if shrinkage is not None:
+        real_number(shrinkage, "shrinkage")
+        if not 0 <= shrinkage <= 1:
+            raise ValueError(f"shrinkage is {shrinkage}: give 0 to 1, or None")
     return fitted_each(partial(_affine, shrinkage=shrinkage), image_features, text_features)
 
 

@@ -67,8 +67,8 @@ def distil(
         settings: fields of `distil_recipe.Distil`.
 
     Raises:
-        ValueError: features that are not finite, of another width, or ids or targets that don't match them;
-            `CrossgapError` for a wrong or unknown setting, method or loss.
+        TypeError, ValueError: features that are not finite numbers, of another width, or ids or targets that
+            don't match them; `CrossgapError` for a wrong or unknown setting, method or loss.
         BackboneError: a tower that can't take pseudo-tokens, or a template that doesn't fit.
         TrainingError: too few items, or a loss that is not finite.
     """

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from crossgap.arrays import real_array, whole_number
 from crossgap.backbones.backbone import Backbone
 from crossgap.backbones.batches import filled
 from crossgap.backbones.injection import Injection
@@ -81,8 +82,9 @@ def oti(
         settings: the other fields of `recipes.Recipe` by name, such as `lr` or `patience`.
 
     Raises:
-        ValueError: features that are not finite, of another width, ids that don't match them; `CrossgapError` for a
-            setting that `Recipe` doesn't have, or that is out of range.
+        TypeError, ValueError: features that are not finite numbers, or of another width, ids that don't match them, a
+            number of tokens or of items a batch that is no whole number from 1; `CrossgapError` for a setting that
+            `Recipe` doesn't have, or that is out of range.
         BackboneError: a text tower that can't take pseudo-tokens, or a template that doesn't fit.
     """
     recipe = asked(steps, seed, settings)
@@ -109,7 +111,7 @@ def ovi(
         ids and the rest: as in `oti`. `ovi(features, backbone, **recipes.PRESETS["ovi"]["fast"])` is the preset `fast`.
 
     Raises:
-        ValueError: as `oti`.
+        TypeError, ValueError: as `oti`.
         BackboneError: a vision tower without patch tokens, or more pseudo-patches than patches.
     """
     recipe = asked(steps, seed, settings)
@@ -196,6 +198,8 @@ def _invert(
     batch_size: int | None,
     progress: bool,
 ) -> Inversion:
+    if batch_size is not None:
+        whole_number(batch_size, "batch_size", 1)
     features = as_array(features)
     ids = [str(row) for row in range(len(features))] if ids is None else [str(name) for name in ids]
     check_targets(features, ids, backbone)
@@ -205,10 +209,13 @@ def _invert(
 
 
 def as_array(features: np.ndarray | torch.Tensor) -> np.ndarray:
-    """Features as numpy has them."""
-    if isinstance(features, torch.Tensor):
-        features = features.detach().float().cpu().numpy()
-    return np.asarray(features)
+    """Features as numpy has them.
+
+    Raises:
+        TypeError, ValueError: no real numbers, or lists of unequal lengths.
+    """
+    array = real_array(features, "features")
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
 def check_targets(features: Real[np.ndarray, "n d"], ids: Sequence[str], backbone: Backbone) -> None:

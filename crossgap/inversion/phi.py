@@ -14,6 +14,7 @@ from torch.nn.functional import gelu, normalize
 from tqdm import tqdm
 
 from crossgap import fingerprint
+from crossgap.arrays import whole_number
 from crossgap.backbones.backbone import Backbone
 from crossgap.errors import BackboneError, opened
 from crossgap.inversion.distil_recipe import WIDER
@@ -123,8 +124,10 @@ class Distilled:
             lr, weight_decay, snapshots, optimiser, batch_size: as in `oti`; step 0 is φ's own.
 
         Raises:
-            ValueError: as `oti`.
+            TypeError, ValueError: as `oti`.
         """
+        if batch_size is not None:
+            whole_number(batch_size, "batch_size", 1)
         recipe = Continued(steps, lr, weight_decay, snapshots=tuple(snapshots), optimiser=optimiser)
         features = as_array(features)
         ids = [str(row) for row in range(len(features))] if ids is None else [str(name) for name in ids]

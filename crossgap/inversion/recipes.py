@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral
 from typing import Any, ClassVar
 
 from crossgap.errors import CrossgapError, like
@@ -45,6 +46,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "snapshots", tuple(self.snapshots))
+        for name in ("steps", "seed"):
+            if not isinstance(value := getattr(self, name), Integral):
+                raise CrossgapError(f"{name} is {value!r}: give a whole number")
         for name, wrong, remedy in (
             ("steps", self.steps < self.fewest, f"give at least {self.fewest}"),
             ("lr", not 0 < self.lr < math.inf, "give a number above zero"),

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint
-from crossgap.arrays import check_widths, exact_rows, label_array, unit_rows
+from crossgap.arrays import check_widths, exact_rows, label_array, real_number, unit_rows
 from crossgap.errors import UnavailableError, listed
 from crossgap.metrics.classification import class_prototypes, class_sums
 from crossgap.metrics.neighbours import blocks, most_similar
@@ -195,6 +195,7 @@ def logistic(features: Features, labels: Labels, strength: float, *, tolerance: 
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
+    real_number(strength, "strength")
     if not strength > 0:
         raise ValueError(f"strength is {strength}: give a C above 0")
     rows, codes, classes = _labelled(features, labels)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossgap import fingerprint
-from crossgap.arrays import unit_rows
+from crossgap.arrays import real_number, unit_rows, whole_number
 from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def noisy(features: Features, ids: Labels, variance: float, seed: int = 0) -> np
     Raises:
         TypeError, ValueError: features that cannot be used, or a variance below 0.
     """
+    real_number(variance, "variance")
     if not variance >= 0:
         raise ValueError(f"variance is {variance}: give 0 or more")
     rows = unit_rows(features, dtype=np.float64)
@@ -52,8 +53,7 @@ def quantised(features: Features, bits: int) -> np.ndarray:
     Raises:
         TypeError, ValueError: features that cannot be used, or fewer bits than 1.
     """
-    if bits < 1:
-        raise ValueError(f"bits is {bits}: give at least 1")
+    whole_number(bits, "bits", 1)
     rows = unit_rows(features, dtype=np.float64)
     if bits == 1:
         return np.where(rows >= 0, 1.0, -1.0)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from crossgap.arrays import whole_number
+from crossgap.arrays import real_array, whole_number
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Real
 
-    from crossgap.arrays import Labels
+    from crossgap.arrays import Features, Labels
 
 RESAMPLES = 9999
 LEVEL = 0.95  # of the intervals
@@ -23,7 +23,7 @@ COLUMNS_AT_ONCE = 128  # so that the resamples' means of them lie in a cache
 
 
 def paired(
-    differences: Real[np.ndarray, "n k"],
+    differences: Real[Features, "n k"],
     *,
     groups: Labels | None = None,
     seed: int = 0,
@@ -49,10 +49,10 @@ def paired(
         A row a comparison: `difference`, `low`, `high`, `p`; NaN throughout if there are no queries.
 
     Raises:
-        TypeError, ValueError: another shape, values that are not finite, or a query without a group; no resamples, or
-            a seed that is no whole number.
+        TypeError, ValueError: another shape, values that are no finite numbers, or a query without a group; no
+            resamples, or a seed that is no whole number.
     """
-    differences = np.asarray(differences, np.float64)
+    differences = np.asarray(real_array(differences, "differences", "(n, k)"), np.float64)
     if differences.ndim != 2:
         raise ValueError(f"differences has shape {differences.shape}: give a row a query, `(n, k)`")
     if not np.isfinite(differences).all():
@@ -96,15 +96,15 @@ def paired(
     return pd.DataFrame({"difference": observed, "low": low, "high": high, "p": p})
 
 
-def holm(p: Real[np.ndarray, " k"]) -> Float64[np.ndarray, " k"]:
+def holm(p: Real[Features, " k"]) -> Float64[np.ndarray, " k"]:
     """P-values `(k,)` corrected for their number by Holm's step-down method (1979); NaN stay NaN and are not counted.
 
     Rejecting where the corrected value is below α keeps the chance of any false rejection below α.
 
     Raises:
-        ValueError: another shape, or values outside [0, 1].
+        TypeError, ValueError: another shape, or values outside [0, 1] or that are no numbers.
     """
-    p = np.asarray(p, np.float64)
+    p = np.asarray(real_array(p, "p", "(k,)"), np.float64)
     if p.ndim != 1:
         raise ValueError(f"p has shape {p.shape}: give one p-value a test, `(k,)`")
     if (bad := p[(p < 0) | (p > 1)]).size:
@@ -118,7 +118,7 @@ def holm(p: Real[np.ndarray, " k"]) -> Float64[np.ndarray, " k"]:
 
 
 def _codes(groups: Labels, n: int) -> Int64[np.ndarray, " n"]:
-    codes = pd.factorize(np.asarray(groups))[0]
+    codes = pd.factorize(np.atleast_1d(np.asarray(groups)))[0]
     if codes.shape != (n,):
         raise ValueError(f"groups has shape {np.shape(groups)}: give one a query, `({n},)`")
     if (codes < 0).any():

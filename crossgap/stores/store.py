@@ -38,7 +38,7 @@ import pandas as pd
 import zarr
 
 from crossgap import claims
-from crossgap.errors import CrossgapError, like, of_machine
+from crossgap.errors import CrossgapError, like, listed, of_machine
 from crossgap.prepared.composed import TABLES as OF_COMPOSED
 from crossgap.prepared.composed import Composed
 from crossgap.prepared.transformations import Transformations
@@ -97,12 +97,18 @@ class Group:
 
         Raises:
             StoreError: no such array, or a damaged one.
+            TypeError: positions that are no whole numbers, such as a mask.
             IndexError: a position beyond the items.
         """
-        positions = np.asarray(positions, np.int64)
+        positions = np.asarray(positions)
+        if positions.size and positions.dtype.kind not in "iu":
+            raise TypeError(
+                f"positions holds {positions.dtype}: give whole numbers from 0; of a mask, np.flatnonzero(mask)"
+            )
+        positions = positions.astype(np.int64)
         unique, back = np.unique(positions, return_inverse=True)
-        if len(unique) and not 0 <= unique[0] <= unique[-1] < len(self):
-            raise IndexError(f"{self.name} has {len(self)} items, none at {unique[0]} or {unique[-1]}")
+        if (beyond := unique[(unique < 0) | (unique >= len(self))]).size:
+            raise IndexError(f"{self.name} has {len(self)} items, none at {listed(beyond)}")
         with self._reading(array) as values:
             straight = StoredRows.of(values)
             if straight is not None:

@@ -389,7 +389,12 @@ def test_pseudo_patches_must_fit_the_grid(tiny) -> None:
 
 
 def test_there_is_at_least_one_pseudo_token(tiny) -> None:
-    with pytest.raises(BackboneError, match="0 pseudo-tokens"):
+    with pytest.raises(ValueError, match="tokens is 0: give at least 1"):
         PseudoText(tiny, "a photo of {}", 0)
-    with pytest.raises(BackboneError, match="0 pseudo-patches"):
+    with pytest.raises(ValueError, match="patches is 0: give at least 1"):
         PseudoPatches(tiny, 0)
+
+
+def test_a_template_is_a_string(tiny) -> None:
+    with pytest.raises(BackboneError, match="template None needs exactly one"):
+        PseudoText(tiny, None, 1)

@@ -146,6 +146,13 @@ def test_an_unknown_model_is_named() -> None:
         load_backbone("ViT-B-33", "openai")
 
 
+def test_a_folder_given_as_a_model_is_told_as_given_and_how_it_is_loaded(tiny_folder) -> None:
+    with pytest.raises(
+        BackboneError, match=f"'{tiny_folder}' is none.*folder: give local-dir:{tiny_folder}$"
+    ):
+        load_backbone(tiny_folder)
+
+
 def test_an_unknown_tag_is_named_beside_the_known_ones() -> None:
     with pytest.raises(BackboneError, match=r"'openia' is neither a file nor a tag of ViT-B-32 .*openai"):
         load_backbone("ViT-B-32", "openia")

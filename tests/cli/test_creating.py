@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from crossgap.cli import app, creating, declaring
+from crossgap.cli.overwriting import require_in_git
 from crossgap.cli.splits import query_and_gallery
 from crossgap.errors import CrossgapError
 from crossgap.params import load, load_text
@@ -143,6 +144,20 @@ def test_nothing_is_overwritten_and_nothing_left_of_what_is_refused(tmp_path, mo
     assert wrong.exit_code == 1 and wrong.output.count("nanoo") == 1 and not Path("new").exists()
     none = CliRunner().invoke(app, ["init", "held", "--update"])
     assert none.exit_code == 1 and "no project made by `crossgap init`" in none.output
+
+
+def test_a_remedy_is_an_option_that_the_command_has(tmp_path) -> None:
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    file = made(tmp_path, "stages.yaml") / "stages.yaml"
+    with pytest.raises(CrossgapError, match=r"git doesn't have it: commit it, or overwrite it with --force$"):
+        require_in_git(file)
+    with pytest.raises(CrossgapError, match=r"git doesn't have it: commit it, or remove it$"):
+        require_in_git(file, "remove it")
+    subprocess.run(["git", "-C", str(tmp_path), "add", file.name], check=True)
+    with pytest.raises(CrossgapError, match=r"not committed: commit them, or overwrite it with --force$"):
+        require_in_git(file)
+    with pytest.raises(CrossgapError, match=r"not committed: commit them, or remove it$"):
+        require_in_git(file, "remove it")
 
 
 def test_every_file_that_the_pipeline_needs_is_among_those_a_project_starts_with() -> None:

@@ -67,6 +67,8 @@ def test_what_it_cant_be_fitted_on():
         basic.fit(IMAGES, SUBJECTS, STYLES, 1.5)
     with pytest.raises(ValueError, match="keep is 0: give at least 1"):
         basic.fit(IMAGES, SUBJECTS, STYLES, keep=0)
+    with pytest.raises(TypeError, match=r"keep is 1\.5: give a whole number from 1"):
+        basic.fit(IMAGES, SUBJECTS, STYLES, keep=1.5)
     with pytest.raises(ValueError, match="styles width 7"):
         basic.fit(IMAGES, SUBJECTS, STYLES[:, :7])
     with pytest.raises(UnavailableError, match="styles holds 1 row"):

@@ -178,3 +178,14 @@ def test_what_is_refused():
         isoclip.fit(W["image"], W["text"][0])
     with pytest.raises(ValueError, match="image_weight holds NaN"):
         isoclip.fit(W["image"] * np.nan, W["text"])
+    with pytest.raises(TypeError, match="text_weight holds complex128, not real numbers"):
+        isoclip.fit(W["image"], W["text"] * 1j)
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
+def test_weights_may_be_a_models_parameters(kind):
+    given = {side: torch.nn.Parameter(torch.from_numpy(weight).to(kind)) for side, weight in W.items()}
+    plain = [weight.detach().double().numpy() for weight in given.values()]
+    found, expected = isoclip.fit(*given.values()), isoclip.fit(*plain)
+    for side in W:
+        np.testing.assert_array_equal(found.maps[side].matrix, expected.maps[side].matrix)

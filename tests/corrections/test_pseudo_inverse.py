@@ -57,3 +57,8 @@ def test_what_is_refused():
         pseudo_inverse.fit(cloud(0, 8, 8), 100)
     with pytest.raises(ValueError, match="text_weight holds NaN"):
         pseudo_inverse.fit(np.full((8, 8), np.nan))
+    for tolerance in (-1, float("nan")):
+        with pytest.raises(ValueError, match=f"tolerance is {tolerance}: give a number from 0"):
+            pseudo_inverse.fit(cloud(0, 8, 8), tolerance)
+    with pytest.raises(TypeError, match="tolerance is 'a': give a number"):
+        pseudo_inverse.fit(cloud(0, 8, 8), "a")

@@ -162,6 +162,8 @@ def test_names_limit_what_is_fitted():
         ValueError, match="no correction 'pca', 'centring'; the known ones are basic, centering, inverted"
     ):
         fitted(cell, ["pca", "centring", "ridge"])
+    with pytest.raises(TypeError, match=r"names is 'ridge': give a list, such as \['ridge'\]"):
+        fitted(cell, "ridge")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

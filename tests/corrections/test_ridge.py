@@ -112,5 +112,7 @@ def test_what_it_cannot_be_fitted_on():
     for penalty in (0, -1, float("nan")):
         with pytest.raises(ValueError, match=f"penalty is {penalty}: give a number above 0"):
             ridge.fit(images, texts, penalty)
+    with pytest.raises(TypeError, match="penalty is 'a': give a number"):
+        ridge.fit(images, texts, "a")
     with pytest.raises(ValueError, match="pairs of which one side is all the same"):
         ridge.fit(np.tile([1.0, 0, 0, 0, 0, 0], (9, 1)), texts)

@@ -59,3 +59,6 @@ def test_texts_that_span_everything_leave_their_leading_directions(keep):
 def test_more_directions_than_the_texts_span_are_refused():
     with pytest.raises(ValueError, match="keep is 6: the texts span 5 directions"):
         text_span.fit(cloud(0), 6)
+    for keep in (1.5, "a", True):
+        with pytest.raises(TypeError, match=f"keep is {keep!r}: give a whole number from 1"):
+            text_span.fit(cloud(0), keep)

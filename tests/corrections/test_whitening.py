@@ -112,3 +112,5 @@ def test_what_it_cannot_be_fitted_on():
     for shrinkage in (-0.1, 1.5, float("nan")):
         with pytest.raises(ValueError, match=f"shrinkage is {shrinkage}: give 0 to 1"):
             whitening.fit(cloud(0), shrinkage=shrinkage)
+    with pytest.raises(TypeError, match="shrinkage is 'a': give a number"):
+        whitening.fit(cloud(0), shrinkage="a")

@@ -248,10 +248,33 @@ def test_steps_and_tokens_must_be_positive(tiny, targets) -> None:
             oti(targets["image"], tiny, steps)
         with pytest.raises(ValueError, match=f"steps {steps} is out of range: give at least 1"):
             ovi(targets["text"], tiny, steps)
-    with pytest.raises(BackboneError, match="0 pseudo-tokens"):
+    with pytest.raises(ValueError, match="tokens is 0: give at least 1"):
         oti(targets["image"], tiny, 1, tokens=0)
-    with pytest.raises(BackboneError, match="0 pseudo-patches"):
+    with pytest.raises(ValueError, match="patches is 0: give at least 1"):
         ovi(targets["text"], tiny, 1, patches=0)
+    for wrong in (1.5, "1"):
+        with pytest.raises(TypeError, match=f"tokens is {wrong!r}: give a whole number from 1"):
+            oti(targets["image"], tiny, 1, tokens=wrong)
+        with pytest.raises(TypeError, match=f"patches is {wrong!r}: give a whole number from 1"):
+            ovi(targets["text"], tiny, 1, patches=wrong)
+        with pytest.raises(TypeError, match=f"batch_size is {wrong!r}: give a whole number from 1"):
+            oti(targets["image"], tiny, 1, batch_size=wrong)
+        for name in ("steps", "seed"):
+            with pytest.raises(ValueError, match=f"{name} is {wrong!r}: give a whole number"):
+                oti(targets["image"], tiny, **{"steps": 1, name: wrong})
+    for size in (0, -1):
+        with pytest.raises(ValueError, match=f"batch_size is {size}: give at least 1"):
+            ovi(targets["text"], tiny, 1, batch_size=size)
+
+
+def test_features_of_no_numbers_are_refused_and_wide_ones_are_not_narrowed(invert, native) -> None:
+    for kind in (complex, object, str):
+        with pytest.raises(TypeError, match=r"features holds .*, not real numbers"):
+            invert(native.astype(kind))
+    with pytest.raises(ValueError, match="features holds rows of unequal lengths"):
+        invert([[1.0], [1.0, 2.0]])
+    long = torch.from_numpy(native.astype(np.float64) * 1e300)
+    assert np.array_equal(invert(long).features, invert(long.numpy()).features)
 
 
 def test_progress_is_shown_unless_told_otherwise(tiny, targets, capsys) -> None:

@@ -158,9 +158,16 @@ def test_what_cannot_be_ranked_says_so():
         nnn.fit({"text": x}, 3, 1.5)
     with pytest.raises(ValueError, match="k is 0: give at least 1"):
         nnn.fit({"text": x}, 0)
+    with pytest.raises(TypeError, match=r"k is 1\.5: give a whole number from 1"):
+        nnn.fit({"text": x}, 1.5)
     for module in (inverted_softmax, qb_norm):
         with pytest.raises(ValueError, match="beta is 0: give a number above 0"):
             module.fit({"text": x}, 0)
+        with pytest.raises(TypeError, match="beta is 'a': give a number"):
+            module.fit({"text": x}, "a")
+    for module in (inverted_softmax, nnn, qb_norm):
+        with pytest.raises(TypeError, match="banks is a ndarray: give one a modality of queries"):
+            module.fit(x)
     correction = nnn.fit({"text": x})
     with pytest.raises(UnavailableError, match="no bank of image queries"):
         correction.scoring(x, x, "image")

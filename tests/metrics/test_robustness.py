@@ -59,3 +59,7 @@ def test_bad_input_is_named():
         robustness.noisy(X, IDS, -1)
     with pytest.raises(ValueError, match="bits is 0"):
         robustness.quantised(X, 0)
+    with pytest.raises(TypeError, match="variance is 'a': give a number"):
+        robustness.noisy(X, IDS, "a")
+    with pytest.raises(TypeError, match=r"bits is 1\.5: give a whole number from 1"):
+        robustness.quantised(X, 1.5)

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -175,6 +176,14 @@ def test_holm_by_hand_and_with_gaps() -> None:
 def test_bad_input_is_named(change, message) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         paired(**{"differences": np.zeros((3, 1))} | change)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_differences_and_p_values_may_be_tensors(kind) -> None:
+    given = torch.tensor([[0.5], [-0.25], [1.0]], dtype=kind, requires_grad=True)
+    expected = paired(given.detach().float().numpy(), resamples=99)
+    pd.testing.assert_frame_equal(paired(given, resamples=99), expected)
+    assert holm(given[:1, 0]).tolist() == [0.5]
 
 
 @pytest.mark.parametrize("p", [[0.5, 1.5], [-0.1], [[0.5]], 0.5])

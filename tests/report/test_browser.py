@@ -261,13 +261,17 @@ def test_everything_is_drawn_in_few_nodes_and_stays_inside_its_frame(shown, writ
 
 
 def test_on_a_telephone_a_long_name_makes_the_page_no_wider(shown, tmp_path):
-    several = [cell(), cell(backbone="backbone-with-a-long-name-" * 3)]
+    long = cell(backbone="backbone-with-a-long-name-" * 3)
+    titled = long.corrections.assign(title="A map between both modalities that is fitted by ridge regression")
+    several = [cell(), replace(long, corrections=titled)]
     (tmp_path / "index.html").write_text(render(several), encoding="utf-8")
     page = shown(tmp_path / "index.html")
     page.set_viewport_size({"width": 360, "height": 780})
+    page.select_option("#choose-fb", long.backbone)
     drawn(page)
     wide = "document.querySelector('#choose-fb').getBoundingClientRect().right"
     assert page.evaluate(wide) <= 360
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
 def test_the_forest_has_a_sign_and_an_interval_for_each_comparison(shown, written):

@@ -447,6 +447,19 @@ def test_rows_are_those_of_the_whole_array_in_the_order_asked_for(snapshots, nam
     assert group.rows("id", positions).tolist() == [str(position) for position in positions]
 
 
+@pytest.mark.parametrize("positions", [np.arange(ROWS) < 2, [1.5], ["1"]])
+def test_a_mask_is_no_positions(snapshots, positions) -> None:
+    with pytest.raises(
+        TypeError, match=r"positions holds .*: give whole numbers from 0; of a mask, np\.flatnonzero"
+    ):
+        open_store(snapshots[0])["image/test"].rows("features", positions)
+
+
+def test_positions_beyond_the_items_are_named_and_no_others(snapshots) -> None:
+    with pytest.raises(IndexError, match=rf"has {ROWS} items, none at {ROWS}, {ROWS + 1}$"):
+        open_store(snapshots[0])["image/test"].rows("features", [ROWS + 1, 3, ROWS])
+
+
 @pytest.mark.parametrize("position", [-1, ROWS])
 def test_rows_beyond_the_items_are_an_error(snapshots, position) -> None:
     with pytest.raises(IndexError, match=f"has {ROWS} items"):

@@ -175,11 +175,13 @@ def linear_separability(x: Real[Features, "n d"], y: Real[Features, "m d"], seed
     clouds that were given one mean fall below it too: the parts' means differ by opposite ways.)
 
     Raises:
-        ValueError: fewer than 2 rows on a side.
+        TypeError, ValueError: features that cannot be used, or a seed that is no whole number from 0;
+            `UnavailableError` for fewer than 2 rows on a side.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import train_test_split
 
+    whole_number(seed, "seed")
     x, y = _unit_pair(x, y)
     count = min(len(x), len(y))
     if count < 2:

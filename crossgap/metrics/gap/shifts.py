@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossgap.arrays import check_widths, unit_rows
+from crossgap.arrays import check_widths, real_array, real_number, unit_rows
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Real
@@ -24,15 +24,17 @@ def gap_vector(x: Real[Features, "n d"], y: Real[Features, "m d"]) -> Float64[np
     return x.mean(axis=0) - y.mean(axis=0)
 
 
-def moved(
-    x: Real[Features, "n d"], by: Float64[np.ndarray, " d"], name: str = "x"
-) -> Float64[np.ndarray, "n d"]:
+def moved(x: Real[Features, "n d"], by: Real[Features, " d"], name: str = "x") -> Float64[np.ndarray, "n d"]:
     """The unit rows of `x` `(n, d)` moved by a vector `(d,)`, each to unit length again.
 
     Raises:
-        ValueError: a row ends at the origin, where it has no direction.
+        TypeError, ValueError: features or a vector that cannot be used, or a row that ends at the origin, where it has
+            no direction.
     """
-    return unit_rows(unit_rows(x, name, np.float64) + by, f"{name}, moved,")
+    rows, by = unit_rows(x, name, np.float64), real_array(by, "by", "(d,)")
+    if by.shape != rows.shape[1:]:
+        raise ValueError(f"by has shape {by.shape}: give one entry a column of {name}, {rows.shape[1:]}")
+    return unit_rows(rows + by, f"{name}, moved,")
 
 
 def shifted(
@@ -49,7 +51,8 @@ def shifted(
         amount: of the gap.
 
     Raises:
-        TypeError, ValueError: features that cannot be used, or a row that ends at the origin.
+        TypeError, ValueError: features or an amount that cannot be used, or a row that ends at the origin.
     """
+    real_number(amount, "amount")
     half = amount / 2 * gap_vector(x, y)
     return moved(x, -half, "x"), moved(y, half, "y")

@@ -173,6 +173,8 @@ def test_gap_metrics_gathers_them():
         (lambda: gap_metrics(cloud(0, 5), cloud(0, 5), seed=0.5), "seed is 0.5: give a whole number"),
         (lambda: uniformity(cloud(0, 1)), "at least 2"),
         (lambda: linear_separability(cloud(0, 1), cloud(0, 5)), "at least 2 on each side"),
+        (lambda: linear_separability(cloud(0, 5), cloud(0, 5), -1), "seed is -1: give at least 0"),
+        (lambda: linear_separability(cloud(0, 5), cloud(0, 5), "a"), "seed is 'a': give a whole number"),
     ],
 )
 def test_bad_input_is_named(call, message):

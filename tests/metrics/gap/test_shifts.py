@@ -59,3 +59,14 @@ def test_bad_input_is_named():
         shifted(opposite, -opposite, 1)
     with pytest.raises(ValueError, match=r"images, moved, holds zero vectors.*1 of 3 rows \(2\)"):
         moved(np.eye(3), [0, 0, -1.0], "images")
+    for by in (np.ones(2), np.eye(3), 1.0):
+        with pytest.raises(ValueError, match=r"by has shape \(.*\): give one entry a column of x, \(3,\)"):
+            moved(np.eye(3), by)
+    for amount in ("1", None):
+        with pytest.raises(TypeError, match=f"amount is {amount!r}: give a number"):
+            shifted(x, y, amount)
+
+
+def test_the_vector_may_be_a_tensor():
+    by = torch.tensor([0.5, 0.0, 0.0], requires_grad=True)
+    np.testing.assert_array_equal(moved(np.eye(3), by), moved(np.eye(3), np.array([0.5, 0, 0])))
