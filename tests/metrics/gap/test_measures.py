@@ -124,6 +124,14 @@ def test_linear_separability_of_one_cloud_and_of_two():
     assert linear_separability(cloud(3, 2, 9), cloud(4, 2, -9)) == 1
 
 
+@pytest.mark.parametrize("gap", [1e-2, 1e-3, 1e-4])
+def test_narrow_clouds_that_differ_by_little_are_separable(gap):
+    rng = np.random.default_rng(0)
+    narrow = rng.normal(size=64) + 1e-3 * gap * rng.normal(size=(400, 64))
+    assert linear_separability(narrow[:200], narrow[200:] + gap) == 1
+    assert linear_separability(narrow[:200], narrow[200:]) == pytest.approx(0.5, abs=0.15)
+
+
 def test_inseparable_stays_near_a_half_when_one_side_is_longer():
     assert linear_separability(cloud(5, 300), cloud(6, 3000)) == pytest.approx(0.5, abs=0.15)
 
