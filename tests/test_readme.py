@@ -101,10 +101,11 @@ def test_the_yaml_blocks_make_valid_params(tmp_path) -> None:
 
 def test_the_settings_that_it_names_are_there(tmp_path) -> None:
     named = set(re.findall(r"`([a-z_]+(?:\.[a-z_]+)?: \w+)`", PROSE))
-    assert named == {"machine.engine: ray", "ovi.preset: fast", "on_problem: set_aside", "preprocess: openai"}
+    assert named == {"machine.engine: ray", "preset: lbfgs", "on_problem: set_aside", "preprocess: openai"}
     raw = pasted()
     raw["machine"] |= {"engine": "ray"}
-    raw["ovi"] |= {"preset": "fast"}
+    raw["oti"] |= {"preset": "lbfgs"}
+    raw["ovi"] |= {"preset": "lbfgs"}
     raw["datasets"]["birds"] |= {"on_problem": "set_aside", "revision": 2}
     weights = {
         "model": "ViT-L-14",
@@ -115,7 +116,8 @@ def test_the_settings_that_it_names_are_there(tmp_path) -> None:
     raw["backbones"]["mine"] |= {"weights": weights}
     params = loaded(tmp_path, raw)
     assert params.machine.engine == "ray" and params.datasets["birds"].on_problem == "set_aside"
-    assert PRESETS["ovi"]["paper"]["steps"] == 5 * PRESETS["ovi"]["fast"]["steps"]
+    steps = {(of, name): PRESETS[of][name]["steps"] for of in ("oti", "ovi") for name in ("paper", "lbfgs")}
+    assert list(steps.values()) == [150, 60, 1000, 100] and params.ovi.recipe.optimiser == "lbfgs"
 
 
 def test_every_loss_is_named() -> None:

@@ -85,7 +85,7 @@ def invert_store(
         set_aside[name] = held.ids[np.flatnonzero(np.logical_not(finite))].tolist()
     set_aside = {name: ids for name, ids in set_aside.items() if ids}
     if set_aside and on_problem != SET_ASIDE:
-        raise InversionError(_not_finite(method.name, set_aside, sum(map(len, keys.values()))))
+        raise InversionError(_not_finite(method.name, recipe, set_aside, sum(map(len, keys.values()))))
     provenance = {
         **made_by,
         "made_on": processor(backbone.device),
@@ -222,11 +222,12 @@ def _arrays(found: Inversion, recipe: Recipe) -> shards.Arrays:
     return arrays
 
 
-def _not_finite(method: str, set_aside: dict[str, list[str]], total: int) -> str:
+def _not_finite(method: str, recipe: Recipe, set_aside: dict[str, list[str]], total: int) -> str:
     named = [item for ids in set_aside.values() for item in ids]
+    slower = f"Lower {method}.lr, give" if recipe.optimiser == "adamw" else "Give"
     return (
         f"{len(named)} of {total} items have a loss that is not finite: {', '.join(named[:10])}"
-        f"{', …' if len(named) > 10 else ''}; the others are kept. Lower {method}.lr, give the backbone precision "
+        f"{', …' if len(named) > 10 else ''}; the others are kept. {slower} the backbone precision "
         f"fp32 or bf16, or leave them out by {method}.on_problem: set_aside"
     )
 

@@ -35,8 +35,28 @@ SCRIPTS = [  # the script, its smallest size, and what its lines say
     ("oti", ["--model", NANO, *SMALL], [r"OTI, local-dir:\S+, 2 items, 1 steps", *SIDE_BY_SIDE]),
     (
         "ovi",
-        ["--model", NANO, *SMALL, "--backbones"],
+        ["--model", NANO, *SMALL],
         [r"OVI, local-dir:\S+, P = 1, 2 items", *SIDE_BY_SIDE],
+    ),
+    (
+        "cosine",
+        ["--sizes", "6", "4", "--of-paper", "2", "--epochs", "1"],
+        [
+            line
+            for method, ways in (("oti", ["lbfgs"]), ("ovi", ["lbfgs", "fast", "warm", "warm by lbfgs"]))
+            for way in ("paper", *ways)
+            for line in (
+                rf"{method}, nano, {way}: \d+ steps, {NUMBER} s for 4 items, mean cosine {NUMBER}, mAP {NUMBER}",
+                *(
+                    [
+                        rf"  the paper's cosine after 5 steps: {NUMBER} s, cosine {NUMBER}, ratio {NUMBER}",
+                        rf"  mAP, {way} - paper: {NUMBER}, paired permutation test p = {NUMBER}",
+                    ]
+                    if way != "paper"
+                    else []
+                ),
+            )
+        ],
     ),
     (
         "distil",
