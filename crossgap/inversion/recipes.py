@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 from crossgap.errors import CrossgapError, like
 
-OPTIMISERS = ("adamw", "lbfgs")
+Optimiser = Literal["adamw", "lbfgs"]
+OPTIMISERS: tuple[str, ...] = get_args(Optimiser)
 OF_ADAMW = ["lr", "weight_decay"]
 
 

@@ -11,7 +11,7 @@ from crossgap.backbones.preprocessing import Preprocess
 from crossgap.datasets import Controls, Retrieval, Split
 from crossgap.evaluation.options import EvaluationOptions, LookAt
 from crossgap.inversion.distil_recipe import Distil
-from crossgap.inversion.recipes import CHANGEABLE, Continued
+from crossgap.inversion.recipes import CHANGEABLE, Continued, Optimiser
 from crossgap.inversion.recipes import Recipe as InversionRecipe
 from crossgap.inversion.recipes import recipe as inversion_recipe
 from crossgap.naming import OTHERS
@@ -21,7 +21,6 @@ from crossgap.strict import Seed, Strict, once
 DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 SHA256 = r"^[0-9a-f]{64}$"
 ADDRESS = r"^(auto|[^\s:/]+:\d+)$"
-Optimiser = Literal["adamw", "lbfgs"]
 
 
 # the tag of what may be wrong in it is one that `explain` leaves out of the place
