@@ -15,20 +15,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import embedded
 import numpy as np
 from scipy.stats import permutation_test
 
-from crossgap import distil, load_backbone, open_store, retrieval_metrics
+from crossgap import distil, retrieval_metrics
 from crossgap.backbones import Backbone
-from crossgap.datasets import world
-from crossgap.encode import encode
 from crossgap.inversion.invert import Inverter
 from crossgap.inversion.methods import Method, Oti, Ovi
 from crossgap.inversion.recipes import Continued, Recipe, recipe
-from crossgap.prepared import manifest
 from crossgap.stores.store import Store
 
-BACKBONES = Path(__file__).parents[2] / "data" / "backbones"
 MARKS = tuple(range(5, 201, 5))  # steps at which the cosine is looked at
 LR_OF_PHI, LR_OF_STEPS = 1e-3, 0.15
 MANY = 10_000  # items that share φ's training
@@ -41,13 +38,6 @@ class Asked(NamedTuple):
     ids: list[str]
     features: np.ndarray
     precision: Callable[[np.ndarray], np.ndarray]
-
-
-def encoded(backbone: Backbone, sizes: list[int], folder: Path) -> Store:
-    items = manifest.validate(world.write(folder, 0, dict(zip(("train", "test"), sizes, strict=True))))
-    path = folder / "native.zarr.zip"
-    encode(items, folder, backbone, path, provenance={}, scratch=folder / "scratch")
-    return open_store(path)
 
 
 def images(store: Store) -> Asked:
@@ -92,9 +82,9 @@ def recipes(method: str, of_paper: int | None) -> dict[str, Recipe]:
 
 def to_the_papers_cosine(method: str, name: str, given: argparse.Namespace) -> None:
     """Time to the mean cosine of the paper's recipe, and the mean difference of the queries' average precision."""
-    backbone = load_backbone(f"local-dir:{BACKBONES / name}", None)
+    backbone = embedded.backbone(name)
     with tempfile.TemporaryDirectory() as folder:
-        store = encoded(backbone, given.sizes, Path(folder))
+        store = embedded.encoded(backbone, Path(folder), *given.sizes)
         side_by_side(method, name, backbone, store, given)
 
 

@@ -18,17 +18,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import embedded
 import numpy as np
 import torch
 from encode import photos
 
 import crossgap
-from crossgap.datasets import world
-from crossgap.encode import encode
 from crossgap.inversion.distil import distil
-from crossgap.prepared import manifest
 
-BACKBONES = Path(__file__).parents[2] / "data" / "backbones"
 LABELS = ("background", "colour", "place", "shape", "size", "texture")
 LR = 1e-3  # the best by the loss on held-out items of the support split
 STEPS = (5, 25, 50, 100)  # of `warm`, after which it is measured
@@ -43,13 +40,9 @@ class Study:
     folder: Path
 
     def __post_init__(self) -> None:
-        self.backbone = crossgap.load_backbone(f"local-dir:{BACKBONES / self.name}", None)
+        self.backbone = embedded.backbone(self.name)
         self.seeds = range(self.given.seeds)
-        train, test = self.given.sizes
-        items = manifest.validate(world.write(self.folder, 0, {"train": train, "test": test}))
-        path = self.folder / f"{self.name}.zarr.zip"
-        encode(items, self.folder, self.backbone, path, provenance={}, scratch=self.folder / "scratch")
-        self.store = crossgap.open_store(path)
+        self.store = embedded.encoded(self.backbone, self.folder, *self.given.sizes)
         self.train, self.test = self.store["image/train"], self.store["image/test"]
         self.taught: dict[int, np.ndarray] = {}
 

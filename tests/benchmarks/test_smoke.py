@@ -227,7 +227,7 @@ SCRIPTS = [  # the script, its smallest size, and what its lines say
         ],
     ),
 ]
-ELSEWHERE = {"plain"}  # what others share
+ELSEWHERE = {"embedded", "plain"}  # what others share
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pickle
-from pathlib import Path
 
 import numpy as np
 import open_clip
@@ -10,23 +9,20 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crossgap import load_backbone, open_store, oti, ovi
+from crossgap import oti, ovi
 from crossgap.backbones import BackboneError
-from crossgap.datasets import world
-from crossgap.encode import encode
 from crossgap.errors import CrossgapError
 from crossgap.inversion.invert import Inverter
 from crossgap.inversion.methods import Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
 from crossgap.inversion.recipes import PRESETS, Recipe
-from crossgap.prepared import manifest
 from crossgap.stores.store import Store
+from tests.benchmarks import embedded
 
 IDS = [f"item {number}" for number in range(9)]
 # AdamW divides the gradient by its running size, so rounding (of another order of summation, another batch size,
 # or a mean over the batch where the library sums, which moves AdamW's eps alone) is felt relatively; over the few
 # steps of these tests it stays below this, in features of length about 1.
-NANO = Path(__file__).parents[2] / "data/backbones/nano"
 CLOSE = {"rtol": 2e-3, "atol": 2e-3}
 
 
@@ -330,17 +326,13 @@ def test_progress_counts_the_items_of_each_batch(tiny, targets) -> None:
 
 @pytest.fixture(scope="module")
 def of_world(tmp_path_factory) -> Store:
-    folder = tmp_path_factory.mktemp("world")
-    items = manifest.validate(world.write(folder, 0, {"train": 1, "test": 24}))
-    backbone = load_backbone(f"local-dir:{NANO}", None)
-    encode(items, folder, backbone, folder / "native.zarr.zip", provenance={}, scratch=folder / "scratch")
-    return open_store(folder / "native.zarr.zip")
+    return embedded.encoded(embedded.backbone("nano"), tmp_path_factory.mktemp("world"), train=1, test=24)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "precision"), [("oti", "fp32"), ("oti", "bf16"), ("ovi", "bf16")])
 def test_lbfgs_reaches_the_papers_loss_in_fewer_steps(of_world, method, precision) -> None:
-    backbone = load_backbone(f"local-dir:{NANO}", None, precision=precision)
+    backbone = embedded.backbone("nano", precision)
     invert, group = {"oti": (oti, "image/test"), "ovi": (ovi, "text/test")}[method]
     features = of_world[group].features[of_world[group]["rank"] == 0]
     loss = {
@@ -361,7 +353,7 @@ def test_the_fast_preset_reaches_the_papers_loss_in_a_fifth_of_its_steps(tiny, t
 
 @pytest.mark.parametrize("size", [1e-300, 1e-30, 1e-12, 1e19, 1e30, 1e300])
 def test_features_may_be_of_any_length(size) -> None:
-    backbone = load_backbone(f"local-dir:{NANO}", None)
+    backbone = embedded.backbone("nano")
     features = np.random.default_rng(0).normal(size=(3, backbone.dim))
     ours = oti(features, backbone, 5, progress=False)
     found = oti(features * size, backbone, 5, progress=False)
