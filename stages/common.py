@@ -57,10 +57,8 @@ def weights_file(backbone: str) -> Path:
 
 
 def weights(backbone: str) -> dict[str, Any]:
-    """What `load_backbone` loads of a backbone, as the stage `weights` found it."""
-    found = _read(weights_file(backbone))
-    del found["files"]
-    return found
+    """What the stage `weights` noted of a backbone: all that `load_backbone` takes, and the digests of its `files`."""
+    return _read(weights_file(backbone))
 
 
 def write_json(path: Path, content: object) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from crossgap import fingerprint
 from crossgap.backbones import towers
 from crossgap.errors import BackboneError, CrossgapError
 from crossgap.stores.store import open_store
-from stages.common import features_folder, machine, weights, weights_file
+from stages.common import features_folder, machine, weights
 
 if TYPE_CHECKING:
     from crossgap.backbones import Backbone
@@ -32,9 +31,7 @@ def as_noted(backbone: str, device: str) -> Backbone:
     from crossgap.backbones import load_backbone
 
     row = weights(backbone)
-    require_noted(
-        backbone, row, json.loads(weights_file(backbone).read_text(encoding="utf-8"))["files"], "weights"
-    )
+    require_noted(backbone, row, row.pop("files"), "weights")
     return load_backbone(**row, device=device)
 
 
@@ -47,7 +44,7 @@ def require_as_before(backbone: str, held: Backbone) -> None:
     Raises:
         BackboneError: they are others.
     """
-    noted = json.loads(weights_file(backbone).read_text(encoding="utf-8"))
+    noted = weights(backbone)
     if noted["files"] or noted["sha256"]:
         return
     ours, name = held.provenance, ("model", "pretrained")
