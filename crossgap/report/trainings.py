@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crossgap.errors import CrossgapError
 from crossgap.losses import SUMS
-from crossgap.relevances import uncounted
+from crossgap.relevances import relevance_of, uncounted
 from crossgap.report import blocks
 from crossgap.report.blocks import Block
 from crossgap.report.idealised import over_seeds
@@ -215,8 +215,8 @@ def _zero_shot(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def _of_labellings(cell: Results) -> dict[str, float]:
     """The metrics but for those by `relevances.uncounted`."""
-    aside = uncounted((of for key in cell.metrics for of in key.split("/")[2:3]), cell.subsets)
-    return {key: value for key, value in cell.metrics.items() if not aside & {*key.split("/")[2:3]}}
+    aside = uncounted(map(relevance_of, cell.metrics), cell.subsets)
+    return {key: value for key, value in cell.metrics.items() if relevance_of(key) not in aside}
 
 
 def _precision(metrics: Mapping[str, float], task: str) -> dict[str, float]:
