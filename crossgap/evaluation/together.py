@@ -12,15 +12,18 @@ import pandas as pd
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.naming import plain
 
+NAMED_AFTER_QUERIES = ("retrieval", "hubness", "robustness")  # families whose tasks begin with what asks
+ASKING = {"composed": "composed", "mixed": "text"}  # family → what asks in all of its tasks
+
 Together = Callable[[str, str], pd.Series | None]
 
 
 def together(cell: Cell) -> Together:
     """Of a family and a task, the group of each query by its id, "" for none; None where each stands alone."""
     groups = {}
-    for modality in INVERSIONS:
+    for modality, method in INVERSIONS.items():
         if items := cell.items(f"{modality}/{cell.query}"):
-            groups[modality] = pd.Series(items.groups, items.ids)
+            groups[modality] = groups[method] = pd.Series(items.groups, items.ids)
     if cell.native.composed is not None:
         asked = cell.native.composed.asked.drop_duplicates("query")
         groups["composed"] = asked.set_index("query")["image"]
@@ -28,9 +31,5 @@ def together(cell: Cell) -> Together:
 
 
 def _of(groups: Mapping[str, pd.Series], family: str, task: str) -> pd.Series | None:
-    if family in ("composed", "mixed"):  # composed queries by their image, texts that ask by their document
-        return groups.get("composed" if family == "composed" else "text")
-    if family not in ("retrieval", "hubness", "robustness"):
-        return None
-    asking = plain(task).partition("-")[0]
-    return next((groups.get(role) for role, method in INVERSIONS.items() if asking in (role, method)), None)
+    asking = plain(task).partition("-")[0] if family in NAMED_AFTER_QUERIES else ASKING.get(family, "")
+    return groups.get(asking)

@@ -51,12 +51,10 @@ class Lbfgs:
         count, size = len(tokens), tokens[0].numel()
         nowhere = tokens.new_full((count, dim), torch.nan), tokens.new_full((count,), torch.inf)
         self.tokens, self.here = tokens, Standing(tokens.detach().clone(), *nowhere, torch.zeros_like(tokens))
-        self.moves, self.changes = tokens.new_zeros(
-            2, REMEMBERED, count, size
-        )  # of tokens and gradients, last first
-        self.inverses = tokens.new_zeros(
-            REMEMBERED, count
-        )  # 1 over the products of both, 0 for nothing remembered
+        # of tokens and of gradients, last first
+        self.moves, self.changes = tokens.new_zeros(2, REMEMBERED, count, size)
+        # 1 over the products of both, 0 for nothing remembered
+        self.inverses = tokens.new_zeros(REMEMBERED, count)
         self.direction, self.length = tokens.new_zeros(count, size), tokens.new_ones(count)
 
     @torch.no_grad()
