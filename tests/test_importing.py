@@ -563,10 +563,10 @@ def test_what_does_not_fit_is_refused_with_its_name(tmp_path, bring, archive, fe
             "unknown column 'colour'; it may be features, preprojection, id, group, rank",
         ),
         ("image/test:group=f.npy", "`group` is of texts"),
-        ("imag/test=f.npy", "did you mean 'image' by 'imag'. If not, name it otherwise"),
-        ("texts/test:id=f.npy", "did you mean 'text' by 'texts'"),
-        ("text/clases=f.npy", "did you mean 'classes' by 'clases'"),
-        ("text/vocabulary-photos=f.npy", "did you mean 'vocabulary-photo' by"),
+        ("imag/test=f.npy", "names 'imag'; did you mean 'image'. If not, name it otherwise"),
+        ("texts/test:id=f.npy", "names 'texts'; did you mean 'text'"),
+        ("text/clases=f.npy", "names 'clases'; did you mean 'classes'"),
+        ("text/vocabulary-photos=f.npy", "names 'vocabulary-photos'; did you mean 'vocabulary-photo'"),
     ],
 )
 def test_words_that_mean_nothing(text, message):

@@ -164,12 +164,9 @@ def _by_names(splits: list[str]) -> tuple[str, str, str]:
             "GALLERY",
             f"as their names don't tell: put one of {', '.join(splits)} in place of each",
         )
-    why = (
-        "the only split"
-        if len(splits) == 1
-        else "by the names of the splits: mend the row if they are others"
-    )
-    return *found, why
+    if len(splits) == 1:
+        return *found, "the only split"
+    return *found, "by the names of the splits: mend the row if they are others"
 
 
 def _tracked(folder: Path) -> Iterator[str]:

@@ -6,9 +6,7 @@ import io
 import math
 import re
 import zipfile
-from collections.abc import Collection
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,7 @@ import pyarrow.parquet as pq
 
 from crossgap import claims
 from crossgap.datasets.text_files import read_text, records
-from crossgap.errors import CrossgapError, of_machine, opened
+from crossgap.errors import CrossgapError, like, of_machine, opened
 from crossgap.naming import MODALITIES, MODALITY
 from crossgap.prepared.manifest import LABEL, RESERVED, wrong_labelling
 
@@ -63,10 +61,10 @@ class Assignment:
                 "another modality, of small letters and digits"
             )
         for name, known, nearness in ((modality, MODALITIES, 0.8), (split, RESERVED, 0.9)):
-            if like := _mistyped(name, known, nearness):
-                raise FeatureImportError(
-                    f"{text!r}: did you mean {like!r} by {name!r}? If not, name it otherwise"
-                )
+            if name in known or re.search(r"\d", name):  # one with a digit, as `image2`, is its own
+                continue
+            if meant := like(name, known, cutoff=nearness):
+                raise FeatureImportError(f"{text!r} names {name!r}{meant} If not, name it otherwise")
         column = column or "features"
         if column not in (*ARRAYS, *COLUMNS) and not column.startswith(LABEL):
             raise FeatureImportError(
@@ -127,13 +125,6 @@ class Assignment:
                     "strings or numbers (`array.astype(str)`)"
                 ) from None
             raise FeatureImportError(f"{self}: can't be read: {error}") from None
-
-
-def _mistyped(name: str, known: Collection[str], nearness: float) -> str | None:
-    """The known name that another is so near to that it must be meant; one with a digit, as `image2`, is its own."""
-    if name in known or re.search(r"\d", name):
-        return None
-    return next(iter(get_close_matches(name, known, 1, nearness)), None)
 
 
 def _npz(file: Path, key: str | None) -> np.ndarray:
