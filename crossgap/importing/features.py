@@ -19,7 +19,7 @@ from crossgap.errors import DatasetError, listed
 from crossgap.importing.files import ARRAYS, Assignment, FeatureImportError
 from crossgap.naming import MODALITIES, called, in_roles, roles
 from crossgap.prepared import composed, judgements
-from crossgap.prepared.manifest import BARE, CLASSES, COMPOSED, LABEL, RESERVED
+from crossgap.prepared.manifest import BARE, CLASSES, COMPOSED, LABEL, RESERVED, as_words
 from crossgap.prepared.transformations import Transformations
 from crossgap.stores import store, writing
 
@@ -61,69 +61,17 @@ def import_features(
         FeatureImportError: files, keys or values that can't be used: lengths or widths that differ, NaN, ids given
             twice, a caption of an image that isn't there, class prompts without a class.
     """
-    groups: dict[str, dict[str, np.ndarray]] = {}
-    exact: dict[str, set[str]] = {}
-    try:
-        modalities = roles(assignment.group.partition("/")[0] for assignment in assignments)
-    except ValueError as error:
-        raise FeatureImportError(str(error)) from None
-    for assignment in assignments:
-        name = in_roles(assignment.group, modalities)
-        columns = groups.setdefault(name, {})
-        if assignment.column in columns:
-            raise FeatureImportError(f"{assignment.group}:{assignment.column} is given twice")
-        columns[assignment.column] = assignment.load()
-        if assignment.as_they_stand:
-            exact.setdefault(name, set()).add(assignment.column)
-    with _by_name(modalities):
-        groups = {
-            name: _complete(name, columns, modalities, exact.get(name, ()))
-            for name, columns in groups.items()
-        }
-        if paired:
-            _pair(groups)
-        _check_together(groups)
-        _make_whole(groups, set().union(*exact.values()))
-    table = None
-    if judged is not None:
-        items: dict[str, dict[str, None]] = {role: {} for role in MODALITIES}
-        for name, columns in groups.items():
-            role, _, split = name.partition("/")
-            if split not in RESERVED:
-                items[role] |= dict.fromkeys(columns["id"])
-        ids = [name for names in items.values() for name in names]
-        table = judgements.validate(read_file(judged), ids, ids)
-        named = dict.fromkeys([*table["query"], *table["item"]])
-        if both := [name for name in named if all(name in names for names in items.values())]:
-            raise FeatureImportError(
-                f"judgements name items by their ids alone, and {len(both)} of these are of an item of either modality "
-                f"({listed(both)}): give those of one modality other ids, by MODALITY/SPLIT:id, here and in the "
-                "judgements"
-            )
+    groups, modalities = _groups(assignments, paired)
+    table = None if judged is None else _judged(judged, groups)
     asked = None if simat_tables is None else _asked(Path(simat_tables), groups)
-    tables = None
+    tables = None if composed_queries is None else _composed(composed_queries, groups)
+    sources = [*_sources(assignments)]
+    if judged is not None:
+        sources.append(_source("judgements", Path(judged)))
     if composed_queries is not None:
-        images = [columns["id"] for name, columns in groups.items() if name.startswith("image/")]
-        texts = groups.get(f"text/{COMPOSED}", {}).get("id", np.empty(0, object))
-        known = dict.fromkeys(one for ids in images for one in ids)
-        tables = composed.validate(composed_file.read_file(composed_queries), known, texts)
-    hashes = {
-        file: fingerprint.sha256_of_files([file])
-        for file in dict.fromkeys(f for a in assignments for f in a.files)
-    }
-    sources = [
-        {"array": f"{a.group}:{a.column}", "file": file.name, "key": a.key, "sha256": hashes[file]}
-        for a in assignments
-        for file in a.files
-    ]
-    whole = [("judgements", Path(judged))] if judged is not None else []
-    if composed_queries is not None:
-        whole.append(("composed queries", Path(composed_queries)))
+        sources.append(_source("composed queries", Path(composed_queries)))
     if simat_tables is not None:
-        whole += [("transformations", file) for file in simat.sources(Path(simat_tables))]
-    for array, file in whole:
-        digest = fingerprint.sha256_of_files([file])
-        sources.append({"array": array, "file": file.name, "key": None, "sha256": digest})
+        sources += [_source("transformations", file) for file in simat.sources(Path(simat_tables))]
     provenance: dict[str, Any] = {
         "backbone": backbone,
         "dataset": dataset,
@@ -160,6 +108,50 @@ def shared_ids(held: store.Store) -> Iterator[str]:
                 f"{len(same)} ids of {one} are in {other} too ({listed(same)}): equal ids are one item, which is left "
                 f"out where it would find itself; if they are different items, give them other ids, by {one}:id"
             )
+
+
+def _groups(
+    assignments: list[Assignment], paired: bool
+) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, str]]:
+    """The columns of each group, by the roles of the modalities, and these by their roles."""
+    groups: dict[str, dict[str, np.ndarray]] = {}
+    exact: dict[str, set[str]] = {}
+    try:
+        modalities = roles(assignment.group.partition("/")[0] for assignment in assignments)
+    except ValueError as error:
+        raise FeatureImportError(str(error)) from None
+    for assignment in assignments:
+        name = in_roles(assignment.group, modalities)
+        columns = groups.setdefault(name, {})
+        if assignment.column in columns:
+            raise FeatureImportError(f"{assignment.group}:{assignment.column} is given twice")
+        columns[assignment.column] = assignment.load()
+        if assignment.as_they_stand:
+            exact.setdefault(name, set()).add(assignment.column)
+    with _by_name(modalities):
+        groups = {
+            name: _complete(name, columns, modalities, exact.get(name, ()))
+            for name, columns in groups.items()
+        }
+        if paired:
+            _pair(groups)
+        _check_together(groups)
+        _make_whole(groups, set().union(*exact.values()))
+    return groups, modalities
+
+
+def _sources(assignments: list[Assignment]) -> Iterator[dict[str, Any]]:
+    """Where each array is from; a file that several are from is hashed once."""
+    files = dict.fromkeys(file for assignment in assignments for file in assignment.files)
+    hashes = {file: fingerprint.sha256_of_files([file]) for file in files}
+    for one in assignments:
+        for file in one.files:
+            array = f"{one.group}:{one.column}"
+            yield {"array": array, "file": file.name, "key": one.key, "sha256": hashes[file]}
+
+
+def _source(array: str, file: Path) -> dict[str, Any]:
+    return {"array": array, "file": file.name, "key": None, "sha256": fingerprint.sha256_of_files([file])}
 
 
 @contextmanager
@@ -258,6 +250,33 @@ def _complete(
     return out
 
 
+def _judged(file: str | Path, groups: dict[str, dict[str, np.ndarray]]) -> pd.DataFrame:
+    """Judgements of the items, which they name by ids that are of one modality alone."""
+    items: dict[str, dict[str, None]] = {role: {} for role in MODALITIES}
+    for name, columns in groups.items():
+        role, _, split = name.partition("/")
+        if split not in RESERVED:
+            items[role] |= dict.fromkeys(columns["id"])
+    ids = [name for names in items.values() for name in names]
+    table = judgements.validate(read_file(file), ids, ids)
+    named = dict.fromkeys([*table["query"], *table["item"]])
+    if both := [name for name in named if all(name in names for names in items.values())]:
+        raise FeatureImportError(
+            f"judgements name items by their ids alone, and {len(both)} of these are of an item of either modality "
+            f"({listed(both)}): give those of one modality other ids, by MODALITY/SPLIT:id, here and in the "
+            "judgements"
+        )
+    return table
+
+
+def _composed(file: str | Path, groups: dict[str, dict[str, np.ndarray]]) -> composed.Composed:
+    """Composed queries of the images and the texts that are there for them."""
+    images = [columns["id"] for name, columns in groups.items() if name.startswith("image/")]
+    texts = groups.get(f"text/{COMPOSED}", {}).get("id", np.empty(0, object))
+    known = dict.fromkeys(one for ids in images for one in ids)
+    return composed.validate(composed_file.read_file(file), known, texts)
+
+
 def _asked(folder: Path, groups: dict[str, dict[str, np.ndarray]]) -> Transformations:
     """SIMAT's transformations of those of its regions that are among the images, by words among the class prompts."""
     images = [columns["id"] for name, columns in groups.items() if name.startswith("image/")]
@@ -334,7 +353,7 @@ def _strings(name: str, values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, 
         except DatasetError as error:
             raise FeatureImportError(str(error)) from None
         series = series.astype("Int64")
-    return series.astype(object).where(series.notna(), "").astype(str).to_numpy(object)
+    return as_words(series).to_numpy(object)
 
 
 def _check_finite(name: str, values: Real[np.ndarray, "n d"], ids: Shaped[np.ndarray, " n"]) -> None:

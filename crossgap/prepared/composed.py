@@ -90,7 +90,7 @@ def validate(given: Composed, images: Iterable[str], texts: Iterable[str]) -> Co
                 f"composed queries, {what}: no column {', '.join(missing)}: give {', '.join(columns)}"
             )
     asked, judged, galleries = (
-        _words(held, columns) for held, columns in zip(given, TABLES.values(), strict=True)
+        manifest.in_words(held, columns) for held, columns in zip(given, TABLES.values(), strict=True)
     )
     if asked.empty:
         raise DatasetError("composed queries: there are none: give a row for each, or leave the tables out")
@@ -166,11 +166,6 @@ def remove(folder: str | Path) -> None:
 
 def _paths(folder: str | Path) -> list[Path]:
     return [Path(folder) / f"composed-{name}.parquet" for name in TABLES]
-
-
-def _words(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
-    held = {name: frame[name].astype(object).where(frame[name].notna(), "").astype(str) for name in columns}
-    return pd.DataFrame(held).reset_index(drop=True)
 
 
 def _said(what: str, frame: pd.DataFrame, broken: pd.Series | np.ndarray, rule: str) -> Iterable[str]:

@@ -48,7 +48,7 @@ def validate(table: pd.DataFrame, queries: Iterable[str], gallery: Iterable[str]
     grades = pd.to_numeric(table["grade"], errors="coerce").to_numpy(float, na_value=np.nan)
     frame = pd.DataFrame({"setting": table.get("setting", SETTING), **{c: table[c] for c in GIVEN}})
     for name in ("setting", "query", "item"):
-        frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype(str)
+        frame[name] = manifest.as_words(frame[name])
     rules = [
         (~frame["query"].isin(list(queries)), "no item of the query split has the id of the query"),
         (~frame["item"].isin(list(gallery)), "no item of the gallery split has the id of the item"),

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +124,16 @@ def select(frame: pd.DataFrame, modality: str, split: str | None = None) -> pd.D
     if split is not None:
         rows &= frame["split"] == split
     return frame[rows].reset_index(drop=True)
+
+
+def as_words(column: pd.Series) -> pd.Series:
+    """A column as str, "" where it has nothing."""
+    return column.astype(object).where(column.notna(), "").astype(str)
+
+
+def in_words(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """These columns of a table as str, the rows numbered from 0."""
+    return pd.DataFrame({name: as_words(frame[name]) for name in columns}).reset_index(drop=True)
 
 
 def text_digest(text: str) -> str:

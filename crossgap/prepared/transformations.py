@@ -51,7 +51,7 @@ def validate(given: Transformations, images: Iterable[str], texts: Iterable[str]
         if missing := [name for name in columns if name not in held]:
             raise DatasetError(f"{what} lack the columns {', '.join(missing)}: give {', '.join(columns)}")
     images, texts = pd.Index(list(images)), pd.Index(list(texts))
-    table, answers = _words(given.table, COLUMNS), _words(given.answers, ANSWERS)
+    table, answers = manifest.in_words(given.table, COLUMNS), manifest.in_words(given.answers, ANSWERS)
     if table.empty:
         raise DatasetError("transformations: there are none: give a row for each, or leave the tables out")
     weights = pd.to_numeric(given.table["weight"], errors="coerce").to_numpy(float, na_value=np.nan)
@@ -97,11 +97,6 @@ def remove(folder: str | Path) -> None:
     """Take the folder's tables away, if it has any."""
     for name in FILES:
         (Path(folder) / name).unlink(missing_ok=True)
-
-
-def _words(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
-    held = {name: frame[name].astype(object).where(frame[name].notna(), "").astype(str) for name in columns}
-    return pd.DataFrame(held).reset_index(drop=True)
 
 
 def _complaints(frame: pd.DataFrame, rules: Iterable[tuple[np.ndarray, str]]) -> list[str]:

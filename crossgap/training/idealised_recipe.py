@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from crossgap.datasets import NAME, Split
-from crossgap.strict import Betas, Seed, Strict
+from crossgap.strict import Betas, Seed, Strict, once
 
 Name = Annotated[str, Field(pattern=NAME)]
 Width = Annotated[int, Field(ge=2)]
@@ -52,9 +52,7 @@ class IdealisedSweep(Strict):
     @field_validator("*")
     @classmethod
     def _distinct(cls, values: list) -> list:
-        if twice := sorted({value for value in values if values.count(value) > 1}):
-            raise ValueError(f"named twice: {', '.join(map(str, twice))}")
-        return values
+        return once(values)
 
 
 class Toy(Strict):
