@@ -1,12 +1,12 @@
-"""Arrays → feature store: each array is checked by itself and against the others."""
+"""Arrays → feature store: groups are checked against each other and written, with where they come from."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,17 +14,15 @@ import pandas as pd
 from crossgap import fingerprint
 from crossgap.datasets import composed_file, simat
 from crossgap.datasets.judgement_files import read_file
-from crossgap.datasets.labels import check_told_apart, label_of, whole
-from crossgap.errors import DatasetError, listed
+from crossgap.datasets.labels import whole
+from crossgap.errors import listed
+from crossgap.importing.columns import complete
 from crossgap.importing.files import ARRAYS, Assignment, FeatureImportError
 from crossgap.naming import MODALITIES, called, in_roles, roles
 from crossgap.prepared import composed, judgements
-from crossgap.prepared.manifest import BARE, CLASSES, COMPOSED, LABEL, RESERVED, as_words
+from crossgap.prepared.manifest import CLASSES, COMPOSED, LABEL, RESERVED
 from crossgap.prepared.transformations import Transformations
 from crossgap.stores import store, writing
-
-if TYPE_CHECKING:
-    from jaxtyping import Integer, Real, Shaped
 
 
 def import_features(
@@ -130,8 +128,7 @@ def _groups(
             exact.setdefault(name, set()).add(assignment.column)
     with _by_name(modalities):
         groups = {
-            name: _complete(name, columns, modalities, exact.get(name, ()))
-            for name, columns in groups.items()
+            name: complete(name, columns, modalities, exact.get(name, ())) for name, columns in groups.items()
         }
         if paired:
             _pair(groups)
@@ -179,75 +176,6 @@ def _pair(groups: dict[str, dict[str, np.ndarray]]) -> None:
                 "both is a pair, so give as many, or name pairs by text/SPLIT:group"
             )
         second["group"], second["rank"] = first["id"], np.zeros(len(first["id"]), np.int64)
-
-
-def _complete(
-    name: str, columns: dict[str, np.ndarray], modalities: Mapping[str, str], exact: Container[str]
-) -> dict[str, np.ndarray]:
-    """A group's columns, checked and cast, with missing ones derived from the others; labels of `exact` stay."""
-    modality, _, split = name.partition("/")
-    if modality == "image" and split in RESERVED:
-        raise FeatureImportError(
-            f"{name}: the split {split!r} is kept for texts: name that of images otherwise"
-        )
-    if modality == "image" and "group" in columns:
-        raise FeatureImportError(
-            f"{name}:group: `group` is of texts, the image that each belongs to; images have `id`"
-        )
-    of_items = [column for column in columns if column == "group" or column.startswith(LABEL)]
-    if split in BARE and of_items:
-        raise FeatureImportError(
-            f"{name}: such texts belong to no image and no class: leave {', '.join(of_items)} out"
-        )
-    if "features" not in columns:
-        raise FeatureImportError(f"{name} has {', '.join(columns)} but no features: give {name}=FILE")
-    rows = len(columns["features"])
-    for column, values in columns.items():
-        if len(values) != rows:
-            raise FeatureImportError(f"{name}:{column} has {len(values)} rows, its features {rows}")
-        if column in ARRAYS:
-            if values.ndim != 2 or values.dtype.kind not in "fiu" or rows == 0:
-                raise FeatureImportError(
-                    f"{name}:{column} is {values.dtype} {values.shape}: give numbers, (item, feature)"
-                )
-        elif values.ndim != 1:
-            raise FeatureImportError(f"{name}:{column} has shape {values.shape}: give one value an item")
-    out = {
-        column: values if column in ARRAYS else _strings(f"{name}:{column}", values)
-        for column, values in columns.items()
-    }
-    out |= {
-        column: _labels(values)
-        for column, values in out.items()
-        if column.startswith(LABEL) and column not in exact
-    }
-    given = called(name, modalities)
-    out.setdefault("id", np.array([f"{given}/{row}" for row in range(rows)], dtype=object))
-    repeated = pd.Series(out["id"])[pd.Series(out["id"]).duplicated()].unique()
-    if len(repeated):
-        raise FeatureImportError(
-            f"{name}:id names {len(repeated)} items twice, such as {repeated[0]!r}: ids must be unique"
-        )
-    if "" in out["id"]:
-        raise FeatureImportError(
-            f"{name}:id has none in row {list(out['id']).index('')}: give every item one"
-        )
-    if modality == "image":
-        out["group"] = out["id"]
-    if "rank" in columns:
-        out["rank"] = _ranks(name, columns["rank"], out)
-    elif "group" in out:
-        ordinal = pd.Series(out["group"]).groupby(out["group"]).cumcount()
-        out["rank"] = ordinal.to_numpy(np.int64) if modality == "text" else np.zeros(rows, np.int64)
-    labels = [values for column, values in out.items() if column.startswith(LABEL)]
-    if split == CLASSES and (not labels or (np.sum([v != "" for v in labels], axis=0) != 1).any()):
-        raise FeatureImportError(
-            f"{name}: every class prompt needs one class: give {name}:{LABEL}<labelling>=FILE"
-        )
-    for column in ARRAYS:
-        if column in out:
-            _check_finite(f"{name}:{column}", out[column], out["id"])
-    return out
 
 
 def _judged(file: str | Path, groups: dict[str, dict[str, np.ndarray]]) -> pd.DataFrame:
@@ -299,36 +227,6 @@ def _asked(folder: Path, groups: dict[str, dict[str, np.ndarray]]) -> Transforma
     return simat.of_items(simat.transformations(folder, known), images[0], texts)
 
 
-def _ranks(
-    name: str, given: Shaped[np.ndarray, " n"], columns: dict[str, np.ndarray]
-) -> Integer[np.ndarray, " n"]:
-    numbers = pd.to_numeric(pd.Series(given), errors="coerce").to_numpy(float, na_value=np.nan)
-    wrong = np.flatnonzero(~np.isfinite(numbers) | (numbers != np.rint(numbers)))
-    if len(wrong):
-        raise FeatureImportError(
-            f"{name}:rank: {given[wrong[0]]!r} (row {wrong[0]}): give whole numbers, the lowest for an image's first "
-            "caption"
-        )
-    ranks = numbers.astype(np.int64)
-    if "group" not in columns:
-        return ranks
-    table = pd.DataFrame({"group": columns["group"], "rank": ranks})
-    again = table.duplicated() & (table["group"] != "")
-    if again.any():
-        group, rank = table[again].iloc[0]
-        raise FeatureImportError(
-            f"{name}:rank: two captions of {group!r} are ranked {rank}: give each its own, or leave rank out to take "
-            "the order given"
-        )
-    order = table.groupby("group")["rank"].rank(method="first").to_numpy().astype(np.int64) - 1
-    return np.where(columns["group"] == "", ranks, order)
-
-
-def _labels(values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
-    """Labels, an empty string for -1, which stands for unlabelled."""
-    return np.array([label_of(value) or "" for value in values], dtype=object)
-
-
 def _make_whole(groups: dict[str, dict[str, np.ndarray]], exact: set[str]) -> None:
     columns = {name for held in groups.values() for name in held if name.startswith(LABEL)}
     for column in columns - exact:
@@ -336,43 +234,6 @@ def _make_whole(groups: dict[str, dict[str, np.ndarray]], exact: set[str]) -> No
         same = whole(label for held in having for label in held[column])
         for held in having:
             held[column] = np.array([same[label] for label in held[column]], dtype=object)
-
-
-def _strings(name: str, values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
-    """Labels and names as str, a missing one as an empty string; 3.0 is 3."""
-    values = np.asarray(values)
-    if values.dtype.kind == "S":
-        try:
-            values = np.char.decode(values, "utf-8")
-        except UnicodeDecodeError as error:
-            raise FeatureImportError(f"{name}: {error.object!r} is not UTF-8: save it as text") from error
-    series = pd.Series(values)
-    if series.dtype.kind == "f" and (series.dropna() % 1 == 0).all():
-        try:
-            check_told_apart(series.abs().max(), np.finfo(series.dtype).nmant + 1, name)
-        except DatasetError as error:
-            raise FeatureImportError(str(error)) from None
-        series = series.astype("Int64")
-    return as_words(series).to_numpy(object)
-
-
-def _check_finite(name: str, values: Real[np.ndarray, "n d"], ids: Shaped[np.ndarray, " n"]) -> None:
-    for start in range(0, len(values), writing.ROWS_A_SHARD):
-        given = np.asarray(values[start : start + writing.ROWS_A_SHARD])
-        with np.errstate(over="ignore"):
-            block = given.astype(np.float32)
-        large = np.flatnonzero((np.isfinite(given) & ~np.isfinite(block)).any(axis=1))
-        if len(large):
-            raise FeatureImportError(
-                f"{name}: item {ids[start + large[0]]!r} (row {start + large[0]}) has a value beyond float32, "
-                f"{np.finfo(np.float32).max:.2g}: scale all features, whose lengths change no cosine"
-            )
-        bad = np.flatnonzero(~np.isfinite(block).all(axis=1) | ~block.any(axis=1))
-        if len(bad):
-            raise FeatureImportError(
-                f"{name}: NaN, infinity or only zeros in item {ids[start + bad[0]]!r} (row {start + bad[0]}): "
-                "leave it out of all arrays of its group, or encode it again"
-            )
 
 
 def _check_together(groups: dict[str, dict[str, np.ndarray]]) -> None:
