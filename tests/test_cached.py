@@ -135,7 +135,9 @@ def ran(*words: str, code: int = 0) -> str:
 
 
 def wasted() -> dict[str, str]:
-    return {one.path.as_posix(): one.why for one in cached.wasted(load(), DATA)}
+    params = load()
+    found = cached.wasted(params, resolve.resolved(params, {}), DATA)
+    return {one.path.as_posix(): one.why for one in found}
 
 
 def everything(folder: Path = DATA) -> set[str]:
@@ -414,6 +416,16 @@ def resolving(project: Path) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_status_asks_once_what_each_cell_depends_on(project, dvc, monkeypatch):
+    """Files of weights and of features are hashed for it."""
+    asked, settings = [], resolve._settings
+    monkeypatch.setattr(
+        resolve, "_settings", lambda cell, *of: asked.append(cell.name) or settings(cell, *of)
+    )
+    ran("status")
+    assert asked and sorted(asked) == sorted(set(asked))
 
 
 def test_the_first_stage_leaves_what_cells_read_as_a_clone_has_it_and_loses_nothing(project, dvc):

@@ -36,8 +36,11 @@ def status(as_json: Json = False) -> None:
         params = load()
         if not Path("dvc.yaml").is_file():
             raise CrossgapError("there is no dvc.yaml here: go to the project's root")
-        kept = cached.stores(params, DATA, outdated(Path(), resolve.changed(params, DATA / "resolved")))
-        waste = cached.wasted(params, DATA)
+        files = resolve.resolved(params, {})
+        kept = cached.stores(
+            params, DATA, outdated(Path(), resolve.changed(params, files, DATA / "resolved"))
+        )
+        waste = cached.wasted(params, files, DATA)
     scratch = size(SCRATCH) if SCRATCH.is_dir() else 0
     aside = DATA / SET_ASIDE
     if as_json:
@@ -78,10 +81,12 @@ def clean(
     from crossgap.params import load
     from crossgap.planning import cached
     from crossgap.planning.discarding import Cache
+    from crossgap.planning.resolve import resolved
 
     with explained():
         params, cache = load(), Cache()
-        found = {one: cached.why_left(one, DATA, cache) for one in cached.wasted(params, DATA)}
+        waste = cached.wasted(params, resolved(params, {}), DATA)
+        found = {one: cached.why_left(one, DATA, cache) for one in waste}
         gone = [one for one, left in found.items() if left is None]
         for (folder, why), some in _grouped(gone):
             many = f" ({len(some)} files)" if len(some) > 1 else ""

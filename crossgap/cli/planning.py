@@ -114,7 +114,7 @@ def _todo(every: list[StageCell], asked: Params, params: Path) -> list[StageCell
     if params.resolve() != Path("params.yaml").resolve() or not Path("dvc.yaml").is_file():
         typer.echo(f"{params} is not what DVC reads here: every cell is planned as if nothing were there\n")
         return every
-    stale = outdated(Path(), resolve.changed(asked, Path("data/resolved")))
+    stale = outdated(Path(), resolve.changed(asked, resolve.resolved(asked, {}), Path("data/resolved")))
     if others := unwatched.said(asked, Path("data")):
         typer.echo(f"{others}\n")
     return [cell for cell in every if cell.name in stale]

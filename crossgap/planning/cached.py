@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from crossgap.params import Params
 from crossgap.planning.cells import EMBEDDED, INVERSIONS, StageCell, cells
 from crossgap.planning.discarding import Cache, behind_a_link, entries, remove
 from crossgap.planning.elsewhere import elsewhere
-from crossgap.planning.resolve import CODE, leftovers, resolved
+from crossgap.planning.resolve import CODE, Resolved, leftovers
 from crossgap.planning.written import read
 from crossgap.stores.temporary import in_use
 from crossgap.stores.zipped import size
@@ -68,10 +68,11 @@ def stores(params: Params, data: Path, outdated: set[str]) -> list[Kept]:
     return found
 
 
-def wasted(params: Params, data: Path) -> list[Waste]:
+def wasted(params: Params, files: Resolved, data: Path) -> list[Waste]:
     """Outputs and scratch that no cell of the run uses; `why_left` says which of them must not be removed.
 
-    Use is derived from `params` and the code as they are now, not from what the last `dvc repro` resolved.
+    Use is derived from `params` and from `files`, what its cells depend on as of `resolve.resolved`: from both and the
+    code as they are now, not from what the last `dvc repro` resolved.
     """
     named = cells(params)
     found = dict.fromkeys(leftovers(params, data), UNMADE)
@@ -82,7 +83,7 @@ def wasted(params: Params, data: Path) -> list[Waste]:
                 found[folder] = UNMADE
     prepared = {cell.dataset for cell in named if cell.stage == "prepare"}
     found |= {folder: UNMADE for folder in entries(data / "datasets") if folder.name not in prepared}
-    found |= dict(_scratch(params, data))
+    found |= dict(_scratch(params, files, data))
     return [Waste(path, _bytes(path), why) for path, why in sorted(found.items())]
 
 
@@ -109,35 +110,10 @@ def clean(waste: list[Waste], data: Path) -> None:
             folder = folder.parent
 
 
-def _scratch(params: Params, data: Path) -> Iterator[tuple[Path, str]]:
+def _scratch(params: Params, files: Resolved, data: Path) -> Iterator[tuple[Path, str]]:
     """Work in scratch that no cell of the run would go on with."""
-    asked: dict[str, list[dict[str, Any]]] = {kind: [] for kind in (*SHARDS, *TRAININGS)}
-    evaluated = set()
-    files = resolved(params, {})
-    for cell in [*cells(params), EMBEDDED]:
-        if cell.stage == "encode":
-            asked["encode"].append({CODE: files[cell.resolved][CODE]})
-        elif cell.stage in INVERSIONS:
-            held = files[cell.resolved]
-            made = Continued if cell.stage == "distilled" else Recipe
-            asked[cell.method].append(_inverted(held, made(**held["recipe"])))
-        elif cell.stage == "distil":
-            held = files[cell.resolved]
-            asked["distil"].append({name: held[name] for name in (CODE, "method", "loss", "recipe")})
-            if held["targets"]:
-                asked[cell.method].append(_inverted(held, Recipe(**held["targets"])))
-        elif cell.stage in ("pretrain", "finetune"):
-            asked[cell.stage].append({name: files[cell.resolved][name] for name in (CODE, "recipe")})
-        elif cell.stage == "idealised":
-            runs = params.idealised[cell.words[0]].runs.values()
-            code = files[cell.resolved][CODE]
-            asked["idealised"] += [
-                {CODE: code, "settings": run.settings.model_dump(mode="json")} for run in runs
-            ]
-        elif cell.folder == "evaluate":
-            evaluated.add(cell.words)
-    scratch = data / "scratch"
-    for kind, recipes in asked.items():
+    scratch, named = data / "scratch", cells(params)
+    for kind, recipes in _asked([*named, EMBEDDED], params, files).items():
         for said in sorted((scratch / kind).glob("*/recipe.json")):
             recipe = read(said)
             unasked = recipe is not None and not any(wanted.items() <= recipe.items() for wanted in recipes)
@@ -147,14 +123,42 @@ def _scratch(params: Params, data: Path) -> Iterator[tuple[Path, str]]:
         for path in sorted((scratch / kind).glob("*.*")):
             if path.suffix in (".pt", ".json"):
                 yield path, "made by an older crossgap"
-    prepared = {f"{cell.dataset}.checks" for cell in cells(params) if cell.stage == "prepare"}
+    prepared = {f"{cell.dataset}.checks" for cell in named if cell.stage == "prepare"}
     for path in sorted((scratch / "prepare").glob("*.checks")):
         if path.name not in prepared:
             yield path, "no cell of the run prepares this dataset"
-    parts = [path for path in sorted((scratch / "evaluate").rglob("*")) if _part(path)]
+    yield from _parts(scratch / "evaluate", {cell.words for cell in named if cell.folder == "evaluate"})
+
+
+def _asked(named: Iterable[StageCell], params: Params, files: Resolved) -> dict[str, list[dict[str, Any]]]:
+    """Folder in scratch → what work there says that it is made by, for each that cells would go on with."""
+    asked: dict[str, list[dict[str, Any]]] = {kind: [] for kind in (*SHARDS, *TRAININGS)}
+    for cell in named:
+        held = files.get(cell.resolved, {})
+        if cell.stage == "encode":
+            asked["encode"].append({CODE: held[CODE]})
+        elif cell.stage in INVERSIONS:
+            made = Continued if cell.stage == "distilled" else Recipe
+            asked[cell.method].append(_inverted(held, made(**held["recipe"])))
+        elif cell.stage == "distil":
+            asked["distil"].append({name: held[name] for name in (CODE, "method", "loss", "recipe")})
+            if held["targets"]:
+                asked[cell.method].append(_inverted(held, Recipe(**held["targets"])))
+        elif cell.stage in ("pretrain", "finetune"):
+            asked[cell.stage].append({name: held[name] for name in (CODE, "recipe")})
+        elif cell.stage == "idealised":
+            for run in params.idealised[cell.words[0]].runs.values():
+                settings = run.settings.model_dump(mode="json")
+                asked["idealised"].append({CODE: held[CODE], "settings": settings})
+    return asked
+
+
+def _parts(scratch: Path, evaluated: set[tuple[str, ...]]) -> Iterator[tuple[Path, str]]:
+    """Parts of evaluations, below `scratch`, that no cell or not its last evaluation has used."""
+    parts = [path for path in sorted(scratch.rglob("*")) if _part(path)]
     for folder in dict.fromkeys(path.parent for path in parts):
         here = [path for path in parts if path.parent == folder]
-        if folder.relative_to(scratch / "evaluate").parts not in evaluated:
+        if folder.relative_to(scratch).parts not in evaluated:
             yield from dict.fromkeys(here, "no cell of the run is evaluated there").items()
         elif (used := read(folder / USED, list)) is not None:
             since = (folder / USED).stat().st_mtime_ns

@@ -65,9 +65,8 @@ def write(files: Resolved, folder: Path) -> None:
             path.rmdir()
 
 
-def changed(params: Params, folder: Path) -> set[str]:
-    """DVC's names of the cells whose files `write` would change or add."""
-    files = resolved(params, {})
+def changed(params: Params, files: Resolved, folder: Path) -> set[str]:
+    """DVC's names of the cells of whose files, as of `resolved`, `write` would change or add one."""
     asked = [cell for cell in cells(params) if cell.stage != "resolve"]
     return {cell.name for cell in asked if not _holds(folder / cell.resolved, files[cell.resolved])}
 

@@ -44,7 +44,7 @@ def test_files_that_changed_since_they_were_read_are_named(tmp_path, monkeypatch
     read = {"model": "local-dir:mine", "pretrained": None, "files": towers.local_files("local-dir:mine")}
     (data / "weights/mine.json").write_text(json.dumps(read))
     assert list(unwatched.changed(params, data)) == []
-    assert resolve.changed(params, data / "resolved") == set()
+    assert resolve.changed(params, resolve.resolved(params, {}), data / "resolved") == set()
 
     np.save("banner.npy", np.eye(3) * 2)
     with open("mine/open_clip_model.safetensors", "ab") as file:
@@ -57,7 +57,8 @@ def test_files_that_changed_since_they_were_read_are_named(tmp_path, monkeypatch
         "finetune.nano-clip.backbone: open_clip_model.safetensors of mine: `dvc repro -f -s resolve` reads"
     )
     assert third.startswith("evaluate.fit_on.files.banner.image: banner.npy: `dvc repro -f -s resolve` reads")
-    assert {name.rpartition(":")[2] for name in resolve.changed(params, data / "resolved")} == {
+    found = resolve.changed(params, resolve.resolved(params, {}), data / "resolved")
+    assert {name.rpartition(":")[2] for name in found} == {
         "finetune@nano-clip",
         *(f"evaluate@mine-{dataset}" for dataset in params.run.datasets),
     }
@@ -125,7 +126,8 @@ def test_an_architecture_that_changed_is_told(tmp_path, monkeypatch) -> None:
         "idealised.world.architecture: open_clip_config.json: `dvc repro -f -s resolve` reads it again, "
         "then `dvc repro`"
     )
-    assert resolve.changed(params, Path("data/resolved")) == {"stages/idealised/dvc.yaml:idealised@world"}
+    found = resolve.changed(params, resolve.resolved(params, {}), Path("data/resolved"))
+    assert found == {"stages/idealised/dvc.yaml:idealised@world"}
 
 
 def test_weights_that_were_put_in_the_place_of_others_under_one_name_are_told(tmp_path, monkeypatch) -> None:

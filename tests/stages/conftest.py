@@ -238,7 +238,9 @@ from crossgap.params import load
 from crossgap.planning import resolve
 from crossgap.planning.pipeline import outdated
 
-print(json.dumps(sorted(outdated(Path(), resolve.changed(load(), Path("data/resolved"))))))
+params = load()
+changed = resolve.changed(params, resolve.resolved(params, {}), Path("data/resolved"))
+print(json.dumps(sorted(outdated(Path(), changed))))
 """
 
 
