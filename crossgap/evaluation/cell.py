@@ -86,6 +86,16 @@ class Cell:
 
     def __post_init__(self) -> None:
         self._check_given()
+        self._check_inversions()
+        self._check_splits()
+        if self.protocol not in PROTOCOLS:
+            raise EvaluationError(f"controls.protocol is {self.protocol!r}: give {' or '.join(PROTOCOLS)}")
+        self._check_subsets()
+        self._check_names()
+        self._check_arithmetic()
+
+    def _check_inversions(self) -> None:
+        """They are of these features, and no φ has learnt from the queries."""
         stages = {"oti": [self.oti], "ovi": [self.ovi], "sweep": self.sweep, "seeds": self.seeds}
         stages["distilled"] = self.distilled
         for stage, stores in stages.items():
@@ -102,6 +112,8 @@ class Cell:
                     f"{store.path} is by a φ that was distilled on the split of the queries, {self.query!r}: distil it "
                     "on another split, distil.oti.split or distil.ovi.split, or on another dataset"
                 )
+
+    def _check_splits(self) -> None:
         splits = {"retrieval.query": self.query, "retrieval.gallery": self.gallery}
         for name, split in (splits | {"controls.support": self.support}).items():
             held = not self.native.groups or any(f"{of}/{split}" in self.native for of in INVERSIONS)
@@ -110,11 +122,10 @@ class Cell:
                     f"{name}: {self.native.path} has no split {split!r}; "
                     f"it holds {', '.join(self.native.groups)}"
                 )
-
         if reason := no_support(self.support, self.query):
             raise EvaluationError(reason)
-        if self.protocol not in PROTOCOLS:
-            raise EvaluationError(f"controls.protocol is {self.protocol!r}: give {' or '.join(PROTOCOLS)}")
+
+    def _check_subsets(self) -> None:
         for name, confined in self.subsets.items():
             for labelling, classes in confined.items():
                 known = self._classes(labelling)
@@ -124,7 +135,8 @@ class Cell:
                         f"{', '.join(sorted(known)) or 'no such labelling'}"
                     )
 
-        self._check_names()
+    def _check_arithmetic(self) -> None:
+        """The images have both labellings, and the class prompts every class of that which is changed."""
         images = self.items(f"image/{self.query}")
         labels = images.labels if images else {}
         for changed, kept in self.arithmetic.items():

@@ -196,28 +196,21 @@ def _evaluated(
         *prompted(work, rivals),
         *supported(work, rivals, asked.shots, asked.draws, asked.seed, asked.logistic),
     ]
-    outcomes = {
-        ("retrieval", task, relevance): table.set_index("query")["ap"]
-        for (task, relevance), table in retrieved.items()
-    }
-    outcomes |= {("classification", found.task, found.labelling): found.correct for found in classes}
     halves = hubness.halves(work, rivals)
-    outcomes |= {
-        ("hubness", *named): table.set_index("query")["recall@1"]
-        for named, table in halves.groupby(["task", "relevance"], sort=False)
-    }
     found_mixed = mixed.searched(work, rivals, asked.mixed_search, seed=asked.seed)
-    outcomes |= mixed.outcomes(found_mixed)
     documents = mixed.summary(found_mixed)
     put_together = composed.searched(work, rivals)
     if len(halves_of := composed_banks.halved(work, rivals)):
         put_together = pd.concat([put_together, halves_of], ignore_index=True)
-    outcomes |= composed.outcomes(put_together)
     changed = composed.summary(put_together)
     stays = robustness.robust(work, rivals, asked.seed)
-    outcomes |= {
-        ("robustness", *named): table.set_index("query")["stays"]
-        for named, table in stays.groupby(["task", "relevance"], sort=False)
+    outcomes = {
+        **{("retrieval", *place): table.set_index("query")["ap"] for place, table in retrieved.items()},
+        **{("classification", found.task, found.labelling): found.correct for found in classes},
+        **_outcomes("hubness", halves, "recall@1"),
+        **mixed.outcomes(found_mixed),
+        **composed.outcomes(put_together),
+        **_outcomes("robustness", stays, "stays"),
     }
     steps, curves = over_steps(work, retrieved)
     measured, histograms = similar(work)
@@ -255,6 +248,12 @@ def _evaluated(
         set_aside=gap.set_aside(cell),
         measured_on=measured_on(cell),
     )
+
+
+def _outcomes(family: str, table: pd.DataFrame, metric: str) -> dict[tuple[str, str, str], pd.Series]:
+    """A metric of each query by its task and relevance, as `comparisons.compared` takes it."""
+    by_place = table.groupby(["task", "relevance"], sort=False)
+    return {(family, *place): held.set_index("query")[metric] for place, held in by_place}
 
 
 def _check_given(
