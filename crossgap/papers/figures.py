@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -84,6 +85,29 @@ def saved(path: Path, draw: Callable[[Figure], None]) -> None:
         figure.savefig(path, format=form, dpi=200, metadata=undated)
 
 
+def _grid(panels: int) -> tuple[int, int]:
+    """Rows and columns of so many panels."""
+    columns = min(panels, 4)
+    return -(-panels // columns), columns
+
+
+def _axes(figure: Figure, panels: int, **shared: bool) -> Any:
+    """The axes of so many panels in a grid; those beyond them are hidden."""
+    axes = figure.subplots(*_grid(panels), squeeze=False, **shared)
+    for panel in axes.flat[panels:]:
+        panel.set_visible(False)
+    return axes
+
+
+def handles(axes: Iterable[Any]) -> dict[str, Any]:
+    """Label → what it stands for, of a legend that several axes share."""
+    return {
+        label: handle
+        for axis in axes
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+
+
 def _effects(figure: Figure, cell: Results) -> None:
     """What each method changes in retrieval within a modality, with intervals; a panel a labelling."""
     found = [line for line in lines(cell) if line.family == "retrieval" and line.test is not None]
@@ -99,12 +123,9 @@ def _effects(figure: Figure, cell: Results) -> None:
         )
     named = titles(cell)
     methods = list(dict.fromkeys(method_title(line, named) for _, _, of in panels for line in of))
-    columns = min(len(panels), 4)
-    rows = -(-len(panels) // columns)
+    rows, columns = _grid(len(panels))
     figure.set_size_inches(1.6 + 1.7 * columns, rows * (0.6 + 0.16 * len(methods)))
-    axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    for panel in axes.flat[len(panels) :]:
-        panel.set_visible(False)
+    axes = _axes(figure, len(panels), sharey=True)
     for panel, (task, labelling, of) in zip(axes.flat, panels, strict=False):
         panel.axvline(0, color=GREY, linewidth=0.8)
         for line in of:
@@ -135,8 +156,6 @@ _LEARNED = {"oti": ("pseudo-token", "pseudo-tokens"), "ovi": ("pseudo-patch", "p
 
 def _steps(figure: Figure, cell: Results) -> None:
     """MAP over the steps of the inversion; a panel a labelling, a line a number of tokens."""
-    from matplotlib.ticker import ScalarFormatter
-
     rows = cell.rows("curves", ("task", "tokens", "relevance", "step", "mAP", "baseline"))
     panels = [
         (task, relevance, of)
@@ -148,48 +167,41 @@ def _steps(figure: Figure, cell: Results) -> None:
         raise CrossgapError(
             f"{cell.name}: nothing was inverted, or no step was kept: there are no steps to draw"
         )
-    columns = min(len(panels), 4)
-    count = -(-len(panels) // columns)
+    count, columns = _grid(len(panels))
     figure.set_size_inches(0.6 + 1.9 * columns, 0.6 + 1.5 * count)
-    axes = figure.subplots(count, columns, squeeze=False)
-    for panel in axes.flat[len(panels) :]:
-        panel.set_visible(False)
-    tokens = sorted({row["tokens"] for row in rows})
+    axes = _axes(figure, len(panels))
+    colours = dict(zip(sorted({row["tokens"] for row in rows}), cycle(COLOURS), strict=False))
     for panel, (task, relevance, of) in zip(axes.flat, panels, strict=False):
-        for number, length in enumerate(tokens):
-            line = sorted((row for row in of if row["tokens"] == length), key=lambda row: row["step"])
-            if line:
-                places = [row["step"] for row in line], [100 * row["mAP"] for row in line]
-                colour = COLOURS[number % len(COLOURS)]
-                panel.plot(
-                    *places,
-                    ".-",
-                    color=colour,
-                    linewidth=1,
-                    label=f"{length} {_LEARNED[task[:3]][length > 1]}",
-                )
-        if present(of[0]["baseline"]):
-            panel.axhline(
-                100 * of[0]["baseline"], color=GREY, linewidth=1, linestyle="--", label="native features"
-            )
-        panel.set_xscale("symlog", linthresh=10)
-        panel.set_xlim(0.85 * min(row["step"] for row in of), 1.15 * max(row["step"] for row in of))
-        panel.xaxis.set_major_formatter(ScalarFormatter())
-        steps = sorted({row["step"] for row in of})
-        panel.set_xticks(
-            steps if len(steps) < 4 else [steps[0], steps[len(steps) // 2], steps[-1]], minor=False
-        )
+        _curves(panel, of, colours, _LEARNED[task[:3]])
         panel.set_title(naming.called(title(task), cell.modalities) + f", {relevance}", fontsize="medium")
-    handles = {
-        label: handle
-        for panel in axes.flat[: len(panels)]
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
+    named = handles(axes.flat[: len(panels)])
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=4, frameon=False)
     for panel in axes[-1]:
         panel.set_xlabel("step")
     figure.supylabel("mAP in %", fontsize="medium")
     figure.suptitle(cell.name, fontsize="medium")
+
+
+def _curves(
+    panel: Any, of: Sequence[Mapping[str, Any]], colours: Mapping[int, str], learned: tuple[str, str]
+) -> None:
+    """MAP of one task and labelling over the steps, a line a number of tokens."""
+    from matplotlib.ticker import ScalarFormatter
+
+    for length, colour in colours.items():
+        line = sorted((row for row in of if row["tokens"] == length), key=lambda row: row["step"])
+        if line:
+            places = [row["step"] for row in line], [100 * row["mAP"] for row in line]
+            panel.plot(*places, ".-", color=colour, linewidth=1, label=f"{length} {learned[length > 1]}")
+    if present(of[0]["baseline"]):
+        panel.axhline(
+            100 * of[0]["baseline"], color=GREY, linewidth=1, linestyle="--", label="native features"
+        )
+    steps = sorted({row["step"] for row in of})
+    panel.set_xscale("symlog", linthresh=10)
+    panel.set_xlim(0.85 * steps[0], 1.15 * steps[-1])
+    panel.xaxis.set_major_formatter(ScalarFormatter())
+    panel.set_xticks(steps if len(steps) < 4 else [steps[0], steps[len(steps) // 2], steps[-1]], minor=False)
 
 
 def _gap(figure: Figure, cell: Results) -> None:

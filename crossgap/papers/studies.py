@@ -188,11 +188,5 @@ def _lines(figure: Figure, blocks: Sequence[Block], levels: Mapping[str, float])
 
 def _legend(row: Iterable[Any]) -> None:
     axes = list(row)
-    handles = {
-        label: handle
-        for axis in axes
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
-    axes[-1].legend(
-        handles.values(), handles.keys(), loc="center left", bbox_to_anchor=(1, 0.5), frameon=False
-    )
+    named = figures.handles(axes)
+    axes[-1].legend(named.values(), named.keys(), loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
