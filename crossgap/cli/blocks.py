@@ -58,13 +58,10 @@ def layers(
         scripts.echo(found.astype(object).where(found.notna(), None).to_dict("records"))
         return
     rows = [
-        [f"{value:.3f}" if isinstance(value, float) else str(value) for value in row] for row in _rows(found)
+        [f"{value:.3f}" if isinstance(value, float) else str(value) for value in row]
+        for row in found.itertuples(index=False)
     ]
     tables.show([name.replace("_", " ") for name in found], rows)
-
-
-def _rows(found: Any) -> list[list[Any]]:
-    return [list(row) for row in found.itertuples(index=False)]
 
 
 def _read(path: Path, what: str) -> dict[str, Any]:

@@ -78,20 +78,7 @@ def compare(
         "classification": (one.predictions, other.predictions, "labelling", "image", "correct"),
     }
     shared = {family: _shared(first, second) for family, (first, second, *_) in families.items()}
-    every = [f"{family}/{task}" for family, held in shared.items() for task in held]
-    if tasks is None:
-        wanted = {name for name in every if _ACROSS.fullmatch(naming.plain(name.partition("/")[2]))}
-    else:
-        known = {task: {name for name in every if task in (name, name.partition("/")[2])} for task in tasks}
-        if strangers := [task for task, names in known.items() if not names]:
-            names = list(dict.fromkeys(task for held in shared.values() for task in held))
-            corrected = [name for name in names if "+" in name]
-            more = f", and {len(corrected)} with a correction, as {corrected[0]}" if corrected else ""
-            raise CrossgapError(
-                f"{strangers[0]!r} is no task that both have{like(strangers[0], names)}; both have "
-                f"{', '.join(name for name in names if '+' not in name)}{more}"
-            )
-        wanted = set().union(*known.values())
+    wanted = _wanted(shared, tasks)
     found = []
     for family, (first, second, by, query, column) in families.items():
         of_family = [task for task in shared[family] if f"{family}/{task}" in wanted]
@@ -108,6 +95,27 @@ def compare(
     if not found:
         raise CrossgapError("they have no task with a query in common: name others by `tasks`")
     return pd.concat(found, ignore_index=True)[COLUMNS]
+
+
+def _wanted(shared: Mapping[str, list[str]], tasks: Collection[str] | None) -> set[str]:
+    """Those of the tasks by family that are asked for, as `<family>/<task>`.
+
+    Raises:
+        CrossgapError: one that is asked for is none of them.
+    """
+    every = [f"{family}/{task}" for family, held in shared.items() for task in held]
+    if tasks is None:
+        return {name for name in every if _ACROSS.fullmatch(naming.plain(name.partition("/")[2]))}
+    known = {task: {name for name in every if task in (name, name.partition("/")[2])} for task in tasks}
+    if strangers := [task for task, names in known.items() if not names]:
+        names = list(dict.fromkeys(task for held in shared.values() for task in held))
+        corrected = [name for name in names if "+" in name]
+        more = f", and {len(corrected)} with a correction, as {corrected[0]}" if corrected else ""
+        raise CrossgapError(
+            f"{strangers[0]!r} is no task that both have{like(strangers[0], names)}; both have "
+            f"{', '.join(name for name in names if '+' not in name)}{more}"
+        )
+    return set().union(*known.values())
 
 
 def _check_same(one: Measured, other: Measured) -> None:

@@ -53,10 +53,10 @@ class ComposedQueries:
 
     Attributes:
         queries: `(n,)` ids; `sets` those of their sets.
-        images: by group of the store, with the places `(n,)` of the query's images in all of them.
+        images: by group of the store; all of them are candidates.
+        asking: `(n,)`, the places of the queries' images in all of them.
         texts: all that are asked, and `of`: for each query the places of its texts.
-        candidates: places in the images of all groups.
-        wanted: `(n,)`, by places among the candidates.
+        wanted: for each query, by places in all images.
     """
 
     queries: np.ndarray
@@ -172,27 +172,17 @@ def _measured(
     elif method is None:
         images = features_of(sides.images)
         asking = images[sides.asking], sides.asked(sides.texts.features, unit=True)
-        tables = [(rule, sides, table) for rule, table in _found(*asking, images, sides.wanted, RULES)]
+        found_by = composed.found_by(*asking, images, sides.wanted, RULES)
+        tables = [(rule, sides, table) for rule, table in found_by.items()]
         spread = composed.expanded(asking[0], asking[0], images, sides.wanted)
-        expanded = _found(spread, asking[1], images, sides.wanted, ("harris",))
-        tables += [(EXPANSION, sides, table) for _, table in expanded]
+        expanded = composed.found_by(spread, asking[1], images, sides.wanted, ("harris",))
+        tables.append((EXPANSION, sides, expanded["harris"]))
     else:
         tables = [(f"{task}+{method}", sides, table) for task, table in _corrected(rivals, method, sides)]
     found = [
         table.assign(task=task, asked=ALL, set=by.sets, query=by.queries)[FOUND] for task, by, table in tables
     ]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=FOUND)
-
-
-def _found(
-    images: np.ndarray,
-    texts: np.ndarray,
-    candidates: np.ndarray,
-    wanted: Sequence[Goal],
-    rules: Sequence[str],
-    unit: bool = True,
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    yield from composed.found_by(images, texts, candidates, wanted, rules, unit=unit).items()
 
 
 def _corrected(rivals: Rivals, method: str, sides: ComposedQueries) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -214,13 +204,13 @@ def _corrected(rivals: Rivals, method: str, sides: ComposedQueries) -> Iterator[
     if images.shape[1] != candidates.shape[1] or words.shape[1] != candidates.shape[1]:
         raise UnavailableError("images, texts and candidates have other widths after it")
     queries = images[sides.asking]
-    yield from _found(queries, words, candidates, sides.wanted, PUT_TOGETHER, unit)
+    yield from composed.found_by(queries, words, candidates, sides.wanted, PUT_TOGETHER, unit=unit).items()
     if rivals.rival(method) == PROJECTING:
         own = candidates[sides.asking]
         spread = composed.expanded(own, queries, candidates, sides.wanted, unit=unit)
         spread = spread @ correction.maps["image"].matrix
-        for _, table in _found(spread, words, candidates, sides.wanted, ("harris",), unit):
-            yield EXPANSION, table
+        expanded = composed.found_by(spread, words, candidates, sides.wanted, ("harris",), unit=unit)
+        yield EXPANSION, expanded["harris"]
 
 
 def _inverted(
@@ -240,7 +230,7 @@ def _inverted(
         if len(rows):
             some = sides.where(rows)
             features = store[name].features[at[rows]], some.asked(sides.texts.features, unit=True)
-            for rule, table in _found(*features, images, some.wanted, PUT_TOGETHER):
+            for rule, table in composed.found_by(*features, images, some.wanted, PUT_TOGETHER).items():
                 yield f"{rule}+oti", some, table
     asked = store.composed_features
     for why, count in store.provenance.get("composed_left_out", {}).items():
@@ -254,8 +244,7 @@ def _inverted(
     if not len(rows := np.flatnonzero(at >= 0)):
         return
     some, features = sides.where(rows), asked["features"][at[rows]]
-    for _, table in _found(features, features, images, some.wanted, ("image",)):
-        yield TEMPLATE, some, table
+    yield TEMPLATE, some, composed.found_by(features, features, images, some.wanted, ("image",))["image"]
 
 
 def sides_of(cell: Cell) -> tuple[ComposedQueries, list[tuple[str, int]]]:

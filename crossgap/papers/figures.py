@@ -91,9 +91,9 @@ def _grid(panels: int) -> tuple[int, int]:
     return -(-panels // columns), columns
 
 
-def _axes(figure: Figure, panels: int, **shared: bool) -> Any:
+def _axes(figure: Figure, panels: int, sharey: bool = False) -> Any:
     """The axes of so many panels in a grid; those beyond them are hidden."""
-    axes = figure.subplots(*_grid(panels), squeeze=False, **shared)
+    axes = figure.subplots(*_grid(panels), squeeze=False, sharey=sharey)
     for panel in axes.flat[panels:]:
         panel.set_visible(False)
     return axes
