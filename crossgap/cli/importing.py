@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from crossgap.cli.errors import explained
 from crossgap.cli.splits import query_and_gallery
 
 if TYPE_CHECKING:
+    from crossgap.importing import Assignment
     from crossgap.stores.store import Store
 
 IMPORTS = Path("data/imports")
@@ -84,8 +85,6 @@ def import_(
     from crossgap import importing
     from crossgap.datasets import NAME
     from crossgap.naming import called
-    from crossgap.params.editing import entry
-    from crossgap.prepared.manifest import RESERVED
 
     path = IMPORTS / name / "native.zarr.zip"
     with explained():
@@ -97,18 +96,8 @@ def import_(
             raise importing.FeatureImportError(
                 f"{path} exists: choose another name, or replace it with --force"
             )
-        if bool(arrays) == bool(clip_retrieval):
-            raise importing.FeatureImportError("give arrays or --clip-retrieval FOLDER, one of the two")
-        if clip_retrieval:
-            assignments = importing.from_clip_retrieval(clip_retrieval, split or "test")
-        elif split:
-            raise importing.FeatureImportError(
-                f"--split {split} is of a clip-retrieval folder: of arrays say the split in each, as image/{split}=FILE"
-            )
-        else:
-            assignments = [importing.Assignment.parse(text) for text in arrays or ()]
         store = importing.import_features(
-            assignments,
+            _assignments(arrays or [], clip_retrieval, split),
             path,
             backbone=backbone,
             dataset=dataset or name,
@@ -127,6 +116,28 @@ def import_(
     with explained():
         for line in _tracked(path.parent):
             typer.echo(line)
+    _show_how_to_evaluate(name, store, {"backbone": backbone, "dataset": dataset or name})
+
+
+def _assignments(arrays: list[str], clip_retrieval: Path | None, split: str | None) -> list[Assignment]:
+    from crossgap.importing import Assignment, FeatureImportError, from_clip_retrieval
+
+    if bool(arrays) == bool(clip_retrieval):
+        raise FeatureImportError("give arrays or --clip-retrieval FOLDER, one of the two")
+    if clip_retrieval:
+        return from_clip_retrieval(clip_retrieval, split or "test")
+    if split:
+        raise FeatureImportError(
+            f"--split {split} is of a clip-retrieval folder: of arrays say the split in each, as image/{split}=FILE"
+        )
+    return [Assignment.parse(text) for text in arrays]
+
+
+def _show_how_to_evaluate(name: str, store: Store, row: dict[str, Any]) -> None:
+    """What a store has beside its groups, and its row of params.yaml; nothing where no split can ask."""
+    from crossgap.params.editing import entry
+    from crossgap.prepared.manifest import RESERVED
+
     every = dict.fromkeys(group.partition("/")[2] for group in store.groups)
     splits = [split for split in every if split not in RESERVED]
     if not splits:
@@ -143,15 +154,11 @@ def import_(
     if store.composed is not None:
         typer.echo(f"composed queries: {store.composed.asked['query'].nunique()}")
     typer.echo(f"retrieval: queries of {query}, gallery of {gallery}, {why}")
-    row = {
-        "backbone": backbone,
-        "dataset": dataset or name,
-        "retrieval": {"query": query, "gallery": gallery},
-    }
     typer.echo(
         f"\nTo evaluate it: in params.yaml, name {name} in run.imports, put this row under `imports:`, and run "
         "`dvc repro`\n"
     )
+    row = {**row, "retrieval": {"query": query, "gallery": gallery}}
     typer.echo("\n".join(entry(name, row, column=2)))
 
 
