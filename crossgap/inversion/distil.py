@@ -29,7 +29,7 @@ from crossgap.training import scratch as in_scratch
 from crossgap.training.trainer import Learner, Row, TrainingError, fit
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int64, Real
+    from jaxtyping import Float, Float32, Int64, Real
 
     from crossgap.arrays import Features
 
@@ -166,14 +166,8 @@ def train(
     items = Split.of(ids, recipe, groups)
     learnt, taught = items.learnt, None
     if loss in TAUGHT:
-        wanted = (len(ids), *injection.shape)
-        if targets is None or targets.shape != wanted:
-            given = None if targets is None else targets.shape
-            raise ValueError(f"targets: the loss {loss!r} needs tokens {wanted}, not {given}")
-        learnt = learnt[np.isfinite(targets[learnt]).all(axis=(1, 2))]
-        if len(learnt) < 2:
-            raise TrainingError(f"targets: {len(learnt)} of the items have finite tokens: give at least 2")
-        taught = torch.from_numpy(np.ascontiguousarray(targets[learnt], np.float32)).to(device)
+        learnt, tokens = _taught(loss, targets, (len(ids), *injection.shape), learnt)
+        taught = torch.from_numpy(tokens).to(device)
     made_by = {
         "format": FORMAT,
         "model": backbone.provenance["model"],
@@ -197,31 +191,14 @@ def train(
     phi = initial(backbone.dim, injection.shape, recipe.seed).to(device)
     size = min(recipe.batch_size, len(x))
     an_epoch = len(x) // size
-    steps = recipe.epochs * an_epoch
-    order = _Order(recipe.seed, len(x))
-
-    def gradients(step: int) -> dict[str, float]:
-        epoch, number = divmod(step, an_epoch)
-        rows = order.of(epoch)[number * size : (number + 1) * size].to(device)
-        made = phi(x[rows], kept(recipe, step, size, WIDER * phi.dim, device))
-        found = losses(
-            loss, made, None if taught is None else taught[rows], x[rows], injection, recipe.temperature
-        )
-        found.backward()
-        return {"loss": found.item()}
 
     def measure(_: int) -> dict[str, float]:
         return {"held_out": cosine_loss(phi, unseen, injection)}
 
-    learner = Learner(
-        phi,
-        torch.optim.AdamW(phi.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay),
-        gradients,
-    )
     folder = in_scratch.folder(scratch, made_from, made_by)
     curves = fit(
-        learner,
-        steps,
+        _learner(phi, loss, recipe, injection, x, taught, size),
+        recipe.epochs * an_epoch,
         folder / in_scratch.CHECKPOINT,
         measure=measure if len(unseen) else None,
         measured_at=measured_steps(recipe.epochs, an_epoch),
@@ -231,6 +208,47 @@ def train(
     )
     in_scratch.remove(folder)
     return Distilled(backbone, method, phi.eval().requires_grad_(False), made_by, curves)
+
+
+def _taught(
+    loss: str,
+    targets: Real[np.ndarray, "n tokens width"] | None,
+    wanted: tuple[int, ...],
+    learnt: Int64[np.ndarray, " m"],
+) -> tuple[Int64[np.ndarray, " k"], Float32[np.ndarray, "k tokens width"]]:
+    """Those of the items that have finite tokens, by their positions, and these tokens."""
+    if targets is None or targets.shape != wanted:
+        given = None if targets is None else targets.shape
+        raise ValueError(f"targets: the loss {loss!r} needs tokens {wanted}, not {given}")
+    learnt = learnt[np.isfinite(targets[learnt]).all(axis=(1, 2))]
+    if len(learnt) < 2:
+        raise TrainingError(f"targets: {len(learnt)} of the items have finite tokens: give at least 2")
+    return learnt, np.ascontiguousarray(targets[learnt], np.float32)
+
+
+def _learner(
+    phi: Phi,
+    loss: str,
+    recipe: Distil,
+    encode: Callable[[Tensor], Tensor],
+    features: Float[Tensor, "n d"],
+    taught: Float[Tensor, "n tokens width"] | None,
+    size: int,
+) -> Learner:
+    """φ by AdamW on batches of `size` items, of `features` and of the tokens that they are `taught`."""
+    device, order = features.device, _Order(recipe.seed, len(features))
+
+    def gradients(step: int) -> dict[str, float]:
+        epoch, number = divmod(step, len(features) // size)
+        rows = order.of(epoch)[number * size : (number + 1) * size].to(device)
+        made = phi(features[rows], kept(recipe, step, size, WIDER * phi.dim, device))
+        tokens = None if taught is None else taught[rows]
+        found = losses(loss, made, tokens, features[rows], encode, recipe.temperature)
+        found.backward()
+        return {"loss": found.item()}
+
+    optimizer = torch.optim.AdamW(phi.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    return Learner(phi, optimizer, gradients)
 
 
 def losses(
