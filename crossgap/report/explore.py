@@ -244,24 +244,14 @@ def packed(cells: Sequence[tuple[Results, list[Line]]]) -> tuple[dict[str, Any],
         if number == len(rows):
             rows.append(shared)
         of.append(number)
-        columns: dict[str, dict[int, float | int]] = {}  # metric → line → value
-        for row, line in enumerate(found):
-            for name, value in line.metrics.items():
-                if (shown := scaled(value, rates[name])) is not None:
-                    columns.setdefault(name, {})[row] = shown
+        columns = _columns(found, rates)
         values = {
             str(i): [placed([*columns[name]]), [*columns[name].values()]]
             for i, name in enumerate(names)
             if name in columns
         }
-        tested = [(i, line.test) for i, line in enumerate(found) if line.test is not None]
-        tests: list[Any] = []
-        if tested:
-            ends = [_ends(test, _derived(found, shared, row)) for row, test in tested]
-            tests = [placed([row for row, _ in tested]), *map(list, zip(*ends, strict=True))]
-            tests += [[_probability(test[name]) for _, test in tested] for name in ("p", "p_adjusted")]
-            tests.append([test["queries"] for _, test in tested])
-        made.append({"metrics": values, "tests": tests})
+        tested, tests = _tests(found, shared)
+        made.append({"metrics": values, "tests": [placed(tested), *tests] if tested else []})
     common = {
         "words": list(words),
         "names": [[name, int(is_rate(name))] for name in names],
@@ -271,6 +261,26 @@ def packed(cells: Sequence[tuple[Results, list[Line]]]) -> tuple[dict[str, Any],
         "compared": [int(any(map(_compared, found))) for _, found in cells],
     }
     return common, made
+
+
+def _columns(found: Sequence[Line], rates: Mapping[str, bool]) -> dict[str, dict[int, float | int]]:
+    """Metric → line → value, of those that there are."""
+    columns: dict[str, dict[int, float | int]] = {}
+    for row, line in enumerate(found):
+        for name, value in line.metrics.items():
+            if (shown := scaled(value, rates[name])) is not None:
+                columns.setdefault(name, {})[row] = shown
+    return columns
+
+
+def _tests(found: Sequence[Line], shared: Sequence[Sequence[int]]) -> tuple[list[int], list[list]]:
+    """The lines that were tested, and the columns of their tests, as `packed` has them."""
+    tested = [(row, line.test) for row, line in enumerate(found) if line.test is not None]
+    ends = [_ends(test, _derived(found, shared, row)) for row, test in tested]
+    columns = [*map(list, zip(*ends, strict=True))]
+    columns += [[_probability(test[name]) for _, test in tested] for name in ("p", "p_adjusted")]
+    columns.append([test["queries"] for _, test in tested])
+    return [row for row, _ in tested], columns
 
 
 def _compared(line: Line) -> bool:
