@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from crossgap.planning.estimate import Cost
     from crossgap.planning.items import ItemCounts
     from crossgap.planning.operations import PlannedEvaluation
-    from crossgap.planning.probe import Asked, Speeds
+    from crossgap.planning.probe import Speeds
     from crossgap.planning.rates import Rates
 
 PREPARED, IMPORTS = Path("data/datasets"), Path("data/imports")
@@ -233,7 +233,7 @@ def _speeds(todo: list[StageCell], params: Params) -> dict[tuple[str, str], Spee
         except ProbeError as error:
             typer.echo(f"{wanted.model}: not measured: {error}")
         else:
-            typer.echo(f"{wanted.model}: {_said(wanted, speeds)}")
+            typer.echo(f"{wanted.model}: {_said(speeds)}")
     return found
 
 
@@ -248,7 +248,7 @@ def _sample(params: Params) -> tuple[str, str] | None:
     return None
 
 
-def _said(wanted: Asked, speeds: Speeds) -> str:
+def _said(speeds: Speeds) -> str:
     said = [f"start {speeds.start:.1f} s"]
     said += [] if speeds.image is None else [f"image {speeds.image * 1e3:.2f} ms"]
     said += [] if speeds.text is None else [f"text {speeds.text * 1e3:.2f} ms"]

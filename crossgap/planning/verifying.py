@@ -84,7 +84,7 @@ def verify(root: Path, data: Path, cache: Cache) -> Iterator[Finding]:
     """
     seen: set[Path] = set()
     for output in _outputs(root, data):
-        yield from _output(root, output, cache, seen)
+        yield from _output(output, cache, seen)
     for path in sorted([*data.glob("features/*/*/*.zarr.zip"), *data.glob("imports/*/*.zarr.zip")]):
         if path not in seen and (finding := of_store(path)):
             yield finding
@@ -194,7 +194,7 @@ def _outs(held: dict[str, Any]) -> list[tuple[str, str]]:
     return [(str(out["path"]), str(out["md5"])) for out in held.get("outs") or () if out.get("md5")]
 
 
-def _output(root: Path, output: _Output, cache: Cache, seen: set[Path]) -> Iterator[Finding]:
+def _output(output: _Output, cache: Cache, seen: set[Path]) -> Iterator[Finding]:
     """Findings of an output's files and of their copies in the cache."""
     if not output.md5.endswith(".dir"):
         yield from _file(output.path, output.md5, output, cache, seen)
