@@ -128,9 +128,8 @@ def label_array(labels: Labels, count: int, name: str) -> Shaped[np.ndarray, " n
     if hasattr(labels, "detach"):
         labels = _as_numpy(cast("torch.Tensor", labels))
     if isinstance(labels, np.ndarray) and labels.dtype.kind in "iufbU":
-        labels = (
-            labels.tolist()
-        )  # Python's own: a NumPy scalar raises, and loses, an error as "" is compared with it
+        # Python's own: a NumPy scalar raises, and loses, an error as "" is compared with it
+        labels = labels.tolist()
     values = np.fromiter(labels, dtype=object, count=len(labels))
     if len(values) != count:
         raise ValueError(f"{name} holds {len(values)} labels for {count} items: give one label an item")

@@ -186,9 +186,8 @@ def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
             yield one
         elif isinstance(one, ast.If) and _for_checkers(one):
             ahead += one.orelse
-        elif isinstance(
-            one, ast.mod | ast.stmt | ast.ExceptHandler | ast.match_case
-        ):  # no expression holds one
+        # no expression holds one
+        elif isinstance(one, ast.mod | ast.stmt | ast.ExceptHandler | ast.match_case):
             ahead += ast.iter_child_nodes(one)
 
 

@@ -27,10 +27,8 @@ from crossgap.errors import BackboneError, WeightsError, is_told, of_machine, op
 # keys of the weights in a training's checkpoint; of trained and averaged ones, `read` takes those named first
 TRAINED = ("state_dict", "model_state_dict", "model", "module")
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
-NUMPY = (
-    ".npz",
-    ".npy",
-)  # weights named as in big_vision or timm's sources, which the libraries themselves read
+# of weights named as in big_vision or timm's sources, which the libraries themselves read
+NUMPY = (".npz", ".npy")
 COMPILED = "_orig_mod."  # what torch.compile puts before the names of what it compiled
 POSITION_IDS = "text.transformer.embeddings.position_ids"  # a buffer that transformers had once
 LONGEST = 300  # characters of a list of names in a message

@@ -231,9 +231,8 @@ def _load_weights(tower: Any, weights: Path) -> dict[str, tuple[int, ...]]:
     if weights.suffix in checkpoints.NUMPY:
         checkpoints.check_is_one(weights)
         with checkpoints.by_library():
-            load_checkpoint(
-                tower, str(weights)
-            )  # by the names of another library, which the architecture knows
+            # by the names of another library, which the architecture knows
+            load_checkpoint(tower, str(weights))
         return {}
     classifiers = tower.pretrained_cfg.get("classifier") or ()
     classifiers = (classifiers,) if isinstance(classifiers, str) else classifiers

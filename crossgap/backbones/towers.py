@@ -19,9 +19,8 @@ Method = Literal["oti", "ovi"]
 TIMM_PREFIX = "timm:"
 LOCAL_DIR_PREFIX = "local-dir:"
 CONFIG = "open_clip_config.json"  # of such a folder
-OWN_CONFIGS = (
-    Path(__file__).parent / "configs"
-)  # configurations of models that open_clip can build and doesn't register
+# configurations of models that open_clip can build and doesn't register
+OWN_CONFIGS = Path(__file__).parent / "configs"
 
 # timm's convolutional families that CLIP models use, by the prefix of the name, and the class that timm makes of it
 _CONVOLUTIONAL = {"convnext": "ConvNeXt", "fastvit": "FastVit", "resnet": "ResNet"}

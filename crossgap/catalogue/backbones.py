@@ -15,10 +15,8 @@ from crossgap.strict import Strict
 if TYPE_CHECKING:
     from crossgap.backbones import Backbone
 
-_PICKLE, _SAFE = (
-    "open_clip_pytorch_model.bin",
-    "open_clip_model.safetensors",
-)  # as open_clip calls them on the hub
+# as open_clip calls them on the hub
+_PICKLE, _SAFE = "open_clip_pytorch_model.bin", "open_clip_model.safetensors"
 
 
 class Cosines(Strict):

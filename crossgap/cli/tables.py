@@ -57,7 +57,6 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> Ta
         whole = place == 0 and max((len(row[0]) for row in rows), default=0) < width / 3
         table.add_column(Text(name), overflow="fold", no_wrap=whole)
     for row in rows:
-        table.add_row(
-            *(Text(cell.replace("\n", " ")) for cell in row)
-        )  # as it stands: brackets are no markup
+        # as it stands: brackets are no markup
+        table.add_row(*(Text(cell.replace("\n", " ")) for cell in row))
     return table

@@ -68,9 +68,8 @@ RIVALS: dict[str, Rival] = {
 }
 SCORING = ("inverted_softmax", "nnn", "qb_norm")  # rivals that change no feature and rank with a bias
 OF_WEIGHTS = ("isoclip", "pseudo_inverse")  # rivals that are made of a backbone's weights alone
-FITTED = tuple(
-    name for name in RIVALS if name not in (*SCORING, *OF_WEIGHTS)
-)  # rivals that are fitted on features
+# rivals that are fitted on features
+FITTED = tuple(name for name in RIVALS if name not in (*SCORING, *OF_WEIGHTS))
 __all__ = [
     "FITTED",
     "OF_WEIGHTS",

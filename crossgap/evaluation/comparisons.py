@@ -17,9 +17,8 @@ from crossgap.naming import ALPHA, baseline_of
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64
 
-
-# by family, task and relevance: a value a query, by its id
 Place = tuple[str, str]  # a task and a relevance
+# by family, task and relevance: a value a query, by its id
 Outcomes = Mapping[tuple[str, str, str], pd.Series]
 COLUMNS = [
     "family", "task", "baseline", "relevance", "metric", "value", "baseline_value",

@@ -76,9 +76,8 @@ class Shots(NamedTuple):
         return {} if self.shots is None else {"shots": self.shots, "draws": self.draws, "seed": self.seed}
 
 
-Drawn = Callable[
-    [Shots, str], list[np.ndarray]
-]  # what `Shots.chosen` gives of the support split, by labelling
+# what `Shots.chosen` gives of the support split, by labelling
+Drawn = Callable[[Shots, str], list[np.ndarray]]
 
 
 @dataclass(frozen=True)

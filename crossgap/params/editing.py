@@ -112,9 +112,8 @@ def entry(name: str, value: Any, column: int = 0) -> list[str]:
     text = stream.getvalue()
     try:
         as_given = YAML(typ="safe").load(text) == {name: value}
-    except (
-        YAMLError
-    ):  # the writer leaves some texts without the quotes that they need, such as «:1» in braces
+    except YAMLError:
+        # the writer leaves some texts without the quotes that they need, such as «:1» in braces
         as_given = False
     lines = (
         text.splitlines() if as_given else [f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}"]

@@ -49,9 +49,8 @@ class Weights(Strict):
     @model_validator(mode="after")
     def _not_random(self) -> Weights:
         from_folder = self.model.startswith(("local-dir:", "hf-hub:"))
-        tagged = self.model.startswith(
-            towers.TIMM_PREFIX
-        )  # its name says which weights; a file may replace them
+        # its name says which weights; a file may replace them
+        tagged = self.model.startswith(towers.TIMM_PREFIX)
         if self.pretrained is None and not from_folder and not tagged:
             raise ValueError(
                 f"model {self.model!r} has no `pretrained`: features of random weights mean nothing; "

@@ -47,9 +47,8 @@ def stages(root: Path) -> list[list[str]]:
     rows = []
     for name, held in sorted(_locked(root), key=lambda one: place(one[0])):
         times = _times(root, held.get("cmd", ""))
-        there = [
-            out for out in held.get("outs", []) if (root / out["path"]).exists()
-        ]  # locks keep older cells
+        # locks keep older cells
+        there = [out for out in held.get("outs", []) if (root / out["path"]).exists()]
         for number, out in enumerate(there):
             items, processors = _of_output(root / out["path"])
             seconds = times.get("seconds")

@@ -26,11 +26,8 @@ Resolved = dict[str, dict[str, Any]]  # path below the folder of what is resolve
 MACHINE = "machine.json"
 CODE = "code"
 CORRECTIONS, READERS = closure.PLUGINS
-_UNSEEN = {
-    "published": True,
-    "protocol": True,
-    "support": True,
-}  # controls that preparing a dataset never reads
+# controls that preparing a dataset never reads
+_UNSEEN = {"published": True, "protocol": True, "support": True}
 
 
 def resolved(params: Params, roots: dict[str, str]) -> Resolved:
@@ -247,9 +244,8 @@ def weights_files(params: Params, backbone: str) -> dict[str, str]:
     """SHA-256 of the files of weights that a row names, by name; none that aren't there, or that a training makes."""
     row = params.backbones[backbone].weights
     folder = row.model.removeprefix(towers.LOCAL_DIR_PREFIX)
-    there = (
-        Path(folder).is_dir() if folder != row.model else Path(row.pretrained or "").is_file()
-    )  # no tag is
+    # no tag is a file
+    there = Path(folder).is_dir() if folder != row.model else Path(row.pretrained or "").is_file()
     return towers.local_files(row.model, row.pretrained) if there and backbone not in params.trained else {}
 
 

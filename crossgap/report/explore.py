@@ -19,13 +19,10 @@ COLUMNS = (
 NATIVE = "native features"
 # families of other parts of the page; any other one is a row of the table
 ELSEWHERE = ("gap", "items", "inversion", "snapshots", "seeds", "similarity", "arithmetic")
+# family → the metric that its methods are judged by
 _MAIN = {
-    "retrieval": "mAP",
-    "classification": "accuracy",
-    "clustering": "ami",
-    "mixed": "recall@1",
-    "composed": "mAP",
-}  # by family
+    "retrieval": "mAP", "classification": "accuracy", "clustering": "ami", "mixed": "recall@1", "composed": "mAP",
+}  # fmt: skip
 _FAMILIES = tuple(_MAIN)
 _SHARES = (
     "first_image", "stays", "never_found", "normalised", "activated", "ami", "ari", "nmi", "v_measure",

@@ -28,11 +28,8 @@ _TASKS = {  # as published → family, and the task that a correction is named a
 # backbones of the catalogue whose published figures name neither open_clip's model nor its weights
 _CALLED = {"slip-b16": "SLIP/ViT-B-16", "slip-l16": "SLIP/ViT-L-16", "dinov3-l16": "DINOv3 L/16"}
 _SHOTS = re.compile(r"(\d+) shots? per class; (no text|text weight \.5)")
-_WITHOUT_MEANING = {
-    "quickgelu",
-    "clip",
-    "openclip",
-}  # in a model's name; a wrong activation is refused elsewhere
+# in a model's name; a wrong activation is refused elsewhere
+_WITHOUT_MEANING = {"quickgelu", "clip", "openclip"}
 
 
 class PublishedRow(NamedTuple):

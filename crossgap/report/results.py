@@ -19,14 +19,8 @@ WORDS = (
     "family", "task", "relevance", "metric", "pair", "name", "title", "source", "how", "fitted_on", "parameters",
     "reason", "modality", "protocol", "at", "run", "id",
 )  # fmt: skip
-IN_ROLES = (
-    "task",
-    "pair",
-    "modality",
-    "baseline",
-    "beside",
-    "method",
-)  # columns that parts of the page know by roles
+# columns that parts of the page know by roles
+IN_ROLES = ("task", "pair", "modality", "baseline", "beside", "method")
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,9 +69,8 @@ def title(task: str) -> str:
 
 def absent(value: Any) -> bool:
     """Whether a number is missing: None, NaN or infinite."""
-    return value is None or (
-        isinstance(value, (float, Real)) and not isfinite(value)
-    )  # most are float: soonest told
+    # most are float: soonest told
+    return value is None or (isinstance(value, (float, Real)) and not isfinite(value))
 
 
 def present(value: float | None) -> TypeGuard[float]:

@@ -197,9 +197,8 @@ def _save(checkpoint: Path, learner: Learner, curves: _Curves, step: int) -> Non
         "since": curves.since,
     }
     torch.save(state, buffer)
-    checkpoint.parent.mkdir(
-        parents=True, exist_ok=True
-    )  # another process that trained the same has removed it
+    # another process that trained the same may have removed it
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     temporary.write(checkpoint, buffer.getbuffer())
 
 

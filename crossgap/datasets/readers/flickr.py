@@ -14,9 +14,8 @@ from crossgap.datasets.text_files import delimiter_of, read_text, rows
 from crossgap.errors import listed
 
 _BAR = re.compile(r"(?P<image>[^|]+)\|\s*\d+\s*\|(?P<caption>.*)")
-_BAR_MISSING = re.compile(
-    r"(?P<image>[^|]+)\|\s*\d+\s+(?P<caption>[^|]*)"
-)  # one row of Flickr30k's results.csv
+# one row of Flickr30k's results.csv
+_BAR_MISSING = re.compile(r"(?P<image>[^|]+)\|\s*\d+\s+(?P<caption>[^|]*)")
 _TOKEN = re.compile(r"(?P<image>[^#\t]+)#\d+\t(?P<caption>.*)")
 _IMAGE = ".jpg"
 
@@ -46,9 +45,8 @@ def read(declaration: Flickr, _folder: Path) -> Reading:
 
 def _captions(file: Path) -> Iterator[tuple[str, str]]:
     """Image and caption of every line."""
-    lines = (
-        read_text(file, "captions").replace("\r\n", "\n").split("\n")
-    )  # captions may hold other line breaks
+    # captions may hold other line breaks
+    lines = read_text(file, "captions").replace("\r\n", "\n").split("\n")
     header = lines[0]
     if [name.strip() for name in header.split(delimiter_of(header))] == ["image", "caption"]:
         for _, (image, caption) in rows(file, "captions", ("image", "caption")):
