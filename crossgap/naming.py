@@ -120,6 +120,14 @@ def in_roles(words: str, modalities: Mapping[str, str]) -> str:
     return re.sub(_WORD.format("|".join(back)), lambda found: back[found[1]] + found[2], words)
 
 
+def parts_of(key: str) -> tuple[str, str, str, str]:
+    """Family, task, relevance and metric of a metric's key; each is empty where the key has none."""
+    family, _, rest = key.partition("/")
+    task, _, rest = rest.partition("/")
+    relevance, _, metric = rest.rpartition("/")
+    return family, task, relevance, metric
+
+
 def key_called(key: str, modalities: Mapping[str, str], back: bool = False) -> str:
     """A metric's key `<family>/<task>/…` by the names of modalities, or `back` by their roles; labellings stay."""
     change = in_roles if back else called

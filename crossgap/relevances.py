@@ -7,13 +7,6 @@ from collections.abc import Iterable
 MEDIUM, BESIDE_IT = "medium", frozenset({"easy", "hard"})  # settings of revisited landmarks
 
 
-def relevance_of(key: str) -> str:
-    """The relevance of a metric `<family>/<task>/<relevance>/<metric>`; empty where a key has none."""
-    _, _, rest = key.partition("/")
-    _, _, rest = rest.partition("/")
-    return rest.rpartition("/")[0]
-
-
 def uncounted(relevances: Iterable[str], subsets: Iterable[str] = ()) -> frozenset[str]:
     """Those of a cell's relevances that no mean over labellings counts.
 

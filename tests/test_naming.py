@@ -50,3 +50,19 @@ def test_a_correction_keeps_its_name_among_other_modalities(key, called) -> None
     modalities = {"image": "image", "text": "protein"}
     assert naming.key_called(key, modalities) == called
     assert naming.key_called(called, modalities, back=True) == key
+
+
+@pytest.mark.parametrize(
+    ("key", "parts"),
+    [
+        (
+            "retrieval/image-image+centering/colour/mAP",
+            ("retrieval", "image-image+centering", "colour", "mAP"),
+        ),
+        ("classification/image-text/a/b/accuracy", ("classification", "image-text", "a/b", "accuracy")),
+        ("hubness/text-image/skewness", ("hubness", "text-image", "", "skewness")),
+        ("gap/centroid_distance", ("gap", "centroid_distance", "", "")),
+    ],
+)
+def test_the_parts_of_a_metrics_key(key, parts) -> None:
+    assert naming.parts_of(key) == parts

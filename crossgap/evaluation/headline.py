@@ -33,7 +33,7 @@ import pandas as pd
 
 from crossgap import naming
 from crossgap.evaluation.curves import DIGITS
-from crossgap.relevances import relevance_of, uncounted
+from crossgap.relevances import uncounted
 
 GAP = ("centroid_distance", "linear_separability", "relative_modality_gap")
 _HALF = "0.5"  # share of images in mixed search
@@ -56,11 +56,11 @@ def headline(
         modalities: whose names stand in both, and in what is returned.
         subsets: names of the controls on a part of a labelling's classes.
     """
-    aside = uncounted(map(relevance_of, metrics), subsets)
+    aside = uncounted((relevance for _, _, relevance, _ in map(naming.parts_of, metrics)), subsets)
     metrics = {
         naming.key_called(key, modalities, back=True): value
         for key, value in metrics.items()
-        if relevance_of(key) not in aside
+        if naming.parts_of(key)[2] not in aside
     }
     # some have no query with a match
     measured = comparisons[comparisons["difference"].notna() & ~comparisons["relevance"].isin(aside)]

@@ -118,10 +118,8 @@ def lines(cell: Results) -> list[Line]:
 
 def parse(key: str) -> tuple[str, str, str, str] | None:
     """Family, task, labelling (empty where there is none) and metric of a key; None of one that other parts show."""
-    head, _, rest = key.partition("/")
-    task, _, rest = rest.partition("/")
-    labelling, _, metric = rest.rpartition("/")  # a labelling's name is the user's and may hold a slash
-    return (head, task, labelling, metric) if head not in ELSEWHERE and metric else None
+    family, _, _, metric = parts = naming.parts_of(key)
+    return parts if family not in ELSEWHERE and metric else None
 
 
 def baseline(task: str, measured: Iterable[str] = ()) -> str:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crossgap.catalogue import entries
 from crossgap.catalogue.datasets import known, names, plain
-from crossgap.errors import CrossgapError
-from crossgap.report.results import Results
+from crossgap.report.results import Results, check_columns
 from crossgap.report.sources import titles
 from crossgap.report.tables import absent, group, in_order, percent, title, words
 
@@ -63,8 +62,7 @@ def beside(cell: Results, published: DataFrame) -> list[PublishedRow]:
 
     Raises CrossgapError if a column is missing.
     """
-    if lacking := [column for column in COLUMNS if column not in published]:
-        raise CrossgapError(f"published: no column {', '.join(lacking)}; expected {', '.join(COLUMNS)}")
+    check_columns("published", published, COLUMNS)
     backbones = {model_key(_model(cell))}
     backbones |= {model_key(called) for name, called in _CALLED.items() if is_backbone(cell, name)}
     dataset = dataset_key(cell.published or cell.dataset)

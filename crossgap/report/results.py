@@ -96,8 +96,7 @@ class Results:
         frame = getattr(self, table)
         if frame is None or frame.empty:
             return []
-        if lacking := [column for column in columns if column not in frame]:
-            raise CrossgapError(f"{table}: no column {', '.join(lacking)}; expected {', '.join(columns)}")
+        check_columns(table, frame, columns)
         held = (
             [None if missing else value for value, missing in zip(of.tolist(), of.isna(), strict=True)]
             for of in (frame[column] for column in columns)

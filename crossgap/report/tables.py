@@ -41,9 +41,7 @@ def group(metrics: Mapping[str, float], family: str) -> Grouped:
     """The metrics `<family>/<task>/<relevance>/<metric>`."""
     found = {}
     for key, value in metrics.items():
-        head, _, rest = key.partition("/")
-        task, _, rest = rest.partition("/")
-        relevance, _, metric = rest.rpartition("/")  # a labelling's name is the user's and may hold a slash
+        head, task, relevance, metric = naming.parts_of(key)
         if head == family and relevance and metric:
             found[task, relevance, metric] = value
     return found

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crossgap.errors import CrossgapError
 from crossgap.losses import SUMS
-from crossgap.relevances import relevance_of, uncounted
+from crossgap.naming import parts_of
+from crossgap.relevances import uncounted
 from crossgap.report import blocks
 from crossgap.report.blocks import Block
 from crossgap.report.idealised import over_seeds
@@ -215,8 +216,9 @@ def _zero_shot(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def _of_labellings(cell: Results) -> dict[str, float]:
     """The metrics but for those by `relevances.uncounted`."""
-    aside = uncounted(map(relevance_of, cell.metrics), cell.subsets)
-    return {key: value for key, value in cell.metrics.items() if relevance_of(key) not in aside}
+    relevance_of = {key: parts_of(key)[2] for key in cell.metrics}
+    aside = uncounted(relevance_of.values(), cell.subsets)
+    return {key: value for key, value in cell.metrics.items() if relevance_of[key] not in aside}
 
 
 def _precision(metrics: Mapping[str, float], task: str) -> dict[str, float]:
