@@ -197,9 +197,8 @@ def _matrix(folder: Path, regions: int, last: int) -> np.ndarray:
     file = _matrix_file(folder)
     try:
         matrix = _array(file)
-    except (
-        Exception
-    ) as error:  # torch and NumPy have many for a damaged file, and advice to run what is in it
+    # torch and NumPy have many for a damaged file, and advice to run what is in it
+    except Exception as error:
         if of_machine(error):
             raise
         raise DatasetError(

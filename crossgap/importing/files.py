@@ -181,9 +181,8 @@ def _parquet(file: Path, key: str | None) -> np.ndarray:
         rows = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
         flat = np.concatenate(rows) if rows else np.zeros(0, column.type.value_type.to_pandas_dtype())
         return flat.reshape(-1, column.type.list_size)
-    values = column.to_pandas(
-        integer_object_nulls=True
-    ).to_numpy()  # else a null makes floats of whole numbers
+    # else a null makes floats of whole numbers
+    values = column.to_pandas(integer_object_nulls=True).to_numpy()
     return np.stack(values) if len(values) and isinstance(values[0], np.ndarray) else values
 
 

@@ -17,14 +17,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crossgap.errors import is_told, said
+from crossgap.planning.probe import Asked, Speeds, inversion
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from crossgap.backbones import Backbone
     from crossgap.inversion.methods import Oti, Ovi
-
-from crossgap.errors import is_told, said
-from crossgap.planning.probe import Asked, Speeds, inversion
 
 _STEPS = 50  # at most, of an inversion
 

@@ -37,9 +37,8 @@ class RemoteReader(ZipReader):
         file = opened(self.url, self.options)
         try:
             return zipfile.ZipFile(file)
-        except (
-            ValueError
-        ) as error:  # of fsspec: a server that gives no parts of files; or less than any zip's end
+        # of fsspec: a server that gives no parts of files; or less than any zip's end
+        except ValueError as error:
             size = getattr(file, "size", None)
             if size is not None and size < LEAST:
                 raise
