@@ -17,6 +17,7 @@ from PIL import Image
 from crossgap import open_store
 from crossgap.backbones import load_backbone
 from crossgap.catalogue.backbones import described
+from crossgap.cli import planning as planned
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.world import FACTORS
 from crossgap.encode import encode
@@ -425,6 +426,14 @@ def test_a_probe_that_was_killed_is_told(monkeypatch):
     monkeypatch.setattr(probing.subprocess, "run", lambda *_, **__: killed)
     with pytest.raises(ProbeError, match="SIGKILL, as where memory runs out"):
         probe(Asked("ViT-B-32", "fp32", "cpu", 8, 0, None, "a {}"))
+
+
+def test_an_evaluation_whose_rates_can_not_be_measured_is_planned_without_its_time(monkeypatch, capsys):
+    """As where memory runs out."""
+    killed = subprocess.CompletedProcess([], -9, "", "")
+    monkeypatch.setattr(probing.subprocess, "run", lambda *_, **__: killed)
+    assert planned._rates({"evaluate": [(None, 8)]}) is None
+    assert capsys.readouterr().out == "evaluation: not measured: ended by SIGKILL, as where memory runs out\n"
 
 
 def test_a_control_is_measured_by_its_images_alone():

@@ -169,13 +169,19 @@ def _evaluation(
     return evaluated.of_cell(cell, params, held, bool(size.widths)), size.dim
 
 
-def _rates(evaluations: dict[str, list]) -> dict[int, Rates]:
+def _rates(evaluations: dict[str, list]) -> dict[int, Rates] | None:
+    """By width; None where they can't be measured."""
     from crossgap.planning import rates
+    from crossgap.planning.probe import ProbeError
 
     widths = {held[1] for some in evaluations.values() for held in some if held is not None}
     if not widths:
         return {}
-    found = rates.probe(sorted(widths))
+    try:
+        found = rates.probe(sorted(widths))
+    except ProbeError as error:
+        typer.echo(f"evaluation: not measured: {error}")
+        return None
     for width, at in found.items():
         typer.echo(
             f"evaluation, width {width}: start {at.start:.1f} s; a query and item {at.pair * 1e9:.0f} ns, a query and "

@@ -13,14 +13,16 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from crossgap.errors import CrossgapError
 
 _TIMING = "crossgap.planning.timing"
+_STARTED = "CROSSGAP_PROBE_STARTED"
 
 
 class ProbeError(CrossgapError):
-    """A backbone's speed can't be measured here."""
+    """How fast something is can't be measured here."""
 
 
 @dataclass(frozen=True)
@@ -88,23 +90,38 @@ def probe(asked: Asked) -> Speeds:
     Raises:
         ProbeError: the model can't be built, or does not fit.
     """
-    started = time.time()
+    found = in_a_process(_TIMING, asdict(asked))
+    for name in ("tokens", "patches"):
+        found[name] = {int(number): seconds for number, seconds in found[name].items()}
+    return Speeds(**found)
+
+
+def in_a_process(module: str, asked: Any) -> Any:
+    """What a module writes as JSON, in its last line, where it is run with `asked` as its input in JSON.
+
+    `started_at` tells it when that was.
+
+    Raises:
+        ProbeError: it ended by an error or a signal.
+    """
     done = subprocess.run(
-        [sys.executable, "-m", _TIMING],
-        input=json.dumps(asdict(asked)),
+        [sys.executable, "-m", module],
+        input=json.dumps(asked),
         capture_output=True,
         text=True,
-        env={**os.environ, "CROSSGAP_PROBE_STARTED": str(started)},
+        env={**os.environ, _STARTED: str(time.time())},
     )
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
         raise ProbeError(f"ended by {name}" + ", as where memory runs out" * (name == "SIGKILL"))
     if done.returncode:
         raise ProbeError(_why(done))
-    found = json.loads(done.stdout.splitlines()[-1])
-    for name in ("tokens", "patches"):
-        found[name] = {int(number): seconds for number, seconds in found[name].items()}
-    return Speeds(**found)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def started_at() -> float:
+    """When this process was started by `in_a_process`, as of `time.time`."""
+    return float(os.environ[_STARTED])
 
 
 def _why(failed: subprocess.CompletedProcess) -> str:

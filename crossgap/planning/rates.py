@@ -7,12 +7,12 @@ what it took to start.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+
+from crossgap.planning.probe import in_a_process, started_at
 
 ROWS, CLASSES, RESAMPLES = 1000, 25, 200
 
@@ -51,16 +51,12 @@ class Rates:
 
 
 def probe(widths: list[int]) -> dict[int, Rates]:
-    """Measure in a process of its own, a second or two a width."""
-    done = subprocess.run(
-        [sys.executable, "-m", __name__],
-        input=json.dumps(widths),
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "CROSSGAP_PROBE_STARTED": str(time.time())},
-    )
-    found = json.loads(done.stdout.splitlines()[-1])
+    """Measure in a process of its own, a second or two a width.
+
+    Raises:
+        ProbeError: it ended by an error or a signal.
+    """
+    found = in_a_process(__name__, widths)
     return {int(width): Rates(**held) for width, held in found.items()}
 
 
@@ -138,7 +134,7 @@ def main() -> None:
     import crossgap.evaluation
     import crossgap.stores.store  # noqa: F401
 
-    start = time.time() - float(os.environ["CROSSGAP_PROBE_STARTED"])
+    start = time.time() - started_at()
     print(json.dumps({width: asdict(measure(width, start)) for width in json.load(sys.stdin)}))
 
 

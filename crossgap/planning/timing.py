@@ -7,7 +7,6 @@ there are none: `{"error": sentence}`.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossgap.errors import is_told, said
-from crossgap.planning.probe import Asked, Speeds, inversion
+from crossgap.planning.probe import Asked, Speeds, inversion, started_at
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -202,10 +201,9 @@ def _step(backbone: Backbone, method: Oti | Ovi, batch: int, seconds: float) -> 
 
 
 def main() -> None:
-    started = float(os.environ["CROSSGAP_PROBE_STARTED"])
     asked = json.load(sys.stdin)
     try:
-        print(json.dumps(asdict(measure(Asked(**asked), started))))
+        print(json.dumps(asdict(measure(Asked(**asked), started_at()))))
     except Exception as error:
         if not is_told(error):
             raise
