@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from crossgap.errors import CrossgapError
 from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.corrections import material, pairs
 from crossgap.importing.files import Assignment, FeatureImportError
+from crossgap.keyed import file_and_key
 from crossgap.naming import OTHERS
 
 if TYPE_CHECKING:
@@ -183,11 +183,8 @@ def of_files(name: str, files: Mapping[str, str], digests: Mapping[str, str]) ->
 
 
 def source(modality: str, given: str) -> Assignment:
-    """The file and the key that `FILE[:KEY]` names."""
-    path, colon, key = given.rpartition(":")
-    if not colon or Path(given).is_file():
-        path, key = given, ""
-    return Assignment(f"{modality}/elsewhere", "features", Path(path), key or None)
+    """The array that `FILE[:KEY]` names."""
+    return Assignment(f"{modality}/elsewhere", "features", *file_and_key(given))
 
 
 def read(modality: str, given: str) -> Shaped[np.ndarray, "*shape"]:

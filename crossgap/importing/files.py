@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from crossgap import claims
 from crossgap.datasets.text_files import read_text, records
 from crossgap.errors import CrossgapError, like, of_machine, opened
+from crossgap.keyed import file_and_key
 from crossgap.naming import MODALITIES, MODALITY
 from crossgap.prepared.manifest import LABEL, RESERVED, wrong_labelling
 
@@ -76,11 +77,7 @@ class Assignment:
             raise FeatureImportError(
                 f"{text!r}: `group` is of texts, the image that each belongs to; images have `id`"
             )
-        # a key follows the last colon, unless the whole is a file
-        path, colon, key = source.rpartition(":")
-        if not colon or Path(source).is_file():
-            path, key = source, ""
-        return cls(group, column, Path(path), key or None)
+        return cls(group, column, *file_and_key(source))
 
     def __str__(self) -> str:
         return f"{self.group}:{self.column} from {self.file}{f':{self.key}' if self.key else ''}"

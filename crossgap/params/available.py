@@ -11,6 +11,7 @@ from crossgap.backbones import towers
 from crossgap.catalogue import registered
 from crossgap.datasets.declared import Table
 from crossgap.errors import like
+from crossgap.keyed import file_and_key
 from crossgap.params.reading import refused
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ def unavailable(params: Params) -> Iterator[str]:
             yield f"run.imports: there is no {store}: {_how_to_import(name)}"
     for name, row in params.evaluate.fit_on.files.items():
         for modality, given in row.files.items():
-            path, _, _ = given.rpartition(":")
-            if not any(one and Path(one).is_file() for one in (given, path)):
+            if not file_and_key(given)[0].is_file():
                 yield (
                     f"evaluate.fit_on.files.{name}.{modality}: there is no file {given}: put it there, or name where "
                     "it is"

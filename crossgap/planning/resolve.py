@@ -17,6 +17,7 @@ from typing import Any
 from crossgap import closure, fingerprint
 from crossgap.backbones import towers
 from crossgap.inversion.distil_recipe import TAUGHT
+from crossgap.keyed import file_and_key
 from crossgap.params import Params
 from crossgap.planning.cells import ALONE, ELSEWHERE, EMBEDDED, INVERSIONS, StageCell, cells
 from crossgap.planning.discarding import entries
@@ -229,7 +230,7 @@ def _evaluated(params: Params, declared: Any, *names: str) -> dict[str, Any]:
 
 def digested(given: str) -> dict[str, str]:
     """`FILE[:KEY]` with the file's digest; an empty one where there is no such file."""
-    path = Path(given) if Path(given).is_file() else Path(given.rpartition(":")[0])
+    path, _ = file_and_key(given)
     return {"file": given, "sha256": fingerprint.sha256_of_files([path]) if path.is_file() else ""}
 
 
