@@ -200,22 +200,25 @@ def _invert(
 ) -> Inversion:
     if batch_size is not None:
         whole_number(batch_size, "batch_size", 1)
-    features = as_array(features)
-    ids = [str(row) for row in range(len(features))] if ids is None else [str(name) for name in ids]
-    check_targets(features, ids, backbone)
+    features, ids = named_targets(features, ids, backbone)
     most = max(len(ids), MOST["cpu"]) if backbone.device.type == "cpu" else None
     with tqdm(total=len(ids), unit="item", disable=not progress, dynamic_ncols=True) as bar:
         return Inverter(backbone, method, recipe, batch_size, most)(ids, features, bar.update)
 
 
-def as_array(features: np.ndarray | torch.Tensor) -> np.ndarray:
-    """Features as numpy has them.
+def named_targets(
+    features: Real[Features, "n d"], ids: Sequence[str] | None, backbone: Backbone
+) -> tuple[Real[np.ndarray, "n d"], list[str]]:
+    """Features as numpy has them, and their ids: row numbers, if none are given.
 
     Raises:
-        TypeError, ValueError: no real numbers, or lists of unequal lengths.
+        TypeError, ValueError: no real numbers, or lists of unequal lengths; and as `check_targets`.
     """
     array = real_array(features, "features")
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+    array = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+    names = [str(row) for row in range(len(array))] if ids is None else [str(name) for name in ids]
+    check_targets(array, names, backbone)
+    return array, names
 
 
 def check_targets(features: Real[np.ndarray, "n d"], ids: Sequence[str], backbone: Backbone) -> None:
