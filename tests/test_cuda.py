@@ -23,10 +23,8 @@ from crossgap.prepared import manifest
 from crossgap.stores.store import open_store
 
 IDS = [f"item {number}" for number in range(9)]
-CLOSE = {
-    "rtol": 2e-3,
-    "atol": 2e-3,
-}  # after a few steps of AdamW, which makes rounding relative to the gradient
+# after a few steps of AdamW, which makes rounding relative to the gradient
+CLOSE = {"rtol": 2e-3, "atol": 2e-3}
 TIGHT = {"rtol": 1e-5, "atol": 1e-5}  # of one pass through two layers
 INVERSIONS = {"oti": (oti, {}), "ovi": (ovi, {"patches": 2})}
 

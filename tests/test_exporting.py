@@ -36,10 +36,8 @@ def made(tmp_path, monkeypatch) -> store.Store:
 
     def rows(count: int, width: int = WIDTH) -> np.ndarray:
         found = rng.normal(size=(count, width)).astype(np.float32)
-        found[0, 0], found[0, 1] = (
-            np.float32(1e-42),
-            -0.0,
-        )  # a denormal number and a negative zero are bits too
+        # a denormal number and a negative zero are bits too
+        found[0, 0], found[0, 1] = np.float32(1e-42), -0.0
         return found
 
     path = Path("data/features/nano/world/native.zarr.zip")

@@ -8,9 +8,8 @@ from crossgap import naming
 from crossgap.naming import ByPhi, baseline_of, by_phi, plain
 from crossgap.report.tables import title
 
-SOURCES = st.from_regex(
-    r"[A-Za-z0-9][A-Za-z0-9_]*(-[b-fh-np-su-z0-9_]+)*", fullmatch=True
-)  # a dataset's name
+# datasets' names
+SOURCES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_]*(-[b-fh-np-su-z0-9_]+)*", fullmatch=True)
 
 
 @given(st.sampled_from(["distilled", "warm"]), st.sampled_from(["cosine", "searle", "tokens"]), SOURCES)

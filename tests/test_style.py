@@ -16,9 +16,8 @@ ROOT = Path(__file__).parents[1]
     [
         ("ruff", "check", "--quiet", "."),
         ("ruff", "format", "--check", "--quiet", "."),
-        (
-            "mypy",
-        ),  # what it knows of other libraries it keeps in .mypy_cache: a minute at first, then seconds
+        # what it knows of other libraries it keeps in .mypy_cache: a minute at first, then seconds
+        ("mypy",),
     ],
     ids=" ".join,
 )

@@ -59,9 +59,8 @@ def test_every_byte_becomes_the_float_that_the_library_makes_of_it() -> None:
     [
         lambda image: ToTensor()(image.convert("RGB").resize((8, 8))),
         Compose([lambda image: image.resize((8, 8)).convert("RGB"), ToTensor()]),
-        Compose(
-            [lambda image: image.resize((8, 8)), ToTensor(), Normalize(0.5, 0.5)]
-        ),  # leaves grey as it is
+        # leaves grey as it is
+        Compose([lambda image: image.resize((8, 8)), ToTensor(), Normalize(0.5, 0.5)]),
     ],
 )
 def test_another_transform_is_applied_as_it_is(transform) -> None:

@@ -180,9 +180,8 @@ def registered(name: str, config: dict) -> Iterator[None]:
     with (
         mock.patch.dict(factory._MODEL_CONFIGS, {name: config}),
         mock.patch.object(timm_model.timm, "create_model", shallow_trunk(create)),
-        mock.patch.object(
-            towers, "_installed", lambda _library: True
-        ),  # the configuration may need none of it
+        # the configuration may need none of it
+        mock.patch.object(towers, "_installed", lambda _library: True),
         warnings.catch_warnings(),
         NoInitialisation(),
     ):

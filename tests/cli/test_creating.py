@@ -209,11 +209,8 @@ def test_what_is_compiled_beside_the_code_is_no_other_crossgap(tmp_path, monkeyp
     kept.mkdir(parents=True)
     (tmp_path / "crossgap/__init__.py").write_text("")
     held = pinned.pin()
-    for name in (
-        "kernels.py311.nbi",
-        "kernels.py311.1.nbc",
-        "kernels.cpython-311.pyc",
-    ):  # numba's and Python's
+    # numba's and Python's
+    for name in ("kernels.py311.nbi", "kernels.py311.1.nbc", "kernels.cpython-311.pyc"):
         (kept / name).write_text("compiled")
         assert pinned.pin() == held
     (kept.parent / "kernels.py").write_text("")

@@ -22,9 +22,8 @@ def test_agrees_with_inverting_scaling_and_projecting(seed, width, tolerance):
     weight, images = cloud(seed, 8, width), cloud(seed + 100, 10, 8)
     projection = torch.from_numpy(weight.T)  # as the source has it: features of the tower times this
     pseudo_eos = torch.from_numpy(images) @ torch.linalg.pinv(projection, atol=tolerance)
-    pseudo_eos *= 7.5 / pseudo_eos.norm(
-        dim=-1, keepdim=True
-    )  # the mean length of texts before the projection
+    # the mean length of texts before the projection
+    pseudo_eos *= 7.5 / pseudo_eos.norm(dim=-1, keepdim=True)
     expected = normalize((pseudo_eos @ projection).numpy())
     correction = pseudo_inverse.fit(weight, tolerance)
     np.testing.assert_allclose(normalize(correction.apply(images, "image")), expected, atol=1e-8)

@@ -98,10 +98,8 @@ def test_a_file_that_was_changed_is_refused(saved, tiny, tmp_path) -> None:
         (state | {"last.bias": state["last.bias"][:3].clone()}, held),
         (state, held | {"format": 0}),
         (state, held | {"shape": [2, 31]}),
-        (
-            state,
-            held | {"shape": [10**9, 32], "method": held["method"] | {"tokens": 10**9}},
-        ),  # nothing is made of it
+        # nothing is made of it
+        (state, held | {"shape": [10**9, 32], "method": held["method"] | {"tokens": 10**9}}),
         (state, held | {"dim": 10**9}),
         (state, held | {"method": held["method"] | {"name": "phi"}}),
         (state, held | {"method": held["method"] | {"more": 1}}),

@@ -218,9 +218,8 @@ def test_anything_becomes_anything(now, wanted):
     except ParamsError as error:
         refused = str(error)
     if refused is not None:
-        assert (
-            ":" in str(now) and "put in quotes what stands there" in refused
-        )  # [:1], which YAML 1.1 can't read
+        # [:1], which YAML 1.1 can't read
+        assert ":" in str(now) and "put in quotes what stands there" in refused
         return
     assert parsed(found, "") == wanted
     assert found.startswith("# first\n") and found.endswith("\n# last\n")

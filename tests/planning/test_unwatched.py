@@ -98,9 +98,8 @@ def test_a_stage_computes_with_no_other_weights_than_were_noted(tmp_path, monkey
     words = r"backbones\.mine\.weights: open_clip_model\.safetensors: changed since a run read it: `dvc repro -f -s "
     with pytest.raises(BackboneError, match=words + "weights`"):
         loaded("mine")
-    with pytest.raises(
-        BackboneError, match=words + "resolve`"
-    ):  # as a training asks, of its own resolved file
+    # as a training asks, of its own resolved file
+    with pytest.raises(BackboneError, match=words + "resolve`"):
         require_noted("mine", row, files, "resolve")
     require_noted("mine", {**row, "model": "ViT-B-32", "pretrained": "openai"}, {}, "weights")
 

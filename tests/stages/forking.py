@@ -121,9 +121,8 @@ def main(path: str) -> None:
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(
-        1 if isinstance(code, str) else int(code or 0)
-    )  # to take all the libraries down costs half a second
+    # to take all the libraries down costs half a second
+    os._exit(1 if isinstance(code, str) else int(code or 0))
 
 
 if __name__ == "__main__":

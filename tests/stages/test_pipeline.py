@@ -100,10 +100,8 @@ def test_no_stage_loads_a_module_that_its_closure_lacks(project, monkeypatch):
     for one in held:
         if one["ran"] != "stages.resolve":
             picked = () if one["ran"] == "stages.prepare.__main__" else None  # the embedded set has no reader
-            packages = {
-                "stages",
-                *(f"stages.{kind}" for kind in kinds),
-            }  # without a file, so nothing to change
+            # without a file, so nothing to change
+            packages = {"stages", *(f"stages.{kind}" for kind in kinds)}
             lacking = set(one["loaded"]) - closure.closure(one["ran"], chosen=picked) - packages
             assert lacking <= set(closure.CARRIERS), one["ran"]
 

@@ -182,9 +182,8 @@ class Mortal(Squares):
         marker = self.folder / f"deaths at {name}"
         if marker.exists() and (left := int(marker.read_text())):
             marker.write_text(str(left - 1))
-            time.sleep(
-                0.2
-            )  # what it finished before is told by then, else the death would count against that
+            # what it finished before is told by then, else the death would count against that
+            time.sleep(0.2)
             os.kill(os.getpid(), signal.SIGKILL)
 
 

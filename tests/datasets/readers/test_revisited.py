@@ -22,12 +22,8 @@ GALLERY = ["all_souls_000001", "all_souls_000002", "ashmolean_000003", "balliol_
 QUERIES = ["all_souls_000013", "christ_church_000179", "magdalen_000078"]
 GND = [
     {"bbx": [3.5, 2.0, 40.25, 30.0], "easy": [0], "hard": [1, 3], "junk": [2]},
-    {
-        "bbx": [0.0, -0.4, 48.7, 32.0],
-        "easy": [],
-        "hard": [4],
-        "junk": [0, 1],
-    },  # a fraction outside of the image
+    # a fraction outside of the image
+    {"bbx": [0.0, -0.4, 48.7, 32.0], "easy": [], "hard": [4], "junk": [0, 1]},
     {"bbx": [10.0, 5.0, 20.0, 15.0], "easy": [2, 4], "hard": [], "junk": []},
 ]
 GRADES = {
