@@ -52,16 +52,12 @@ def backbones(context: typer.Context, params: Params = Path("params.yaml"), as_j
             cells = _cells(sizes)
             place = _place(catalogue, name, model, row.weights.pretrained)
         support = catalogue.supported(model)
-        ways = [
-            f"R = {row.oti.tokens}" if support["oti"] is None else "no",
-            f"P = {row.ovi.patches}" if support["ovi"] is None else "no",
-        ]
+        tokens = row.oti.tokens if support["oti"] is None else None
+        patches = row.ovi.patches if support["ovi"] is None else None
+        ways = [f"R = {tokens}" if tokens else "no", f"P = {patches}" if patches else "no"]
         rows.append((name, *cells, *ways, place))
         numbers = sizes.model_dump(mode="json") if sizes else dict.fromkeys(catalogue.Described.model_fields)
-        inverted = {
-            "oti_tokens": row.oti.tokens if support["oti"] is None else None,
-            "ovi_patches": row.ovi.patches if support["ovi"] is None else None,
-        }
+        inverted = {"oti_tokens": tokens, "ovi_patches": patches}
         found.append({"backbone": name, **numbers, **inverted, "weights": place})
         reasons += [f"{name}: {why}" for why in dict.fromkeys([said, *support.values()]) if why]
     if as_json:
@@ -73,11 +69,9 @@ def backbones(context: typer.Context, params: Params = Path("params.yaml"), as_j
     typer.echo(
         "\nR: pseudo-tokens of OTI, P: pseudo-patches of OVI; projected from: widths before the projections."
     )
-    typer.echo(
-        "\n".join(
-            ["The model, its paper, its licence and a row to copy: crossgap backbones show NAME", *reasons]
-        )
-    )
+    typer.echo("The model, its paper, its licence and a row to copy: crossgap backbones show NAME")
+    for reason in reasons:
+        typer.echo(reason)
 
 
 @app.command()

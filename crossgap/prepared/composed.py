@@ -31,6 +31,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "galleries": ("set", "image"),
 }
 _NAMED = 3
+Rule = tuple[pd.DataFrame, pd.Series | np.ndarray, str]
 
 
 class Composed(NamedTuple):
@@ -94,11 +95,27 @@ def validate(given: Composed, images: Iterable[str], texts: Iterable[str]) -> Co
     )
     if asked.empty:
         raise DatasetError("composed queries: there are none: give a row for each, or leave the tables out")
-    images, texts = pd.Index(list(images)), pd.Index(list(texts))
+    tables = Composed(asked, judged, galleries)
+    broken = [
+        line
+        for what, of in _rules(tables, pd.Index(list(images)), pd.Index(list(texts))).items()
+        for held, wrong, rule in of
+        for line in _said(what, held, wrong, rule)
+    ]
+    if broken:
+        raise DatasetError(
+            "\n".join(["composed queries can't be used; they name items by their ids:", *broken])
+        )
+    return tables
+
+
+def _rules(given: Composed, images: pd.Index, texts: pd.Index) -> Mapping[str, list[Rule]]:
+    """By table: rows, which of them break a rule, and the rule."""
+    asked, judged, galleries = given
     answers = judged[judged["role"].isin((TARGET, RELEVANT))]
     targets = judged[judged["role"] == TARGET]
     no_image = "no image has this id"
-    rules: Mapping[str, list[tuple[pd.DataFrame, pd.Series | np.ndarray, str]]] = {
+    return {
         "asked": [
             (asked, ~asked["image"].isin(images), no_image),
             (asked, ~asked["text"].isin(texts), "no text of the split 'composed' has the id of the text"),
@@ -133,17 +150,6 @@ def validate(given: Composed, images: Iterable[str], texts: Iterable[str]) -> Co
             (galleries, galleries.duplicated(keep=False), "an image of a gallery given twice: give it once"),
         ],
     }
-    broken = [
-        line
-        for what, of in rules.items()
-        for held, wrong, rule in of
-        for line in _said(what, held, wrong, rule)
-    ]
-    if broken:
-        raise DatasetError(
-            "\n".join(["composed queries can't be used; they name items by their ids:", *broken])
-        )
-    return Composed(asked, judged, galleries)
 
 
 def write(tables: Composed, folder: str | Path) -> None:

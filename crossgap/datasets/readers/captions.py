@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from crossgap.datasets.declared import Captions
 from crossgap.datasets.image_files import slashes
 from crossgap.datasets.paths import by_name, name_of, one_file, parts_of, plain
 from crossgap.datasets.readers import own
-from crossgap.datasets.readers.captions_file import rows
+from crossgap.datasets.readers.captions_file import CaptionLine, rows
 from crossgap.datasets.reading import ManifestRow, Problem, Reading, caption_ids, with_image, without_digests
 from crossgap.prepared import manifest
 
@@ -36,24 +37,14 @@ def _of(declaration: Captions, ids: dict[str, str]) -> Reading:
         inside = name.removeprefix(f"{declaration.root.as_posix()}/")  # a path from the project
         paths = whole.get(name) or endings.get(name) or whole.get(inside, [])
         paths = one_file(declaration.root, paths)
-        if row.fields in seen:
-            problem = "duplicate row"
-        elif not paths:
-            problem = f"caption for no image: nothing under the root has this name{slashes(row.image)}"
-        elif len(paths) > 1:
-            problem = f"caption for an ambiguous image: {paths[0]} or {paths[1]}"
-        elif not row.caption:
-            problem = "empty caption"
-        elif not row.split:
-            problem = "no split"
-        else:
-            problem = None
-            captions[paths[0]].append(row.caption)
-            splits[paths[0]].add(row.split)
+        problem = "duplicate row" if row.fields in seen else _problem(row, paths)
         seen.add(row.fields)
         if len(paths) == 1:
             named.add(paths[0])
-        if problem:
+        if problem is None:
+            captions[paths[0]].append(row.caption)
+            splits[paths[0]].add(row.split)
+        else:
             image = ids[paths[0]] if len(paths) == 1 else os.path.splitext(name)[0]
             item = f"{declaration.captions.name} line {row.line}: {row.image}"
             problems.append(Problem(manifest.caption_id(image, row.caption), item, problem))
@@ -79,3 +70,14 @@ def _of(declaration: Captions, ids: dict[str, str]) -> Reading:
     file = declaration.captions.name
     notes = (f"{alone} images under {declaration.root} are not named by {file}: they are left alone",)
     return Reading(without_digests(images + texts), problems, notes=notes if alone else ())
+
+
+def _problem(row: CaptionLine, paths: Sequence[str]) -> str | None:
+    """Why a row is no caption of one of these images; None if it is one of the only image."""
+    if not paths:
+        return f"caption for no image: nothing under the root has this name{slashes(row.image)}"
+    if len(paths) > 1:
+        return f"caption for an ambiguous image: {paths[0]} or {paths[1]}"
+    if not row.caption:
+        return "empty caption"
+    return None if row.split else "no split"
