@@ -17,8 +17,9 @@ from crossgap.libraries import folder_of
 
 Method = Literal["oti", "ovi"]
 TIMM_PREFIX = "timm:"
+HUB_PREFIX = "hf-hub:"
 LOCAL_DIR_PREFIX = "local-dir:"
-CONFIG = "open_clip_config.json"  # of such a folder
+CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"  # of such a folder
 # configurations of models that open_clip can build and doesn't register
 OWN_CONFIGS = Path(__file__).parent / "configs"
 
@@ -88,7 +89,7 @@ def unloadable(model: str) -> str | None:
 
 def asks_hub(model: str) -> bool:
     """Whether more than weights comes from Hugging Face: a configuration, or a tokenizer."""
-    if model.startswith("hf-hub:"):
+    if model.startswith(HUB_PREFIX):
         return True
     text = (configuration(model) or {}).get("text_cfg", {})
     own = model.startswith(LOCAL_DIR_PREFIX)  # a folder has its tokenizer in it
@@ -152,11 +153,11 @@ def convolutional(config: dict[str, Any]) -> str | None:
 
 def configuration(model: str) -> dict[str, Any] | None:
     """open_clip's configuration of a model, read from its file."""
-    if model.startswith(("hf-hub:", TIMM_PREFIX)):
+    if model.startswith((HUB_PREFIX, TIMM_PREFIX)):
         return None
     try:
         if model.startswith(LOCAL_DIR_PREFIX):
-            file = Path(model.removeprefix(LOCAL_DIR_PREFIX)) / "open_clip_config.json"
+            file = Path(model.removeprefix(LOCAL_DIR_PREFIX)) / CONFIG
             config = json.loads(file.read_text(encoding="utf-8"))["model_cfg"]
         else:
             name = f"{canonical(model)}.json"

@@ -13,11 +13,11 @@ from open_clip.pretrained import download_pretrained_from_hf
 
 from crossgap.backbones import checkpoints, hub
 from crossgap.backbones.declaring import tag_of
-from crossgap.backbones.towers import CONFIG
+from crossgap.backbones.towers import CONFIG, WEIGHTS
 from crossgap.errors import BackboneError, WeightsError, of_machine
 
 NAMES = (  # of a folder's weights, in the order in which open_clip prefers them
-    "open_clip_model.safetensors",
+    WEIGHTS,
     "open_clip_pytorch_model.safetensors",
     "open_clip_pytorch_model.bin",
     "open_clip_pytorch_model.pth",

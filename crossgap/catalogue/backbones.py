@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from crossgap.backbones import Backbone
 
 # as open_clip calls them on the hub
-_PICKLE, _SAFE = "open_clip_pytorch_model.bin", "open_clip_model.safetensors"
+_PICKLE, _SAFE = "open_clip_pytorch_model.bin", towers.WEIGHTS
 
 
 class Cosines(Strict):
@@ -128,7 +128,7 @@ def _described(
 
 
 def _skeleton(model: str) -> Backbone | None:
-    if model.startswith("hf-hub:"):
+    if model.startswith(towers.HUB_PREFIX):
         return None
     if model.startswith(towers.LOCAL_DIR_PREFIX) and towers.configuration(model) is None:
         return None
@@ -200,8 +200,8 @@ def on_the_hub(model: str, pretrained: str | None) -> tuple[str | None, list[str
         repository = config.hf_hub_id if config else None
         file = (config.hf_hub_filename if config else None) or "model.safetensors"
         return repository and repository.partition("@")[0], [file]
-    if model.startswith("hf-hub:"):
-        repository, file = model.removeprefix("hf-hub:"), ""
+    if model.startswith(towers.HUB_PREFIX):
+        repository, file = model.removeprefix(towers.HUB_PREFIX), ""
     else:
         tag = (registered.tag(model, pretrained) if pretrained else None) or {}
         repository, _, file = (tag.get("hf_hub") or "").rpartition("/")

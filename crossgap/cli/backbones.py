@@ -179,11 +179,11 @@ def check(
 
 def _place(catalogue: ModuleType, name: str, model: str, pretrained: str | None) -> str:
     """Where the weights lie, or where they can be downloaded from."""
-    if model.startswith("local-dir:"):
-        folder = model.removeprefix("local-dir:")
-        return (
-            folder if Path(folder, "open_clip_config.json").is_file() else f"not here: put it into {folder}"
-        )
+    from crossgap.backbones import towers
+
+    if model.startswith(towers.LOCAL_DIR_PREFIX):
+        folder = model.removeprefix(towers.LOCAL_DIR_PREFIX)
+        return folder if Path(folder, towers.CONFIG).is_file() else f"not here: put it into {folder}"
     file = catalogue.cached(model, pretrained)
     return str(file) if file else f"not here: {catalogue.where(name, model, pretrained)}"
 

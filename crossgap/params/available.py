@@ -114,7 +114,7 @@ def _how_to_import(name: str) -> str:
 def _missing(weights: Weights) -> str | None:
     """The field of a row that names what doesn't exist, and the remedy."""
     model, pretrained = weights.model, weights.pretrained
-    if model.startswith("hf-hub:"):
+    if model.startswith(towers.HUB_PREFIX):
         return None
     if model.startswith(towers.TIMM_PREFIX):
         return _no_model_of_timm(model) or (_no_file(pretrained) if pretrained else None)
@@ -163,8 +163,8 @@ def _undecided(weights: Weights, pretrained: str) -> str | None:
 def _no_model(model: str) -> str | None:
     if model.startswith(towers.LOCAL_DIR_PREFIX):
         folder = Path(model.removeprefix(towers.LOCAL_DIR_PREFIX))
-        if not (folder / "open_clip_config.json").is_file():
-            return f"{folder} holds no open_clip_config.json: put the model there, or name another folder"
+        if not (folder / towers.CONFIG).is_file():
+            return f"{folder} holds no {towers.CONFIG}: put the model there, or name another folder"
         return None
     if towers.canonical(model) in registered.models():
         return None

@@ -48,7 +48,7 @@ class Weights(Strict):
 
     @model_validator(mode="after")
     def _not_random(self) -> Weights:
-        from_folder = self.model.startswith(("local-dir:", "hf-hub:"))
+        from_folder = self.model.startswith((towers.LOCAL_DIR_PREFIX, towers.HUB_PREFIX))
         # its name says which weights; a file may replace them
         tagged = self.model.startswith(towers.TIMM_PREFIX)
         if self.pretrained is None and not from_folder and not tagged:

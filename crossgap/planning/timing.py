@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crossgap.backbones import towers
 from crossgap.errors import is_told, said
 from crossgap.planning.probe import Asked, Speeds, inversion, started_at
 
@@ -65,7 +66,7 @@ def measure(asked: Asked, started: float) -> Speeds:
     from crossgap.inversion.batch_size import fitting
     from crossgap.inversion.methods import Oti, Ovi
 
-    if asked.model.startswith("timm:"):
+    if asked.model.startswith(towers.TIMM_PREFIX):
         backbone = _image_only(asked)
     else:
         with warnings.catch_warnings():

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
+from crossgap.backbones import towers
 from crossgap.datasets import NAME, Split
 from crossgap.strict import Betas, Seed, Strict, once
 
@@ -109,7 +110,7 @@ class Idealised(Strict):
     @field_validator("architecture")
     @classmethod
     def _of_open_clip(cls, name: str) -> str:
-        if name.startswith(("hf-hub:", "timm:")):
+        if name.startswith((towers.HUB_PREFIX, towers.TIMM_PREFIX)):
             raise ValueError(f"{name!r} brings weights; name an architecture of open_clip, or a local-dir:")
         return name
 

@@ -13,10 +13,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from crossgap.backbones import Backbone
-from crossgap.backbones.towers import CONFIG, LOCAL_DIR_PREFIX
+from crossgap.backbones.towers import CONFIG, LOCAL_DIR_PREFIX, WEIGHTS, canonical
 from crossgap.training.trainer import TrainingError
-
-WEIGHTS = "open_clip_model.safetensors"
 
 
 def trainable(backbone: Backbone, width: int | None, seed: int) -> list[nn.Parameter]:
@@ -92,7 +90,7 @@ def writer(backbone: Backbone, width: int | None) -> Callable[[Path], None]:
     """
     _check_has_texts(backbone)
     name = backbone.provenance["model"]
-    config = open_clip.get_model_config(name.replace("/", "-") if ":" not in name else name)
+    config = open_clip.get_model_config(canonical(name))
     if config is None:
         raise TrainingError(
             f"backbone: open_clip has no configuration of {name!r} to write a checkpoint with"
