@@ -23,19 +23,11 @@ from crossgap.planning.cells import cells
 from crossgap.planning.discarding import Cache, discard
 from crossgap.stores import shards, store, temporary
 from crossgap.training import scratch
+from tests.runs import run_of
 
 ROOT = Path(__file__).parents[1]
-NONE = {"backbones": [], "datasets": []}
 ONE = {"backbones": ["nano"], "datasets": ["world"]}
-RUN = {
-    **ONE,
-    "oti": ONE,
-    "ovi": NONE,
-    "sweep": {**ONE, "tokens": [2]},
-    "seeds": {**NONE, "methods": [], "seeds": []},
-    "distil": {**NONE, "sources": [], "methods": [], "losses": []},
-    "imports": ["mine"],
-}
+RUN = run_of(**ONE, oti=ONE, sweep={**ONE, "tokens": [2]}, imports=["mine"])
 IMPORT = {"backbone": "theirs", "dataset": "photos", "retrieval": {"query": "test", "gallery": "test"}}
 DATA = Path("data")
 

@@ -18,6 +18,7 @@ from crossgap import open_store
 from crossgap.catalogue import entries
 from crossgap.cli import app
 from crossgap.params import load
+from tests.runs import run_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -205,10 +206,7 @@ def test_an_import_is_dvcs_from_the_start(tmp_path, crossgap, arrays):
     )
     held = (tmp_path / "data/imports/dtd/native.zarr.zip").read_bytes()
     raw = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"finetune": {}, "idealised": {}}
-    none = {"backbones": [], "datasets": []}
-    raw["run"] = {**none, "oti": none, "ovi": none, "sweep": {**none, "tokens": []}, "imports": ["dtd"]}
-    raw["run"]["seeds"] = {**none, "methods": [], "seeds": []}
-    raw["run"]["distil"] = {**none, "sources": [], "methods": [], "losses": []}
+    raw["run"] = run_of(imports=["dtd"])
     raw["imports"] = {
         "dtd": {"backbone": "b32", "dataset": "dtd", "retrieval": {"query": "test", "gallery": "test"}}
     }

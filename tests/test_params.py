@@ -9,6 +9,7 @@ import yaml
 from crossgap.inversion.recipes import PRESETS, Continued, Recipe
 from crossgap.params import ParamsError, load
 from crossgap.params.sections import Weights
+from tests.runs import run_of
 
 OURS = Path(__file__).parents[1] / "params.yaml"
 
@@ -58,14 +59,6 @@ def good() -> dict:
         "pretrain": {},
         "idealised": {},
     }
-
-
-def run_of(**lists: list[str]) -> dict:
-    """The section `run` with these lists and no inversions."""
-    none = {"backbones": [], "datasets": []}
-    run = {**none, "oti": none, "ovi": none, "sweep": {**none, "tokens": []}, "imports": []}
-    run["distil"] = {**none, "sources": [], "methods": [], "losses": []}
-    return run | {"seeds": {**none, "methods": [], "seeds": []}} | lists
 
 
 def backbone(**weights: object) -> dict:

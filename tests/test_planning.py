@@ -39,6 +39,7 @@ from crossgap.prepared import manifest
 from crossgap.presets import applied
 from crossgap.stores.store import Store
 from crossgap.stores.writing import creating
+from tests.runs import run_of
 
 ROOT = Path(__file__).parents[1]
 SPEEDS = Speeds(
@@ -601,12 +602,8 @@ def test_new_data_is_counted_by_its_files(tmp_path, monkeypatch):
         "nowhere": {**split, "layout": "imagefolder", "splits": ["test"], "root": "nothing"},
         "written": {**split, "layout": "cifar"},
     }
-    none = {"backbones": [], "datasets": []}
-    changed["run"] |= {"datasets": list(changed["datasets"]), "oti": none, "ovi": none}
-    changed["run"] |= {"sweep": {**none, "tokens": []}, "seeds": {**none, "methods": [], "seeds": []}}
-    changed["run"]["distil"] = {**none, "sources": [], "methods": [], "losses": []}
+    changed["run"] = run_of(backbones=["nano"], datasets=list(changed["datasets"]))
     changed |= {"finetune": {}, "idealised": {}}
-    changed["run"]["backbones"] = ["nano"]
     found, reasons = of_datasets(params_of(changed, tmp_path), tmp_path / "prepared")
     assert found["folders"].images == {"train": 6, "test": 3} and found["folders"].known_by == "files"
     assert found["folders"].texts["classes"] == 2 and found["folders"].classes["image/train"] == {"class": 2}

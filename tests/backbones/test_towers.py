@@ -33,6 +33,7 @@ from crossgap.backbones.injection import Injection, PseudoPatches, PseudoText
 from crossgap.backbones.tokenizers import load_tokenizer
 from crossgap.catalogue import backbones
 from crossgap.catalogue.kinds import FROM_THE_HUB, kinds
+from tests.runs import run_of
 
 ROOT = Path(__file__).parents[2]
 NAMES = open_clip.list_models()
@@ -520,12 +521,9 @@ def checked(folder: Path, backbones: dict[str, str], **run: object) -> subproces
     (example,) = list(params["backbones"].values())[:1]
     for name, model in backbones.items():
         params["backbones"][name] = {**example, "weights": {"model": model, "pretrained": "openai"}}
-    none = {"backbones": [], "datasets": []}
     asked = {name: {"backbones": list(backbones), "datasets": datasets} for name, datasets in run.items()}
-    seeds, sweep = {**none, "methods": [], "seeds": []}, {**none, "tokens": []}
-    params["run"].update(backbones=list(backbones), oti=none, ovi=none, sweep=sweep, seeds=seeds)
-    params["run"]["distil"] = {**none, "sources": [], "methods": [], "losses": []}
-    params["run"].update(asked)
+    held = {name: params["run"][name] for name in ("datasets", "imports")}
+    params["run"] = run_of(**held, backbones=list(backbones), **asked)
     params |= {"finetune": {}, "idealised": {}}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     return subprocess.run(

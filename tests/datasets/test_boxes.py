@@ -10,21 +10,14 @@ import torch
 from PIL import Image
 
 from crossgap import open_store
-from crossgap.datasets import DatasetError, ImageFolder, readers
-from crossgap.datasets.checking import checked
-from crossgap.datasets.checks import Checks
+from crossgap.datasets import DatasetError, ImageFolder
 from crossgap.datasets.images import crop
 from crossgap.encode import encode
 from crossgap.errors import ImageError
 from crossgap.prepared import manifest
+from tests.datasets.test_folders import prepare
 
 WIDTH, HEIGHT = 40, 30
-
-
-def prepare(declaration, workers=2):
-    return checked(
-        declaration, readers.read(declaration, declaration.root), Checks(declaration.root), workers
-    )
 
 
 @pytest.fixture

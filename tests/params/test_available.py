@@ -21,6 +21,7 @@ from crossgap.cli import app
 from crossgap.params import ParamsError, load
 from crossgap.params.available import _missing, no_data, no_device, require, unavailable
 from crossgap.params.sections import Weights
+from tests.runs import run_of
 
 ROOT = Path(__file__).parents[2]
 SAME = {"query": "test", "gallery": "test"}
@@ -107,11 +108,7 @@ def test_activations_are_judged_as_loading_judges_them() -> None:
 
 def test_an_import_that_is_not_there_is_named_with_how_it_is_had(tmp_path, monkeypatch) -> None:
     row = {"b32": {"backbone": "b32", "dataset": "dtd", "retrieval": {"query": "test", "gallery": "test"}}}
-    none = {"backbones": [], "datasets": []}
-    run = {**none, "oti": none, "ovi": none, "imports": ["b32"], "sweep": {**none, "tokens": []}}
-    run["seeds"] = {**none, "methods": [], "seeds": []}
-    run["distil"] = {**none, "sources": [], "methods": [], "losses": []}
-    given = {"run": run, "imports": row, "finetune": {}, "idealised": {}}
+    given = {"run": run_of(imports=["b32"]), "imports": row, "finetune": {}, "idealised": {}}
     monkeypatch.chdir(tmp_path)
     store = "data/imports/b32/native.zarr.zip"
     (line,) = asked(tmp_path, **given)
@@ -212,10 +209,7 @@ def test_what_may_be_there_is_not_refused(tmp_path, weights) -> None:
 
 
 def test_only_what_the_run_names_is_looked_for(tmp_path) -> None:
-    none = {"backbones": [], "datasets": []}
-    run = {"backbones": ["nano"], "datasets": ["world"], "oti": none, "ovi": none, "imports": []}
-    run |= {"sweep": {**none, "tokens": []}, "seeds": {**none, "methods": [], "seeds": []}}
-    run["distil"] = {**none, "sources": [], "methods": [], "losses": []}
+    run = run_of(backbones=["nano"], datasets=["world"])
     lost = {"lost": {"weights": {"model": "ViT-B-33", "pretrained": "openai"}}}
     assert asked(tmp_path, run=run, backbones=lost) == []
     # what a training makes isn't there yet; what it starts from is needed

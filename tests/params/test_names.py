@@ -16,21 +16,11 @@ from hypothesis import strategies as st
 from crossgap.params import ParamsError, load
 from crossgap.params.names import collisions
 from crossgap.params.run import Run
-
-NONE = {"backbones": [], "datasets": []}
+from tests import runs
 
 
 def run_of(backbones=(), datasets=(), **more) -> Run:
-    held = {
-        "oti": NONE,
-        "ovi": NONE,
-        "sweep": {**NONE, "tokens": []},
-        "seeds": {**NONE, "methods": [], "seeds": []},
-        "distil": {**NONE, "sources": [], "methods": [], "losses": []},
-    }
-    return Run.model_validate(
-        {"backbones": list(backbones), "datasets": list(datasets), "imports": [], **held, **more}
-    )
+    return Run.model_validate(runs.run_of(backbones=list(backbones), datasets=list(datasets), **more))
 
 
 PAIR = {"backbones": ["b32", "b32-imagenet"], "datasets": ["v2", "imagenet-v2"]}

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from crossgap import numbers
+from tests.runs import run_of
 from tests.stages.forking import Forking
 
 ROOT = Path(__file__).parents[2]
@@ -158,13 +159,7 @@ class Project(Checkout):
             at[last] = copy.deepcopy(value)
         (self.folder / "params.yaml").write_text(yaml.safe_dump(self.declared, sort_keys=False))
 
-    @staticmethod
-    def run_of(**lists: object) -> dict:
-        """The section `run` with these lists and no inversions."""
-        none = {"backbones": [], "datasets": []}
-        run = {**none, "oti": none, "ovi": none, "sweep": {**none, "tokens": []}, "imports": []}
-        run["distil"] = {**none, "sources": [], "methods": [], "losses": []}
-        return run | {"seeds": {**none, "methods": [], "seeds": []}} | lists
+    run_of = staticmethod(run_of)
 
     def dvc(self, *words: str, ok: bool = True) -> str:
         """What DVC printed; `stage@item` stands for a cell's whole name, in what it is told and in what it says."""

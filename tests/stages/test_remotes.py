@@ -122,11 +122,8 @@ def ssh(tmp_path_factory) -> Iterator[Remote]:
 def first(tmp_path_factory, stubbed):
     """A project of one cell, run once, with an import."""
     made = stubbed(tmp_path_factory.mktemp("remotes") / "first")
-    none, cell = {"backbones": [], "datasets": []}, {"backbones": ["nano"], "datasets": ["world"]}
-    run = {**cell, "oti": cell, "ovi": cell, "sweep": {**none, "tokens": []}, "imports": []}
-    run |= {"seeds": {**none, "methods": [], "seeds": []}}
-    run |= {"distil": {**none, "sources": [], "methods": [], "losses": []}}
-    made.edit("run", run)
+    cell = {"backbones": ["nano"], "datasets": ["world"]}
+    made.edit("run", made.run_of(**cell, oti=cell, ovi=cell))
     for section in ("finetune", "pretrain", "idealised"):
         made.edit(section, {})
     with store.creating(made / STORE, made / "data/scratch", {"backbone": "theirs"}) as writer:
