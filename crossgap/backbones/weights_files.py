@@ -83,6 +83,6 @@ def weights_file(model: str, pretrained: str | None, cache_dir: str | None) -> P
         if of_machine(error):
             raise
         raise BackboneError(
-            f"the weights of {model!r} ({pretrained}) can't be had: {hub.unreachable() or error}; where there is no "
+            f"the weights of {model!r} ({pretrained}) can't be had: {hub.why(error)}; where there is no "
             "network, put them into the cache beforehand or name a checkpoint file"
         ) from error
