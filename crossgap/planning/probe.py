@@ -88,7 +88,7 @@ def probe(asked: Asked) -> Speeds:
     Raises:
         ProbeError: the model can't be built, or does not fit.
     """
-    started = time.time()
+    started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", _TIMING],
         input=json.dumps(asdict(asked)),

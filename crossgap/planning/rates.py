@@ -58,7 +58,7 @@ def probe(widths: list[int]) -> dict[int, Rates]:
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "CROSSGAP_PROBE_STARTED": str(time.time())},
+        env={**os.environ, "CROSSGAP_PROBE_STARTED": str(time.monotonic())},
     )
     found = json.loads(done.stdout.splitlines()[-1])
     return {int(width): Rates(**held) for width, held in found.items()}
@@ -138,7 +138,7 @@ def main() -> None:
     import crossgap.evaluation
     import crossgap.stores.store  # noqa: F401
 
-    start = time.time() - float(os.environ["CROSSGAP_PROBE_STARTED"])
+    start = time.monotonic() - float(os.environ["CROSSGAP_PROBE_STARTED"])
     print(json.dumps({width: asdict(measure(width, start)) for width in json.load(sys.stdin)}))
 
 
