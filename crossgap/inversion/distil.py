@@ -20,7 +20,8 @@ from crossgap.backbones.backbone import Backbone
 from crossgap.datasets.hashing import hashed
 from crossgap.errors import CrossgapError
 from crossgap.inversion.distil_recipe import LOSSES, TAUGHT, WIDER, Distil
-from crossgap.inversion.invert import Inverter, as_array, check_targets
+from crossgap.inversion.invert import Inverter, check_targets
+from crossgap.inversion.invert import targets as named_targets
 from crossgap.inversion.methods import Method, Oti, Ovi
 from crossgap.inversion.phi import FORMAT, Distilled, Phi
 from crossgap.inversion.recipes import recipe as inversion_recipe
@@ -76,9 +77,7 @@ def distil(
     methods: dict[str, Method] = {"oti": Oti(template, tokens), "ovi": Ovi(tokens)}
     if method not in methods:
         raise CrossgapError(f"method {method!r} is none of {', '.join(methods)}")
-    features = as_array(features)
-    ids = [str(row) for row in range(len(features))] if ids is None else [str(name) for name in ids]
-    check_targets(features, ids, backbone)
+    features, ids = named_targets(features, ids, backbone)
     items = Split.of(ids, asked, groups)
     if targets is None and loss in TAUGHT:
         found = Inverter(backbone, methods[method], inversion_recipe(method))

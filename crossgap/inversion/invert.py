@@ -13,7 +13,7 @@ from torch import nn
 from tqdm import tqdm
 
 from crossgap.arrays import real_array, whole_number
-from crossgap.backbones.backbone import Backbone
+from crossgap.backbones.backbone import Backbone, require_backbone
 from crossgap.backbones.batches import filled
 from crossgap.backbones.injection import Injection
 from crossgap.errors import BackboneError
@@ -200,9 +200,7 @@ def _invert(
 ) -> Inversion:
     if batch_size is not None:
         whole_number(batch_size, "batch_size", 1)
-    features = as_array(features)
-    ids = [str(row) for row in range(len(features))] if ids is None else [str(name) for name in ids]
-    check_targets(features, ids, backbone)
+    features, ids = targets(features, ids, backbone)
     most = max(len(ids), MOST["cpu"]) if backbone.device.type == "cpu" else None
     with tqdm(total=len(ids), unit="item", disable=not progress, dynamic_ncols=True) as bar:
         return Inverter(backbone, method, recipe, batch_size, most)(ids, features, bar.update)
@@ -216,6 +214,23 @@ def as_array(features: np.ndarray | torch.Tensor) -> np.ndarray:
     """
     array = real_array(features, "features")
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+
+def targets(
+    features: Real[Features, "n d"], ids: Sequence[str] | None, backbone: Backbone
+) -> tuple[Real[np.ndarray, "n d"], list[str]]:
+    """Features as numpy has them and the items' names, row numbers if not given; errors of `check_targets` too.
+
+    Raises:
+        TypeError: no backbone, or ids that are no list.
+    """
+    require_backbone(backbone)
+    features = as_array(features)
+    if isinstance(ids, str) or not (ids is None or hasattr(ids, "__iter__")):
+        raise TypeError(f"ids is {ids!r}: give one name an item")
+    names = [str(name) for name in (range(len(features)) if ids is None else ids)]
+    check_targets(features, names, backbone)
+    return features, names
 
 
 def check_targets(features: Real[np.ndarray, "n d"], ids: Sequence[str], backbone: Backbone) -> None:

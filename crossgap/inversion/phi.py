@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from crossgap import fingerprint
 from crossgap.arrays import whole_number
-from crossgap.backbones.backbone import Backbone
+from crossgap.backbones.backbone import Backbone, require_backbone
 from crossgap.errors import BackboneError, opened
 from crossgap.inversion.distil_recipe import WIDER
-from crossgap.inversion.invert import Inversion, Inverter, as_array, check_targets
+from crossgap.inversion.invert import Inversion, Inverter, targets
 from crossgap.inversion.methods import METHODS, Method
 from crossgap.inversion.recipes import Continued
 from crossgap.stores import temporary
@@ -129,9 +129,7 @@ class Distilled:
         if batch_size is not None:
             whole_number(batch_size, "batch_size", 1)
         recipe = Continued(steps, lr, weight_decay, snapshots=tuple(snapshots), optimiser=optimiser)
-        features = as_array(features)
-        ids = [str(row) for row in range(len(features))] if ids is None else [str(name) for name in ids]
-        check_targets(features, ids, self.backbone)
+        features, ids = targets(features, ids, self.backbone)
         with tqdm(total=len(ids), unit="item", disable=not progress, dynamic_ncols=True) as bar:
             return self.inverter(recipe, batch_size)(ids, features, bar.update)
 
@@ -161,6 +159,7 @@ def load_distilled(path: str | Path, backbone: Backbone, method: Method | None =
         BackboneError: it was distilled with another backbone, or for another method, number of tokens or template;
             it is not such a file, or was changed since.
     """
+    require_backbone(backbone)
     said, state = _said(Path(path))
     if "not_applicable" in said or said.get("format") != FORMAT:
         raise _damaged(path, said.get("not_applicable", f"its format is {said.get('format')}, not {FORMAT}"))
