@@ -205,6 +205,7 @@ def project(tmp_path, monkeypatch) -> Path:
     tables = data / "metrics" / "openai-b32" / "dtd" / "tables"
     tables.mkdir(parents=True)
     numbers.write(tables / "metrics.csv", {"retrieval/image-image/class/mAP": 0.2897})
+    (tables / "provenance.json").write_text('{"measured_on": {}, "not_inverted": []}')
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
