@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
@@ -103,6 +103,21 @@ def whole_number(value: object, name: str, least: int = 0) -> None:
         raise TypeError(f"{name} is {value!r}: give a whole number from {least}")
     if value < least:
         raise ValueError(f"{name} is {value}: give at least {least}")
+
+
+def cut_offs(values: object, name: str) -> list[int]:
+    """Several whole numbers from 1; TypeError or ValueError where they are none."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} is {values!r}: give several cut-offs, such as (1, 5, 10)")
+    held = list(values)
+    if bad := [
+        k
+        for k in held
+        if isinstance(k, bool)
+        or not (isinstance(k, numbers.Real) and float(k) >= 1 and float(k).is_integer())
+    ]:
+        raise ValueError(f"{name} holds {listed(bad)}: a cut-off is a whole number from 1")
+    return [int(k) for k in held]
 
 
 def real_number(value: object, name: str) -> None:

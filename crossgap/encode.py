@@ -82,6 +82,8 @@ def encode(
     encoded = manifest["modality"].isin(backbone.modalities)
     left_out = {} if encoded.all() else {"texts_left_out": int((~encoded).sum())}
     manifest = manifest[encoded]
+    if (manifest["modality"] == "text").any():
+        _ = backbone.tokenizer  # where it can't be had, that is told before images are encoded
     done = {}
     for modality, items in manifest.groupby("modality", sort=True):
         done[modality] = shards.compute(

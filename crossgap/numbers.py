@@ -17,10 +17,11 @@ A number is named by a key, such as `retrieval/image-image+centering/colour/mAP`
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crossgap import naming
 from crossgap.errors import CrossgapError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 Number = float | int
 COLUMNS = ("family", "task", "baseline", "relevance", "metric", "value")
+AGAIN = "let `dvc repro` make the cell again"
 _ITEMS = "items"
 
 
@@ -48,14 +50,33 @@ def read(path: str | Path) -> dict[str, Number]:
     Raises:
         CrossgapError: it isn't such a table.
     """
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        rows = csv.reader(file)
-        if (head := next(rows, [])) != [*COLUMNS]:
-            raise CrossgapError(
-                f"{path}: the columns are {', '.join(head) or 'none'}; expected {', '.join(COLUMNS)}: let `dvc repro` "
-                "make the cell again"
-            )
-        return {_key(*places): json.loads(value) for *places, value in rows}
+    text = Path(path).read_text(encoding="utf-8")
+    head, *rows = csv.reader(io.StringIO(text, newline="")) if text else [[]]
+    if head != [*COLUMNS]:
+        raise CrossgapError(
+            f"{path}: the columns are {', '.join(head) or 'none'}; expected {', '.join(COLUMNS)}: {AGAIN}"
+        )
+    if not text.endswith("\n"):  # a number whose last digits are lost is a number, too
+        raise CrossgapError(f"{path} is cut short: {AGAIN}")
+    return {_key(*places): json.loads(value) for *places, value in rows}
+
+
+def read_provenance(tables: str | Path) -> dict[str, Any]:
+    """What a cell's folder of tables says of its making, `provenance.json`.
+
+    Raises:
+        CrossgapError: it isn't there, or is none.
+    """
+    path = Path(tables) / "provenance.json"
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CrossgapError(f"{path} is not there: {AGAIN}") from None
+    except ValueError as error:
+        raise CrossgapError(f"{path} is no JSON ({error}): {AGAIN}") from None
+    if not isinstance(held, dict) or not {"measured_on", "not_inverted"} <= held.keys():
+        raise CrossgapError(f"{Path(tables).parent} was evaluated by an older crossgap: {AGAIN}")
+    return held
 
 
 def read_metrics(folder: str | Path) -> DataFrame:

@@ -1,6 +1,5 @@
 """Metrics of all cells → one page: python -m stages.report"""
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -61,7 +60,7 @@ def _cell(
 ) -> Results:
     held = metrics_folder(*folder)
     tables = held / "tables"
-    provenance = json.loads(written(tables / "provenance.json").read_text(encoding="utf-8"))
+    provenance = numbers.read_provenance(written(tables / "provenance.json").parent)
     not_inverted = provenance.pop("not_inverted")
     provenance.pop("measured_on")
     modalities = provenance.pop("modalities", naming.MODALITIES)

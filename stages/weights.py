@@ -7,13 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossgap.backbones import towers
+from crossgap.errors import BackboneError
 from stages.common import WEIGHTS, run, weights_file, write_json
 
 
 def main(cell: Mapping[str, Any]) -> None:
     WEIGHTS.mkdir(parents=True, exist_ok=True)  # a run of imports alone has no backbones
     for name, row in cell["backbones"].items():
-        files = towers.local_files(row["model"], row["pretrained"])
+        try:
+            files = towers.local_files(row["model"], row["pretrained"])
+        except FileNotFoundError as error:
+            raise BackboneError(
+                f"backbone {name!r}: {error.filename} is not there: `dvc pull` brings what a colleague trained, and "
+                "`dvc repro` trains it"
+            ) from None
         write_json(weights_file(name), {**row, "files": files})
 
 

@@ -367,7 +367,7 @@ def clock(years: int) -> None:
     """The process's clock is off by some years."""
     now, off = time.time_ns, years * 31_557_600 * 10**9
     time.time_ns = lambda: now() + off
-    time.time = lambda: time.time_ns() / 1e9
+    time.time = lambda: time.time_ns() / 1e9  # noqa: TID251
 
 
 def room(most: int) -> None:

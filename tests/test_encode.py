@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import tarfile
 from pathlib import Path
@@ -317,6 +318,17 @@ def test_features_of_another_precision_are_close_and_never_mixed_in(dataset, run
             found, exact = group.features[row], wanted[item][0]
             cosine = found @ exact / np.linalg.norm(found) / np.linalg.norm(exact)
             assert 1 - cosine < 0.01 and not np.array_equal(found, exact)
+
+
+def test_a_tokenizer_that_cannot_be_had_is_told_before_any_image_is_encoded(run, tiny, monkeypatch) -> None:
+    def load_tokenizer():
+        raise BackboneError("no tokenizer")
+
+    encoded = []
+    monkeypatch.setattr(encoding, "_images", lambda *_words: encoded.append)
+    with pytest.raises(BackboneError, match="no tokenizer"):
+        run(dataclasses.replace(tiny, load_tokenizer=load_tokenizer))
+    assert not encoded
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0])

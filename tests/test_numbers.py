@@ -54,3 +54,27 @@ def test_a_table_of_something_else_is_refused(tmp_path) -> None:
         (tmp_path / "tables/metrics.csv").write_text(text)
         with pytest.raises(CrossgapError, match="expected family, task, baseline"):
             read_metrics(tmp_path)
+
+
+def test_a_table_that_is_cut_short_is_refused(tmp_path) -> None:
+    """0.12 of 0.1234 is a number, too."""
+    written(tmp_path, {"gap/centroid_distance": 0.1234})
+    whole = (tmp_path / "tables/metrics.csv").read_text()
+    for lost in (1, 3, 12):
+        (tmp_path / "tables/metrics.csv").write_text(whole[:-lost])
+        with pytest.raises(
+            CrossgapError, match=r"metrics\.csv is cut short: let `dvc repro` make the cell again"
+        ):
+            read_metrics(tmp_path)
+
+
+def test_what_is_no_provenance_is_told(tmp_path) -> None:
+    held = {
+        None: "provenance.json is not there", '{"back': r"provenance.json is no JSON \(Unterminated",
+        "[]": "evaluated by an older crossgap", "{}": "evaluated by an older crossgap",
+    }  # fmt: skip
+    for text, told in held.items():
+        if text is not None:
+            (tmp_path / "provenance.json").write_text(text)
+        with pytest.raises(CrossgapError, match=f"{told}.*: let `dvc repro` make the cell again"):
+            numbers.read_provenance(tmp_path)

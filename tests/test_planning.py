@@ -377,7 +377,7 @@ def test_speeds_are_measured(tiny_folder, prepared, tmp_path):
         f"local-dir:{tiny_folder}", "fp32", "cpu", 8, 0, None, "a photo of {}", [1, 2], [1], seconds=1.0,
         sample=(str(tmp_path), str(tmp_path)),
     )  # fmt: skip
-    for found in (measure(wanted, time.time()), measure(replace(wanted, sample=None), time.time())):
+    for found in (measure(wanted, time.monotonic()), measure(replace(wanted, sample=None), time.monotonic())):
         assert found.image > 0 and found.text > 0
         assert set(found.tokens) == {1, 2} and set(found.patches) == {1}
         assert min(*found.tokens.values(), *found.patches.values()) > 0
@@ -408,7 +408,7 @@ def test_no_more_is_inverted_than_a_batch_holds(tiny_folder, monkeypatch):
     monkeypatch.setattr("crossgap.inversion.invert.optimise", counting)
     measure(
         Asked(f"local-dir:{tiny_folder}", "fp32", "cpu", 8, 0, 4, "a {}", [1], [1], images=False, seconds=4),
-        time.time(),
+        time.monotonic(),
     )
     assert min(seen) == 1 and max(seen) <= 4  # not filled up to a batch that memory can't hold
 
@@ -440,7 +440,7 @@ def test_an_evaluation_whose_rates_can_not_be_measured_is_planned_without_its_ti
 def test_a_control_is_measured_by_its_images_alone():
     found = measure(
         Asked("timm:vit_tiny_patch16_224", "fp32", "cpu", 2, 0, None, "a {}", texts=False, seconds=1),
-        time.time(),
+        time.monotonic(),
     )
     assert found.image > 0 and found.text is None and found.measured.keys() == {"images"}
 

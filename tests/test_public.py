@@ -166,3 +166,37 @@ def test_the_promised_names_work_together(tiny_folder, kind, tmp_path) -> None:
         "effective_rank_text", "alignment", "matching_distance", "cross_uniformity", "relative_modality_gap",
     ]  # fmt: skip
     assert list(gap) == names and all(type(value) is float for value in gap.values())
+
+
+def test_what_is_no_backbone_is_told_wherever_one_is_asked(tiny) -> None:
+    features = np.eye(3, dtype=np.float32)
+    given = {
+        "'nano'": "nano", "a CLIP": tiny.model, "a tuple": (tiny.model, None), "a Linear": torch.nn.Linear(2, 2),
+        "a NoneType": None,
+    }  # fmt: skip
+    for words, backbone in given.items():
+        for call in (crossgap.oti, crossgap.ovi, crossgap.distil, crossgap.load_distilled):
+            with pytest.raises(TypeError, match=f"^backbone is {words}: give one of crossgap.load_backbone$"):
+                call(features, backbone)
+
+
+def test_one_text_or_one_name_is_no_list_of_letters(tiny) -> None:
+    with pytest.raises(TypeError, match=r"^texts is 'a cat': give a list of texts$"):
+        tiny.tokenize("a cat")
+    for ids in ("abc", 5):
+        with pytest.raises(TypeError, match=f"^ids is {ids!r}: give one name an item$"):
+            crossgap.oti(np.eye(3, tiny.dim, dtype=np.float32), tiny, ids=ids)
+
+
+def test_a_model_is_loaded_by_its_name_or_path(tiny, tiny_folder) -> None:
+    for words, asked in {"a CLIP": (tiny.model, None), "a NoneType": (None, None)}.items():
+        with pytest.raises(
+            crossgap.backbones.BackboneError, match=f"^model is {words}: give a name or a path$"
+        ):
+            crossgap.load_backbone(*asked)
+    with pytest.raises(
+        crossgap.backbones.BackboneError, match=r"^pretrained is a dict: give a name or a path$"
+    ):
+        crossgap.load_backbone("ViT-B-32", dict(tiny.model.state_dict()))
+    loaded = crossgap.load_backbone(f"local-dir:{tiny_folder}", device=torch.device("cpu"))
+    assert loaded.device == torch.device("cpu")

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 MODALITIES = ("image", "text")
 
 
-def resolve_device(device: str) -> torch.device:
+def resolve_device(device: str | torch.device) -> torch.device:
     """`auto` is a CUDA device where there is one, else the CPU.
 
     Raises:
         BackboneError: a device of another name, or that torch doesn't find here.
     """
+    device = str(device)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, number = device.partition(":")
@@ -185,6 +186,8 @@ class Backbone:
         The tokenizer truncates; a text was cut exactly if one more position changes its ids. That position alone
         would not do: a tokenizer may pad with its end token (SigLIP's does).
         """
+        if isinstance(texts, str):
+            raise TypeError(f"texts is {texts!r}: give a list of texts")
         context = self.context_length
         ids = self.tokenizer(list(texts), context_length=context)
         longer = self.tokenizer([*texts, ""], context_length=context + 1)
@@ -218,6 +221,13 @@ class Backbone:
             if isinstance(getattr(owner, name, None), (nn.Parameter, nn.Linear)):
                 return owner, name
         return None
+
+
+def require_backbone(backbone: object) -> None:
+    """TypeError unless it is a `Backbone`, and no name, model of open_clip or module of torch."""
+    if not isinstance(backbone, Backbone):
+        given = repr(backbone) if isinstance(backbone, str) else f"a {type(backbone).__name__}"
+        raise TypeError(f"backbone is {given}: give one of crossgap.load_backbone")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from huggingface_hub import constants, get_session
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 TIMEOUT = 10  # seconds to wait for an answer
 ATTEMPTS = 2
@@ -26,6 +27,16 @@ def unreachable() -> str | None:
     if _known is None or time.monotonic() - _known[0] > KNOWN_FOR:
         _known = time.monotonic(), _asked()
     return _known[1]
+
+
+def why(error: BaseException) -> str:
+    """Why something of the hub can't be had, on one line: as `error` says, or that the cache lacks it."""
+    reason, cause = unreachable(), error
+    while reason and cause:
+        if isinstance(cause, LocalEntryNotFoundError | ConnectionError):
+            return f"{reason}, and the cache lacks it"
+        cause = cause.__cause__ or cause.__context__
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 @contextmanager

@@ -221,7 +221,7 @@ def _downloaded(model: str, config: PretrainedCfg, cache_dir: str | None) -> Pat
         if of_machine(error):
             raise
         raise BackboneError(
-            f"the weights of {model!r} can't be had: {hub.unreachable() or error}; where there is no network, "
+            f"the weights of {model!r} can't be had: {hub.why(error)}; where there is no network, "
             "put them into the cache beforehand or name a checkpoint file as `pretrained`"
         ) from error
 

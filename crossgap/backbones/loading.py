@@ -62,6 +62,9 @@ def load_backbone(
             a QuickGELU mismatch, a preprocessing that can't be told.
     """
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    for name, given in (("model", model), ("pretrained", pretrained)):
+        if not isinstance(given, str | Path) and not (name == "pretrained" and given is None):
+            raise BackboneError(f"{name} is a {type(given).__name__}: give a name or a path")
     model, pretrained = str(model), None if pretrained is None else str(pretrained)
     if precision not in PRECISIONS:
         raise BackboneError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
-from open_clip.factory import LOCAL_DIR_PREFIX
+from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX
 
 from crossgap.backbones import hub, towers
 from crossgap.backbones.towers import CONFIG
-from crossgap.errors import BackboneError, of_machine
+from crossgap.backbones.weights_files import document_of
+from crossgap.errors import BackboneError, WeightsError, of_machine
 
 
 def load_tokenizer(model: str, cache_dir: str | None = None) -> Any:
@@ -40,5 +41,21 @@ def load_tokenizer(model: str, cache_dir: str | None = None) -> Any:
     except Exception as error:
         if of_machine(error):
             raise
-        reason = (asks and hub.unreachable()) or error
-        raise BackboneError(f"the tokenizer of {model!r} can't be had: {reason}") from error
+        reason = hub.why(error) if asks else error
+        raise BackboneError(
+            f"the tokenizer of {model!r}{_from(model, cache_dir)} can't be had: {reason}"
+        ) from error
+
+
+def _from(model: str, cache_dir: str | None) -> str:
+    """The repository of a model's tokenizer, if it is another's, in words."""
+    try:
+        config = (
+            document_of(model, cache_dir)["model_cfg"]
+            if model.startswith(HF_HUB_PREFIX)
+            else towers.configuration(model)
+        )
+    except WeightsError:
+        return ""
+    name = ((config or {}).get("text_cfg") or {}).get("hf_tokenizer_name")
+    return f", {name!r} of Hugging Face," if name and not model.startswith(LOCAL_DIR_PREFIX) else ""

@@ -20,6 +20,7 @@ TIMM_PREFIX = "timm:"
 HUB_PREFIX = "hf-hub:"
 LOCAL_DIR_PREFIX = "local-dir:"
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"  # of such a folder
+ENDINGS = (".safetensors", ".bin", ".pth")  # of files there that may be its weights
 # configurations of models that open_clip can build and doesn't register
 OWN_CONFIGS = Path(__file__).parent / "configs"
 
@@ -128,6 +129,21 @@ def local_files(model: str, pretrained: str | None = None) -> dict[str, str]:
         below = Path(model.removeprefix(LOCAL_DIR_PREFIX)).iterdir()
         files = sorted(path for path in below if not path.name.startswith("."))
     return {file.name: fingerprint.sha256_of_files([file]) for file in files if file.is_file()}
+
+
+def weights_in(folder: Path) -> list[Path]:
+    """The files of a `local-dir:` folder that may be its weights."""
+    return [file for file in folder.iterdir() if file.suffix in ENDINGS] if folder.is_dir() else []
+
+
+def no_weights(folder: Path) -> str | None:
+    """Why a `local-dir:` folder can't be loaded for want of weights; None if it has some."""
+    if weights_in(folder):
+        return None
+    remedy = "put them there"
+    if others := sorted(file.name for file in folder.glob("*.pt")):
+        remedy = f"name {others[0]} {Path(others[0]).stem}.pth, which open_clip looks for"
+    return f"{folder} holds no weights ({', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}): {remedy}"
 
 
 def no_patches(kind: str) -> str:

@@ -11,7 +11,7 @@ import open_clip
 from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX
 from open_clip.pretrained import download_pretrained_from_hf
 
-from crossgap.backbones import checkpoints, hub
+from crossgap.backbones import checkpoints, hub, towers
 from crossgap.backbones.declaring import tag_of
 from crossgap.backbones.towers import CONFIG, WEIGHTS
 from crossgap.errors import BackboneError, WeightsError, of_machine
@@ -30,12 +30,10 @@ NAMES = (  # of a folder's weights, in the order in which open_clip prefers them
 
 def in_folder(folder: Path) -> list[Path]:
     """The files of a `local-dir:` folder that may be its weights, in open_clip's order: it takes the first."""
-    if not folder.is_dir():
-        return []
-    found = [file for file in folder.iterdir() if file.suffix in (".safetensors", ".bin", ".pth")]
     places = {name: place for place, name in enumerate(NAMES)}
     return sorted(
-        found, key=lambda file: (places.get(file.name, len(places)), file.suffix != ".safetensors", file)
+        towers.weights_in(folder),
+        key=lambda file: (places.get(file.name, len(places)), file.suffix != ".safetensors", file),
     )
 
 
@@ -63,7 +61,7 @@ def weights_file(model: str, pretrained: str | None, cache_dir: str | None) -> P
             raise BackboneError(f"{model!r}: {folder} holds no {CONFIG}")
         found = in_folder(folder)
         if not found:
-            raise BackboneError(f"{model!r}: {folder} holds no weights (.safetensors, .bin or .pth)")
+            raise BackboneError(f"{model!r}: {towers.no_weights(folder)}")
         if len(found) > 1 and found[0].name not in NAMES:
             warnings.warn(
                 f"{model!r}: of {', '.join(file.name for file in found)} the first is taken: keep one, or name it "
@@ -83,6 +81,6 @@ def weights_file(model: str, pretrained: str | None, cache_dir: str | None) -> P
         if of_machine(error):
             raise
         raise BackboneError(
-            f"the weights of {model!r} ({pretrained}) can't be had: {hub.unreachable() or error}; where there is no "
+            f"the weights of {model!r} ({pretrained}) can't be had: {hub.why(error)}; where there is no "
             "network, put them into the cache beforehand or name a checkpoint file"
         ) from error

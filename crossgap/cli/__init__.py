@@ -141,10 +141,14 @@ def preset(
     from crossgap.params.reading import parsed
     from crossgap.presets import PRESETS, applied
 
+    with explained():
+        if name is None and output is not None:
+            raise CrossgapError(f"nothing is written to {output} without a study: name one")
+        if force and output is None:
+            raise CrossgapError(
+                "--force: nothing is overwritten without --output: name a file, or leave --force out"
+            )
     if name is None:
-        with explained():
-            if output is not None:
-                raise CrossgapError(f"nothing is written to {output} without a study: name one")
         if as_json:
             scripts.echo([{"study": name, "title": held.words} for name, held in PRESETS.items()])
             return

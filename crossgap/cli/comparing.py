@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crossgap import numbers
 from crossgap.cli import scripts, tables
 from crossgap.cli.errors import explained
 from crossgap.cli.scripts import Json
@@ -47,6 +47,8 @@ def compare(
     from crossgap.report.tables import count, interval, percent, points, probability
 
     with explained():
+        if one.strip("/") == other.strip("/"):
+            raise CrossgapError(f"{one} is compared with itself: name two cells")
         first, second = map(_measured, (one, other))
         found = compared(first, second, tasks=task, metric=metric, resamples=resamples)
     if as_json:
@@ -88,16 +90,27 @@ def _measured(name: str) -> _Cell:
     if not all((folder / f"{table}.parquet").is_file() for table in _TABLES):
         there = sorted(
             path.parents[1].relative_to(METRICS).as_posix()
-            for path in METRICS.glob("*/*/tables/queries.parquet")
+            for path in METRICS.glob(f"*/*/tables/{_TABLES[0]}.parquet")
+            if all((path.parent / f"{table}.parquet").is_file() for table in _TABLES)
         )
         if not there:
             raise CrossgapError("nothing is measured here: go to a project's root, and let `dvc repro` run")
         raise CrossgapError(
             f"no cell {name!r} is measured here{like(name, there)}; there are {', '.join(there)}"
         )
-    said = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    queries, predictions = (pd.read_parquet(folder / f"{table}.parquet") for table in _TABLES)
-    if "measured_on" not in said or "group" not in queries:
-        raise CrossgapError(f"{name} was evaluated by an older crossgap: let `dvc repro` evaluate it again")
+    said = numbers.read_provenance(folder)
+    queries, predictions = (_read(folder / f"{table}.parquet") for table in _TABLES)
+    if "group" not in queries:
+        raise CrossgapError(f"{name} was evaluated by an older crossgap: {numbers.AGAIN}")
     set_aside = pd.DataFrame(said["not_inverted"], columns=["inversion", "group", "id"])
     return _Cell(queries, predictions, set_aside, said["measured_on"])
+
+
+def _read(path: Path) -> pd.DataFrame:
+    import pandas as pd
+    from pyarrow import ArrowInvalid
+
+    try:
+        return pd.read_parquet(path)
+    except ArrowInvalid as error:
+        raise CrossgapError(f"{path} is damaged ({error}): {numbers.AGAIN}") from None

@@ -35,8 +35,9 @@ class FigureFormat(StrEnum):
 def table(
     name: Annotated[str | None, typer.Argument(help="The table's name; without it, all are listed.")] = None,
     form: Annotated[
-        TableFormat, typer.Option("--format", help="LaTeX needs the package booktabs.")
-    ] = TableFormat.MARKDOWN,
+        TableFormat | None,
+        typer.Option("--format", help="Without it, markdown. LaTeX needs the package booktabs."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print a table of a paper, made of this project's results, with the published figures below each row.
@@ -49,6 +50,12 @@ def table(
     from crossgap.papers.tables import table as of_name
 
     with explained():
+        if form is not None and (name is None or as_json):
+            remedy = (
+                "the list of tables has no format: name a table" if name is None else "leave it or --json out"
+            )
+            raise CrossgapError(f"--format {form}: {remedy}")
+        form = form or TableFormat.MARKDOWN
         if name is None:
             rows = [(one, of_name(one).title) for one in TABLES]
             rows.append((IDEALISED, studies.STUDIES[IDEALISED]))
@@ -101,6 +108,8 @@ def figure(
         if name is None:
             if output is not None:
                 raise CrossgapError(f"nothing is drawn into {output} without a figure: name one")
+            if form is not None:
+                raise CrossgapError(f"--format {form}: nothing is drawn without a figure: name one")
             if as_json:
                 scripts.echo([{"name": one, "title": words} for one, words in every.items()])
                 return

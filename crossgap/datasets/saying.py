@@ -80,6 +80,11 @@ def _labels(declaration: OnDisk, items: pd.DataFrame) -> Iterator[str]:
         bearers = query.value_counts()
         there = gallery.value_counts()
         one = declaration.retrieval.query == declaration.retrieval.gallery
+        if len(there) == 1 and bearers.index.equals(there.index) and there.iloc[0] > 1:
+            yield (
+                f"all queries and all of the gallery are {there.index[0]} by {labelling}: every ranking is right, and "
+                "its numbers tell nothing; leave it out by `labellings` of retrieval"
+            )
         lonely = sorted(label for label in bearers.index if there.get(label, 0) <= (1 if one else 0))
         if lonely:
             other = "no other" if one else "none"

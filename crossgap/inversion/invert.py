@@ -13,7 +13,7 @@ from torch import nn
 from tqdm import tqdm
 
 from crossgap.arrays import real_array, whole_number
-from crossgap.backbones.backbone import Backbone
+from crossgap.backbones.backbone import Backbone, require_backbone
 from crossgap.backbones.batches import filled
 from crossgap.backbones.injection import Injection
 from crossgap.errors import BackboneError
@@ -212,11 +212,15 @@ def named_targets(
     """Features as numpy has them, and their ids: row numbers, if none are given.
 
     Raises:
-        TypeError, ValueError: no real numbers, or lists of unequal lengths; and as `check_targets`.
+        TypeError: no backbone, no real numbers, or ids that are no list.
+        ValueError: lists of unequal lengths; and as `check_targets`.
     """
+    require_backbone(backbone)
     array = real_array(features, "features")
     array = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
-    names = [str(row) for row in range(len(array))] if ids is None else [str(name) for name in ids]
+    if isinstance(ids, str) or not (ids is None or hasattr(ids, "__iter__")):
+        raise TypeError(f"ids is {ids!r}: give one name an item")
+    names = [str(name) for name in (range(len(array)) if ids is None else ids)]
     check_targets(array, names, backbone)
     return array, names
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from crossgap import fingerprint
 from crossgap.arrays import whole_number
-from crossgap.backbones.backbone import Backbone
+from crossgap.backbones.backbone import Backbone, require_backbone
 from crossgap.errors import BackboneError, opened
 from crossgap.inversion.distil_recipe import WIDER
 from crossgap.inversion.invert import Inversion, Inverter, named_targets
@@ -159,6 +159,7 @@ def load_distilled(path: str | Path, backbone: Backbone, method: Method | None =
         BackboneError: it was distilled with another backbone, or for another method, number of tokens or template;
             it is not such a file, or was changed since.
     """
+    require_backbone(backbone)
     said, state = _said(Path(path))
     if "not_applicable" in said or said.get("format") != FORMAT:
         raise _damaged(path, said.get("not_applicable", f"its format is {said.get('format')}, not {FORMAT}"))

@@ -77,19 +77,20 @@ def check_unit(x: Float[Tensor, "n d"], name: str) -> None:
 
 def positive(value: float | Float[Tensor, ""], name: str) -> float | Float[Tensor, ""]:
     """`value`; ValueError unless it is one positive, finite number."""
-    if not 0 < _number(value, name) < math.inf:
-        raise ValueError(f"{name} is {_number(value, name):g}: give a positive number, such as 0.01")
+    if not 0 < number(value, name) < math.inf:
+        raise ValueError(f"{name} is {number(value, name):g}: give a positive number, such as 0.01")
     return value
 
 
 def finite(value: float | Float[Tensor, ""], name: str) -> float | Float[Tensor, ""]:
     """`value`; ValueError unless it is one finite number."""
-    if not math.isfinite(_number(value, name)):
-        raise ValueError(f"{name} is {_number(value, name):g}: give a finite number")
+    if not math.isfinite(number(value, name)):
+        raise ValueError(f"{name} is {number(value, name):g}: give a finite number")
     return value
 
 
-def _number(value: object, name: str) -> float:
+def number(value: object, name: str) -> float:
+    """`value` as Python has it; TypeError unless it is one number, or a tensor of one without dimensions."""
     if isinstance(value, Tensor) and value.ndim == 0:
         return value.item()
     if not isinstance(value, Real):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from crossgap.errors import CrossgapError
 from crossgap.losses import TERMS
+from crossgap.losses.checks import number
 from crossgap.losses.clip_refine import hybrid_distillation, random_alignment
 from crossgap.losses.contrastive import clip, scaled_denominator
 from crossgap.losses.cyclip import cyclic_cross_modal, cyclic_in_modal
@@ -52,15 +53,20 @@ def total(
         CrossgapError: an unknown term or none, a weight that isn't positive, or something missing that a term needs.
         TypeError, ValueError: rows that can't be used.
     """
+    if not isinstance(losses, Mapping):
+        raise TypeError(f"losses is {losses!r}: give weights by names, such as {{'clip': 1}}")
     if not losses:
         raise CrossgapError(f"losses: names none; give one of {', '.join(TERMS)} with a weight")
     for name, weight in losses.items():
         if name not in TERMS:
             raise CrossgapError(f"losses: no loss {name!r}; known: {', '.join(TERMS)}")
-        if not (math.isfinite(weight) and weight > 0):
+        if not (math.isfinite(number(weight, f"losses.{name}")) and weight > 0):
             raise CrossgapError(
                 f"losses.{name}: the weight is {weight}; give a positive number, or leave the term out"
             )
+    for name, pair in (("views", views), ("raw", raw), ("taught", taught)):
+        if not (pair is None or (isinstance(pair, tuple | list) and len(pair) == 2)):
+            raise TypeError(f"{name} is a {type(pair).__name__}: give a tuple of two tensors")
     makers: dict[str, Callable[[], Tensor]] = {
         "clip": lambda: clip(images, texts, temperature),
         "uniformity": lambda: (uniformity(images) + uniformity(texts)) / 2,

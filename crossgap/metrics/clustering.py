@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from crossgap.arrays import label_array, unit_rows
+from crossgap.arrays import label_array, unit_rows, whole_number
 
 if TYPE_CHECKING:
     from jaxtyping import Real
@@ -43,6 +43,8 @@ def clustering_metrics(
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
 
+    whole_number(seed, "seed")
+    whole_number(restarts, "restarts", 1)
     rows = unit_rows(features, dtype=np.float64)  # k-means++ is several times slower on float32
     labels = label_array(labels, len(rows), "labels")
     codes, classes = pd.factorize(labels)

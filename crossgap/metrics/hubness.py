@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from crossgap.arrays import check_widths, exact_rows
+from crossgap.arrays import check_widths, exact_rows, whole_number
 from crossgap.errors import UnavailableError
 from crossgap.metrics.neighbours import blocks, most_similar
 from crossgap.metrics.retrieval.counting import STEPS, Rows, error_of_scores
@@ -61,6 +61,7 @@ def occurrences(
     Raises:
         TypeError, ValueError: features that cannot be used; `UnavailableError` for a gallery all of which is found.
     """
+    whole_number(k, "k", 1)
     x, y = _pair(queries, gallery, ("queries", "gallery"))
     least = k + (left_out is not None)
     if len(y) <= least:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint
-from crossgap.arrays import check_widths, exact_rows, label_array, real_number, unit_rows
+from crossgap.arrays import check_widths, cut_offs, exact_rows, label_array, real_number, unit_rows
 from crossgap.errors import UnavailableError, listed
 from crossgap.metrics.classification import class_prototypes, class_sums
 from crossgap.metrics.neighbours import blocks, most_similar
@@ -159,9 +159,10 @@ def nearest_labels(queries: Features, features: Features, labels: Labels, ks: Se
         TypeError, ValueError: features or labels that cannot be used, or a row without a class; `UnavailableError` for
             fewer rows than neighbours.
     """
+    ks = cut_offs(ks, "ks")
+    if not ks:
+        raise ValueError("ks is empty: give several numbers of neighbours, such as (1, 5, 10)")
     most = max(ks)
-    if min(ks) < 1:
-        raise ValueError(f"ks holds {min(ks)}: give at least 1 neighbour")
     x, y = exact_rows(queries, "queries"), exact_rows(features)
     check_widths(x, y, ("queries", "features"))
     _, codes, classes = _labelled(features, labels)

@@ -35,7 +35,7 @@ def measured(data: Path, tables: Collection[str] = ()) -> list[Results]:
         path = folder / "tables" / "metrics.csv"
         if not path.is_file():
             raise CrossgapError(f"{path} is not there: let `dvc repro` make this cell again")
-        provenance = _provenance(folder)
+        provenance = numbers.read_provenance(folder / "tables")
         modalities = provenance.pop("modalities", naming.MODALITIES)
         read: dict[str, Any] = {name: _table(folder, name, modalities) for name in tables}
         named: dict[str, Any] = {
@@ -74,8 +74,3 @@ def _table(folder: Path, name: str, modalities: Mapping[str, str]) -> pd.DataFra
     if not path.is_file():
         return None
     return in_roles(read_table(path), modalities)
-
-
-def _provenance(folder: Path) -> dict[str, Any]:
-    path = folder / "tables" / "provenance.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -21,8 +21,20 @@ _ESCAPES = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
 
 def rows(filled: Filled) -> list[dict[str, Any]]:
     """A row a number: what it is of, as measured, as published, and whence."""
+
+    def exact(value: float | None) -> float | None:
+        """Without the last digits, which a factor of 100 spoils: 0.14 gives 14.000000000000002."""
+        return None if value is None else float(f"{value:.14g}")
+
     return [
-        {"model": row.model, "method": row.method, "column": column, **figures._asdict()}
+        {
+            "model": row.model,
+            "method": row.method,
+            "column": column,
+            "measured": exact(figures.measured),
+            "published": exact(figures.published),
+            "source": figures.source,
+        }
         for row in filled.rows
         for column, figures in zip(filled.columns, row.figures, strict=True)
     ]

@@ -49,10 +49,7 @@ def unavailable(params: Params) -> Iterator[str]:
     for name, row in params.evaluate.fit_on.files.items():
         for modality, given in row.files.items():
             if not file_and_key(given)[0].is_file():
-                yield (
-                    f"evaluate.fit_on.files.{name}.{modality}: there is no file {given}: put it there, or name where "
-                    "it is"
-                )
+                yield f"evaluate.fit_on.files.{name}.{modality}: there is no file {given}: {_remedy(given)}"
     if params.machine.engine == "local" and (reason := no_device(params.machine.device)):
         yield f"machine.device: {reason}"
     if params.evaluate.plane == "umap" and find_spec("umap") is None:
@@ -75,7 +72,7 @@ def no_data(params: Params) -> Iterator[str]:
             if isinstance(value, Path):
                 path = declared.root / value if isinstance(declared, Table) and field == "table" else value
                 if not path.exists():
-                    yield f"datasets.{name}.{field}: there is no {path}: put it there, or name where it is"
+                    yield f"datasets.{name}.{field}: there is no {path}: {_remedy(path)}"
 
 
 def no_device(device: str) -> str | None:
@@ -118,7 +115,7 @@ def _missing(weights: Weights) -> str | None:
         return None
     if model.startswith(towers.TIMM_PREFIX):
         return _no_model_of_timm(model) or (_no_file(pretrained) if pretrained else None)
-    if reason := _no_model(model):
+    if reason := _no_model(model) or _no_weights(model):
         return f"model: {reason}"
     known = registered.tags()
     if pretrained is None or not known:
@@ -174,6 +171,11 @@ def _no_model(model: str) -> str | None:
     )
 
 
+def _no_weights(model: str) -> str | None:
+    folder = Path(model.removeprefix(towers.LOCAL_DIR_PREFIX))
+    return towers.no_weights(folder) if model.startswith(towers.LOCAL_DIR_PREFIX) else None
+
+
 def _no_model_of_timm(model: str) -> str | None:
     name, _, tag = model.removeprefix(towers.TIMM_PREFIX).partition(".")
     known = registered.of_timm()
@@ -190,7 +192,13 @@ def _no_model_of_timm(model: str) -> str | None:
 def _no_file(path: str) -> str | None:
     if Path(path).is_file():
         return None
-    return f"pretrained: there is no file {path}: put it there, or name where it is"
+    return f"pretrained: there is no file {path}: {_remedy(path)}"
+
+
+def _remedy(path: str | Path) -> str:
+    if str(path).startswith("~"):
+        return f"~ is a shell's: write {Path(path).expanduser()}"
+    return "put it there, or name where it is"
 
 
 def _close(name: str, names: list[str]) -> str:

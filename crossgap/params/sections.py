@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
@@ -44,6 +45,9 @@ class Weights(Strict):
     @field_validator("model")
     @classmethod
     def _one_name(cls, model: str) -> str:
+        known = (towers.LOCAL_DIR_PREFIX, "hf-hub:", towers.TIMM_PREFIX)
+        if not model.startswith(known) and "/" in model and Path(model).is_dir():
+            raise ValueError(f"{model} is a folder: give {towers.LOCAL_DIR_PREFIX}{model}")
         return towers.canonical(model)
 
     @model_validator(mode="after")

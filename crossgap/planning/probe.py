@@ -109,7 +109,7 @@ def in_a_process(module: str, asked: Any) -> Any:
         input=json.dumps(asked),
         capture_output=True,
         text=True,
-        env={**os.environ, _STARTED: str(time.time())},
+        env={**os.environ, _STARTED: str(time.monotonic())},
     )
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
@@ -120,7 +120,7 @@ def in_a_process(module: str, asked: Any) -> Any:
 
 
 def started_at() -> float:
-    """When this process was started by `in_a_process`, as of `time.time`."""
+    """When this process was started by `in_a_process`, as of `time.monotonic`."""
     return float(os.environ[_STARTED])
 
 

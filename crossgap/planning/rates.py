@@ -134,7 +134,7 @@ def main() -> None:
     import crossgap.evaluation
     import crossgap.stores.store  # noqa: F401
 
-    start = time.time() - started_at()
+    start = time.monotonic() - started_at()
     print(json.dumps({width: asdict(measure(width, start)) for width in json.load(sys.stdin)}))
 
 

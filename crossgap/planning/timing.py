@@ -61,7 +61,7 @@ def rate(
 
 
 def measure(asked: Asked, started: float) -> Speeds:
-    """Measure in this process, which started at `started` (of `time.time`)."""
+    """Measure in this process, which started at `started` (of `time.monotonic`)."""
     from crossgap.backbones import load_backbone
     from crossgap.inversion.batch_size import fitting
     from crossgap.inversion.methods import Oti, Ovi
@@ -72,7 +72,7 @@ def measure(asked: Asked, started: float) -> Speeds:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # random weights are as fast as any
             backbone = load_backbone(asked.model, None, asked.device, asked.precision)
-    start = time.time() - started
+    start = time.monotonic() - started
     methods: list[Oti | Ovi] = [Oti(asked.template, number) for number in asked.tokens]
     methods += [Ovi(number) for number in asked.patches]
     each = asked.seconds / (asked.images + asked.texts + len(methods))

@@ -401,6 +401,10 @@ def open_store(path: str | Path, **options: Any) -> Store:
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         if of_machine(error) or isinstance(error, RemoteError):
             raise
+        if isinstance(error, FileNotFoundError):
+            raise StoreError(
+                f"{path} is not there: `dvc repro` makes it, and `dvc pull` gets a colleague's"
+            ) from None
         raise StoreError(f"{path} holds no feature store: {error}") from None
     if group.attrs.get("format") != FORMAT:
         raise StoreError(f"{path} is no finished {FORMAT} store (format: {group.attrs.get('format')!r})")

@@ -6,8 +6,10 @@ import http.server
 import json
 import shutil
 import socket
+import sys
 import threading
 import time
+import types
 
 import pytest
 import torch
@@ -89,6 +91,46 @@ def test_what_the_cache_has_is_loaded(unreachable, tiny_folder, tiny, tmp_path) 
     for ours, theirs in zip(backbone.model.parameters(), tiny.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     assert backbone.provenance["preprocessing"]["mean"] == [0.5, 0.5, 0.5]
+
+
+def _fails_by_cache(*_words, **_options):
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        raise LocalEntryNotFoundError("not in the cache")
+    except LocalEntryNotFoundError as error:
+        raise OSError("We couldn't connect\nto the hub") from error
+
+
+def _fails_by_itself(*_words, **_options):
+    raise ValueError("Couldn't instantiate:\nyou need sentencepiece")
+
+
+@pytest.mark.parametrize(
+    ("failing", "said"),
+    [
+        (_fails_by_cache, "HF_HUB_OFFLINE is set, and the cache lacks it"),
+        (_fails_by_itself, "Couldn't instantiate: you need sentencepiece"),
+    ],
+)
+def test_offline_a_tokenizer_is_missed_for_its_true_cause(
+    tiny_folder, tmp_path, monkeypatch, failing, said
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    library = types.SimpleNamespace(AutoTokenizer=types.SimpleNamespace(from_pretrained=failing))
+    monkeypatch.setitem(sys.modules, "transformers", library)
+    snapshot = tmp_path / "models--org--own" / "snapshots" / ("f" * 40)
+    shutil.copytree(tiny_folder, snapshot)
+    (tmp_path / "models--org--own" / "refs").mkdir()
+    (tmp_path / "models--org--own" / "refs" / "main").write_text("f" * 40)
+    config = json.loads((snapshot / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"] |= {"hf_tokenizer_name": "org/words", "tokenizer_kwargs": {}}
+    (snapshot / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(BackboneError) as raised:
+        load_backbone("hf-hub:org/own", cache_dir=str(tmp_path)).tokenize(["a"])
+    assert str(raised.value) == (
+        f"the tokenizer of 'hf-hub:org/own', 'org/words' of Hugging Face, can't be had: {said}"
+    )
 
 
 def test_a_hub_that_answers_is_asked_for_the_files(answering, tmp_path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from crossgap.cli import app, creating, declaring
@@ -301,3 +304,19 @@ def test_an_update_writes_a_damaged_pin_again_and_no_change_of_the_users(tmp_pat
     done = crossgap.invoke(app, ["init", str(tmp_path / "held"), "--update"])
     assert done.exit_code == 0 and f"runs by crossgap {version('crossgap')} now" in done.output
     assert (tmp_path / "held" / pinned.PIN).read_text() == pinned.pin() and script.read_text() == text
+
+
+def test_git_ignores_what_every_stage_makes(tmp_path) -> None:
+    """What git holds DVC refuses to keep, after the stage has computed it."""
+    made = [
+        re.sub(r"\$\{[\w.]+\}", "any", name)
+        for file in (ROOT / "dvc.yaml", *ROOT.glob("stages/*/dvc.yaml"))
+        for stage in yaml.safe_load(file.read_text(encoding="utf-8"))["stages"].values()
+        for out in stage.get("do", stage).get("outs", [])
+        for name, options in (out.items() if isinstance(out, dict) else [(out, {})])
+        if options.get("cache", True)
+    ]
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    said = subprocess.run(["git", "check-ignore", *made], cwd=tmp_path, capture_output=True, text=True)
+    assert len(made) > 15 and sorted(said.stdout.splitlines()) == sorted(made)

@@ -15,6 +15,13 @@ from crossgap.datasets.saying import summary
 from crossgap.prepared import manifest
 
 
+def all_are(label: str, labelling: str = "class") -> str:
+    return (
+        f"all queries and all of the gallery are {label} by {labelling}: every ranking is right, and its numbers tell "
+        "nothing; leave it out by `labellings` of retrieval"
+    )
+
+
 def photos(root: Path, *names: str) -> Path:
     for number, name in enumerate(names):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -82,8 +89,10 @@ def test_classes_with_queries_of_which_the_gallery_has_nothing_are_said(tmp_path
     )
 
 
-@pytest.mark.parametrize(("labellings", "said"), [(None, True), (["class"], True), (["colour"], False)])
-def test_a_class_of_one_image_has_no_other_to_find(tmp_path, labellings, said) -> None:
+@pytest.mark.parametrize(
+    ("labellings", "said", "red"), [(None, True, True), (["class"], True, False), (["colour"], False, True)]
+)
+def test_a_class_of_one_image_and_one_of_all_images_are_said(tmp_path, labellings, said, red) -> None:
     photos(tmp_path, "1.png", "2.png", "3.png")
     table = pd.DataFrame(
         {"path": ["1.png", "2.png", "3.png"], "label": list("aab"), "label.colour": ["red"] * 3}
@@ -92,7 +101,8 @@ def test_a_class_of_one_image_has_no_other_to_find(tmp_path, labellings, said) -
     retrieval = {"labellings": labellings}
     declared = Table(layout="table", root=tmp_path, table="t.csv", vocabulary="none", retrieval=retrieval)
     expected = "1 queries have nothing to find by class: of b the gallery has no other; they are left out of its means"
-    assert prepare(declared, tmp_path).notes == ((expected,) if said else ())
+    notes = ((expected,) if said else ()) + ((all_are("red", "colour"),) if red else ())
+    assert prepare(declared, tmp_path).notes == notes
 
 
 def test_blank_labels_are_said_a_split_and_none_of_a_split_without_any(tmp_path) -> None:
@@ -107,7 +117,10 @@ def test_blank_labels_are_said_a_split_and_none_of_a_split_without_any(tmp_path)
     )
     table.to_csv(tmp_path / "t.csv", index=False)
     declared = Table(layout="table", root=tmp_path, table="t.csv", vocabulary="none", retrieval={})
-    assert prepare(declared, tmp_path).notes == ("1 of 4 images of split test have no class (blank, or -1)",)
+    assert prepare(declared, tmp_path).notes == (
+        "1 of 4 images of split test have no class (blank, or -1)",
+        all_are("a"),
+    )
 
 
 def test_captions_of_as_many_lines_are_said(tmp_path) -> None:
@@ -158,10 +171,10 @@ def test_images_that_two_splits_have_are_said(tmp_path) -> None:
         "images of test are in train too, by their content: a query of them finds its copy; keep each in one split, "
         "unless that is meant"
     )
-    assert prepare(folders(root), tmp_path).notes == (f"1 {said}",)  # val is not measured
+    assert prepare(folders(root), tmp_path).notes == (all_are("a"), f"1 {said}")  # val is not measured
     alone = folders(root, retrieval={"query": "test", "gallery": "test"})
-    assert prepare(alone, tmp_path).notes == ()
+    assert prepare(alone, tmp_path).notes == (all_are("a"),)
     (root / "linked").mkdir()
     for name in ("train", "test"):
         (root / "linked" / name).symlink_to(root / "train")
-    assert prepare(folders(root / "linked"), tmp_path).notes == (f"2 {said}",)
+    assert prepare(folders(root / "linked"), tmp_path).notes == (all_are("a"), f"2 {said}")

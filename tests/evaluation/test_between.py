@@ -246,3 +246,15 @@ def test_the_command_compares_what_a_project_measured(tmp_path, monkeypatch) -> 
     assert older.exit_code == 1 and "b/world was evaluated by an older crossgap" in older.output
     unknown = CliRunner().invoke(app, ["compare", "a/word", "b/world"])
     assert unknown.exit_code == 1 and "did you mean 'a/world'?" in unknown.output
+    same = CliRunner().invoke(app, ["compare", "a/world", "a/world/"])
+    assert same.exit_code == 1 and "a/world is compared with itself: name two cells" in same.output
+    (tmp_path / "data/metrics/b/world/tables/predictions.parquet").unlink()
+    half = CliRunner().invoke(app, ["compare", "a/world", "b/world"])
+    assert (
+        half.exit_code == 1
+        and "no cell 'b/world' is measured here; did you mean 'a/world'?; there are a/world" in half.output
+    )
+    (tmp_path / "data/metrics/b/world/tables/provenance.json").write_text(json.dumps(said))
+    (tmp_path / "data/metrics/b/world/tables/predictions.parquet").write_bytes(b"PAR1")
+    cut = CliRunner().invoke(app, ["compare", "a/world", "b/world"])
+    assert cut.exit_code == 1 and "predictions.parquet is damaged (" in cut.output

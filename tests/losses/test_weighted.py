@@ -281,3 +281,16 @@ def test_sums_that_are_none(weights, message):
 def test_a_block_is_one_row_at_least(monkeypatch):
     monkeypatch.setattr(pairs, "ELEMENTS", 1)
     assert torch.isfinite(losses.uniformity(rows(5)))
+
+
+def test_what_are_no_weights_or_no_pairs_is_told(batch):
+    images, texts = batch(4, 3)
+    for given in ("clip", ["clip"], 1):
+        with pytest.raises(TypeError, match=r"^losses is .*: give weights by names"):
+            losses.total(given, images, texts, temperature=T)
+    for weight in ("1", None, [1]):
+        with pytest.raises(TypeError, match=r"^losses\.clip is .*: give a number"):
+            losses.total({"clip": weight}, images, texts, temperature=T)
+    for name in ("views", "raw", "taught"):
+        with pytest.raises(TypeError, match=f"^{name} is a Tensor: give a tuple of two tensors$"):
+            losses.total({"clip": 1}, images, texts, temperature=T, **{name: images})

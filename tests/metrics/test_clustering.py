@@ -75,3 +75,9 @@ def test_items_without_a_label_are_left_out() -> None:
 @pytest.mark.parametrize("labels", [["a", "a", ""], ["a", "b", "c"]])
 def test_one_class_or_one_item_a_class_has_no_clusters_to_agree_with(labels) -> None:
     assert all(math.isnan(value) for value in clustering_metrics(np.eye(3), labels).values())
+
+
+def test_what_is_no_seed_or_number_of_runs_is_told():
+    for given, told in (({"seed": "a"}, "seed is 'a'"), ({"restarts": 0.5}, "restarts is 0.5")):
+        with pytest.raises(TypeError, match=f"^{told}: give a whole number"):
+            clustering_metrics(np.eye(4), list("aabb"), **given)

@@ -339,3 +339,9 @@ def test_first_by_several_biases_is_what_retrieval_ranks_first(seed, monkeypatch
             one = None if bias is None else Bias(bias.queries[[query]], bias.gallery)
             asked = retrieval_metrics(queries[[query]], gallery, labels[[place]], labels, bias=one)
             assert asked["recall@1"].tolist() == [1]
+
+
+def test_what_is_no_number_of_neighbours_is_told():
+    for k in ("5", [5], 2.0, True):
+        with pytest.raises(TypeError, match=r"^k is .*: give a whole number from 1$"):
+            occurrences(np.eye(3), np.eye(3), k)

@@ -138,6 +138,8 @@ def test_scores_are_blended_by_class():
         (lambda: probes.nearest_labels(np.eye(3), np.eye(3), list("abc"), [1, 5]), "5 nearest of 3 images"),
         (lambda: probes.nearest_labels(np.eye(2), np.eye(3), list("abc"), [1]), "queries has width 2"),
         (lambda: probes.nearest_labels(np.eye(3), np.eye(3), list("abc"), [0]), "ks holds 0"),
+        (lambda: probes.nearest_labels(np.eye(3), np.eye(3), list("abc"), [1.5]), "ks holds 1.5"),
+        (lambda: probes.nearest_labels(np.eye(3), np.eye(3), list("abc"), ()), "ks is empty"),
         (lambda: probes.logistic(np.eye(3), list("aaa"), 1.0), "of one class"),
         (lambda: probes.logistic(np.eye(3), list("abc"), 0.0), "give a C above 0"),
         (lambda: probes.chosen_strength(np.eye(3), list("abc"), range(3)), "give two classes with two images"),
@@ -147,6 +149,11 @@ def test_scores_are_blended_by_class():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_one_number_of_neighbours_is_no_list_of_them():
+    with pytest.raises(TypeError, match="ks is 5: give several"):
+        probes.nearest_labels(np.eye(3), np.eye(3), list("abc"), 5)
 
 
 def test_a_regression_that_does_not_converge_says_so(monkeypatch):

@@ -113,6 +113,7 @@ def test_the_command_draws_a_cell_that_is_measured(tmp_path, monkeypatch) -> Non
     cell = run | {"published": None, "query": "test", "gallery": "test"}
     (resolved / "report.json").write_text(json.dumps({"cells": [cell]}))
     numbers.write(tables / "metrics.csv", METRICS)
+    (tables / "provenance.json").write_text('{"measured_on": {}, "not_inverted": []}')
     COMPARISONS.to_csv(tables / "comparisons.csv", index=False)
     done = CliRunner().invoke(app, ["figure", "effects", "nano/world", "--format", "pdf"])
     assert (done.exit_code, done.output) == (0, "effects-nano-world.pdf: nano/world\n")

@@ -42,6 +42,15 @@ def test_the_preset_of_its_name_runs_all_that_a_table_wants(name) -> None:
     assert name in PRESETS
 
 
+def test_rows_of_json_have_published_figures_as_they_are_written() -> None:
+    """Not 14.000000000000002, which is 100 times 0.14."""
+    for name in TABLES:
+        figures = [row["published"] for row in writing.rows(filled(table(name), [], PUBLISHED))]
+        assert {len(f"{value!r}".partition(".")[2]) > 8 for value in figures if value is not None} <= {
+            False
+        }, name
+
+
 @pytest.mark.parametrize(
     ("name", "sources"),
     {
@@ -196,6 +205,7 @@ def project(tmp_path, monkeypatch) -> Path:
     tables = data / "metrics" / "openai-b32" / "dtd" / "tables"
     tables.mkdir(parents=True)
     numbers.write(tables / "metrics.csv", {"retrieval/image-image/class/mAP": 0.2897})
+    (tables / "provenance.json").write_text('{"measured_on": {}, "not_inverted": []}')
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -170,6 +170,10 @@ WRONG = [
         "backbones.mine.weights.pretrained: there is no file /models/epoch_32.pt: put it there, or name where it is",
     ),
     (
+        {"model": "ViT-B/32", "pretrained": "~/epoch_32.pt"},
+        f"backbones.mine.weights.pretrained: there is no file ~/epoch_32.pt: ~ is a shell's: write {Path.home()}/epoch",
+    ),
+    (
         {"model": "local-dir:/models/mine"},
         "backbones.mine.weights.model: /models/mine holds no open_clip_config.json: put the model there",
     ),
@@ -192,6 +196,25 @@ WRONG = [
 def test_a_backbone_of_the_run_that_cant_be_had_is_refused_with_its_field(tmp_path, weights, message) -> None:
     (line,) = asked(tmp_path, weights)
     assert re.match(message, line), line
+
+
+def test_a_folder_without_weights_is_refused_and_open_clips_pt_is_named(tmp_path) -> None:
+    (tmp_path / "open_clip_config.json").write_text("{}")
+    model = {"model": f"local-dir:{tmp_path}"}
+    (line,) = asked(tmp_path, model)
+    assert line == (
+        f"backbones.mine.weights.model: {tmp_path} holds no weights (.safetensors, .bin or .pth): put them there"
+    )
+    (tmp_path / "epoch_32.pt").touch()
+    (line,) = asked(tmp_path, model)
+    assert line.endswith("name epoch_32.pt epoch_32.pth, which open_clip looks for")
+    (tmp_path / "epoch_32.pt").rename(tmp_path / "epoch_32.pth")
+    assert asked(tmp_path, model) == []
+
+
+def test_a_folder_given_as_a_model_is_told(tmp_path) -> None:
+    with pytest.raises(ParamsError, match=rf"weights.*: {tmp_path} is a folder: give local-dir:{tmp_path}"):
+        asked(tmp_path, {"model": str(tmp_path)})
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from crossgap.params.sections import Machine
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "data/README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
-FOLDER, SSH, S3, PUSH, TAKE, SIDE, CACHE, PULL, URL, *_ = BLOCKS
+FOLDER, SSH, S3, PUSH, TAKE, SIDE, CACHE, PULL, URL, ALONE, *_ = BLOCKS
 STORE = "data/features/nano/world/native.zarr.zip"
 pytestmark = pytest.mark.slow
 
@@ -132,6 +132,16 @@ def test_a_cell_or_a_store_is_taken_alone(first, tmp_path) -> None:
     assert (there / "data/metrics/nano/world/metrics.json").is_file()
     url = run(there, URL).split()[-1]
     assert Path(url).read_bytes() == (there / STORE).read_bytes()
+
+
+def test_a_cell_is_evaluated_from_its_stores_alone(first, tmp_path) -> None:
+    there = first.cloned(tmp_path / "clone")
+    stores = [str(path.relative_to(first.folder)) for path in (first / "data/features/nano").rglob("*.zip")]
+    there.command("dvc", "pull", *stores)
+    there.edit("evaluate.corrections", ["centering"])
+    assert "evaluate@nano-world" in run(there, ALONE)
+    assert (there / "data/metrics/nano/world/metrics.json").is_file()
+    assert not (there / "data/datasets").exists() and not (there / "data/weights").exists()
 
 
 def test_a_cache_is_shared_by_links_that_no_stage_writes_into(first, tmp_path) -> None:

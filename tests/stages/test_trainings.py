@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -156,3 +157,18 @@ def test_a_backbone_trained_from_nothing_with_an_intra_modal_term_goes_the_same_
     assert {"pretrain@nano-slip", "weights", *cell} <= project.repro()
     assert "retrieval/oti-image/shape/mAP" in project.metrics("nano-slip/world")
     assert project.repro() == set()
+
+
+def test_weights_that_a_colleague_has_not_pulled_are_told(tmp_path) -> None:
+    """As `dvc repro --allow-missing` meets them."""
+    asked = {"nf": {"model": "local-dir:data/backbones/nf", "pretrained": None}}
+    (tmp_path / "data/resolved").mkdir(parents=True)
+    (tmp_path / "data/resolved/weights.json").write_text(json.dumps({"backbones": asked}))
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.weights"], cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1 and done.stderr == (
+        "weights: backbone 'nf': data/backbones/nf is not there: `dvc pull` brings what a colleague trained, and `dvc "
+        "repro` trains it\n"
+    )

@@ -154,9 +154,9 @@ def test_what_is_no_store_is_told_by_its_url(url):
 
 
 def test_a_path_with_a_colon_is_a_path(tmp_path):
-    with pytest.raises(store.StoreError, match="holds no feature store"):
+    with pytest.raises(store.StoreError, match="is not there: `dvc repro` makes it"):
         open_store(str(tmp_path / "a:b"))
-    with pytest.raises(store.StoreError, match="holds no feature store"):
+    with pytest.raises(store.StoreError, match="is not there: `dvc repro` makes it"):
         open_store("a::b")
 
 

@@ -61,10 +61,11 @@ def read(declaration: Table, _folder: Path) -> Reading:
         called = {label: declaration.class_names.get(label, name) for label, name in held.items()}
         items += prompts(labelling, called, declaration.templates)
         labels += [{labelling: label} for label in sorted(called) for _ in declaration.templates]
-    frame = without_digests(items)
-    for labelling in by_labelling(labels):
-        column = pd.Series([row.get(labelling) for row in labels], dtype=object)
-        frame[manifest.LABEL + labelling] = column
+    columns = {
+        manifest.LABEL + labelling: pd.Series([row.get(labelling) for row in labels], dtype=object)
+        for labelling in by_labelling(labels)
+    }
+    frame = pd.concat([without_digests(items), pd.DataFrame(columns)], axis=1)
     if any(boxes):
         frame[manifest.BOX] = pd.Series(boxes + [None] * (len(items) - len(boxes)), dtype=object)
     return Reading(frame, problems + lost)

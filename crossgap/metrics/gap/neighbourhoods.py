@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossgap.arrays import GRID, check_widths, exact_rows
+from crossgap.arrays import GRID, check_widths, exact_rows, whole_number
 from crossgap.errors import UnavailableError
 from crossgap.metrics.gap.clouds import clouds
 from crossgap.metrics.neighbours import blocks, most_similar
@@ -57,6 +57,7 @@ def neighbour_overlap(
     Raises:
         ValueError: rows that are no pairs; `UnavailableError` for no more than k + 1 of them, whose neighbours are all.
     """
+    whole_number(k, "k", 1)
     x, y = _pair(x, y)
     if len(x) != len(y):
         raise ValueError(f"x has {len(x)} rows and y {len(y)}: give rows that belong together")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from crossgap.arrays import check_widths, checked_features, flag, label_array, label_codes
+from crossgap.arrays import check_widths, checked_features, cut_offs, flag, label_array, label_codes
 from crossgap.errors import listed
 from crossgap.metrics.retrieval.bias import Bias, columns
 from crossgap.metrics.retrieval.ranking import relevant_ranks
@@ -214,17 +213,7 @@ def _table(
     device: str,
     bias: Bias | None,
 ) -> pd.DataFrame:
-    if isinstance(ks, str) or not hasattr(ks, "__iter__"):
-        raise TypeError(f"ks is {ks!r}: give several cut-offs, such as (1, 5, 10)")
-    ks = list(ks)
-    if bad := [
-        k
-        for k in ks
-        if isinstance(k, bool)
-        or not (isinstance(k, numbers.Real) and float(k) >= 1 and float(k).is_integer())
-    ]:
-        raise ValueError(f"ks holds {listed(bad)}: a cut-off is a whole number from 1")
-    measure = partial(PROTOCOLS[protocol], ks=[int(k) for k in ks])
+    measure = partial(PROTOCOLS[protocol], ks=cut_offs(ks, "ks"))
     added = None if bias is None else columns(bias, len(queries), len(gallery))
     ranks = relevant_ranks(queries, gallery, relevance, block_size, device, added)
     return pd.concat(map(measure, ranks), ignore_index=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -325,3 +326,16 @@ def test_tables_of_other_delimiters(root, tmp_path, delimiter) -> None:
     text = delimiter.join(["path", "text", "rank"]) + "\n" + delimiter.join(["img/a.png", "A, b", "1"]) + "\n"
     assert items_of(declared(root, text), tmp_path)["text"].tolist() == [None, "A, b"]
     assert items_of(declared(root, text, "t.tsv"), tmp_path)["text"].tolist() == [None, "A, b"]
+
+
+def test_a_hundred_labellings_are_read_and_nothing_is_warned_of(root, tmp_path) -> None:
+    names = [f"label.l{number}" for number in range(120)]
+    text = "\n".join(
+        [",".join(["path", *names]), *(",".join([f"img/{one}.png", *one * 120]) for one in "abc")]
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        items = items_of(declared(root, text), tmp_path)
+    assert manifest.labellings(items) == sorted(name.removeprefix("label.") for name in names)
+    images = manifest.select(items, "image")
+    assert (images[names].nunique(axis=1) == 1).all() and sorted(images["label.l7"]) == ["a", "b", "c"]

@@ -155,3 +155,9 @@ def test_other_modalities(real, name, first, second):
     for number, (a, b) in enumerate(((x, y), centred)):
         assert round(modality_ranks(a, b).mean(), 3) == first[number]
         assert round(modality_ranks(b, a).mean(), 3) == second[number]
+
+
+def test_an_overlap_of_no_number_of_neighbours_is_told():
+    for k in ("5", [5], 2.0):
+        with pytest.raises(TypeError, match=r"^k is .*: give a whole number from 1$"):
+            neighbour_overlap(np.eye(9), np.eye(9), k)
