@@ -263,6 +263,39 @@ def test_sixteen_bits_a_channel_keep_their_high_byte_too(tmp_path, channels):
     assert np.array_equal(rgb(tmp_path, "x.png", png_of_16_bits(pixels)), colours // 256)
 
 
+def grey_tiff(bits: int, photometric: int, pixels: bytes, size: tuple[int, int]) -> bytes:
+    """A TIFF of one uncompressed strip, as scanners and microscopes write it and Pillow doesn't."""
+    width, height = size
+    tags = {
+        256: width,
+        257: height,
+        258: bits,
+        259: 1,
+        262: photometric,
+        273: 8,
+        277: 1,
+        278: height,
+        279: len(pixels),
+    }
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels
+    return head + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def test_twelve_bits_of_a_tiff_are_as_light_as_sixteen(tmp_path):
+    twelve = SIXTEEN >> 4
+    bits = (twelve[..., None] >> np.arange(11, -1, -1) & 1).astype(np.uint8)
+    data = grey_tiff(12, 1, np.packbits(bits).tobytes(), (40, 30))
+    assert np.array_equal(rgb(tmp_path, "x", data)[..., 0], SIXTEEN // 256)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_whose_0_is_white_is_no_negative(tmp_path, bits):
+    pixels = SIXTEEN if bits == 16 else (SIXTEEN // 256).astype(np.uint8)
+    data = grey_tiff(bits, 0, pixels.tobytes(), (40, 30))
+    assert np.array_equal(rgb(tmp_path, "x", data)[..., 0], 255 - SIXTEEN // 256)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
 def test_pixels_of_32_bits_are_refused(tmp_path, dtype):
     Image.fromarray(np.linspace(0, 9, 1200).astype(dtype).reshape(30, 40)).save(tmp_path / "x.tiff")
