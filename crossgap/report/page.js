@@ -398,7 +398,7 @@ function tableBlock(block) {
     if (lines.length > ROWS) {
       const holder = el("div", {});
       let made = null;
-      const value = (text) => parseFloat(String(text).replace("−", "-").replace(/[<,\s]/g, ""));
+      const value = (text) => parseFloat(String(text).replace("−", "-").replace(/,(?=\d)|[+±<>[\s]/g, "")); // an interval by its lower end
       setTimeout(() => { if (!holder.isConnected) return;
         made = new Tabulator(holder, { data: lines.map((line) => Object.fromEntries(line.map((text, i) => ["c" + i, text]))), height: 420, layout: "fitDataStretch", rowFormatter: (row) => focusable(row, () => {}), renderVerticalBuffer: 60,
         columns: heads.map((head, i) => column(head, "c" + i, { hozAlign: right[i] ? "right" : "left", formatter: "plaintext", ...(right[i] ? { sorter: (a, b) => (isNaN(value(a)) ? -Infinity : value(a)) - (isNaN(value(b)) ? -Infinity : value(b)) } : {}) })) });
