@@ -15,6 +15,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image, ImageFile
 
 from crossgap.datasets import tars
+from crossgap.datasets.exporting import png
 from crossgap.datasets.image_files import list_images, read_bytes
 from crossgap.datasets.images import check, open_image
 from crossgap.errors import ImageError
@@ -242,6 +243,12 @@ def test_sixteen_bits_keep_their_high_byte_instead_of_turning_white(tmp_path, ki
     else:
         data = saved(Image.fromarray(SIXTEEN.astype(order)), kind)
     assert np.array_equal(rgb(tmp_path, "x", data), np.repeat((SIXTEEN // 256)[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("order", ["<u2", ">u2"])
+def test_sixteen_bits_are_exported_as_they_are(tmp_path, order):
+    data = png(Image.fromarray(SIXTEEN.astype(order)))
+    assert np.array_equal(rgb(tmp_path, "x", data)[..., 0], SIXTEEN // 256)
 
 
 def png_of_16_bits(pixels: np.ndarray) -> bytes:
