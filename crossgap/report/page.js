@@ -744,9 +744,10 @@ function gapTable() {
     rowFormatter: (row) => focusable(row, (chosen) => pick(chosen.getData().cell)) });
   table.on("rowClick", (_, row) => pick(row.getData().cell));
   table.on("tableBuilt", () => labelled(place, "Gap measures of all cells"));
-  const native = data.filter((row) => row.features === data[0].features);
-  grids.set(place, { table: () => null, paper: () => firstRows("Gap measures", ["measure", ...native.slice(0, 6).map((row) => `${row.backbone} on ${row.dataset}`)],
-    measures.map(([title], i) => [title, ...native.slice(0, 6).map((row) => row["g" + i] == null ? MISSING : fixed(row["g" + i], 3))]), ["", ...native.slice(0, 6).map(() => "n")]) });
+  const native = data.filter((row) => row.features === data[0].features), shown = native.slice(0, 6);
+  const caption = native.length > shown.length ? `Gap measures: the first ${shown.length} of ${native.length} cells` : "Gap measures";
+  grids.set(place, { table: () => null, paper: () => firstRows(caption, ["measure", ...shown.map((row) => `${row.backbone} on ${row.dataset}`)],
+    measures.map(([title], i) => [title, ...shown.map((row) => row["g" + i] == null ? MISSING : fixed(row["g" + i], 3))]), ["", ...shown.map(() => "n")]) });
 }
 
 async function start() {

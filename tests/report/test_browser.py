@@ -470,6 +470,14 @@ def test_on_paper_all_is_open_and_long_tables_show_their_first_rows(shown, writt
     assert page.query_selector(".paper") is None and page.query_selector("[data-shut]") is None
 
 
+def test_on_paper_the_gap_of_many_cells_says_that_it_is_of_the_first(shown, tmp_path):
+    (tmp_path / "index.html").write_text(render([cell(name) for name in "abcdefgh"]), encoding="utf-8")
+    page = reached(shown(tmp_path / "index.html"), "gap", "#gap-table .tabulator-row")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_selector("#gap-table + .paper caption", state="attached")
+    assert page.inner_text("#gap-table + .paper caption") == "Gap measures: the first 6 of 8 cells"
+
+
 def test_blocks_far_from_what_is_seen_are_left_out_and_come_back_as_they_were(shown, written):
     page = reached(shown(written), "made", "[data-chapter=made] h3")
     page.evaluate("document.querySelector('[data-chapter=gap]').scrollIntoView()")
