@@ -66,8 +66,8 @@ def decode(path: str, data: bytes, small: bool = False) -> Image.Image:
 def _high_byte(image: Image.Image) -> Image.Image:
     """Greyscale of 16 bits as one of 8; of a TIFF's 12 bits too, and turned round where its 0 is white."""
     said = getattr(image, "tag_v2", {})
-    pixels = np.asarray(image) >> said.get(BITSPERSAMPLE, (16,))[0] - 8
-    white_is_zero = said.get(PHOTOMETRIC_INTERPRETATION) == 0
+    (bits,), white_is_zero = said.get(BITSPERSAMPLE, (16,)), said.get(PHOTOMETRIC_INTERPRETATION) == 0
+    pixels = np.asarray(image) >> (bits - 8)
     return Image.fromarray((255 - pixels if white_is_zero else pixels).astype(np.uint8))
 
 
