@@ -183,15 +183,19 @@ class Backbone:
     def tokenize(self, texts: Sequence[str]) -> tuple[Integer[Tensor, "n context"], Bool[Tensor, " n"]]:
         """Token ids `(n, context)`, and which texts the context was too short for `(n,)`.
 
-        The tokenizer truncates; a text was cut exactly if one more position changes its ids. That position alone
-        would not do: a tokenizer may pad with its end token (SigLIP's does).
+        The tokenizer truncates; a text was cut exactly if one more position brings anything but padding. That position
+        alone would not do: a tokenizer may pad with its end token (SigLIP's does), or close every text with a token of
+        its own behind the padding (that of CLIPS does), as the empty text shows.
         """
         if isinstance(texts, str):
             raise TypeError(f"texts is {texts!r}: give a list of texts")
         context = self.context_length
         ids = self.tokenizer(list(texts), context_length=context)
         longer = self.tokenizer([*texts, ""], context_length=context + 1)
-        padded = torch.nn.functional.pad(ids, (0, 1), value=int(longer[-1, -1]))
+        empty = longer[-1]
+        end = context - int(empty[-1] != empty[-2])
+        padding = torch.full_like(ids[:, :1], int(empty[end]))
+        padded = torch.cat([ids[:, :end], padding, ids[:, end:]], dim=1)
         return ids, (longer[:-1] != padded).any(dim=1)
 
     def _encode(self, encode: Callable, projection: tuple[nn.Module, str] | None, batch: Tensor) -> Encoded:

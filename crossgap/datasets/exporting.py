@@ -15,7 +15,7 @@ from PIL import Image
 from crossgap.stores import temporary
 
 FILE = "images.tar"
-_LOSSLESS = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
+_LOSSLESS = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B"})
 
 
 @contextmanager

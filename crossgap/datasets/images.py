@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION
 
 from crossgap import fingerprint
 from crossgap.claims import MOST_PIXELS
@@ -23,7 +24,8 @@ def open_image(root: str | Path, path: str) -> Image.Image:
     - CMYK is converted without its profile; a JPEG of it is taken for inverted, as Adobe writes them.
     - An animation gives its first frame, a TIFF its first page.
     - EXIF orientation is not applied: open_clip does not.
-    - 16 bits a channel keep their high byte; open_clip would clip 16-bit greyscale to white.
+    - 16 bits a channel keep their high byte, and so do a TIFF's 12 bits; open_clip would clip such greyscale to white.
+    - 0 is black, even where a TIFF says that it is white.
     - 32 bits a channel, integers and floats, are refused.
 
     Raises:
@@ -55,10 +57,18 @@ def decode(path: str, data: bytes, small: bool = False) -> Image.Image:
             raise
         raise ImageError(path, f"truncated or damaged: {error}") from None
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        return _high_byte(image)
     if image.mode in ("I", "F"):
         raise ImageError(path, "32-bit pixels have no agreed range: convert it to 8 bits a channel")
     return image
+
+
+def _high_byte(image: Image.Image) -> Image.Image:
+    """Greyscale of 16 bits as one of 8; of a TIFF's 12 bits too, and turned round where its 0 is white."""
+    said = getattr(image, "tag_v2", {})
+    (bits,), white_is_zero = said.get(BITSPERSAMPLE, (16,)), said.get(PHOTOMETRIC_INTERPRETATION) == 0
+    pixels = np.asarray(image) >> (bits - 8)
+    return Image.fromarray((255 - pixels if white_is_zero else pixels).astype(np.uint8))
 
 
 def crop(path: str, image: Image.Image, corners: tuple[float, float, float, float]) -> Image.Image:

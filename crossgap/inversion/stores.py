@@ -123,12 +123,13 @@ def _composed(
     images = set(native.composed.asked["image"])
     tokens: dict[str, np.ndarray] = {}
     for name, held in items.items():
-        rows = [row for row in whole[name] if held.ids[row] in images]
+        ids = held.ids  # of all, made anew each time
+        rows = [row for row in whole[name] if ids[row] in images]
         found = [
             block["tokens"] for block in done.blocks([keys[name][row] for row in rows], only=("tokens",))
         ]
         if found:
-            tokens |= dict(zip(held.ids[rows], np.concatenate(found), strict=True))
+            tokens |= dict(zip(ids[rows], np.concatenate(found), strict=True))
     return ask(native.composed.asked, tokens, backbone, method)
 
 

@@ -44,6 +44,7 @@ def measured(data: Path, tables: Collection[str] = ()) -> list[Results]:
         metrics = {
             naming.key_called(key, modalities, back=True): value for key, value in numbers.read(path).items()
         }
+        named["subsets"] = cell.get("subsets", ())
         found.append(Results(**named, metrics=metrics, provenance=provenance, modalities=modalities, **read))
     return found
 

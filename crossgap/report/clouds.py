@@ -15,6 +15,9 @@ from crossgap.report.tables import present
 
 COLUMNS = ("x", "y", "modality", "id")
 GRID = 4095  # steps over the longer side, finer than a screen's pixels: two signs of six bits
+_CAPTION = re.compile(
+    r"#(\d+|[0-9a-f]{8}(-\d+)?)$"
+)  # the end of a caption's id: its place, or `manifest.caption_id`'s
 SIGNS = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
 UMAP = (
     "Unit-length features as UMAP lays them out, by cosine; a cross is a mean. Neighbours stay near, but how far apart "
@@ -74,7 +77,7 @@ def clouds(cell: Results, names: Names) -> list[Block]:
 
 def _item(row: Mapping[str, Any]) -> str:
     """A point's id; of a text what that starts with: its image's, where ids are made as this project makes them."""
-    return re.sub(r"#\d+$", "", str(row["id"])) if row["modality"] in ("text", "ovi") else str(row["id"])
+    return _CAPTION.sub("", str(row["id"])) if row["modality"] in ("text", "ovi") else str(row["id"])
 
 
 def by_umap(cell: Results) -> bool:

@@ -398,7 +398,7 @@ function tableBlock(block) {
     if (lines.length > ROWS) {
       const holder = el("div", {});
       let made = null;
-      const value = (text) => parseFloat(String(text).replace("−", "-").replace(/[<,\s]/g, ""));
+      const value = (text) => parseFloat(String(text).replace("−", "-").replace(/,(?=\d)|[+±<>[\s]/g, "")); // an interval by its lower end
       setTimeout(() => { if (!holder.isConnected) return;
         made = new Tabulator(holder, { data: lines.map((line) => Object.fromEntries(line.map((text, i) => ["c" + i, text]))), height: 420, layout: "fitDataStretch", rowFormatter: (row) => focusable(row, () => {}), renderVerticalBuffer: 60,
         columns: heads.map((head, i) => column(head, "c" + i, { hozAlign: right[i] ? "right" : "left", formatter: "plaintext", ...(right[i] ? { sorter: (a, b) => (isNaN(value(a)) ? -Infinity : value(a)) - (isNaN(value(b)) ? -Infinity : value(b)) } : {}) })) });
@@ -744,9 +744,10 @@ function gapTable() {
     rowFormatter: (row) => focusable(row, (chosen) => pick(chosen.getData().cell)) });
   table.on("rowClick", (_, row) => pick(row.getData().cell));
   table.on("tableBuilt", () => labelled(place, "Gap measures of all cells"));
-  const native = data.filter((row) => row.features === data[0].features);
-  grids.set(place, { table: () => null, paper: () => firstRows("Gap measures", ["measure", ...native.slice(0, 6).map((row) => `${row.backbone} on ${row.dataset}`)],
-    measures.map(([title], i) => [title, ...native.slice(0, 6).map((row) => row["g" + i] == null ? MISSING : fixed(row["g" + i], 3))]), ["", ...native.slice(0, 6).map(() => "n")]) });
+  const native = data.filter((row) => row.features === data[0].features), shown = native.slice(0, 6);
+  const caption = native.length > shown.length ? `Gap measures: the first ${shown.length} of ${native.length} cells` : "Gap measures";
+  grids.set(place, { table: () => null, paper: () => firstRows(caption, ["measure", ...shown.map((row) => `${row.backbone} on ${row.dataset}`)],
+    measures.map(([title], i) => [title, ...shown.map((row) => row["g" + i] == null ? MISSING : fixed(row["g" + i], 3))]), ["", ...shown.map(() => "n")]) });
 }
 
 async function start() {

@@ -102,6 +102,22 @@ def test_cut_texts_are_told_where_padding_is_the_end_token(tiny, ends, held) -> 
     assert cut.tolist() == [False, False, False, True, True, True]
 
 
+def test_cut_texts_are_told_where_a_token_of_its_own_closes_every_text(tiny) -> None:
+    """As CLIPS has it: a class token behind the padding, which a start, an end and a third position leave room for."""
+
+    def tokenizer(texts: list[str], context_length: int) -> torch.Tensor:
+        words = [[10 + len(word) for word in text.split()][: context_length - 3] for text in texts]
+        padding = (context_length - 3 - len(held) for held in words)
+        return torch.tensor(
+            [[1, *held, 2, *[0] * count, 3] for held, count in zip(words, padding, strict=True)]
+        )
+
+    backbone = dataclasses.replace(tiny, load_tokenizer=lambda: tokenizer)
+    ids, cut = backbone.tokenize([" ".join(["dog"] * words) for words in (0, 1, 21, 22, 60)])
+    assert cut.tolist() == [False, False, False, True, True]
+    assert (ids[:, -1] == 3).all()
+
+
 def test_the_tokenizer_is_loaded_when_first_asked_for(tiny) -> None:
     calls = []
 

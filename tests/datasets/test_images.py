@@ -15,6 +15,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image, ImageFile
 
 from crossgap.datasets import tars
+from crossgap.datasets.exporting import png
 from crossgap.datasets.image_files import list_images, read_bytes
 from crossgap.datasets.images import check, open_image
 from crossgap.errors import ImageError
@@ -244,6 +245,12 @@ def test_sixteen_bits_keep_their_high_byte_instead_of_turning_white(tmp_path, ki
     assert np.array_equal(rgb(tmp_path, "x", data), np.repeat((SIXTEEN // 256)[..., None], 3, axis=2))
 
 
+@pytest.mark.parametrize("order", ["<u2", ">u2"])
+def test_sixteen_bits_are_exported_as_they_are(tmp_path, order):
+    data = png(Image.fromarray(SIXTEEN.astype(order)))
+    assert np.array_equal(rgb(tmp_path, "x", data)[..., 0], SIXTEEN // 256)
+
+
 def png_of_16_bits(pixels: np.ndarray) -> bytes:
     """`(h, w, c)` uint16 as PNG, which Pillow does not write: greyscale with alpha, RGB or RGBA."""
     height, width, channels = pixels.shape
@@ -261,6 +268,39 @@ def test_sixteen_bits_a_channel_keep_their_high_byte_too(tmp_path, channels):
     pixels = np.random.default_rng(0).integers(0, 1 << 16, (30, 40, channels), dtype=np.uint16)
     colours = np.repeat(pixels[..., :1], 3, axis=2) if channels == 2 else pixels[..., :3]
     assert np.array_equal(rgb(tmp_path, "x.png", png_of_16_bits(pixels)), colours // 256)
+
+
+def grey_tiff(bits: int, photometric: int, pixels: bytes, size: tuple[int, int]) -> bytes:
+    """A TIFF of one uncompressed strip, as scanners and microscopes write it and Pillow doesn't."""
+    width, height = size
+    tags = {
+        256: width,
+        257: height,
+        258: bits,
+        259: 1,
+        262: photometric,
+        273: 8,
+        277: 1,
+        278: height,
+        279: len(pixels),
+    }
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels
+    return head + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def test_twelve_bits_of_a_tiff_are_as_light_as_sixteen(tmp_path):
+    twelve = SIXTEEN >> 4
+    bits = (twelve[..., None] >> np.arange(11, -1, -1) & 1).astype(np.uint8)
+    data = grey_tiff(12, 1, np.packbits(bits).tobytes(), (40, 30))
+    assert np.array_equal(rgb(tmp_path, "x", data)[..., 0], SIXTEEN // 256)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_whose_0_is_white_is_no_negative(tmp_path, bits):
+    pixels = SIXTEEN if bits == 16 else (SIXTEEN // 256).astype(np.uint8)
+    data = grey_tiff(bits, 0, pixels.tobytes(), (40, 30))
+    assert np.array_equal(rgb(tmp_path, "x", data)[..., 0], 255 - SIXTEEN // 256)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])

@@ -357,6 +357,28 @@ def test_there_is_no_ceiling_where_labels_of_captions_are_no_mentions(tmp_path) 
     assert not any("ceiling" in name for name in metrics)
 
 
+def test_there_is_no_ceiling_where_captions_have_the_labels_of_their_images(tmp_path) -> None:
+    images, columns = image_group("test"), caption_group()
+    for name in ("label.colour", "label.shape"):
+        of = dict(zip(images["id"], images[name], strict=True))
+        columns[name] = [of[image] for image in columns["group"]]
+    store = write(tmp_path / "n.zip", {"image/test": images, "text/test": columns})
+    metrics = evaluate(Cell(store, None, None, "test", "test")).metrics
+    assert "retrieval/text-image/group/recall@1" in metrics
+    assert not any("ceiling" in name for name in metrics)
+
+
+def test_there_is_no_ceiling_where_labelled_texts_are_of_no_image(tmp_path) -> None:
+    columns = caption_group()
+    for name in ("label.colour", "label.shape"):
+        columns[name] = ["", *[""] * (len(columns["id"]) - 2), IMAGES["test"]["i0"][name.partition(".")[2]]]
+    columns["group"][-1] = ""
+    groups = {"image/test": image_group("test"), "text/test": columns}
+    metrics = evaluate(Cell(write(tmp_path / "n.zip", groups), None, None, "test", "test")).metrics
+    assert "retrieval/text-image/group/recall@1" in metrics
+    assert not any("ceiling" in name for name in metrics)
+
+
 def test_items_and_losses_are_counted(native, oti, ovi) -> None:
     metrics = measured(native, oti, ovi, "test", "train").metrics
     counts = {name: value for name, value in metrics.items() if name.startswith("items/")}

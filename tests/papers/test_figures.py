@@ -88,6 +88,13 @@ def test_what_ovi_learns_is_called_patches(tmp_path) -> None:
         assert f">{words}<" in text
 
 
+def test_similarities_are_by_a_labelling_and_not_by_a_control_on_some_of_its_classes(tmp_path) -> None:
+    both = pd.concat([HISTOGRAMS, HISTOGRAMS.assign(relevance="two-colours")], ignore_index=True)
+    cell = Results("nano", "world", {}, histograms=both, subsets=["two-colours"])
+    drawn("similarities", cell, tmp_path / "similarities.svg")
+    assert "cosine similarity, by colour" in (tmp_path / "similarities.svg").read_text(encoding="utf-8")
+
+
 def test_a_pdf_is_one_and_other_kinds_are_refused(tmp_path, monkeypatch) -> None:
     drawn("gap", CELL, tmp_path / "gap.pdf")
     assert (tmp_path / "gap.pdf").read_bytes().startswith(b"%PDF-")

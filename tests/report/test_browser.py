@@ -373,6 +373,31 @@ def test_copied_differences_are_bold_where_they_are_significant(shown, written):
     assert column(values, "v1") == ["40.00"], "as many digits as everywhere"
 
 
+def test_a_long_table_sorts_differences_and_intervals_by_their_numbers(shown, tmp_path):
+    numbers = [
+        ("+2.00", "[1.00, 3.00]"),
+        ("±0.00", "[−0.50, 0.50]"),
+        ("−11.00", "[−12.00, −9.00]"),
+        ("1,000.00", "[1,000, 1,001]"),
+    ]
+    long = pd.DataFrame(numbers * 11, columns=["change", "interval"])
+    (tmp_path / "index.html").write_text(render([replace(cell(), dimensions=long)]), encoding="utf-8")
+    fold = "[data-chapter=gap] summary:text-is('Dimensions')"
+    page = reached(shown(tmp_path / "index.html"), "gap", fold)
+    page.click(fold)
+    for number, field in enumerate(("c0", "c1")):
+        head = f"[data-chapter=gap] .tabulator-col[tabulator-field={field}] .tabulator-col-title"
+        page.wait_for_selector(head)
+        page.click(head)
+        found = page.eval_on_selector_all(
+            f"[data-chapter=gap] .tabulator-row [tabulator-field={field}]",
+            "all => all.map(one => one.innerText)",
+        )
+        ascending = [numbers[row][number] for row in (2, 1, 0, 3)]
+        order = list(dict.fromkeys(found))
+        assert len(order) > 1 and order == ascending[: len(order)]
+
+
 def test_a_number_is_rounded_once(shown, tmp_path):
     """0.721049 is 72.10 percent; by way of 0.72105 it would be 72.11."""
     of = cell()
@@ -443,6 +468,14 @@ def test_on_paper_all_is_open_and_long_tables_show_their_first_rows(shown, writt
     assert len(rows) == 18 and page.query_selector(".unit:empty") is None
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.query_selector(".paper") is None and page.query_selector("[data-shut]") is None
+
+
+def test_on_paper_the_gap_of_many_cells_says_that_it_is_of_the_first(shown, tmp_path):
+    (tmp_path / "index.html").write_text(render([cell(name) for name in "abcdefgh"]), encoding="utf-8")
+    page = reached(shown(tmp_path / "index.html"), "gap", "#gap-table .tabulator-row")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_selector("#gap-table + .paper caption", state="attached")
+    assert page.inner_text("#gap-table + .paper caption") == "Gap measures: the first 6 of 8 cells"
 
 
 def test_blocks_far_from_what_is_seen_are_left_out_and_come_back_as_they_were(shown, written):

@@ -14,6 +14,7 @@ from importlib.resources import files
 import pandas as pd
 import pytest
 
+from crossgap.prepared.manifest import caption_id
 from crossgap.report import Results, render
 from crossgap.report import page as report_page
 from crossgap.report.page import LICENCES, SCRIPTS
@@ -298,6 +299,15 @@ def test_images_that_end_like_captions_are_not_one_item(parse):
         for modality, of in block["modalities"].items()
     }
     assert found == {"image": ["a#1", "a#2"], "text": ["a#1"], "oti": ["a#2"], "ovi": ["a#1"]}
+
+
+def test_captions_of_a_dataset_are_joined_with_their_images(parse):
+    ids = [caption_id("birds/1", "a wren", ordinal) for ordinal in (1, 2)]
+    points = clouds().iloc[:3].assign(modality=["image", "text", "ovi"], id=["birds/1", *ids])
+    page = parse(render([cell(clouds=points)]))
+    (block,) = [block for block in page.blocks if block["kind"] == "cloud"]
+    lists = {page.later["lists"][of["of"]][0] for of in block["modalities"].values()}
+    assert [page.later["items"][item] for item in lists] == ["birds/1"]
 
 
 def test_points_of_images_that_are_called_by_numbers_keep_their_names(parse, tmp_path):

@@ -73,6 +73,12 @@ def test_drift_by_step_and_tokens(parse):
     assert not [caption for caption, _ in page.tables if caption.startswith("OVI-text: share")]
 
 
+def test_histograms_are_by_a_labelling_and_not_by_a_control_on_some_of_its_classes(parse):
+    blocks = parse(render([cell(subsets=["colour"])])).blocks
+    captions = {block["caption"] for block in blocks if block["kind"] == "histograms"}
+    assert captions and all("matching by colour" not in caption for caption in captions)
+
+
 def test_everything_measured_is_listed(parse):
     heading, *rows = parse(render([cell()])).table("Mean cosine similarities")
     assert heading == [
