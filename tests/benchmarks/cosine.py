@@ -3,6 +3,7 @@ preset `lbfgs`; OVI's `fast` and `lbfgs`, and steps from φ's patches (`warm`) b
 train captions by the cosine loss. Backbones but nano are those that `dvc repro` makes.
 
 python tests/benchmarks/cosine.py [--methods oti ovi] [--backbones nano …] [--sizes 1000 150] [--epochs 12]
+    [--dropout 0]
 """
 
 from __future__ import annotations
@@ -93,9 +94,15 @@ def side_by_side(method: str, name: str, backbone: Backbone, store: Store, given
     phi, learning = None, 0.0
     if method == "ovi":
         learnt, start = store["text/train"], time.perf_counter()
-        held_out = {"lr": LR_OF_PHI, "epochs": given.epochs, "groups": learnt["group"].tolist()}
-        phi = distil(learnt.features, backbone, "ovi", ids=learnt.ids.tolist(), **held_out).phi
+        settings = {"lr": LR_OF_PHI, "epochs": given.epochs, "dropout": given.dropout}
+        named = {"ids": learnt.ids.tolist(), "groups": learnt["group"].tolist()}
+        learned = distil(learnt.features, backbone, "ovi", **named, **settings)
+        phi = learned.phi
         learning = time.perf_counter() - start
+        print(
+            f"ovi, {name}, φ: {learning:.1f} s, held-out loss {learned.named.get('held_out_loss')}",
+            flush=True,
+        )
     found, seconds, precision = {}, {}, {}
     for way, steps in recipes(method, given.of_paper).items():
         from_phi = phi if way.startswith("warm") else None
@@ -140,6 +147,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs=2, type=int, default=[1000, 150], help="train and test images")
     parser.add_argument("--of-paper", type=int, help="steps of the paper's recipe, if not its own")
     parser.add_argument("--epochs", type=int, default=12, help="of φ")
+    parser.add_argument("--dropout", type=float, default=0.0, help="of φ")
     given = parser.parse_args()
     for method in given.methods:
         for name in given.backbones:
