@@ -103,13 +103,17 @@ def _sets(work: Work, rivals: Rivals, labelling: str, variant: str | None) -> It
 
 
 def labelled(captions: Items, labelling: str, images: Items) -> Items | None:
-    """Captions with the labels that they mention, or, where none of them says, with their images'; None without any."""
-    if labelling in captions.labels:
+    """Captions with the labels that they mention, or, where none of them says, with their images'; None without any.
+
+    A text of no image keeps its own.
+    """
+    of_images, said = captions.groups.astype(bool), captions.labels.get(labelling)
+    if said is not None and (not captions.captions or said[of_images].astype(bool).any()):
         return captions
     if not captions.captions:
         return None
     at = pd.Index(images.ids).get_indexer(captions.groups)
-    found = np.where(at < 0, "", images.labels[labelling].astype(object)[at])
+    found = np.where(at < 0, "" if said is None else said, images.labels[labelling].astype(object)[at])
     return replace(captions, labels={**captions.labels, labelling: found})
 
 

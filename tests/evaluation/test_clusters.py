@@ -90,6 +90,10 @@ def test_a_label_that_captions_mention_is_theirs_and_without_images_there_is_non
     mention = replace(said, labels={"product": np.array(["", "cat", ""], object)})
     assert clusters.labelled(mention, "product", pictures) is mention
     assert clusters.labelled(replace(said, groups=np.full(3, "", object)), "product", pictures) is None
+    # labelled texts beside captions that have no labels
+    groups = np.array([groups[0], "", groups[2]], object)
+    beside = replace(said, groups=groups, labels={"product": np.array(["", "fish", ""], object)})
+    assert clusters.labelled(beside, "product", pictures).labels["product"].tolist() == ["dog", "fish", "cat"]
 
 
 def test_chance_agrees_with_many_classes_by_v_measure_and_not_by_adjusted_mutual_information(
