@@ -27,6 +27,7 @@ import pytest
 
 from crossgap import open_store
 from crossgap.stores import store
+from tests.runs import run_of
 
 pytestmark = pytest.mark.slow
 STORE = "data/imports/mine/native.zarr.zip"
@@ -123,7 +124,7 @@ def first(tmp_path_factory, stubbed):
     """A project of one cell, run once, with an import."""
     made = stubbed(tmp_path_factory.mktemp("remotes") / "first")
     cell = {"backbones": ["nano"], "datasets": ["world"]}
-    made.edit("run", made.run_of(**cell, oti=cell, ovi=cell))
+    made.edit("run", run_of(**cell, oti=cell, ovi=cell))
     for section in ("finetune", "pretrain", "idealised"):
         made.edit(section, {})
     with store.creating(made / STORE, made / "data/scratch", {"backbone": "theirs"}) as writer:
