@@ -28,9 +28,8 @@ from crossgap.metrics.retrieval.scores import plain
 if TYPE_CHECKING:
     from jaxtyping import Float64, Real
 
-SHIFTS = tuple(
-    float(amount) for amount in np.arange(-4, 9) / 4
-)  # of the gap: 0 as it is, 1 closed, 2 swapped
+# of the gap: 0 as it is, 1 closed, 2 swapped
+SHIFTS = tuple(float(amount) for amount in np.arange(-4, 9) / 4)
 TEMPERATURE = 0.01  # CLIP's own at the end of its training
 PAIRS = 2048  # that the loss is taken over, at most
 COLUMNS = ["shift", "distance", "family", "task", "relevance", "metric", "value"]

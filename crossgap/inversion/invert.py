@@ -88,7 +88,7 @@ def oti(
         BackboneError: a text tower that can't take pseudo-tokens, or a template that doesn't fit.
     """
     recipe = asked(steps, seed, settings)
-    return _invert(features, backbone, Oti(template, tokens), recipe, ids, batch_size, progress)
+    return inverted(Inverter(backbone, Oti(template, tokens), recipe, batch_size), features, ids, progress)
 
 
 def ovi(
@@ -115,7 +115,7 @@ def ovi(
         BackboneError: a vision tower without patch tokens, or more pseudo-patches than patches.
     """
     recipe = asked(steps, seed, settings)
-    return _invert(features, backbone, Ovi(patches), recipe, ids, batch_size, progress)
+    return inverted(Inverter(backbone, Ovi(patches), recipe, batch_size), features, ids, progress)
 
 
 @dataclass
@@ -189,21 +189,21 @@ def _of_one_size(features: Real[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"
     return np.ascontiguousarray(np.ldexp(features, -np.frexp(peak)[1]), np.float32)
 
 
-def _invert(
-    features: Real[Features, "n d"],
-    backbone: Backbone,
-    method: Method,
-    recipe: Recipe,
-    ids: Sequence[str] | None,
-    batch_size: int | None,
-    progress: bool,
+def inverted(
+    inverter: Inverter, features: Real[Features, "n d"], ids: Sequence[str] | None, progress: bool
 ) -> Inversion:
-    if batch_size is not None:
-        whole_number(batch_size, "batch_size", 1)
-    features, ids = named_targets(features, ids, backbone)
-    most = max(len(ids), MOST["cpu"]) if backbone.device.type == "cpu" else None
+    """`(n, d)` features by an inverter, with a bar of its progress.
+
+    Raises:
+        TypeError, ValueError: a batch size below 1, and as `named_targets`.
+    """
+    if inverter.batch_size is not None:
+        whole_number(inverter.batch_size, "batch_size", 1)
+    features, ids = named_targets(features, ids, inverter.backbone)
+    if inverter.backbone.device.type == "cpu":
+        inverter = replace(inverter, most=max(len(ids), MOST["cpu"]))
     with tqdm(total=len(ids), unit="item", disable=not progress, dynamic_ncols=True) as bar:
-        return Inverter(backbone, method, recipe, batch_size, most)(ids, features, bar.update)
+        return inverter(ids, features, bar.update)
 
 
 def named_targets(

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor, nn
 from torch.nn.functional import gelu, normalize
-from tqdm import tqdm
 
 from crossgap import fingerprint
-from crossgap.arrays import whole_number
 from crossgap.backbones.backbone import Backbone, require_backbone
 from crossgap.errors import BackboneError, opened
 from crossgap.inversion.distil_recipe import WIDER
-from crossgap.inversion.invert import Inversion, Inverter, named_targets
+from crossgap.inversion.invert import Inversion, Inverter, inverted
 from crossgap.inversion.methods import METHODS, Method
 from crossgap.inversion.recipes import Continued
 from crossgap.stores import temporary
@@ -126,12 +124,8 @@ class Distilled:
         Raises:
             TypeError, ValueError: as `oti`.
         """
-        if batch_size is not None:
-            whole_number(batch_size, "batch_size", 1)
         recipe = Continued(steps, lr, weight_decay, snapshots=tuple(snapshots), optimiser=optimiser)
-        features, ids = named_targets(features, ids, self.backbone)
-        with tqdm(total=len(ids), unit="item", disable=not progress, dynamic_ncols=True) as bar:
-            return self.inverter(recipe, batch_size)(ids, features, bar.update)
+        return inverted(self.inverter(recipe, batch_size), features, ids, progress)
 
     def inverter(self, recipe: Continued, batch_size: int | None = None) -> Inverter:
         """What inverts by this φ, for `stores.invert_store`."""

@@ -21,9 +21,8 @@ from crossgap.metrics.retrieval.counting import STEPS, NumpyCounter, Rows
 # Around the items that are looked at together, and several times as many.
 lengths = st.sampled_from([1, 2, 31, 32, 33, 511, 512, 513, 1300])
 seeds = st.integers(0, 2**32 - 1)
-apart = st.sampled_from(
-    [0.0, 2.0**-30, 2.0**-26, 1e-6, 1e-4, 1.0]
-)  # of float32, which errs by some 1e-7, and of steps
+# of float32, which errs by some 1e-7, and of steps
+apart = st.sampled_from([0.0, 2.0**-30, 2.0**-26, 1e-6, 1e-4, 1.0])
 
 
 def near(n: int, m: int, width: int, distance: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
