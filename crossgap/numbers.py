@@ -50,7 +50,8 @@ def read(path: str | Path) -> dict[str, Number]:
     Raises:
         CrossgapError: it isn't such a table.
     """
-    text = Path(path).read_text(encoding="utf-8")
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        text = file.read()
     head, *rows = csv.reader(io.StringIO(text, newline="")) if text else [[]]
     if head != [*COLUMNS]:
         raise CrossgapError(

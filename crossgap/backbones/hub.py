@@ -31,8 +31,8 @@ def unreachable() -> str | None:
 
 def why(error: BaseException) -> str:
     """Why something of the hub can't be had, on one line: as `error` says, or that the cache lacks it."""
-    cause: BaseException | None = error
     reason = unreachable()
+    cause: BaseException | None = error
     while reason and cause:
         if isinstance(cause, LocalEntryNotFoundError | ConnectionError):
             return f"{reason}, and the cache lacks it"

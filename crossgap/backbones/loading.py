@@ -156,10 +156,13 @@ def _module(
 
 @contextmanager
 def unasked() -> Iterator[None]:
-    """Silence open_clip's warning that a model has no weights: they are loaded later, or not needed."""
+    """Silence open_clip's warnings that a model has no weights, or several files of them, be there one by another name.
+
+    They are loaded later, or not needed; of several, `weights_files` tells which is taken.
+    """
 
     def other(record: logging.LogRecord) -> bool:
-        return not str(record.msg).startswith("No pretrained weights loaded")
+        return not str(record.msg).startswith(("No pretrained weights loaded", "Multiple checkpoints found"))
 
     root = logging.getLogger()
     root.addFilter(other)

@@ -32,7 +32,10 @@ def compare(
             "Without it, all retrieval and zero-shot classification without corrections."
         ),
     ] = None,
-    metric: Annotated[str, typer.Option(help="Of retrieval; of classification it is the accuracy.")] = "mAP",
+    metric: Annotated[
+        str | None,
+        typer.Option(help="Of retrieval, mAP if not given; of classification it is the accuracy."),
+    ] = None,
     resamples: Annotated[int, typer.Option(min=99, help="Of the bootstrap and of the test.")] = 9999,
     as_json: Json = False,
 ) -> None:
@@ -50,7 +53,11 @@ def compare(
         if one.strip("/") == other.strip("/"):
             raise CrossgapError(f"{one} is compared with itself: name two cells")
         first, second = map(_measured, (one, other))
-        found = compared(first, second, tasks=task, metric=metric, resamples=resamples)
+        found = compared(first, second, tasks=task, metric=metric or "mAP", resamples=resamples)
+        if metric is not None and metric not in set(found["metric"]):
+            raise CrossgapError(
+                f"--metric {metric} is of retrieval, and {', '.join(task or ())} is classification: leave it out"
+            )
     if as_json:
         scripts.echo(found.to_dict("records"))
         return

@@ -392,6 +392,13 @@ def test_of_several_files_of_weights_open_clips_choice_is_taken(names, tiny_fold
     assert float(found.logit_scale) == float(right.logit_scale.detach())
 
 
+def test_one_file_by_a_name_of_its_own_is_not_called_several(tiny_folder, tmp_path, caplog) -> None:
+    shutil.copy(tiny_folder / "open_clip_config.json", tmp_path)
+    torch.save(load_file(tiny_folder / "open_clip_model.safetensors"), tmp_path / "epoch_32.pth")
+    load_backbone(f"local-dir:{tmp_path}")
+    assert "checkpoints found" not in caplog.text
+
+
 def test_a_hub_that_can_not_be_reached_says_what_to_do(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(BackboneError, match=r"can't be had.*name a checkpoint file"):

@@ -241,6 +241,10 @@ def test_the_command_compares_what_a_project_measured(tmp_path, monkeypatch) -> 
     pd.testing.assert_frame_equal(pd.DataFrame(json.loads(told.output)), expected)
     few = CliRunner().invoke(app, ["compare", "a/world", "b/world", "--resamples", "99"])
     assert "classification: 1 comparisons" not in few.output
+    words = ["compare", "a/world", "b/world", "--task", "classification/image-text"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    unused = CliRunner().invoke(app, [*words, "--metric", "recall@1"])
+    assert unused.exit_code == 1 and "--metric recall@1 is of retrieval, and classification/" in unused.output
     (tmp_path / "data/metrics/b/world/tables/provenance.json").write_text('{"not_inverted": []}')
     older = CliRunner().invoke(app, ["compare", "a/world", "b/world"])
     assert older.exit_code == 1 and "b/world was evaluated by an older crossgap" in older.output
