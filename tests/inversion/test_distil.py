@@ -14,6 +14,7 @@ from crossgap import distil, oti, ovi
 from crossgap.backbones import BackboneError
 from crossgap.errors import CrossgapError
 from crossgap.inversion import distil as module
+from crossgap.inversion.batch_size import MOST, MOST_IN_HALF
 from crossgap.inversion.distil import Split, contrastive, losses, measured_steps, train
 from crossgap.inversion.distil_recipe import LOSSES, Distil
 from crossgap.inversion.methods import Oti
@@ -141,6 +142,15 @@ def test_an_items_result_does_not_depend_on_its_batch(tiny, images) -> None:
         np.testing.assert_array_equal(some.features, whole.features[rows])
     alone = found.invert(images, steps=3, batch_size=5, progress=False)
     np.testing.assert_allclose(alone.features, whole.features, rtol=2e-3, atol=2e-3)
+
+
+def test_a_few_items_are_filled_up_no_more_than_otis(tiny, images, monkeypatch) -> None:
+    monkeypatch.setattr("crossgap.inversion.invert.fitting", lambda *_: MOST_IN_HALF)  # as of bfloat16
+    found, sizes = distil(images, tiny, **FEW), []
+    hook = found.phi.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    found.invert(images[:3], progress=False)
+    hook.remove()
+    assert sizes == [MOST["cpu"]]
 
 
 def test_warm_takes_the_papers_steps_from_where_the_network_ends(tiny, images) -> None:
