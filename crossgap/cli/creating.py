@@ -210,7 +210,9 @@ def _pin(folder: Path) -> None:
 
 
 def _update(folder: Path, template: Path) -> None:
-    """Everything but a project's own files, as the installed crossgap has it; git holds what was there."""
+    """Everything but a project's own files, as the installed crossgap has it; git holds what was there. What new stages
+    make is ignored.
+    """
     from crossgap.cli.overwriting import require_in_git
     from crossgap.projects.files import OWN, starting
     from crossgap.projects.pinned import PIN
@@ -222,8 +224,18 @@ def _update(folder: Path, template: Path) -> None:
         require_in_git(folder / path, "remove it, and it is written again")
     for path in paths:
         _copy(template, folder, path)
+    _ignore(folder / ".gitignore", template / ".gitignore")
     _pin(folder)
     typer.echo(f"{folder} runs by crossgap {version('crossgap')} now: see `git diff`, then `dvc repro`")
+
+
+def _ignore(path: Path, shipped: Path) -> None:
+    """Put below a project's patterns those that it lacks."""
+    own, every = (
+        file.read_text(encoding="utf-8").splitlines() if file.is_file() else [] for file in (path, shipped)
+    )
+    if lacking := [line for line in every if line not in own and not line.startswith("#")]:
+        path.write_text("".join(f"{line}\n" for line in (*own, *lacking)), encoding="utf-8")
 
 
 def _run(folder: Path, *words: str, may_fail: bool = False) -> bool:

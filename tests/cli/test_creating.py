@@ -306,6 +306,22 @@ def test_an_update_writes_a_damaged_pin_again_and_no_change_of_the_users(tmp_pat
     assert (tmp_path / "held" / pinned.PIN).read_text() == pinned.pin() and script.read_text() == text
 
 
+def test_an_update_has_git_ignore_what_new_stages_make(tmp_path) -> None:
+    crossgap, held = CliRunner(), tmp_path / "held"
+    assert crossgap.invoke(app, ["init", str(held), "--dataset", "world"]).exit_code == 0
+    subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "all"],
+        cwd=held,
+        check=True,
+    )
+    shipped = (held / ".gitignore").read_text()
+    older = shipped.replace("/data/distilled\n", "") + "/mine"
+    (held / ".gitignore").write_text(older)
+    for _ in range(2):
+        assert crossgap.invoke(app, ["init", str(held), "--update"]).exit_code == 0
+        assert (held / ".gitignore").read_text() == f"{older}\n/data/distilled\n"
+
+
 def test_git_ignores_what_every_stage_makes(tmp_path) -> None:
     """What git holds DVC refuses to keep, after the stage has computed it."""
     made = [
