@@ -107,7 +107,7 @@ def _ceiling(cell: Cell) -> dict[str, float]:
     images, texts = cell.items(f"image/{cell.query}"), cell.items(f"text/{cell.query}")
     if images is None or texts is None:
         return {}
-    own = pd.Index(images.groups).get_indexer(texts.groups)
+    own = pd.Index(images.ids).get_indexer(texts.groups)
     captions, own = texts.where(own >= 0), own[own >= 0]
     shared = [name for name in images.labels if name in captions.labels]
     if not shared:
@@ -115,9 +115,8 @@ def _ceiling(cell: Cell) -> dict[str, float]:
     both = [np.concatenate([images.labels[name], captions.labels[name]]) for name in shared]
     codes = np.stack([pd.factorize(labels)[0] for labels in both], axis=1)
     has, said = (np.stack([of.labels[name] != "" for name in shared], axis=1) for of in (images, captions))
-    if (
-        not said.any() or not (has[own] & ~said).any()
-    ):  # none mentions a label, or each has all of its image's
+    left_out = has[own] & ~said
+    if not said.any() or not left_out.any():
         return {}
     try:
         best = recall_ceiling(codes[: len(images)], codes[len(images) :], said)

@@ -15,9 +15,8 @@ from crossgap.report.tables import present
 
 COLUMNS = ("x", "y", "modality", "id")
 GRID = 4095  # steps over the longer side, finer than a screen's pixels: two signs of six bits
-_CAPTION = re.compile(
-    r"#(\d+|[0-9a-f]{8}(-\d+)?)$"
-)  # the end of a caption's id: its place, or `manifest.caption_id`'s
+# the end of a caption's id: its place, or `manifest.caption_id`'s
+_CAPTION = re.compile(r"#(\d+|[0-9a-f]{8}(-\d+)?)$")
 SIGNS = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
 UMAP = (
     "Unit-length features as UMAP lays them out, by cosine; a cross is a mean. Neighbours stay near, but how far apart "
