@@ -8,13 +8,14 @@
 #
 # Versions: torchmetrics 1.9.0, scikit-learn 1.9.1, torch 2.14.1, Python 3.11.
 #
-# What happens instead: a class without images is left out only as long as no image
-# is taken for it. From the first on it counts as a class of accuracy 0. Where a
-# model picks from all names (1,000 of ImageNet) for images of some (ten, a subset
-# or a shift of it), wrong answers cost the more the more names they are spread over. With top_k=2 such classes
-# are left out (since issue 2418), so that the top 2 may be said to be twice as good
-# as the top 1 while they find the same images. scikit-learn's balanced_accuracy_score
-# leaves them out, too, and warns of them; here nothing is warned of.
+# What happens instead: a class without images is left out only as long as no image is
+# taken for it. From the first on it counts as a class of accuracy 0. Where a model
+# picks from all names (1,000 of ImageNet) for images of some (ten, a subset or a
+# shift of it), wrong answers cost the more the more names they are spread over. With
+# top_k=2 such classes are left out (since issue 2418), so that the top 2 may be said
+# to be twice as good as the top 1 while they find the same images. scikit-learn's
+# balanced_accuracy_score leaves them out, too, and warns of them; here nothing is
+# warned of.
 #
 # Seen, of 1,000 images of 10 of 1,000 classes, 50 of which get a wrong class first,
 # and another class without images second:
