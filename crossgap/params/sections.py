@@ -45,7 +45,7 @@ class Weights(Strict):
     @field_validator("model")
     @classmethod
     def _one_name(cls, model: str) -> str:
-        known = (towers.LOCAL_DIR_PREFIX, "hf-hub:", towers.TIMM_PREFIX)
+        known = (towers.LOCAL_DIR_PREFIX, towers.HUB_PREFIX, towers.TIMM_PREFIX)
         if not model.startswith(known) and "/" in model and Path(model).is_dir():
             raise ValueError(f"{model} is a folder: give {towers.LOCAL_DIR_PREFIX}{model}")
         return towers.canonical(model)

@@ -379,6 +379,15 @@ def test_there_is_no_ceiling_where_labelled_texts_are_of_no_image(tmp_path) -> N
     assert not any("ceiling" in name for name in metrics)
 
 
+def test_there_is_no_ceiling_where_labelled_images_and_texts_are_no_pairs(tmp_path) -> None:
+    groups = {"image/test": image_group("test"), "text/test": caption_group()}
+    for columns in groups.values():
+        del columns["group"]
+    metrics = evaluate(Cell(write(tmp_path / "n.zip", groups), None, None, "test", "test")).metrics
+    assert "retrieval/image-image/colour/mAP" in metrics
+    assert not any("ceiling" in name for name in metrics)
+
+
 def test_items_and_losses_are_counted(native, oti, ovi) -> None:
     metrics = measured(native, oti, ovi, "test", "train").metrics
     counts = {name: value for name, value in metrics.items() if name.startswith("items/")}
