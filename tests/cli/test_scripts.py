@@ -101,8 +101,11 @@ def test_lists_of_what_crossgap_knows(monkeypatch) -> None:
 def test_a_plan_is_one_value_on_stdout_and_its_words_on_stderr(tmp_path, monkeypatch) -> None:
     raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
-    monkeypatch.chdir(ROOT)
-    done = CliRunner().invoke(app, ["plan", "--params", str(tmp_path / "other.yaml"), "--no-probe", "--json"])
+    # where nothing is prepared, unlike here after a `dvc repro`
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "backbones").symlink_to(ROOT / "data" / "backbones")
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["plan", "--params", "other.yaml", "--no-probe", "--json"])
     assert done.exit_code == 0 and "every cell is planned" in done.stderr
     found = json.loads(done.stdout)
     stages = {one["stage"]: one for one in found["stages"]}
