@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import multiprocessing
 import os
 import re
 import subprocess
@@ -22,6 +23,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # a process that a test starts would else compile all that it imports of crossgap, a second at each
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Workers that a test starts are no forks of its process, but processes from new, as on macOS and from Python 3.14 on:
+# a fork of one with as many threads as dozens of tests leave behind may hang. Those of stages are forks, as users' are.
+multiprocessing.set_start_method("forkserver")
+multiprocessing.set_forkserver_preload(["open_clip", "pandas", "pytest", "scipy.stats", "zarr"])
 
 # Files of over half a minute: begun first, so that no worker waits at the end for another's last file.
 LONG = (

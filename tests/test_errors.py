@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 import crossgap
-from crossgap import errors
+from crossgap import errors, prefetching
 from crossgap.backbones import checkpoints, towers
 from crossgap.backbones.backbone import resolve_device
 from crossgap.cli.errors import explained
@@ -350,6 +351,23 @@ def test_an_error_of_a_worker_comes_out_as_itself(error) -> None:
         assert str(caught.value) == str(error) and errors.is_told(caught.value)
     with pytest.raises(KeyError, match=r"Traceback[\s\S]*__getitem__"):
         next(prefetched(_Fails(KeyError("a mistake")), [[0]], num_workers=1))
+
+
+class _Sleeps:
+    def __getitem__(self, seconds: float) -> float:
+        time.sleep(seconds)
+        return seconds
+
+
+def test_workers_that_give_nothing_are_waited_for_and_not_for_ever(monkeypatch) -> None:
+    monkeypatch.setattr(prefetching, "_LOOK", 0.1)
+    assert list(prefetched(_Sleeps(), [[0.5], [0]], num_workers=1)) == [0.5, 0]
+    monkeypatch.setattr(prefetching, "PATIENCE", 0.3)
+    monkeypatch.setattr(
+        torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.1
+    )  # before the worker is killed
+    with pytest.raises(prefetching.LoadingError, match=r"^machine.workers: no batch .* 0.005 minutes"):
+        list(prefetched(_Sleeps(), [[0], [600]], num_workers=2))
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:99"])
