@@ -105,7 +105,7 @@ def table(metrics: Mapping[str, Number]) -> DataFrame:
 
 
 def _places(key: str) -> tuple[str, ...]:
-    """Family, task, baseline, relevance and metric of a key; a labelling's name is the user's and may hold a slash."""
+    """Family, task, baseline, relevance and metric of a key; relevance is empty where the key has none."""
     family, *rest = key.split("/")
     if family == "gap":
         measure, plus, correction = rest[0].partition("+")

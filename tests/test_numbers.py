@@ -11,13 +11,13 @@ from crossgap.errors import CrossgapError
 
 METRICS = {  # key → baseline, and the other columns
     "retrieval/image-image/colour/mAP": ("image-image", "image-image", "colour", "mAP", 0.25),
-    "retrieval/oti-image/a/b, \"c\"/mAP": ("oti-image", "image-image", 'a/b, "c"', "mAP", 1.0),
+    "retrieval/oti-image/a, \"b\"/mAP": ("oti-image", "image-image", 'a, "b"', "mAP", 1.0),
     "retrieval/image-image+centering/1/recall@1": ("image-image+centering", "image-image", "1", "recall@1", 0.5),
     "classification/2-shot-gda_text/NA/accuracy": ("2-shot-gda_text", "2-shot-gda", "NA", "accuracy", 0.125),
     "mixed/search+oti/0.5/recall@1": ("search+oti", "search", "0.5", "recall@1", 0.0),
     "hubness/text-image/skewness": ("text-image", "text-image", "", "skewness", -1.5),
     "gap/centroid_distance": ("gap", "gap", "", "centroid_distance", 0.643964),
-    "gap/class_order_distance+pca_plus/a/b": ("gap+pca_plus", "gap", "a/b", "class_order_distance", 0.3),
+    "gap/class_order_distance+pca_plus/colour": ("gap+pca_plus", "gap", "colour", "class_order_distance", 0.3),
     "items/image/test": ("image", "image", "test", "items", 40),
     "items/text/test/truncated": ("text", "text", "test", "truncated", 0),
     "inversion/oti/loss": ("oti", "oti", "", "loss", 1e-9),
