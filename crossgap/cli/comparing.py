@@ -46,14 +46,14 @@ def compare(
     Example: crossgap compare nano-cua/world nano/world --task image-image --metric recall@1
     """
     from crossgap.evaluation.between import compare as compared
-    from crossgap.evaluation.comparisons import too_few
+    from crossgap.evaluation.comparisons import METRIC, too_few
     from crossgap.report.tables import count, interval, percent, points, probability
 
     with explained():
         if one.strip("/") == other.strip("/"):
             raise CrossgapError(f"{one} is compared with itself: name two cells")
         first, second = map(_measured, (one, other))
-        found = compared(first, second, tasks=task, metric=metric or "mAP", resamples=resamples)
+        found = compared(first, second, tasks=task, metric=metric or METRIC["retrieval"], resamples=resamples)
         if metric is not None and metric not in set(found["metric"]):
             raise CrossgapError(
                 f"--metric {metric} is of retrieval, and {', '.join(task or ())} is classification: leave it out"

@@ -45,7 +45,7 @@ def compare(
     other: Measured,
     *,
     tasks: Collection[str] | None = None,
-    metric: str = "mAP",
+    metric: str = METRIC["retrieval"],
     seed: int = 0,
     resamples: int = significance.RESAMPLES,
 ) -> pd.DataFrame:
