@@ -136,3 +136,8 @@ def key_called(key: str, modalities: Mapping[str, str], back: bool = False) -> s
     return "/".join(
         [family, *(change(part, modalities) if i in places else part for i, part in enumerate(rest))]
     )
+
+
+def number(value: float) -> str:
+    """A setting's number as names have it: with all its digits, a whole one without a point."""
+    return f"{value}".removesuffix(".0")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from crossgap import naming
 from crossgap.errors import CrossgapError
 from crossgap.papers import figures
 from crossgap.papers.cells import last_run
@@ -143,10 +144,10 @@ def _settings(row: Mapping[str, Any], seeds: int) -> str:
     more = [
         *(["one encoder"] if row["shared"] else []),
         *([f"{100 * row['mismatched']:g} % mismatched"] if row["mismatched"] else []),
-        *([f"first gap {row['gap']:g}"] if row["gap"] else []),
+        *([f"first gap {naming.number(row['gap'])}"] if row["gap"] else []),
         *([f"{seeds} seeds"] if seeds > 1 else []),
     ]
-    return ", ".join([f"batches of {row['batch_size']}", f"temperature {row['temperature']:g}", *more])
+    return ", ".join([f"batches of {row['batch_size']}", f"temperature {naming.number(row['temperature'])}", *more])
 
 
 def _lines(figure: Figure, blocks: Sequence[Block], levels: Mapping[str, float]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from crossgap import naming
 from crossgap.errors import CrossgapError
 from crossgap.report import blocks, sphere
 from crossgap.report.blocks import Block, Series
@@ -114,7 +115,7 @@ def _figures(curves: DataFrame, runs: DataFrame) -> Iterable[Block]:
         lines: dict[str, DataFrame] = {}
         for value in values:
             named = like if value is None else like[like[varied] == value]
-            title = "base" if varied is None else f"{TITLES[varied]} {value:g}"
+            title = "base" if varied is None else f"{TITLES[varied]} {naming.number(value)}"
             lines[title] = curves[curves["run"].isin(named["run"])]
         shown = f"by {TITLES[varied]}" if varied else "of the run base"
         seeds = "; a line is the mean over its seeds, the band goes from the lowest to the highest"
@@ -168,10 +169,10 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
     settings = (
         count(row["width"]),
         count(row["batch_size"]),
-        f"{row['temperature']:g}",
+        naming.number(row["temperature"]),
         "one" if row["shared"] else "two",
         percent(row["mismatched"]).value,
-        f"{row['gap']:g}",
+        naming.number(row["gap"]),
         str(row["seed"]),
     )
     return (row["run"], *settings, count(row["images"]), count(row["steps"]), *ends)

@@ -11,9 +11,9 @@ from functools import partial
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from crossgap import naming
 from crossgap.errors import CrossgapError
 from crossgap.losses import SUMS
-from crossgap.naming import parts_of
 from crossgap.relevances import uncounted
 from crossgap.report import blocks
 from crossgap.report.blocks import Block
@@ -52,7 +52,7 @@ class Training:
         for name, terms in SUMS.items():
             if weights == dict.fromkeys(terms, 1):
                 return name.upper()
-        shown = (f"{'' if weight == 1 else f'{weight:g} '}{term}" for term, weight in weights.items())
+        shown = (f"{'' if weight == 1 else f'{naming.number(weight)} '}{term}" for term, weight in weights.items())
         return " + ".join(shown).replace("_", " ")
 
     @property
@@ -146,7 +146,7 @@ def _configurations(trainings: Iterable[Training]) -> list[list[Training]]:
 
 def _settings(training: Training, silent: bool) -> tuple[str, ...]:
     recipe = training.recipe
-    temperature = f"{recipe['temperature']:g}"
+    temperature = naming.number(recipe["temperature"])
     if not recipe["losses"].keys() & TEMPERED:
         temperature = MISSING
     elif recipe["learn_temperature"]:
@@ -216,7 +216,7 @@ def _zero_shot(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def _of_labellings(cell: Results) -> dict[str, float]:
     """The metrics but for those by `relevances.uncounted`."""
-    relevance_of = {key: parts_of(key)[2] for key in cell.metrics}
+    relevance_of = {key: naming.parts_of(key)[2] for key in cell.metrics}
     aside = uncounted(relevance_of.values(), cell.subsets)
     return {key: value for key, value in cell.metrics.items() if relevance_of[key] not in aside}
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
+from crossgap import naming
 from crossgap.backbones import towers
 from crossgap.datasets import NAME, Split
 from crossgap.strict import Betas, Seed, Strict, once
@@ -160,4 +161,4 @@ class Idealised(Strict):
         yield "base", {}
         for setting, swept in SWEPT.items():
             for value in getattr(self.sweep, swept):
-                yield f"{setting}-{value:g}", {setting: value}
+                yield f"{setting}-{naming.number(value)}", {setting: value}

@@ -106,6 +106,13 @@ def test_a_figure_for_the_base_run_and_for_each_setting_that_was_swept(parse):
     assert "The gap without two modalities" in shown.text
 
 
+def test_values_that_are_close_have_lines_of_their_own(parse):
+    close = experiment()
+    close.runs.loc[close.runs["run"] == "temperature-0.01", "temperature"] = 0.070000001
+    panels = parse(page(close)).figure("Over the steps of training, by temperature")
+    assert list(panels["loss"]) == ["temperature 0.07", "temperature 0.070000001"]
+
+
 def test_lines_are_the_means_over_seeds_and_bands_their_ranges(parse):
     panels = parse(page(experiment())).figure("Over the steps of training, by width")
     assert list(panels) == ["loss", "centroid distance", "linear separability"]

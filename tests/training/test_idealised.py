@@ -411,6 +411,13 @@ def test_runs_are_one_change_at_a_time_with_every_seed() -> None:
     )
 
 
+def test_runs_whose_values_are_close_have_names_of_their_own() -> None:
+    close = [0.01, 0.010000001]
+    runs = Idealised(dataset="world", sweep={"temperatures": close, "gaps": [1]}).runs
+    assert list(runs) == ["base", "temperature-0.01", "temperature-0.010000001", "gap-1"]
+    assert [run.settings.temperature for run in runs.values()] == [0.07, *close, 0.07]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
