@@ -187,8 +187,6 @@ def _curves(
     panel: Any, of: Sequence[Mapping[str, Any]], colours: Mapping[int, str], learned: tuple[str, str]
 ) -> None:
     """MAP of one task and labelling over the steps, a line a number of tokens."""
-    from matplotlib.ticker import ScalarFormatter
-
     for length, colour in colours.items():
         line = sorted((row for row in of if row["tokens"] == length), key=lambda row: row["step"])
         if line:
@@ -201,7 +199,7 @@ def _curves(
     steps = sorted({row["step"] for row in of})
     panel.set_xscale("symlog", linthresh=10)
     panel.set_xlim(0.85 * steps[0], 1.15 * steps[-1])
-    panel.xaxis.set_major_formatter(ScalarFormatter())
+    panel.xaxis.set_major_formatter("{x:.0f}")
     panel.set_xticks(steps if len(steps) < 4 else [steps[0], steps[len(steps) // 2], steps[-1]], minor=False)
 
 

@@ -147,7 +147,9 @@ def _settings(row: Mapping[str, Any], seeds: int) -> str:
         *([f"first gap {naming.number(row['gap'])}"] if row["gap"] else []),
         *([f"{seeds} seeds"] if seeds > 1 else []),
     ]
-    return ", ".join([f"batches of {row['batch_size']}", f"temperature {naming.number(row['temperature'])}", *more])
+    return ", ".join(
+        [f"batches of {row['batch_size']}", f"temperature {naming.number(row['temperature'])}", *more]
+    )
 
 
 def _lines(figure: Figure, blocks: Sequence[Block], levels: Mapping[str, float]) -> None:

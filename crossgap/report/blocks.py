@@ -63,13 +63,13 @@ def lines(
         panel: Block = {
             "title": title,
             "lines": [
-                {"name": name, "x": [_number(x) for x in xs], "y": [_number(y, factor) for y in ys]}
+                {"name": name, "x": [drawn(x) for x in xs], "y": [drawn(y, factor) for y in ys]}
                 | _band((bands or {}).get(title, {}).get(name), factor)
                 for name, (xs, ys) in series.items()
             ],
         }
         if title in (levels or {}) and present((levels or {})[title]):
-            panel["level"] = _number((levels or {})[title], factor)
+            panel["level"] = drawn((levels or {})[title], factor)
         if title in shares:
             panel["unit"] = "%"
         made.append(panel)
@@ -81,8 +81,12 @@ def _band(ends: tuple[Sequence[float | None], Sequence[float | None]] | None, fa
     if ends is None:
         return {}
     low, high = ends
-    return {"low": [_number(y, factor) for y in low], "high": [_number(y, factor) for y in high]}
+    return {"low": [drawn(y, factor) for y in low], "high": [drawn(y, factor) for y in high]}
 
 
-def _number(value: float | None, factor: float = 1) -> float | None:
-    return float(f"{factor * value:.{DIGITS}g}") + 0.0 if present(value) else None
+def drawn(value: float | None, factor: float = 1) -> float | None:
+    """A number as it is drawn: a whole one, such as a step, as it is, any other to five digits; None if missing."""
+    if not present(value):
+        return None
+    scaled = factor * value
+    return float(scaled if scaled == round(scaled) else f"{scaled:.{DIGITS}g}") + 0.0

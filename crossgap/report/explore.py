@@ -305,10 +305,12 @@ def _ends(test: Mapping[str, Any], derived: int) -> tuple[int | None, int | None
 
 
 def scaled(value: float | None, rate: bool = True) -> float | int | None:
-    """A rate in 1e-6, any other number to six digits; None where it is missing."""
+    """A rate in 1e-6, a count as it is, any other number to six digits; None where it is missing."""
     if not present(value):
         return None
-    return round(1_000_000 * value) if rate else float(f"{value:.6g}")
+    if rate:
+        return round(1_000_000 * value)
+    return float(value if isinstance(value, int) else f"{value:.6g}")
 
 
 def _points(value: float | None) -> int | None:

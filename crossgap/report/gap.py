@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crossgap.naming import MODALITIES, called
+from crossgap.report.blocks import drawn
 from crossgap.report.explore import NATIVE
 from crossgap.report.results import Results
 from crossgap.report.sources import titles
@@ -59,7 +60,6 @@ MORE = {
     "silhouette": ("silhouette, cosine", "1: two points; 0: no clusters by modality"),
 }
 _ORDER = "class_order_distance/"
-_DIGITS = 5
 
 
 def measures(cells: Sequence[Results]) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def measures(cells: Sequence[Results]) -> dict[str, Any]:
     return {
         "names": [_named(usual, name, modalities) for name in names],
         "rows": [
-            [number, features, *(_number(values.get(name)) for name in names)]
+            [number, features, *(drawn(values.get(name)) for name in names)]
             for (number, features), values in sorted(found.items(), key=_native_first)
         ],
     }
@@ -111,7 +111,3 @@ def _named(usual: Mapping[str, tuple[str, str]], key: str, modalities: Mapping[s
 def _native_first(row: tuple[tuple[int, str], dict[str, float]]) -> tuple[int, bool]:
     (number, features), _ = row
     return number, features != NATIVE
-
-
-def _number(value: float | None) -> float | None:
-    return float(f"{value:.{_DIGITS}g}") + 0.0 if present(value) else None

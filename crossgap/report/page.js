@@ -27,7 +27,8 @@ function el(tag, attributes = {}, ...children) {
 }
 const fixed = (value, places = 2) => value == null ? MISSING : value.toFixed(places).replace("-", "−");
 const signed = (value) => value == null ? MISSING : Math.round(value * 100) === 0 ? "±0.00" : (value > 0 ? "+" : "−") + Math.abs(value).toFixed(2);
-const plainNumber = (value) => value == null ? MISSING : String(+value.toPrecision(5)).replace("-", "−");
+const rounded = (value, digits) => Number.isInteger(value) ? value : +value.toPrecision(digits); // counts and steps stay whole
+const plainNumber = (value) => value == null ? MISSING : String(rounded(value, 5)).replace("-", "−");
 const inMetric = (metric, value) => rates[names.indexOf(metric)] ? fixed(value) : plainNumber(value);
 const probability = (p) => p == null ? MISSING : p < 0.00005 ? "< 0.0001" : p.toFixed(4);
 const unique = (values) => [...new Set(values)];
@@ -316,7 +317,7 @@ function explore() {
       const value = row[c.field], metric = /^m\d+$/.exec(c.field) ? names[+c.field.slice(1)] : row.metric;
       if (typeof value !== "number") return value ?? "";
       if (c.field === "padj" || c.field === "p") return separator === "csv" ? value : probability(value);
-      if (separator === "csv") return +value.toPrecision(7);
+      if (separator === "csv") return rounded(value, 7);
       if (c.field === "queries") return String(value);
       if (c.field === "low" || c.field === "high") return fixed(value);
       return c.field === "difference" || differences(row) ? signed(value) : inMetric(metric, value);

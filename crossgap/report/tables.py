@@ -116,10 +116,15 @@ def count(value: float | None) -> str:
 
 
 def other(key: str, value: float | None) -> str:
-    """A number the page has no table for: in percent where its metric is a known rate, else as it is."""
+    """A number the page has no table for: in percent where its metric is a known rate, else to six digits.
+
+    Counts have all of theirs.
+    """
     if absent(value):
         return MISSING
-    return f"{percent(value).value} %" if key.rpartition("/")[2] in RATES else minus(f"{value:.6g}")
+    if key.rpartition("/")[2] in RATES:
+        return f"{percent(value).value} %"
+    return minus(str(value) if isinstance(value, int) else f"{value:.6g}")
 
 
 def minus(text: str) -> str:

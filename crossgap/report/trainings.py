@@ -52,7 +52,9 @@ class Training:
         for name, terms in SUMS.items():
             if weights == dict.fromkeys(terms, 1):
                 return name.upper()
-        shown = (f"{'' if weight == 1 else f'{naming.number(weight)} '}{term}" for term, weight in weights.items())
+        shown = (
+            f"{'' if weight == 1 else f'{naming.number(weight)} '}{term}" for term, weight in weights.items()
+        )
         return " + ".join(shown).replace("_", " ")
 
     @property

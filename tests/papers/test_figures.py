@@ -79,6 +79,12 @@ def test_effects_are_filled_where_they_are_significant(tmp_path) -> None:
     ]
 
 
+def test_steps_of_millions_keep_their_digits(tmp_path) -> None:
+    long = Results("nano", "world", METRICS, curves=CURVES.replace({"step": {150: 1_234_567}}))
+    drawn("steps", long, tmp_path / "steps.svg")
+    assert ">1234567<" in (tmp_path / "steps.svg").read_text(encoding="utf-8")
+
+
 def test_what_ovi_learns_is_called_patches(tmp_path) -> None:
     by_ovi = CURVES.assign(task="ovi-text", relevance="group")
     both = Results("nano", "world", METRICS, curves=pd.concat([CURVES, by_ovi], ignore_index=True))

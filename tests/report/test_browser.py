@@ -495,6 +495,16 @@ def test_blocks_far_from_what_is_seen_are_left_out_and_come_back_as_they_were(sh
     assert page.locator("[data-chapter=gap] .unit details[open] summary").first.inner_text() == title
 
 
+def test_steps_beyond_five_digits_are_shown_whole(shown, tmp_path):
+    of = cell()
+    long = replace(of, curves=of.curves.replace({"step": {100: 1_234_567}}))
+    (tmp_path / "index.html").write_text(render([long]), encoding="utf-8")
+    page = reached(shown(tmp_path / "index.html"), "gap", "[data-chapter=gap] .unit details")
+    figure = page.locator("figure", has_text="over the steps of its inversion")
+    figure.locator("summary:text-is('All numbers')").click()
+    assert "1234567" in figure.locator("thead").inner_text()
+
+
 def at_sphere(page):
     """All that stands above it is drawn as well, so that nothing moves it out of sight."""
     page.set_viewport_size({"width": 1280, "height": 9000})

@@ -378,10 +378,10 @@ def test_over_steps_holds_every_number_and_names_the_best(parse):
 
 @pytest.mark.parametrize("lacking", [None, curves().iloc[:0], curves(steps=(150,)).query("tokens == 1")])
 def test_no_part_over_steps_without_snapshots(parse, lacking):
-    values = metrics() | {"snapshots/oti-image/colour/best_step": 17}
+    values = metrics() | {"snapshots/oti-image/colour/best_step": 1_234_567}
     page = parse(render([cell(metrics=values, curves=lacking)]))
     assert "Over the steps of an inversion" not in page.titles
-    assert page.table("Metrics by their key")[1:] == [["snapshots/oti-image/colour/best_step", "17"]]
+    assert page.table("Metrics by their key")[1:] == [["snapshots/oti-image/colour/best_step", "1234567"]]
 
 
 def test_items_set_aside_by_an_inversion_are_named(parse):
