@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +42,24 @@ def of_rows(array: Shaped[np.ndarray, "n ..."]) -> list[str]:
 
 
 def sha256_of_files(paths: list[Path]) -> str:
-    """SHA-256, in hex, of the files' bytes one after the other."""
+    """SHA-256, in hex, of the files' bytes one after the other.
+
+    A process reads them once while their sizes and times stay the same: weights are compared with what is noted of them
+    before they are loaded, and again by what loads them.
+    """
+    return _sha256(tuple((path.absolute(), _stamp(path)) for path in paths))
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes with a file, but for what is written within one tick of the file system's clock."""
+    held = path.stat()
+    return held.st_dev, held.st_ino, held.st_size, held.st_mtime_ns, held.st_ctime_ns
+
+
+@cache
+def _sha256(stamped: tuple[tuple[Path, tuple[int, ...]], ...]) -> str:
     digest = hashlib.sha256()
-    for path in paths:
+    for path, _ in stamped:
         with path.open("rb") as file:
             while block := file.read(1 << 22):
                 digest.update(block)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,3 +49,16 @@ def test_sha256_of_files_is_that_of_their_bytes_joined(tmp_path) -> None:
     (tmp_path / "two").write_bytes(b"end")
     found = fingerprint.sha256_of_files([tmp_path / "one", tmp_path / "two"])
     assert found == hashlib.sha256(big + b"end").hexdigest()
+
+
+def test_sha256_of_files_reads_them_once_and_again_where_they_changed(tmp_path, monkeypatch) -> None:
+    file, new, opened = tmp_path / "weights", tmp_path / "new", Path.open
+    read = []
+    monkeypatch.setattr(Path, "open", lambda path, mode: (read.append(mode), opened(path, mode))[1])
+    for content in (b"one", b"two"):
+        with opened(new, "wb") as made:
+            made.write(content)
+        new.rename(file)  # of another inode, however coarse the clock
+        found = {fingerprint.sha256_of_files([file]) for _ in range(3)}
+        assert found == {hashlib.sha256(content).hexdigest()}
+    assert read == ["rb", "rb"]
