@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from crossgap import corrections
+from crossgap import corrections, naming
 from crossgap.evaluation.cell import Cell
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.items import Items
@@ -250,15 +250,13 @@ def _paired(roles: Roles, said: Mapping[str, Any], unit: bool) -> list[Gallery]:
     for share in said["shares"]:
         for draw in range(said["draws"] if 0 < share < 1 else 1):
             chosen = mixed.image_documents(images.ids.tolist(), share, (said["seed"], draw))
-            found.append(Gallery("search", _word(share), draw, partial(some, chosen), chosen.astype(float)))
+            found.append(
+                Gallery("search", naming.number(share), draw, partial(some, chosen), chosen.astype(float))
+            )
     neither = np.full(len(images), np.nan)
     return found + [
-        Gallery("fused", _word(alpha), 0, partial(both, alpha), neither) for alpha in said["alphas"]
+        Gallery("fused", naming.number(alpha), 0, partial(both, alpha), neither) for alpha in said["alphas"]
     ]
-
-
-def _word(share: float) -> str:
-    return f"{share:.15g}"
 
 
 def _separate(roles: Roles, _said: Mapping[str, Any], _unit: bool) -> list[Gallery]:
