@@ -1,8 +1,8 @@
-"""Which relevances a mean over labellings counts."""
+"""Which relevances a mean over labellings counts, and which one stands for a cell."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 MEDIUM, BESIDE_IT = "medium", frozenset({"easy", "hard"})  # settings of revisited landmarks
 
@@ -15,3 +15,9 @@ def uncounted(relevances: Iterable[str], subsets: Iterable[str] = ()) -> frozens
     """
     settings = BESIDE_IT if {MEDIUM, *BESIDE_IT} <= {*relevances} else frozenset()
     return frozenset(subsets) | settings
+
+
+def standing(relevances: Sequence[str], subsets: Iterable[str] = ()) -> str:
+    """The one that is shown where there is room for one: the first that a mean counts, else the first."""
+    aside = uncounted(relevances, subsets)
+    return next((one for one in relevances if one not in aside), relevances[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,7 +42,7 @@ def compare(
 ) -> None:
     """Say what one backbone reaches and another doesn't, on the same queries of a dataset, with its significance.
 
-    A difference is positive where the first is better.
+    A difference is positive where the first is better. Measures of the gap of both follow, where no task is named.
 
     Example: crossgap compare nano-cua/world nano/world --task image-image --metric recall@1
     """
@@ -80,6 +81,24 @@ def compare(
     for family, some in found.groupby("family"):
         if why := too_few(len(some), resamples):
             typer.echo(f"{family}: {len(some)} comparisons: {why}")
+    if not task:
+        _show_gap({one: first.metrics, other: second.metrics})
+
+
+def _show_gap(metrics: Mapping[str, Mapping[str, float]]) -> None:
+    """Measures of the gap that both cells have, and how much larger those of the first are."""
+    from crossgap.report.gap import GAP
+    from crossgap.report.tables import decimal, minus, present
+
+    rows = []
+    for measure, (title, _) in GAP.items():
+        first, second = (held.get(f"gap/{measure}") for held in metrics.values())
+        if present(first) and present(second):
+            rows.append((title, decimal(first), decimal(second), minus(f"{first - second:+.3f}")))
+    if rows:
+        typer.echo()
+        tables.show(("gap, native features", *metrics, "difference"), rows)
+        typer.echo("each is one number of a cell, which has no test")
 
 
 @dataclass(frozen=True)
@@ -88,6 +107,7 @@ class _Cell:
     predictions: pd.DataFrame
     set_aside: pd.DataFrame
     measured_on: dict[str, str]
+    metrics: dict[str, float]
 
 
 def _measured(name: str) -> _Cell:
@@ -110,7 +130,9 @@ def _measured(name: str) -> _Cell:
     if "group" not in queries:
         raise CrossgapError(f"{name} was evaluated by an older crossgap: {numbers.AGAIN}")
     set_aside = pd.DataFrame(said["not_inverted"], columns=["inversion", "group", "id"])
-    return _Cell(queries, predictions, set_aside, said["measured_on"])
+    held = folder / "metrics.csv"
+    metrics = numbers.read(held) if held.is_file() else {}
+    return _Cell(queries, predictions, set_aside, said["measured_on"], metrics)
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -120,7 +120,7 @@ def by_labels(
         changed = manifest.LABEL + labelling
         kept = [name for name in columns if name != changed]
         there = candidates[[changed, *kept]].drop_duplicates().rename(columns={changed: "label"})
-        pairs = asking[["id", changed, *kept]].merge(there, on=kept, how="inner" if kept else "cross")
+        pairs = asking[["id", changed, *kept]].merge(there, on=kept or None, how="inner" if kept else "cross")
         pairs = pairs[pairs["label"] != pairs[changed]].assign(labelling=labelling)
         every.append(pairs.assign(query=pairs["id"] + f" {labelling} " + pairs["label"].astype(str)))
     found = pd.concat(every, ignore_index=True)

@@ -10,7 +10,7 @@ import pandas as pd
 from crossgap.datasets import composing, readers, simat, styles, vocabulary, world
 from crossgap.datasets.checking import checked
 from crossgap.datasets.checks import Checks
-from crossgap.datasets.declared import DatasetError, Declaration, OnDisk, Simat, World
+from crossgap.datasets.declared import Classified, DatasetError, Declaration, OnDisk, Simat, World
 from crossgap.datasets.declared.embedded import COMPOSED
 from crossgap.datasets.judgement_files import read_file
 from crossgap.datasets.reading import Problem, Reading, without_digests
@@ -86,8 +86,7 @@ def asked_by_labels(
     declaration: Declaration, items: pd.DataFrame
 ) -> tuple[pd.DataFrame, Composed | None, tuple[str, ...]]:
     """Composed queries that `controls.composed` asks of labelled items: rows of their texts, the tables, and notes."""
-    texts = declaration.controls.composed
-    words: dict[str, dict[str, str]] = {}
+    texts, words = declaration.controls.composed, _names(declaration, items)
     if isinstance(declaration, World):
         texts = COMPOSED if texts is None else texts
         words = {
@@ -97,14 +96,26 @@ def asked_by_labels(
     none = without_digests([]).assign(digest=[])
     if not texts:
         return none, None, ()
-    if named := getattr(declaration, "class_names", None):
-        words = dict.fromkeys(texts, named)
     rows, tables, cut = composing.by_labels(items, declaration.retrieval.query, texts, words)
     if tables.asked.empty:
         return none, None, ("controls.composed asks for nothing: no two images differ by one label alone",)
     frame = without_digests(rows)
     notes = (f"{cut} composed queries beyond {composing.MOST} are left out",) if cut else ()
     return frame.assign(digest=frame["text"].map(manifest.text_digest)), tables, notes
+
+
+def _names(declaration: Declaration, items: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Labelling → label → what its class prompts call it."""
+    if not isinstance(declaration, Classified):
+        return {}
+    before, after = declaration.templates[0].split("{}")
+    prompts = items[(items["split"] == manifest.CLASSES) & (items["rank"] == 0)]
+    names = prompts["text"].str[len(before) :].str.removesuffix(after)
+    return {
+        labelling: dict(zip(of[of.notna()], names[of.notna()], strict=True))
+        for labelling in manifest.labellings(items)
+        for of in [prompts[manifest.LABEL + labelling]]
+    }
 
 
 def _simat(

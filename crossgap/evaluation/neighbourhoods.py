@@ -158,7 +158,8 @@ def _class_order(
     shared = sorted(set(images.labels[labelling]) & set(texts.labels[labelling]))[:CLASSES]
     images, texts = (items.where(np.isin(items.labels[labelling], shared)) for items in (images, texts))
     if len(shared) < 3:
-        raise UnavailableError(f"order of the neighbours of {len(shared)} classes: give at least 3")
+        classes = f"{len(shared)} class{'' if len(shared) == 1 else 'es'}"
+        raise UnavailableError(f"order of the neighbours of {classes}: give at least 3")
     pair = (images, texts) if variant is None else rivals.pair(variant, "image-text", images, texts)
     if pair is None:
         return None

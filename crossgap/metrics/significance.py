@@ -118,6 +118,8 @@ def holm(p: Real[Features, " k"]) -> Float64[np.ndarray, " k"]:
 
 
 def _codes(groups: Labels, n: int) -> Int64[np.ndarray, " n"]:
+    if not hasattr(groups, "dtype"):  # NumPy makes one type of a list's, and so a name of NaN beside names
+        groups = np.asarray(groups, object)
     codes = pd.factorize(np.atleast_1d(np.asarray(groups)))[0]
     if codes.shape != (n,):
         raise ValueError(f"groups has shape {np.shape(groups)}: give one a query, `({n},)`")

@@ -11,7 +11,7 @@ import numpy as np
 
 from crossgap import naming
 from crossgap.errors import CrossgapError, like
-from crossgap.relevances import uncounted
+from crossgap.relevances import standing
 from crossgap.report.clouds import by_umap
 from crossgap.report.explore import Line, difference, lines, method_title
 from crossgap.report.results import Results
@@ -240,9 +240,8 @@ def _similarities(figure: Figure, cell: Results) -> None:
     rows = cell.rows("histograms", columns)
     if not rows:
         raise CrossgapError(f"{cell.name}: it has no histograms of similarities to draw")
-    every = in_order(row["relevance"] for row in rows)
-    aside = uncounted(every, cell.subsets)
-    relevance = ([one for one in every if one not in aside] or every)[-1]
+    within = [row for row in rows if row["pair"] == "image-image"] or rows
+    relevance = standing(in_order(row["relevance"] for row in within), cell.subsets)
     of = [row for row in rows if row["relevance"] == relevance]
     kinds: Sequence[tuple] = list(dict.fromkeys((row["pair"], row["tokens"], row["step"]) for row in of))
     figure.set_size_inches(4.5, 0.6 + 0.8 * len(kinds))

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crossgap.relevances import standing
 from crossgap.report import blocks
 from crossgap.report.blocks import Block
 from crossgap.report.results import Results
@@ -38,7 +39,7 @@ def similarities(cell: Results) -> tuple[list[Block], frozenset[str]]:
         caption = "Overlap of matching and of other pairs, 0 to 1; inverted features at the last step"
         made.append(blocks.table(caption, ("relevance", *map(title, pairs)), overlaps))
     for inverted in _DRIFTING:
-        made += _study(inverted, measured, bins, frozenset(cell.subsets))
+        made += _study(inverted, measured, bins, cell.subsets)
     if measured:
         heads = (
             "pair", "relevance", "R or P", "step", "matching pairs", "other pairs", "overlap", "all pairs"
@@ -61,17 +62,14 @@ def _study(
     inverted: str,
     measured: Sequence[Mapping[str, Any]],
     bins: Mapping[tuple, dict[bool, Bins]],
-    subsets: frozenset[str],
+    subsets: Sequence[str],
 ) -> list[Block]:
-    """From the similarities across the modalities to those within one, by the steps of an inversion.
-
-    Histograms are by the first relevance that is no control on some of a labelling's classes.
-    """
+    """From the similarities across the modalities to those within one, by the steps of an inversion."""
     native = _DRIFTING[inverted]
     relevances = in_order(row["relevance"] for row in measured if row["pair"] == native)
     if not relevances:
         return []
-    relevance = ([one for one in relevances if one not in subsets] or relevances)[0]
+    relevance = standing(relevances, subsets)
     turned = [row for row in measured if row["pair"] == inverted]
     of = [row for row in measured if row["relevance"] == relevance]
     length = LENGTHS[inverted.partition("-")[0]]

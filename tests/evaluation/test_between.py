@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import permutation_test
 from typer.testing import CliRunner
 
-from crossgap import importing
+from crossgap import importing, numbers
 from crossgap.cli import app
 from crossgap.errors import CrossgapError
 from crossgap.evaluation import Cell
@@ -237,12 +237,30 @@ def test_the_command_compares_what_a_project_measured(tmp_path, monkeypatch) -> 
     expected = compare(*held.values())
     for line, row in zip(lines[:4], expected.to_dict("records"), strict=True):
         assert line.split()[:4] == [row["task"], row["relevance"], row["metric"], f"{100 * row['value']:.2f}"]
+    assert "centroid distance" not in done.output
+    for name, value in (("a", 0.6351), ("b", 0.71)):
+        values = {
+            "gap/centroid_distance": value,
+            "gap/centroid_distance+centering": 0.0,
+            "gap/alignment": 0.5,
+        }
+        values |= {"gap/relative_modality_gap": float("nan")} | (
+            {"gap/uniformity_text": -1.0} if name == "a" else {}
+        )
+        numbers.write(tmp_path / f"data/metrics/{name}/world/tables/metrics.csv", values)
+    lines = CliRunner().invoke(app, ["compare", "a/world", "b/world"]).output.splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith("gap, native features"))
+    assert [line.split() for line in lines[start + 1 : -1]] == [
+        ["centroid", "distance", "0.635", "0.710", "−0.075"],
+        ["alignment", "0.500", "0.500", "+0.000"],
+    ]
     told = CliRunner().invoke(app, ["compare", "a/world", "b/world", "--json"])
     pd.testing.assert_frame_equal(pd.DataFrame(json.loads(told.output)), expected)
     few = CliRunner().invoke(app, ["compare", "a/world", "b/world", "--resamples", "99"])
     assert "classification: 1 comparisons" not in few.output
     words = ["compare", "a/world", "b/world", "--task", "classification/image-text"]
-    assert CliRunner().invoke(app, words).exit_code == 0
+    asked = CliRunner().invoke(app, words)
+    assert asked.exit_code == 0 and "gap, native features" not in asked.output
     unused = CliRunner().invoke(app, [*words, "--metric", "recall@1"])
     assert unused.exit_code == 1 and "--metric recall@1 is of retrieval, and classification/" in unused.output
     (tmp_path / "data/metrics/b/world/tables/provenance.json").write_text('{"not_inverted": []}')

@@ -167,6 +167,7 @@ def test_holm_by_hand_and_with_gaps() -> None:
         ({"differences": np.array([[np.nan]])}, "NaN or infinity"),
         ({"groups": ["a", "b"]}, r"groups has shape \(2,\): give one a query, `\(3,\)`"),
         ({"groups": ["a", None, "b"]}, "groups lacks that of 1 of 3 queries"),
+        ({"groups": ["a", float("nan"), "b"]}, "groups lacks that of 1 of 3 queries"),
         ({"resamples": 0}, "resamples is 0"),
         ({"resamples": 9.5}, "resamples is 9.5: give a whole number"),
         ({"seed": None}, "seed is None: give a whole number"),

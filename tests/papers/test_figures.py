@@ -101,6 +101,14 @@ def test_similarities_are_by_a_labelling_and_not_by_a_control_on_some_of_its_cla
     assert "cosine similarity, by colour" in (tmp_path / "similarities.svg").read_text(encoding="utf-8")
 
 
+def test_similarities_are_by_the_relevance_that_the_page_shows(tmp_path) -> None:
+    across = HISTOGRAMS.assign(pair="text-image", relevance="group")
+    rows = [across, *(HISTOGRAMS.assign(relevance=name) for name in ("shape", "colour"))]
+    cell = Results("nano", "world", {}, histograms=pd.concat(rows, ignore_index=True))
+    drawn("similarities", cell, tmp_path / "similarities.svg")
+    assert "cosine similarity, by colour" in (tmp_path / "similarities.svg").read_text(encoding="utf-8")
+
+
 def test_a_pdf_is_one_and_other_kinds_are_refused(tmp_path, monkeypatch) -> None:
     drawn("gap", CELL, tmp_path / "gap.pdf")
     assert (tmp_path / "gap.pdf").read_bytes().startswith(b"%PDF-")

@@ -79,6 +79,14 @@ def test_histograms_are_by_a_labelling_and_not_by_a_control_on_some_of_its_class
     assert captions and all("matching by colour" not in caption for caption in captions)
 
 
+def test_histograms_of_landmarks_are_by_the_setting_that_counts(parse):
+    one = measured().query("relevance == 'colour'")
+    of = pd.concat([one.assign(relevance=name) for name in ("easy", "hard", "medium")], ignore_index=True)
+    blocks = parse(render([cell(similarities=of, histograms=histograms(of))])).blocks
+    captions = [block["caption"] for block in blocks if block["kind"] == "histograms"]
+    assert captions and all("matching by medium" in caption for caption in captions)
+
+
 def test_everything_measured_is_listed(parse):
     heading, *rows = parse(render([cell()])).table("Mean cosine similarities")
     assert heading == [

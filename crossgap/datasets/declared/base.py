@@ -60,8 +60,9 @@ class Controls(Strict):
         subsets: name → a labelling and some of its classes; a relevance of this name counts these classes alone.
         arithmetic: labelling → another: images are asked for by text with a class of the one changed and that of the
             other kept (see `crossgap.metrics.arithmetic.by_labels`).
-        composed: labelling → a text with `{}` for one of its classes: images are asked for by an image and that text,
-            with that class and all other labels the same (see `crossgap.datasets.composing.by_labels`).
+        composed: labelling → a text with `{}` for one of its classes, as its prompts call it: images are asked for by
+            an image and that text, with that class and all other labels the same (see
+            `crossgap.datasets.composing.by_labels`).
         protocol: how explicit judgements are measured; `revisited` as ROxford and RParis are (Radenovic et al., 2018).
         published: the dataset's name in published tables, if not its own.
     """

@@ -62,7 +62,8 @@ def neighbour_overlap(
     if len(x) != len(y):
         raise ValueError(f"x has {len(x)} rows and y {len(y)}: give rows that belong together")
     if len(x) <= k + 1:
-        raise UnavailableError(f"neighbour overlap at {k} of {len(x)} pairs: give at least {k + 2}")
+        pairs = f"{len(x)} pair{'s' if len(x) > 1 else ''}"
+        raise UnavailableError(f"neighbour overlap at {k} of {pairs}: give at least {k + 2}")
     found = np.empty(len(x))
     own = np.arange(len(x))
     both = zip(*(most_similar(side, side, k, own) for side in map(Rows, (x, y))), strict=True)
@@ -108,7 +109,8 @@ def class_order_distance(x: Real[Features, "c d"], y: Real[Features, "c d"]) -> 
     if len(x) != len(y):
         raise ValueError(f"x has {len(x)} classes and y {len(y)}: give the same in one order")
     if len(x) < 3:
-        raise UnavailableError(f"order of the neighbours of {len(x)} classes: give at least 3")
+        classes = f"{len(x)} class{'es' if len(x) > 1 else ''}"
+        raise UnavailableError(f"order of the neighbours of {classes}: give at least 3")
     pairs = (len(x) - 1) * (len(x) - 2) / 2
     found = np.empty(len(x))
     for rows in blocks(len(x), len(x)):

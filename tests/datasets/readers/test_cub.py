@@ -56,6 +56,14 @@ def test_the_miniature_is_one_split(root, tmp_path) -> None:
     ]
 
 
+def test_composed_queries_say_the_names_of_classes(root, tmp_path) -> None:
+    asks = {"controls": {"composed": {"class": "but a {}, flying"}}}
+    for named, first in (({}, "Black footed Albatross"), ({ALBATROSS: "gooney"}, "gooney")):
+        declaration = declared(root, templates=["{}.", "a {}"], class_names=named, **asks)
+        asked = prepare(declaration, tmp_path).composed.asked
+        assert set(asked["words"]) == {f"but a {first}, flying", "but a Parakeet Auklet, flying"}
+
+
 def test_the_official_split(root, tmp_path) -> None:
     declaration = declared(root, official_split=True, retrieval={"query": "test", "gallery": "train"})
     found = manifest.select(prepare(declaration, tmp_path).items, "image")

@@ -104,6 +104,10 @@ def test_too_few_items_say_so():
     x, y = clouds(11, 11)
     with pytest.raises(UnavailableError, match="neighbour overlap at 10 of 11 pairs: give at least 12"):
         neighbour_overlap(x, y)
+    with pytest.raises(UnavailableError, match="neighbour overlap at 10 of 1 pair: give at least 12"):
+        neighbour_overlap(x[:1], y[:1])
+    with pytest.raises(UnavailableError, match="neighbours of 1 class: give at least 3"):
+        class_order_distance(x[:1], y[:1])
     with pytest.raises(UnavailableError, match="silhouette of 1 and 11 rows"):
         silhouette(x[:1], y)
     with pytest.raises(UnavailableError, match="of 2 classes: give at least 3"):
