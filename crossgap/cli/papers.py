@@ -67,10 +67,13 @@ def table(
                 "\nTo print one: crossgap table NAME --format latex; to measure it: crossgap preset NAME"
             )
             return
+        broken: list[CrossgapError] = []
         if name == IDEALISED:
             found = studies.table(DATA)
         else:
-            found = filled(of_name(name), cells.measured(DATA), cells.published(DATA))
+            wanted = of_name(name)
+            measured, broken = cells.measured(DATA)
+            found = filled(wanted, measured, cells.published(DATA))
         if as_json:
             scripts.echo(writing.rows(found))
         else:
@@ -78,6 +81,8 @@ def table(
         if as_json or form is TableFormat.CSV:
             for note in found.notes:
                 typer.echo(note, err=True)
+        if broken:
+            raise CrossgapError(f"the table lacks cells: {'; '.join(map(str, broken))}")
 
 
 def figure(
@@ -134,9 +139,7 @@ def figure(
             else:
                 typer.echo(f"{path}: {of}")
             return
-        found = {
-            f"{one.backbone}/{one.dataset}": one for one in cells.measured(DATA, figures.FIGURES[name].tables)
-        }
+        found = cells.evaluated(DATA)
         if not found:
             raise CrossgapError("nothing is measured here: go to a project's root, and let `dvc repro` run")
         if cell is not None and cell not in found:
@@ -145,7 +148,7 @@ def figure(
             )
         chosen = cell or next(iter(found))
         path = output or Path(f"{name}-{chosen.replace('/', '-').replace(' ', '-')}.{form}")
-        figures.drawn(name, found[chosen], path)
+        figures.drawn(name, cells.read(DATA, found[chosen], figures.FIGURES[name].tables), path)
         others = f", one of {len(found)} cells" if cell is None and len(found) > 1 else ""
         if as_json:
             scripts.echo({"file": str(path), "cell": chosen})
