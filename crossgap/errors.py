@@ -140,6 +140,21 @@ def opened(path: str | Path) -> Iterator[None]:
         raise OSError(errno.EAGAIN, "it could not be opened a moment ago", str(path)) from None
 
 
+@contextmanager
+def making(path: str | Path) -> Iterator[None]:
+    """Around the making of a file or folder that a user named.
+
+    Raises:
+        CrossgapError: there can be none: a file stands in the place of a folder, a name is too long.
+    """
+    try:
+        yield
+    except OSError as error:
+        if of_machine(error):
+            raise
+        raise CrossgapError(f"{path} can't be made ({error.strerror}): name another place") from None
+
+
 def said(error: BaseException) -> str:
     """An error's message; of an operating system's, the path, what is wrong with it, and the remedy if one is known."""
     if out_of_memory(error):

@@ -10,6 +10,7 @@ import typer
 
 from crossgap.cli import scripts, tables
 from crossgap.cli.errors import explained
+from crossgap.cli.overwriting import require_place
 from crossgap.cli.scripts import Json
 from crossgap.errors import CrossgapError, like
 
@@ -124,8 +125,6 @@ def figure(
             raise CrossgapError(
                 f"there is no figure {name!r}{like(name, every)}; there are {', '.join(every)}"
             )
-        if output is not None and not output.parent.is_dir():
-            raise CrossgapError(f"{output} can't be written: there is no folder {output.parent}")
         if output is not None and form is not None and output.suffix.lower() != f".{form}":
             raise CrossgapError(f"{output} does not end in .{form}: leave out --format, or name another file")
         form = form or FigureFormat.SVG
@@ -133,6 +132,7 @@ def figure(
             if cell is not None:
                 raise CrossgapError(f"the figure {name} is of no cell: leave out {cell}")
             path = output or Path(f"{name}.{form}")
+            require_place(path)
             of = studies.drawn(name, DATA, path)
             if as_json:
                 scripts.echo({"file": str(path), "of": of})
@@ -148,6 +148,7 @@ def figure(
             )
         chosen = cell or next(iter(found))
         path = output or Path(f"{name}-{chosen.replace('/', '-').replace(' ', '-')}.{form}")
+        require_place(path)
         figures.drawn(name, cells.read(DATA, found[chosen], figures.FIGURES[name].tables), path)
         others = f", one of {len(found)} cells" if cell is None and len(found) > 1 else ""
         if as_json:
