@@ -35,7 +35,6 @@ from crossgap.naming import called
 from crossgap.prepared.manifest import LABEL
 from crossgap.stores.remote import is_remote
 from crossgap.stores.store import Group, Store
-from crossgap.stores.temporary import room_for
 from crossgap.stores.writing import ROWS_A_SHARD
 
 Words = list[str]
@@ -82,13 +81,12 @@ def export(store: Store, format_: str, folder: str | Path, native: Store | None 
     with making(folder):
         folder.mkdir(parents=True)
     try:
-        with room_for(folder, folder=folder):
-            for name in store.groups:
-                there = folder / name
-                there.mkdir(parents=True)
-                group = called(name, store.modalities)
-                columns = _columns(store[name], of_items[name])
-                words += [f"{group}{column}={source}" for column, source in write(store[name], columns, there)]
+        for name in store.groups:
+            there = folder / name
+            there.mkdir(parents=True)
+            group = called(name, store.modalities)
+            columns = _columns(store[name], of_items[name])
+            words += [f"{group}{column}={source}" for column, source in write(store[name], columns, there)]
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
