@@ -53,6 +53,8 @@ _NO_MEMORY = (  # torch's words; a process of its own that ends so was ended for
     "is killed by signal: Killed",
     "exited unexpectedly",
 )
+_OF_RUST = re.compile(r"\(os error (\d+)\)")  # how libraries in Rust say an operating system's error
+_IN_THE_WAY = (FileExistsError, NotADirectoryError)  # of a folder: a file, or a link that leads nowhere
 _BY_NUMBER = {getattr(errno, name): remedy for name, remedy in _REMEDIES.items() if hasattr(errno, name)}
 
 
@@ -110,7 +112,15 @@ def of_machine(error: BaseException) -> bool:
     It passes or can be mended, and what a file holds is not known by it: never a reason to call the file damaged or
     missing, to throw it away or to leave it out.
     """
-    return out_of_memory(error) or (isinstance(error, OSError) and error.errno in _BY_NUMBER)
+    return out_of_memory(error) or _number(error) in _BY_NUMBER
+
+
+def _number(error: BaseException) -> int | None:
+    """The number of an operating system's error."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = _OF_RUST.search(str(error))
+    return int(found[1]) if found else None
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -122,7 +132,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 def is_told(error: BaseException) -> bool:
     """Whether an error's sentence says all: it is a user's to mend, or the machine's. Any other needs its traceback."""
-    return isinstance(error, CrossgapError) or of_machine(error)
+    return isinstance(error, (CrossgapError, *_IN_THE_WAY)) or of_machine(error)
 
 
 @contextmanager
@@ -140,16 +150,35 @@ def opened(path: str | Path) -> Iterator[None]:
         raise OSError(errno.EAGAIN, "it could not be opened a moment ago", str(path)) from None
 
 
+@contextmanager
+def making(path: str | Path) -> Iterator[None]:
+    """Around the making of a file or folder that a user named.
+
+    Raises:
+        CrossgapError: there can be none: a file stands in the place of a folder, a name is too long.
+    """
+    try:
+        yield
+    except OSError as error:
+        if of_machine(error):
+            raise
+        raise CrossgapError(f"{path} can't be made ({error.strerror}): name another place") from None
+
+
 def said(error: BaseException) -> str:
     """An error's message; of an operating system's, the path, what is wrong with it, and the remedy if one is known."""
     if out_of_memory(error):
         sentences = re.split(r"\.\s|\n", str(error))
         words = next((one for one in sentences if any(words in one for words in _NO_MEMORY)), sentences[0])
         return f"{words}: {_REMEDIES['ENOMEM']}" if words else _REMEDIES["ENOMEM"]
-    if not isinstance(error, OSError) or error.errno is None or error.strerror is None:
+    remedy = _BY_NUMBER.get(_number(error) or 0)
+    if isinstance(error, CrossgapError) or (isinstance(error, OSError) and error.strerror is None):
         return str(error)
+    if not isinstance(error, OSError):
+        return f"{error}: {remedy}" if remedy else str(error)
+    if isinstance(error, _IN_THE_WAY):
+        remedy = "a folder is wanted there: move away what stands in its place, or mend the link"
     path = error.filename2 or error.filename
     where = "" if path is None else f"{path}: "
-    remedy = _BY_NUMBER.get(error.errno)
     words = f"{where}{error.strerror[:1].lower()}{error.strerror[1:]}"
     return f"{words}: {remedy}" if remedy else words

@@ -29,7 +29,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from crossgap.errors import CrossgapError, like
+from crossgap.errors import CrossgapError, like, making
 from crossgap.importing.files import ARRAYS, AS_THEY_STAND, COLUMNS
 from crossgap.naming import called
 from crossgap.prepared.manifest import LABEL
@@ -68,16 +68,18 @@ def export(store: Store, format_: str, folder: str | Path, native: Store | None 
         raise ExportError(
             f"there is no format {format_!r}{like(format_, FORMATS)}; there are {', '.join(FORMATS)}"
         )
-    if folder.exists() or folder.is_symlink():
+    with making(folder):
+        taken = folder.exists() or folder.is_symlink()
+    if taken:
         raise ExportError(f"{folder} exists: name a folder that does not, which the files are written into")
     if not store.groups:
         raise ExportError(
             f"{store.path} holds no items: {store.provenance.get('not_applicable', 'it is empty')}"
         )
-    if file := next((path for path in folder.parents if path.exists() and not path.is_dir()), None):
-        raise ExportError(f"{folder} can't be made: {file} is a file: name a folder elsewhere")
     of_items = native if native is not None and _inverts(store, native) else store
     write, words = FORMATS[format_], []
+    with making(folder):
+        folder.mkdir(parents=True)
     try:
         for name in store.groups:
             there = folder / name

@@ -50,16 +50,21 @@ def read(path: str | Path) -> dict[str, Number]:
     Raises:
         CrossgapError: it isn't such a table.
     """
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        text = file.read()
-    head, *rows = csv.reader(io.StringIO(text, newline="")) if text else [[]]
+    try:
+        text = Path(path).read_bytes().decode("utf-8")
+        head, *rows = csv.reader(io.StringIO(text, newline="")) if text else [[]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CrossgapError(f"{path} is damaged ({error}): {AGAIN}") from None
     if head != [*COLUMNS]:
         raise CrossgapError(
             f"{path}: the columns are {', '.join(head) or 'none'}; expected {', '.join(COLUMNS)}: {AGAIN}"
         )
     if not text.endswith("\n"):  # a number whose last digits are lost is a number, too
         raise CrossgapError(f"{path} is cut short: {AGAIN}")
-    return {_key(*places): json.loads(value) for *places, value in rows}
+    try:
+        return {_key(*places): json.loads(value) for *places, value in rows}
+    except (TypeError, ValueError):  # columns are lacking, or a value is no number
+        raise CrossgapError(f"{path} is damaged: {AGAIN}") from None
 
 
 def read_provenance(tables: str | Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 import crossgap
@@ -197,6 +198,27 @@ def test_a_disk_that_can_only_be_read_is_said_with_its_path(disk) -> None:
         guarded("resolve", (disk.path / "data").mkdir)
     with pytest.raises(SystemExit, match=f"^crossgap: {words}"), explained():
         (disk.path / "data").mkdir()
+
+
+def test_what_stands_in_a_folders_place_is_said_by_stages_and_commands(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "purged").symlink_to("/nowhere/at/all")
+    for path in (tmp_path / "file/encode", tmp_path / "purged"):
+
+        def work(path: Path = path) -> None:
+            path.mkdir(parents=True, exist_ok=True)
+
+        words = f"{path}: (not a directory|file exists): a folder is wanted there"
+        with pytest.raises(SystemExit, match=f"^encode: {words}"):
+            guarded("encode", work)
+        with pytest.raises(SystemExit, match=f"^crossgap: {words}"):
+            explained_(work)
+
+
+def test_a_full_disk_is_the_machines_where_a_library_in_rust_says_it(disk) -> None:
+    with pytest.raises(SafetensorError) as caught:
+        save_file({"a": np.zeros(100_000, np.float32)}, disk.path / "a.safetensors")
+    assert is_told(caught.value) and of_machine(caught.value) and said(caught.value).endswith("run it again")
 
 
 OTHERS = {"crossgap.stores.temporary.DiskFullError"}  # of the machine

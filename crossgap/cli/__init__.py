@@ -134,7 +134,7 @@ def preset(
 
     Example: crossgap preset cross-the-gap-table2 --output params.yaml && dvc repro
     """
-    from crossgap.cli.overwriting import require_in_git
+    from crossgap.cli.overwriting import require_in_git, require_place
     from crossgap.errors import CrossgapError
     from crossgap.params import load_text
     from crossgap.params.editing import edited
@@ -156,6 +156,8 @@ def preset(
         typer.echo("\nTo run one: crossgap preset NAME --output params.yaml && dvc repro")
         return
     with explained():
+        if output is not None:
+            require_place(output)
         text = _text_of(params)
         load_text(text, params)
         changed = edited(text, applied(name, parsed(text, params)))
@@ -214,10 +216,6 @@ def _text_of(params: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    from crossgap.errors import CrossgapError
     from crossgap.stores import temporary
 
-    if not path.parent.is_dir() or path.is_dir():
-        why = "is a folder" if path.is_dir() else f"can't be written: there is no folder {path.parent}"
-        raise CrossgapError(f"{path} {why}: name a file in a folder that there is")
-    temporary.write(path, text.encode("utf-8"))
+    temporary.write(path.resolve(), text.encode("utf-8"))  # of a link, the file that it leads to

@@ -10,7 +10,9 @@ import typer
 
 from crossgap.cli import scripts, tables
 from crossgap.cli.errors import explained
+from crossgap.cli.overwriting import require_place
 from crossgap.cli.scripts import Json
+from crossgap.stores import temporary
 
 DATA = Path("data")
 
@@ -30,8 +32,8 @@ def layers(
     from crossgap.errors import CrossgapError
 
     with explained():
-        if output is not None and not output.parent.is_dir():
-            raise CrossgapError(f"{output} can't be written: there is no folder {output.parent}")
+        if output is not None:
+            require_place(output)
         weights = _read(DATA / "weights" / f"{backbone}.json", f"backbone {backbone!r}")
         machine = _read(DATA / "resolved/machine.json", "settings of the machine")
         folder = DATA / "datasets" / dataset
@@ -52,16 +54,17 @@ def layers(
             count=count,
             batch_size=machine["batch_size"],
         )
-        if output is not None:
-            found.to_csv(output, index=False)
     if as_json:
         scripts.echo(found.astype(object).where(found.notna(), None).to_dict("records"))
-        return
-    rows = [
-        [f"{value:.3f}" if isinstance(value, float) else str(value) for value in row]
-        for row in found.itertuples(index=False)
-    ]
-    tables.show([name.replace("_", " ") for name in found], rows)
+    else:
+        rows = [
+            [f"{value:.3f}" if isinstance(value, float) else str(value) for value in row]
+            for row in found.itertuples(index=False)
+        ]
+        tables.show([name.replace("_", " ") for name in found], rows)
+    if output is not None:
+        with explained():
+            temporary.write(output, found.to_csv(index=False).encode("utf-8"))
 
 
 def _read(path: Path, what: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import typer
 
 from crossgap.cli.declaring import EMBEDDED, declared
 from crossgap.cli.errors import explained
-from crossgap.errors import CrossgapError, like
+from crossgap.errors import CrossgapError, like, making
 
 _FIRST = "openai-b32"  # the backbone for one's own data, where none is named
 _CAPTIONED = {"captions", "coco", "flickr", "karpathy"}  # layouts whose images have captions and no labels
@@ -63,7 +63,9 @@ def init(
                 )
             _update(folder, template)
             return
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        with making(folder):
+            taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+        if taken:
             raise CrossgapError(f"{folder} is not empty: name a new folder")
         _require_git()
         if (images, captions, dataset, backbone) == (None,) * 4 and sys.stdin.isatty():
@@ -165,7 +167,8 @@ def _inversions(backbones: list[str], dataset: str, row: dict[str, Any] | None) 
 def _create(folder: Path, template: Path, params: str, remote: str | None) -> None:
     from crossgap.projects.files import starting
 
-    folder.mkdir(parents=True, exist_ok=True)
+    with making(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     within = _run(folder, "git", "rev-parse", "--is-inside-work-tree", may_fail=True)
     if not within:
         _run(folder, "git", "init", "-q")

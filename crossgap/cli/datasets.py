@@ -14,8 +14,10 @@ import typer
 
 from crossgap.cli import scripts, tables
 from crossgap.cli.errors import explained
+from crossgap.cli.overwriting import require_place
 from crossgap.cli.scripts import Json
 from crossgap.errors import like
+from crossgap.stores import temporary
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -123,10 +125,11 @@ def summaries(
         declared = _declared(params).get(name)
         if not isinstance(declared, Texts):
             raise DatasetError(f"{name} is no dataset of documents, for which summaries could stand")
-        found = converted(declared, pickle, Path("data/datasets", name), order)
+        require_place(out)
         if out.exists():
             raise DatasetError(f"{out} exists: name another file, or remove it")
-        out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        found = converted(declared, pickle, Path("data/datasets", name), order)
+        temporary.write(out, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
     typer.echo(f"{out}: {len(found):,} summaries; in the row of {name}: summaries: {out}")
 
 

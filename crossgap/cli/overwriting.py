@@ -1,11 +1,31 @@
-"""Which files a command may overwrite without being told to: those whose content git holds."""
+"""Where a command may write what the user named, and which files it may overwrite without being told to: those whose
+content git holds.
+"""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
 
-from crossgap.errors import CrossgapError
+from crossgap.errors import CrossgapError, making
+
+
+def require_place(path: Path) -> None:
+    """Refuse a file that can't be written, before any work for it.
+
+    Raises:
+        CrossgapError: there is no folder for it, or it is one itself.
+        OSError: the machine refuses it.
+    """
+    from crossgap.stores import temporary
+
+    with making(path):
+        if path.is_dir():
+            raise CrossgapError(f"{path} is a folder: name a file in a folder that there is")
+        if not path.parent.is_dir():
+            raise CrossgapError(f"{path} can't be written: there is no folder {path.parent}")
+        with temporary.named(path) as beside:
+            beside.touch()
 
 
 def require_in_git(path: Path, otherwise: str = "overwrite it with --force") -> None:

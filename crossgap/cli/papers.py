@@ -10,6 +10,7 @@ import typer
 
 from crossgap.cli import scripts, tables
 from crossgap.cli.errors import explained
+from crossgap.cli.overwriting import require_place
 from crossgap.cli.scripts import Json
 from crossgap.errors import CrossgapError, like
 
@@ -67,10 +68,13 @@ def table(
                 "\nTo print one: crossgap table NAME --format latex; to measure it: crossgap preset NAME"
             )
             return
+        broken: list[CrossgapError] = []
         if name == IDEALISED:
             found = studies.table(DATA)
         else:
-            found = filled(of_name(name), cells.measured(DATA), cells.published(DATA))
+            wanted = of_name(name)
+            measured, broken = cells.measured(DATA)
+            found = filled(wanted, measured, cells.published(DATA))
         if as_json:
             scripts.echo(writing.rows(found))
         else:
@@ -78,6 +82,8 @@ def table(
         if as_json or form is TableFormat.CSV:
             for note in found.notes:
                 typer.echo(note, err=True)
+        if broken:
+            raise CrossgapError(f"the table lacks cells: {'; '.join(map(str, broken))}")
 
 
 def figure(
@@ -119,8 +125,6 @@ def figure(
             raise CrossgapError(
                 f"there is no figure {name!r}{like(name, every)}; there are {', '.join(every)}"
             )
-        if output is not None and not output.parent.is_dir():
-            raise CrossgapError(f"{output} can't be written: there is no folder {output.parent}")
         if output is not None and form is not None and output.suffix.lower() != f".{form}":
             raise CrossgapError(f"{output} does not end in .{form}: leave out --format, or name another file")
         form = form or FigureFormat.SVG
@@ -128,15 +132,14 @@ def figure(
             if cell is not None:
                 raise CrossgapError(f"the figure {name} is of no cell: leave out {cell}")
             path = output or Path(f"{name}.{form}")
+            require_place(path)
             of = studies.drawn(name, DATA, path)
             if as_json:
                 scripts.echo({"file": str(path), "of": of})
             else:
                 typer.echo(f"{path}: {of}")
             return
-        found = {
-            f"{one.backbone}/{one.dataset}": one for one in cells.measured(DATA, figures.FIGURES[name].tables)
-        }
+        found = cells.evaluated(DATA)
         if not found:
             raise CrossgapError("nothing is measured here: go to a project's root, and let `dvc repro` run")
         if cell is not None and cell not in found:
@@ -145,7 +148,8 @@ def figure(
             )
         chosen = cell or next(iter(found))
         path = output or Path(f"{name}-{chosen.replace('/', '-').replace(' ', '-')}.{form}")
-        figures.drawn(name, found[chosen], path)
+        require_place(path)
+        figures.drawn(name, cells.read(DATA, found[chosen], figures.FIGURES[name].tables), path)
         others = f", one of {len(found)} cells" if cell is None and len(found) > 1 else ""
         if as_json:
             scripts.echo({"file": str(path), "cell": chosen})

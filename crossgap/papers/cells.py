@@ -17,42 +17,67 @@ PUBLISHED = ("published", "published_extra")  # in data/reference
 _BESIDE = ("curves", "clouds")  # tables that lie beside metrics.json
 
 
-def measured(data: Path, tables: Collection[str] = ()) -> list[Results]:
-    """The cells of the last run whose numbers are there, in its order.
+def measured(data: Path) -> tuple[list[Results], list[CrossgapError]]:
+    """The cells of the last run whose numbers are there, in its order, and what is wrong with those of the others that
+    can't be read.
+    """
+    found, broken = [], []
+    for cell in evaluated(data).values():
+        try:
+            found.append(read(data, cell))
+        except CrossgapError as error:
+            broken.append(error)
+    return found, broken
+
+
+def evaluated(data: Path) -> dict[str, Mapping[str, Any]]:
+    """What `read` takes of each cell of the last run that was evaluated, by BACKBONE/DATASET, in its order."""
+    return {
+        f"{cell['backbone']}/{cell['dataset']}": cell
+        for cell in last_run(data).get("cells", [])
+        if data.joinpath("metrics", *cell["folder"], "tables").is_dir()
+    }
+
+
+def read(data: Path, cell: Mapping[str, Any], tables: Collection[str] = ()) -> Results:
+    """A cell with its numbers.
 
     Args:
         data: the project's folder of that name.
-        tables: of a cell's, those that are read beside its numbers; one that isn't there is None.
+        cell: one of those of `evaluated`.
+        tables: those that are read beside its numbers; one that isn't there is None.
 
     Raises:
-        CrossgapError: a cell was measured by an older crossgap.
+        CrossgapError: it was measured by an older crossgap, or a file is damaged or not there.
     """
-    found = []
-    for cell in last_run(data).get("cells", []):
-        folder = data.joinpath("metrics", *cell["folder"])
-        if not (folder / "tables").is_dir():
-            continue
-        path = folder / "tables" / "metrics.csv"
-        if not path.is_file():
-            raise CrossgapError(f"{path} is not there: let `dvc repro` make this cell again")
-        provenance = numbers.read_provenance(folder / "tables")
-        modalities = provenance.pop("modalities", naming.MODALITIES)
-        read: dict[str, Any] = {name: _table(folder, name, modalities) for name in tables}
-        named: dict[str, Any] = {
-            name: cell[name] for name in ("backbone", "dataset", "published", "query", "gallery")
-        }
-        metrics = {
-            naming.key_called(key, modalities, back=True): value for key, value in numbers.read(path).items()
-        }
-        named["subsets"] = cell.get("subsets", ())
-        found.append(Results(**named, metrics=metrics, provenance=provenance, modalities=modalities, **read))
-    return found
+    folder = data.joinpath("metrics", *cell["folder"])
+    path = folder / "tables" / "metrics.csv"
+    if not path.is_file():
+        raise CrossgapError(f"{path} is not there: {numbers.AGAIN}")
+    provenance = numbers.read_provenance(folder / "tables")
+    modalities = provenance.pop("modalities", naming.MODALITIES)
+    held: dict[str, Any] = {name: _table(folder, name, modalities) for name in tables}
+    held |= {name: cell[name] for name in ("backbone", "dataset", "published", "query", "gallery")}
+    metrics = {
+        naming.key_called(key, modalities, back=True): value for key, value in numbers.read(path).items()
+    }
+    subsets = cell.get("subsets", ())
+    return Results(**held, subsets=subsets, metrics=metrics, provenance=provenance, modalities=modalities)
 
 
 def last_run(data: Path) -> Mapping[str, Any]:
-    """What the last run reports on, as `resolve` has written it; empty where there was none."""
+    """What the last run reports on, as `resolve` has written it; empty where there was none.
+
+    Raises:
+        CrossgapError: it is damaged.
+    """
     path = data / "resolved" / "report.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CrossgapError(f"{path} is no JSON ({error}): let `dvc repro` make it again") from None
 
 
 def published(data: Path) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -17,6 +18,7 @@ from crossgap.report.explore import Line, difference, lines, method_title
 from crossgap.report.results import Results
 from crossgap.report.sources import titles
 from crossgap.report.tables import in_order, present, title
+from crossgap.stores import temporary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,7 +85,9 @@ def saved(path: Path, draw: Callable[[Figure], None]) -> None:
         figure = Figure(layout="constrained")
         draw(figure)
         undated: Mapping[str, None] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
-        figure.savefig(path, format=form, dpi=200, metadata=undated)
+        content = io.BytesIO()
+        figure.savefig(content, format=form, dpi=200, metadata=undated)
+    temporary.write(path, content.getvalue())
 
 
 def _grid(panels: int) -> tuple[int, int]:

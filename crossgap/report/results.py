@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,10 +106,24 @@ class Results:
 
 
 def read_table(path: Path) -> DataFrame:
-    """A table as it was written: names stay text, whatever they look like, and only an empty field is missing."""
+    """A table as it was written: names stay text, whatever they look like, and only an empty field is missing.
+
+    Raises:
+        CrossgapError: it is damaged.
+    """
     import pandas as pd
 
-    return pd.read_csv(path, dtype=dict.fromkeys(WORDS, str), keep_default_na=False, na_values=[""])
+    held = path.read_bytes()
+    try:
+        if not held.endswith(b"\n"):  # a number whose last digits are lost is a number, too
+            raise ValueError("it is cut short")
+        return pd.read_csv(
+            io.BytesIO(held), dtype=dict.fromkeys(WORDS, str), keep_default_na=False, na_values=[""]
+        )
+    except ValueError as error:
+        raise CrossgapError(
+            f"{path} is damaged ({error}): `dvc repro` makes what is made, and git has the rest"
+        ) from None
 
 
 def in_roles(table: DataFrame, modalities: Mapping[str, str]) -> DataFrame:

@@ -123,19 +123,43 @@ def test_a_pdf_is_one_and_other_kinds_are_refused(tmp_path, monkeypatch) -> None
         drawn("gap", CELL, Path("gap.svg"))
 
 
-def test_the_command_draws_a_cell_that_is_measured(tmp_path, monkeypatch) -> None:
+@pytest.fixture
+def two_cells(tmp_path, monkeypatch) -> Path:
+    """A project of two cells, nano/broken, whose numbers are cut short, and nano/world, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    named = {"published": None, "query": "test", "gallery": "test"}
+    run = [
+        {"backbone": "nano", "dataset": name, "folder": ["nano", name], **named}
+        for name in ("broken", "world")
+    ]
+    (tmp_path / "data/resolved").mkdir(parents=True)
+    (tmp_path / "data/resolved/report.json").write_text(json.dumps({"cells": run}))
+    for cell in run:
+        tables = tmp_path.joinpath("data/metrics", *cell["folder"], "tables")
+        tables.mkdir(parents=True)
+        numbers.write(tables / "metrics.csv", METRICS)
+        (tables / "provenance.json").write_text('{"measured_on": {}, "not_inverted": []}')
+        COMPARISONS.to_csv(tables / "comparisons.csv", index=False)
+    (tmp_path / "data/metrics/nano/broken/tables/metrics.csv").write_text("family")
+    return tmp_path
+
+
+def test_a_figure_needs_a_measured_cell(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     lost = CliRunner().invoke(app, ["figure", "effects", "nano/world"])
     assert lost.exit_code == 1 and "let `dvc repro` run" in lost.output
-    run = {"backbone": "nano", "dataset": "world", "folder": ["nano", "world"]}
-    resolved, tables = tmp_path / "data/resolved", tmp_path / "data/metrics/nano/world/tables"
-    for folder in (resolved, tables):
-        folder.mkdir(parents=True)
-    cell = run | {"published": None, "query": "test", "gallery": "test"}
-    (resolved / "report.json").write_text(json.dumps({"cells": [cell]}))
-    numbers.write(tables / "metrics.csv", METRICS)
-    (tables / "provenance.json").write_text('{"measured_on": {}, "not_inverted": []}')
-    COMPARISONS.to_csv(tables / "comparisons.csv", index=False)
+
+
+def test_the_command_draws_a_cell_that_is_measured(two_cells) -> None:
+    broken = CliRunner().invoke(app, ["figure", "effects", "nano/broken"])
+    assert broken.exit_code == 1 and "broken/tables/metrics.csv" in broken.output
     done = CliRunner().invoke(app, ["figure", "effects", "nano/world", "--format", "pdf"])
     assert (done.exit_code, done.output) == (0, "effects-nano-world.pdf: nano/world\n")
-    assert (tmp_path / "effects-nano-world.pdf").read_bytes().startswith(b"%PDF-")
+    assert (two_cells / "effects-nano-world.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_a_damaged_table_is_an_error(two_cells) -> None:
+    for held in (b"", b"family,task\nretrieval,oti-im", b'family,task\n"\n', b"family\xff\n"):
+        (two_cells / "data/metrics/nano/world/tables/comparisons.csv").write_bytes(held)
+        done = CliRunner().invoke(app, ["figure", "effects", "nano/world"])
+        assert done.exit_code == 1 and "comparisons.csv is damaged (" in done.output

@@ -237,8 +237,36 @@ def test_wrong_names_and_places_are_told(project, monkeypatch, tmp_path) -> None
     )
     (project / "data/metrics/openai-b32/dtd/tables/metrics.csv").unlink()
     old = CliRunner().invoke(app, ["table", "reevaluating-table3"])
-    assert old.exit_code == 1 and "let `dvc repro` make this cell again" in old.output
+    assert old.exit_code == 1 and "let `dvc repro` make the cell again" in old.output
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     lost = CliRunner().invoke(app, ["table", "reevaluating-table3"])
     assert lost.exit_code == 1 and "go to the root of a project" in lost.output
+
+
+@pytest.mark.parametrize(
+    ("file", "held", "said"),
+    [
+        ("metrics.csv", None, "metrics.csv is not there"),
+        ("metrics.csv", b"family,task,baseline,relevance,metric,value\ngap,ga", "metrics.csv is cut short"),
+        ("metrics.csv", b"family,task,baseline,relevance,metric,value\ngap,gap\n", "metrics.csv is damaged"),
+        ("metrics.csv", b"family,task\xff\n", "metrics.csv is damaged"),
+        ("provenance.json", b"{", "provenance.json is no JSON"),
+    ],
+)  # fmt: skip
+def test_a_broken_cell_is_named_and_the_whole_ones_are_printed(project, file, held, said) -> None:
+    tables = project / "data/metrics/openai-b32"
+    shutil.copytree(tables / "dtd", tables / "cub")
+    broken = tables / "cub" / "tables" / file
+    broken.unlink()
+    if held is not None:
+        broken.write_bytes(held)
+    done = CliRunner().invoke(app, ["table", "reevaluating-table3", "--format", "csv"])
+    assert done.exit_code == 1 and "29.0" in done.stdout
+    assert f"openai-b32/cub/tables/{said}" in done.output and "openai-b32/dtd" not in done.output
+
+
+def test_a_damaged_list_of_cells_is_an_error(project) -> None:
+    (project / "data/resolved/report.json").write_text('{"cells": [')
+    done = CliRunner().invoke(app, ["table", "reevaluating-table3"])
+    assert done.exit_code == 1 and "report.json is no JSON" in done.output

@@ -6,19 +6,20 @@ from pathlib import Path
 
 from crossgap.catalogue.datasets import facts_of, how_to_get
 from crossgap.datasets import DatasetError
-from crossgap.errors import of_machine
+from crossgap.errors import making, of_machine
 
 
 def fetch(name: str, folder: Path) -> Path:
     """Download a dataset into a folder; gives the `root` to declare.
 
     Raises:
-        DatasetError: no library provides it, or the download failed.
+        CrossgapError: no library provides it, the folder can't be made, or the download failed.
     """
     facts = facts_of(name)
     if not (facts.torchvision or facts.huggingface):
         raise DatasetError(f"{name}: no library downloads it.\n{how_to_get(name)}")
-    folder.mkdir(parents=True, exist_ok=True)
+    with making(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     try:
         if facts.huggingface:
             from huggingface_hub import snapshot_download
