@@ -201,6 +201,17 @@ def test_a_value_beyond_float32_is_told_as_that(tmp_path, bring, features):
     assert "has a value beyond float32, 3.4e+38: scale all features" in said
 
 
+def test_values_that_float32_has_few_digits_for_are_told_as_that(tmp_path, bring, features):
+    np.save(tmp_path / "f.npy", features.astype(np.float64) * 1e-42)
+    said = refused(tmp_path, bring, "image/test=f.npy")
+    assert (
+        "'image/test/0' (row 0) has no value above 9.9e-32, where float32 has few digits: scale all" in said
+    )
+    np.save(tmp_path / "f.npy", features.astype(np.float64) * 1e-25)
+    kept = bring("image/test=f.npy")["image/test"].features.astype(np.float64)
+    np.testing.assert_allclose(kept * 1e25, features, rtol=1e-6)
+
+
 def test_lines_that_are_not_utf_8_are_told_by_number(tmp_path, bring, features):
     np.save(tmp_path / "f.npy", features)
     (tmp_path / "y.txt").write_bytes(b"cat\ncaf\xe9\ncat\ndog\n")

@@ -73,7 +73,8 @@ def import_(
     prompts are `text/classes`, with a label each. Concept names that
     corrections are fitted on are `text/vocabulary` and, as "a photo of
     <name>", `text/vocabulary-photo`; names of styles are `text/styles`, and
-    what composed queries ask `text/composed`.
+    what composed queries ask `text/composed`. PCA⁺ alone depends on the
+    lengths of rows: its paper fits it on texts that are not normalised.
 
     Any two modalities may be named in place of image and text, and tables
     use these names: the second is the one that has `group`.

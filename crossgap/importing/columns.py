@@ -18,6 +18,8 @@ from crossgap.stores import writing
 if TYPE_CHECKING:
     from jaxtyping import Integer, Real, Shaped
 
+_SMALLEST = float(np.finfo(np.float32).tiny / np.finfo(np.float32).eps)  # a row below it loses digits
+
 
 def complete(
     name: str, columns: dict[str, np.ndarray], modalities: Mapping[str, str], exact: Container[str]
@@ -155,6 +157,12 @@ def _check_finite(name: str, values: Real[np.ndarray, "n d"], ids: Shaped[np.nda
             raise FeatureImportError(
                 f"{name}: item {ids[start + large[0]]!r} (row {start + large[0]}) has a value beyond float32, "
                 f"{np.finfo(np.float32).max:.2g}: scale all features, whose lengths change no cosine"
+            )
+        small = np.flatnonzero(given.any(axis=1) & (np.abs(block).max(axis=1) < _SMALLEST))
+        if len(small):
+            raise FeatureImportError(
+                f"{name}: item {ids[start + small[0]]!r} (row {start + small[0]}) has no value above {_SMALLEST:.2g}, "
+                "where float32 has few digits: scale all features, whose lengths change no cosine"
             )
         bad = np.flatnonzero(~np.isfinite(block).all(axis=1) | ~block.any(axis=1))
         if len(bad):
