@@ -136,7 +136,7 @@ def _halved(
 ) -> pd.DataFrame:
     both: tuple[Items, Items] | None = (task.queries, task.gallery)
     if variant:
-        both = rivals.pair(variant, task.name, *both)
+        both = rivals.pair(variant, task.name, task.queries, task.gallery)
     if both is None:
         return pd.DataFrame(columns=HALVES)
     queries, gallery = both
