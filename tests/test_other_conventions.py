@@ -12,11 +12,7 @@ from crossgap.losses import uniformity
 from crossgap.metrics import mixed, probes
 from crossgap.metrics.gap.frechet import frechet
 from crossgap.metrics.gap.neighbourhoods import silhouette
-
-
-def unit(rows) -> np.ndarray:
-    rows = np.asarray(rows, np.float64)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+from tests.rows import unit
 
 
 def percent(values) -> float:

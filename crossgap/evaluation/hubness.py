@@ -135,8 +135,8 @@ def _halved(
     rivals: Rivals, task: Task, variant: str | None, chosen: list[str], reasons: Reasons
 ) -> pd.DataFrame:
     both: tuple[Items, Items] | None = (task.queries, task.gallery)
-    if variant and both:
-        both = rivals.pair(variant, task.name, *both)
+    if variant:
+        both = rivals.pair(variant, task.name, task.queries, task.gallery)
     if both is None:
         return pd.DataFrame(columns=HALVES)
     queries, gallery = both
@@ -158,20 +158,20 @@ def _halved(
     rules = [scoring.rule for scoring in scorings.values()]
     biases = dict(zip(scorings, hubness.of_bank(gallery.features, bank.features, rules), strict=True))
     kept = {"all": np.ones(len(gallery), bool), "half": ~np.isin(gallery.groups.astype(str), first)}
-    ids = f"+{variant}" if variant else ""
+    ending = f"+{variant}" if variant else ""
     tables = []
     for name in GALLERIES:
         held = gallery.where(kept[name])
         if len(held) < 2:
             why = "retrieval from a gallery of 1 item finds it: give at least 2"
-            reasons.add([("hubness", f"{task.name}{ids} {name}", why)])
+            reasons.add([("hubness", f"{task.name}{ending} {name}", why)])
             continue
         of_bank = hubness.firsts(bank.features, held.features)
         activated = len(np.unique(of_bank)) / len(held)
         used: dict[str | None, Bias] = {}
         added: dict[str | None, tuple[np.ndarray, np.ndarray] | None] = {None: None}
         for fit, scoring in scorings.items():
-            with reasons.of("hubness", f"{task.name}{ids}+{fit} {name}"):
+            with reasons.of("hubness", f"{task.name}{ending}+{fit} {name}"):
                 of_items = biases[fit][kept[name]]
                 used[fit] = scoring(
                     queries.features, held.features, modality, of_items=of_items, of_bank=of_bank
@@ -183,7 +183,7 @@ def _halved(
             tables.append(
                 pd.DataFrame(
                     {
-                        "task": f"{task.name}{ids}+{of}" if of else f"{task.name}{ids}",
+                        "task": f"{task.name}{ending}+{of}" if of else f"{task.name}{ending}",
                         "relevance": name,
                         "query": queries.ids,
                         "recall@1": (held.groups[places] == queries.groups).astype(float),

@@ -109,7 +109,7 @@ def _figures(curves: DataFrame, runs: DataFrame) -> Iterable[Block]:
     for varied in (None, *SETTINGS):
         kept = [name for name in (*SETTINGS, "shared", "images", "epochs") if name != varied]
         like = runs[(runs[kept] == base[kept]).all(axis=1)]
-        values = sorted(like[varied].unique()) if varied else [None]
+        values: list[Any] = sorted(like[varied].unique()) if varied else [None]
         if varied and len(values) == 1:
             continue
         lines: dict[str, DataFrame] = {}

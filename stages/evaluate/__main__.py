@@ -8,7 +8,7 @@ from typing import Any
 
 from crossgap import numbers
 from crossgap.errors import CrossgapError
-from crossgap.evaluation import Cell, evaluate
+from crossgap.evaluation import Cell, Evaluation, evaluate
 from crossgap.evaluation.elsewhere import Elsewhere, of_dataset, of_files, others, require_same_weights
 from crossgap.evaluation.headline import headline
 from crossgap.evaluation.inversions import content
@@ -68,6 +68,19 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
     few = headline(found.metrics, found.comparisons, native.modalities, controls["subsets"])
     write_json(out / "metrics.json", few)
     numbers.write(tables / "metrics.csv", found.metrics)
+    write_json(tables / "provenance.json", _made_by(cell, native, inversions, found))
+    for name in PLOTTED:
+        getattr(found, name).to_csv(out / f"{name}.csv", index=False)
+    for name in CELL_TABLES:
+        getattr(found, name).to_csv(tables / f"{name}.csv", index=False)
+    for name in PER_QUERY:
+        getattr(found, name).to_parquet(tables / f"{name}.parquet", index=False)
+
+
+def _made_by(
+    cell: Mapping[str, Any], native: Store, inversions: Mapping[str, list[Store]], found: Evaluation
+) -> dict[str, Any]:
+    """What the tables are made of and by, and what was left out of them."""
     made_by = {**native.provenance, "not_inverted": found.set_aside.to_dict("records")}
     made_by["measured_on"] = found.measured_on
     if native.modalities != MODALITIES:
@@ -82,13 +95,7 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
     made_by["evaluated_with"] = {name: version(name) for name in LIBRARIES}
     if cell["summaries"]:
         made_by["summaries"] = cell["summaries"]
-    write_json(tables / "provenance.json", {**made_by, "evaluated_by": cell["code"]})
-    for name in PLOTTED:
-        getattr(found, name).to_csv(out / f"{name}.csv", index=False)
-    for name in CELL_TABLES:
-        getattr(found, name).to_csv(tables / f"{name}.csv", index=False)
-    for name in PER_QUERY:
-        getattr(found, name).to_parquet(tables / f"{name}.parquet", index=False)
+    return {**made_by, "evaluated_by": cell["code"]}
 
 
 def _elsewhere(cell: Mapping[str, Any], folder: Path, native: Store) -> list[Elsewhere]:

@@ -6,18 +6,9 @@ import numpy as np
 import pytest
 
 from crossgap.corrections import Material, UnavailableError, basic, fitted
-
-
-def cloud(seed: int, n: int = 40, d: int = 8) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return rng.standard_normal((n, d)) @ rng.standard_normal((d, d)) + rng.standard_normal(d)
-
+from tests.rows import cloud, unit
 
 IMAGES, SUBJECTS, STYLES = cloud(0), cloud(1), 0.5 * cloud(2, 30)
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def contrast(a: float = 0.2) -> tuple[np.ndarray, np.ndarray]:

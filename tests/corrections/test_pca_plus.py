@@ -9,13 +9,9 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
 
 from crossgap.corrections import pca_plus
+from tests.rows import cloud
 
 REAL = {"dtd": 34.91, "oxford_flowers": 70.42, "fgvc_aircraft": 15.77}
-
-
-def cloud(seed: int, n: int = 40, d: int = 8) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return rng.standard_normal((n, d)) @ rng.standard_normal((d, d)) + rng.standard_normal(d)
 
 
 @pytest.mark.parametrize("keep", [1, 3, 8, None])

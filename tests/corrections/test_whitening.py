@@ -11,11 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
 
 from crossgap.corrections import whitening
-
-
-def cloud(seed: int, n: int = 60, d: int = 8) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return rng.standard_normal((n, d)) @ rng.standard_normal((d, d)) + rng.standard_normal(d)
+from tests.rows import cloud
 
 
 def inner(rows: np.ndarray) -> np.ndarray:

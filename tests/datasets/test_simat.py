@@ -22,6 +22,7 @@ from crossgap.encode import encode
 from crossgap.evaluation import Cell, evaluate
 from crossgap.prepared import manifest
 from crossgap.prepared.transformations import Transformations
+from tests.rows import unit
 
 SAME = {"query": "test", "gallery": "test"}
 # region: image, box, subject, object, row of the matrix
@@ -129,10 +130,6 @@ def test_the_matrix_may_be_numpys(tables, tmp_path, ending) -> None:
     made = prepare(declared(tmp_path), tmp_path).transformations
     expected = ANSWERS if ending == ".npy" else set()  # 0.5001 is 0.5 in half precision
     assert set(told(made.answers)) == expected
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    return rows.astype(float) / np.linalg.norm(rows.astype(float), axis=1, keepdims=True)
 
 
 def by_hand(ids, images, words, texts, scale: float, is_test: bool) -> float:

@@ -10,7 +10,7 @@ import pytest
 from crossgap.evaluation import Cell, clusters, evaluate
 from crossgap.evaluation.items import Items
 from crossgap.metrics.clustering import clustering_metrics
-from tests.evaluation.test_rivals import captions, images, write
+from tests.evaluation.small import captions, images, write
 
 
 def items(labels: list[str], seed: int = 0) -> Items:

@@ -13,7 +13,8 @@ from crossgap.evaluation.work import Work
 from crossgap.metrics.composed import Goal, expanded, found_by
 from crossgap.prepared.composed import Composed
 from crossgap.stores import store
-from tests.evaluation.test_rivals import DIM, TEST, TRAIN, WORDS, groups, inverted, texts, unit
+from tests.evaluation.small import DIM, TEST, TRAIN, WORDS, groups, inverted, texts
+from tests.rows import unit
 
 RNG = np.random.default_rng(3)
 ASKING = RNG.normal(size=(3, DIM)) + 1

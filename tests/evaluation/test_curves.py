@@ -15,6 +15,7 @@ from crossgap.evaluation import Cell, Evaluation, EvaluationError
 from crossgap.evaluation.curves import CURVES, STEPS
 from crossgap.stores import store
 from crossgap.stores.store import Group
+from tests.rows import cosine
 
 DIM = 5
 COLOURS = ["red", "red", "blue", "red", "", "blue", "green", "blue", "red"]
@@ -107,11 +108,6 @@ def make(tmp_path):
         )
 
     return make
-
-
-def cosine(one: np.ndarray, other: np.ndarray) -> float:
-    one, other = one.astype(np.float64), other.astype(np.float64)
-    return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
 
 
 def slow(queries, gallery, kind: str, relevance: str) -> tuple[dict[str, float], float]:

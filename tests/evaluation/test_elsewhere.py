@@ -16,14 +16,10 @@ from crossgap.evaluation.options import MixedSearch
 from crossgap.evaluation.work import Work
 from crossgap.importing.files import FeatureImportError
 from crossgap.metrics.retrieval import retrieval_metrics
-from tests.evaluation.test_rivals import DIM, TEST, captions, groups, images, unit, write
+from tests.evaluation.small import DIM, TEST, captions, groups, images, write
+from tests.rows import unit
 
 FEW = MixedSearch(shares=[0], alphas=[], draws=1)
-
-
-@pytest.fixture(scope="module")
-def native(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("native") / "native.zip", groups())
 
 
 def other(folder, name: str, count: int, **more: dict) -> tuple[dict, Cell]:

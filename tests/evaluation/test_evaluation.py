@@ -16,6 +16,7 @@ from crossgap.evaluation import clouds as evaluated_clouds
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.work import Work
 from crossgap.stores import store
+from tests.rows import cosine, unit
 
 DIM, LAST = 6, 20
 LENGTH = {"oti": "tokens", "ovi": "patches"}
@@ -165,11 +166,6 @@ def oti(folder):
 @pytest.fixture(scope="module")
 def ovi(folder):
     return inverted(folder / "ovi.zip", "ovi", {"text/test": FIRST, "text/classes": PROMPTS})
-
-
-def cosine(one: np.ndarray, other: np.ndarray) -> float:
-    one, other = one.astype(np.float64), other.astype(np.float64)
-    return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
 
 
 def ranking(query: np.ndarray, gallery: dict[str, np.ndarray]) -> list[str]:
@@ -485,11 +481,8 @@ def test_clouds_are_the_first_two_principal_components_of_native_features(native
     counts = clouds["modality"].value_counts().to_dict()
     assert counts == {"image": 7, "text": len(FIRST), "oti": 7, "ovi": len(FIRST)}
 
-    def unit(rows):
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
     texts = [name for name in CAPTIONS if name in FIRST]
-    joint = np.concatenate([unit(features(IMAGES["test"])), unit(features(texts))]).astype(np.float64)
+    joint = np.concatenate([unit(features(IMAGES["test"])), unit(features(texts))])
     centred = joint - joint.mean(axis=0)
     _, vectors = np.linalg.eigh(centred.T @ centred)
     axes = vectors[:, [-1, -2]]

@@ -16,15 +16,11 @@ from crossgap.evaluation.queries import tables
 from crossgap.evaluation.scoring import disjoint
 from crossgap.evaluation.work import Work
 from crossgap.metrics.hubness import hubs, occurrences
-from tests.evaluation.test_rivals import TEST, TRAIN, captions, groups, unit, write
+from tests.evaluation.small import TEST, TRAIN, captions, groups, write
+from tests.rows import unit
 
 NAMES = ["centering", "inverted_softmax", "nnn", "qb_norm"]
 EVERY, TRAINED = captions(TEST), captions(TRAIN)
-
-
-@pytest.fixture(scope="module")
-def native(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("native") / "native.zip", groups())
 
 
 @pytest.fixture

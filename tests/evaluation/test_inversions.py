@@ -6,14 +6,9 @@ import pytest
 
 from crossgap.evaluation import Cell, evaluate
 from crossgap.evaluation.cell import EvaluationError
-from tests.evaluation.test_rivals import TEST, groups, inverted, write
+from tests.evaluation.small import TEST, inverted, write
 
 SETTINGS = {"resamples": 19, "shots": (), "corrections": []}
-
-
-@pytest.fixture(scope="module")
-def native(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("native") / "native.zip", groups())
 
 
 @pytest.fixture

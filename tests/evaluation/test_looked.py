@@ -10,14 +10,15 @@ from crossgap.evaluation.looked import COLUMNS, looked_at
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.queries import tables
 from crossgap.evaluation.work import Work
-from tests.evaluation.test_rivals import TEST, captions, cell, native, unit  # noqa: F401
+from tests.evaluation.small import TEST, captions
+from tests.rows import unit
 
 NAMES = ["centering", "nnn"]
 LABELS = dict(zip(TEST["id"], TEST["label.colour"], strict=True))
 
 
 @pytest.fixture(scope="module")
-def held(cell):  # noqa: F811
+def held(cell):
     work = Work(cell)
     rivals = Rivals(work, NAMES)
     retrieved = tables(work, rivals)

@@ -15,16 +15,12 @@ from crossgap.evaluation.work import Work
 from crossgap.metrics import significance
 from crossgap.metrics.mixed import image_documents
 from crossgap.strict import options
-from tests.evaluation.test_rivals import TEST, TRAIN, captions, groups, inverted, unit, write
+from tests.evaluation.small import TEST, TRAIN, captions, groups, inverted, write
+from tests.rows import unit
 
 EVERY = captions(TEST)
 ASKING, TEXTS, IMAGES = EVERY["features"][::2], EVERY["features"][1::2], TEST["features"]
 FEW = MixedSearch(shares=[0, 0.5, 1], alphas=[0.25], draws=2)
-
-
-@pytest.fixture(scope="module")
-def native(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("native") / "native.zip", groups())
 
 
 def ranks(queries, gallery, own, bias=0.0) -> list[int]:

@@ -16,12 +16,12 @@ from crossgap.metrics import retrieval
 from crossgap.metrics.gap import centroid_distance, uniformity
 from crossgap.metrics.gap.frechet import frechet
 from crossgap.metrics.gap.neighbourhoods import class_order_distance, modality_ranks, neighbour_overlap
-from tests.evaluation.test_rivals import CLASSES, PROMPTS, TEST, captions, groups, unit, write
+from tests.evaluation.small import CLASSES, PROMPTS, TEST, captions, write
+from tests.rows import unit
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory) -> Work:
-    native = write(tmp_path_factory.mktemp("native") / "native.zip", groups())
+def work(native) -> Work:
     return Work(Cell(native, None, None, "test", "test", support="train"))
 
 

@@ -23,7 +23,7 @@ from crossgap.evaluation import Cell, Evaluation, evaluate
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.stores import store
-from tests.evaluation.test_rivals import groups, inverted, write
+from tests.evaluation.small import groups, inverted, write
 
 FEW = ["centering", "ridge"]
 SETTINGS = {"resamples": 99, "shots": (1, 2), "draws": 2, "clouds": 20, "corrections": FEW}

@@ -9,12 +9,12 @@ from crossgap.evaluation import Cell, robustness
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.work import Work
 from crossgap.metrics.robustness import noisy, quantised
-from tests.evaluation.test_rivals import TEST, captions, groups, unit, write
+from tests.evaluation.small import TEST, captions
+from tests.rows import unit
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory) -> Work:
-    native = write(tmp_path_factory.mktemp("native") / "native.zip", groups())
+def work(native) -> Work:
     return Work(Cell(native, None, None, "test", "test", support="train"))
 
 

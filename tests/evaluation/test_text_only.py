@@ -9,6 +9,7 @@ import pytest
 from crossgap import open_store
 from crossgap.evaluation import Cell, evaluate
 from crossgap.stores import store
+from tests.rows import unit
 
 LABELS = {
     "q0": "x", "q1": "y",
@@ -44,10 +45,6 @@ def cell(tmp_path) -> Cell:
     inverted = {"text/query": ({"id": QUERIES}, arrays)}
     ovi = write(tmp_path / "ovi.zip", inverted, {"fingerprint": "ovi", "inverts": "native", **made_by})
     return Cell(native, None, ovi, "query", "test")
-
-
-def unit(row: np.ndarray) -> np.ndarray:
-    return row.astype(np.float64) / np.linalg.norm(row.astype(np.float64))
 
 
 def mean_ap(queries: dict, documents: dict, relevant) -> float:

@@ -13,15 +13,14 @@ from crossgap.evaluation.queries import tables
 from crossgap.evaluation.together import together
 from crossgap.evaluation.work import Work
 from crossgap.metrics.significance import paired
+from tests.evaluation.small import TEST, captions
 from tests.evaluation.test_composed import native as composed  # noqa: F401
-from tests.evaluation.test_rivals import TEST, captions, groups, write
 
 EVERY = captions(TEST)
 
 
 @pytest.fixture(scope="module")
-def cell(tmp_path_factory) -> Cell:
-    native = write(tmp_path_factory.mktemp("together") / "native.zip", groups())
+def cell(native) -> Cell:
     return Cell(native, None, None, "test", "test", support="train")
 
 

@@ -13,7 +13,7 @@ from crossgap.evaluation import Cell, EvaluationError, evaluate, gap
 from crossgap.evaluation.supported import Probed, Shots, _by_probes
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.stores import store
-from tests.evaluation.test_rivals import DIM, TEST, captions, groups, write
+from tests.evaluation.small import DIM, TEST, captions, groups, write
 
 SETTINGS = {"resamples": 19, "shots": (1,), "draws": 2, "clouds": 9}
 INVERTED = {"oti": "tokens", "ovi": "patches"}

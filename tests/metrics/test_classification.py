@@ -8,10 +8,7 @@ import torch
 
 from crossgap.errors import UnavailableError
 from crossgap.metrics.classification import class_prototypes, class_sums, few_shot, summarise, zero_shot
-
-
-def unit(x: np.ndarray) -> np.ndarray:
-    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+from tests.rows import unit
 
 
 def test_a_class_whose_prompts_cancel_out_is_named():

@@ -7,13 +7,10 @@ import pytest
 
 from crossgap.metrics import composed
 from crossgap.metrics.composed import Goal
+from tests.rows import unit
 
 RNG = np.random.default_rng(0)
 IMAGES, TEXTS, GALLERY = (RNG.standard_normal((n, 6)) + 1 for n in (7, 7, 60))
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def wanted(row: int) -> Goal:

@@ -19,11 +19,7 @@ from crossgap.metrics.retrieval import ranking, retrieval_metrics
 from crossgap.metrics.retrieval.bias import Bias, columns
 from crossgap.metrics.retrieval.counting import Rows
 from tests.metrics.retrieval.test_ranking import assert_identical, in_torch, small_tiles, tied
-
-
-def unit(x) -> np.ndarray:
-    x = np.asarray(x, np.float64)
-    return x / np.linalg.norm(x, axis=1, keepdims=True)
+from tests.rows import unit
 
 
 def cloud(seed: int, n: int, d: int = 5) -> np.ndarray:

@@ -12,11 +12,7 @@ from crossgap.metrics import neighbours
 from crossgap.metrics.mixed import documents, found_among, found_in, fused, image_documents
 from crossgap.metrics.retrieval import retrieval_metrics
 from crossgap.metrics.retrieval.bias import Bias, columns
-
-
-def unit(x) -> np.ndarray:
-    x = np.asarray(x, np.float64)
-    return x / np.linalg.norm(x, axis=1, keepdims=True)
+from tests.rows import unit
 
 
 def cloud(seed: int, n: int, d: int = 6) -> np.ndarray:

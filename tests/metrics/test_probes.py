@@ -16,6 +16,7 @@ from crossgap.errors import UnavailableError
 from crossgap.metrics import probes
 from crossgap.metrics.probes import Linear
 from crossgap.metrics.retrieval.counting import Rows
+from tests.rows import unit
 
 RNG = np.random.default_rng(0)
 CENTRES = RNG.normal(size=(4, 6))
@@ -23,11 +24,6 @@ CODES = np.array([0, 0, 1, 1, 1, 2, 2, 3, 3, 3] * 4)
 NAMES = np.array(["ant", "bee", "cat", "dog"])[CODES]
 X = CENTRES[CODES] + RNG.normal(size=(40, 6))
 QUERIES = CENTRES[np.arange(60) % 4] + 1.5 * RNG.normal(size=(60, 6))
-
-
-def unit(x) -> np.ndarray:
-    x = np.asarray(x, np.float64)
-    return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
 def told(model: Linear, queries=QUERIES) -> list:

@@ -7,13 +7,10 @@ import pytest
 
 from crossgap.errors import UnavailableError
 from crossgap.metrics import robustness
+from tests.rows import unit
 
 X = np.random.default_rng(0).normal(size=(300, 24))
 IDS = np.array([f"item {row}" for row in range(len(X))])
-
-
-def unit(x) -> np.ndarray:
-    return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
 def test_noise_has_its_length_and_follows_from_the_id():

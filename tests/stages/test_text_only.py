@@ -10,6 +10,7 @@ import timm
 import torch
 
 from crossgap import open_store
+from tests.rows import unit
 
 pytestmark = pytest.mark.slow
 
@@ -81,10 +82,6 @@ def store_of(project, dataset: str, name: str = "native"):
 
 def mean_ap(queries, gallery, relevant: dict[str, set[str]]) -> float:
     """Over the queries of a group, of the precisions at each relevant item down a ranking by cosine."""
-
-    def unit(rows):
-        rows = rows.astype(np.float64)
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
     found = []
     for query, row in zip(queries.ids, unit(queries.features), strict=True):

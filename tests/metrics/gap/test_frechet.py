@@ -9,7 +9,8 @@ from scipy.linalg import sqrtm
 from crossgap.errors import UnavailableError
 from crossgap.metrics.gap.dimensions import by_mean_difference, without
 from crossgap.metrics.gap.frechet import frechet
-from tests.metrics.gap.test_neighbourhoods import pairs, unit
+from tests.metrics.gap.test_neighbourhoods import pairs
+from tests.rows import unit
 
 
 @pytest.mark.parametrize(("n", "m", "d"), [(30, 30, 5), (40, 12, 6), (7, 5, 9)])

@@ -22,16 +22,13 @@ from crossgap.metrics.gap import (
     uniformity,
 )
 from crossgap.metrics.retrieval import retrieval_metrics
+from tests.rows import unit
 
 
 def cloud(seed: int, n: int, shift: float = 0.0, d: int = 8) -> np.ndarray:
     features = np.random.default_rng(seed).standard_normal((n, d))
     features[:, 0] += shift
     return features
-
-
-def unit(x: np.ndarray) -> np.ndarray:
-    return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
 @pytest.mark.parametrize("n", [2, 5, 40])

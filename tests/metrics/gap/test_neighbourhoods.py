@@ -16,11 +16,7 @@ from crossgap.metrics.gap.neighbourhoods import (
     neighbour_overlap,
     silhouette,
 )
-
-
-def unit(x) -> np.ndarray:
-    x = np.asarray(x, np.float64)
-    return x / np.linalg.norm(x, axis=1, keepdims=True)
+from tests.rows import unit
 
 
 def clouds(n: int = 17, m: int = 17, d: int = 4) -> tuple[np.ndarray, np.ndarray]:

@@ -10,10 +10,7 @@ from scipy.stats import entropy
 from sklearn.decomposition import PCA
 
 from crossgap.metrics.gap import effective_rank, explained_variance
-
-
-def unit(x: np.ndarray) -> np.ndarray:
-    return x / np.linalg.norm(x, axis=1, keepdims=True)
+from tests.rows import unit
 
 
 @pytest.mark.parametrize("shape", [(40, 8), (8, 40), (8, 8), (2, 5), (200, 3)])
