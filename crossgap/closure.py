@@ -36,6 +36,7 @@ CARRIERS = {
     "crossgap.lazy": 1,
     "crossgap.machine": 1,
     "crossgap.planning.unmeasured": 1,
+    "crossgap.prefetching": 1,
     "crossgap.prepared.composed": 1,
     "crossgap.prepared.judgements": 1,
     "crossgap.prepared.manifest": 1,
