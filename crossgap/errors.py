@@ -172,10 +172,10 @@ def said(error: BaseException) -> str:
         words = next((one for one in sentences if any(words in one for words in _NO_MEMORY)), sentences[0])
         return f"{words}: {_REMEDIES['ENOMEM']}" if words else _REMEDIES["ENOMEM"]
     remedy = _BY_NUMBER.get(_number(error) or 0)
-    if isinstance(error, CrossgapError) or (isinstance(error, OSError) and error.strerror is None):
-        return str(error)
     if not isinstance(error, OSError):
-        return f"{error}: {remedy}" if remedy else str(error)
+        return f"{error}: {remedy}" if remedy and not isinstance(error, CrossgapError) else str(error)
+    if error.strerror is None:
+        return str(error)
     if isinstance(error, _IN_THE_WAY):
         remedy = "a folder is wanted there: move away what stands in its place, or mend the link"
     path = error.filename2 or error.filename

@@ -63,6 +63,7 @@ def weights(backbone: str) -> dict[str, Any]:
 
 def write_json(path: Path, content: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # which may be a link into a cache that others share
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

@@ -43,6 +43,7 @@ def report(run_of: Mapping[str, Any]) -> None:
         "crossgap": version("crossgap"),
         "params.yaml": yaml.safe_dump(run_of["params"], allow_unicode=True),
     }
+    page.unlink(missing_ok=True)  # which may be a link into a cache that others share
     page.write_text(
         render(cells, published, experiments, trainings, made, sights, shown["megabytes"]), encoding="utf-8"
     )

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -79,6 +80,32 @@ def test_ctrl_c_while_the_command_starts_is_a_line(tmp_path):
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "crossgap: stopped\n")
+
+
+def test_what_sigterm_ends_removes_what_it_has_half_written(tmp_path):
+    """As an export does whose job a scheduler ends."""
+    code = (
+        "import os, time\n"
+        "import crossgap.cli\n"
+        "from crossgap.command import main\n"
+        "def app():\n"
+        "    try:\n"
+        "        open('half', 'w').close()\n"
+        "        time.sleep(60)\n"
+        "    except BaseException:\n"
+        "        os.remove('half')\n"
+        "        raise\n"
+        "crossgap.cli.app = app\n"
+        "main()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    while not (tmp_path / "half").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(30) == 143 and not (tmp_path / "half").exists()
 
 
 def test_check_says_that_another_crossgap_is_installed(tmp_path, crossgap):

@@ -13,7 +13,7 @@ from crossgap import numbers
 from crossgap.cli import scripts, tables
 from crossgap.cli.errors import explained
 from crossgap.cli.scripts import Json
-from crossgap.errors import CrossgapError, like
+from crossgap.errors import CrossgapError, like, of_machine
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,9 +137,11 @@ def _measured(name: str) -> _Cell:
 
 def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
-    from pyarrow import ArrowInvalid
 
     try:
         return pd.read_parquet(path)
-    except ArrowInvalid as error:
-        raise CrossgapError(f"{path} is damaged ({error}): {numbers.AGAIN}") from None
+    except Exception as error:  # pyarrow's, of any kind
+        if of_machine(error):
+            raise
+        said = str(error).partition("\n")[0]
+        raise CrossgapError(f"{path} is damaged ({said}): {numbers.AGAIN}") from None

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 _REMEDIES = {
     "missing": "missing; add it",
+    "bool_type": "give true or false, without quotes",
+    "int_type": "give a whole number, of digits alone, without quotes",
+    "float_type": "give a number, without quotes",
+    "string_type": "give words, in quotes if YAML reads something else",
     "list_type": "give a list, such as [a, b], or [] for none",
     "dict_type": "give keys and values, as the other entries have them",
     "path_type": "give a path, in quotes if YAML reads something else",

@@ -55,6 +55,7 @@ def write(files: Resolved, folder: Path) -> None:
         path = folder / name
         if not _holds(path, content):
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)  # which may be a link into a cache that others share
             path.write_text(_text(content), encoding="utf-8")
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_file() and path.relative_to(folder).as_posix() not in files:

@@ -89,12 +89,12 @@ def table(path: Path) -> pd.DataFrame:
     """
     try:
         return pq.read_table(path.absolute()).to_pandas()
-    except (pa.ArrowException, OSError) as error:
+    except Exception as error:  # pyarrow's, of any kind
         if of_machine(error):
             raise
+        said = str(error).partition("\n")[0]
         raise DatasetError(
-            f"{path} can't be read: {str(error).splitlines()[0]}: `crossgap verify --repair` takes it away, then "
-            "`dvc repro`"
+            f"{path} can't be read: {said}: `crossgap verify --repair` takes it away, then `dvc repro`"
         ) from None
 
 

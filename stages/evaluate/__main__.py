@@ -1,6 +1,7 @@
 """Stores of a cell → numbers and tables: python -m stages.evaluate BACKBONE DATASET, or: IMPORT"""
 
 import json
+import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -64,6 +65,7 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
         scratch=SCRATCH.joinpath("evaluate", *names),
     )
     tables = out / "tables"
+    shutil.rmtree(out, ignore_errors=True)  # whose files may be links into a cache that others share
     tables.mkdir(parents=True, exist_ok=True)
     few = headline(found.metrics, found.comparisons, native.modalities, controls["subsets"])
     write_json(out / "metrics.json", few)

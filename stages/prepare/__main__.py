@@ -1,5 +1,6 @@
 """Declaration → manifest: python -m stages.prepare DATASET"""
 
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from stages.common import SCRATCH, dataset_folder, machine, run
 
 def main(cell: Mapping[str, Any], name: str) -> None:
     folder, scheduled = dataset_folder(name), machine()
+    shutil.rmtree(folder, ignore_errors=True)  # whose files may be links into a cache that others share
     folder.mkdir(parents=True, exist_ok=True)
     declared = TypeAdapter(Declaration).validate_python(cell["declared"])
     made = prepare(

@@ -277,6 +277,9 @@ def test_the_command_compares_what_a_project_measured(tmp_path, monkeypatch) -> 
         and "no cell 'b/world' is measured here; did you mean 'a/world'?; there are a/world" in half.output
     )
     (tmp_path / "data/metrics/b/world/tables/provenance.json").write_text(json.dumps(said))
-    (tmp_path / "data/metrics/b/world/tables/predictions.parquet").write_bytes(b"PAR1")
-    cut = CliRunner().invoke(app, ["compare", "a/world", "b/world"])
-    assert cut.exit_code == 1 and "predictions.parquet is damaged (" in cut.output
+    whole = (tmp_path / "data/metrics/a/world/tables/predictions.parquet").read_bytes()
+    for damaged in (b"PAR1", whole[:4] + b"\xff" * 60 + whole[64:]):
+        assert damaged != whole
+        (tmp_path / "data/metrics/b/world/tables/predictions.parquet").write_bytes(damaged)
+        cut = CliRunner().invoke(app, ["compare", "a/world", "b/world"])
+        assert cut.exit_code == 1 and "predictions.parquet is damaged (" in cut.output

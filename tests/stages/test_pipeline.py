@@ -111,6 +111,26 @@ def test_second_run_does_nothing(project):
     assert "up to date" in project.dvc("status", "-q") + project.dvc("repro")
 
 
+def test_a_stage_started_by_hand_writes_into_no_file_that_others_share(project, tmp_path):
+    """Outputs are links into the cache by `cache.type hardlink`."""
+    written = ("resolved", "datasets", "weights", "features", "metrics", "report")
+    held = [path for one in written for path in (project / f"data/{one}").rglob("*") if path.is_file()]
+    before = {}
+    for number, path in enumerate(held):
+        link = tmp_path / str(number)
+        link.hardlink_to(path)
+        before[link] = (path, link.stat().st_mtime_ns)
+    size = project.declared["machine"]["batch_size"]
+    project.edit(**{"machine.batch_size": 63})
+    cells = ("prepare world", "encode nano world", "oti nano world", "ovi nano world", "evaluate nano world")
+    for cell in ("resolve", *cells, "weights", "report"):
+        project.command(sys.executable, "-m", *f"stages.{cell}".split())
+    assert [path for link, (path, then) in before.items() if link.stat().st_mtime_ns != then] == []
+    assert sum(not link.samefile(path) for link, (path, _) in before.items()) > 20
+    project.edit(**{"machine.batch_size": size})
+    project.stage("resolve")
+
+
 def test_what_a_dvc_user_expects_works(project):
     shown = project.dvc("metrics", "show", "--md").splitlines()[0].strip("|").split("|")
     assert "image_retrieval.oti_gain" in map(str.strip, shown) and len(shown) <= 26, "25 and the path"

@@ -180,7 +180,7 @@ def test_the_settings_of_many_machines_are_known() -> None:
 
 def test_every_command_of_the_prose_is_known() -> None:
     prose = re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL)
-    known = {"crossgap status", "crossgap verify", "crossgap clean --dry-run"}
+    known = {"crossgap status", "crossgap verify", "crossgap clean --dry-run", "dvc gc"}
     known |= {"pip install 'dvc[ssh]'", "pip install 'dvc[s3]'", "pip install 'crossgap[ray]'"}
     assert set(re.findall(r"`((?:crossgap|dvc|git|pip|pytest) [^`]+)`", prose)) == known
     for path in re.findall(r"`((?:tests|findings)/[^`]+)`", prose):
