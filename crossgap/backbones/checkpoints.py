@@ -22,7 +22,7 @@ from torch import Tensor
 
 from crossgap import claims
 from crossgap.backbones import openai
-from crossgap.errors import BackboneError, WeightsError, is_told, of_machine, opened
+from crossgap.errors import BackboneError, WeightsError, is_told, listed, of_machine, opened
 
 # keys of the weights in a training's checkpoint; of trained and averaged ones, `read` takes those named first
 TRAINED = ("state_dict", "model_state_dict", "model", "module")
@@ -181,13 +181,25 @@ def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], weights:
     """Every weight of a module from a state dict that has no other.
 
     Raises:
-        WeightsError: weights are missing, unknown or of another shape; the message lists a few of each.
+        WeightsError: weights are missing, unknown or of another shape, the message lists a few of each; LoRA's
+            matrices are not merged; weights are integers, which torch would take as they are.
     """
     if any(name.startswith("vision_model.") for name in state):
         raise WeightsError(
             f"{weights} has the names that transformers gives a model's weights, not open_clip's: take the files "
             "of the same model for open_clip, or convert them"
         )
+    if adapters := [name for name in state if "lora_" in name]:
+        raise WeightsError(
+            f"{weights} has matrices of LoRA beside the weights that they change ({listed(adapters, 1)}): merge them "
+            "(in peft: merge_and_unload), and save the model's own state dict"
+        )
+    for name, ours in module.state_dict().items():
+        if name in state and ours.is_floating_point() and not state[name].is_floating_point():
+            raise WeightsError(
+                f"{weights} has {name} in {str(state[name].dtype).removeprefix('torch.')}: quantised weights are "
+                "nothing without what they are scaled by; save the model in floating point"
+            )
     try:
         module.load_state_dict(state, strict=True)
     except RuntimeError as error:

@@ -254,6 +254,28 @@ def test_what_another_model_lacks_and_has_is_said_in_a_line(state, tmp_path) -> 
         assert "\n" not in str(raised.value) and len(str(raised.value)) < 1200
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8])
+def test_quantised_weights_are_refused_whose_numbers_torch_would_take(state, tmp_path, dtype) -> None:
+    state["visual.proj"] = (state["visual.proj"] * 100).to(dtype)
+    torch.save(state, tmp_path / "small.pt")
+    with pytest.raises(BackboneError, match=r"small\.pt has visual\.proj in u?int8: quant") as raised:
+        load_backbone(MODEL, str(tmp_path / "small.pt"))
+    assert "floating point" in str(raised.value)
+
+
+def test_matrices_of_lora_that_are_not_merged_are_called_so(state, tmp_path) -> None:
+    name = "visual.transformer.resblocks.0.mlp.c_fc"
+    held = {n.replace(f"{name}.", f"{name}.base_layer."): t for n, t in state.items()}
+    held |= {
+        f"{name}.lora_A.default.weight": torch.zeros(4, 48),
+        f"{name}.lora_B.default.weight": torch.zeros(192, 4),
+    }
+    for prefix in ("", "base_model.model."):
+        torch.save({prefix + n: t for n, t in held.items()}, tmp_path / "adapted.pt")
+        with pytest.raises(BackboneError, match=r"matrices of LoRA .*merge them"):
+            load_backbone(MODEL, str(tmp_path / "adapted.pt"))
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_refused_by_name(state, tmp_path, value) -> None:
     state["visual.proj"][3, 2] = value
