@@ -18,7 +18,6 @@ of clip-retrieval, `image_path` is an image's id and a caption's group, by which
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -33,6 +32,7 @@ from crossgap.errors import CrossgapError, like, making
 from crossgap.importing.files import ARRAYS, AS_THEY_STAND, COLUMNS
 from crossgap.naming import called
 from crossgap.prepared.manifest import LABEL
+from crossgap.stores import temporary
 from crossgap.stores.remote import is_remote
 from crossgap.stores.store import Group, Store
 from crossgap.stores.writing import ROWS_A_SHARD
@@ -45,7 +45,7 @@ class ExportError(CrossgapError):
 
 
 def export(store: Store, format_: str, folder: str | Path, native: Store | None = None) -> Words:
-    """Write all groups of a store into a new folder.
+    """Write all groups of a store into a new folder, which is there whole or not at all.
 
     Judgements, transformations, projections and the provenance stay in the store. Snapshots do too: their lists of
     lists are of no use to these tools.
@@ -79,17 +79,21 @@ def export(store: Store, format_: str, folder: str | Path, native: Store | None 
     of_items = native if native is not None and _inverts(store, native) else store
     write, words = FORMATS[format_], []
     with making(folder):
-        folder.mkdir(parents=True)
-    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary.remove_leftovers(folder.parent)
+    with temporary.named(folder) as partial:
+        with making(folder):
+            partial.mkdir()
         for name in store.groups:
-            there = folder / name
+            there = partial / name
             there.mkdir(parents=True)
             group = called(name, store.modalities)
             columns = _columns(store[name], of_items[name])
-            words += [f"{group}{column}={source}" for column, source in write(store[name], columns, there)]
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+            words += [
+                f"{group}{column}={folder}{source.removeprefix(str(partial))}"
+                for column, source in write(store[name], columns, there)
+            ]
+        partial.rename(folder)
     return words
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+import crossgap
 from crossgap import open_store
 from crossgap.cli import app
 from crossgap.exporting import ExportError, _without_points, export
@@ -227,6 +232,21 @@ def test_of_a_damaged_store_nothing_stays(made):
     with pytest.raises(store.StoreError, match="damaged"):
         export(open_store(made.path), "parquet", "out")
     assert not Path("out").exists()
+
+
+def test_of_a_killed_export_nothing_looks_whole_and_the_next_removes_what_it_left(made):
+    code = (
+        "import os; from crossgap import exporting, open_store\n"
+        "exporting._write = lambda *_, **__: os.kill(os.getpid(), 9)\n"
+        f"exporting.export(open_store({str(made.path)!r}), 'parquet', 'out')"
+    )
+    root = Path(crossgap.__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not Path("out").exists() and list(Path().glob("out.*.tmp"))
+    export(made, "parquet", "out")
+    assert Path("out").is_dir() and not list(Path().glob("*.tmp"))
 
 
 def test_an_empty_store_says_why(made):
