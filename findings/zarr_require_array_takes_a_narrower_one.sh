@@ -6,6 +6,7 @@
 # that can't, as require_dataset of HDF5 does. So does open_array with mode "a".
 #
 # Versions: zarr 3.1.6 (the newest for Python 3.11), h5py 3.16.0, numpy 2.4.6, Python 3.11.
+# (zarr 3.4.2 does the same.)
 #
 # What happens instead: require_array asks whether the old numbers can be read as the new
 # type, so that every narrower array passes, and open_array doesn't ask. What is written
