@@ -212,6 +212,11 @@ def test_values_that_float32_has_few_digits_for_are_told_as_that(tmp_path, bring
     np.testing.assert_allclose(kept * 1e25, features, rtol=1e-6)
 
 
+def test_features_of_no_dimensions_are_told_as_that(tmp_path, bring, features):
+    np.save(tmp_path / "f.npy", features[:, :0])
+    assert "'image/test/0'" in refused(tmp_path, bring, "image/test=f.npy")
+
+
 def test_lines_that_are_not_utf_8_are_told_by_number(tmp_path, bring, features):
     np.save(tmp_path / "f.npy", features)
     (tmp_path / "y.txt").write_bytes(b"cat\ncaf\xe9\ncat\ndog\n")

@@ -158,7 +158,7 @@ def _check_finite(name: str, values: Real[np.ndarray, "n d"], ids: Shaped[np.nda
                 f"{name}: item {ids[start + large[0]]!r} (row {start + large[0]}) has a value beyond float32, "
                 f"{np.finfo(np.float32).max:.2g}: scale all features, whose lengths change no cosine"
             )
-        small = np.flatnonzero(given.any(axis=1) & (np.abs(block).max(axis=1) < _SMALLEST))
+        small = np.flatnonzero(given.any(axis=1) & (np.abs(block).max(axis=1, initial=0) < _SMALLEST))
         if len(small):
             raise FeatureImportError(
                 f"{name}: item {ids[start + small[0]]!r} (row {start + small[0]}) has no value above {_SMALLEST:.2g}, "
