@@ -129,7 +129,9 @@ def summaries(
         if out.exists():
             raise DatasetError(f"{out} exists: name another file, or remove it")
         found = converted(declared, pickle, Path("data/datasets", name), order)
-        temporary.write(out, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
+        temporary.write(
+            out.resolve(), (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode("utf-8")
+        )
     typer.echo(f"{out}: {len(found):,} summaries; in the row of {name}: summaries: {out}")
 
 

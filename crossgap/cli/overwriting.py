@@ -14,17 +14,19 @@ def require_place(path: Path) -> None:
     """Refuse a file that can't be written, before any work for it.
 
     Raises:
-        CrossgapError: there is no folder for it, or it is one itself.
+        CrossgapError: there is no folder for it, or what is there is no file: a folder, a device, a pipe.
         OSError: the machine refuses it.
     """
     from crossgap.stores import temporary
 
     with making(path):
-        if path.is_dir():
-            raise CrossgapError(f"{path} is a folder: name a file in a folder that there is")
-        if not path.parent.is_dir():
-            raise CrossgapError(f"{path} can't be written: there is no folder {path.parent}")
-        with temporary.named(path) as beside:
+        if path.exists() and not path.is_file():
+            what = "a folder" if path.is_dir() else "no file"
+            raise CrossgapError(f"{path} is {what}: name a file in a folder that there is")
+        target = path.resolve() if path.is_symlink() else path
+        if not target.parent.is_dir():
+            raise CrossgapError(f"{path} can't be written: there is no folder {target.parent}")
+        with temporary.named(target) as beside:
             beside.touch()
 
 

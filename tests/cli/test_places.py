@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,15 @@ def test_a_file_that_cannot_be_written_is_told_before_any_work(place) -> None:
     assert place in refused("preset", "intra-modal", "--params", given, "--output", place)
     assert place in refused("layers", "tiny", "world", "--output", place)
     assert {one.name for one in Path().iterdir()} == {"file", "dangling", "folder"}
+
+
+def test_what_is_no_file_is_not_replaced_by_one() -> None:
+    os.mkfifo("pipe")
+    Path("out").symlink_to("pipe")
+    for place in ("pipe", "out"):
+        with pytest.raises(CrossgapError, match=f"{place} is no file: name a file"):
+            require_place(Path(place))
+    assert Path("pipe").is_fifo() and Path("out").is_symlink()
 
 
 def test_a_file_that_can_be_written_stays_as_it_is() -> None:
