@@ -385,9 +385,8 @@ def test_workers_that_give_nothing_are_waited_for_and_not_for_ever(monkeypatch) 
     monkeypatch.setattr(prefetching, "_LOOK", 0.1)
     assert list(prefetched(_Sleeps(), [[0.5], [0]], num_workers=1)) == [0.5, 0]
     monkeypatch.setattr(prefetching, "PATIENCE", 0.3)
-    monkeypatch.setattr(
-        torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.1
-    )  # before the worker is killed
+    # after which a worker that does not end is killed
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.1)
     with pytest.raises(prefetching.LoadingError, match=r"^machine.workers: no batch .* 0.005 minutes"):
         list(prefetched(_Sleeps(), [[0], [600]], num_workers=2))
 
