@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from crossgap.errors import STOPPED, CrossgapError, is_told, like, said
+from crossgap.planning.discarding import remove
 from crossgap.projects.pinned import require_pinned
+from crossgap.stores import temporary
 
 DATA = Path("data")
 SCRATCH = DATA / "scratch"
@@ -63,8 +65,14 @@ def weights(backbone: str) -> dict[str, Any]:
 
 def write_json(path: Path, content: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # which may be a link into a cache that others share
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    temporary.write(path, (json.dumps(content, indent=1) + "\n").encode("utf-8"))
+
+
+def emptied(folder: Path) -> Path:
+    """The folder, new and empty: what was in it may be links into a cache that others share."""
+    remove(folder)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def run(stage: Callable[..., None]) -> None:

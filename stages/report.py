@@ -15,6 +15,7 @@ from crossgap.papers.studies import experiment, training
 from crossgap.prepared import manifest
 from crossgap.report import Results, render
 from crossgap.report.results import in_roles, read_table
+from crossgap.stores import temporary
 from stages.common import CELL_TABLES, DATA, dataset_folder, images_root, metrics_folder, run, written
 
 PUBLISHED = ("published", "published_extra")  # in data/reference, in percent
@@ -43,10 +44,8 @@ def report(run_of: Mapping[str, Any]) -> None:
         "crossgap": version("crossgap"),
         "params.yaml": yaml.safe_dump(run_of["params"], allow_unicode=True),
     }
-    page.unlink(missing_ok=True)  # which may be a link into a cache that others share
-    page.write_text(
-        render(cells, published, experiments, trainings, made, sights, shown["megabytes"]), encoding="utf-8"
-    )
+    text = render(cells, published, experiments, trainings, made, sights, shown["megabytes"])
+    temporary.write(page, text.encode("utf-8"))
     print(f"the report is at {page}")
 
 

@@ -164,12 +164,6 @@ def read(folder: str | Path) -> Composed | None:
     return Composed(*map(manifest.table, paths)) if paths[0].is_file() else None
 
 
-def remove(folder: str | Path) -> None:
-    """Take the folder's tables away, if it has any."""
-    for path in _paths(folder):
-        path.unlink(missing_ok=True)
-
-
 def _paths(folder: str | Path) -> list[Path]:
     return [Path(folder) / f"composed-{name}.parquet" for name in TABLES]
 

@@ -93,12 +93,6 @@ def read(folder: str | Path) -> Transformations | None:
     return Transformations(*map(manifest.table, paths)) if paths[0].is_file() else None
 
 
-def remove(folder: str | Path) -> None:
-    """Take the folder's tables away, if it has any."""
-    for name in FILES:
-        (Path(folder) / name).unlink(missing_ok=True)
-
-
 def _complaints(frame: pd.DataFrame, rules: Iterable[tuple[np.ndarray, str]]) -> list[str]:
     found = []
     for broken, rule in rules:

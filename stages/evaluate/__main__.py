@@ -1,7 +1,6 @@
 """Stores of a cell → numbers and tables: python -m stages.evaluate BACKBONE DATASET, or: IMPORT"""
 
 import json
-import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +18,7 @@ from stages.common import (
     CELL_TABLES,
     DATA,
     SCRATCH,
+    emptied,
     features_folder,
     machine,
     metrics_folder,
@@ -64,9 +64,8 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
         engine=ray() if _large(native) else None,
         scratch=SCRATCH.joinpath("evaluate", *names),
     )
-    tables = out / "tables"
-    shutil.rmtree(out, ignore_errors=True)  # whose files may be links into a cache that others share
-    tables.mkdir(parents=True, exist_ok=True)
+    tables = emptied(out) / "tables"
+    tables.mkdir()
     few = headline(found.metrics, found.comparisons, native.modalities, controls["subsets"])
     write_json(out / "metrics.json", few)
     numbers.write(tables / "metrics.csv", found.metrics)

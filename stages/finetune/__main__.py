@@ -1,13 +1,22 @@
 """Backbone and captioned dataset → another backbone: python -m stages.finetune NAME, a row of `finetune`"""
 
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
 from crossgap.prepared import manifest
 from crossgap.training import made_by
 from crossgap.training.finetune_recipe import Finetune
-from stages.common import DATA, SCRATCH, dataset_folder, images_root, machine, metrics_folder, run, write_json
+from stages.common import (
+    DATA,
+    SCRATCH,
+    dataset_folder,
+    emptied,
+    images_root,
+    machine,
+    metrics_folder,
+    run,
+    write_json,
+)
 from stages.computing import require_noted
 
 
@@ -22,8 +31,7 @@ def main(cell: Mapping[str, Any], name: str) -> None:
     pairs = captions_of(items, recipe)
     made, out = DATA / "backbones" / name, metrics_folder("training", name)
     require_noted(recipe.backbone, cell["weights"], cell["files"], "resolve")
-    shutil.rmtree(out, ignore_errors=True)
-    with live(out) as log:
+    with live(emptied(out)) as log:
         finetune(
             load_backbone(**cell["weights"], device=scheduled["device"]),
             pairs,

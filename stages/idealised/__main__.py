@@ -1,12 +1,20 @@
 """Images of a dataset → the gap between two encoders of them: python -m stages.idealised NAME, a row of `idealised`"""
 
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
 from crossgap.prepared import manifest
 from crossgap.training.idealised_recipe import Idealised
-from stages.common import SCRATCH, dataset_folder, images_root, machine, metrics_folder, run, write_json
+from stages.common import (
+    SCRATCH,
+    dataset_folder,
+    emptied,
+    images_root,
+    machine,
+    metrics_folder,
+    run,
+    write_json,
+)
 
 
 def main(cell: Mapping[str, Any], name: str) -> None:
@@ -17,8 +25,7 @@ def main(cell: Mapping[str, Any], name: str) -> None:
     from crossgap.training.live import live
 
     out = metrics_folder("idealised", name)
-    shutil.rmtree(out, ignore_errors=True)
-    with live(out) as log:
+    with live(emptied(out)) as log:
         done = idealised(
             recipe,
             items,

@@ -1,6 +1,5 @@
 """Declaration → manifest: python -m stages.prepare DATASET"""
 
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,13 +9,11 @@ from crossgap.datasets.declared import Declaration
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.saying import summary
 from crossgap.prepared import composed, judgements, manifest, problems, transformations
-from stages.common import SCRATCH, dataset_folder, machine, run
+from stages.common import SCRATCH, dataset_folder, emptied, machine, run
 
 
 def main(cell: Mapping[str, Any], name: str) -> None:
-    folder, scheduled = dataset_folder(name), machine()
-    shutil.rmtree(folder, ignore_errors=True)  # whose files may be links into a cache that others share
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, scheduled = emptied(dataset_folder(name)), machine()
     declared = TypeAdapter(Declaration).validate_python(cell["declared"])
     made = prepare(
         declared,
@@ -27,13 +24,10 @@ def main(cell: Mapping[str, Any], name: str) -> None:
     )
     manifest.write(made.items, folder)
     problems.write(made.problems, folder)
-    (folder / judgements.FILE).unlink(missing_ok=True)
     if made.judgements is not None:
         judgements.write(made.judgements, folder)
-    transformations.remove(folder)
     if made.transformations is not None:
         transformations.write(made.transformations, folder)
-    composed.remove(folder)
     if made.composed is not None:
         composed.write(made.composed, folder)
     print(f"{name}: {summary(made)}")

@@ -120,7 +120,5 @@ def test_tables_are_written_and_read(tmp_path):
     composed.write(tables, tmp_path)
     for held, again in zip(tables, composed.read(tmp_path), strict=True):
         assert held.to_numpy().tolist() == again.to_numpy().tolist() and list(held) == list(again)
-    composed.remove(tmp_path)
-    assert composed.read(tmp_path) is None
     with pytest.raises(DatasetError, match="composed queries, judged: no column role"):
         composed.validate(tables._replace(judged=tables.judged.drop(columns="role")), ["a"], ["t"])

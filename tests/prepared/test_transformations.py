@@ -14,7 +14,6 @@ from crossgap.prepared.transformations import (
     COLUMNS,
     Transformations,
     read,
-    remove,
     validate,
     write,
 )
@@ -60,9 +59,6 @@ def test_they_survive_the_folder_and_the_store(tmp_path) -> None:
     assert opened.groups == ["image/test"] and opened.judgements is None
     for found in (read(tmp_path), opened.transformations):
         assert told(found.table) == ROWS and told(found.answers) == SHOWN
-    remove(tmp_path)
-    remove(tmp_path)
-    assert read(tmp_path) is None
 
 
 def test_of_some_images_alone() -> None:
