@@ -12,7 +12,7 @@ import yaml
 from crossgap import naming, numbers
 from crossgap.datasets.thumbnails import Sight
 from crossgap.papers.studies import experiment, training
-from crossgap.prepared import manifest
+from crossgap.prepared import manifest, parquet
 from crossgap.report import Results, render
 from crossgap.report.results import in_roles, read_table
 from crossgap.stores import temporary
@@ -89,7 +89,7 @@ def _cell(
 
 
 def _first_turns(path: Path, modalities: Mapping[str, str], turns: int) -> pd.DataFrame:
-    return in_roles(pd.read_parquet(path, filters=[("turn", "<", turns)]), modalities)
+    return in_roles(parquet.read(path, numbers.AGAIN, [("turn", "<", turns)]), modalities)
 
 
 def _sight(dataset: str, side: int) -> Sight | None:

@@ -13,7 +13,7 @@ from crossgap import numbers
 from crossgap.cli import scripts, tables
 from crossgap.cli.errors import explained
 from crossgap.cli.scripts import Json
-from crossgap.errors import CrossgapError, like, of_machine
+from crossgap.errors import CrossgapError, like
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,6 +113,8 @@ class _Cell:
 def _measured(name: str) -> _Cell:
     import pandas as pd
 
+    from crossgap.prepared import parquet
+
     folder = METRICS / name / "tables"
     if not all((folder / f"{table}.parquet").is_file() for table in _TABLES):
         there = sorted(
@@ -126,22 +128,10 @@ def _measured(name: str) -> _Cell:
             f"no cell {name!r} is measured here{like(name, there)}; there are {', '.join(there)}"
         )
     said = numbers.read_provenance(folder)
-    queries, predictions = (_read(folder / f"{table}.parquet") for table in _TABLES)
+    queries, predictions = (parquet.read(folder / f"{table}.parquet", numbers.AGAIN) for table in _TABLES)
     if "group" not in queries:
         raise CrossgapError(f"{name} was evaluated by an older crossgap: {numbers.AGAIN}")
     set_aside = pd.DataFrame(said["not_inverted"], columns=["inversion", "group", "id"])
     held = folder / "metrics.csv"
     metrics = numbers.read(held) if held.is_file() else {}
     return _Cell(queries, predictions, set_aside, said["measured_on"], metrics)
-
-
-def _read(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        return pd.read_parquet(path)
-    except Exception as error:  # pyarrow's, of any kind
-        if of_machine(error):
-            raise
-        said = str(error).partition("\n")[0]
-        raise CrossgapError(f"{path} is damaged ({said}): {numbers.AGAIN}") from None

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap.errors import DatasetError
-from crossgap.prepared import manifest
+from crossgap.prepared import manifest, parquet
 
 TARGET, RELEVANT, IGNORED, MEMBER = ROLES = ("target", "relevant", "ignored", "member")
 TABLES: dict[str, tuple[str, ...]] = {
@@ -159,9 +159,9 @@ def write(tables: Composed, folder: str | Path) -> None:
 
 
 def read(folder: str | Path) -> Composed | None:
-    """The folder's tables; None where it has none; DatasetError where it can't be read."""
+    """The folder's tables; None where it has none; CrossgapError where it is damaged."""
     paths = _paths(folder)
-    return Composed(*map(manifest.table, paths)) if paths[0].is_file() else None
+    return Composed(*map(parquet.read, paths)) if paths[0].is_file() else None
 
 
 def _paths(folder: str | Path) -> list[Path]:

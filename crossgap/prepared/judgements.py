@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap.errors import DatasetError
-from crossgap.prepared import manifest
+from crossgap.prepared import manifest, parquet
 
 FILE = "judgements.parquet"
 COLUMNS = ("setting", "query", "item", "grade")
@@ -79,9 +79,9 @@ def write(table: pd.DataFrame, folder: str | Path) -> Path:
 
 
 def read(folder: str | Path) -> pd.DataFrame | None:
-    """The folder's table; None where it has none; DatasetError where it can't be read."""
+    """The folder's table; None where it has none; CrossgapError where it is damaged."""
     path = Path(folder) / FILE
-    return manifest.table(path) if path.is_file() else None
+    return parquet.read(path) if path.is_file() else None
 
 
 def _complaint(frame: pd.DataFrame, wrong: np.ndarray, rule: str) -> str:

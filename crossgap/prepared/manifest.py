@@ -26,7 +26,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crossgap import fingerprint
-from crossgap.errors import DatasetError, of_machine
+from crossgap.errors import DatasetError
+from crossgap.prepared import parquet
 
 FILE = "manifest.parquet"
 COLUMNS = ("id", "modality", "split", "path", "text", "group", "rank", "digest")
@@ -73,29 +74,13 @@ def read(folder: str | Path) -> pd.DataFrame:
     """Read and validate the folder's manifest.
 
     Raises:
-        DatasetError: there is none, it can't be read, or it breaks the contract.
+        DatasetError: there is none, or it breaks the contract.
+        CrossgapError: it is damaged.
     """
     path = Path(folder) / FILE
     if not path.is_file():
         raise DatasetError(f"{path} not found: the `prepare` stage of this dataset writes it")
-    return validate(table(path))
-
-
-def table(path: Path) -> pd.DataFrame:
-    """A parquet file that `prepare` wrote.
-
-    Raises:
-        DatasetError: it can't be read.
-    """
-    try:
-        return pq.read_table(path.absolute()).to_pandas()
-    except Exception as error:  # pyarrow's, of any kind
-        if of_machine(error):
-            raise
-        said = str(error).partition("\n")[0]
-        raise DatasetError(
-            f"{path} can't be read: {said}: `crossgap verify --repair` takes it away, then `dvc repro`"
-        ) from None
+    return validate(parquet.read(path))
 
 
 def labellings(frame: pd.DataFrame) -> list[str]:

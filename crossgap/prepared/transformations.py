@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap.errors import DatasetError
-from crossgap.prepared import manifest
+from crossgap.prepared import manifest, parquet
 
 SIMAT = "simat"  # the protocol, and the layout of its files
 COLUMNS = ("image", "source", "target", "caption", "weight", "split")
@@ -88,9 +88,9 @@ def write(tables: Transformations, folder: str | Path) -> None:
 
 
 def read(folder: str | Path) -> Transformations | None:
-    """The folder's tables; None where it has none; DatasetError where it can't be read."""
+    """The folder's tables; None where it has none; CrossgapError where it is damaged."""
     paths = [Path(folder) / name for name in FILES]
-    return Transformations(*map(manifest.table, paths)) if paths[0].is_file() else None
+    return Transformations(*map(parquet.read, paths)) if paths[0].is_file() else None
 
 
 def _complaints(frame: pd.DataFrame, rules: Iterable[tuple[np.ndarray, str]]) -> list[str]:

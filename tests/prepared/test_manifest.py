@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossgap.errors import DatasetError
+from crossgap.errors import CrossgapError, DatasetError
 from crossgap.prepared import composed, judgements, manifest, transformations
 
 
@@ -183,7 +183,7 @@ def test_a_damaged_table_is_told_with_the_remedy(kind, tmp_path):
     ):
         (tmp_path / f"{name}.parquet").write_bytes(b"PAR1 cut short")
     with pytest.raises(
-        DatasetError, match=r"\.parquet can't be read: .*: `crossgap verify --repair` takes it away"
+        CrossgapError, match=r"\.parquet is damaged \(.*\): `crossgap verify --repair` takes it away"
     ):
         kind.read(tmp_path)
 
