@@ -86,17 +86,15 @@ def asked_by_labels(
     declaration: Declaration, items: pd.DataFrame
 ) -> tuple[pd.DataFrame, Composed | None, tuple[str, ...]]:
     """Composed queries that `controls.composed` asks of labelled items: rows of their texts, the tables, and notes."""
-    texts, words = declaration.controls.composed, _names(declaration, items)
-    if isinstance(declaration, World):
-        texts = COMPOSED if texts is None else texts
-        words = {
-            factor: {label: said[0] for label, said in values.items()}
-            for factor, values in world.SYNONYMS.items()
-        }
+    texts = declaration.controls.composed
+    if texts is None and isinstance(declaration, World):
+        texts = COMPOSED
     none = without_digests([]).assign(digest=[])
     if not texts:
         return none, None, ()
-    rows, tables, cut = composing.by_labels(items, declaration.retrieval.query, texts, words)
+    rows, tables, cut = composing.by_labels(
+        items, declaration.retrieval.query, texts, _names(declaration, items)
+    )
     if tables.asked.empty:
         return none, None, ("controls.composed asks for nothing: no two images differ by one label alone",)
     frame = without_digests(rows)
@@ -105,7 +103,12 @@ def asked_by_labels(
 
 
 def _names(declaration: Declaration, items: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Labelling → label → what its class prompts call it."""
+    """Labelling → label → what its class prompts call it, or the embedded world."""
+    if isinstance(declaration, World):
+        return {
+            factor: {label: said[0] for label, said in values.items()}
+            for factor, values in world.SYNONYMS.items()
+        }
     if not isinstance(declaration, Classified):
         return {}
     before, after = declaration.templates[0].split("{}")
