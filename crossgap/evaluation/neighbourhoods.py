@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossgap.errors import UnavailableError
 from crossgap.evaluation.cell import Cell
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.gap import Sides, sides
@@ -27,6 +26,7 @@ from crossgap.metrics.gap.neighbourhoods import (
     class_order_distance,
     modality_ranks,
     neighbour_overlap,
+    require_classes,
     silhouette,
 )
 
@@ -157,9 +157,7 @@ def _class_order(
     images, texts = (items.where(items.labels[labelling].astype(bool)) for items in (images, texts))
     shared = sorted(set(images.labels[labelling]) & set(texts.labels[labelling]))[:CLASSES]
     images, texts = (items.where(np.isin(items.labels[labelling], shared)) for items in (images, texts))
-    if len(shared) < 3:
-        classes = f"{len(shared)} class{'' if len(shared) == 1 else 'es'}"
-        raise UnavailableError(f"order of the neighbours of {classes}: give at least 3")
+    require_classes(len(shared))
     pair = (images, texts) if variant is None else rivals.pair(variant, "image-text", images, texts)
     if pair is None:
         return None

@@ -108,9 +108,7 @@ def class_order_distance(x: Real[Features, "c d"], y: Real[Features, "c d"]) -> 
     x, y = _pair(x, y)
     if len(x) != len(y):
         raise ValueError(f"x has {len(x)} classes and y {len(y)}: give the same in one order")
-    if len(x) < 3:
-        classes = f"{len(x)} class{'es' if len(x) > 1 else ''}"
-        raise UnavailableError(f"order of the neighbours of {classes}: give at least 3")
+    require_classes(len(x))
     pairs = (len(x) - 1) * (len(x) - 2) / 2
     found = np.empty(len(x))
     for rows in blocks(len(x), len(x)):
@@ -121,6 +119,13 @@ def class_order_distance(x: Real[Features, "c d"], y: Real[Features, "c d"]) -> 
             agreement = kendalltau(one, other).statistic * scale if scale else 0.0
             found[at] = (pairs - tied[2] - agreement) / (2 * pairs)
     return found
+
+
+def require_classes(count: int) -> None:
+    """Raises UnavailableError for fewer classes than have an order around each."""
+    if count < 3:
+        classes = f"{count} class{'' if count == 1 else 'es'}"
+        raise UnavailableError(f"order of the neighbours of {classes}: give at least 3")
 
 
 def _ties(rows: Float64[np.ndarray, "m columns"]) -> float:
