@@ -218,4 +218,4 @@ def _text_of(params: Path) -> str:
 def _write(path: Path, text: str) -> None:
     from crossgap.stores import temporary
 
-    temporary.write(path.resolve(), text.encode("utf-8"))  # of a link, the file that it leads to
+    temporary.write_through(path, text.encode("utf-8"))

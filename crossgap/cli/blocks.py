@@ -64,7 +64,7 @@ def layers(
         tables.show([name.replace("_", " ") for name in found], rows)
     if output is not None:
         with explained():
-            temporary.write(output.resolve(), found.to_csv(index=False).encode("utf-8"))
+            temporary.write_through(output, found.to_csv(index=False).encode("utf-8"))
 
 
 def _read(path: Path, what: str) -> dict[str, Any]:

@@ -129,9 +129,8 @@ def summaries(
         if out.exists():
             raise DatasetError(f"{out} exists: name another file, or remove it")
         found = converted(declared, pickle, Path("data/datasets", name), order)
-        temporary.write(
-            out.resolve(), (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode("utf-8")
-        )
+        text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+        temporary.write_through(out, text.encode("utf-8"))
     typer.echo(f"{out}: {len(found):,} summaries; in the row of {name}: summaries: {out}")
 
 

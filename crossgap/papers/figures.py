@@ -87,7 +87,7 @@ def saved(path: Path, draw: Callable[[Figure], None]) -> None:
         undated: Mapping[str, None] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
         content = io.BytesIO()
         figure.savefig(content, format=form, dpi=200, metadata=undated)
-    temporary.write(path.resolve(), content.getvalue())
+    temporary.write_through(path, content.getvalue())
 
 
 def _grid(panels: int) -> tuple[int, int]:

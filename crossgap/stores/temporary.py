@@ -69,6 +69,11 @@ def write(path: Path, *parts: bytes | memoryview) -> None:
         os.replace(temporary, path)
 
 
+def write_through(path: Path, *parts: bytes | memoryview) -> None:
+    """As `write`, but where `path` is a link, the link stays, and the file that it leads to is written."""
+    write(path.resolve(), *parts)
+
+
 def move(source: Path, target: Path) -> None:
     """Move a file in one step, also to another file system: `target` is never there in part."""
     try:
