@@ -10,32 +10,35 @@ from crossgap import fingerprint
 from crossgap.backbones import towers
 from crossgap.errors import BackboneError, CrossgapError
 from crossgap.stores.store import open_store
-from stages.common import features_folder, machine, weights
+from stages.common import features_folder, machine
 
 if TYPE_CHECKING:
     from crossgap.backbones import Backbone
 
 
-def loaded(backbone: str) -> Backbone:
+def loaded(backbone: str, noted: Mapping[str, Any]) -> Backbone:
     """A backbone on the device that shards are computed on; Ray's workers put it on one of theirs."""
     scheduled = machine()
-    return as_noted(backbone, "cpu" if scheduled["engine"] == "ray" else scheduled["device"])
+    return as_noted(backbone, noted, "cpu" if scheduled["engine"] == "ray" else scheduled["device"])
 
 
-def as_noted(backbone: str, device: str) -> Backbone:
+def as_noted(backbone: str, noted: Mapping[str, Any], device: str) -> Backbone:
     """A backbone of the files that the stage `weights` noted.
+
+    Args:
+        noted: as `stages.common.weights` reads it.
 
     Raises:
         BackboneError: its files are others; see `require_noted`.
     """
     from crossgap.backbones import load_backbone
 
-    row = weights(backbone)
-    require_noted(backbone, row, row.pop("files"), "weights")
+    row = {name: value for name, value in noted.items() if name != "files"}
+    require_noted(backbone, row, noted["files"], "weights")
     return load_backbone(**row, device=device)
 
 
-def require_as_before(backbone: str, held: Backbone) -> None:
+def require_as_before(backbone: str, noted: Mapping[str, Any], held: Backbone) -> None:
     """Check that weights published under a name are those that the backbone's other features were made with.
 
     Whoever published them may put others in their place, and DVC would not see it. A row with `sha256` says which are
@@ -44,7 +47,6 @@ def require_as_before(backbone: str, held: Backbone) -> None:
     Raises:
         BackboneError: they are others.
     """
-    noted = weights(backbone)
     if noted["files"] or noted["sha256"]:
         return
     ours, name = held.provenance, ("model", "pretrained")

@@ -25,9 +25,8 @@ def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> Non
     folder, scratch = features_folder(backbone, dataset), SCRATCH / name
     native, path = open_store(folder / "native.zarr.zip"), folder / cell["store"]
     phi = DISTILLED / cell["phi"] if "phi" in cell else None
-    if reason := towers.image_only(weights(backbone)["model"]) or _none_held(
-        native, name, query, cell["queries_only"]
-    ):
+    noted = weights(backbone)
+    if reason := towers.image_only(noted["model"]) or _none_held(native, name, query, cell["queries_only"]):
         with creating(path, scratch, {"not_applicable": reason, "code": cell["code"]}):
             return
     if name == "oti" and (warning := _unmeasured(native, dataset, query)):
@@ -43,7 +42,7 @@ def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> Non
     chosen = choose(native, query, cell["gallery"])
     if cell["queries_only"]:
         chosen = {group: rows for group, rows in chosen.items() if group.endswith(f"/{query}")}
-    size, inverted_by = machine()["inversion_batch_size"], loaded(backbone)
+    size, inverted_by = machine()["inversion_batch_size"], loaded(backbone, noted)
     method = METHODS[name](**{field: value for field, value in cell["method"].items() if field != "name"})
     start = load_distilled(phi, inverted_by, method) if phi else None
     if start and (warning := _seen(dataset, "image" if name == "oti" else "text", query, start.said["on"])):

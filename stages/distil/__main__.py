@@ -15,14 +15,14 @@ OF = {"oti": "image", "ovi": "text"}
 
 def main(cell: Mapping[str, Any], backbone: str, dataset: str, method: str, loss: str) -> None:
     """Train φ on a split of a dataset; of an image-only backbone, φ's file says why there is none."""
-    out, held, scheduled = DISTILLED / cell["phi"], weights(backbone), machine()
+    out, noted, scheduled = DISTILLED / cell["phi"], weights(backbone), machine()
     native, group = (
         open_store(features_folder(backbone, dataset) / "native.zarr.zip"),
         f"{OF[method]}/{cell['split']}",
     )
     from crossgap.inversion.phi import save_nothing
 
-    if reason := towers.image_only(held["model"]):
+    if reason := towers.image_only(noted["model"]):
         save_nothing(out, reason)
         return
     if group not in native or not len(native[group]):
@@ -40,7 +40,7 @@ def main(cell: Mapping[str, Any], backbone: str, dataset: str, method: str, loss
     distil_store(
         native,
         group,
-        as_noted(backbone, scheduled["device"]),
+        as_noted(backbone, noted, scheduled["device"]),
         METHODS[method](**{field: value for field, value in cell["method"].items() if field != "name"}),
         Distil(**cell["recipe"]),
         loss,

@@ -6,7 +6,7 @@ from typing import Any
 
 from crossgap.encode import encode
 from crossgap.prepared import composed, judgements, manifest, problems, transformations
-from stages.common import SCRATCH, dataset_folder, features_folder, images_root, machine, run
+from stages.common import SCRATCH, dataset_folder, features_folder, images_root, machine, run, weights
 from stages.computing import loaded, require_as_before
 from stages.workers import ray
 
@@ -15,8 +15,9 @@ def main(cell: Mapping[str, Any], backbone: str, dataset: str) -> None:
     folder, scheduled = dataset_folder(dataset), machine()
     items = manifest.read(folder)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads leave the cores to the decoders
-    encoded_by = loaded(backbone)
-    require_as_before(backbone, encoded_by)
+    noted = weights(backbone)
+    encoded_by = loaded(backbone, noted)
+    require_as_before(backbone, noted, encoded_by)
     encode(
         items,
         images_root(dataset),
