@@ -43,7 +43,9 @@ def of_samples(
     rows: list[ManifestRow] = []
     labels: list[str | None] = []
     samples, notes = in_lines(declaration, list(samples))
-    written = {*declaration.class_names, *_distinct(named or ())}
+    if named is not None:
+        named = dict(zip(_distinct(named), (name.strip() for name in named.values()), strict=True))
+    written = {*declaration.class_names, *(named or ())}
     labels_of = [label_of(one.label, written) for one in samples]
     same = whole((label for label in labels_of if label is not None), written)
     samples = [

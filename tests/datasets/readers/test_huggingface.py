@@ -123,6 +123,22 @@ def test_classes_that_cannot_be_told_apart_are_told(tmp_path, names, said) -> No
         prepare(declaration, tmp_path)
 
 
+def test_a_class_whose_name_has_blanks_around_it_is_one_class(tmp_path) -> None:
+    """Else texts of the class that no image has would be prompts too, and be found in place of its own."""
+    names = {"kind": datasets.ClassLabel(names=[" tabby cat", "dog ", "bare"])}
+    features = datasets.Features({"picture": datasets.Image(), **names})
+    images = [{"bytes": photo(tmp_path / f"{seed}.jpg", seed), "path": None} for seed in range(2)]
+    held = datasets.Dataset.from_dict({"picture": images, "kind": [0, 1]}, features)
+    datasets.DatasetDict({"test": held}).save_to_disk(tmp_path / "saved")
+    declaration = declared(
+        tmp_path / "saved", splits={"test": "test"}, image_column="picture", label_column="kind"
+    )
+    items = prepare(declaration, tmp_path).items
+    assert manifest.select(items, "image")["label.class"].tolist() == ["tabby cat", "dog"]
+    prompts = manifest.select(items, "text", "classes").set_index("label.class")["text"]
+    assert prompts.to_dict() == {name: f"a photo of a {name}." for name in ("bare", "dog", "tabby cat")}
+
+
 def test_another_place_is_read_where_one_is_given(saved, tmp_path) -> None:
     elsewhere = declared("org/not-here", **BOTH, label_column="kind", root=saved)
     assert len(manifest.select(prepare(elsewhere, tmp_path).items, "image")) == 4
