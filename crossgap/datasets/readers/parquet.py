@@ -19,18 +19,21 @@ def read_parquet(file: Path, what: str, remedy: str) -> pa.Table:
     """The file's table; `what` begins messages, `remedy` ends them.
 
     Raises:
-        DatasetError: the file can't be read, or is no parquet.
+        DatasetError: the file can't be read, or is no parquet or damaged.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     whole = file.absolute()  # pyarrow takes a relative path with a colon for a URI
     try:
         claims.check(f"{what}{file}", pq.read_metadata(whole).num_rows * _A_VALUE, file.stat().st_size)
-        return pq.read_table(whole)
+        table = pq.read_table(whole)
+        # text that is no UTF-8 would be met where a value is asked for
+        table.validate(full=True)
+        return table
     except claims.ClaimError as error:
         raise DatasetError(f"{error}: {remedy}") from None
-    except (pa.ArrowException, OSError) as error:
+    # pyarrow's, of any kind
+    except Exception as error:
         if of_machine(error):
             raise
         raise DatasetError(f"{what}{file} can't be read: {str(error).splitlines()[0]}: {remedy}") from None

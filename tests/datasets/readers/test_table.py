@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -183,6 +185,16 @@ def test_missing_images_are_problems(root, tmp_path) -> None:
 def test_malformed_tables_are_told(root, tmp_path, text, said) -> None:
     with pytest.raises(ValueError, match=said):
         prepare(declared(root, text), tmp_path)
+
+
+@pytest.mark.parametrize("damaged", [b"red mug", b"text"])
+def test_a_value_or_a_name_that_is_no_utf8_is_damage_of_a_parquet_table(root, tmp_path, damaged) -> None:
+    table = pa.table({"text": ["red mug"]})
+    pq.write_table(table, root / "t.parquet", compression="none", use_dictionary=False)
+    whole = (root / "t.parquet").read_bytes()
+    (root / "t.parquet").write_bytes(whole.replace(damaged, damaged[:-1] + b"\xff"))
+    with pytest.raises(DatasetError, match=r"t\.parquet can't be read: .*: mend `table`"):
+        read(declared(root, file="t.parquet"), tmp_path)
 
 
 def test_unreadable_tables_and_unknown_splits_are_told(root, tmp_path) -> None:
