@@ -39,7 +39,7 @@ def fit(
     of the subjects). The paper ranks by the inner products of these features, as they are.
 
     Of its public code are left out: 1e-5, which is added to every entry of C, and the mean of LAION's images, in whose
-    place stands that of `image_features`; give such a mean as `image_features` of one row as long as it is.
+    place stands that of the unit rows of `image_features`.
 
     Args:
         image_features: `(n, d)` of a calibration set; unit rows count.
