@@ -32,6 +32,8 @@ from crossgap.backbones import checkpoints, towers
 from crossgap.backbones.backbone import resolve_device
 from crossgap.cli.errors import explained
 from crossgap.datasets import images
+from crossgap.datasets.text_files import read_text
+from crossgap.datasets.vocabulary import imagenet_names
 from crossgap.errors import is_told, of_machine, said
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.unavailable import Reasons
@@ -84,6 +86,16 @@ def test_shards_stay_when_handles_run_out(tmp_path, monkeypatch) -> None:
         done.gather(KEYS)
     assert caught.value.errno == errno.EMFILE
     assert shards.Shards.of(tmp_path, {}).missing(KEYS) == []
+
+
+@pytest.mark.parametrize("read", [lambda path: read_text(path, "captions"), lambda _: imagenet_names()])
+def test_a_text_is_not_called_unreadable_when_handles_run_out(tmp_path, read) -> None:
+    path = tmp_path / "captions.csv"
+    path.write_text("image,caption\n")
+    assert read(path)
+    with pytest.raises(OSError) as caught, no_handle():
+        read(path)
+    assert caught.value.errno == errno.EMFILE
 
 
 def test_a_shard_removed_by_another_process_is_gone_and_no_error(tmp_path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from crossgap.datasets.declared import DatasetError
+from crossgap.errors import of_machine
 
 
 def read_text(file: Path, what: str) -> str:
@@ -16,10 +17,13 @@ def read_text(file: Path, what: str) -> str:
 
     Raises:
         DatasetError: the file can't be read or isn't UTF-8.
+        OSError: the machine refuses it.
     """
     try:
         return file.read_bytes().decode().removeprefix("\ufeff")
     except OSError as error:
+        if of_machine(error):
+            raise
         raise DatasetError(f"{what} {file} can't be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1

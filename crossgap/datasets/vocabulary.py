@@ -12,6 +12,7 @@ import pandas as pd
 from crossgap.datasets.declared import DatasetError
 from crossgap.datasets.text_files import read_text
 from crossgap.datasets.world import FACTORS, SYNONYMS, combinations
+from crossgap.errors import of_machine
 from crossgap.libraries import folder_of
 from crossgap.prepared import manifest
 
@@ -55,6 +56,8 @@ def imagenet_names() -> list[str]:
             ):
                 return list(ast.literal_eval(statement.value))
     except (OSError, SyntaxError) as error:
+        if of_machine(error):
+            raise
         raise DatasetError(f"vocabulary: {file} can't be read: {error}") from None
     raise DatasetError(
         f"vocabulary: {file} has no IMAGENET_CLASSNAMES: name a text file instead of `imagenet`"

@@ -14,7 +14,7 @@ def applied(name: str, params: Params) -> Params:
     """Params, as read from YAML, with a preset's changes.
 
     Raises:
-        ValueError: no preset of this name.
+        CrossgapError: no preset of this name.
     """
     if name not in PRESETS:
         raise CrossgapError(f"no preset {name!r}{like(name, PRESETS)}; there are {', '.join(PRESETS)}")
