@@ -9,7 +9,7 @@ from typing import NamedTuple
 from crossgap.datasets.declared import DatasetError, MixBench
 from crossgap.datasets.readers import jsonl
 from crossgap.datasets.readers.named import paths_of
-from crossgap.datasets.reading import ManifestRow, Problem, Reading, without_digests
+from crossgap.datasets.reading import ManifestRow, Reading, without_digests
 from crossgap.datasets.text_files import rows
 from crossgap.prepared.manifest import ALONE
 
@@ -46,18 +46,7 @@ def read(declaration: MixBench, _folder: Path) -> Reading:
         _entries(root / declaration.corpus, "corpus_id"),
     )
     mixed = declaration.corpus == MIXED
-    needs = any if mixed else all
-    whole = {name: entry for name, entry in corpus.items() if needs(entry)}
-    if not whole:
-        parts = "or" if mixed else "and"
-        raise DatasetError(
-            f"{root / declaration.corpus}: no document has a text {parts} an image: download it again"
-        )
-    if mixed and all(map(all, whole.values())):
-        raise DatasetError(
-            f"{root / declaration.corpus}: every document has a text and an image: it is no mixed corpus; leave "
-            "`corpus` out of the declaration"
-        )
+    whole = _whole(root / declaration.corpus, corpus, mixed)
     own = _own(root, queries, whole)
     asking = defaultdict(list)
     for query, document in own.items():
@@ -66,7 +55,6 @@ def read(declaration: MixBench, _folder: Path) -> Reading:
     paths = paths_of(declaration, names, {"images": names} if names else {})
     images: list[ManifestRow] = []
     texts: list[ManifestRow] = []
-    problems: list[Problem] = []
     for name, entry in whole.items():
         group = name if entry.image else f"{ALONE}{name}"
         if entry.image:
@@ -76,23 +64,31 @@ def read(declaration: MixBench, _folder: Path) -> Reading:
         for place, query in enumerate(asking[name]):
             rank = place + DOCUMENT if place else 0
             texts.append((f"query/{query}", "text", SPLIT, None, queries[query].text, group, rank))
-    further = sum(len(some) - 1 for some in asking.values() if some)
-    notes = [
-        f"{count} {what}"
-        for count, what in (
-            (
-                len(corpus) - len(whole),
-                f"documents lack their text {'and' if mixed else 'or'} their image, and are left out",
-            ),
-            (len(queries) - len(own), "queries have no text or no document here, and are left out"),
-            (
-                0 if mixed else further,
-                "queries ask for the document of another one: they don't ask in mixed search",
-            ),
+    bare, further = len(corpus) - len(whole), sum(len(some) - 1 for some in asking.values() if some)
+    counts = {
+        f"documents lack their text {'and' if mixed else 'or'} their image, and are left out": bare,
+        "queries have no text or no document here, and are left out": len(queries) - len(own),
+        "queries ask for the document of another one: they don't ask in mixed search": 0
+        if mixed
+        else further,
+    }
+    notes = tuple(f"{count} {what}" for what, count in counts.items() if count)
+    return Reading(without_digests(images + texts), [], notes=notes)
+
+
+def _whole(file: Path, corpus: dict[str, _Entry], mixed: bool) -> dict[str, _Entry]:
+    """The documents of a file that have a text and an image; of a mixed one, those that have either."""
+    needs = any if mixed else all
+    whole = {name: entry for name, entry in corpus.items() if needs(entry)}
+    if not whole:
+        parts = "or" if mixed else "and"
+        raise DatasetError(f"{file}: no document has a text {parts} an image: download it again")
+    if mixed and all(map(all, whole.values())):
+        raise DatasetError(
+            f"{file}: every document has a text and an image: it is no mixed corpus; leave `corpus` out of the "
+            "declaration"
         )
-        if count
-    ]
-    return Reading(without_digests(images + texts), problems, notes=tuple(notes))
+    return whole
 
 
 def _entries(file: Path, key: str) -> dict[str, _Entry]:
