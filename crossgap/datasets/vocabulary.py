@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections import Counter
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
@@ -77,16 +77,20 @@ def world_names(seed: int) -> list[str]:
 
 
 def rows(names: list[str], forms: Mapping[str, str] = FORMS) -> pd.DataFrame:
-    """The names as rows of a manifest; a repeated one has its ordinal in its id.
+    """The names as rows of a manifest; a repeated one has a number in its id.
 
     Args:
         forms: split → how a name is worded there; bare and as "a photo of <name>", if not given.
     """
-    met: Counter[str] = Counter()
+    taken, met = set(names), set[str]()
     ids = []
     for name in names:
-        met[name] += 1
-        ids.append(name + (f"-{met[name]}" if met[name] > 1 else ""))
+        if name in met:
+            ids.append(next(own for number in count(2) if (own := f"{name}-{number}") not in taken))
+            taken.add(ids[-1])
+        else:
+            ids.append(name)
+            met.add(name)
     found = [
         (f"{split}/{name_id}", "text", split, None, form.replace("{}", name), None, rank)
         for split, form in forms.items()

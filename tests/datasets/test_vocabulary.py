@@ -113,3 +113,12 @@ def test_defaults_by_layout_and_unknown_names() -> None:
     assert adapter.validate_python(fields | {"vocabulary": "a/b.txt"}).vocabulary == "a/b.txt"
     with pytest.raises(ValueError, match=r"'wordnet' is none of imagenet, world, none and no \.txt file"):
         adapter.validate_python(fields | {"vocabulary": "wordnet"})
+
+
+def test_a_repeated_name_takes_the_id_of_no_other_one():
+    found = rows(["gpt", "gpt", "gpt-2", "gpt", "gpt-2"], {"vocabulary": "{}"})
+    assert found["id"].tolist() == [
+        f"vocabulary/{name}" for name in ("gpt", "gpt-3", "gpt-2", "gpt-4", "gpt-2-2")
+    ]
+    plain = rows(["a", "a", "a"], {"vocabulary": "{}"})
+    assert plain["id"].tolist() == ["vocabulary/a", "vocabulary/a-2", "vocabulary/a-3"]
