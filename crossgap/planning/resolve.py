@@ -21,7 +21,6 @@ from crossgap.keyed import file_and_key
 from crossgap.params import Params
 from crossgap.planning.cells import ALONE, ELSEWHERE, EMBEDDED, INVERSIONS, StageCell, cells
 from crossgap.planning.discarding import entries
-from crossgap.stores import temporary
 from crossgap.training import made_by
 
 Resolved = dict[str, dict[str, Any]]  # path below the folder of what is resolved → content
@@ -56,7 +55,9 @@ def write(files: Resolved, folder: Path) -> None:
         path = folder / name
         if not _holds(path, content):
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write(path, _text(content).encode("utf-8"))
+            # which may be a link into a cache that others share; thousands are not synced one by one
+            path.unlink(missing_ok=True)
+            path.write_text(_text(content), encoding="utf-8")
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_file() and path.relative_to(folder).as_posix() not in files:
             path.unlink()
