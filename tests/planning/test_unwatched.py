@@ -14,6 +14,7 @@ from crossgap.errors import BackboneError
 from crossgap.params import load
 from crossgap.planning import resolve, unwatched
 from crossgap.stores import store
+from stages.common import weights
 from stages.computing import loaded, require_as_before, require_noted
 
 ROOT = Path(__file__).parents[2]
@@ -89,15 +90,17 @@ def test_a_stage_computes_with_no_other_weights_than_were_noted(tmp_path, monkey
         target = Path("data", path)
         target.parent.mkdir(parents=True)
         target.write_text(json.dumps(content))
-    assert loaded("mine").provenance["weights_sha256"] == files["open_clip_model.safetensors"]
+    assert (
+        loaded("mine", weights("mine")).provenance["weights_sha256"] == files["open_clip_model.safetensors"]
+    )
 
     Path("mine/.DS_Store").write_bytes(b"left by a file manager")
-    loaded("mine")
+    loaded("mine", weights("mine"))
     held = Path("mine/open_clip_model.safetensors")
     held.write_bytes(held.read_bytes()[:-1] + b"\1")
     words = r"backbones\.mine\.weights: open_clip_model\.safetensors: changed since a run read it: `dvc repro -f -s "
     with pytest.raises(BackboneError, match=words + "weights`"):
-        loaded("mine")
+        loaded("mine", weights("mine"))
     # as a training asks, of its own resolved file
     with pytest.raises(BackboneError, match=words + "resolve`"):
         require_noted("mine", row, files, "resolve")
@@ -148,12 +151,12 @@ def test_weights_that_were_put_in_the_place_of_others_under_one_name_are_told(tm
         Path("data/weights/mine.json").write_text(json.dumps({**said, "sha256": None, "files": {}, **given}))
 
     row()
-    require_as_before("mine", SimpleNamespace(provenance={**said, "weights_sha256": "1"}))
+    require_as_before("mine", weights("mine"), SimpleNamespace(provenance={**said, "weights_sha256": "1"}))
     others = SimpleNamespace(provenance={**said, "weights_sha256": "2"})
     with pytest.raises(
         BackboneError, match=r"hf-hub:a/b has other weights than .*old/native.* give the row sha256: 2$"
     ):
-        require_as_before("mine", others)
+        require_as_before("mine", weights("mine"), others)
     for given in ({"sha256": "2"}, {"files": {"open_clip_model.safetensors": "2"}}):
         row(**given)
-        require_as_before("mine", others)
+        require_as_before("mine", weights("mine"), others)
