@@ -85,18 +85,14 @@ def test_code_of_a_folder_is_not_run_and_nobody_asked(folder, tmp_path, monkeypa
     )
     (tmp_path / "own" / "own.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')\nclass Own: pass\n")
     monkeypatch.setattr("builtins.input", lambda *_words: pytest.fail("asked"))
-    with pytest.raises(
-        BackboneError, match="brings code of its own, which is not run: take a tokenizer.json"
-    ):
+    with pytest.raises(BackboneError, match="brings code of its own, which is not run"):
         load_backbone(model).tokenize(["a dog"])
     assert not (tmp_path / "run").exists()
 
 
 def test_a_tokenizer_that_cannot_pad_says_so(folder, tmp_path) -> None:
     model = changed(folder, tmp_path / "own", tokenizer_config={"pad_token": None})
-    with pytest.raises(
-        BackboneError, match="no padding token: name one as pad_token in tokenizer_config.json"
-    ):
+    with pytest.raises(BackboneError, match="no padding token: name one as pad_token"):
         load_backbone(model).tokenize(["a dog"])
 
 
