@@ -90,6 +90,20 @@ def test_code_of_a_folder_is_not_run_and_nobody_asked(folder, tmp_path, monkeypa
     assert not (tmp_path / "run").exists()
 
 
+def test_code_of_a_text_tower_is_not_run_and_nobody_asked(folder, tmp_path, monkeypatch) -> None:
+    tower = tmp_path / "tower"
+    tower.mkdir()
+    (tower / "config.json").write_text(
+        json.dumps({"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}})
+    )
+    (tower / "own.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')\nclass Own: pass\n")
+    model = changed(folder, tmp_path / "own", open_clip_config={"hf_model_name": str(tower)})
+    monkeypatch.setattr("builtins.input", lambda *_words: pytest.fail("asked"))
+    with pytest.raises(BackboneError, match="text tower brings code of its own, which is not run"):
+        load_backbone(model)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_tokenizer_that_cannot_pad_says_so(folder, tmp_path) -> None:
     model = changed(folder, tmp_path / "own", tokenizer_config={"pad_token": None})
     with pytest.raises(BackboneError, match="no padding token: name one as pad_token"):
