@@ -183,6 +183,8 @@ class Backbone:
     def tokenize(self, texts: Sequence[str]) -> tuple[Integer[Tensor, "n context"], Bool[Tensor, " n"]]:
         """Token ids `(n, context)`, and which texts the context was too short for `(n,)`.
 
+        BackboneError for a tokenizer that can't be had, or one of other tokens than the model's.
+
         The tokenizer truncates; a text was cut exactly if one more position brings anything but padding. That position
         alone would not do: a tokenizer may pad with its end token (SigLIP's does), or close every text with a token of
         its own behind the padding (that of CLIPS does), as the empty text shows.
@@ -192,11 +194,21 @@ class Backbone:
         context = self.context_length
         ids = self.tokenizer(list(texts), context_length=context)
         longer = self.tokenizer([*texts, ""], context_length=context + 1)
+        self._check_known(longer)
         empty = longer[-1]
-        end = context - int(empty[-1] != empty[-2])
+        end = 0 if _pads_left(self.tokenizer) else context - int(empty[-1] != empty[-2])
         padding = torch.full_like(ids[:, :1], int(empty[end]))
         padded = torch.cat([ids[:, :end], padding, ids[:, end:]], dim=1)
         return ids, (longer[:-1] != padded).any(dim=1)
+
+    def _check_known(self, ids: Integer[Tensor, "n context"]) -> None:
+        """BackboneError if the model has no embedding for one of these tokens: the tokenizer is another model's."""
+        known = getattr(getattr(self.model, "text", self.model), "vocab_size", None)
+        if known and (ids >= known).any():
+            raise BackboneError(
+                f"the tokenizer of {self.provenance['model']!r} gives the token {int(ids.max())}, and the model has "
+                f"{known} of them, from 0: take the tokenizer that it was trained with"
+            )
 
     def _encode(self, encode: Callable, projection: tuple[nn.Module, str] | None, batch: Tensor) -> Encoded:
         if projection is None:
@@ -225,6 +237,13 @@ class Backbone:
             if isinstance(getattr(owner, name, None), (nn.Parameter, nn.Linear)):
                 return owner, name
         return None
+
+
+def _pads_left(tokenizer: Tokenizer) -> bool:
+    """Whether padding stands in front of the words, as a tokenizer of transformers may have it."""
+    inner = getattr(tokenizer, "tokenizer", None)
+    # in a mode of its own open_clip pads by itself
+    return getattr(inner, "padding_side", "right") == "left" and not getattr(tokenizer, "tokenizer_mode", "")
 
 
 def require_backbone(backbone: object) -> None:

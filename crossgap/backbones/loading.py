@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+from open_clip import hf_model
 from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from open_clip.transformer import QuickGELU
@@ -138,7 +139,7 @@ def _module(
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("error", message="QuickGELU mismatch")
-        with checkpoints.by_library():
+        with checkpoints.by_library(), no_code_run(model):
             module = open_clip.create_model(
                 model,
                 # with a tag, open_clip sets the tag's preprocessing, even if we load the weights
@@ -170,6 +171,28 @@ def unasked() -> Iterator[None]:
         yield
     finally:
         root.removeFilter(other)
+
+
+@contextmanager
+def no_code_run(model: str) -> Iterator[None]:
+    """transformers neither runs code that a text tower brings, nor asks whether it may; BackboneError instead."""
+    if hf_model.transformers is None:
+        yield
+        return
+    from transformers import dynamic_module_utils
+
+    seconds = dynamic_module_utils.TIME_OUT_REMOTE_CODE
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # of waiting for an answer
+    try:
+        yield
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise BackboneError(
+            f"{model}: the text tower brings code of its own, which is not run: take one that transformers has itself"
+        ) from error
+    finally:
+        dynamic_module_utils.TIME_OUT_REMOTE_CODE = seconds
 
 
 def _activation_from(

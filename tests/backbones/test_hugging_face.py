@@ -59,3 +59,87 @@ def test_a_folder_without_its_tokenizer_says_so(folder, tmp_path) -> None:
     backbone = load_backbone(f"local-dir:{tmp_path / 'own'}")
     with pytest.raises(BackboneError, match=r"the tokenizer of 'local-dir:.*own' can't be had"):
         backbone.tokenize(["a dog"])
+
+
+def changed(folder: Path, path: Path, **documents) -> str:
+    """A copy of the folder with fields of its documents changed, None: taken out; its model's name."""
+    shutil.copytree(folder, path)
+    for name, fields in documents.items():
+        file = path / f"{name}.json"
+        document = json.loads(file.read_text())
+        held = document["model_cfg"]["text_cfg"] if name == "open_clip_config" else document
+        held |= fields
+        for field in [field for field, value in fields.items() if value is None]:
+            del held[field]
+        file.write_text(json.dumps(document))
+    return f"local-dir:{path}"
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"trust_remote_code": True}], ids=["asking", "trusting"])
+def test_code_of_a_folder_is_not_run_and_nobody_asked(folder, tmp_path, monkeypatch, kwargs) -> None:
+    model = changed(
+        folder,
+        tmp_path / "own",
+        tokenizer_config={"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["own.Own", None]}},
+        open_clip_config={"tokenizer_kwargs": kwargs},
+    )
+    (tmp_path / "own" / "own.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')\nclass Own: pass\n")
+    monkeypatch.setattr("builtins.input", lambda *_words: pytest.fail("asked"))
+    with pytest.raises(BackboneError, match="brings code of its own, which is not run"):
+        load_backbone(model).tokenize(["a dog"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_code_of_a_text_tower_is_not_run_and_nobody_asked(folder, tmp_path, monkeypatch) -> None:
+    tower = tmp_path / "tower"
+    tower.mkdir()
+    (tower / "config.json").write_text(
+        json.dumps({"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}})
+    )
+    (tower / "own.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')\nclass Own: pass\n")
+    model = changed(folder, tmp_path / "own", open_clip_config={"hf_model_name": str(tower)})
+    monkeypatch.setattr("builtins.input", lambda *_words: pytest.fail("asked"))
+    with pytest.raises(BackboneError, match="text tower brings code of its own, which is not run"):
+        load_backbone(model)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_tokenizer_that_cannot_pad_says_so(folder, tmp_path) -> None:
+    model = changed(folder, tmp_path / "own", tokenizer_config={"pad_token": None})
+    with pytest.raises(BackboneError, match="no padding token: name one as pad_token"):
+        load_backbone(model).tokenize(["a dog"])
+
+
+def test_a_tokenizer_of_more_tokens_than_the_model_says_so(folder, tmp_path) -> None:
+    model = changed(folder, tmp_path / "own", tokenizer_config={"eos_token": "<end>"})
+    stored = json.loads((tmp_path / "own" / "tokenizer.json").read_text())
+    stored["model"]["vocab"]["cat"] = len(WORDS)
+    (tmp_path / "own" / "tokenizer.json").write_text(json.dumps(stored))
+    with pytest.raises(BackboneError, match=r"gives the token 9, and the model has 9 of them, from 0"):
+        load_backbone(model).tokenize(["a dog", "a cat"])
+
+
+def test_padding_in_front_cuts_nothing(folder, tmp_path) -> None:
+    model = changed(folder, tmp_path / "own", tokenizer_config={"padding_side": "left"})
+    ids, cut = load_backbone(model).tokenize(["a dog", "", "a a a a a a", "a a a a a a a"])
+    assert ids[:2].tolist() == [[0, 0, 0, 0, 1, 4, 8, 2], [0, 0, 0, 0, 0, 0, 1, 2]]
+    assert cut.tolist() == [False, False, False, True]
+
+
+def test_a_tokenizer_that_is_not_as_its_file_says_is_refused(folder, tmp_path) -> None:
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    model = changed(
+        folder,
+        tmp_path / "own",
+        tokenizer_config={"tokenizer_class": "BertTokenizer", "do_lower_case": False},
+    )
+    vocabulary = {word: place for place, word in enumerate([*WORDS, "A"])}
+    words = Tokenizer(models.WordPiece(vocabulary, unk_token="<unk>"))
+    words.normalizer = normalizers.BertNormalizer(lowercase=True)
+    words.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    words.save(str(tmp_path / "own" / "tokenizer.json"))
+    with pytest.raises(
+        BackboneError, match=r"otherwise than its tokenizer.json says .*PreTrainedTokenizerFast"
+    ):
+        load_backbone(model).tokenize(["A dog"])
