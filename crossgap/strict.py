@@ -25,6 +25,16 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]  # NumPy and torch both take these
 S = TypeVar("S", bound=Strict)
 
 
+TYPOGRAPHIC = "“”„‟«»‘’‚‛"
+
+
+def unquoted(text: str) -> str:
+    """A text that is not in typographic quotes, which YAML takes for a part of it; else ValueError."""
+    if len(text) > 1 and text[0] in TYPOGRAPHIC and text[-1] in TYPOGRAPHIC:
+        raise ValueError(f"{text!r} is in typographic quotes, which would be part of it: put it in \" or '")
+    return text
+
+
 def once(names: list) -> list:
     """The same list; raises ValueError where one stands in it twice."""
     if twice := sorted({name for name in names if names.count(name) > 1}):

@@ -247,6 +247,7 @@ WRONG = [
     ("datasets/world/images", {"dev": 3}, "datasets.world.images.dev: Input should be 'train' or 'test'"),
     # what hangs together
     ("oti/template", "a photo of it", "oti.template: 'a photo of it' needs exactly one {}"),
+    ("oti/template", "“a photo of {}”", "oti.template: '“a photo of {}”' is in typographic quotes"),
     ("oti/template", "{} and {}", "oti.template: '{} and {}' needs exactly one {}"),
     (
         "datasets/kinds/root",

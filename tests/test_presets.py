@@ -198,6 +198,10 @@ def test_the_command_lists_prints_and_writes(tmp_path):
     assert run(app, ["preset", "intra-modal", "--params", str(path), "--output", str(other)]).exit_code == 0
     assert other.read_text() == printed.output and path.read_text() == OURS.read_text() + "# mine\n"
     assert load(other).pretrained("nano-slip").intra_modal.images == 64
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    again = run(app, ["preset", "intra-modal", "--params", str(path), "--output", str(other), "--force"])
+    assert again.exit_code == 0
+    assert other.read_bytes() == printed.output.encode().replace(b"\n", b"\r\n")
     unknown = run(app, ["preset", "table-1"])
     assert unknown.exit_code != 0 and "no preset 'table-1'; there are cross-the-gap-table1, " in str(
         unknown.exception

@@ -107,7 +107,7 @@ def migrate(params: File = Path("params.yaml")) -> None:
     with explained():
         text, done = migrated(_text_of(params))
         if done:
-            _write(params, text)
+            _write(params, text, params)
             typer.echo("\n".join(done))
         load(params)
     typer.echo(f"{params} is of today's shape")
@@ -170,7 +170,7 @@ def preset(
             return
         if not force:
             require_in_git(output)
-        _write(output, changed)
+        _write(output, changed, params)
         if as_json:
             scripts.echo(parsed(changed, output))
 
@@ -215,7 +215,10 @@ def _text_of(params: Path) -> str:
     return text_of(params)
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, read_from: Path) -> None:
+    """Write a text, with the line ends of the file that it was read from."""
     from crossgap.stores import temporary
 
+    if b"\r\n" in read_from.read_bytes():
+        text = text.replace("\n", "\r\n")
     temporary.write_through(path, text.encode("utf-8"))

@@ -78,5 +78,5 @@ def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     )
 
 
-def _affine(rows: Float64[np.ndarray, "n d"]) -> tuple[Affine, dict[str, Any]]:
+def _affine(rows: Float64[np.ndarray, "n d"], _: Real[Features, "n d"]) -> tuple[Affine, dict[str, Any]]:
     return Affine(np.ones(rows.shape[1]), centre=rows.mean(axis=0)), {}

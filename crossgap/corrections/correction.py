@@ -107,14 +107,14 @@ class Correction:
 
 
 def fitted_each(
-    fit: Callable[[np.ndarray], tuple[Affine, dict[str, Any]]],
+    fit: Callable[[np.ndarray, Features], tuple[Affine, dict[str, Any]]],
     image_features: Real[Features, "n d"] | None,
     text_features: Real[Features, "m d"] | None,
 ) -> Correction:
     """A correction of both sides whose map of a modality is fitted on that modality's unit rows alone.
 
     Args:
-        fit: unit rows `(n, d)`, float64 → their map and its parameters.
+        fit: unit rows `(n, d)`, float64, and the features that they are of → their map and its parameters.
         image_features: `(n, d)`; None leaves images without a map.
         text_features: `(m, d)`; None leaves texts without a map.
 
@@ -122,11 +122,11 @@ def fitted_each(
         TypeError, ValueError: features that cannot be used, two widths, or none at all; `UnavailableError` for fewer
             than 2 rows, or rows that are all the same: less their mean, nothing but rounding is left of them.
     """
-    given: dict[str, Features | None] = {"image": image_features, "text": text_features}
+    both = {"image": image_features, "text": text_features}
+    given = {modality: features for modality, features in both.items() if features is not None}
     rows = {
         modality: unit_rows(features, f"{modality}_features", np.float64)
         for modality, features in given.items()
-        if features is not None
     }
     if not rows:
         raise ValueError("neither image_features nor text_features: give at least one to fit on")
@@ -142,7 +142,7 @@ def fitted_each(
     maps: dict[str, Affine] = {}
     parameters: dict[str, Any] = {}
     for modality, features in rows.items():
-        maps[modality], chosen = fit(features)
+        maps[modality], chosen = fit(features, given[modality])
         parameters[modality] = {"items": len(features)} | chosen
     return Correction(maps, parameters)
 
@@ -193,21 +193,61 @@ def tried(
 
 
 def principal_directions(
-    rows: Float64[np.ndarray, "n d"], centred: bool
+    rows: Float64[np.ndarray, "n d"], centred: bool, noise: Float64[np.ndarray, " d"]
 ) -> tuple[Float64[np.ndarray, " d"], Float64[np.ndarray, "d d"], int]:
     """Eigenvalues `(d,)`, falling, eigenvectors `(d, d)` as columns, and rank, of the rows' second moment.
 
     Args:
         rows: `(n, d)` float64.
         centred: take it about the rows' mean: their covariance (divided by n).
+        noise: `(d,)`, what `rounding` gives for the features.
 
-    The rank counts the eigenvalues above max(n, d) · ε times the rows' mean square length: the rest is rounding.
+    The rank counts the leading eigenvalues above max(n, d) · ε times the rows' mean square length, and above the noise
+    of their directions: the rest is rounding.
     """
-    floor = max(rows.shape) * np.finfo(np.float64).eps * np.square(rows).sum() / len(rows)
+    length = np.square(rows).sum() / len(rows)
     if centred:
         rows = rows - rows.mean(axis=0)
-    values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
-    return values[::-1], vectors[:, ::-1], int((values > floor).sum())
+    values, vectors = (held[..., ::-1] for held in np.linalg.eigh(rows.T @ rows / len(rows)))
+    floor = length * np.maximum(max(rows.shape) * np.finfo(np.float64).eps, noise @ np.square(vectors))
+    return values, vectors, int(np.logical_and.accumulate(values > floor).sum())
+
+
+def rounding(features: Real[Features, "n d"], name: str) -> Float64[np.ndarray, " d"]:
+    """What the rounding of float16 or bfloat16 features, of length 1, adds at most to the variance of each dimension.
+
+    Features count as such whose values all are, whatever the type that holds them. Rounding moves a value evenly by
+    up to half its unit in the last place u, a variance of u²/12. The largest eigenvalue of the covariance of n random
+    rows of d such values is (1 + √(d/n))² times that (Marchenko and Pastur, 1967). Equal rows are rounded alike, and
+    count as one.
+
+    Args:
+        features: `(n, d)`, of any length.
+
+    Returns zeros for features of more digits.
+
+    Raises:
+        TypeError, ValueError: features that cannot be used.
+    """
+    values = np.asarray(checked_features(features, name))
+    digits, width = _digits(values), values.shape[1]
+    if digits is None:
+        return np.zeros(width)
+    values = values.astype(np.float64)
+    last_place = np.ldexp(1.0, np.frexp(values)[1] - digits) * (values != 0)
+    variances = np.square(last_place / np.linalg.norm(values, axis=1, keepdims=True)).mean(axis=0) / 12
+    return variances * (1 + np.sqrt(width / len(np.unique(values, axis=0)))) ** 2
+
+
+def _digits(values: Real[np.ndarray, "n d"]) -> int | None:
+    """Binary digits of bfloat16 or of float16, where it holds all the values."""
+    single = values.astype(np.float32)
+    if (single != values).any():
+        return None
+    if not (single.view(np.uint32) & 0xFFFF).any():
+        return 8
+    with np.errstate(over="ignore"):
+        return 11 if (single.astype(np.float16) == single).all() else None
 
 
 def directions_to_keep(keep: int | None, rank: int, default: int) -> int:

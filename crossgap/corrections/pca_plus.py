@@ -10,6 +10,7 @@ from crossgap.corrections.correction import (
     Correction,
     directions_to_keep,
     principal_directions,
+    rounding,
     stored_rows,
     tried,
 )
@@ -40,7 +41,7 @@ def fit(text_features: Real[Features, "v d"], keep: int | None = None) -> Correc
         TypeError, ValueError: texts that cannot be used, or that span fewer than `keep` directions.
     """
     texts = stored_rows(text_features, "text_features")
-    _, directions, rank = principal_directions(texts, centred=True)
+    _, directions, rank = principal_directions(texts, True, rounding(text_features, "text_features"))
     keep = directions_to_keep(keep, rank, default=texts.shape[1] // 2)
     affine = Affine(directions[:, :keep])
     return Correction({"image": affine, "text": affine}, {"texts": len(texts), "keep": keep})

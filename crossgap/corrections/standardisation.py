@@ -45,7 +45,7 @@ def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     yield "standardisation", each_side(fit, *material.calibration())
 
 
-def _affine(rows: Float64[np.ndarray, "n d"]) -> tuple[Affine, dict[str, Any]]:
+def _affine(rows: Float64[np.ndarray, "n d"], _: Real[Features, "n d"]) -> tuple[Affine, dict[str, Any]]:
     deviation = rows.std(axis=0)
     varies = deviation > ROUNDING
     scale = np.where(varies, 1 / np.where(varies, deviation, 1), 1)

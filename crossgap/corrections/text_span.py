@@ -13,6 +13,7 @@ from crossgap.corrections.correction import (
     Correction,
     directions_to_keep,
     principal_directions,
+    rounding,
     tried,
 )
 from crossgap.corrections.material import Material
@@ -42,7 +43,7 @@ def fit(text_features: Real[Features, "v d"], keep: int | None = None) -> Correc
         TypeError, ValueError: texts that cannot be used, or that span fewer than `keep` directions.
     """
     texts = unit_rows(text_features, "text_features", np.float64)
-    _, directions, rank = principal_directions(texts, centred=False)
+    _, directions, rank = principal_directions(texts, False, rounding(text_features, "text_features"))
     width = texts.shape[1]
     keep = directions_to_keep(keep, rank, default=rank if rank < width else width // 2)
     affine = Affine(directions[:, :keep])

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crossgap.arrays import real_number
-from crossgap.corrections.correction import Affine, Correction, each_side, fitted_each, principal_directions
+from crossgap.corrections.correction import (
+    Affine,
+    Correction,
+    each_side,
+    fitted_each,
+    principal_directions,
+    rounding,
+)
 from crossgap.corrections.material import Material
 from crossgap.errors import UnavailableError
 
@@ -64,8 +71,10 @@ def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     yield "whitening", each_side(fit, *material.calibration())
 
 
-def _affine(rows: Float64[np.ndarray, "n d"], shrinkage: float | None) -> tuple[Affine, dict[str, Any]]:
-    variances, directions, rank = principal_directions(rows, centred=True)
+def _affine(
+    rows: Float64[np.ndarray, "n d"], features: Real[Features, "n d"], shrinkage: float | None
+) -> tuple[Affine, dict[str, Any]]:
+    variances, directions, rank = principal_directions(rows, True, rounding(features, "features"))
     if rank == 0:
         raise UnavailableError(
             "features that are all the same can't be whitened: give a calibration set that varies"

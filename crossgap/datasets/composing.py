@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from crossgap import fingerprint
+from crossgap.datasets.drawing import drawn
 from crossgap.datasets.reading import ManifestRow, Problem, Reading, without_digests
 from crossgap.prepared import manifest
 from crossgap.prepared.composed import IGNORED, RELEVANT, Composed, validate
 
-MOST = 10_000  # queries that labels allow, of a dataset
+MOST, ANSWERS = 10_000, 2_000_000  # queries that labels allow, of a dataset, and their answers together
 
 
 class Query(NamedTuple):
@@ -93,6 +93,7 @@ def by_labels(
     texts: Mapping[str, str],
     words: Mapping[str, Mapping[str, str]],
     most: int = MOST,
+    answered: int = ANSWERS,
 ) -> tuple[list[ManifestRow], Composed, int]:
     """Queries that ask for an image with another label, of one labelling, and the same labels of all others.
 
@@ -105,29 +106,20 @@ def by_labels(
         query: the split of the images that ask.
         texts: labelling → what is asked, with a `{}` for the label's words.
         words: labelling → label → its words; else the label with blanks for underscores.
-        most: queries at most, those whose hashed ids come first.
+        most: queries at most, those whose hashes come first (`drawn`).
+        answered: answers of all queries together, at most.
 
     Returns:
-        The rows of the texts that are asked, the tables, and how many queries `most` left out.
+        The rows of the texts that are asked, the tables, and how many queries `most` and `answered` left out.
     """
     columns = [manifest.LABEL + name for name in manifest.labellings(items)]
     images = items[items["modality"] == "image"]
     columns = [name for name in columns if images[name].notna().any()]
     images = images.dropna(subset=columns)
     candidates, asking = images, images[images["split"] == query]
-    every = []
-    for labelling in texts:
-        changed = manifest.LABEL + labelling
-        kept = [name for name in columns if name != changed]
-        there = candidates[[changed, *kept]].drop_duplicates().rename(columns={changed: "label"})
-        pairs = asking[["id", changed, *kept]].merge(there, on=kept or None, how="inner" if kept else "cross")
-        pairs = pairs[pairs["label"] != pairs[changed]].assign(labelling=labelling)
-        every.append(pairs.assign(query=pairs["id"] + f" {labelling} " + pairs["label"].astype(str)))
-    found = pd.concat(every, ignore_index=True)
-    left_out = max(len(found) - most, 0)
-    if left_out:
-        keys = found["query"].map(lambda name: fingerprint.of_content(name.encode()))
-        found = found.loc[keys.sort_values(kind="stable").index[:most]].sort_index()
+    found, number = drawn(asking, candidates, columns, list(texts), most, answered)
+    found = found.assign(query=found["id"] + " " + found["labelling"] + " " + found["label"].astype(str))
+    left_out = number - len(found)
     said = {
         (labelling, label): texts[labelling].replace(
             "{}", words.get(labelling, {}).get(label, label.replace("_", " "))

@@ -98,7 +98,8 @@ def asked_by_labels(
     if tables.asked.empty:
         return none, None, ("controls.composed asks for nothing: no two images differ by one label alone",)
     frame = without_digests(rows)
-    notes = (f"{cut} composed queries beyond {composing.MOST} are left out",) if cut else ()
+    most = f"at most {composing.MOST} are asked, with {composing.ANSWERS} answers together"
+    notes = (f"{cut} composed queries are left out: {most}",) if cut else ()
     return frame.assign(digest=frame["text"].map(manifest.text_digest)), tables, notes
 
 

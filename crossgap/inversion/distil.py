@@ -149,6 +149,8 @@ def train(
 ) -> Distilled:
     """As `distil`, going on from the checkpoint in `scratch` if there is one.
 
+    A held-out item whose feature φ learns from is not measured: captions of two images may be the same words.
+
     Args:
         groups: as in `distil`.
         targets: as in `distil`; rows of items that φ doesn't learn from aren't looked at, and items whose tokens are
@@ -166,6 +168,9 @@ def train(
     if loss in TAUGHT:
         learnt, tokens = _taught(loss, targets, (len(ids), *injection.shape), learnt)
         taught = torch.from_numpy(tokens).to(device)
+    known = set(fingerprint.of_rows(features[learnt]))
+    of_held_out = fingerprint.of_rows(features[items.held_out])
+    held_out = items.held_out[[one not in known for one in of_held_out]]
     made_by = {
         "format": FORMAT,
         "model": backbone.provenance["model"],
@@ -175,12 +180,12 @@ def train(
         "shape": list(injection.shape),
         "loss": loss,
         "recipe": recipe.model_dump(),
-        "on": {**on, "items": len(learnt), "held_out": len(items.held_out)},
+        "on": {**on, "items": len(learnt), "held_out": len(held_out)},
         "code": code or closure.digest("crossgap.inversion.distil", "crossgap.backbones.loading"),
     }
     material = [
         features[learnt],
-        features[items.held_out],
+        features[held_out],
         *([] if taught is None else [taught.cpu().numpy()]),
     ]
     made_from = [made_by, [fingerprint.of_rows(held) for held in material], str(device.type)]

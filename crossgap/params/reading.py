@@ -55,6 +55,10 @@ def parsed(text: str, path: str | Path) -> dict[str, Any]:
         raise refused(path, twice or [str(error)]) from None
     except YAMLError as error:
         raise ParamsError(f"{path} is not YAML: {error}") from None
+    except RecursionError:
+        raise ParamsError(
+            f"{path} is not a params.yaml: its brackets or sections are nested too deeply"
+        ) from None
     if not isinstance(found, dict):
         raise ParamsError(f"{path} can't be used: it needs sections, such as run, oti, ovi and evaluate")
     return found

@@ -17,7 +17,7 @@ from crossgap.inversion.recipes import Recipe as InversionRecipe
 from crossgap.inversion.recipes import recipe as inversion_recipe
 from crossgap.naming import OTHERS
 from crossgap.params.base import Name
-from crossgap.strict import Seed, Strict, once
+from crossgap.strict import Seed, Strict, once, unquoted
 
 DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 SHA256 = r"^[0-9a-f]{64}$"
@@ -127,7 +127,7 @@ class OtiSection(InversionSection):
     def _one_slot(cls, template: str) -> str:
         if template.count("{}") != 1:
             raise ValueError(f"{template!r} needs exactly one {{}}, the place of the pseudo-tokens")
-        return template
+        return unquoted(template)
 
 
 class OviSection(InversionSection):

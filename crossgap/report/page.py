@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -214,22 +215,24 @@ def _within(views: Sequence[list[dict[str, Any]]], room: int) -> tuple[list[str]
     Where not all fit, the parts with the most bytes are left out, of all cells alike, those of `LAST` after all others.
     """
     made = list(map(packed_json, views))
-    left_out: list[tuple[str, str]] = []
     if sum(map(len, made)) <= room:
         return made, []
     sizes: Counter[tuple[str, str]] = Counter()
     for view in views:
         for part in view:
             sizes[part["chapter"], part["title"]] += len(packed_json(part))
-    for name in sorted(sizes, key=lambda name: (name[1] in LAST, -sizes[name])):
-        left_out.append(name)
-        made = [
-            packed_json([part for part in view if (part["chapter"], part["title"]) not in left_out])
+    largest = sorted(sizes, key=lambda name: (name[1] in LAST, -sizes[name]))
+
+    def without(number: int) -> list[str]:
+        gone = set(largest[:number])
+        return [
+            packed_json([part for part in view if (part["chapter"], part["title"]) not in gone])
             for view in views
         ]
-        if sum(map(len, made)) <= room:
-            break
-    return made, list(map(list, left_out))
+
+    numbers = range(1, len(largest))
+    enough = 1 + bisect_left(numbers, -room, key=lambda number: -sum(map(len, without(number))))
+    return without(enough), list(map(list, largest[:enough]))
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +20,12 @@ class WithTemperature(nn.Module):
 
     def __init__(self, start: float, learns: bool, device: torch.device | None = None) -> None:
         super().__init__()
+        if learns and not 1 / MAX_SCALE <= start <= 1:
+            warnings.warn(
+                f"temperature: {start:g} is brought into {1 / MAX_SCALE:g} to 1 after the first step, as CLIP keeps "
+                "one that is learned: start from within, or give learn_temperature: false",
+                stacklevel=2,
+            )
         self.log_scale = nn.Parameter(torch.tensor(-math.log(start), device=device), requires_grad=learns)
 
     @property

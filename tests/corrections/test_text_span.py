@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from sklearn.preprocessing import normalize
 
-from crossgap.corrections import text_span
+from crossgap.corrections import pca_plus, text_span, whitening
 
 
 def cloud(seed: int, n: int = 5, d: int = 8) -> np.ndarray:
@@ -62,3 +63,16 @@ def test_more_directions_than_the_texts_span_are_refused():
     for keep in (1.5, "a", True):
         with pytest.raises(TypeError, match=f"keep is {keep!r}: give a whole number from 1"):
             text_span.fit(cloud(0), keep)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16"])
+def test_the_rounding_of_short_floats_is_no_direction(kind):
+    """Rows of 41 directions: 40 of falling size, and their common mean."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(1000, 40)) * np.linspace(1, 0.05, 40) @ rng.normal(size=(40, 64))
+    rows += rng.normal(size=40) @ rng.normal(size=(40, 64))
+    stored = torch.from_numpy(rows).to(getattr(torch, kind)).float().numpy()
+    assert text_span.fit(stored).parameters == {"texts": 1000, "rank": 41, "keep": 41}
+    assert whitening.fit(stored).parameters["image"] == {"items": 1000, "components": 41, "shrinkage": 0.0}
+    with pytest.raises(ValueError, match="the texts span 40 directions"):
+        pca_plus.fit(stored, keep=42)

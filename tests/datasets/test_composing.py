@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from crossgap.datasets import World
+from crossgap.datasets import World, drawing
 from crossgap.datasets.composing import by_labels
 from crossgap.datasets.declared.embedded import COMPOSED
 from crossgap.datasets.preparing import prepare
@@ -51,6 +53,36 @@ def test_the_answers_have_the_asked_label_and_all_others_the_same():
     assert set(some.judged["query"]) == set(some.asked["query"])
     shuffled = by_labels(frame.sample(frac=1, random_state=0), "test", {"colour": "but {}"}, {}, most=5)
     assert set(shuffled[1].asked["query"]) == set(some.asked["query"]) and sorted(shuffled[0]) == sorted(few)
+
+
+def of_one_labelling(images: int, labels: int) -> pd.DataFrame:
+    return items(*((f"{n:05}", "image", "test", f"c{n % labels}", None) for n in range(images)))
+
+
+def test_the_draw_is_of_ids_alone_and_holds_no_list_of_all_pairs(monkeypatch):
+    frame = of_one_labelling(4000, 2000)
+    tracemalloc.start()
+    _, drawn, cut = by_labels(frame, "test", {"colour": "but {}"}, {}, most=500)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(drawn.asked) == 500 and cut == 4000 * 1999 - 500
+    assert peak < 60e6
+    assert drawn.asked["text"].nunique() > 350 and drawn.asked["image"].nunique() > 350
+    monkeypatch.setattr(drawing, "BLOCK", 5000)
+    _, again, _ = by_labels(frame, "test", {"colour": "but {}"}, {}, most=500)
+    assert again.asked["query"].tolist() == drawn.asked["query"].tolist()
+    _, fewer, _ = by_labels(frame[frame["id"] >= "02000"], "test", {"colour": "but {}"}, {}, most=500)
+    stayed = set(drawn.asked.loc[drawn.asked["image"] >= "02000", "query"])
+    assert len(stayed) > 150 and stayed <= set(fewer.asked["query"])
+
+
+def test_queries_with_many_answers_are_fewer():
+    frame = of_one_labelling(600, 3)
+    _, drawn, cut = by_labels(frame, "test", {"colour": "but {}"}, {}, answered=2100)
+    assert len(drawn.asked) == 10 and cut == 1190
+    assert (drawn.judged["role"] == "relevant").sum() == 2000
+    _, drawn, cut = by_labels(frame, "test", {"colour": "but {}"}, {}, answered=100)
+    assert len(drawn.asked) == 1 and cut == 1199
 
 
 def test_the_world_asks_of_every_factor_and_says_so_exactly(tmp_path):

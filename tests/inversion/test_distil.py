@@ -202,6 +202,22 @@ def test_nothing_of_what_is_held_out_is_learnt(tiny, images) -> None:
         assert torch.equal(ours, theirs)
 
 
+def test_what_is_learnt_is_not_measured_as_held_out_under_another_name(tiny, images) -> None:
+    ids = [str(row) for row in range(len(images))]
+    split = Split.of(ids, Distil(**FEW))
+    twins = images.copy()
+    twins[split.held_out[0]] = images[split.learnt[0]]
+    with_one, without = distil(twins, tiny, **FEW), distil(images, tiny, **FEW)
+    count = without.said["on"]["held_out"]
+    assert count == len(split.held_out) > 1 and with_one.said["on"]["held_out"] == count - 1
+    unseen = torch.from_numpy(images[split.held_out[1:]])
+    wanted = module.cosine_loss(with_one.phi, unseen, Oti().inject(tiny))
+    assert with_one.curves[-1]["held_out"] == pytest.approx(wanted, abs=1e-6)
+    twins[split.held_out] = images[split.learnt[0]]
+    none = distil(twins, tiny, **FEW)
+    assert none.said["on"]["held_out"] == 0 and "held_out" not in none.curves[-1]
+
+
 def test_it_is_measured_at_the_start_at_the_end_and_at_most_at_so_many_epochs() -> None:
     assert measured_steps(3, 10) == [0, 10, 20, 30]
     many = measured_steps(1000, 7)

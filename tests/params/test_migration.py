@@ -151,3 +151,6 @@ def test_the_command_rewrites_a_file_once(tmp_path, monkeypatch):
         ran = CliRunner().invoke(app, ["migrate"])
         assert ran.exit_code == 0 and told == ran.output.splitlines()[0]
     assert path.read_text() == migrated(OLDER)[0]
+    path.write_bytes(OLDER.encode().replace(b"\n", b"\r\n"))
+    assert CliRunner().invoke(app, ["migrate"]).exit_code == 0
+    assert path.read_bytes() == migrated(OLDER)[0].encode().replace(b"\n", b"\r\n")

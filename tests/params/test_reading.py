@@ -91,3 +91,18 @@ def test_a_name_where_a_list_is_wanted_is_named(tmp_path):
         ParamsError, match=r"run.datasets: give a list, such as \[a, b\], or \[\] for none \(got 'world'\)"
     ):
         load(written(tmp_path, text))
+
+
+def test_what_is_nested_too_deeply_is_one_sentence(tmp_path):
+    with pytest.raises(ParamsError, match="nested too deeply"):
+        read(written(tmp_path, "a: " + "[" * 5000 + "]" * 5000))
+
+
+def test_typographic_quotes_round_a_template_are_no_part_of_it(tmp_path):
+    for field, said in (
+        ("templates: ['“a {}”']", "templates"),
+        ('controls: {composed: {class: "‘a {}’"}}', "composed"),
+    ):
+        row = ROW.removesuffix("}") + f", {field}}}"
+        with pytest.raises(ParamsError, match=f"{said}.*is in typographic quotes"):
+            load(written(tmp_path, with_datasets(f"  odd: {row}\n", "odd")))

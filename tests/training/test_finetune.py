@@ -214,9 +214,10 @@ def test_a_temperature_that_learns(train) -> None:
 
 @pytest.mark.parametrize(("start", "end"), [(0.002, 0.01), (3.0, 1.0)])
 def test_a_temperature_that_learns_stays_in_its_range(train, start, end) -> None:
-    folder, curves = train(
-        "clamped", recipe(temperature=start, learn_temperature=True, lr=1e-6, epochs=1, clip_grad_norm=1)
-    )
+    asked = recipe(temperature=start, learn_temperature=True, lr=1e-6, epochs=1, clip_grad_norm=1)
+    with pytest.warns(UserWarning, match=f"temperature: {start:g} is brought into 0.01 to 1") as said:
+        folder, curves = train("clamped", asked)
+    assert len(said) == 1
     assert curves[0]["temperature"] == pytest.approx(start)
     assert curves[1]["temperature"] == pytest.approx(end, rel=1e-4)
     scale = load_file(folder / WEIGHTS)["logit_scale"].item()

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from crossgap.controls import check_arithmetic, check_subsets
 from crossgap.datasets import templates as known_templates
 from crossgap.errors import DatasetError as DatasetError
-from crossgap.strict import FilePath, Strict
+from crossgap.strict import FilePath, Strict, unquoted
 
 # files are named after names and splits, and may have 255 letters; no dots: DVC takes them for levels of params.yaml
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"
@@ -97,6 +97,7 @@ class Controls(Strict):
                 raise ValueError(
                     f"{labelling!r} asks {text!r}: give exactly one {{}}, the place of the class"
                 )
+            unquoted(text)
         return composed
 
     @field_validator("arithmetic")
@@ -206,4 +207,5 @@ class Classified(OnDisk):
         for template in templates:
             if template.count("{}") != 1:
                 raise ValueError(f"{template!r} needs exactly one {{}}, the place of the class name")
+            unquoted(template)
         return templates
