@@ -62,6 +62,11 @@ def by_phi(task: str) -> ByPhi | None:
     return ByPhi(*found.groups()[1:]) if found else None
 
 
+def with_correction(task: str, correction: str | None) -> str:
+    """A task as it is called with a correction, or without one."""
+    return f"{task}+{correction}" if correction else task
+
+
 def plain(task: str) -> str:
     """The same task by optimisation: of `oti.warm.cosine.world-image`, `oti-image`."""
     return _BY_PHI.sub(r"\1", task)

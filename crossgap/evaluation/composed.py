@@ -106,15 +106,13 @@ def searched(work: Work, rivals: Rivals) -> pd.DataFrame:
     sides = cache(partial(sides_of, cell))  # the same for every method
     methods = [None, *rivals.of_features, *(["oti"] if main else [])]
     for method in methods:
-        rival = rivals.rival(method) if method and method != "oti" else None
         table = work.part(
             "composed",
             method or "native",
             partial(_measured, cell, rivals, sides, method),
             by=__name__,
-            rival=rival,
             inversions=[main] if method == "oti" and main else (),
-            fit=rivals.fit_of(method) if method and rival else None,
+            **({} if method == "oti" else rivals.said(method)),
         )
         if table is None and method is None:
             break
