@@ -91,6 +91,15 @@ def check_widths(
         )
 
 
+def exact_pair(
+    x: Real[Features, "n d"], y: Real[Features, "m d"], names: tuple[str, str] = ("x", "y")
+) -> tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]]:
+    """`exact_rows` of `x` `(n, d)` and `y` `(m, d)`, which are called `names`; ValueError unless of one width."""
+    x, y = exact_rows(x, names[0]), exact_rows(y, names[1])
+    check_widths(x, y, names)
+    return x, y
+
+
 def flag(value: object, name: str) -> None:
     """Raise TypeError unless a setting is true or false: a word such as "no" would count as true."""
     if not isinstance(value, bool | np.bool_):

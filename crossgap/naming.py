@@ -35,16 +35,13 @@ _ROLE = re.compile(_WORD.format("image|text"))
 MODALITIES = {"image": "image", "text": "text"}  # role → name, where an import names no others
 MODALITY = r"[a-z][a-z0-9]*"  # one word: tasks join them with -, measures with _
 _TAKEN = (
-    "oti",
-    "ovi",
-    "images",
-    "texts",
-    "judgements",
-    "transformations",
-    "answers",
-    "projection",
-    "composed",
-)
+    "oti", "ovi", "images", "texts", "judgements", "transformations", "answers", "projection", "composed",
+    # parts of the names of tasks and of measures of the gap, which would be taken for the modality
+    "alignment", "centroid", "class", "corpus", "covariance", "cross", "distance", "distractors", "effective",
+    "expansion", "first", "frechet", "fused", "gap", "gda", "harris", "imr", "jaccard", "joint", "knn", "linear",
+    "logistic", "matching", "mean", "median", "modality", "nas", "ncm", "nearest", "order", "other", "product",
+    "rank", "relative", "search", "separability", "shot", "silhouette", "sum", "template", "tmr", "trace", "uniformity",
+)  # fmt: skip
 
 
 class ByPhi(NamedTuple):
@@ -63,6 +60,11 @@ def by_phi(task: str) -> ByPhi | None:
     """How φ inverts a task's features; None where it doesn't."""
     found = _BY_PHI.search(task)
     return ByPhi(*found.groups()[1:]) if found else None
+
+
+def with_correction(task: str, correction: str | None) -> str:
+    """A task as it is called with a correction, or without one."""
+    return f"{task}+{correction}" if correction else task
 
 
 def plain(task: str) -> str:
@@ -95,7 +97,10 @@ def roles(names: Iterable[str]) -> dict[str, str]:
     """
     met = list(dict.fromkeys(names))
     if wrong := [name for name in met if not re.fullmatch(MODALITY, name) or name in _TAKEN]:
-        raise ValueError(f"no modality can be called {wrong[0]!r}: use one word of small letters and digits")
+        raise ValueError(
+            f"no modality can be called {wrong[0]!r}: use one word of small letters and digits that is no part of a "
+            "task's or measure's name"
+        )
     if len(met) > 2:
         raise ValueError(
             f"{', '.join(met)} are {len(met)} modalities, and two are compared: import two at a time"

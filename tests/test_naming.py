@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crossgap import naming
+from crossgap.evaluation.composed import EXPANSION, TEMPLATE
+from crossgap.evaluation.mixed import GALLERIES
+from crossgap.metrics.composed import RULES
 from crossgap.naming import ByPhi, baseline_of, by_phi, plain
+from crossgap.report import gap
 from crossgap.report.tables import title
 
 # datasets' names
@@ -65,3 +71,14 @@ def test_a_correction_keeps_its_name_among_other_modalities(key, called) -> None
 )
 def test_the_parts_of_a_metrics_key(key, parts) -> None:
     assert naming.parts_of(key) == parts
+
+
+def test_no_modality_is_called_like_a_part_of_a_task_or_measure() -> None:
+    """Else the composed rule `image` of a modality product would be in tables under the name of the rule `product`."""
+    tasks = [*RULES, EXPANSION, TEMPLATE, *GALLERIES, "fused", "joint", "1-shot-gda_text", "first-1", "knn_1"]
+    tasks += ["ncm", "logistic", "class_order_distance", *gap.GAP, *gap.MORE]
+    words = {word for task in tasks for word in re.findall(r"[a-z][a-z0-9]*", task)} - {"image", "text"}
+    for word in sorted(words):
+        with pytest.raises(ValueError, match=f"no modality can be called '{word}'"):
+            naming.roles([word, "text"])
+    assert naming.roles(["protein", "text"]) == {"image": "protein", "text": "text"}

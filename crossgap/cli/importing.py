@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -115,8 +114,7 @@ def import_(
     for note in importing.shared_ids(store):
         typer.echo(f"  note: {called(note, store.modalities)}")
     with explained():
-        for line in _tracked(path.parent):
-            typer.echo(line)
+        typer.echo(_tracked(path.parent))
     _show_how_to_evaluate(name, store, {"backbone": backbone, "dataset": dataset or name})
 
 
@@ -177,10 +175,10 @@ def _by_names(splits: list[str]) -> tuple[str, str, str]:
     return *found, "by the names of the splits: mend the row if they are others"
 
 
-def _tracked(folder: Path) -> Iterator[str]:
+def _tracked(folder: Path) -> str:
     """Let DVC track an import, and add DVC's pointer file to git, so that a team can share the import by a commit.
 
-    Yields:
+    Returns:
         What was done.
 
     Raises:
@@ -189,8 +187,9 @@ def _tracked(folder: Path) -> Iterator[str]:
     from crossgap.importing import FeatureImportError
 
     if not Path(".dvc").is_dir():
-        yield f"DVC does not track {folder}: this is no project's root; `crossgap init FOLDER` makes a project"
-        return
+        return (
+            f"DVC does not track {folder}: this is no project's root; `crossgap init FOLDER` makes a project"
+        )
     pointer = folder.with_name(f"{folder.name}.dvc")
     added = subprocess.run(
         [sys.executable, "-m", "dvc", "add", "--quiet", str(folder)], capture_output=True, text=True
@@ -203,7 +202,7 @@ def _tracked(folder: Path) -> Iterator[str]:
         subprocess.run(
             ["git", "add", "--", str(pointer), str(folder.parent / ".gitignore")], capture_output=True
         )
-    yield f"{pointer} is added to git: commit it, and `dvc push` shares the store"
+    return f"{pointer} is added to git: commit it, and `dvc push` shares the store"
 
 
 def _split_of(store: Store, splits: list[str], item: str) -> str:

@@ -21,9 +21,11 @@ def shown(section: Section, name: str, params: Path, about: Iterable[str]) -> st
     Raises:
         ParamsError: neither the catalogue nor params.yaml has it; names what there is.
     """
+    from crossgap.params.editing import entry
+
     row, whose = found(section, name, params)
     comments = [f"under `{section}:` in params.yaml; {whose}", *about]
-    return "\n".join([*map(_comment, comments), *_lines(name, row)])
+    return "\n".join([*map(_comment, comments), *entry(name, row, column=2)])
 
 
 def found(section: Section, name: str, params: Path) -> tuple[dict[str, Any], str]:
@@ -50,12 +52,6 @@ def found(section: Section, name: str, params: Path) -> tuple[dict[str, Any], st
         f"there is no {name!r} in the catalogue, nor under {section} in {params}{like(name, known)}; there are "
         f"{', '.join(known)}"
     )
-
-
-def _lines(name: str, row: dict[str, Any]) -> list[str]:
-    from crossgap.params.editing import entry
-
-    return entry(name, row, column=2)
 
 
 def _comment(text: str) -> str:

@@ -11,6 +11,7 @@ _PUBLIC = {
     "DatasetError": "crossgap.errors",
     "Exported": "crossgap.datasets.declared.base",
     "NAME": "crossgap.datasets.declared.base",
+    "Name": "crossgap.datasets.declared.base",
     "OnDisk": "crossgap.datasets.declared.base",
     "Retrieval": "crossgap.datasets.declared.base",
     "SIMAT": "crossgap.datasets.declared.base",

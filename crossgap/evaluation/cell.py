@@ -11,7 +11,7 @@ import numpy as np
 
 from crossgap.controls import no_support
 from crossgap.errors import CrossgapError
-from crossgap.evaluation.inversions import alike, content, name_of
+from crossgap.evaluation.inversions import alike, content, name_of, set_aside
 from crossgap.evaluation.items import Items
 from crossgap.evaluation.options import CellOptions
 from crossgap.naming import ByPhi
@@ -34,7 +34,7 @@ class EvaluationError(CrossgapError):
 
 
 class Variant(NamedTuple):
-    """Features inverted by φ, as their tasks are called: by φ alone, or by the steps from there."""
+    """Inverted features, as their tasks are called: by optimisation, by φ alone, or by the steps from there."""
 
     words: str
     store: Store
@@ -234,6 +234,11 @@ class Cell:
                 found.append(Variant(called._replace(how="warm").words(method), store, None))
         return found
 
+    def methods(self, modality: str) -> list[Variant]:
+        """The main inversion of a modality's features, if there is one, then `variants`."""
+        main = self.main(modality)
+        return [*([Variant(INVERSIONS[modality], main, None)] if main else []), *self.variants(modality)]
+
     def of_seeds(self, method: str) -> list[Store]:
         """The inversions of `seeds` by one method, in the order of their seeds."""
         return sorted(self._beside[1][method], key=lambda store: store.provenance["recipe"]["seed"])
@@ -261,12 +266,14 @@ class Cell:
     def set_aside(self, name: str) -> list[str]:
         """Ids of a group's items that one of its inversions set aside, since their loss was not finite."""
         stores = self.inversions(name.partition("/")[0])
-        return sorted({item for store in stores for item in _aside(store, name)})
+        return sorted({item for store in stores for item in set_aside(store, name)})
 
     def unpaired(self, name: str) -> list[str]:
         """Those of `set_aside` that comparisons do without; not of an inversion that has no item left to compare."""
         stores = self.inversions(name.partition("/")[0])
-        return sorted({item for store in stores if not _empty(store, name) for item in _aside(store, name)})
+        return sorted(
+            {item for store in stores if not _empty(store, name) for item in set_aside(store, name)}
+        )
 
     @cached_property
     def said(self) -> dict[str, Any]:
@@ -332,12 +339,8 @@ def _method(store: Store) -> str:
     return store.provenance["method"]["name"]
 
 
-def _aside(store: Store, name: str) -> list[str]:
-    return store.provenance.get("set_aside", {}).get(name, [])
-
-
 def _empty(store: Store, name: str) -> bool:
     """Whether an inversion of a group set everything aside."""
-    return bool(_aside(store, name)) and (
-        name not in store or set(store[name].ids.tolist()) <= set(_aside(store, name))
+    return bool(set_aside(store, name)) and (
+        name not in store or set(store[name].ids.tolist()) <= set(set_aside(store, name))
     )

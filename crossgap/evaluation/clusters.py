@@ -16,6 +16,7 @@ from crossgap.evaluation.items import Items
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics.clustering import clustering_metrics
+from crossgap.naming import with_correction
 
 if TYPE_CHECKING:
     from jaxtyping import Real, Shaped
@@ -45,13 +46,12 @@ def clusterings(work: Work, rivals: Rivals, seed: int) -> dict[str, float]:
         for variant in (None, *rivals.of_features):
             found = work.part(
                 "clustering",
-                f"{labelling}+{variant}" if variant else labelling,
+                with_correction(labelling, variant),
                 partial(_measured, work, rivals, labelling, variant, seed),
                 by=__name__,
-                rival=rivals.rival(variant) if variant else None,
                 inversions=[main] if main and not variant else (),
                 seed=seed,
-                **({"fit": rivals.fit_of(variant)} if variant else {}),
+                **rivals.said(variant),
             )
             metrics |= found or {}
     return metrics

@@ -31,12 +31,21 @@ from crossgap.evaluation.work import Work
 from crossgap.metrics import composed
 from crossgap.metrics.composed import PER_QUERY, RULES, Goal
 from crossgap.prepared import manifest
-from crossgap.prepared.composed import IGNORED, MEMBER, RELEVANT, TARGET, Composed
+from crossgap.prepared.composed import (
+    ALL,
+    HALF,
+    IGNORED,
+    MEAN,
+    MEMBER,
+    NOT_SETS,
+    RELEVANT,
+    TARGET,
+    Composed,
+)
 
 EXPANSION, TEMPLATE = "expansion", "oti-template"
 PUT_TOGETHER = ("sum", "harris")  # of corrections and of OTI
 PROJECTING = "basic"  # whose query expansion is measured
-ALL, HALF, MEAN = "all", "half", "mean of sets"
 NAMED = 10  # sets that have a row of their own, at most
 RATES = (
     "mAP", "mAP_trapezoid", "mAP@5", "mAP@10", "mAP@25", "mAP@50", "recall@1", "recall@5", "recall@10", "recall@50",
@@ -97,15 +106,13 @@ def searched(work: Work, rivals: Rivals) -> pd.DataFrame:
     sides = cache(partial(sides_of, cell))  # the same for every method
     methods = [None, *rivals.of_features, *(["oti"] if main else [])]
     for method in methods:
-        rival = rivals.rival(method) if method and method != "oti" else None
         table = work.part(
             "composed",
             method or "native",
             partial(_measured, cell, rivals, sides, method),
             by=__name__,
-            rival=rival,
             inversions=[main] if method == "oti" and main else (),
-            fit=rivals.fit_of(method) if method and rival else None,
+            **({} if method == "oti" else rivals.said(method)),
         )
         if table is None and method is None:
             break
@@ -258,6 +265,8 @@ def sides_of(cell: Cell) -> tuple[ComposedQueries, list[tuple[str, int]]]:
     images = [items for items in (cell.items(f"image/{split}") for split in splits) if items]
     if tables is None or texts is None or not images:
         raise UnavailableError("composed queries need images and the texts that are asked")
+    if wrong := [name for name in NOT_SETS if name in set(tables.asked["set"])]:
+        raise UnavailableError(f"a set of composed queries is called {wrong[0]!r}: name it otherwise")
     known = pd.Index(np.concatenate([items.ids for items in images]))
     if not known.is_unique:
         raise UnavailableError("two images of the splits have one id: composed queries name images by ids")

@@ -58,6 +58,10 @@ class Rivals:
         place = variant.partition("@")[2]
         return of | ({"elsewhere": self.elsewhere[place].said} if place else {})
 
+    def said(self, variant: str | None) -> dict[str, Any]:
+        """What `Work.part` is told of the variant that a part uses, if it uses one."""
+        return {"rival": self.rival(variant), "fit": self.fit_of(variant)} if variant else {}
+
     @cached_property
     def described(self) -> pd.DataFrame:
         """`name`, `fitted_on`, `parameters` and `reason` (why it is absent, or empty), a row a correction."""
@@ -81,7 +85,7 @@ class Rivals:
         parts = [
             self.work.part(
                 "corrections", _at(rival, place), calling(compute, rival, place),
-                by=__name__, rival=rival, fit=self.fit_of(_at(rival, place)),
+                by=__name__, **self.said(_at(rival, place)),
             )
             for rival, place in asked
         ]  # fmt: skip

@@ -135,12 +135,7 @@ def counts(cell: Cell) -> dict[str, float]:
         if "truncated" in group:
             found[f"items/{name}/truncated"] = int(group["truncated"].sum())
     for modality, method in INVERSIONS.items():
-        if (store := cell.main(modality)) is not None:
-            held = [store[name].losses for name in store.groups if len(store[name])]
-            found[f"inversion/{method}/items"] = sum(map(len, held))
-            if held:
-                found[f"inversion/{method}/loss"] = float(np.concatenate(held).mean())
-        for by in cell.variants(modality):
+        for by in cell.methods(modality):
             held = [by.losses(name) for name in by.store.groups if len(by.store[name])]
             found[f"inversion/{by.words}/items"] = sum(map(len, held))
             if held:

@@ -26,6 +26,7 @@ from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import hubness
 from crossgap.metrics.retrieval.bias import Bias, columns
+from crossgap.naming import with_correction
 from crossgap.stores.store import Store
 
 BESIDE = "centering"  # the correction of features that they are measured with as well
@@ -49,16 +50,15 @@ def hubs(work: Work, rivals: Rivals) -> dict[str, float]:
         for variant in (None, *rivals.variants):
             if variant and ranked.inversion:
                 continue
-            name = f"{ranked.name}+{variant}" if variant else ranked.name
+            name = with_correction(ranked.name, variant)
             metrics |= (
                 work.part(
                     "hubness",
                     name,
                     partial(_measured, rivals, ranked, variant, name),
                     by=__name__,
-                    rival=rivals.rival(variant) if variant else None,
                     inversions=[ranked.inversion] if ranked.inversion else (),
-                    fit=rivals.fit_of(variant) if variant else None,
+                    **rivals.said(variant),
                 )
                 or {}
             )
@@ -109,7 +109,7 @@ def halves(work: Work, rivals: Rivals) -> pd.DataFrame:
         for variant in beside:
             table = work.part(
                 "hubness",
-                f"{task.name}{f'+{variant}' if variant else ''} halves",
+                f"{with_correction(task.name, variant)} halves",
                 partial(_halved, rivals, task, variant, chosen),
                 by=__name__,
                 rival=(*chosen, *([rivals.rival(variant)] if variant else [])),
@@ -158,20 +158,20 @@ def _halved(
     rules = [scoring.rule for scoring in scorings.values()]
     biases = dict(zip(scorings, hubness.of_bank(gallery.features, bank.features, rules), strict=True))
     kept = {"all": np.ones(len(gallery), bool), "half": ~np.isin(gallery.groups.astype(str), first)}
-    ending = f"+{variant}" if variant else ""
+    called = with_correction(task.name, variant)
     tables = []
     for name in GALLERIES:
         held = gallery.where(kept[name])
         if len(held) < 2:
             why = "retrieval from a gallery of 1 item finds it: give at least 2"
-            reasons.add([("hubness", f"{task.name}{ending} {name}", why)])
+            reasons.add([("hubness", f"{called} {name}", why)])
             continue
         of_bank = hubness.firsts(bank.features, held.features)
         activated = len(np.unique(of_bank)) / len(held)
         used: dict[str | None, Bias] = {}
         added: dict[str | None, tuple[np.ndarray, np.ndarray] | None] = {None: None}
         for fit, scoring in scorings.items():
-            with reasons.of("hubness", f"{task.name}{ending}+{fit} {name}"):
+            with reasons.of("hubness", f"{called}+{fit} {name}"):
                 of_items = biases[fit][kept[name]]
                 used[fit] = scoring(
                     queries.features, held.features, modality, of_items=of_items, of_bank=of_bank
@@ -183,7 +183,7 @@ def _halved(
             tables.append(
                 pd.DataFrame(
                     {
-                        "task": f"{task.name}{ending}+{of}" if of else f"{task.name}{ending}",
+                        "task": with_correction(called, of),
                         "relevance": name,
                         "query": queries.ids,
                         "recall@1": (held.groups[places] == queries.groups).astype(float),

@@ -41,6 +41,11 @@ def name_of(store: Store) -> str:
     return store.path.name.partition(".")[0]
 
 
+def set_aside(store: Store, name: str) -> list[str]:
+    """Ids of a group's items that an inversion set aside."""
+    return store.provenance.get("set_aside", {}).get(name, [])
+
+
 def _difference(store: Store, like: Store, but: str) -> str | None:
     ours, theirs = _made(store, but), _made(like, but)
     for setting in sorted(ours.keys() | theirs.keys()):

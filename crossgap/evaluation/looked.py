@@ -20,26 +20,15 @@ from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work, calling
 from crossgap.metrics.retrieval.bias import Bias
 from crossgap.metrics.retrieval.heads import LOWEST, heads
+from crossgap.naming import with_correction
 from crossgap.stores.store import Store
 
-QUERIES, RESULTS = 200, 8
 HELPED, HARMED, RANDOM = "helped", "harmed", "random"
 _LISTS = ["items", "relevant", "scores", "labels", "matching", "other"]
 _FOUND = ["query", "label", "lowest", *_LISTS]
 COLUMNS = [
-    "task",
-    "relevance",
-    "beside",
-    "turn",
-    "turns",
-    "why",
-    "query",
-    "label",
-    "method",
-    "ap",
-    "lowest",
-    *_LISTS,
-]
+    "task", "relevance", "beside", "turn", "turns", "why", "query", "label", "method", "ap", "lowest", *_LISTS,
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,7 +47,7 @@ class Looked:
 
     @property
     def name(self) -> str:
-        return f"{self.task.name}+{self.variant}" if self.variant else self.task.name
+        return with_correction(self.task.name, self.variant)
 
 
 def looked_at(
@@ -67,16 +56,16 @@ def looked_at(
     retrieved: Tables,
     *,
     seed: int,
-    queries: int = QUERIES,
-    results: int = RESULTS,
+    queries: int,
+    results: int,
 ) -> pd.DataFrame:
     """`COLUMNS`, a row a query and method, the native one first.
 
     `beside` is the method that is looked at beside the native `task`: the main inversion, or without one the correction
     with the highest mAP. `why` says why a query is here: its average precision is among those that this helps or harms
     most, or it is drawn by its id and the seed; `turn` counts the `turns` queries of a retrieval, these three kinds in
-    turns, from 0. `items`, `relevant`, `scores` and `labels` are lists, the nearest item
-    first; `matching` and `other` count the gallery's items by their score, in steps of 0.01 from `lowest`.
+    turns, from 0. `items`, `relevant`, `scores` and `labels` are lists, the nearest item first; `matching` and `other`
+    count the gallery's items by their score, in steps of 0.01 from `lowest`.
 
     Args:
         queries: of the cell, at most: each retrieval and relevance has its share.
@@ -161,7 +150,6 @@ def _chosen(
 
 def _part(work: Work, rivals: Rivals, way: Looked, asked: Sequence[str], results: int) -> pd.DataFrame | None:
     rival = rivals.rival(way.variant) if way.variant else None
-    settings = {"fit": rivals.fit_of(way.variant)} if rival else {}
 
     def corrected(reasons: Reasons) -> pd.DataFrame | dict[str, float]:
         task = way.task
@@ -175,9 +163,9 @@ def _part(work: Work, rivals: Rivals, way: Looked, asked: Sequence[str], results
         corrected if rival else calling(_found, way.task, asked, results)
     )
     found = work.part(
-        "looked", f"{way.name}/{_of(way)}", compute, by=__name__, rival=rival,
+        "looked", f"{way.name}/{_of(way)}", compute, by=__name__,
         inversions=[] if way.inversion is None else [way.inversion],
-        relevance=way.task.relevance.said, queries=list(asked), results=results, **settings,
+        relevance=way.task.relevance.said, queries=list(asked), results=results, **rivals.said(way.variant),
     )  # fmt: skip
     return found if isinstance(found, pd.DataFrame) else None
 

@@ -85,13 +85,12 @@ def searched(work: Work, rivals: Rivals, asked: MixedSearch | None = None, *, se
             called = method.words if isinstance(method, Inverting) else method
             table = work.part(
                 "mixed",
-                f"{task}+{called}" if called else task,
+                naming.with_correction(task, called),
                 partial(_measured, work, rivals, method, task, roles_of, said),
                 by=__name__,
-                rival=rivals.rival(variant) if variant else None,
                 inversions=[method.store] if isinstance(method, Inverting) else (),
-                fit=rivals.fit_of(variant) if variant else None,
                 step=method.step if isinstance(method, Inverting) else None,
+                **rivals.said(variant),
                 **said,
             )
             if table is None and method is None:
@@ -174,7 +173,7 @@ def _measured(
     tables = [
         pd.DataFrame(
             {
-                "task": _named(gallery.task, name),
+                "task": naming.with_correction(gallery.task, name),
                 "at": gallery.at,
                 "draw": gallery.draw,
                 "query": roles.queries.ids,
@@ -188,10 +187,6 @@ def _measured(
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_FOUND)
 
 
-def _named(task: str, method: str | None) -> str:
-    return f"{task}+{method}" if method else task
-
-
 def _searches(
     roles: Roles, galleries: Sequence[Gallery], score: Scorer | None, name: str | None, reasons: Reasons
 ) -> Iterator[tuple[Gallery, mixed.Placed]]:
@@ -200,7 +195,7 @@ def _searches(
     drawn = [gallery for gallery in galleries if gallery.task == "search"]
     if drawn:
         found: list[mixed.Placed] = []
-        with reasons.of("mixed", _named("search", name)):
+        with reasons.of("mixed", naming.with_correction("search", name)):
             sides = roles.texts.features, roles.images.features
             added = None
             if score is not None:
@@ -210,7 +205,7 @@ def _searches(
             found = mixed.found_among(queries.features, *sides, own, draws, added)
         yield from zip(drawn, found, strict=False)
     for gallery in galleries[len(drawn) :]:
-        with reasons.of("mixed", f"{_named(gallery.task, name)} {gallery.at}"):
+        with reasons.of("mixed", f"{naming.with_correction(gallery.task, name)} {gallery.at}"):
             documents = gallery.documents()
             more = None
             if score is not None:

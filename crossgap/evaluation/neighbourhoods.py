@@ -29,6 +29,7 @@ from crossgap.metrics.gap.neighbourhoods import (
     require_classes,
     silhouette,
 )
+from crossgap.naming import with_correction
 
 if TYPE_CHECKING:
     from jaxtyping import Real
@@ -50,12 +51,11 @@ def neighbourhoods(work: Work, rivals: Rivals) -> dict[str, float]:
         metrics |= (
             work.part(
                 "gap",
-                f"neighbourhoods+{variant}" if variant else "neighbourhoods",
+                with_correction("neighbourhoods", variant),
                 partial(_measured, cell, rivals, found, variant),
                 by=__name__,
-                rival=rivals.rival(variant) if variant else None,
                 labellings=cell.labellings,
-                fit=rivals.fit_of(variant) if variant else None,
+                **rivals.said(variant),
             )
             or {}
         )

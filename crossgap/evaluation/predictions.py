@@ -15,6 +15,7 @@ from crossgap.evaluation.items import Items
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import classification
+from crossgap.naming import with_correction
 
 if TYPE_CHECKING:
     from jaxtyping import Shaped
@@ -54,8 +55,7 @@ def prompted(work: Work, rivals: Rivals) -> Iterator[Predictions]:
                 f"all prompts are of one class, {only}: give prompts of two or more, which can be told apart"
             )
             work.reasons.add([("classification", f"image-text/{name}", why)])
-    inversions = [store for store in map(cell.main, INVERSIONS) if store]
-    inversions += [variant.store for modality in INVERSIONS for variant in cell.variants(modality)]
+    inversions = [by.store for modality in INVERSIONS for by in cell.methods(modality)]
     found: dict[str, list[Predictions]] = {}
     for variant in (None, *rivals.of_features):
 
@@ -65,23 +65,17 @@ def prompted(work: Work, rivals: Rivals) -> Iterator[Predictions]:
 
         held = work.part(
             "classification",
-            named("image-text", variant),
+            with_correction("image-text", variant),
             compute,
             by=__name__,
-            rival=rivals.rival(variant) if variant else None,
             inversions=() if variant else inversions,
             labellings=labellings,
-            **({"fit": rivals.fit_of(variant)} if variant else {}),
+            **rivals.said(variant),
         )
         for one in parted(held) if held is not None else ():
             found.setdefault(one.labelling, []).append(one)
     for labelling in labellings:
         yield from found.get(labelling, ())
-
-
-def named(task: str, variant: str | None) -> str:
-    """A task with a correction, or without."""
-    return task if variant is None else f"{task}+{variant}"
 
 
 def in_rows(classes: Iterable[Predictions]) -> pd.DataFrame:
@@ -154,7 +148,8 @@ def _by_prompts(
             for by in cell.variants("text")
         }
     else:
-        pairs = {named("image-text", variant): lambda: rivals.pair(variant, "image-text", images, anchors)}
+        task = with_correction("image-text", variant)
+        pairs = {task: lambda: rivals.pair(variant, "image-text", images, anchors)}
     for task, pair in pairs.items():
         with reasons.of("classification", f"{task}/{labelling}"):
             queries, texts = pair() or (None, None)

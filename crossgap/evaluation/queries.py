@@ -14,8 +14,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from crossgap.errors import UnavailableError
-from crossgap.evaluation.cell import INVERSIONS, Cell, Variant
+from crossgap.evaluation.cell import INVERSIONS, Cell
 from crossgap.evaluation.corrections import Rivals
+from crossgap.evaluation.inversions import name_of, set_aside
 from crossgap.evaluation.items import Items
 from crossgap.evaluation.relevance import BY_GROUP, Relevance, relevances
 from crossgap.evaluation.scoring import Scorer
@@ -162,13 +163,13 @@ def incomplete(cell: Cell) -> Iterator[tuple[str, str, str]]:
         for store in cell.inversions(comparison.modality):
             held = store[name].ids.tolist() if name in store else []
             if lacking := len(set(comparison.queries.ids) - set(held)):
-                aside = len(store.provenance.get("set_aside", {}).get(name, []))
+                aside = len(set_aside(store, name))
                 why = f"; it set {aside} aside, whose loss was not finite" if aside else ""
                 total = len(comparison.queries)
                 yield (
                     "inversion",
-                    f"{store.path.name.partition('.')[0]} {name}",
-                    (f"it holds {total - lacking} of {total} queries, and needs them all{why}"),
+                    f"{name_of(store)} {name}",
+                    f"it holds {total - lacking} of {total} queries, and needs them all{why}",
                 )
 
 
@@ -194,10 +195,9 @@ class Method(NamedTuple):
 
 def methods(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[Method]:
     """Native queries, and, by each inversion, inverted queries and both sides inverted, as far as they were."""
-    modality, main = comparison.modality, cell.main(comparison.modality)
+    modality = comparison.modality
     yield Method(comparison.native, comparison.queries, comparison.gallery, None)
-    variants = [Variant(INVERSIONS[modality], main, None)] if main else []
-    for words, store, step in (*variants, *cell.variants(modality)):
+    for words, store, step in cell.methods(modality):
         queries = cell.inverted(comparison.queries, comparison.queries_of, store, step)
         gallery = cell.inverted(comparison.gallery, comparison.gallery_of, store, step)
         if queries is not None:
@@ -223,8 +223,8 @@ def _corrected(work: Work, rivals: Rivals, tasks: Sequence[Task]) -> Tables:
                 return {} if both is None else Task(named.name, named.relevance, *both).table(work)
 
             table = work.part(
-                "retrieval", named.words, compute, by=__name__, rival=rivals.rival(variant),
-                fit=rivals.fit_of(variant), relevance=task.relevance.said,
+                "retrieval", named.words, compute, by=__name__, relevance=task.relevance.said,
+                **rivals.said(variant),
             )  # fmt: skip
             _take(found, named, table)
     return found

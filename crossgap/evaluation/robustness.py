@@ -25,6 +25,7 @@ from crossgap.evaluation.work import Work
 from crossgap.metrics import robustness
 from crossgap.metrics.hubness import firsts_of
 from crossgap.metrics.retrieval.counting import Rows
+from crossgap.naming import with_correction
 
 if TYPE_CHECKING:
     from jaxtyping import Real, Shaped
@@ -51,13 +52,12 @@ def robust(work: Work, rivals: Rivals, seed: int) -> pd.DataFrame:
         for variant in (None, *(one for one in rivals.of_features if one == BESIDE)):
             table = work.part(
                 "robustness",
-                f"{name}+{variant}" if variant else name,
+                with_correction(name, variant),
                 partial(_measured, rivals, name, queries, gallery, within, variant, seed),
                 by=__name__,
-                rival=rivals.rival(variant) if variant else None,
                 seed=seed,
                 faiss=_faiss(),
-                fit=rivals.fit_of(variant) if variant else None,
+                **rivals.said(variant),
             )
             if table is not None and len(table):
                 found.append(table)
@@ -100,7 +100,7 @@ def _measured(
     left_out = pd.Index(gallery.ids).get_indexer(queries.ids) if within else None
     native = _exact(x, "queries"), _exact(y, "gallery")
     before = firsts_of(*native, left_out)
-    task = f"{name}+{variant}" if variant else name
+    task = with_correction(name, variant)
     tables = []
     for how, changed in _changes(x, y, queries.ids, seed):
         with reasons.of("robustness", f"{task}/{how}"):

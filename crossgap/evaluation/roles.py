@@ -48,12 +48,12 @@ class Gathered(NamedTuple):
 
 
 class Inverting(NamedTuple):
-    """An inversion of documents: what it is called, whose it is, and where its features are."""
+    """An inversion of documents: whose it is, and the fields of a `Variant`."""
 
-    words: str
     modality: str
+    words: str
     store: Store
-    step: int | None = None  # the place of a snapshot
+    step: int | None
 
     def of(self, cell: Cell, roles: Roles) -> Roles:
         """Documents with the images, or the texts, inverted.
@@ -77,12 +77,7 @@ class Inverting(NamedTuple):
 
 def inversions(cell: Cell) -> list[Inverting]:
     """The main inversions of a cell, and those by φ."""
-    found = []
-    for modality, method in INVERSIONS.items():
-        if (main := cell.main(modality)) is not None:
-            found.append(Inverting(method, modality, main))
-        found += [Inverting(words, modality, store, step) for words, store, step in cell.variants(modality)]
-    return found
+    return [Inverting(modality, *by) for modality in INVERSIONS for by in cell.methods(modality)]
 
 
 def pairs(cell: Cell) -> Roles:

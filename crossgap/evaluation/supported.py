@@ -21,12 +21,13 @@ from crossgap.evaluation.cell import Cell
 from crossgap.evaluation.corrections import Rivals, apply
 from crossgap.evaluation.items import Items, by_id
 from crossgap.evaluation.options import Logistic
-from crossgap.evaluation.predictions import Predictions, class_prompts, in_rows, named, parted
+from crossgap.evaluation.predictions import Predictions, class_prompts, in_rows, parted
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import classification, probes
 from crossgap.metrics.probes import Linear
 from crossgap.metrics.retrieval.counting import Rows
+from crossgap.naming import with_correction
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, Shaped
@@ -149,15 +150,14 @@ def supported(
         for kind, name, by in parts:
             if name == "logistic" and variant and logistic == "native":
                 continue
-            settings: dict[str, Any] = kind.settings | ({"fit": rivals.fit_of(variant)} if variant else {})
             held = work.part(
                 "classification",
-                named(name, variant),
+                with_correction(name, variant),
                 partial(_classify, kind, by, sides, drawn, labellings, variant),
                 by=__name__,
-                rival=rivals.rival(variant) if variant else None,
                 labellings=labellings,
-                **settings,
+                **kind.settings,
+                **rivals.said(variant),
             )
             for one in parted(held) if held is not None else ():
                 found.setdefault((one.labelling, name), []).append(one)
@@ -177,7 +177,7 @@ def _classify(
 ) -> pd.DataFrame:
     made: list[Predictions] = []
     for labelling in labellings:
-        with reasons.of("classification", f"{named(kind.name, variant)}/{labelling}"):
+        with reasons.of("classification", f"{with_correction(kind.name, variant)}/{labelling}"):
             against = sides(labelling)
             if against is not None:
                 made += by(kind, against, drawn, labelling, variant, reasons)
@@ -246,21 +246,21 @@ def _by_probes(
                     [("classification", f"{task}/{labelling}", "one image a class has no covariance")]
                 )
             continue
-        with reasons.of("classification", f"{named(task, variant)}/{labelling}"):
+        with reasons.of("classification", f"{with_correction(task, variant)}/{labelling}"):
             models = [fit(sides.support.features[rows], labels[rows]) for rows in chosen]
-            yield _told(named(task, variant), labelling, sides, models)
+            yield _told(with_correction(task, variant), labelling, sides, models)
             texts = None if kind.shots and not kind.draws else sides.texts(labelling)
             if texts is None:
                 continue
             task = f"{task}_text"
             scale = probes.TEXT_SCALE if probe == "gda" else 1.0
             models = [model.blended(texts.times(scale), TEXT) for model in models]
-            yield _told(named(task, variant), labelling, sides, models)
+            yield _told(with_correction(task, variant), labelling, sides, models)
     if kind.shots is None:
         features = sides.queries.features, sides.support.features
         near = cache(partial(probes.nearest_labels, *features, labels))
         for k in NEIGHBOURS:
-            task = named(f"knn_{k}", variant)
+            task = with_correction(f"knn_{k}", variant)
             with reasons.of("classification", f"{task}/{labelling}"):
                 ks = tuple(one for one in NEIGHBOURS if one <= max(k, len(sides.support)))
                 yield _classified(task, labelling, sides, [near(ks)[k].to_numpy()])
@@ -271,7 +271,7 @@ def _by_logistic(
 ) -> Iterator[Predictions]:
     """A logistic regression, with C by halves of the support split."""
     support, labels = sides.support, sides.support.labels[labelling]
-    task = named("logistic", variant)
+    task = with_correction("logistic", variant)
     with reasons.of("classification", f"{task}/{labelling}"):
         classes = len(set(labels))
         if len(support) * classes > FITTED:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint
-from crossgap.arrays import check_widths, exact_rows
+from crossgap.arrays import exact_pair
 from crossgap.errors import UnavailableError, listed
 from crossgap.prepared.transformations import ANSWERS, COLUMNS, SPLITS, Transformations
 
@@ -54,8 +54,7 @@ def nearest(
     Raises:
         TypeError, ValueError: features, rows or scales that can't be used.
     """
-    gallery, texts = exact_rows(images, "images"), exact_rows(texts, "texts")
-    check_widths(gallery, texts, ("images", "texts"))
+    gallery, texts = exact_pair(images, texts, ("images", "texts"))
     if len(gallery) < 2:
         raise UnavailableError(
             "images holds one row, which has no other to be compared with: give two or more"

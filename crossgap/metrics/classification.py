@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint
-from crossgap.arrays import check_widths, exact_rows, label_array, label_codes, unit_rows
+from crossgap.arrays import exact_pair, label_array, label_codes, unit_rows
 from crossgap.errors import UnavailableError, listed
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ def zero_shot(
         TypeError, ValueError: features or labels that cannot be used, a repeated class, or (`UnavailableError`) a label
             that is not among the classes.
     """
-    images, anchors = exact_rows(image_features, "image_features"), exact_rows(prototypes, "prototypes")
-    check_widths(images, anchors, ("image_features", "prototypes"))
+    images, anchors = exact_pair(image_features, prototypes, ("image_features", "prototypes"))
     labels = label_array(labels, len(images), "labels")
     classes = label_array(classes, len(anchors), "classes")
     truth, known = label_codes(labels, classes, ("labels", "classes"))

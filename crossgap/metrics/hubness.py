@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from crossgap.arrays import check_widths, exact_rows, whole_number
+from crossgap.arrays import exact_pair, whole_number
 from crossgap.errors import UnavailableError
 from crossgap.metrics.neighbours import blocks, most_similar
 from crossgap.metrics.retrieval.counting import STEPS, Rows, error_of_scores
@@ -62,7 +62,7 @@ def occurrences(
         TypeError, ValueError: features that cannot be used; `UnavailableError` for a gallery all of which is found.
     """
     whole_number(k, "k", 1)
-    x, y = _pair(queries, gallery, ("queries", "gallery"))
+    x, y = exact_pair(queries, gallery, ("queries", "gallery"))
     least = k + (left_out is not None)
     if len(y) <= least:
         raise UnavailableError(
@@ -96,7 +96,7 @@ def of_bank(
         bank: `(b, d)`, queries.
         rules: called with the similarities of some items to the bank, `(items, b)`, which they leave as they are.
     """
-    y, bank = _pair(gallery, bank, ("gallery", "bank"))
+    y, bank = exact_pair(gallery, bank, ("gallery", "bank"))
     found = np.empty((len(rules), len(y)))
     for rows in blocks(len(y), len(bank)):
         scores = y[rows] @ bank.T
@@ -133,7 +133,7 @@ def firsts(
     left_out: Int64[np.ndarray, " n"] | None = None,
 ) -> Int64[np.ndarray, " n"]:
     """The place of the most similar gallery item of each query, `(n,)`, the first of equals; as `occurrences`."""
-    x, y = _pair(queries, gallery, ("queries", "gallery"))
+    x, y = exact_pair(queries, gallery, ("queries", "gallery"))
     return firsts_of(Rows(x), Rows(y), left_out)
 
 
@@ -159,7 +159,7 @@ def first_ranked(
     """
     from crossgap.metrics import kernels
 
-    asking, items = _pair(queries, gallery, ("queries", "gallery"))
+    asking, items = exact_pair(queries, gallery, ("queries", "gallery"))
     asking *= STEPS
     x, y = Rows(asking), Rows(items)
     none = np.zeros(len(x)), np.zeros(len(y))
@@ -172,11 +172,3 @@ def first_ranked(
             of_rows = tile, mine, asked[rows], margin[rows], firsts[rows]
             over_rows(kernels.first_ranked, of_rows, (y.exact, held))
     return list(found)
-
-
-def _pair(
-    x: Real[Features, "n d"], y: Real[Features, "m d"], names: tuple[str, str]
-) -> tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]]:
-    x, y = exact_rows(x, names[0]), exact_rows(y, names[1])
-    check_widths(x, y, names)
-    return x, y

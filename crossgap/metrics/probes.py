@@ -15,7 +15,15 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint
-from crossgap.arrays import check_widths, cut_offs, exact_rows, label_array, real_number, unit_rows
+from crossgap.arrays import (
+    check_widths,
+    cut_offs,
+    exact_pair,
+    exact_rows,
+    label_array,
+    real_number,
+    unit_rows,
+)
 from crossgap.errors import UnavailableError, listed
 from crossgap.metrics.classification import class_prototypes, class_sums
 from crossgap.metrics.neighbours import blocks, most_similar
@@ -163,8 +171,7 @@ def nearest_labels(queries: Features, features: Features, labels: Labels, ks: Se
     if not ks:
         raise ValueError("ks is empty: give several numbers of neighbours, such as (1, 5, 10)")
     most = max(ks)
-    x, y = exact_rows(queries, "queries"), exact_rows(features)
-    check_widths(x, y, ("queries", "features"))
+    x, y = exact_pair(queries, features, ("queries", "features"))
     _, codes, classes = _labelled(features, labels)
     if len(y) < most:
         raise UnavailableError(f"{most} nearest of {len(y)} images: give at least {most}")

@@ -15,9 +15,8 @@ from pydantic import Field, ValidationError, model_validator
 from crossgap.backbones import towers
 from crossgap.catalogue import entries
 from crossgap.controls import no_support
-from crossgap.datasets import Declaration
+from crossgap.datasets import Declaration, Name
 from crossgap.errors import like
-from crossgap.params.base import Name
 from crossgap.params.migration import TRAININGS, moved
 from crossgap.params.names import collisions
 from crossgap.params.reading import ParamsError, parsed, refused, text_of

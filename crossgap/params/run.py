@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from crossgap.backbones import towers
+from crossgap.datasets import Name
 from crossgap.inversion.distil_recipe import Loss
-from crossgap.params.base import Name
 from crossgap.strict import Seed, Strict, once
 
 

@@ -9,14 +9,13 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from crossgap.backbones import towers
 from crossgap.backbones.preprocessing import Preprocess
-from crossgap.datasets import Controls, Retrieval, Split
+from crossgap.datasets import Controls, Name, Retrieval, Split
 from crossgap.evaluation.options import EvaluationOptions, LookAt
 from crossgap.inversion.distil_recipe import Distil
 from crossgap.inversion.recipes import CHANGEABLE, Continued, Optimiser
 from crossgap.inversion.recipes import Recipe as InversionRecipe
 from crossgap.inversion.recipes import recipe as inversion_recipe
 from crossgap.naming import OTHERS
-from crossgap.params.base import Name
 from crossgap.strict import Seed, Strict, once, unquoted
 
 DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"

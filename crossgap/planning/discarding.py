@@ -9,6 +9,7 @@ import filecmp
 import hashlib
 import shutil
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 SET_ASIDE = "set-aside"  # folder below the data
@@ -20,8 +21,6 @@ class Cache:
 
     def __init__(self, root: Path = Path()) -> None:
         self.root = root
-        self._folder: Path | None = None
-        self._looked = False
 
     def holds(self, path: Path) -> bool:
         """Whether the cache has the content of every file of `path`.
@@ -37,40 +36,34 @@ class Cache:
         return bool(files) and all(map(self._has, files))
 
     def _has(self, file: Path) -> bool:
-        folder = self._found()
-        if folder is None:
-            return False
-        md5 = hashlib.md5(usedforsecurity=False)  # by which DVC names what it keeps
-        with file.open("rb") as opened:
-            while block := opened.read(2**20):
-                md5.update(block)
-        digest = md5.hexdigest()
-        held = folder / digest[:2] / digest[2:]
-        return held.is_file() and filecmp.cmp(file, held, shallow=False)  # its copy may be damaged
+        held = None if self._folder is None else self.path_of(md5_of(file))
+        return held is not None and filecmp.cmp(file, held, shallow=False)  # its copy may be damaged
 
     def linked(self, entry: Path) -> bool:
         """Whether a link is DVC's own, into its cache."""
-        folder = self._found()
-        return folder is not None and entry.resolve().is_relative_to(folder.resolve())
+        return self._folder is not None and entry.resolve().is_relative_to(self._folder.resolve())
 
     def path_of(self, md5: str) -> Path | None:
         """Where the cache keeps what has this MD5, or the list of a folder's files (`.dir`); None where it doesn't."""
-        folder = self._found()
-        held = None if folder is None else folder / md5[:2] / md5[2:]
+        held = None if self._folder is None else self._folder / md5[:2] / md5[2:]
         return held if held is not None and held.is_file() else None
 
-    def _found(self) -> Path | None:
-        if not self._looked:
-            from dvc.exceptions import DvcException
-            from dvc.repo import Repo
+    @cached_property
+    def _folder(self) -> Path | None:
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
 
-            try:
-                with Repo(str(self.root)) as repo:
-                    self._folder = Path(repo.cache.local.path)
-            except DvcException:
-                self._folder = None
-            self._looked = True
-        return self._folder
+        try:
+            with Repo(str(self.root)) as repo:
+                return Path(repo.cache.local.path)
+        except DvcException:
+            return None
+
+
+def md5_of(path: Path) -> str:
+    """The MD5 of a file, by which DVC names what it keeps."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def discard(path: Path, data: Path, cache: Cache) -> Path | None:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import yaml
 
 from crossgap.errors import of_machine
-from crossgap.planning.discarding import Cache, behind_a_link, discard, remove
+from crossgap.planning.discarding import Cache, behind_a_link, discard, md5_of, remove
 from crossgap.planning.pipeline import PipelineError
 from crossgap.stores.layout import FORMAT
 
@@ -223,7 +223,7 @@ def _output(output: _Output, cache: Cache, seen: set[Path]) -> Iterator[Finding]
         return
     files = {path.relative_to(output.path).as_posix(): path for path in held_there}
     seen.update(files.values())
-    held = [{"md5": _md5(path), "relpath": name} for name, path in sorted(files.items())]
+    held = [{"md5": md5_of(path), "relpath": name} for name, path in sorted(files.items())]
     said = json.dumps(held, sort_keys=True).encode()
     if f"{hashlib.md5(said, usedforsecurity=False).hexdigest()}.dir" != output.md5:
         yield Finding(output.path, CHANGED, f"not what {output.by} says", output.target)
@@ -234,17 +234,17 @@ def _file(path: Path, md5: str, output: _Output, cache: Cache, seen: set[Path]) 
     one = copy is not None and path.exists() and path.samefile(copy)  # a hard link, or a link into the cache
     if path.is_file():
         seen.add(path)
-        whole = _md5(path) == md5
+        whole = md5_of(path) == md5
         own = of_store(path, output.target) if path.name.endswith(".zarr.zip") else None
         if own is not None and (own.kind != NEWER or whole):
-            lost = own.kind == DAMAGED and (copy is None or _md5(copy) != md5)
+            lost = own.kind == DAMAGED and (copy is None or md5_of(copy) != md5)
             imported = output.target.endswith(".dvc")
             yield replace(own, differs=_differs(path)) if lost and not imported else own
         elif not whole:
             yield Finding(path, CHANGED, f"not what {output.by} says", output.target)
         if one and not whole:
             yield Finding(copy, COPY, f"DVC's copy of {path} is damaged", output.target)  # type: ignore[arg-type]
-    if copy is not None and not one and _md5(copy) != md5:
+    if copy is not None and not one and md5_of(copy) != md5:
         yield Finding(copy, COPY, f"DVC's copy of {path} is damaged", output.target)
 
 
@@ -302,11 +302,6 @@ def _of_git(path: Path, data: Path) -> bool:
 
 def _foreign(path: Path, data: Path, cache: Cache) -> bool:
     return behind_a_link(path, data) and not cache.linked(path)
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def of_dvc(path: Path, what: Callable[[dict[str, Any]], _T]) -> _T:

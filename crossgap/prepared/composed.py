@@ -30,6 +30,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     "judged": ("query", "image", "role"),
     "galleries": ("set", "image"),
 }
+# what results are of beside single sets, so that no set is called so
+ALL, HALF, MEAN = NOT_SETS = ("all", "half", "mean of sets")
 _NAMED = 3
 Rule = tuple[pd.DataFrame, pd.Series | np.ndarray, str]
 
@@ -83,7 +85,7 @@ def validate(given: Composed, images: Iterable[str], texts: Iterable[str]) -> Co
 
     Raises:
         DatasetError: a column is missing, there are no queries, or rows hold an unknown id or role, a query with two
-            references, without an answer or with two targets, or a row given twice.
+            references, without an answer or with two targets, a set called as one of `NOT_SETS`, or a row given twice.
     """
     for held, (what, columns) in zip(given, TABLES.items(), strict=True):
         if missing := [name for name in columns if name not in held]:
@@ -126,6 +128,7 @@ def _rules(given: Composed, images: pd.Index, texts: pd.Index) -> Mapping[str, l
                 "a query has one reference image",
             ),
             (asked, asked.groupby("query")["set"].transform("nunique") > 1, "a query is in one set"),
+            (asked, asked["set"].isin(NOT_SETS), "a set called all, half or mean of sets: name it otherwise"),
             (asked, asked.duplicated(keep=False), "a text asked twice: give it once"),
             (asked, ~asked["query"].isin(answers["query"]), "no image is named that answers the query"),
         ],

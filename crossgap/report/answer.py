@@ -126,7 +126,7 @@ def _names(found: Iterable[Change]) -> list[str]:
 
 
 def _mean(found: Sequence[Change]) -> str:
-    return points(mean(change.difference for change in found))[0]
+    return points(mean(change.difference for change in found))
 
 
 def _verdicts(found: Sequence[Change]) -> str:
@@ -154,7 +154,9 @@ def _tested(change: Change) -> str:
     test: Mapping[str, Any] = change.line.test or {}
     p = probability(test["p_adjusted"])
     ends = interval(test["low"], test["high"])
-    return f"{points(change.difference)[0]}{' ' + ends if ends else ''}, p {p if p.startswith('<') else '= ' + p}"
+    return (
+        f"{points(change.difference)}{' ' + ends if ends else ''}, p {p if p.startswith('<') else '= ' + p}"
+    )
 
 
 def _values(of: Measured, key: str) -> list[float]:
@@ -167,4 +169,4 @@ def _spread(values: Sequence[float], shown: Callable[[float], str]) -> str:
 
 
 def _rate(value: float) -> str:
-    return f"{percent(value).value}\N{NO-BREAK SPACE}%"
+    return f"{percent(value)}\N{NO-BREAK SPACE}%"

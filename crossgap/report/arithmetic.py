@@ -43,10 +43,10 @@ def arithmetic(cell: Results, published: DataFrame | None) -> tuple[list[Block],
             one = curve.get(1, dict.fromkeys(COLUMNS))
             there = ["", ""]
             if split == "test" and best[0] in cell.metrics:
-                there = [minus(f"{cell.metrics[best[0]]:g}"), percent(cell.metrics.get(best[1])).value]
+                there = [minus(f"{cell.metrics[best[0]]:g}"), percent(cell.metrics.get(best[1]))]
             counts = (count(one[number]) for number in ("transformations", "images"))
             ends = interval(one["low"], one["high"])
-            chosen.append((_title(name), split, percent(one["score"]).value, ends, *counts, *there))
+            chosen.append((_title(name), split, percent(one["score"]), ends, *counts, *there))
     if not found:
         return [], frozenset()
     made = [
@@ -74,7 +74,7 @@ def published_scores(cell: Results, published: DataFrame) -> list[tuple[str, ...
             row["model"],
             row["method"],
             words(row["setting"]),
-            percent(row["value"] / 100).value,
+            percent(row["value"] / 100),
         )
         for row in rows
         if row["task"] == "arithmetic" and dataset_key(row["dataset"]).startswith(SIMAT)

@@ -40,4 +40,4 @@ def _shown(row: dict[str, Any], rates: list[str], corrections: dict[str, str]) -
         rule, method = rule.rpartition("-")[2], rule.partition("-")[0]
     by = title(method) if method in WITH_OTI else corrections.get(method, method) or NATIVE
     counts = [count(row[name]) for name in ("queries", "candidates")]
-    return [rule, by, str(row["at"]), *(percent(row[name]).value for name in rates), *counts]
+    return [rule, by, str(row["at"]), *(percent(row[name]) for name in rates), *counts]

@@ -171,7 +171,7 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
         count(row["batch_size"]),
         naming.number(row["temperature"]),
         "one" if row["shared"] else "two",
-        percent(row["mismatched"]).value,
+        percent(row["mismatched"]),
         naming.number(row["gap"]),
         str(row["seed"]),
     )

@@ -67,6 +67,6 @@ def _method(row: dict[str, Any], corrections: dict[str, str]) -> str:
 
 
 def _shown(row: dict[str, Any], corrections: dict[str, str]) -> list[str]:
-    rates = [percent(row[name]).value for name in RATES]
+    rates = [percent(row[name]) for name in RATES]
     counts = [count(row[name]) for name in ("queries", "documents", "draws")]
     return [_plain(row), _method(row, corrections), str(row["at"]), *rates, *counts]

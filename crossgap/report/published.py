@@ -10,7 +10,7 @@ from crossgap.catalogue import entries
 from crossgap.catalogue.datasets import known, names, plain
 from crossgap.report.results import Results, check_columns
 from crossgap.report.sources import titles
-from crossgap.report.tables import absent, group, in_order, percent, title, words
+from crossgap.report.tables import absent, group, in_order, percent, points, present, title, words
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -106,7 +106,7 @@ def _rows(cell: Results, figure: Mapping[str, Any], dataset: str) -> Iterable[Pu
         measured = values[task, relevance, metric]
         if absent(measured):
             continue
-        both = percent(measured, figure["value"] / 100)
+        wanted = figure["value"] / 100
         base, _, correction = task.partition("+")
         protocol = protocol_of(cell, family, dataset)
         setting = words(figure["setting"])
@@ -114,9 +114,9 @@ def _rows(cell: Results, figure: Mapping[str, Any], dataset: str) -> Iterable[Pu
             title(base) + (f", {titles(cell)[correction]}" if correction else ""),
             relevance,
             metric,
-            both.value,
-            percent(figure["value"] / 100).value,
-            both.difference,
+            percent(measured),
+            percent(wanted),
+            points(measured - wanted) if present(wanted) else "",
             figure["source"],
             protocol if absent(figure["setting"]) else f"{setting}; {protocol}",
         )

@@ -39,6 +39,6 @@ def spreads(cell: Results) -> list[Spread]:
             values = found[task, relevance]
             if len(values) > 1:
                 numbers = (mean(values), stdev(values), min(values), max(values))
-                middle, deviation, lowest, highest = (percent(number).value for number in numbers)
+                middle, deviation, lowest, highest = map(percent, numbers)
                 spread.append(Spread(title(task), relevance, middle, deviation, lowest, highest, len(values)))
     return spread

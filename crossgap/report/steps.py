@@ -63,9 +63,9 @@ def _study(task: str, points: list[dict]) -> list[Block]:
                 levels[panel] = of[0]["baseline"]
             held = [row for row in of if present(row["mAP"])]
             top = max(held, key=lambda row: row["mAP"], default=None)
-            native = percent(of[0]["baseline"]).value
-            last = percent(of[-1]["mAP"]).value
-            found = (MISSING, MISSING) if top is None else (str(top["step"]), percent(top["mAP"]).value)
+            native = percent(of[0]["baseline"])
+            last = percent(of[-1]["mAP"])
+            found = (MISSING, MISSING) if top is None else (str(top["step"]), percent(top["mAP"]))
             best.append((relevance, str(tokens), native, last, *found))
     panels[LOSS] = panels.pop(LOSS)
     caption = f"{title(task)} over the steps of its inversion; the dashed line is {baseline}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from numbers import Real
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 from crossgap import naming
 
@@ -25,16 +25,6 @@ METRICS = (
 RATES = (*METRICS, "accuracy")
 
 Grouped = Mapping[tuple[str, str, str], float]  # by task, relevance (or labelling), metric
-
-
-class Entry(NamedTuple):
-    """One number of a table as text, with its difference to the baseline where there is one."""
-
-    value: str
-    difference: str = ""
-    sign: str = ""  # "up", "down" or "level"; "" where no difference is given
-    interval: str = ""
-    decided: bool = False  # whether the difference is significant
 
 
 def group(metrics: Mapping[str, float], family: str) -> Grouped:
@@ -76,20 +66,15 @@ def present(value: float | None) -> TypeGuard[float]:
     return not absent(value)
 
 
-def percent(value: float | None, base: float | None = None) -> Entry:
-    """A fraction in percent with two decimals, and its difference to `base` in percentage points."""
-    if not present(value):
-        return Entry(MISSING)
-    shown = minus(f"{100 * value:.2f}")
-    return Entry(shown, *points(value - base)) if present(base) else Entry(shown)
+def percent(value: float | None) -> str:
+    """A fraction in percent with two decimals."""
+    return minus(f"{100 * value:.2f}") if present(value) else MISSING
 
 
-def points(difference: float) -> tuple[str, str]:
-    """A difference of fractions in percentage points, and its sign."""
+def points(difference: float) -> str:
+    """A difference of fractions in percentage points."""
     rounded = round(100 * difference, 2)
-    if rounded == 0:
-        return "±0.00", "level"
-    return minus(f"{rounded:+.2f}"), "up" if rounded > 0 else "down"
+    return minus(f"{rounded:+.2f}") if rounded else "±0.00"
 
 
 def interval(low: float | None, high: float | None) -> str:
@@ -123,7 +108,7 @@ def other(key: str, value: float | None) -> str:
     if absent(value):
         return MISSING
     if key.rpartition("/")[2] in RATES:
-        return f"{percent(value).value} %"
+        return f"{percent(value)} %"
     return minus(str(value) if isinstance(value, int) else f"{value:.6g}")
 
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import methodcaller
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -169,7 +170,7 @@ def _columns(silent: Sequence[str], trained: Sequence[Mapping[str, float]]) -> I
     yield _decimal("uniformity, texts", "gap/uniformity_text")
     yield _decimal("alignment", "gap/alignment")
     for task in ("text-image", "image-text"):
-        yield _percent(f"{task} recall@1", partial(_of, f"retrieval/{task}/group/recall@1"))
+        yield _percent(f"{task} recall@1", methodcaller("get", f"retrieval/{task}/group/recall@1"))
     yield _percent("zero-shot", lambda m: _mean(_zero_shot(m).values()))
     for name in silent:
         if any(name in _zero_shot(m) for m in trained):
@@ -177,29 +178,21 @@ def _columns(silent: Sequence[str], trained: Sequence[Mapping[str, float]]) -> I
     yield _percent("image-image mAP", lambda m: _mean(_precision(m, "image-image").values()))
     if any(_joint(m) for m in trained):
         yield _percent("clusters of both, AMI", lambda m: _mean(_joint(m).values()))
-    yield _Column("OTI-image, gain", _gain, _signed, _rate)
+    yield _Column("OTI-image, gain", _gain, _signed, percent)
     if any(_arithmetic(m) for m in trained):
         yield _percent("arithmetic", lambda m: _mean(_arithmetic(m)))
 
 
 def _decimal(head: str, key: str) -> _Column:
-    return _Column(head, partial(_of, key), decimal, decimal)
+    return _Column(head, methodcaller("get", key), decimal, decimal)
 
 
 def _percent(head: str, value: Callable[[Mapping[str, float]], float | None]) -> _Column:
-    return _Column(head, value, _rate, _rate)
-
-
-def _rate(value: float | None) -> str:
-    return percent(value).value
+    return _Column(head, value, percent, percent)
 
 
 def _signed(value: float | None) -> str:
-    return points(value)[0] if present(value) else MISSING
-
-
-def _of(key: str, metrics: Mapping[str, float]) -> float | None:
-    return metrics.get(key)
+    return points(value) if present(value) else MISSING
 
 
 def _zero_shot_by(labelling: str, metrics: Mapping[str, float]) -> float | None:

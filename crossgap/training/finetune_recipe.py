@@ -7,12 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from crossgap import losses as known_losses
-from crossgap.datasets import NAME, Split
+from crossgap.datasets import Name, Split
 from crossgap.errors import like
 from crossgap.strict import Betas, Seed, Strict
 from crossgap.training.augment import Augment
 
-Name = Annotated[str, Field(pattern=NAME)]
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 

@@ -10,10 +10,9 @@ from pydantic import Field, field_validator, model_validator
 
 from crossgap import naming
 from crossgap.backbones import towers
-from crossgap.datasets import NAME, Split
+from crossgap.datasets import Name, Split
 from crossgap.strict import Betas, Seed, Strict, once
 
-Name = Annotated[str, Field(pattern=NAME)]
 Width = Annotated[int, Field(ge=2)]
 BatchSize = Annotated[int, Field(ge=2)]
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]

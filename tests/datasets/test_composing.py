@@ -131,6 +131,7 @@ JUDGED = [("q", "b", "target"), ("q", "a", "ignored")]
         ([("q", "a", "u", "", "")], JUDGED, [], "no text of the split 'composed'"),
         ([ASKED, ASKED], JUDGED, [], "a text asked twice"),
         ([ASKED, ("q", "b", "t2", "", "")], JUDGED, [], "a query has one reference image"),
+        ([("q", "a", "t", "", "all")], JUDGED, [], "a set called all, half or mean of sets"),
         ([ASKED, ("q", "a", "t2", "", "x")], JUDGED, [], "a query is in one set"),
         ([ASKED], JUDGED[1:], [], "no image is named that answers the query"),
         ([ASKED], [("r", "b", "target"), *JUDGED], [], "judged: no query is called so"),

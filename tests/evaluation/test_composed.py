@@ -185,6 +185,17 @@ def test_queries_without_their_items_are_counted(tmp_path):
     assert "two images of the splits have one id" in next(iter(work.reasons.rows))[2]
 
 
+@pytest.mark.parametrize("name", ["all", "half", "mean of sets"])
+def test_a_set_called_as_the_rows_of_all_queries_is_refused(tmp_path, name):
+    """Its mean would stand in metrics as that of all queries."""
+    asked = TABLES.asked.assign(set=TABLES.asked["set"].replace("x", name))
+    held = put(tmp_path / "n.zip", TABLES._replace(asked=asked))
+    work = Work(Cell(held, None, None, "test", "test", support="train"))
+    assert composed.metrics(composed.summary(composed.searched(work, Rivals(work, [])))) == {}
+    (row,) = work.reasons.rows
+    assert row == ("composed", "native", f"a set of composed queries is called {name!r}: name it otherwise")
+
+
 def test_a_bank_of_the_other_half_of_the_queries(tmp_path):
     """NNN, inverted softmax and QB-Norm of image and text together, derived again query by query."""
     some, answers = TEST["id"][:12], [TRAIN["id"][n % 7] for n in range(12)]

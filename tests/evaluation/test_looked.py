@@ -82,9 +82,9 @@ def test_the_most_helped_the_most_harmed_and_drawn_ones(held):
     other = looked_at(work, rivals, retrieved, seed=1, queries=40, results=5)
     assert set(other["query"]) != set(found["query"]) or not other["why"].equals(found["why"])
     without = {place: table for place, table in retrieved.items() if "oti" not in place[0]}
-    best = looked_at(work, rivals, without, seed=0, queries=10)
+    best = looked_at(work, rivals, without, seed=0, queries=10, results=8)
     assert all("+" in name for name in best["beside"])
-    assert looked_at(work, rivals, retrieved, seed=0, queries=0).empty
+    assert looked_at(work, rivals, retrieved, seed=0, queries=0, results=8).empty
 
 
 def test_parts_are_taken_back(held, tmp_path):

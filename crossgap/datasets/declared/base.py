@@ -15,6 +15,7 @@ from crossgap.strict import FilePath, Strict, unquoted
 
 # files are named after names and splits, and may have 255 letters; no dots: DVC takes them for levels of params.yaml
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"
+Name = Annotated[str, Field(pattern=NAME)]
 SIMAT = "simat"  # `transformations.SIMAT`, whose module costs pandas
 SPLIT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 Split = Annotated[str, Field(pattern=SPLIT)]
@@ -68,7 +69,7 @@ class Controls(Strict):
     """
 
     support: Split | None = None
-    subsets: dict[Annotated[str, Field(pattern=NAME)], dict[str, list[str]]] = Field({})
+    subsets: dict[Name, dict[str, list[str]]] = Field({})
     arithmetic: dict[str, str] = Field({})
     composed: dict[str, str] | None = None
     protocol: Literal["plain", "revisited"] = "plain"

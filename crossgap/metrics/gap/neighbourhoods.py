@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossgap.arrays import GRID, check_widths, exact_rows, whole_number
+from crossgap.arrays import GRID, exact_pair, whole_number
 from crossgap.errors import UnavailableError
 from crossgap.metrics.gap.clouds import clouds
 from crossgap.metrics.neighbours import blocks, most_similar
@@ -33,7 +33,7 @@ def modality_ranks(x: Real[Features, "n d"], y: Real[Features, "m d"]) -> Int64[
     `y` `(m, d)` has; n where all of its own modality come first. The mean over the texts is called TMR, that over the
     images IMR. Definition: ours, where a paper's own words could not be had.
     """
-    x, y = _pair(x, y)
+    x, y = exact_pair(x, y)
     own, other, ranks = Rows(-EXACT * x), Rows(x), np.empty(len(x), np.int64)
     nearest = np.concatenate([found[:, 0] for _, found in most_similar(other, Rows(y), 1)])
     step = np.rint(np.einsum("nd,nd->n", own.exact, y[nearest])).astype(np.int64)
@@ -58,7 +58,7 @@ def neighbour_overlap(
         ValueError: rows that are no pairs; `UnavailableError` for no more than k + 1 of them, whose neighbours are all.
     """
     whole_number(k, "k", 1)
-    x, y = _pair(x, y)
+    x, y = exact_pair(x, y)
     if len(x) != len(y):
         raise ValueError(f"x has {len(x)} rows and y {len(y)}: give rows that belong together")
     if len(x) <= k + 1:
@@ -105,7 +105,7 @@ def class_order_distance(x: Real[Features, "c d"], y: Real[Features, "c d"]) -> 
     """
     from scipy.stats import kendalltau
 
-    x, y = _pair(x, y)
+    x, y = exact_pair(x, y)
     if len(x) != len(y):
         raise ValueError(f"x has {len(x)} classes and y {len(y)}: give the same in one order")
     require_classes(len(x))
@@ -132,11 +132,3 @@ def _ties(rows: Float64[np.ndarray, "m columns"]) -> float:
     """Pairs of equal rows."""
     _, counts = np.unique(rows, axis=0, return_counts=True)
     return float((counts * (counts - 1) / 2).sum())
-
-
-def _pair(
-    x: Real[Features, "n d"], y: Real[Features, "m d"]
-) -> tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]]:
-    x, y = exact_rows(x, "x"), exact_rows(y, "y")
-    check_widths(x, y, ("x", "y"))
-    return x, y
