@@ -36,11 +36,12 @@ MODALITIES = {"image": "image", "text": "text"}  # role → name, where an impor
 MODALITY = r"[a-z][a-z0-9]*"  # one word: tasks join them with -, measures with _
 _TAKEN = (
     "oti", "ovi", "images", "texts", "judgements", "transformations", "answers", "projection", "composed",
-    # parts of the names of tasks and of measures of the gap, which would be taken for the modality
+    # parts of the names of tasks and of measures of the gap and of mixed search, which would be taken for the modality
     "alignment", "centroid", "class", "corpus", "covariance", "cross", "distance", "distractors", "effective",
     "expansion", "first", "frechet", "fused", "gap", "gda", "harris", "imr", "jaccard", "joint", "knn", "linear",
     "logistic", "matching", "mean", "median", "modality", "nas", "ncm", "nearest", "order", "other", "product",
-    "rank", "relative", "search", "separability", "shot", "silhouette", "sum", "template", "tmr", "trace", "uniformity",
+    "rank", "recall", "relative", "search", "separability", "shot", "silhouette", "sum", "template", "tmr", "trace",
+    "uniformity",
 )  # fmt: skip
 
 

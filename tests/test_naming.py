@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from crossgap import naming
 from crossgap.evaluation.composed import EXPANSION, TEMPLATE
-from crossgap.evaluation.mixed import GALLERIES
+from crossgap.evaluation.mixed import GALLERIES, HEADLINES
 from crossgap.metrics.composed import RULES
-from crossgap.naming import ByPhi, baseline_of, by_phi, plain
+from crossgap.naming import MODALITY, ByPhi, baseline_of, by_phi, plain
 from crossgap.report import gap
 from crossgap.report.tables import title
 
@@ -76,8 +76,11 @@ def test_the_parts_of_a_metrics_key(key, parts) -> None:
 def test_no_modality_is_called_like_a_part_of_a_task_or_measure() -> None:
     """Else the composed rule `image` of a modality product would be in tables under the name of the rule `product`."""
     tasks = [*RULES, EXPANSION, TEMPLATE, *GALLERIES, "fused", "joint", "1-shot-gda_text", "first-1", "knn_1"]
-    tasks += ["ncm", "logistic", "class_order_distance", *gap.GAP, *gap.MORE]
-    words = {word for task in tasks for word in re.findall(r"[a-z][a-z0-9]*", task)} - {"image", "text"}
+    tasks += ["ncm", "logistic", "class_order_distance", *gap.GAP, *gap.MORE, *HEADLINES]
+    words = {
+        word for task in tasks for word in re.split(r"[^A-Za-z0-9]", task) if re.fullmatch(MODALITY, word)
+    }
+    words -= {"image", "text"}
     for word in sorted(words):
         with pytest.raises(ValueError, match=f"no modality can be called '{word}'"):
             naming.roles([word, "text"])
