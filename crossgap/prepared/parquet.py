@@ -17,16 +17,19 @@ def read(path: Path, remedy: str = REPAIR, filters: list[tuple[str, str, int]] |
     """The table; with `filters` of pyarrow's, those of its rows.
 
     Raises:
-        CrossgapError: it is damaged; the message ends in the remedy.
+        CrossgapError: it is damaged or missing; the message ends in the remedy.
     """
     import pyarrow.parquet as pq
 
     try:
         # pyarrow takes a relative path with a colon for a URI
-        return pq.read_table(path.absolute(), filters=filters).to_pandas()
+        table = pq.read_table(path.absolute(), filters=filters)
+        # text that is no UTF-8 would be met where a value is asked for
+        table.validate(full=True)
+        return table.to_pandas()
     # pyarrow's, of any kind
     except Exception as error:
         if of_machine(error):
             raise
-        said = str(error).partition("\n")[0]
+        said = "it is missing" if isinstance(error, FileNotFoundError) else str(error).partition("\n")[0]
         raise CrossgapError(f"{path} is damaged ({said}): {remedy}") from None

@@ -19,19 +19,30 @@ def test_a_table_or_those_of_its_rows_are_read(tmp_path, monkeypatch) -> None:
     pd.testing.assert_frame_equal(found, table[:2])
 
 
-@pytest.mark.parametrize("filters", [None, [("turn", "<", 2)]])
-@pytest.mark.parametrize("lost", ["its end", "its middle", "all", "its column"])
+FILTERS = [("turn", "<", 2)]
+DAMAGE = {
+    "its end": lambda whole: whole[:-9],
+    "its middle": lambda whole: whole[:4] + b"\xff" * 60 + whole[64:],
+    "all": lambda _whole: b"",
+    "its encoding": lambda whole: whole.replace(b"red mug", b"red mu\xff"),
+}
+
+
+@pytest.mark.parametrize("filters", [None, FILTERS])
+@pytest.mark.parametrize("lost", DAMAGE)
 def test_damage_is_one_sentence_with_the_remedy(tmp_path, lost, filters) -> None:
     path = tmp_path / "looked_at.parquet"
-    pd.DataFrame({"turn": range(99), "id": "a"}).to_parquet(path, index=False)
-    whole = path.read_bytes()
-    if lost == "its column":
-        if filters is None:
-            return
-        pd.DataFrame({"id": ["a"]}).to_parquet(path, index=False)
-    else:
-        path.write_bytes(
-            {"its end": whole[:-9], "its middle": whole[:4] + b"\xff" * 60 + whole[64:], "all": b""}[lost]
-        )
+    table = pd.DataFrame({"turn": range(2), "id": "red mug"})
+    table.to_parquet(path, index=False, compression=None, use_dictionary=False)
+    path.write_bytes(DAMAGE[lost](path.read_bytes()))
     with pytest.raises(CrossgapError, match=r"looked_at\.parquet is damaged \([^\n]+\): mend it$"):
         parquet.read(path, "mend it", filters)
+
+
+def test_what_is_not_there_is_said_to_be_missing(tmp_path) -> None:
+    with pytest.raises(CrossgapError, match=r"looked_at\.parquet is damaged \(it is missing\): mend it$"):
+        parquet.read(tmp_path / "looked_at.parquet", "mend it")
+    path = tmp_path / "looked_at.parquet"
+    pd.DataFrame({"id": ["a"]}).to_parquet(path, index=False)
+    with pytest.raises(CrossgapError, match=r"is damaged \(.*turn.*\): mend it$"):
+        parquet.read(path, "mend it", FILTERS)
