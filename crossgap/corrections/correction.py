@@ -236,7 +236,7 @@ def rounding(features: Real[Features, "n d"], name: str) -> Float64[np.ndarray, 
     values = values.astype(np.float64)
     last_place = np.ldexp(1.0, np.frexp(values)[1] - digits) * (values != 0)
     variances = np.square(last_place / np.linalg.norm(values, axis=1, keepdims=True)).mean(axis=0) / 12
-    return variances * (1 + np.sqrt(width / len(np.unique(values, axis=0)))) ** 2
+    return variances * (1 + np.sqrt(width / len(set(map(bytes, values))))) ** 2
 
 
 def _digits(values: Real[np.ndarray, "n d"]) -> int | None:
