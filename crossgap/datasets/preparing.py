@@ -16,7 +16,7 @@ from crossgap.datasets.judgement_files import read_file
 from crossgap.datasets.reading import Problem, Reading, without_digests
 from crossgap.datasets.saying import doubts
 from crossgap.prepared import judgements, manifest
-from crossgap.prepared.composed import Composed
+from crossgap.prepared.composed import NOT_SETS, Composed
 from crossgap.prepared.transformations import Transformations
 
 _LOST = "judgement of an item that there is not: it is no query or not in the gallery"
@@ -170,7 +170,7 @@ def _judgements(
 
 
 def _check_controls(declaration: Declaration, items: pd.DataFrame, judged: pd.DataFrame | None) -> None:
-    """Check that the classes of subsets exist, and that no two kinds of relevance have one name."""
+    """Check that what controls name exists, and that no two kinds of relevance have one name."""
     names = ["group", *manifest.labellings(items), *declaration.controls.subsets]
     names += [] if judged is None else judged["setting"].unique().tolist()
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -186,6 +186,10 @@ def _check_controls(declaration: Declaration, items: pd.DataFrame, judged: pd.Da
                 f"controls.subsets.{name}: {labelling} has no class {', '.join(unknown)}; it has {', '.join(known)}"
             )
     for labelling in declaration.controls.composed or ():
+        if labelling in NOT_SETS:
+            raise DatasetError(
+                f"controls.composed.{labelling}: the numbers of all queries are called so: name the labelling otherwise"
+            )
         asking = manifest.select(items, "image", declaration.retrieval.query)
         _labels(asking, f"controls.composed.{labelling}", labelling)
     prompts = items[items["split"] == manifest.CLASSES]

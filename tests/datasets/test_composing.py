@@ -115,6 +115,9 @@ def test_labels_without_a_pair_are_said_and_unknown_ones_refused(tmp_path):
     assert made.composed is None and "asks for nothing" in made.notes[0]
     with pytest.raises(DatasetError, match=r"controls.composed.weight: no labelling 'weight'"):
         prepare(World(**fields, controls={"composed": {"weight": "but {}"}}), tmp_path)
+    for name in ("all", "half", "mean of sets"):
+        with pytest.raises(DatasetError, match=f"controls.composed.{name}: .*name the labelling otherwise"):
+            prepare(World(**fields, controls={"composed": {name: "but {}"}}), tmp_path)
     with pytest.raises(ValueError, match=r"give exactly one \{\}, the place of the class"):
         World(**fields, controls={"composed": {"colour": "red"}})
 
