@@ -72,10 +72,8 @@ def _check(loaded: Any, model: str, name: str, cache_dir: str | None) -> None:
     called = f"the tokenizer of {model!r}{_from(model, name)}"
     if loaded.tokenizer.pad_token_id is None:
         raise BackboneError(f"{called} has no padding token: name one as pad_token in tokenizer_config.json")
-    if model.startswith(LOCAL_DIR_PREFIX):
-        file: Any = Path(model.removeprefix(LOCAL_DIR_PREFIX)) / _FILE
-    else:
-        file = try_to_load_from_cache(name, _FILE, cache_dir=cache_dir)
+    folder = Path(model.removeprefix(LOCAL_DIR_PREFIX) if model.startswith(LOCAL_DIR_PREFIX) else name)
+    file = folder / _FILE if folder.is_dir() else try_to_load_from_cache(name, _FILE, cache_dir=cache_dir)
     if not isinstance(file, str | Path) or not Path(file).is_file():
         return
     from tokenizers import Tokenizer

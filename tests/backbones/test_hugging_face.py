@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from open_clip import factory
 
-from crossgap.backbones import BackboneError, load_backbone
+from crossgap.backbones import BackboneError, load_backbone, towers
+from crossgap.backbones.tokenizers import load_tokenizer
 
 pytest.importorskip("transformers")
 WORDS = ["<pad>", "<s>", "</s>", "<unk>", "a", "photo", "of", "red", "dog"]
@@ -143,3 +145,12 @@ def test_a_tokenizer_that_is_not_as_its_file_says_is_refused(folder, tmp_path) -
         BackboneError, match=r"otherwise than its tokenizer.json says .*PreTrainedTokenizerFast"
     ):
         load_backbone(model).tokenize(["A dog"])
+
+
+def test_a_tokenizer_in_a_folder_that_a_configuration_names_is_read(folder, tmp_path, monkeypatch) -> None:
+    text = {"hf_tokenizer_name": str(folder), "context_length": 8}
+    config = {"embed_dim": 8, "vision_cfg": {}, "text_cfg": text}
+    (tmp_path / "own.json").write_text(json.dumps(config))
+    monkeypatch.setattr(towers, "OWN_CONFIGS", tmp_path)
+    monkeypatch.setitem(factory._MODEL_CONFIGS, "own", config)
+    assert load_tokenizer("own")(["a dog"]).tolist() == [[1, 4, 8, 2, 0, 0, 0, 0]]
