@@ -1,7 +1,7 @@
 """Feature store → files that other tools read, each group by itself; `crossgap import` brings them back, bit for bit.
 
 Labels are marked as those of a store, so that an import takes them as they stand: -1 or 1.0 is a class here. Items of
-an inversion go with the labels, groups and ranks that the store which it inverts has for them.
+an inversion go with the columns (labels, groups, ranks, `truncated`) that the store which it inverts has for them.
 
 Of a group, in the folder `<modality>/<split>`:
 
@@ -12,8 +12,8 @@ Of a group, in the folder `<modality>/<split>`:
 - lance: the same as a Lance dataset, `items.lance`, whose names have `_` for a point; a field's metadata say its own
   `name`. Needs the package pylance.
 
-Columns are `id`, `group`, `rank`, `label.<labelling>` and what else a group has one value an item of. In the metadata
-of clip-retrieval, `image_path` is an image's id and a caption's group, by which the two find each other.
+Columns are `id`, `group`, `rank`, `truncated`, `label.<labelling>` and what else a group has one value an item of. In
+the metadata of clip-retrieval, `image_path` is an image's id and a caption's group, by which the two find each other.
 """
 
 from __future__ import annotations
@@ -130,11 +130,9 @@ def _marked(table: pa.Table) -> pa.Table:
 
 
 def _asked(group: Group, names: list[str]) -> list[str]:
-    """Of the columns, those that an import takes; an image's group is its id."""
-    image = group.name.startswith("image/")
-    return [
-        name for name in names if name.startswith(LABEL) or (name in COLUMNS and not (image and name != "id"))
-    ]
+    """Of the columns, those that an import takes; an image's group is its id, and its rank 0."""
+    derived = ("group", "rank") if group.name.startswith("image/") else ()
+    return [name for name in names if name.startswith(LABEL) or (name in COLUMNS and name not in derived)]
 
 
 def _clip_retrieval(group: Group, columns: pa.Table, folder: Path) -> Iterator[tuple[str, str]]:

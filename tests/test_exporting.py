@@ -60,9 +60,11 @@ def made(tmp_path, monkeypatch) -> store.Store:
             "id": words("t0", "t1", "t2"),
             "group": words("c,d", "c,d", "007"),
             "rank": np.array([1, 0, 0]),
+            "truncated": np.array([False, True, False]),
         }
         writer.add("text/test", columns, [{"features": rows(3), "preprojection": rows(3, 6)}])
         columns = {"id": words("p", "q"), "rank": np.zeros(2, np.int64), "label.class": words("x", "y")}
+        columns["truncated"] = np.zeros(2, bool)
         writer.add("text/classes", columns, [{"features": rows(2)}])
     return open_store(path)
 
@@ -305,6 +307,7 @@ def test_an_inversions_items_go_with_their_labels(inverted, form):
     back = brought_back("nano/world/ovi", form)
     assert back["text/classes"].labels["class"].tolist() == ["y", "x"]
     assert back["text/test"]["group"].tolist() == ["007", "c,d"]
+    assert back["text/test"]["truncated"].tolist() == [False, False]
     for group in inverted.groups:
         assert back[group].ids.tolist() == inverted[group].ids.tolist()
         assert back[group].features.tobytes() == inverted[group].features.tobytes()

@@ -257,6 +257,16 @@ def test_ranks_and_preprojection_are_taken_as_given(tmp_path, bring, features):
     np.testing.assert_array_equal(store["text/test"].preprojection, wide)
 
 
+@pytest.mark.parametrize("values", [[True, False, False, True], [1, 0, 0, 1], [1.0, 0.0, 0.0, 1.0],
+                                    ["TRUE", "false", "0", "1"]])  # fmt: skip
+def test_which_texts_were_cut_is_true_or_false(tmp_path, bring, features, values):
+    np.savez(tmp_path / "all.npz", x=features, cut=values)
+    for group in ("text/test", "post/test"):
+        found = bring(f"{group}=all.npz:x", f"{group}:truncated=all.npz:cut")
+        held = found[found.groups[0]]["truncated"]
+        assert held.dtype == bool and held.tolist() == [True, False, False, True]
+
+
 @pytest.mark.parametrize("ranks", [[2, 1, 1, 9], [0, -3, 5, 6], ["2", "1", "07", "8"], [2.0, 1.0, 1.0, 2.0]])
 def test_ranks_count_by_their_order_wherever_they_start(tmp_path, bring, features, ranks):
     np.savez(tmp_path / "all.npz", t=features, group=list("abab"), rank=ranks)
@@ -379,6 +389,7 @@ def archive(tmp_path, features) -> Path:
         y3=np.arange(3),
         again=np.array([1, 2, 3, 3]),
         halves=np.array([0, 0.5, 0, 1]),
+        missing=np.array([0, 1, np.nan, 1]),
         empty=features[:0],
         square=np.ones((4, 2)),
     )
@@ -447,6 +458,14 @@ CASES = {
     "ranks that are fractions": (
         ["text/test=a.npz:x", "text/test:group=a.npz:same", "text/test:rank=a.npz:halves"],
         ["text/test:rank: ", "0.5", "(row 1): give whole numbers"],
+    ),
+    "what is neither true nor false": (
+        ["text/test=a.npz:x", "text/test:truncated=a.npz:again"],
+        ["text/test:truncated: '2' (row 1): give true or false, or 1 or 0, for every item"],
+    ),
+    "not known whether it is true": (
+        ["text/test=a.npz:x", "text/test:truncated=a.npz:missing"],
+        ["text/test:truncated: '' (row 2): give true or false"],
     ),
     "several arrays and no key": (
         ["image/test=a.npz"],
@@ -576,9 +595,10 @@ def test_what_does_not_fit_is_refused_with_its_name(tmp_path, bring, archive, fe
         ("image/a b=f.npy", "is not image/SPLIT"),
         (
             "image/test:colour=f.npy",
-            "unknown column 'colour'; it may be features, preprojection, id, group, rank",
+            "unknown column 'colour'; it may be features, preprojection, id, group, rank, truncated or",
         ),
         ("image/test:group=f.npy", "`group` is of texts"),
+        ("image/test:truncated=f.npy", "`truncated` is of texts, which a tokenizer cuts: leave it out"),
         ("imag/test=f.npy", "names 'imag'; did you mean 'image'. If not, name it otherwise"),
         ("texts/test:id=f.npy", "names 'texts'; did you mean 'text'"),
         ("text/clases=f.npy", "names 'clases'; did you mean 'classes'"),

@@ -68,12 +68,13 @@ def import_(
     """Bring features that were computed elsewhere into a feature store that DVC tracks.
 
     COLUMN is `features` if none is given, or `preprojection`, `id`, `rank`,
-    `group` (the image a caption belongs to), or `label.<labelling>`. Class
-    prompts are `text/classes`, with a label each. Concept names that
-    corrections are fitted on are `text/vocabulary` and, as "a photo of
-    <name>", `text/vocabulary-photo`; names of styles are `text/styles`, and
-    what composed queries ask `text/composed`. PCA⁺ alone depends on the
-    lengths of rows: its paper fits it on texts that are not normalised.
+    `group` (the image a caption belongs to), `truncated` (whether the
+    tokenizer cut a text), or `label.<labelling>`. Class prompts are
+    `text/classes`, with a label each. Concept names that corrections are
+    fitted on are `text/vocabulary` and, as "a photo of <name>",
+    `text/vocabulary-photo`; names of styles are `text/styles`, and what
+    composed queries ask `text/composed`. PCA⁺ alone depends on the lengths of
+    rows: its paper fits it on texts that are not normalised.
 
     Any two modalities may be named in place of image and text, and tables
     use these names: the second is the one that has `group`.

@@ -16,9 +16,10 @@ from crossgap.prepared.manifest import BARE, CLASSES, LABEL, RESERVED, as_words
 from crossgap.stores import writing
 
 if TYPE_CHECKING:
-    from jaxtyping import Integer, Real, Shaped
+    from jaxtyping import Bool, Integer, Real, Shaped
 
 _SMALLEST = float(np.finfo(np.float32).tiny / np.finfo(np.float32).eps)  # a row below it loses digits
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def complete(
@@ -55,6 +56,8 @@ def complete(
     elif "group" in out:
         ordinal = pd.Series(out["group"]).groupby(out["group"]).cumcount()
         out["rank"] = ordinal.to_numpy(np.int64) if modality == "text" else np.zeros(rows, np.int64)
+    if "truncated" in out:
+        out["truncated"] = _flags(f"{name}:truncated", out["truncated"])
     labels = [values for column, values in out.items() if column.startswith(LABEL)]
     if split == CLASSES and (not labels or (np.sum([v != "" for v in labels], axis=0) != 1).any()):
         raise FeatureImportError(
@@ -122,6 +125,16 @@ def _ranks(
         )
     order = table.groupby("group")["rank"].rank(method="first").to_numpy().astype(np.int64) - 1
     return np.where(columns["group"] == "", ranks, order)
+
+
+def _flags(name: str, words: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    found = [_FLAGS.get(word.lower()) for word in words]
+    if None in found:
+        row = found.index(None)
+        raise FeatureImportError(
+            f"{name}: {words[row]!r} (row {row}): give true or false, or 1 or 0, for every item"
+        )
+    return np.array(found, bool)
 
 
 def _labels(values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:

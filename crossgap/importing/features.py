@@ -42,7 +42,8 @@ def import_features(
 
     Items without ids are named `<modality>/<split>/<row>`. The captions of an image get the ranks 0, 1, 2, … in the
     order of the ranks given, or of their rows. A blank label, or -1, means no label. A label 1.0 becomes 1 where all
-    labels of its labelling are whole numbers. Labels that `crossgap export` wrote stay as they stand.
+    labels of its labelling are whole numbers. Labels that `crossgap export` wrote stay as they stand. Whether a text
+    was cut by its tokenizer (`truncated`) is true or false, or 1 or 0.
 
     The groups of the store are called by the roles of their modalities (`naming.roles`), whose names are kept in the
     provenance.

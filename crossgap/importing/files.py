@@ -22,7 +22,7 @@ from crossgap.naming import MODALITIES, MODALITY
 from crossgap.prepared.manifest import LABEL, RESERVED, wrong_labelling
 
 ARRAYS = ("features", "preprojection")
-COLUMNS = ("id", "group", "rank")
+COLUMNS = ("id", "group", "rank", "truncated")
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 AS_THEY_STAND = {"crossgap": "as they stand"}  # metadata of a column of labels that came from a store
 SINGLE = (".npy", ".txt")
@@ -40,7 +40,7 @@ class Assignment:
 
     Attributes:
         group: `<modality>/<split>`; "image", "text", or another modality's name.
-        column: `features` if not named; `preprojection`, `id`, `group`, `rank` or `label.<labelling>`.
+        column: `features` if not named; `preprojection`, `id`, `group`, `rank`, `truncated` or `label.<labelling>`.
         file: `.npy`, `.npz`, `.safetensors`, `.parquet`, `.csv` or `.txt` (a line an item).
         key: the array in an archive or the column of a table; needed only where there are several.
     """
@@ -76,6 +76,10 @@ class Assignment:
         if modality == "image" and column == "group":
             raise FeatureImportError(
                 f"{text!r}: `group` is of texts, the image that each belongs to; images have `id`"
+            )
+        if modality == "image" and column == "truncated":
+            raise FeatureImportError(
+                f"{text!r}: `truncated` is of texts, which a tokenizer cuts: leave it out"
             )
         return cls(group, column, *file_and_key(source))
 

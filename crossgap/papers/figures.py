@@ -33,6 +33,7 @@ _MODALITIES = {
     "oti": (GREEN, "s", "images by OTI"),
     "ovi": ("#CC79A7", "D", "texts by OVI"),
 }
+_PAGE = 1.4  # height of a page over its width
 _VERDICTS = {"better": BLUE, "worse": ORANGE}  # any other is grey
 _STYLE: Any = {
     "font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none", "pdf.fonttype": 42,
@@ -90,18 +91,39 @@ def saved(path: Path, draw: Callable[[Figure], None]) -> None:
     temporary.write_through(path, content.getvalue())
 
 
-def _grid(panels: int) -> tuple[int, int]:
-    """Rows and columns of so many panels."""
-    columns = min(panels, 4)
-    return -(-panels // columns), columns
+def _panels(
+    figure: Figure,
+    count: int,
+    size: tuple[float, float],
+    margins: tuple[float, float],
+    columns: int,
+    sharex: bool = False,
+    sharey: bool = False,
+) -> tuple[Sequence[Any], Sequence[Any]]:
+    """So many panels, row by row, in a figure no taller than a page if more columns can make it so.
 
+    Args:
+        size: width and height of a panel, inches.
+        margins: width and height beside all of them, inches.
+        columns: how many there are at least, where there are as many panels.
+        sharex, sharey: whether the panels have one axis in common.
 
-def _axes(figure: Figure, panels: int, sharey: bool = False) -> Any:
-    """The axes of so many panels in a grid; those beyond them are hidden."""
-    axes = figure.subplots(*_grid(panels), squeeze=False, sharey=sharey)
-    for panel in axes.flat[panels:]:
+    Returns:
+        The panels, and the lowest of each column.
+    """
+
+    def inches(columns: int) -> tuple[float, float]:
+        return margins[0] + size[0] * columns, margins[1] + size[1] * -(-count // columns)
+
+    columns = min(columns, count)
+    while columns < count and inches(columns)[1] > _PAGE * inches(columns)[0]:
+        columns += 1
+    figure.set_size_inches(*inches(columns))
+    grid = figure.subplots(-(-count // columns), columns, sharex=sharex, sharey=sharey, squeeze=False)
+    axes = list(grid.flat)
+    for panel in axes[count:]:
         panel.set_visible(False)
-    return axes
+    return axes[:count], axes[count - columns : count]
 
 
 def handles(axes: Iterable[Any]) -> dict[str, Any]:
@@ -128,16 +150,15 @@ def _effects(figure: Figure, cell: Results) -> None:
         )
     named = titles(cell)
     methods = list(dict.fromkeys(method_title(line, named) for _, _, of in panels for line in of))
-    rows, columns = _grid(len(panels))
-    figure.set_size_inches(1.6 + 1.7 * columns, rows * (0.6 + 0.16 * len(methods)))
-    axes = _axes(figure, len(panels), sharey=True)
-    for panel, (task, labelling, of) in zip(axes.flat, panels, strict=False):
+    size = 1.7, 0.6 + 0.16 * len(methods)
+    axes, _ = _panels(figure, len(panels), size, margins=(1.6, 0), columns=4, sharey=True)
+    for panel, (task, labelling, of) in zip(axes, panels, strict=True):
         panel.axvline(0, color=GREY, linewidth=0.8)
         for line in of:
             _effect(panel, methods.index(method_title(line, named)), line)
         panel.set_title(naming.called(title(task), cell.modalities) + f", {labelling}", fontsize="medium")
-    axes[0, 0].set_yticks(range(len(methods)), methods)
-    axes[0, 0].set_ylim(len(methods) - 0.5, -0.5)
+    axes[0].set_yticks(range(len(methods)), methods)
+    axes[0].set_ylim(len(methods) - 0.5, -0.5)
     figure.supxlabel(
         "difference of mAP to native features, in points, with 95 % intervals", fontsize="medium"
     )
@@ -172,16 +193,14 @@ def _steps(figure: Figure, cell: Results) -> None:
         raise CrossgapError(
             f"{cell.name}: nothing was inverted, or no step was kept: there are no steps to draw"
         )
-    count, columns = _grid(len(panels))
-    figure.set_size_inches(0.6 + 1.9 * columns, 0.6 + 1.5 * count)
-    axes = _axes(figure, len(panels))
+    axes, lowest = _panels(figure, len(panels), (1.9, 1.5), margins=(0.6, 0.6), columns=4)
     colours = dict(zip(sorted({row["tokens"] for row in rows}), cycle(COLOURS), strict=False))
-    for panel, (task, relevance, of) in zip(axes.flat, panels, strict=False):
+    for panel, (task, relevance, of) in zip(axes, panels, strict=True):
         _curves(panel, of, colours, _LEARNED[task[:3]])
         panel.set_title(naming.called(title(task), cell.modalities) + f", {relevance}", fontsize="medium")
-    named = handles(axes.flat[: len(panels)])
+    named = handles(axes)
     figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=4, frameon=False)
-    for panel in axes[-1]:
+    for panel in lowest:
         panel.set_xlabel("step")
     figure.supylabel("mAP in %", fontsize="medium")
     figure.suptitle(cell.name, fontsize="medium")
@@ -248,8 +267,7 @@ def _similarities(figure: Figure, cell: Results) -> None:
     relevance = standing(in_order(row["relevance"] for row in within), cell.subsets)
     of = [row for row in rows if row["relevance"] == relevance]
     kinds: Sequence[tuple] = list(dict.fromkeys((row["pair"], row["tokens"], row["step"]) for row in of))
-    figure.set_size_inches(4.5, 0.6 + 0.8 * len(kinds))
-    axes = figure.subplots(len(kinds), 1, sharex=True, squeeze=False)[:, 0]
+    axes, lowest = _panels(figure, len(kinds), (2.2, 0.8), margins=(2.3, 0.6), columns=1, sharex=True)
     for panel, kind in zip(axes, kinds, strict=True):
         for matching, colour, words in ((True, BLUE, "matching pairs"), (False, ORANGE, "other pairs")):
             bars = [
@@ -266,7 +284,9 @@ def _similarities(figure: Figure, cell: Results) -> None:
         panel.set_title(naming.called(title(pair), cell.modalities) + at, fontsize="medium", loc="left")
         panel.set_yticks([])
     axes[0].legend(frameon=False)
-    axes[-1].set_xlabel(f"cosine similarity, by {relevance}")
+    for panel in lowest:
+        panel.tick_params(labelbottom=True)
+    figure.supxlabel(f"cosine similarity, by {relevance}", fontsize="medium")
     figure.suptitle(cell.name, fontsize="medium")
 
 

@@ -67,6 +67,52 @@ def test_a_figure_says_what_it_shows_and_is_the_same_again(kind, tmp_path) -> No
         drawn(kind, Results("nano", "world", {}), tmp_path / "none.svg")
 
 
+def _of_many(kind: str) -> Results:
+    """A cell of many labellings, methods and steps."""
+    labellings = [f"attribute-{number}" for number in range(40)]
+    if kind == "effects":
+        tables = [
+            COMPARISONS[:1].assign(task=f"oti-image+{method}", relevance=by)
+            for by in labellings
+            for method in ("centering", "standardisation", "whitening", "isoclip", "pca_plus")
+        ]
+        tasks = ["image-image", *(one["task"].iloc[0] for one in tables)]
+        metrics = {f"retrieval/{task}/{by}/mAP": 0.4 for task in tasks for by in labellings}
+        return Results("nano", "world", metrics, comparisons=pd.concat(tables, ignore_index=True))
+    if kind == "steps":
+        tables = [CURVES.assign(relevance=by) for by in labellings]
+        return Results("nano", "world", METRICS, curves=pd.concat(tables, ignore_index=True))
+    tables = [
+        HISTOGRAMS.assign(pair="oti-image", tokens=tokens, step=step)
+        for tokens in (1, 2, 4, 8, 16)
+        for step in range(10, 110, 10)
+    ]
+    return Results("nano", "world", {}, histograms=pd.concat([HISTOGRAMS, *tables], ignore_index=True))
+
+
+def _size(path: Path) -> tuple[float, float]:
+    """Width and height of an SVG, in inches."""
+    width, height = re.findall(r'(?:width|height)="([\d.]+)pt"', path.read_text(encoding="utf-8"))[:2]
+    return float(width) / 72, float(height) / 72
+
+
+@pytest.mark.parametrize(
+    ("kind", "last"),
+    [("effects", "image-image, attribute-9"), ("steps", "OTI-image, attribute-9"),
+     ("similarities", "OTI-image, R or P = 16, step 100")],
+)  # fmt: skip
+def test_a_figure_of_many_panels_is_no_taller_than_a_page(kind, last, tmp_path) -> None:
+    drawn(kind, _of_many(kind), tmp_path / "many.svg")
+    width, height = _size(tmp_path / "many.svg")
+    assert height <= 1.41 * width
+    assert f">{last}<" in (tmp_path / "many.svg").read_text(encoding="utf-8")
+
+
+def test_a_few_similarities_stand_below_each_other(tmp_path) -> None:
+    drawn("similarities", CELL, tmp_path / "one.svg")
+    assert _size(tmp_path / "one.svg") == pytest.approx((4.5, 1.4))
+
+
 def test_effects_are_filled_where_they_are_significant(tmp_path) -> None:
     """Blue better, orange worse, grey undecided: one of each."""
     drawn("effects", CELL, tmp_path / "effects.svg")
