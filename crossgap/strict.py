@@ -25,12 +25,14 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]  # NumPy and torch both take these
 S = TypeVar("S", bound=Strict)
 
 
-TYPOGRAPHIC = "“”„‟«»‘’‚‛"
+_DOUBLE = "“”„‟«»"
+_QUOTES = _DOUBLE + "‘’‚‛"
 
 
 def unquoted(text: str) -> str:
-    """A text that is not in typographic quotes, which YAML takes for a part of it; else ValueError."""
-    if len(text) > 1 and text[0] in TYPOGRAPHIC and text[-1] in TYPOGRAPHIC:
+    """A text that is not as a whole in typographic quotes, which YAML takes for a part of it; else ValueError."""
+    whole = not any(quote in _DOUBLE for quote in text[1:-1])
+    if len(text) > 1 and text[0] in _QUOTES and text[-1] in _QUOTES and whole:
         raise ValueError(f"{text!r} is in typographic quotes, which would be part of it: put it in \" or '")
     return text
 

@@ -216,9 +216,10 @@ def _text_of(params: Path) -> str:
 
 
 def _write(path: Path, text: str, read_from: Path) -> None:
-    """Write a text, with the line ends of the file that it was read from."""
+    """Write a text, with the line ends that most lines have in the file that it was read from."""
     from crossgap.stores import temporary
 
-    if b"\r\n" in read_from.read_bytes():
+    before = read_from.read_bytes()
+    if 2 * before.count(b"\r\n") > before.count(b"\n"):
         text = text.replace("\n", "\r\n")
     temporary.write_through(path, text.encode("utf-8"))

@@ -241,13 +241,14 @@ def rounding(features: Real[Features, "n d"], name: str) -> Float64[np.ndarray, 
 
 def _digits(values: Real[np.ndarray, "n d"]) -> int | None:
     """Binary digits of bfloat16 or of float16, where it holds all the values."""
-    single = values.astype(np.float32)
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
+        half = single.astype(np.float16)
     if (single != values).any():
         return None
     if not (single.view(np.uint32) & 0xFFFF).any():
         return 8
-    with np.errstate(over="ignore"):
-        return 11 if (single.astype(np.float16) == single).all() else None
+    return 11 if (half == single).all() else None
 
 
 def directions_to_keep(keep: int | None, rank: int, default: int) -> int:

@@ -76,3 +76,7 @@ def test_the_rounding_of_short_floats_is_no_direction(kind):
     assert whitening.fit(stored).parameters["image"] == {"items": 1000, "components": 41, "shrinkage": 0.0}
     with pytest.raises(ValueError, match="the texts span 40 directions"):
         pca_plus.fit(stored, keep=42)
+
+
+def test_values_beyond_float32_are_no_short_floats():
+    assert text_span.fit(cloud(0) * 1e100).parameters == text_span.fit(cloud(0)).parameters

@@ -78,9 +78,10 @@ def test_the_draw_is_of_ids_alone_and_holds_no_list_of_all_pairs(monkeypatch):
 
 def test_queries_with_many_answers_are_fewer():
     frame = of_one_labelling(600, 3)
-    _, drawn, cut = by_labels(frame, "test", {"colour": "but {}"}, {}, answered=2100)
-    assert len(drawn.asked) == 10 and cut == 1190
-    assert (drawn.judged["role"] == "relevant").sum() == 2000
+    for most in (2000, 2100):
+        _, drawn, cut = by_labels(frame, "test", {"colour": "but {}"}, {}, answered=most)
+        assert len(drawn.asked) == 10 and cut == 1190
+        assert (drawn.judged["role"] == "relevant").sum() == 2000
     _, drawn, cut = by_labels(frame, "test", {"colour": "but {}"}, {}, answered=100)
     assert len(drawn.asked) == 1 and cut == 1199
 

@@ -154,3 +154,6 @@ def test_the_command_rewrites_a_file_once(tmp_path, monkeypatch):
     path.write_bytes(OLDER.encode().replace(b"\n", b"\r\n"))
     assert CliRunner().invoke(app, ["migrate"]).exit_code == 0
     assert path.read_bytes() == migrated(OLDER)[0].encode().replace(b"\n", b"\r\n")
+    path.write_bytes(OLDER.encode().replace(b"\n", b"\r\n", 1))
+    assert CliRunner().invoke(app, ["migrate"]).exit_code == 0
+    assert path.read_bytes() == migrated(OLDER)[0].encode()

@@ -9,6 +9,7 @@ from dvc.utils.serialize import load_yaml
 
 from crossgap.params import ParamsError, load
 from crossgap.params.reading import duplicates, read
+from crossgap.strict import unquoted
 
 OURS = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
 
@@ -106,3 +107,8 @@ def test_typographic_quotes_round_a_template_are_no_part_of_it(tmp_path):
         row = ROW.removesuffix("}") + f", {field}}}"
         with pytest.raises(ParamsError, match=f"{said}.*is in typographic quotes"):
             load(written(tmp_path, with_datasets(f"  odd: {row}\n", "odd")))
+
+
+@pytest.mark.parametrize("text", ["“a {}” beside “b”", "a photo of a «{}»", "«{}» and “more”", "“{}", "‘"])
+def test_typographic_quotes_of_a_part_of_a_template_stay(text):
+    assert unquoted(text) == text

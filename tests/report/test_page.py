@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import random
 import re
 import string
 import subprocess
@@ -468,3 +469,24 @@ def test_a_page_that_would_be_too_large_lacks_metrics_that_nothing_is_compared_b
         "recall@1",
         "recall@5",
     ]
+
+
+def test_no_more_parts_are_left_out_than_must_be() -> None:
+    """Compared with leaving out one after the other."""
+    rng = random.Random(0)
+    names = ["small", "middle", "large", *report_page.LAST]
+    sizes = [100, 400, 900, *range(2000, 2000 + len(report_page.LAST))]
+    views = [
+        [
+            {"chapter": "a", "title": name, "text": rng.randbytes(size).hex()}
+            for name, size in zip(names, sizes, strict=True)
+        ]
+        for _ in range(2)
+    ]
+    wanted = [["a", "large"], ["a", "middle"], ["a", "small"]]
+    for number in range(4):
+        gone = [name for _, name in wanted[:number]]
+        left = [
+            report_page.packed_json([part for part in view if part["title"] not in gone]) for view in views
+        ]
+        assert report_page._within(views, sum(map(len, left))) == (left, wanted[:number])
