@@ -35,7 +35,6 @@ CARRIERS = {
     "crossgap.fingerprint": 1,
     "crossgap.lazy": 1,
     "crossgap.machine": 1,
-    "crossgap.planning.discarding": 1,
     "crossgap.planning.unmeasured": 1,
     "crossgap.prefetching": 1,
     "crossgap.prepared.composed": 1,

@@ -6,6 +6,7 @@ No stage but `resolve` reads params.yaml: that one writes what each cell depends
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sys
 import time
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from crossgap.errors import STOPPED, CrossgapError, is_told, like, said
-from crossgap.planning.discarding import remove
 from crossgap.projects.pinned import require_pinned
 from crossgap.stores import temporary
 
@@ -70,7 +70,10 @@ def write_json(path: Path, content: object) -> None:
 
 def emptied(folder: Path) -> Path:
     """The folder, new and empty: what was in it may be links into a cache that others share."""
-    remove(folder)
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder)
+    else:
+        folder.unlink(missing_ok=True)
     folder.mkdir(parents=True)
     return folder
 
