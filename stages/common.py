@@ -17,7 +17,6 @@ from typing import Any
 
 from crossgap.errors import STOPPED, CrossgapError, is_told, like, said
 from crossgap.projects.pinned import require_pinned
-from crossgap.stores import temporary
 
 DATA = Path("data")
 SCRATCH = DATA / "scratch"
@@ -65,7 +64,8 @@ def weights(backbone: str) -> dict[str, Any]:
 
 def write_json(path: Path, content: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary.write(path, (json.dumps(content, indent=1) + "\n").encode("utf-8"))
+    path.unlink(missing_ok=True)  # which may be a link into a cache that others share
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def emptied(folder: Path) -> Path:
