@@ -117,7 +117,10 @@ def test_offline_a_tokenizer_is_missed_for_its_true_cause(
     tiny_folder, tmp_path, monkeypatch, failing, said
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    library = types.SimpleNamespace(AutoTokenizer=types.SimpleNamespace(from_pretrained=failing))
+    library = types.SimpleNamespace(
+        AutoTokenizer=types.SimpleNamespace(from_pretrained=failing),
+        dynamic_module_utils=types.SimpleNamespace(TIME_OUT_REMOTE_CODE=15),
+    )
     monkeypatch.setitem(sys.modules, "transformers", library)
     snapshot = tmp_path / "models--org--own" / "snapshots" / ("f" * 40)
     shutil.copytree(tiny_folder, snapshot)
