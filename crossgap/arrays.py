@@ -13,12 +13,11 @@ from crossgap.errors import UnavailableError, listed
 
 if TYPE_CHECKING:
     import torch
-    from jaxtyping import Bool, Float, Float64, Int64, Real, Shaped
+    from jaxtyping import Bool, Float, Int64, Real, Shaped
 
     Features = np.ndarray | torch.Tensor
     Labels: TypeAlias = Sequence[Any] | np.ndarray | pd.Series
 
-GRID = 2.0**26
 CHECKED_AT_ONCE = 2**20
 
 
@@ -54,24 +53,9 @@ def unit_rows(
     return rows
 
 
-def exact_rows(features: Real[Features, "n d"], name: str = "features") -> Float64[np.ndarray, "n d"]:
-    """Unit rows in float64, rounded to multiples of 2⁻²⁶, so that their inner products are exact.
-
-    A product of two entries is a multiple of 2⁻⁵² and every partial sum is below 2, so float64 holds each
-    one without rounding. The inner product of two rows is then one number, whatever the order of summation:
-    block size, threads and BLAS cannot change it, and equal rows tie exactly. An inner product of unit rows
-    moves by about 1e-8, less than the rounding of a product in float32.
-    """
-    rows = unit_rows(features, name, np.float64)
-    rows *= GRID
-    np.rint(rows, out=rows)
-    rows /= GRID
-    return rows
-
-
 def checked_features(features: Real[Features, "n d"], name: str = "features") -> Real[np.ndarray, "n d"]:
     """`features` in NumPy, as they are and not copied, after the checks of `unit_rows`: a block of them may
-    then go to `exact_rows` at a time.
+    then go to `crossgap.metrics.exact` at a time.
     """
     array = _real_matrix(features, name)
     step = max(1, CHECKED_AT_ONCE // array.shape[1])
@@ -89,15 +73,6 @@ def check_widths(
             f"{names[0]} has width {first.shape[1]} and {names[1]} width {second.shape[1]}: "
             "compare features of one backbone and one space, both projected"
         )
-
-
-def exact_pair(
-    x: Real[Features, "n d"], y: Real[Features, "m d"], names: tuple[str, str] = ("x", "y")
-) -> tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]]:
-    """`exact_rows` of `x` `(n, d)` and `y` `(m, d)`, which are called `names`; ValueError unless of one width."""
-    x, y = exact_rows(x, names[0]), exact_rows(y, names[1])
-    check_widths(x, y, names)
-    return x, y
 
 
 def flag(value: object, name: str) -> None:

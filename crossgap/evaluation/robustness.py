@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from crossgap.arrays import exact_rows
 from crossgap.errors import UnavailableError
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.hubness import BESIDE
@@ -23,6 +22,7 @@ from crossgap.evaluation.queries import across, comparisons
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import robustness
+from crossgap.metrics.exact import exact_rows
 from crossgap.metrics.hubness import firsts_of
 from crossgap.metrics.retrieval.counting import Rows
 from crossgap.naming import with_correction

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from crossgap.arrays import exact_rows
 from crossgap.errors import UnavailableError, listed
 from crossgap.evaluation.cell import Cell
 from crossgap.evaluation.corrections import Rivals, apply
@@ -25,6 +24,7 @@ from crossgap.evaluation.predictions import Predictions, class_prompts, in_rows,
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import classification, probes
+from crossgap.metrics.exact import exact_rows
 from crossgap.metrics.probes import Linear
 from crossgap.metrics.retrieval.counting import Rows
 from crossgap.naming import with_correction

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint
-from crossgap.arrays import exact_pair
 from crossgap.errors import UnavailableError, listed
+from crossgap.metrics.exact import exact_pair
 from crossgap.prepared.transformations import ANSWERS, COLUMNS, SPLITS, Transformations
 
 if TYPE_CHECKING:

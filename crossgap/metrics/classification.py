@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint
-from crossgap.arrays import exact_pair, label_array, label_codes, unit_rows
+from crossgap.arrays import label_array, label_codes, unit_rows
 from crossgap.errors import UnavailableError, listed
+from crossgap.metrics.exact import exact_pair
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Real

@@ -1,6 +1,6 @@
 """Hubs: gallery items that are near to many queries, and scores that make up for them.
 
-Similarities are exact (see `crossgap.arrays.exact_rows`), in blocks: memory does not grow with the pairs.
+Similarities are exact (see `crossgap.metrics.exact.exact_rows`), in blocks: memory does not grow with the pairs.
 
 Sources: N_k and its skewness, Radovanović, Nanopoulos and Ivanović (JMLR 2010); NNN, Nearest Neighbor Normalization
 (Chowdhury et al., EMNLP 2024); inverted softmax, Smith et al. (ICLR 2017); DIS of QB-Norm (Bogolin et al., CVPR 2022).
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from crossgap.arrays import exact_pair, whole_number
+from crossgap.arrays import whole_number
 from crossgap.errors import UnavailableError
+from crossgap.metrics.exact import exact_pair
 from crossgap.metrics.neighbours import blocks, most_similar
 from crossgap.metrics.retrieval.counting import STEPS, Rows, error_of_scores
 from crossgap.metrics.threads import over_rows

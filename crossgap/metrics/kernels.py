@@ -43,9 +43,63 @@ class Given(NamedTuple):
     most: np.ndarray
 
 
+class Room(NamedTuple):
+    """What counting one row of g items takes, made once for several rows.
+
+    Attributes:
+        bins: `(g,)`, of the items.
+        items: `(g + 1,)`, places of some of them.
+        exact: `(g,)`, products of these.
+        is_shared: `(b,)`, of a bin, whether given items lie in it, or may.
+        tables: `(4, b)`, items by bin.
+        ends: `(2, b)`, of a shared bin: the first given item that may lie in it, and the first behind these.
+        of_given: `(2, p)`, the bins where each given item begins and ends.
+        ahead: `(p + 1,)`, items of shared bins by the first given one that they are ahead of.
+    """
+
+    bins: np.ndarray
+    items: np.ndarray
+    exact: np.ndarray
+    is_shared: np.ndarray
+    tables: np.ndarray
+    ends: np.ndarray
+    of_given: np.ndarray
+    ahead: np.ndarray
+
+
 _kernel = _compiled()
 # sums in any order: of exact products they are one number
 _exact = _compiled(fastmath={"reassoc", "contract", "nsz"})
+
+
+@_kernel
+def exact_rows(rows: np.ndarray, squares: np.ndarray, out: np.ndarray) -> None:
+    """`exact.exact_rows` of `rows` `(n, d)`, into the first columns of `out`, and the sums of their squares into
+    `squares` `(n,)`, in 16 partial sums on any processor.
+    """
+    width = rows.shape[1]
+    whole, sums = width - width % 16, np.empty(16)
+    for one in range(len(rows)):
+        row, into = rows[one], out[one]
+        sums[:] = 0
+        for start in range(0, whole, 16):
+            for place in range(16):
+                entry = np.float64(row[start + place])
+                sums[place] += entry * entry
+        for place in range(whole, width):
+            entry = np.float64(row[place])
+            sums[place - whole] += entry * entry
+        half = 8
+        while half:
+            for place in range(half):
+                sums[place] += sums[place + half]
+            half //= 2
+        squares[one] = sums[0]
+        if sums[0] == 0:
+            continue
+        scale = 2.0**26 / np.sqrt(sums[0])
+        for place in range(width):
+            into[place] = np.rint(np.float64(row[place]) * scale) * 2.0**-26
 
 
 @_exact
@@ -133,6 +187,21 @@ def _look(values: np.ndarray, least: float, most: float, items: np.ndarray) -> t
 
 
 @_kernel
+def _room(items: int, given: int) -> Any:
+    """`Room` for so many items and given ones."""
+    return Room(
+        np.empty(items, np.int32),
+        np.empty(items + 1, np.int32),
+        np.empty(items),
+        np.empty(MOST_BINS + 2, np.uint8),
+        np.empty((4, MOST_BINS + 2), np.int32),
+        np.empty((2, MOST_BINS + 2), np.int32),
+        np.empty((2, given), np.int32),
+        np.empty(given + 1, np.int64),
+    )
+
+
+@_kernel
 def count_ahead(
     tile: np.ndarray,
     which: np.ndarray,
@@ -159,18 +228,15 @@ def count_ahead(
     most_given = 0
     for one in which:
         most_given = max(most_given, cuts[one + 1] - cuts[one])
-    counts, held = np.empty((3, MOST_BINS + 3), np.int32), np.empty(most_given + 1, np.int64)
-    items, exact = np.empty(tile.shape[1] + 1, np.int32), np.empty(tile.shape[1])
+    room = _room(tile.shape[1], most_given)
     for at in range(which.size):
         one = which[at]
         part = slice(cuts[one], cuts[one + 1])
         some = Given(given.step[part], given.place[part], given.least[part], given.most[part])
         if some.step.size <= FEW:
-            undecided = _by_comparing(tile[at], rows[one], block, some, limit, found[part], items, exact)
+            undecided = _by_comparing(tile[at], rows[one], block, some, limit, found[part], room)
         else:
-            undecided = _by_bins(
-                tile[at], rows[one], block, some, limit, found[part], items, exact, counts, held
-            )
+            undecided = _by_bins(tile[at], rows[one], block, some, limit, found[part], room)
         is_open[one] = undecided > limit
 
 
@@ -194,14 +260,10 @@ def _by_comparing(
     given: Given,
     limit: int,
     found: np.ndarray,
-    items: np.ndarray,
-    exact: np.ndarray,
+    room: Room,
 ) -> int:
-    """One row of `count_ahead`, by comparing every item to each given one; how many exact products that took.
-
-    Args:
-        items, exact: `(g + 1,)` and `(g,)`, room for those that a comparison leaves undecided and their products.
-    """
+    """One row of `count_ahead`, by comparing every item to each given one; how many exact products that took."""
+    items, exact = room.items, room.exact
     undecided = 0
     for one in range(given.step.size):
         step, place = given.step[one], given.place[one]
@@ -239,6 +301,37 @@ def _first_behind(given: Given, own: float, item: int, low: int, high: int) -> i
 
 
 @_kernel
+def _in_tables(bins: np.ndarray, is_shared: np.ndarray, tables: np.ndarray, items: np.ndarray) -> int:
+    """Count the items of each bin in four tables, each a fourth of them, since adding to a number just written waits;
+    and the places of those in shared bins into `items`: how many they are.
+    """
+    first, second, third, fourth = tables
+    found, whole = np.uint64(0), bins.size - bins.size % 4
+    for item in range(0, whole, 4):
+        # unsigned: numba looks whether a place is negative
+        a, b = np.uint64(bins[item]), np.uint64(bins[item + 1])
+        c, d = np.uint64(bins[item + 2]), np.uint64(bins[item + 3])
+        first[a] += np.int32(1)
+        second[b] += np.int32(1)
+        third[c] += np.int32(1)
+        fourth[d] += np.int32(1)
+        items[found] = item
+        found += np.uint64(is_shared[a])
+        items[found] = item + 1
+        found += np.uint64(is_shared[b])
+        items[found] = item + 2
+        found += np.uint64(is_shared[c])
+        items[found] = item + 3
+        found += np.uint64(is_shared[d])
+    for item in range(whole, bins.size):
+        a = np.uint64(bins[item])
+        first[a] += np.int32(1)
+        items[found] = item
+        found += np.uint64(is_shared[a])
+    return int(found)
+
+
+@_kernel
 def _by_bins(
     values: np.ndarray,
     row: np.ndarray,
@@ -246,63 +339,63 @@ def _by_bins(
     given: Given,
     limit: int,
     found: np.ndarray,
-    bins: np.ndarray,
-    exact: np.ndarray,
-    counts: np.ndarray,
-    held: np.ndarray,
+    room: Room,
 ) -> int:
-    """One row of `count_ahead`: each item's bin says which given ones it is behind, but for those that share it.
-
-    Args:
-        bins, exact: `(g + 1,)` and `(g,)`, room for the items' bins, and for the products of undecided ones.
-        counts: `(3, MOST_BINS + 3)`, room: how many given items end before a bin, and begin before its end; how many it
-            is behind, -1 where it shares some.
-        held: `(p + 1,)`, room for how many items are behind so many given ones and no more.
+    """One row of `count_ahead`: an item is ahead of the given ones of the bins behind its own; those that share a bin
+    with given ones, from where these may begin to where they may end, are compared with them.
     """
     number_given, undecided = given.step.size, 0
     near, origin = values.itemsize == 4, given.least[0]
     count = min(max(BINS, 32 * number_given), MOST_BINS)
-    scale = values.dtype.type(count) / (given.most[number_given - 1] - origin)
-    below, upto, decided = counts[:, : count + 3]
-    below[:], upto[:] = 0, 0
-    _bins(given.most, origin, scale, count, held)
+    # one bin less: the last given one lies not among all that are behind it
+    scale = values.dtype.type(count - 1) / (given.most[number_given - 1] - origin)
+    is_shared, tables, ends = (
+        room.is_shared[: count + 2],
+        room.tables[:, : count + 2],
+        room.ends[:, : count + 2],
+    )
+    begin, end = room.of_given[:, :number_given]
+    _bins(given.least, origin, scale, count, begin)
+    _bins(given.most, origin, scale, count, end)
+    is_shared[:], tables[:] = 0, 0
+    done = 0
     for number in range(number_given):
-        below[held[number] + 1] += 1
-    _bins(given.least, origin, scale, count, held)
-    for number in range(number_given):
-        upto[held[number]] += 1
-    for number in range(1, count + 2):
-        below[number] += below[number - 1]
-        upto[number] += upto[number - 1]
-    for number in range(count + 2):
-        decided[number] = below[number] if below[number] == upto[number] else -1
-    held[: number_given + 1] = 0
-    _bins(values, origin, scale, count, bins)
-    for item in range(values.size):
-        at = bins[item]
-        number = decided[at]
-        if number >= 0:
-            held[number] += 1
-            continue
-        low, high = below[at], upto[at]
+        for at in range(max(done, begin[number]), end[number] + 1):
+            is_shared[at], ends[0, at] = 1, number
+        done = max(done, end[number] + 1)
+    done = count + 2
+    for number in range(number_given - 1, -1, -1):
+        for at in range(begin[number], min(done, end[number] + 1)):
+            ends[1, at] = number + 1
+        done = min(done, begin[number])
+    _bins(values, origin, scale, count, room.bins)
+    shared = _in_tables(room.bins[: values.size], is_shared, tables, room.items)
+    ahead = room.ahead[: number_given + 1]
+    ahead[:] = 0
+    for one in range(shared):
+        item = room.items[one]
+        low, high = ends[0, room.bins[item]], ends[1, room.bins[item]]
         if near:
             low += np.searchsorted(given.most[low:high], values[item])
             high = low + np.searchsorted(given.least[low:high], values[item], side="right")
             if low < high:
-                bins[undecided] = item  # those of the items before are used up
+                room.items[undecided] = item  # those before are used up
                 undecided += 1
                 continue
         else:
             low = _first_behind(given, np.rint(values[item]), item, low, high)
-        held[low] += 1
+        ahead[low] += 1
     if undecided > limit:
         return undecided
-    _products(row, block, bins[:undecided], exact)
-    for at in range(undecided):
-        held[_first_behind(given, np.rint(exact[at]), bins[at], 0, number_given)] += 1
-    total = 0
+    _products(row, block, room.items[:undecided], room.exact)
+    for one in range(undecided):
+        ahead[_first_behind(given, np.rint(room.exact[one]), room.items[one], 0, number_given)] += 1
+    total, done = 0, 0
     for number in range(number_given):
-        total += held[number]
+        total += ahead[number]
+        for at in range(done, begin[number]):
+            total += tables[0, at] + tables[1, at] + tables[2, at] + tables[3, at]
+        done = max(done, end[number] + 1)
         found[number] = total
     return undecided
 

@@ -1,8 +1,8 @@
 """Search among documents of two modalities: which of them is an image, and documents fused of both.
 
 Source: GR-CLIP's task (arXiv 2507.19054). Texts ask; either each document is an image or a text, or each is
-α · text + (1 − α) · image. Each query has one relevant document. Similarities are exact (`crossgap.arrays.exact_rows`),
-in blocks of queries.
+α · text + (1 − α) · image. Each query has one relevant document. Similarities are exact (`crossgap.metrics.exact`), in
+blocks of queries.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from crossgap import fingerprint
-from crossgap.arrays import check_widths, exact_rows, unit_rows
+from crossgap.arrays import check_widths, unit_rows
+from crossgap.metrics.exact import exact_rows
 from crossgap.metrics.neighbours import blocks
 from crossgap.metrics.retrieval.counting import Rows, error_of_scores
 from crossgap.metrics.threads import over_rows

@@ -18,14 +18,13 @@ from crossgap import fingerprint
 from crossgap.arrays import (
     check_widths,
     cut_offs,
-    exact_pair,
-    exact_rows,
     label_array,
     real_number,
     unit_rows,
 )
 from crossgap.errors import UnavailableError, listed
 from crossgap.metrics.classification import class_prototypes, class_sums
+from crossgap.metrics.exact import exact_pair, exact_rows
 from crossgap.metrics.neighbours import blocks, most_similar
 from crossgap.metrics.retrieval.counting import Rows, error_of_products
 

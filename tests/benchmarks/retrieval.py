@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from crossgap.arrays import exact_rows
 from crossgap.metrics.retrieval import retrieval_metrics
 from crossgap.metrics.retrieval.counting import STEPS
 
@@ -64,6 +63,8 @@ def compare(name: str, queries, gallery, query_labels, gallery_labels, count: in
     """Ours on all queries, the loop on the first `count`, similarities included on both sides; the
     best of the rounds."""
     import torch
+
+    from crossgap.metrics.exact import exact_rows  # the clouds below serve older builds, too
 
     everything = queries, gallery, query_labels, gallery_labels
     labels = torch.from_numpy(query_labels[:count]), torch.from_numpy(gallery_labels)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy.stats import skew
 
-from crossgap.arrays import exact_rows
 from crossgap.corrections import Correction, Material, fitted, inverted_softmax, nnn, pca_plus, qb_norm
 from crossgap.errors import UnavailableError
 from crossgap.metrics import neighbours
+from crossgap.metrics.exact import exact_rows
 from crossgap.metrics.hubness import by_nearest, by_softmax, first_ranked, firsts, hubs, occurrences, of_bank
 from crossgap.metrics.retrieval import ranking, retrieval_metrics
 from crossgap.metrics.retrieval.bias import Bias, columns

@@ -10,8 +10,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossgap.arrays import exact_rows
 from crossgap.metrics import hubness, kernels, mixed, neighbours
+from crossgap.metrics.exact import exact_rows
 from crossgap.metrics.gap.neighbourhoods import modality_ranks
 from crossgap.metrics.retrieval import counting
 from crossgap.metrics.retrieval.bias import Bias, columns

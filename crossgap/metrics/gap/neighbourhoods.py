@@ -1,6 +1,6 @@
 """Who the neighbours are: of the same modality or of the other, and the same items in both.
 
-Similarities are exact (see `crossgap.arrays.exact_rows`), in blocks of rows: memory does not grow with the pairs.
+Similarities are exact (see `crossgap.metrics.exact`), in blocks of rows: memory does not grow with the pairs.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossgap.arrays import GRID, exact_pair, whole_number
+from crossgap.arrays import whole_number
 from crossgap.errors import UnavailableError
+from crossgap.metrics.exact import GRID, exact_pair
 from crossgap.metrics.gap.clouds import clouds
 from crossgap.metrics.neighbours import blocks, most_similar
 from crossgap.metrics.retrieval.counting import NumpyCounter, Rows

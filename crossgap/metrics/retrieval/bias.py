@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from crossgap.arrays import GRID, exact_rows
 from crossgap.errors import UnavailableError
+from crossgap.metrics.exact import GRID, exact_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Real
@@ -60,8 +60,14 @@ def columns(
 
 
 def with_column(
-    features: Real[np.ndarray, "n d"], last: Float64[np.ndarray, " n"] | None
+    features: Real[np.ndarray, "n d"],
+    last: Float64[np.ndarray, " n"] | None,
+    out: Float64[np.ndarray, "n width"] | None = None,
 ) -> Float64[np.ndarray, "n width"]:
-    """`exact_rows`, with one more column `last` (of `columns`) if there is one."""
-    rows = exact_rows(features)
-    return rows if last is None else np.concatenate([rows, last[:, None]], axis=1)
+    """`exact_of`, with one more column `last` (of `columns`) if there is one."""
+    if out is None:
+        out = np.empty((len(features), features.shape[1] + (last is not None)))
+    exact_of(features, out)
+    if last is not None:
+        out[:, -1] = last
+    return out

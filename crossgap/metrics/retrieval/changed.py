@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from crossgap.arrays import exact_rows
+from crossgap.metrics.exact import exact_rows
 from crossgap.metrics.neighbours import blocks
 from crossgap.metrics.retrieval.counting import STEPS
 from crossgap.metrics.retrieval.ranking import Ranks

@@ -59,7 +59,7 @@ def relevant_ranks(
 ) -> Iterator[Ranks]:
     """Rank the gallery for each query and find the relevant items.
 
-    Similarities are exact (see `crossgap.arrays.exact_rows`) and compared in steps of 2⁻³⁰; items of one
+    Similarities are exact (see `crossgap.metrics.exact.exact_rows`) and compared in steps of 2⁻³⁰; items of one
     similarity stand in the gallery's order. The ranks depend neither on blocks nor on the device.
 
     An item's rank is the number of items ahead of it: the similarities of the judged pairs are computed first, then
@@ -204,7 +204,7 @@ def _exact(
 
     def fill(start: int) -> None:
         some = slice(start, start + ROWS_AT_ONCE)
-        rows[some] = with_column(features[some], None if last is None else last[some])
+        with_column(features[some], None if last is None else last[some], rows[some])
 
     list(pool.map(fill, range(0, len(rows), ROWS_AT_ONCE)))
     return rows

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossgap.arrays import exact_rows
+from crossgap.metrics.exact import exact_rows
 from crossgap.metrics.retrieval import heads as module
 from crossgap.metrics.retrieval import judged_metrics, retrieval_metrics
 from crossgap.metrics.retrieval.bias import Bias

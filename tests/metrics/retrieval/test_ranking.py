@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossgap.arrays import checked_features, exact_rows
+from crossgap.arrays import checked_features
 from crossgap.metrics import threads
+from crossgap.metrics.exact import exact_rows
 from crossgap.metrics.retrieval import counting, ranking, retrieval_metrics
 from crossgap.metrics.retrieval.bias import Bias
 from crossgap.metrics.retrieval.counting import NumpyCounter, Rows
@@ -163,13 +164,6 @@ def test_a_product_in_float32_keeps_within_its_bound(width, seed, is_positive):
     bounds = counting.error_of_products(width + 1) * np.multiply.outer(Rows(x).lengths, Rows(y).lengths)
     for found in (sums, x.astype(np.float32) @ y.astype(np.float32).T):
         assert (np.abs(found - x @ y.T) <= bounds).all()
-
-
-@pytest.mark.parametrize("width", [512, 8193, 9000])
-def test_exact_rows_do_not_depend_on_the_rows_beside_them(width):
-    features = np.random.default_rng(width).standard_normal((9, width))
-    rows = [exact_rows(row[None]) for row in features]
-    np.testing.assert_array_equal(np.concatenate(rows), exact_rows(features))
 
 
 def test_checked_features_are_the_same_array():
