@@ -28,6 +28,12 @@ def processor(device: Any = "cpu") -> str:
     return _cpu()
 
 
+@cache
+def multiplies_bytes_in_tiles() -> bool:
+    """Whether the processor has AMX for bytes."""
+    return _CPUS.is_file() and " amx_int8" in _CPUS.read_text(encoding="utf-8")
+
+
 def cores() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -24,7 +24,7 @@ from crossgap.evaluation.work import Work
 from crossgap.metrics import robustness
 from crossgap.metrics.exact import exact_rows
 from crossgap.metrics.hubness import firsts_of
-from crossgap.metrics.retrieval.counting import Rows
+from crossgap.metrics.near import Rows
 from crossgap.naming import with_correction
 
 if TYPE_CHECKING:

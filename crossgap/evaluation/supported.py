@@ -25,8 +25,8 @@ from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import classification, probes
 from crossgap.metrics.exact import exact_rows
+from crossgap.metrics.near import Rows
 from crossgap.metrics.probes import Linear
-from crossgap.metrics.retrieval.counting import Rows
 from crossgap.naming import with_correction
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ import numpy as np
 from crossgap.arrays import whole_number
 from crossgap.errors import UnavailableError
 from crossgap.metrics.exact import exact_pair
+from crossgap.metrics.near import Rows, margins_of_scores, near_products
 from crossgap.metrics.neighbours import blocks, most_similar
-from crossgap.metrics.retrieval.counting import STEPS, Rows, error_of_scores
+from crossgap.metrics.retrieval.counting import STEPS
 from crossgap.metrics.threads import over_rows
 
 if TYPE_CHECKING:
@@ -165,10 +166,11 @@ def first_ranked(
     x, y = Rows(asking), Rows(items)
     none = np.zeros(len(x)), np.zeros(len(y))
     scaled = [(STEPS * asked, held) for asked, held in (none if one is None else one for one in added)]
-    margins = [error_of_scores(x, y, *one) + 0.5 for one in scaled]
+    near = near_products(x, y)
+    margins = [margins_of_scores(near, x, y, *one) + 0.5 for one in scaled]
     found = np.empty((len(added), len(x)), np.int64)
     for rows in blocks(len(x), len(y) // 4):
-        mine, tile = x.exact[rows], x.near[rows] @ y.near.T
+        mine, tile = x.exact[rows], near.tile(rows)
         for (asked, held), margin, firsts in zip(scaled, margins, found, strict=True):
             of_rows = tile, mine, asked[rows], margin[rows], firsts[rows]
             over_rows(kernels.first_ranked, of_rows, (y.exact, held))

@@ -68,6 +68,8 @@ class Room(NamedTuple):
 
 
 _kernel = _compiled()
+# the greatest of numbers none of which is NaN
+_peaks = _compiled(fastmath={"nnan", "nsz"})
 # sums in any order: of exact products they are one number
 _exact = _compiled(fastmath={"reassoc", "contract", "nsz"})
 
@@ -100,6 +102,90 @@ def exact_rows(rows: np.ndarray, squares: np.ndarray, out: np.ndarray) -> None:
         scale = 2.0**26 / np.sqrt(sums[0])
         for place in range(width):
             into[place] = np.rint(np.float64(row[place]) * scale) * 2.0**-26
+
+
+@_peaks
+def _peak(row: np.ndarray, centre: np.ndarray) -> float:
+    peak = 0.0
+    for place in range(row.size):
+        peak = max(peak, abs(row[place] - centre[place]))
+    return peak
+
+
+@_kernel
+def digits(
+    rows: np.ndarray,
+    centre: np.ndarray,
+    backwards: bool,
+    found: np.ndarray,
+    scales: np.ndarray,
+    lengths: np.ndarray,
+) -> None:
+    """`near.Digits` of some rows, into `found`, `scales` and `lengths`."""
+    width = rows.shape[1]
+    for one in range(len(rows)):
+        row, of_row = rows[one], found[one]
+        # not so small that products of two vanish
+        scale = np.float32(max(_peak(row, centre) / 126, 1e-15))
+        first, second, third = of_row[:width], of_row[width : 2 * width], of_row[2 * width :]
+        if backwards:
+            first, third = third, first
+        factor = 65536 / np.float64(scale)
+        squares = np.int32(0), np.int32(0), np.int32(0)
+        of_first, of_second, of_third = squares
+        for place in range(width):
+            left = np.int32(np.rint((row[place] - centre[place]) * factor))
+            third[place] = left
+            least = np.int32(third[place])
+            left = np.int32(left - least) >> np.int32(8)
+            second[place] = left
+            middle = np.int32(second[place])
+            most = np.int32(np.int32(left - middle) >> np.int32(8))
+            first[place] = most
+            of_first = np.int32(of_first + most * most)
+            of_second = np.int32(of_second + middle * middle)
+            of_third = np.int32(of_third + least * least)
+        scales[one] = scale
+        lengths[one, 0] = np.sqrt(of_first) * scale
+        lengths[one, 1] = np.sqrt(of_second) * scale / 256
+        lengths[one, 2] = np.sqrt(of_third) * scale / 65536
+        lengths[one, 3] = np.sqrt(width) / 2 * scale / 65536
+
+
+@_kernel
+def put_together(
+    sums: np.ndarray,
+    scales: np.ndarray,
+    of_rows: np.ndarray,
+    scales_of_items: np.ndarray,
+    of_items: np.ndarray,
+    out: np.ndarray,
+    start: int,
+) -> None:
+    """Products in float32 from sums of products of digits.
+
+    Args:
+        sums: `(D, r, g)`, of digits i and j with i + j from 0.
+        scales, of_rows: `(r,)`.
+        scales_of_items, of_items: `(g,)`.
+        out: `(r, m)`, of which g columns from `start` are the result.
+    """
+    second, third = np.float32(2.0**-8), np.float32(2.0**-16)
+    for one in range(sums.shape[1]):
+        into = out[one, start : start + sums.shape[2]]
+        scale, of_row = scales[one], of_rows[one]
+        by_0, by_1 = sums[0, one], sums[1, one]
+        if len(sums) == 2:
+            for item in range(into.size):
+                total = np.float32(by_0[item]) + np.float32(by_1[item]) * second
+                into[item] = total * (scale * scales_of_items[item]) + (of_items[item] + of_row)
+        else:
+            by_2 = sums[2, one]
+            for item in range(into.size):
+                total = (
+                    np.float32(by_0[item]) + np.float32(by_1[item]) * second + np.float32(by_2[item]) * third
+                )
+                into[item] = total * (scale * scales_of_items[item]) + (of_items[item] + of_row)
 
 
 @_exact
@@ -253,6 +339,16 @@ def _exactly(
 
 
 @_kernel
+def _without(items: np.ndarray, one: int) -> int:
+    """Take one item away, if it is there; how many are left."""
+    left = 0
+    for at in range(items.size):
+        items[left] = items[at]
+        left += items[at] != one
+    return left
+
+
+@_kernel
 def _by_comparing(
     values: np.ndarray,
     row: np.ndarray,
@@ -268,6 +364,7 @@ def _by_comparing(
     for one in range(given.step.size):
         step, place = given.step[one], given.place[one]
         count, some = _look(values, given.least[one], given.most[one], items)
+        some = _without(items[:some], place)
         undecided += some if values.itemsize == 4 else 0
         if undecided > limit:
             break
@@ -298,6 +395,15 @@ def _first_behind(given: Given, own: float, item: int, low: int, high: int) -> i
         else:
             low = middle + 1
     return low
+
+
+@_kernel
+def _given_at(given: Given, item: int, low: int, high: int) -> int:
+    """The given item from `low` to `high` that is this one, whose step is known; -1 where none is."""
+    for number in range(low, high):
+        if given.place[number] == item:
+            return number
+    return -1
 
 
 @_kernel
@@ -378,7 +484,10 @@ def _by_bins(
         if near:
             low += np.searchsorted(given.most[low:high], values[item])
             high = low + np.searchsorted(given.least[low:high], values[item], side="right")
-            if low < high:
+            own = _given_at(given, item, low, min(high, low + FEW))
+            if own >= 0:
+                low = _first_behind(given, given.step[own], item, own, number_given)
+            elif low < high:
                 room.items[undecided] = item  # those before are used up
                 undecided += 1
                 continue

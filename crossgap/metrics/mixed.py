@@ -15,8 +15,8 @@ import numpy as np
 from crossgap import fingerprint
 from crossgap.arrays import check_widths, unit_rows
 from crossgap.metrics.exact import exact_rows
+from crossgap.metrics.near import Rows, margins_of_scores, near_products
 from crossgap.metrics.neighbours import blocks
-from crossgap.metrics.retrieval.counting import Rows, error_of_scores
 from crossgap.metrics.threads import over_rows
 
 if TYPE_CHECKING:
@@ -178,12 +178,14 @@ def _placed(
     from crossgap.metrics import kernels
 
     added = added or [(np.zeros(len(x)), np.zeros(len(y)))] * len(draws)
-    margins = [np.maximum(*(error_of_scores(x, side, *one) for side in (y, z))) for one in added]
+    to_texts = near_products(x, y)
+    to_images = to_texts if z is y else near_products(x, z)
+    sides = (to_texts, y), (to_images, z)
+    margins = [np.maximum(*(margins_of_scores(near, x, side, *one) for near, side in sides)) for one in added]
     found = [Placed(*np.empty((2, len(x)), np.int64)) for _ in draws]
     for rows in blocks(len(x), len(y) // 4):
-        near, exact, mine = x.near[rows], x.exact[rows], own[rows]
-        near_texts = near @ y.near.T
-        near_images = near_texts if z is y else near @ z.near.T
+        exact, mine, near_texts = x.exact[rows], own[rows], to_texts.tile(rows)
+        near_images = near_texts if z is y else to_images.tile(rows)
         for are_images, (asked, held), margin, placed in zip(draws, added, margins, found, strict=True):
             ranks, firsts = (one[rows] for one in placed)
             of_rows = near_texts, near_images, exact, mine, asked[rows], margin[rows], ranks, firsts

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossgap.metrics.retrieval.counting import Rows, error_of_products
+from crossgap.metrics.near import Rows, near_products
 from crossgap.metrics.threads import over_rows
 
 if TYPE_CHECKING:
@@ -32,9 +32,8 @@ def most_similar(
     """Blocks of rows of `x` and the places in `y` of the k most similar items of each, the nearest first, of equals the
     first.
 
-    Products in float32 lie within e of the exact ones, by `error_of_products` and the rows' lengths. Let k items of a
-    row be at t or above in float32: these are at t - e or above, and so are the k greatest. What is below t - 2e in
-    float32 is none of them. Exact products order the others.
+    Near products lie within e of the exact ones. Let k items of a row be at t or above by these: exactly they are at
+    t - e or above, and so are the k greatest. What is below t - 2e is none of them. Exact products order the others.
 
     Args:
         x, y: of `exact_rows`, maybe with a column of `bias.columns`, times powers of two.
@@ -43,16 +42,16 @@ def most_similar(
     """
     from crossgap.metrics import kernels
 
-    margins = 2 * error_of_products(x.exact.shape[1]) * x.lengths * y.lengths.max(initial=0)
+    near = near_products(x, y)
     buffer = None
     for rows in blocks(len(x), len(y) // 4):  # large ones, or the matrix product is slow
         count = rows.stop - rows.start
         if buffer is None:
             buffer = np.empty((count, len(y)), np.float32)
-        tile = np.matmul(x.near[rows], y.near.T, out=buffer[:count])
+        tile = near.tile(rows, buffer[:count])
         if left_out is not None:
             some = np.flatnonzero(left_out[rows] >= 0)
             tile[some, left_out[rows][some]] = -np.inf
         found = np.empty((count, k), np.int64)
-        over_rows(kernels.most_similar, (tile, x.exact[rows], margins[rows], found), (y.exact,))
+        over_rows(kernels.most_similar, (tile, x.exact[rows], 2 * near.margins[rows], found), (y.exact,))
         yield rows, found

@@ -25,8 +25,8 @@ from crossgap.arrays import (
 from crossgap.errors import UnavailableError, listed
 from crossgap.metrics.classification import class_prototypes, class_sums
 from crossgap.metrics.exact import exact_pair, exact_rows
+from crossgap.metrics.near import Rows, error_of_products
 from crossgap.metrics.neighbours import blocks, most_similar
-from crossgap.metrics.retrieval.counting import Rows, error_of_products
 
 if TYPE_CHECKING:
     from crossgap.arrays import Features, Labels

@@ -1,8 +1,8 @@
 """Ranking: what a query costs with few, some and many judged items, and at ImageNet's size; two builds side by side.
 
 Each build ranks in processes of its own, in turns; features are Gaussian about a mean a class and made there. Time is
-that of `retrieval_metrics` on features and labels in memory, after a few queries; the tables of both builds are
-compared bit by bit.
+that of `retrieval_metrics` on features and labels in memory, after a few queries, with torch loaded; the tables of
+both builds are compared bit by bit.
 
 python tests/benchmarks/ranking.py [--other PATH_OF_A_CHECKOUT] [--part few some many imagenet] [--rounds 3]
     [--queries 200] [--share 1.0]
@@ -42,6 +42,8 @@ PARTS = {
 
 def once(part: Part, count: int, table: Path) -> None:
     """The first `count` queries, by the build that is imported: prints seconds and bytes, and writes the table."""
+    import torch  # noqa: F401
+
     from crossgap.metrics.retrieval import retrieval_metrics
 
     queries, gallery, *labels = clouds(count, part.gallery, part.classes)

@@ -15,9 +15,9 @@ from crossgap.errors import UnavailableError
 from crossgap.metrics import neighbours
 from crossgap.metrics.exact import exact_rows
 from crossgap.metrics.hubness import by_nearest, by_softmax, first_ranked, firsts, hubs, occurrences, of_bank
+from crossgap.metrics.near import Rows
 from crossgap.metrics.retrieval import ranking, retrieval_metrics
 from crossgap.metrics.retrieval.bias import Bias, columns
-from crossgap.metrics.retrieval.counting import Rows
 from tests.metrics.retrieval.test_ranking import assert_identical, in_torch, small_tiles, tied
 from tests.rows import unit
 

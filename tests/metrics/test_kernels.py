@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from crossgap.metrics import hubness, kernels, mixed, neighbours
 from crossgap.metrics.exact import exact_rows
 from crossgap.metrics.gap.neighbourhoods import modality_ranks
+from crossgap.metrics.near import Rows
 from crossgap.metrics.retrieval import counting
 from crossgap.metrics.retrieval.bias import Bias, columns
-from crossgap.metrics.retrieval.counting import STEPS, NumpyCounter, Rows
+from crossgap.metrics.retrieval.counting import STEPS, NumpyCounter
+from tests.ways import WAYS, only
 
 # Around the items that are looked at together, and several times as many.
 lengths = st.sampled_from([1, 2, 31, 32, 33, 511, 512, 513, 1300])
@@ -41,34 +43,34 @@ def near(n: int, m: int, width: int, distance: float, seed: int) -> tuple[np.nda
     st.sampled_from([1, 3, 12, 13, 200]),
     apart,
     seeds,
-    st.sampled_from([0, 2**40]),
+    st.sampled_from(WAYS),
     st.integers(1, 700),
 )
-def test_items_ahead_of_given_ones(m, given, distance, seed, near_times_width, width):
+def test_items_ahead_of_given_ones(m, given, distance, seed, way, width):
     x, y = map(exact_rows, near(5, m, width, distance, seed))
     rng = np.random.default_rng(seed)
     steps = np.rint(-STEPS * (x @ y.T)).astype(np.int64)
     row = np.sort(rng.integers(0, 5, given))
     item = rng.integers(0, m, given)
-    step, place = steps[row, item] + rng.integers(-1, 2, given) * (rng.random(given) < 0.2), item
-    place = np.where(rng.random(given) < 0.1, rng.choice([-1, m], given), place)
+    outside = rng.random(given) < 0.2
+    place = np.where(outside, rng.choice([-1, m], given), item)
+    step = steps[row, item] + outside * rng.integers(-1, 2, given)
     order = np.lexsort([place, step, row])
     row, step, place = row[order], step[order], place[order]
     ties = (steps[row] == step[:, None]) & (np.arange(m) < place[:, None])
     expected = ((steps[row] < step[:, None]) | ties).sum(axis=1)
     with (
-        mock.patch.multiple(
-            counting, GIVEN_TIMES_WIDTH=near_times_width, UNDECIDED=rng.choice([1, 16, 10**6])
-        ),
+        only(way),
+        mock.patch.object(counting, "UNDECIDED", rng.choice([1, 16, 10**6])),
         ThreadPoolExecutor(1) as pool,
     ):
-        found = NumpyCounter(pool).ahead(Rows(-STEPS * x), Rows(y), row, step, place)
+        found = NumpyCounter(pool).ahead(Rows(-STEPS * x), slice(0, 5), Rows(y), row, step, place)
     np.testing.assert_array_equal(found, expected)
 
 
 @settings(deadline=None, max_examples=100)
-@given(lengths, apart, seeds, st.integers(1, 300), st.booleans())
-def test_the_most_similar_and_the_first(m, distance, seed, width, leaves_out):
+@given(lengths, apart, seeds, st.integers(1, 300), st.booleans(), st.sampled_from(WAYS))
+def test_the_most_similar_and_the_first(m, distance, seed, width, leaves_out, way):
     x, y = map(exact_rows, near(6, m + 1, width, distance, seed))
     rng = np.random.default_rng(seed)
     k = int(rng.integers(1, min(m, 12) + 1))
@@ -77,13 +79,14 @@ def test_the_most_similar_and_the_first(m, distance, seed, width, leaves_out):
     if left_out is not None:
         scores[np.flatnonzero(left_out >= 0), left_out[left_out >= 0]] = -np.inf
     expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    found = np.concatenate([found for _, found in neighbours.most_similar(Rows(x), Rows(y), k, left_out)])
+    with only(way):
+        found = np.concatenate([found for _, found in neighbours.most_similar(Rows(x), Rows(y), k, left_out)])
     np.testing.assert_array_equal(found, expected)
 
 
 @settings(deadline=None, max_examples=100)
-@given(lengths, apart, seeds, st.integers(2, 300), st.integers(1, 9))
-def test_mixed_documents_and_several_biases(m, distance, seed, width, rows):
+@given(lengths, apart, seeds, st.integers(2, 300), st.integers(1, 9), st.sampled_from(WAYS))
+def test_mixed_documents_and_several_biases(m, distance, seed, width, rows, way):
     """Ranked in float64, by scores that are exact."""
     x, y = near(4, m, width, distance, seed)
     z = near(1, m, width, distance, seed)[1][::-1]
@@ -91,7 +94,7 @@ def test_mixed_documents_and_several_biases(m, distance, seed, width, rows):
     own, bounds = rng.integers(0, m, 4), (0, 2.0**-26, 0.4)
     biases = [columns(Bias(rng.random(4) < 0.7, bound * rng.integers(-1, 2, m)), 4, m) for bound in bounds]
     draws = [rng.random(m) < share for share in (0, 0.4, 1)]
-    with mock.patch.object(neighbours, "ENTRIES_IN_A_BLOCK", rows * m // 4 + 1):
+    with only(way), mock.patch.object(neighbours, "ENTRIES_IN_A_BLOCK", rows * m // 4 + 1):
         found = mixed.found_among(x, y, z, own, draws, biases)
         firsts = hubness.first_ranked(x, y, biases)
     x, y, z = map(exact_rows, (x, y, z))
@@ -105,10 +108,11 @@ def test_mixed_documents_and_several_biases(m, distance, seed, width, rows):
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.sampled_from([2, 33, 700]), lengths, apart, seeds, st.integers(1, 200))
-def test_the_nearest_of_the_other_modality_among_ones_own(n, m, distance, seed, width):
+@given(st.sampled_from([2, 33, 700]), lengths, apart, seeds, st.integers(1, 200), st.sampled_from(WAYS))
+def test_the_nearest_of_the_other_modality_among_ones_own(n, m, distance, seed, width, way):
     x, y = near(n, m, width, distance, seed)
-    found = modality_ranks(x, y)
+    with only(way):
+        found = modality_ranks(x, y)
     x, y = exact_rows(x), exact_rows(y)
     within = x @ x.T
     np.fill_diagonal(within, -np.inf)

@@ -14,8 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from crossgap.corrections import pca_plus
 from crossgap.errors import UnavailableError
 from crossgap.metrics import probes
+from crossgap.metrics.near import Rows
 from crossgap.metrics.probes import Linear
-from crossgap.metrics.retrieval.counting import Rows
 from tests.rows import unit
 
 RNG = np.random.default_rng(0)

@@ -14,8 +14,9 @@ from crossgap.arrays import whole_number
 from crossgap.errors import UnavailableError
 from crossgap.metrics.exact import GRID, exact_pair
 from crossgap.metrics.gap.clouds import clouds
+from crossgap.metrics.near import Rows
 from crossgap.metrics.neighbours import blocks, most_similar
-from crossgap.metrics.retrieval.counting import NumpyCounter, Rows
+from crossgap.metrics.retrieval.counting import NumpyCounter
 from crossgap.metrics.threads import cores
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def modality_ranks(x: Real[Features, "n d"], y: Real[Features, "m d"]) -> Int64[
         counter = NumpyCounter(pool)
         for rows in blocks(len(x), len(x) // 4):
             before = np.full(len(step[rows]), -1)  # what is as near is not ahead
-            ranks[rows] = counter.ahead(own[rows], other, np.arange(len(before)), step[rows], before)
+            ranks[rows] = counter.ahead(own, rows, other, np.arange(len(before)), step[rows], before)
     return 1 + ranks - itself
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from crossgap.metrics.near import DIGITS, Near, Rows, near_products
 from crossgap.metrics.threads import over_rows
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 STEPS = 2.0**30
 STEP_BITS, PLACE_BITS = 32, 18  # of a key, above them the row
 MOST_ROWS = 2 ** (63 - STEP_BITS - PLACE_BITS)
-GIVEN_TIMES_WIDTH = 2**15  # of more given items a row, products in float32 leave too much undecided
+FEW = 8  # given items a row, for which two digits of products do
 UNDECIDED = 16  # a part of a block, 1 over this, costs as much as all its products in float64
 
 
@@ -46,48 +45,30 @@ class Counter(Protocol):
     def ahead(
         self,
         rows: Any,
+        some: slice,
         block: Any,
         row: Int64[np.ndarray, " p"],
         step: Int64[np.ndarray, " p"],
         place: Int64[np.ndarray, " p"],
     ) -> Int64[np.ndarray, " p"]:
         """How many items of the block are ahead of each of the given ones, which are ordered by row, step and place. A
-        `place` of -1 lies before the block, one of its length behind it.
+        `row` is counted from the start of `some` of the rows. A `place` in the block is of an item with this step; one
+        of -1 lies before the block, one of its length behind it.
         """
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Exact rows, `(r, d)`, and nearly the same in float32, made when first asked for."""
-
-    exact: Float64[np.ndarray, "r d"]
-
-    @cached_property
-    def near(self) -> Float32[np.ndarray, "r d"]:
-        return self.exact.astype(np.float32)
-
-    @cached_property
-    def lengths(self) -> Float64[np.ndarray, " r"]:
-        return np.sqrt(np.einsum("rd,rd->r", self.exact, self.exact))
-
-    def __len__(self) -> int:
-        return len(self.exact)
-
-    def __getitem__(self, some: slice | np.ndarray) -> Rows:
-        return Rows(self.exact[some])
 
 
 class NumpyCounter:
     """On the CPU; the threads of `pool` share the rows of a tile, `(r, g)`, of products of rows and a block.
 
-    Where few items are given, a tile in float32 decides all but what lies within its error of one of these
-    (`error_of_products`); exact products decide that. Rows with many, or of which float32 leaves much undecided, have a
-    tile in float64.
+    A tile of near products decides all but what lies within its margins of a given item; exact products decide that.
+    Where so much is given that this would be much, and for rows of which it turns out to be, there is a tile of exact
+    products.
     """
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self.pool = pool
         self.tiles: dict[type, np.ndarray] = {}
+        self.near: tuple[Rows, Rows, int, Near] | None = None
 
     def put(self, rows: Float64[np.ndarray, "r d"]) -> Rows:
         return Rows(rows)
@@ -104,6 +85,7 @@ class NumpyCounter:
     def ahead(
         self,
         rows: Rows,
+        some: slice,
         block: Rows,
         row: Int64[np.ndarray, " p"],
         step: Int64[np.ndarray, " p"],
@@ -111,63 +93,49 @@ class NumpyCounter:
     ) -> Int64[np.ndarray, " p"]:
         from crossgap.metrics import kernels
 
+        exact = rows.exact[some]
         found = np.empty(len(row), np.int64)
-        cuts = np.searchsorted(row, np.arange(len(rows) + 1))
+        cuts = np.searchsorted(row, np.arange(len(exact) + 1))
         is_open = np.diff(cuts) > 0
 
-        def count(which: Int64[np.ndarray, " w"], least: np.ndarray, most: np.ndarray) -> None:
-            if len(which) == 0:
-                return
-            some = rows if len(which) == len(rows) else rows[which]
-            near = least.dtype == np.float32
-            tile = self._tile(*((some.near, block.near) if near else (some.exact, block.exact)))
-            limit = len(block) // UNDECIDED
+        def count(
+            tile: np.ndarray, which: Int64[np.ndarray, " w"], least: np.ndarray, most: np.ndarray
+        ) -> None:
             given = kernels.Given(step, place, least, most)
-            shared = rows.exact, block.exact, cuts, given, limit, found, is_open
+            shared = exact, block.exact, cuts, given, len(block) // UNDECIDED, found, is_open
             over_rows(kernels.count_ahead, (tile, which), shared, self.pool)
 
         # by the mean: a product in float64 of some rows alone takes nearly as long as that of many
-        if len(row) * rows.exact.shape[1] <= GIVEN_TIMES_WIDTH * is_open.sum():
-            margins = error_of_products(rows.exact.shape[1]) * rows.lengths * block.lengths.max() + 0.5
-            least, most = (step + sign * margins[row] for sign in (-1, 1))
-            count(np.flatnonzero(is_open), _rounded(least, -np.inf), _rounded(most, np.inf))
-        count(np.flatnonzero(is_open), step - 0.5, step + 0.5)
+        given_a_row = len(row) / max(is_open.sum(), 1)
+        near = self._near(rows, block, 2 if given_a_row <= FEW else DIGITS)
+        margins = near.margins[some]
+        lengths = rows.lengths[some].mean() * block.lengths.max()
+        if given_a_row * margins.mean() <= near.most * lengths:
+            which = np.flatnonzero(is_open)
+            tile = near.tile(which + some.start, self._room(np.float32, len(which), len(block)))
+            least, most = (step + sign * (margins + 0.5)[row] for sign in (-1, 1))
+            count(tile, which, _rounded(least, -np.inf), _rounded(most, np.inf))
+        if is_open.any():
+            which = np.flatnonzero(is_open)
+            tile = self._room(np.float64, len(which), len(block))
+            np.matmul(exact if is_open.all() else exact[which], block.exact.T, out=tile)
+            count(tile, which, step - 0.5, step + 0.5)
         return found
 
-    def _tile(self, rows: np.ndarray, block: np.ndarray) -> np.ndarray:
-        """The product, gone when the next one comes."""
-        size = len(rows) * len(block)
-        held = self.tiles.get(rows.dtype.type)
-        if held is None or held.size < size:
-            held = self.tiles[rows.dtype.type] = np.empty(size, rows.dtype)
-        return np.matmul(rows, block.T, out=held[:size].reshape(len(rows), len(block)))
+    def _near(self, rows: Rows, block: Rows, digits: int) -> Near:
+        held = self.near
+        if held is None or held[0] is not rows or held[1] is not block or held[2] != digits:
+            held = self.near = rows, block, digits, near_products(rows, block, digits, self.pool)
+        return held[3]
+
+    def _room(self, kind: type, rows: int, items: int) -> np.ndarray:
+        """For a tile, which is gone when the next one comes."""
+        held = self.tiles.get(kind)
+        if held is None or held.size < rows * items:
+            held = self.tiles[kind] = np.empty(rows * items, kind)
+        return held[: rows * items].reshape(rows, items)
 
 
 def _rounded(bounds: Float64[np.ndarray, " p"], towards: float) -> Float32[np.ndarray, " p"]:
     """In float32, and beyond the bounds themselves."""
     return np.nextafter(bounds.astype(np.float32), np.float32(towards))
-
-
-def error_of_products(width: int) -> float:
-    """How far a product in float32 of two rows lies from the exact one at most, divided by both rows' lengths; ∞ where
-    no bound is known.
-
-    Let x and y be rows of `exact_rows` of d = `width` entries, the last of which may be of `bias.columns`, times powers
-    of two; u = 2⁻²⁴ and S = Σ |xᵢ yᵢ|, which is at most ‖x‖ ‖y‖ by Cauchy and Schwarz. Rounding the entries to float32
-    changes each xᵢ yᵢ by at most (2u + u²) |xᵢ yᵢ|. A sum of d products in any order, with or without fused
-    multiplication and addition, in any number of partial sums, is off by at most γ = d u / (1 - d u) times the sum of
-    their magnitudes, (1 + u)² S (Higham, Accuracy and Stability of Numerical Algorithms, 3.1). Nothing underflows: a
-    product of entries that isn't 0 is 2⁻⁵² or more. All in all ((1 + u)² γ + 2u + u²) S, which is below
-    1.01 (d + 2) u S while d u ≤ 2⁻⁷, with room for the rounding of the lengths in float64.
-    """
-    return 1.01 * (width + 2) * 2.0**-24 if width <= 2**17 else float("inf")
-
-
-def error_of_scores(
-    x: Rows, y: Rows, asked: Float64[np.ndarray, " n"], held: Float64[np.ndarray, " m"]
-) -> Float64[np.ndarray, " n"]:
-    """How far products in float32 of each row of `x` `(n, d)` with rows of `y` `(m, d)`, plus `asked` · `held`, rounded
-    and added up in float32, lie from the exact ones at most, `(n,)`: two terms more in `error_of_products`.
-    """
-    most = y.lengths.max() * x.lengths + np.abs(held).max() * np.abs(asked)
-    return error_of_products(x.exact.shape[1] + 2) * most

@@ -126,7 +126,7 @@ def _ahead(
         for tile, part in _tiles(len(rows), len(block), pairs.query):
             place = np.clip(pairs.item[part] - start, -1, len(block))
             row = pairs.query[part] - tile.start
-            ahead[part] += counter.ahead(rows[tile], block, row, step[part], place)
+            ahead[part] += counter.ahead(rows, tile, block, row, step[part], place)
             progress.update((tile.stop - tile.start) * len(block))
     return pairs, ahead
 

@@ -58,12 +58,13 @@ class TorchCounter:
     def ahead(
         self,
         rows: Float64[Tensor, "r d"],
+        some: slice,
         block: Float64[Tensor, "g d"],
         row: Int64[np.ndarray, " p"],
         step: Int64[np.ndarray, " p"],
         place: Int64[np.ndarray, " p"],
     ) -> Int64[np.ndarray, " p"]:
-        scores = rows @ block.T
+        scores = rows[some] @ block.T
         height, length = scores.shape
         places = torch.arange(length, device=self.device)
         ordered = keys(torch.arange(height, device=self.device)[:, None], scores.round_().long(), places)

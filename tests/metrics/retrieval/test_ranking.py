@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 from crossgap.arrays import checked_features
 from crossgap.metrics import threads
 from crossgap.metrics.exact import exact_rows
+from crossgap.metrics.near import Rows, error_of_products
 from crossgap.metrics.retrieval import counting, ranking, retrieval_metrics
 from crossgap.metrics.retrieval.bias import Bias
-from crossgap.metrics.retrieval.counting import NumpyCounter, Rows
+from crossgap.metrics.retrieval.counting import NumpyCounter
 from crossgap.metrics.retrieval.torch_counting import TorchCounter, cuda_device
+from tests.ways import WAYS, only
 
 shapes = st.tuples(st.integers(1, 12), st.integers(1, 40), st.integers(0, 2**32 - 1))
 
@@ -104,10 +106,9 @@ def test_torch_and_tiles_change_no_bit_on_larger_clouds():
 
 @pytest.mark.parametrize("counter", ["numpy", "torch"])
 @pytest.mark.parametrize("scale", [1, 2**12, 2**24, 2**30])
-@pytest.mark.parametrize("near", [True, False], ids=["float32", "float64"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("given", [300, 4000])  # 8 or 108 a row: compared one by one, or by bins
-def test_counts_against_comparing_every_pair(counter, scale, near, given, monkeypatch):
-    monkeypatch.setattr(counting, "GIVEN_TIMES_WIDTH", 10**9 if near else 0)
+def test_counts_against_comparing_every_pair(counter, scale, way, given):
     rng = np.random.default_rng(scale)
     scores = rng.uniform(-1, 1, (37, 501)) * scale + rng.uniform(-1, 1) * (2**30 - scale)
     scores[rng.random(scores.shape) < 0.05] = -(2.0**30)
@@ -122,18 +123,20 @@ def test_counts_against_comparing_every_pair(counter, scale, near, given, monkey
     steps = np.rint(scores)[row]
     tie = (steps == step[:, None]) & (np.arange(501) < place[:, None])
     expected = ((steps < step[:, None]) | tie).sum(axis=1)
-    with ThreadPoolExecutor(2) as pool:
+    with only(way), ThreadPoolExecutor(2) as pool:
         chosen = NumpyCounter(pool) if counter == "numpy" else TorchCounter("cpu")
         sides = chosen.put(scores), chosen.put(np.eye(501))
-        np.testing.assert_array_equal(chosen.ahead(*sides, row, step, place), expected)
+        np.testing.assert_array_equal(
+            chosen.ahead(sides[0], slice(0, 37), sides[1], row, step, place), expected
+        )
 
 
 @settings(deadline=None, max_examples=60)
 @given(
     st.integers(2, 600), st.integers(1, 30), st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 2**6, 2**12]),
-    st.sampled_from([0, 2**15]), st.booleans(),
+    st.sampled_from(WAYS), st.booleans(),
 )  # fmt: skip
-def test_what_float32_cannot_tell_apart(width, m, seed, apart, given_times_width, is_biased):
+def test_what_float32_cannot_tell_apart(width, m, seed, apart, way, is_biased):
     """Items that are twice there, or some steps of 2⁻³⁰ beside one another, or as far as float32 errs; with a bias."""
     rng = np.random.default_rng(seed)
     center = rng.standard_normal(width)
@@ -143,7 +146,7 @@ def test_what_float32_cannot_tell_apart(width, m, seed, apart, given_times_width
     queries = center + rng.choice([0, 1e-7, 0.3], (4, 1)) * rng.standard_normal((4, width))
     labels = rng.integers(0, 2, 4), rng.integers(0, 2, m)
     bias = Bias(rng.random(4) < 0.7, rng.integers(-3, 4, m) * 2.0**-26) if is_biased else None
-    with mock.patch.multiple(counting, GIVEN_TIMES_WIDTH=given_times_width, UNDECIDED=1):
+    with only(way), mock.patch.object(counting, "UNDECIDED", 1):
         table = retrieval_metrics(queries, gallery, *labels, bias=bias)
     with in_torch():
         assert_identical(table, retrieval_metrics(queries, gallery, *labels, bias=bias))
@@ -161,7 +164,7 @@ def test_a_product_in_float32_keeps_within_its_bound(width, seed, is_positive):
     sums = np.zeros((40, 40), np.float32)  # one after another, the order of the largest error
     for a, b in zip(x.T.astype(np.float32), y.T.astype(np.float32), strict=True):
         sums += np.multiply.outer(a, b)
-    bounds = counting.error_of_products(width + 1) * np.multiply.outer(Rows(x).lengths, Rows(y).lengths)
+    bounds = error_of_products(width + 1) * np.multiply.outer(Rows(x).lengths, Rows(y).lengths)
     for found in (sums, x.astype(np.float32) @ y.astype(np.float32).T):
         assert (np.abs(found - x @ y.T) <= bounds).all()
 
