@@ -68,8 +68,6 @@ class Room(NamedTuple):
 
 
 _kernel = _compiled()
-# the greatest of numbers none of which is NaN
-_peaks = _compiled(fastmath={"nnan", "nsz"})
 # sums in any order: of exact products they are one number
 _exact = _compiled(fastmath={"reassoc", "contract", "nsz"})
 
@@ -104,8 +102,9 @@ def exact_rows(rows: np.ndarray, squares: np.ndarray, out: np.ndarray) -> None:
             into[place] = np.rint(np.float64(row[place]) * scale) * 2.0**-26
 
 
-@_peaks
+@_kernel
 def _peak(row: np.ndarray, centre: np.ndarray) -> float:
+    """The largest distance of an entry from the centre's."""
     peak = 0.0
     for place in range(row.size):
         peak = max(peak, abs(row[place] - centre[place]))
@@ -131,8 +130,7 @@ def digits(
         if backwards:
             first, third = third, first
         factor = 65536 / np.float64(scale)
-        squares = np.int32(0), np.int32(0), np.int32(0)
-        of_first, of_second, of_third = squares
+        of_first, of_second, of_third = np.int32(0), np.int32(0), np.int32(0)
         for place in range(width):
             left = np.int32(np.rint((row[place] - centre[place]) * factor))
             third[place] = left

@@ -28,9 +28,12 @@ if TYPE_CHECKING:
 DIGITS = 3
 WIDEST = 2**15  # of which sums of products of digits fit 32 bits
 WORK_FOR_DIGITS = 2**34  # multiplications
-WORK_FOR_TORCH = 2**37  # which takes seconds to load
+WORK_FOR_TORCH = 2**37  # in all, before it is loaded, which takes seconds
+ROWS_OF_A_CENTRE = 2**10
 ROWS_AT_ONCE, SUMS_AT_ONCE = 512, 2**20  # of a thread
 ROUNDINGS = 8 * 2.0**-24  # of a product of digits, as it becomes float32
+
+_work = 0  # so far
 
 
 @dataclass(frozen=True)
@@ -75,18 +78,23 @@ class Near(Protocol):
         """Those of some rows of x, into `out` if given."""
 
 
-def near_products(x: Rows, y: Rows, digits: int = DIGITS, pool: ThreadPoolExecutor | None = None) -> Near:
+def near_products(x: Rows, y: Rows, digits: int = 2, pool: ThreadPoolExecutor | None = None) -> Near:
     """The faster way of this machine to the products of x and y.
 
     Args:
-        digits: 3, or 2 where some more exact products cost less than the third digit.
+        digits: 2, or 3 where many products are wanted exactly.
         pool: its threads are used; by default new ones.
     """
+    global _work
     width = x.exact.shape[1]
-    least = WORK_FOR_DIGITS if "torch" in sys.modules else WORK_FOR_TORCH
-    if width <= WIDEST and len(x) * len(y) * width >= least and _digits_are_exact():
-        return InDigits(x, y, digits, pool)
-    return InFloats(x, y)
+    work = len(x) * len(y) * width
+    _work += work
+    is_worth_it = work >= WORK_FOR_DIGITS and ("torch" in sys.modules or _work >= WORK_FOR_TORCH)
+    return (
+        InDigits(x, y, digits, pool)
+        if is_worth_it and width <= WIDEST and _digits_are_exact()
+        else InFloats(x, y)
+    )
 
 
 class InFloats:
@@ -106,7 +114,7 @@ class Digits(NamedTuple):
     """Rows less their centre, as whole numbers: s (d₀ + d₁ / 256 + d₂ / 65536) and a rest, of each row its own s.
 
     Attributes:
-        centre: `(d,)`, the mean of the rows.
+        centre: `(d,)`, the mean of some of the rows: any will do, and the nearer they lie to it the better.
         digits: `(r, 3 d)`, from -128 to 127: d₀, d₁ and d₂ of each row, or backwards d₂, d₁ and d₀.
         scales: `(r,)`, s.
         lengths: `(r, 4)`, of the vectors of each digit's part, and of the rest at most.
@@ -123,7 +131,7 @@ class Digits(NamedTuple):
 
         count, width = rows.shape
         made = cls(
-            rows.mean(axis=0),
+            rows[:: -(-count // ROWS_OF_A_CENTRE)].mean(axis=0),
             np.empty((count, DIGITS * width), np.int8),
             np.empty(count, np.float32),
             np.empty((count, DIGITS + 1)),

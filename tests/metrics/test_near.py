@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
@@ -116,6 +117,15 @@ def test_the_way_is_chosen_by_machine_size_and_width():
             assert isinstance(near_products(wide, wide), InFloats)
     with only("float32"):
         assert isinstance(near_products(x, y), InFloats)
+
+
+def test_torch_is_loaded_once_there_was_enough_work():
+    rng = np.random.default_rng(0)
+    x = Rows(rng.standard_normal((3, 5)))
+    without = {name: module for name, module in sys.modules.items() if name != "torch"}
+    constants = {"WORK_FOR_DIGITS": 45, "WORK_FOR_TORCH": 90, "_work": 0, "_digits_are_exact": lambda: True}
+    with mock.patch.multiple(near, **constants), mock.patch.dict(sys.modules, without, clear=True):
+        assert [type(near_products(x, x)) for _ in range(3)] == [InFloats, InDigits, InDigits]
 
 
 def test_bytes_whose_sums_are_not_exact_are_not_used():
