@@ -396,6 +396,18 @@ def _first_behind(given: Given, own: float, item: int, low: int, high: int) -> i
 
 
 @_kernel
+def _first_from(bounds: np.ndarray, value: float, is_above: bool, low: int, high: int) -> int:
+    """The first from `low` to `high` whose bound is a value or above it, or above it alone."""
+    while low < high:
+        middle = low if high - low <= FEW else (low + high) // 2
+        if bounds[middle] > value or (bounds[middle] == value and not is_above):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@_kernel
 def _given_at(given: Given, item: int, low: int, high: int) -> int:
     """The given item from `low` to `high` that is this one, whose step is known; -1 where none is."""
     for number in range(low, high):
@@ -480,8 +492,8 @@ def _by_bins(
         item = room.items[one]
         low, high = ends[0, room.bins[item]], ends[1, room.bins[item]]
         if near:
-            low += np.searchsorted(given.most[low:high], values[item])
-            high = low + np.searchsorted(given.least[low:high], values[item], side="right")
+            low = _first_from(given.most, values[item], False, low, high)
+            high = _first_from(given.least, values[item], True, low, high)
             own = _given_at(given, item, low, min(high, low + FEW))
             if own >= 0:
                 low = _first_behind(given, given.step[own], item, own, number_given)

@@ -31,7 +31,7 @@ WORK_FOR_DIGITS = 2**34  # multiplications
 WORK_FOR_TORCH = 2**37  # in all, before it is loaded, which takes seconds
 ROWS_OF_A_CENTRE = 2**10
 ROWS_AT_ONCE, SUMS_AT_ONCE = 512, 2**20  # of a thread
-ROUNDINGS = 8 * 2.0**-24  # of a product of digits, as it becomes float32
+ROUNDINGS = 6 * 2.0**-24  # of a product of digits, as it becomes float32
 
 _work = 0  # so far
 
@@ -152,8 +152,9 @@ class InDigits:
     Then x·y = x·ν + μ·(y - ν) + (x - μ)·(y - ν), of which the first two terms are computed in float64, and of the third
     the products aᵢ·bⱼ with i + j < D, the number of digits: they are whole numbers, those of one i + j added up without
     rounding. Left out are the other aᵢ·bⱼ, which are at most ‖aᵢ‖ ‖bⱼ‖ (Cauchy and Schwarz), and e·(y - ν) and
-    (x - μ - e)·f. The sums become float32 and are scaled and added in at most 8 roundings, each of 2⁻²⁴ of
-    Σ ‖aᵢ‖ Σ ‖bⱼ‖ + |x·ν| + |μ·(y - ν)|; those in float64 are less than 1 % of them all.
+    (x - μ - e)·f. Each term is rounded six times at most, as it becomes float32, as the sums are added, twice, as both
+    rows' scales are multiplied, as it is scaled, and as the other terms are added; each time by 2⁻²⁴ of
+    Σ ‖aᵢ‖ Σ ‖bⱼ‖ + |x·ν| + |μ·(y - ν)|. The roundings in float64 are less than 1 % of that.
     """
 
     most = 2.0**-7
