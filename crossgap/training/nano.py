@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +66,12 @@ def train(
     from crossgap.training.texts import text_features
     from crossgap.training.trainer import Learner, fit, rate
 
+    if not 1 <= recipe.logit_scale <= recipe.max_logit_scale:
+        warnings.warn(
+            f"logit_scale: {recipe.logit_scale:g} is brought into 1 to {recipe.max_logit_scale:g}, max_logit_scale, "
+            "after the first step: start from within",
+            stacklevel=2,
+        )
     contrastive = open_clip.ClipLoss()
 
     folder.mkdir(parents=True, exist_ok=True)
