@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from crossgap import links
 from crossgap.datasets import world
 from crossgap.datasets.hashing import hashed
 from crossgap.metrics import classification
@@ -120,7 +121,8 @@ def train(
         )
     finally:
         torch.set_num_threads(threads)
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
+    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(state, links.freed(folder / WEIGHTS))
     checkpoint.unlink()
     return [row["loss"] for row in curves]
 
@@ -189,7 +191,7 @@ def _write_config(recipe: NanoRecipe, folder: Path) -> dict[str, Any]:
     texts, _ = world.captions(world.scenes("train", indices, recipe.seed), keys)
     words = Counter(word for row in texts for text in row for word in text.replace(",", "").split())
     merges = learn_merges(words, recipe.merges)
-    write_merges(folder / MERGES, merges)
+    write_merges(links.freed(folder / MERGES), merges)
     vocabulary = {"vocab_size": 2 * 256 + len(merges) + 2, "tokenizer_kwargs": {"bpe_path": MERGES}}
     text = {**recipe.model["text_cfg"], **vocabulary}
     config = {**recipe.model, "text_cfg": text}
@@ -202,7 +204,7 @@ def _write_config(recipe: NanoRecipe, folder: Path) -> dict[str, Any]:
         "resize_mode": "shortest",
     }
     document = json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=2)
-    (folder / CONFIG).write_text(document + "\n", encoding="utf-8")
+    links.write(folder / CONFIG, document + "\n")
     return config
 
 

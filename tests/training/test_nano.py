@@ -68,6 +68,19 @@ def test_the_most_logit_scale_is_no_less_than_the_least(recipe) -> None:
         NanoRecipe(**{**recipe.model_dump(), "max_logit_scale": 0.5})
 
 
+@pytest.mark.parametrize("link", [Path.hardlink_to, Path.symlink_to])
+def test_a_backbone_takes_the_place_of_links(recipe, tmp_path, link) -> None:
+    names = (nano.WEIGHTS, nano.CONFIG, nano.MERGES)
+    (tmp_path / "out").mkdir()
+    for name in names:
+        (tmp_path / name).write_bytes(b"shared")
+        link(tmp_path / "out" / name, tmp_path / name)
+    nano.train(recipe.model_copy(update={"steps": 1}), tmp_path / "out", tmp_path / "c.pt")
+    assert {(tmp_path / name).read_bytes() for name in names} == {b"shared"}
+    assert not any((tmp_path / "out" / name).is_symlink() for name in names)
+    load_file(tmp_path / "out" / nano.WEIGHTS)
+
+
 def test_naming_is_the_mean_over_what_is_said() -> None:
     sizes = [len(values) for values in world.FACTORS.values()]
     logits = torch.randn(4, sum(sizes), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
