@@ -13,7 +13,7 @@ A cell is one backbone on one dataset. Its way through the pipeline, a stage of 
 The folders, in layers. Each imports only from the layers above it in this list; `tests/test_layers.py` checks it:
 
      1. `errors`; `controls`; `fingerprint`; `keyed`; `naming`; `relevances`; `libraries`; `lazy`, `machine`, `progress`
-     2. `strict`; `arrays`; `claims`; `closure`: of code; `numbers`; `prepared`; `prefetching`; `projects`; `unpickling`
+     2. `strict`; `arrays`; `claims`; `closure`; `links`; `numbers`; `prepared`; `prefetching`; `projects`; `unpickling`
      3. `metrics`: retrieval, the gap, classification, … of arrays; `losses`: of torch
      4. `corrections`: fitted on arrays; they change features, or rank with a bias that metrics take
      5. `stores`: features on disk, and functions run shard by shard; `presets`: the settings of published studies

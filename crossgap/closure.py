@@ -34,6 +34,7 @@ CARRIERS = {
     "crossgap.errors": 1,
     "crossgap.fingerprint": 1,
     "crossgap.lazy": 1,
+    "crossgap.links": 1,
     "crossgap.machine": 1,
     "crossgap.planning.unmeasured": 1,
     "crossgap.prefetching": 1,

@@ -6,7 +6,6 @@ No stage but `resolve` reads params.yaml: that one writes what each cell depends
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import sys
 import time
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from crossgap import links
 from crossgap.errors import STOPPED, CrossgapError, is_told, like, said
 from crossgap.projects.pinned import require_pinned
 
@@ -63,17 +63,12 @@ def weights(backbone: str) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # which may be a link into a cache that others share
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    links.write(path, json.dumps(content, indent=1) + "\n")
 
 
 def emptied(folder: Path) -> Path:
     """The folder, new and empty: what was in it may be links into a cache that others share."""
-    if folder.is_dir() and not folder.is_symlink():
-        shutil.rmtree(folder)
-    else:
-        folder.unlink(missing_ok=True)
+    links.remove(folder)
     folder.mkdir(parents=True)
     return folder
 

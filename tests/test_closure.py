@@ -88,6 +88,32 @@ def test_a_carrier_imports_carriers_alone(carrier):
     assert met - packages <= set(closure.CARRIERS)
 
 
+def loaded(module: str) -> set[str]:
+    """All that a module imports, at once or later, with the packages that this is in."""
+    ahead, met = [module], set()
+    while ahead:
+        name = ahead.pop()
+        if name not in met:
+            met.add(name)
+            ahead += closure._imported(name)
+            ahead += filter(closure._source, [name.rpartition(".")[0]])
+    return met
+
+
+def test_what_all_stages_share_loads_carriers_alone():
+    """With the packages that these are in: no closure follows a carrier's imports."""
+    assert loaded("stages.common") <= set(closure.CARRIERS)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_what_a_script_loads_is_in_its_closure(script):
+    """But for carriers, and for packages that hold a docstring and nothing that could change."""
+    lacking = loaded(script) - closure.closure(script) - set(closure.CARRIERS)
+    assert [
+        name for name in lacking if said(closure._source(name).read_text()) != said("'a docstring'")
+    ] == []
+
+
 def test_every_change_of_behaviour_changes_the_digest_of_every_stage_that_has_the_module(
     tmp_path, monkeypatch
 ):

@@ -182,7 +182,8 @@ def no_code_run(model: str) -> Iterator[None]:
     from transformers import dynamic_module_utils
 
     seconds = dynamic_module_utils.TIME_OUT_REMOTE_CODE
-    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0  # of waiting for an answer
+    # of waiting for an answer: open_clip hands on no `trust_remote_code`, which `load_tokenizer` gives for tokenizers
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
     try:
         yield
     except ValueError as error:

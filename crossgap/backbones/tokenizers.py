@@ -37,7 +37,7 @@ def load_tokenizer(model: str, cache_dir: str | None = None) -> Any:
         options["bpe_path"] = str(Path(model.removeprefix(LOCAL_DIR_PREFIX)) / merges)
     name = config.get("hf_tokenizer_name")
     if name:
-        # else a model's own configuration may have its code run, or the user be asked
+        # else the user may be asked, or a model's own configuration have its code run, which no time-out keeps it from
         options["trust_remote_code"] = False
     asks = towers.asks_hub(towers.canonical(model))
     try:

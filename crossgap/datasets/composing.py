@@ -116,8 +116,9 @@ def by_labels(
     images = items[items["modality"] == "image"]
     columns = [name for name in columns if images[name].notna().any()]
     images = images.dropna(subset=columns)
-    candidates, asking = images, images[images["split"] == query]
-    found, number = drawn(asking, candidates, columns, list(texts), most, answered)
+    candidates = images[["id", *columns]]
+    asking = candidates[images["split"] == query]
+    found, number = drawn(asking, candidates, list(texts), most, answered)
     found = found.assign(query=found["id"] + " " + found["labelling"] + " " + found["label"].astype(str))
     left_out = number - len(found)
     said = {

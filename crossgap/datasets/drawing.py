@@ -12,12 +12,14 @@ from crossgap.prepared import manifest
 
 BLOCK = 1 << 16  # pairs looked at together
 ANY = np.iinfo(np.int64).max
+# an image and another label: their hash, the labelling's number, the image's row, the row of the answers' labels in the
+# table of that labelling, and how many answers there are
+PAIR = np.dtype([(name, np.int64) for name in ("key", "labelling", "row", "place", "answers")])
 
 
 def drawn(
     asking: pd.DataFrame,
     candidates: pd.DataFrame,
-    columns: Sequence[str],
     labellings: Sequence[str],
     most: int,
     answers: int,
@@ -25,19 +27,19 @@ def drawn(
     """Images and other labels of one labelling, which a candidate has beside the image's labels of all others.
 
     Args:
-        asking: with `id` and `columns`; each of its images is a candidate too.
-        candidates: with `columns`.
-        columns: names of all labellings' columns.
+        asking: `id` and a column of each labelling; each of its images is a candidate too.
+        candidates: the same columns.
         labellings: those that are asked.
         most: pairs at most: those whose hash comes first, of the image's id, the labelling and the label.
         answers: candidates that these ask for at most, summed over the pairs; but one pair in any case.
 
     Returns:
-        `labelling`, `id`, `label` and `columns`, in the order of labellings, images and candidates; and how many pairs
-        there are.
+        `labelling`, `label` and the columns of `asking`, in the order of labellings, images and candidates; and how
+        many pairs there are.
     """
+    columns = [manifest.LABEL + name for name in manifest.labellings(asking)]
     number, tables = 0, {}
-    held, size, last = [np.empty((0, 5), np.int64)], 0, ANY
+    held, size, last = [np.empty(0, PAIR)], 0, ANY
     for at, labelling in enumerate(labellings):
         changed = manifest.LABEL + labelling
         kept = [name for name in columns if name != changed]
@@ -49,27 +51,28 @@ def drawn(
             number += len(rows) * (len(places) - 1)  # an image's own label is among them, once
             near = np.nonzero(keys <= last)
             row, place = rows[near[0]], places[near[1]]
-            new = np.column_stack([keys[near], np.full(len(row), at), row, place, count[place]])
+            new = np.empty(len(row), PAIR)
+            new["key"], new["labelling"], new["row"], new["place"] = keys[near], at, row, place
+            new["answers"] = count[place]
             held.append(new[own[row] != other[place]])
             size += len(held[-1])
             if size > most + BLOCK:
                 held, size = [_first(np.concatenate(held), most)], most
-                last = held[0][-1, 0]
+                last = held[0]["key"][-1]
     chosen = _first(np.concatenate(held), most)
-    chosen = chosen[: max(np.searchsorted(np.cumsum(chosen[:, 4]), answers, "right"), 1)]
+    chosen = chosen[: max(np.searchsorted(np.cumsum(chosen["answers"]), answers, "right"), 1)]
     parts = []
     for at, labelling in enumerate(labellings):
-        own = chosen[chosen[:, 1] == at]
-        row, place = own[np.lexsort((own[:, 3], own[:, 2]))][:, 2:4].T
-        label = tables[labelling][manifest.LABEL + labelling].to_numpy()[place]
-        pairs = asking[["id", *columns]].iloc[row].reset_index(drop=True)
+        own = np.sort(chosen[chosen["labelling"] == at], order=["row", "place"])
+        label = tables[labelling][manifest.LABEL + labelling].to_numpy()[own["place"]]
+        pairs = asking.iloc[own["row"]].reset_index(drop=True)
         parts.append(pairs.assign(label=label, labelling=labelling))
     return pd.concat(parts, ignore_index=True), number
 
 
 def _first(pairs: np.ndarray, most: int) -> np.ndarray:
-    """The pairs whose keys, of the first column, come first, in their order."""
-    return pairs[np.argsort(pairs[:, 0], kind="stable")[:most]]
+    """The `PAIR`s whose keys come first, in their order."""
+    return pairs[np.argsort(pairs["key"], kind="stable")[:most]]
 
 
 def _blocks(

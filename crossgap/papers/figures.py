@@ -91,35 +91,41 @@ def saved(path: Path, draw: Callable[[Figure], None]) -> None:
     temporary.write_through(path, content.getvalue())
 
 
-def _panels(
-    figure: Figure,
-    count: int,
-    size: tuple[float, float],
-    margins: tuple[float, float],
-    columns: int,
-    sharex: bool = False,
-    sharey: bool = False,
-) -> tuple[Sequence[Any], Sequence[Any]]:
-    """So many panels, row by row, in a figure no taller than a page if more columns can make it so.
+class Layout(NamedTuple):
+    """How panels stand in a figure.
 
-    Args:
+    Attributes:
         size: width and height of a panel, inches.
         margins: width and height beside all of them, inches.
         columns: how many there are at least, where there are as many panels.
         sharex, sharey: whether the panels have one axis in common.
+    """
+
+    size: tuple[float, float]
+    margins: tuple[float, float]
+    columns: int
+    sharex: bool = False
+    sharey: bool = False
+
+    def inches(self, count: int, columns: int) -> tuple[float, float]:
+        """Width and height of the figure."""
+        return self.margins[0] + self.size[0] * columns, self.margins[1] + self.size[1] * -(-count // columns)
+
+
+def _panels(figure: Figure, count: int, layout: Layout) -> tuple[Sequence[Any], Sequence[Any]]:
+    """So many panels, row by row, in a figure no taller than a page if more columns can make it so.
 
     Returns:
         The panels, and the lowest of each column.
     """
-
-    def inches(columns: int) -> tuple[float, float]:
-        return margins[0] + size[0] * columns, margins[1] + size[1] * -(-count // columns)
-
-    columns = min(columns, count)
-    while columns < count and inches(columns)[1] > _PAGE * inches(columns)[0]:
+    columns = min(layout.columns, count)
+    width, height = layout.inches(count, columns)
+    while columns < count and height > _PAGE * width:
         columns += 1
-    figure.set_size_inches(*inches(columns))
-    grid = figure.subplots(-(-count // columns), columns, sharex=sharex, sharey=sharey, squeeze=False)
+        width, height = layout.inches(count, columns)
+    figure.set_size_inches(width, height)
+    rows = -(-count // columns)
+    grid = figure.subplots(rows, columns, sharex=layout.sharex, sharey=layout.sharey, squeeze=False)
     axes = list(grid.flat)
     for panel in axes[count:]:
         panel.set_visible(False)
@@ -151,7 +157,7 @@ def _effects(figure: Figure, cell: Results) -> None:
     named = titles(cell)
     methods = list(dict.fromkeys(method_title(line, named) for _, _, of in panels for line in of))
     size = 1.7, 0.6 + 0.16 * len(methods)
-    axes, _ = _panels(figure, len(panels), size, margins=(1.6, 0), columns=4, sharey=True)
+    axes, _ = _panels(figure, len(panels), Layout(size, margins=(1.6, 0), columns=4, sharey=True))
     for panel, (task, labelling, of) in zip(axes, panels, strict=True):
         panel.axvline(0, color=GREY, linewidth=0.8)
         for line in of:
@@ -193,7 +199,7 @@ def _steps(figure: Figure, cell: Results) -> None:
         raise CrossgapError(
             f"{cell.name}: nothing was inverted, or no step was kept: there are no steps to draw"
         )
-    axes, lowest = _panels(figure, len(panels), (1.9, 1.5), margins=(0.6, 0.6), columns=4)
+    axes, lowest = _panels(figure, len(panels), Layout((1.9, 1.5), margins=(0.6, 0.6), columns=4))
     colours = dict(zip(sorted({row["tokens"] for row in rows}), cycle(COLOURS), strict=False))
     for panel, (task, relevance, of) in zip(axes, panels, strict=True):
         _curves(panel, of, colours, _LEARNED[task[:3]])
@@ -267,7 +273,8 @@ def _similarities(figure: Figure, cell: Results) -> None:
     relevance = standing(in_order(row["relevance"] for row in within), cell.subsets)
     of = [row for row in rows if row["relevance"] == relevance]
     kinds: Sequence[tuple] = list(dict.fromkeys((row["pair"], row["tokens"], row["step"]) for row in of))
-    axes, lowest = _panels(figure, len(kinds), (2.2, 0.8), margins=(2.3, 0.6), columns=1, sharex=True)
+    layout = Layout((2.2, 0.8), margins=(2.3, 0.6), columns=1, sharex=True)
+    axes, lowest = _panels(figure, len(kinds), layout)
     for panel, kind in zip(axes, kinds, strict=True):
         for matching, colour, words in ((True, BLUE, "matching pairs"), (False, ORANGE, "other pairs")):
             bars = [

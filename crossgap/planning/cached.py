@@ -10,9 +10,10 @@ from typing import Any
 
 from crossgap.evaluation.parts import USED
 from crossgap.inversion.recipes import Continued, Recipe, shard_recipe
+from crossgap.links import remove
 from crossgap.params import Params
 from crossgap.planning.cells import EMBEDDED, INVERSIONS, StageCell, cells
-from crossgap.planning.discarding import Cache, behind_a_link, entries, remove
+from crossgap.planning.discarding import Cache, behind_a_link, entries
 from crossgap.planning.elsewhere import elsewhere
 from crossgap.planning.resolve import CODE, Resolved, leftovers
 from crossgap.planning.written import read

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
+from crossgap.links import remove
+
 SET_ASIDE = "set-aside"  # folder below the data
 KEPT_BY_DVC = (".gitignore",)  # DVC writes it beside outputs that git doesn't ignore yet
 
@@ -83,14 +85,6 @@ def discard(path: Path, data: Path, cache: Cache) -> Path | None:
     else:
         shutil.move(path, target)
     return target
-
-
-def remove(path: Path) -> None:
-    """Remove a file or folder; where it is a link, only the link."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def behind_a_link(path: Path, data: Path) -> bool:

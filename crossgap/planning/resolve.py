@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from crossgap import closure, fingerprint
+from crossgap import closure, fingerprint, links
 from crossgap.backbones import towers
 from crossgap.inversion.distil_recipe import TAUGHT
 from crossgap.keyed import file_and_key
@@ -54,10 +54,7 @@ def write(files: Resolved, folder: Path) -> None:
     for name, content in files.items():
         path = folder / name
         if not _holds(path, content):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # which may be a link into a cache that others share; thousands are not synced one by one
-            path.unlink(missing_ok=True)
-            path.write_text(_text(content), encoding="utf-8")
+            links.write(path, _text(content))
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_file() and path.relative_to(folder).as_posix() not in files:
             path.unlink()

@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 import yaml
 
 from crossgap.errors import of_machine
-from crossgap.planning.discarding import Cache, behind_a_link, discard, md5_of, remove
+from crossgap.links import remove
+from crossgap.planning.discarding import Cache, behind_a_link, discard, md5_of
 from crossgap.planning.pipeline import PipelineError
 from crossgap.stores.layout import FORMAT
 

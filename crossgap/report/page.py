@@ -223,6 +223,7 @@ def _within(views: Sequence[list[dict[str, Any]]], room: int) -> tuple[list[str]
             sizes[part["chapter"], part["title"]] += len(packed_json(part))
     largest = sorted(sizes, key=lambda name: (name[1] in LAST, -sizes[name]))
 
+    @cache
     def without(number: int) -> list[str]:
         gone = set(largest[:number])
         return [

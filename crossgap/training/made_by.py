@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from crossgap import links
+
 FILE = "made_by.json"
 
 
 def mark(folder: Path, section: str, row: str) -> None:
     """Write the mark: the section of params.yaml and the name of its row."""
     text = json.dumps({"section": section, "row": row}, indent=1) + "\n"
-    (folder / FILE).write_text(text, encoding="utf-8")
+    links.write(folder / FILE, text)
 
 
 def marked(folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from crossgap import links
 from crossgap.datasets import world
 from crossgap.datasets.hashing import hashed
 from crossgap.metrics import classification
@@ -65,6 +67,12 @@ def train(
     from crossgap.training.texts import text_features
     from crossgap.training.trainer import Learner, fit, rate
 
+    if not 1 <= recipe.logit_scale <= recipe.max_logit_scale:
+        warnings.warn(
+            f"logit_scale: {recipe.logit_scale:g} is brought into 1 to {recipe.max_logit_scale:g}, max_logit_scale, "
+            "after the first step: start from within",
+            stacklevel=2,
+        )
     contrastive = open_clip.ClipLoss()
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +121,8 @@ def train(
         )
     finally:
         torch.set_num_threads(threads)
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
+    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(state, links.freed(folder / WEIGHTS))
     checkpoint.unlink()
     return [row["loss"] for row in curves]
 
@@ -182,7 +191,7 @@ def _write_config(recipe: NanoRecipe, folder: Path) -> dict[str, Any]:
     texts, _ = world.captions(world.scenes("train", indices, recipe.seed), keys)
     words = Counter(word for row in texts for text in row for word in text.replace(",", "").split())
     merges = learn_merges(words, recipe.merges)
-    write_merges(folder / MERGES, merges)
+    write_merges(links.freed(folder / MERGES), merges)
     vocabulary = {"vocab_size": 2 * 256 + len(merges) + 2, "tokenizer_kwargs": {"bpe_path": MERGES}}
     text = {**recipe.model["text_cfg"], **vocabulary}
     config = {**recipe.model, "text_cfg": text}
@@ -195,7 +204,7 @@ def _write_config(recipe: NanoRecipe, folder: Path) -> dict[str, Any]:
         "resize_mode": "shortest",
     }
     document = json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=2)
-    (folder / CONFIG).write_text(document + "\n", encoding="utf-8")
+    links.write(folder / CONFIG, document + "\n")
     return config
 
 

@@ -44,7 +44,7 @@ class NanoRecipe(Strict):
     betas: Betas = (0.9, 0.98)
     clip_grad_norm: float = Field(1.0, gt=0)
     logit_scale: float = Field(1 / 0.07, gt=0, description="1/temperature to start from; it is learned")
-    max_logit_scale: float = Field(100.0, gt=0)
+    max_logit_scale: float = Field(100.0, ge=1, description="it stays within this and 1")
     groups: list[Groups] = Field(min_length=1, description="what a batch is made of")
     naming_steps: int = Field(
         0, ge=0, description="steps in which the loss of naming the factors fades to none"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from crossgap import links
 from crossgap.backbones import Backbone
 from crossgap.backbones.towers import CONFIG, LOCAL_DIR_PREFIX, WEIGHTS, canonical
 from crossgap.training.trainer import TrainingError
@@ -102,10 +102,12 @@ def writer(backbone: Backbone, width: int | None) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for file in beside:
-            shutil.copy(file, folder / file.name)
-        (folder / CONFIG).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+            # before its place is freed, which may be its own
+            content = file.read_bytes()
+            links.freed(folder / file.name).write_bytes(content)
+        links.write(folder / CONFIG, json.dumps(document, indent=2) + "\n")
         state = {key: value.detach().cpu().contiguous() for key, value in backbone.model.state_dict().items()}
-        save_file(state, folder / WEIGHTS)
+        save_file(state, links.freed(folder / WEIGHTS))
 
     return write
 

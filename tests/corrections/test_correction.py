@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossgap.corrections import Correction, Material, fitted, rival_of
-from crossgap.corrections.correction import Affine
+from crossgap.corrections.correction import Affine, principal_directions
 
 D, WIDTHS = 6, {"image": 9, "text": 7}
 
@@ -172,3 +172,14 @@ def test_an_affine_map_by_hand():
     found = Affine(matrix, centre=np.array([1.0, 1.0]), shift=np.array([10.0, 0.0, 0.0]))(rows)
     np.testing.assert_array_equal(found, [[10, 1, 3], [12, 3, 13]])
     np.testing.assert_array_equal(Affine(np.array([2.0, 3.0]), np.array([1.0, 0.0]))(rows), [[0, 6], [4, 12]])
+
+
+@pytest.mark.parametrize(("noisy", "rank"), [(None, 3), (0, 0), (1, 1), (2, 2)])
+def test_the_rank_ends_before_the_first_direction_that_is_rounding(noisy, rank) -> None:
+    """Directions behind one that is lost in the rounding don't count, though they stand out of theirs."""
+    rows = np.vstack([np.diag([3.0, 2, 1]), -np.diag([3.0, 2, 1])])
+    noise = np.zeros(3) if noisy is None else np.eye(3)[noisy]
+    values, vectors, found = principal_directions(rows, False, noise)
+    np.testing.assert_allclose(values, [3, 4 / 3, 1 / 3], rtol=1e-12)
+    np.testing.assert_allclose(np.abs(vectors), np.eye(3), rtol=0, atol=1e-12)
+    assert found == rank

@@ -591,6 +591,17 @@ def test_a_folder_minus_one_has_no_class_unless_it_is_named(tmp_path, class_name
     assert frame[frame["modality"] == "image"]["label.class"].tolist() == [*named, "cat"]
     assert ("a photo of a nothing." in set(frame["text"])) == bool(class_names)
     assert "a photo of a -1." not in set(frame["text"])
+    note = "1 images have no class by the name of their folder (-1): if it is one, rename it or name it in class_names"
+    assert readers.read(declared, root).notes == (() if class_names else (note,))
+
+
+def test_folders_without_a_class_are_named_in_every_split(tmp_path):
+    """Also where all of a split is in one."""
+    folders = ("test/-1", "test/cat", "train/-1.0")
+    root = put(tmp_path / "root", {f"{folder}/{n}.jpg": photo(n) for folder in folders for n in range(2)})
+    declared = ImageFolder(layout="imagefolder", root=root, splits=["test", "train"], retrieval={})
+    (note,) = readers.read(declared, root).notes
+    assert note.startswith("4 images have no class by the name of their folder (test/-1, train/-1.0)")
 
 
 def test_what_a_captions_file_does_not_name_is_left_alone_and_counted(tmp_path):

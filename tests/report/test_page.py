@@ -490,3 +490,18 @@ def test_no_more_parts_are_left_out_than_must_be() -> None:
             report_page.packed_json([part for part in view if part["title"] not in gone]) for view in views
         ]
         assert report_page._within(views, sum(map(len, left))) == (left, wanted[:number])
+
+
+def test_the_parts_of_the_cells_are_packed_once_for_each_choice(monkeypatch) -> None:
+    views = [[{"chapter": "a", "title": str(number), "text": "x" * 100 * number} for number in range(9)]]
+    seen: list[str] = []
+
+    def counting(content: object) -> str:
+        seen.append(repr(content))
+        return "x" * len(repr(content))
+
+    monkeypatch.setattr(report_page, "packed_json", counting)
+    for room in range(0, 5000, 50):
+        seen.clear()
+        report_page._within(views, room)
+        assert len(set(seen)) == len(seen)

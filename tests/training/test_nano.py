@@ -51,6 +51,36 @@ def test_training_is_a_function_of_the_recipe_and_lowers_the_loss(recipe, tmp_pa
     assert other[0] != losses[0]
 
 
+@pytest.mark.parametrize(("start", "end"), [(200, 100), (0.5, 1)])
+def test_a_logit_scale_out_of_its_range_is_brought_into_it_and_said(recipe, tmp_path, start, end) -> None:
+    asked = recipe.model_copy(update={"logit_scale": start, "steps": 1, "lr": 1e-9})
+    with pytest.warns(
+        UserWarning, match=f"^logit_scale: {start:g} is brought into 1 to 100, max_logit_scale, after"
+    ) as said:
+        nano.train(asked, tmp_path / "out", tmp_path / "c.pt")
+    assert len(said) == 1
+    scale = load_file(tmp_path / "out" / nano.WEIGHTS)["logit_scale"].item()
+    assert scale == pytest.approx(np.log(end), abs=1e-6)
+
+
+def test_the_most_logit_scale_is_no_less_than_the_least(recipe) -> None:
+    with pytest.raises(ValueError, match=r"max_logit_scale\n.*greater than or equal to 1"):
+        NanoRecipe(**{**recipe.model_dump(), "max_logit_scale": 0.5})
+
+
+@pytest.mark.parametrize("link", [Path.hardlink_to, Path.symlink_to])
+def test_a_backbone_takes_the_place_of_links(recipe, tmp_path, link) -> None:
+    names = (nano.WEIGHTS, nano.CONFIG, nano.MERGES)
+    (tmp_path / "out").mkdir()
+    for name in names:
+        (tmp_path / name).write_bytes(b"shared")
+        link(tmp_path / "out" / name, tmp_path / name)
+    nano.train(recipe.model_copy(update={"steps": 1}), tmp_path / "out", tmp_path / "c.pt")
+    assert {(tmp_path / name).read_bytes() for name in names} == {b"shared"}
+    assert not any((tmp_path / "out" / name).is_symlink() for name in names)
+    load_file(tmp_path / "out" / nano.WEIGHTS)
+
+
 def test_naming_is_the_mean_over_what_is_said() -> None:
     sizes = [len(values) for values in world.FACTORS.values()]
     logits = torch.randn(4, sum(sizes), generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -17,7 +17,8 @@ from torch import nn
 from crossgap import load_backbone
 from crossgap.backbones import Backbone
 from crossgap.backbones.towers import CONFIG
-from crossgap.training.trainable import trainable, writer
+from crossgap.training import made_by
+from crossgap.training.trainable import WEIGHTS, trainable, writer
 from crossgap.training.trainer import TrainingError
 
 VISION = {"image_size": 32, "patch_size": 16, "layers": 1, "width": 40, "head_width": 20}
@@ -182,6 +183,38 @@ def test_what_is_written_loads_with_the_same_features(tmp_path, saved, width, mo
     assert again.provenance["preprocessing"] == backbone.provenance["preprocessing"]
     first, second = (json.loads((at / CONFIG).read_text())["model_cfg"] for at in (tmp_path / "from", folder))
     assert second == {**first, "embed_dim": width or 24}
+
+
+@pytest.mark.parametrize("link", [Path.hardlink_to, Path.symlink_to])
+def test_what_is_written_takes_the_place_of_links(tmp_path, saved, link) -> None:
+    """Also of a link to the very file that is copied, which a cache holds once."""
+    backbone = saved(tmp_path / "from")
+    folder, cache = tmp_path / "to", tmp_path / "cache"
+    folder.mkdir()
+    cache.mkdir()
+    merges = "bpe.txt.gz"
+    (tmp_path / "from" / merges).rename(cache / merges)
+    link(tmp_path / "from" / merges, cache / merges)
+    names = (CONFIG, WEIGHTS, merges, made_by.FILE)
+    for name in names:
+        if name != merges:
+            (cache / name).write_bytes(b"shared")
+        link(folder / name, cache / name)
+    held = {name: (cache / name).read_bytes() for name in names}
+    writer(backbone, None)(folder)
+    made_by.mark(folder, "finetune", "to")
+    assert {name: (cache / name).read_bytes() for name in names} == held
+    assert (folder / merges).read_bytes() == held[merges] and not (folder / merges).is_symlink()
+    assert load_backbone(f"local-dir:{folder}").dim == 24
+
+
+def test_a_backbone_is_written_over_itself(tmp_path, saved) -> None:
+    folder = tmp_path / "from"
+    backbone = saved(folder)
+    before = {path.name: path.stat().st_size for path in folder.iterdir()}
+    writer(backbone, None)(folder)
+    assert before.keys() == {path.name for path in folder.iterdir()}
+    assert load_backbone(f"local-dir:{folder}").dim == 24
 
 
 def test_a_registered_name_is_written_with_its_configuration(tmp_path) -> None:

@@ -18,15 +18,18 @@ def read(declaration: Circo, _folder: Path) -> Reading:
     `shared_concept` and `semantic_aspects` are not read.
 
     Raises:
-        DatasetError: a file is missing or malformed, queries have no answers (those of the test split have none), or
-            name an image that the list lacks.
+        DatasetError: a file is missing or malformed, the list has an image twice, queries have no answers (those of the
+            test split have none), or name an image that the list lacks.
     """
     file = declaration.root / declaration.images
     (listed,) = read_json(file, "images", "images")
     names: dict[str, str] = {}
+    stems: dict[str, int] = {}
     for number, row in enumerate(listed):
         key, name = values(file, f"images[{number}]", row, id=int, file_name=str)
-        names[str(key)] = name.rpartition("/")[2].rpartition(".")[0]
+        stem = name.rpartition("/")[2].rpartition(".")[0]
+        if names.setdefault(str(key), stem) != stem or stems.setdefault(stem, key) != key:
+            raise DatasetError(f"{file}: images[{number}] has id {key} and name {name!r}, one of them twice")
     file = declaration.root / declaration.queries
     queries = []
     for number, row in enumerate(read_content(file, "queries", list)):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from crossgap.datasets.composing import Query, of_queries
 from crossgap.datasets.declared import DatasetError, Icir
-from crossgap.datasets.paths import by_name, image_paths
+from crossgap.datasets.paths import by_name, image_paths, name_of, one_file
 from crossgap.datasets.reading import Reading
 from crossgap.datasets.text_files import read_text
+from crossgap.errors import listed
 from crossgap.prepared.composed import RELEVANT
 
 FILES = {"query": "query_files.csv", "database": "database_files.csv"}
@@ -23,8 +24,8 @@ def read(declaration: Icir, _folder: Path) -> Reading:
     that it lies in.
 
     Raises:
-        DatasetError: a file is missing, a row has other than three fields, an instance has no gallery, or a query no
-            answer.
+        DatasetError: a file is missing, a row has other than three fields, several images are called as a row says, an
+            image is in both files, an instance has no gallery, or a query no answer or two instances.
     """
     rows = {split: _rows(declaration.root / name) for split, name in FILES.items()}
     there = by_name(image_paths(declaration.root))
@@ -33,12 +34,14 @@ def read(declaration: Icir, _folder: Path) -> Reading:
     galleries: dict[tuple[str, str], None] = {}
     for split, held in rows.items():
         for path, text, instance in held:
-            inside = path.removeprefix(f"{declaration.root.name}/")
-            images[path] = split, next(iter(there.get(inside) or there.get(path) or ()), None)
+            if images.setdefault(path, (split, _found(declaration.root, there, path)))[0] != split:
+                raise DatasetError(
+                    f"{path} is in {' and in '.join(FILES.values())}: take both files of one version"
+                )
             if split == "database":
                 shown[instance, text].append(path)
                 galleries[instance, path] = None
-    queries = {}
+    queries: dict[str, Query] = {}
     for path, text, instance in rows["query"]:
         answers = dict.fromkeys(shown.get((instance, text), ()))
         if not answers:
@@ -47,8 +50,21 @@ def read(declaration: Icir, _folder: Path) -> Reading:
                 "take both files of one version"
             )
         name = f"{path} {text}"
-        queries[name] = Query(name, path, [text], [(image, RELEVANT) for image in answers], instance)
+        query = Query(name, path, [text], [(image, RELEVANT) for image in answers], instance)
+        if (other := queries.setdefault(name, query)).set != instance:
+            raise DatasetError(
+                f"{FILES['query']}: {path} asks for {text!r} of {other.set!r} and of {instance!r}: unpack it again"
+            )
     return of_queries(images, queries.values(), galleries)
+
+
+def _found(root: Path, there: dict[str, list[str]], path: str) -> str | None:
+    """The image that a row calls so; None where there is none."""
+    names = dict.fromkeys(map(name_of, (path.removeprefix(f"{root.name}/"), path)))
+    found = one_file(root, [image for name in names for image in there.get(name, ())])
+    if len(found) > 1:
+        raise DatasetError(f"{path} is any of {listed(found)} under {root}: keep one, or mend `root`")
+    return found[0] if found else None
 
 
 def _rows(file: Path) -> list[tuple[str, str, str]]:

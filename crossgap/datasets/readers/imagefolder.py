@@ -12,6 +12,7 @@ from crossgap.datasets.paths import parts_of, without_images
 from crossgap.datasets.readers import own
 from crossgap.datasets.readers.samples import class_names
 from crossgap.datasets.reading import Problem, Reading, prompts, without_digests
+from crossgap.errors import listed
 from crossgap.prepared import manifest
 
 
@@ -24,6 +25,7 @@ def _of(declaration: ImageFolder, ids: dict[str, str]) -> Reading:
     splits = declaration.splits
     layout = "<class>/<image>" if splits is None else "<split>/<class>/<image>"
     images, labels, problems = [], [], []
+    unlabelled: list[str] = []
     for path, image in ids.items():
         parts = parts_of(path)
         if splits is not None and parts[0] not in splits:
@@ -35,6 +37,8 @@ def _of(declaration: ImageFolder, ids: dict[str, str]) -> Reading:
         split = "test" if splits is None else parts[0]
         images.append((image, "image", split, path, None, image, 0))
         labels.append(label_of(parts[-2], declaration.class_names))
+        if labels[-1] is None:
+            unlabelled.append("/".join(parts[:-1]))
 
     _require_depth(declaration, [problem.item for problem in problems], {row[2] for row in images})
     classes = sorted({label for label in labels if label is not None})
@@ -47,7 +51,19 @@ def _of(declaration: ImageFolder, ids: dict[str, str]) -> Reading:
     frame[manifest.LABEL + declaration.labelling] = pd.Series(labels + prompted, dtype=object)
     above = [""] if splits is None else [f"{split}/" for split in splits]
     folders = [f"{folder}{name}" for folder in above for name in _folders(declaration.root / folder)]
-    return Reading(frame, problems, notes=without_images(declaration.root, folders, ids))
+    notes = (*_without_class(unlabelled), *without_images(declaration.root, folders, ids))
+    return Reading(frame, problems, notes=notes)
+
+
+def _without_class(folders: list[str]) -> tuple[str, ...]:
+    """A note for the user on folders whose names mean no class, one for each image in them; empty without any."""
+    if not folders:
+        return ()
+    found = listed(sorted(set(folders)))
+    return (
+        f"{len(folders)} images have no class by the name of their folder ({found}): if it is one, rename it or name "
+        "it in class_names",
+    )
 
 
 def _require_depth(declaration: ImageFolder, misplaced: list[str], found: set[str]) -> None:

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 from crossgap import claims
 from crossgap.datasets.declared import DatasetError
-from crossgap.errors import of_machine
+from crossgap.prepared import parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_A_VALUE = 8  # bytes of a row at least, as it is read
 
 
 def read_parquet(file: Path, what: str, remedy: str) -> pa.Table:
@@ -21,19 +19,9 @@ def read_parquet(file: Path, what: str, remedy: str) -> pa.Table:
     Raises:
         DatasetError: the file can't be read, or is no parquet or damaged.
     """
-    import pyarrow.parquet as pq
-
-    whole = file.absolute()  # pyarrow takes a relative path with a colon for a URI
     try:
-        claims.check(f"{what}{file}", pq.read_metadata(whole).num_rows * _A_VALUE, file.stat().st_size)
-        table = pq.read_table(whole)
-        # text that is no UTF-8 would be met where a value is asked for
-        table.validate(full=True)
-        return table
+        with parquet.refused(lambda why: DatasetError(f"{what}{file} can't be read: {why}: {remedy}")):
+            claims.check_table(f"{what}{file}", file)
+            return parquet.table(file)
     except claims.ClaimError as error:
         raise DatasetError(f"{error}: {remedy}") from None
-    # pyarrow's, of any kind
-    except Exception as error:
-        if of_machine(error):
-            raise
-        raise DatasetError(f"{what}{file} can't be read: {str(error).splitlines()[0]}: {remedy}") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -187,6 +189,48 @@ def test_rows_of_icir_that_cant_be(tmp_path):
     asking.write_text("icir/query/vase/q1.jpg,broken,vase\n")
     with pytest.raises(DatasetError, match="asks for 'vase' 'broken', which no row of database_files"):
         made(tmp_path, "icir")
+    rows = [f"icir/query/vase/q1.jpg,with flowers,{instance}\n" for instance in ("vase", "dog")]
+    asking.write_text(rows[0] + rows[1])
+    with pytest.raises(DatasetError, match=r"q1\.jpg asks for 'with flowers' of 'vase' and of 'dog'"):
+        made(tmp_path, "icir")
+    asking.write_text(rows[0] + rows[0])
+    assert len(made(tmp_path, "icir").composed.asked) == 1
+    shown = tmp_path / "icir/database_files.csv"
+    shown.write_text(shown.read_text() + "icir/query/vase/q1.jpg,,vase\n")
+    with pytest.raises(DatasetError, match=r"q1\.jpg is in query_files\.csv and in database_files\.csv"):
+        made(tmp_path, "icir")
+
+
+@pytest.mark.parametrize("copy", ["icir/query/vase/q1.jpg", "query.tar"])
+def test_two_files_of_one_name_of_icir(tmp_path, copy):
+    """A folder within the folder of its name, and a tar beside what was unpacked of it."""
+    made(tmp_path, "icir")
+    root = tmp_path / "icir"
+    if copy.endswith(".tar"):
+        with tarfile.open(root / copy, "w") as tar:
+            tar.add(root / "query/vase/q1.jpg", "vase/q1.jpg")
+    else:
+        put(root, copy)
+    with pytest.raises(DatasetError, match=r"icir/query/vase/q1\.jpg is any of .*: keep one, or mend `root`"):
+        made(tmp_path, "icir")
+
+
+def test_a_link_to_an_image_of_icir_is_no_second_one(tmp_path):
+    made(tmp_path, "icir")
+    (tmp_path / "icir/icir").symlink_to(tmp_path / "icir")
+    assert len(manifest.select(made(tmp_path, "icir").items, "image")) == 4
+
+
+@pytest.mark.parametrize(
+    "row", [{"id": 22, "file_name": "000000000333.jpg"}, {"id": 5, "file_name": "000000000022.jpg"}]
+)
+def test_an_image_that_circo_lists_twice(tmp_path, row):
+    made(tmp_path, "circo")
+    file = tmp_path / "circo/COCO2017_unlabeled/annotations/image_info_unlabeled2017.json"
+    held = json.loads(file.read_text())
+    put_json(file, {"images": [*held["images"], row]})
+    with pytest.raises(DatasetError, match=r"images\[4\] has id .* one of them twice"):
+        made(tmp_path, "circo")
 
 
 def test_two_images_of_one_name(tmp_path):
