@@ -462,7 +462,7 @@ def _by_bins(
     """
     number_given, undecided = given.step.size, 0
     near, origin = values.itemsize == 4, given.least[0]
-    count = min(max(BINS, 32 * number_given), MOST_BINS)
+    count = min(max(BINS, 32 * number_given), MOST_BINS, max(BINS, values.size // 4))
     # one bin less: the last given one lies not among all that are behind it
     scale = values.dtype.type(count - 1) / (given.most[number_given - 1] - origin)
     is_shared, tables, ends = (

@@ -51,12 +51,8 @@ class Rows:
         return np.sqrt(np.einsum("rd,rd->r", self.exact, self.exact))
 
     @cached_property
-    def first_digits(self) -> Digits:
+    def digits(self) -> Digits:
         return Digits.of(self.exact, backwards=False)
-
-    @cached_property
-    def last_digits(self) -> Digits:
-        return Digits.of(self.exact, backwards=True)
 
     def __len__(self) -> int:
         return len(self.exact)
@@ -78,23 +74,25 @@ class Near(Protocol):
         """Those of some rows of x, into `out` if given."""
 
 
-def near_products(x: Rows, y: Rows, digits: int = 2, pool: ThreadPoolExecutor | None = None) -> Near:
+def near_products(
+    x: Rows, y: Rows, digits: int = 2, pool: ThreadPoolExecutor | None = None, last: Near | None = None
+) -> Near:
     """The faster way of this machine to the products of x and y.
 
     Args:
         digits: 2, or 3 where many products are wanted exactly.
         pool: its threads are used; by default new ones.
+        last: what is used no more, and whose memory is taken.
     """
     global _work
     width = x.exact.shape[1]
     work = len(x) * len(y) * width
     _work += work
     is_worth_it = work >= WORK_FOR_DIGITS and ("torch" in sys.modules or _work >= WORK_FOR_TORCH)
-    return (
-        InDigits(x, y, digits, pool)
-        if is_worth_it and width <= WIDEST and _digits_are_exact()
-        else InFloats(x, y)
-    )
+    if not is_worth_it or width > WIDEST or not _digits_are_exact():
+        return InFloats(x, y)
+    room = last.y.digits if isinstance(last, InDigits) and len(last.y.digits) == len(y) else None
+    return InDigits(x, y, digits, pool, room)
 
 
 class InFloats:
@@ -126,13 +124,18 @@ class Digits(NamedTuple):
     lengths: Float64[np.ndarray, "r 4"]
 
     @classmethod
-    def of(cls, rows: Float64[np.ndarray, "r d"], backwards: bool) -> Digits:
+    def of(
+        cls,
+        rows: Float64[np.ndarray, "r d"],
+        backwards: bool,
+        room: Int8[np.ndarray, "r three_d"] | None = None,
+    ) -> Digits:
         from crossgap.metrics import kernels
 
         count, width = rows.shape
         made = cls(
             rows[:: -(-count // ROWS_OF_A_CENTRE)].mean(axis=0),
-            np.empty((count, DIGITS * width), np.int8),
+            np.empty((count, DIGITS * width), np.int8) if room is None else room,
             np.empty(count, np.float32),
             np.empty((count, DIGITS + 1)),
         )
@@ -159,9 +162,16 @@ class InDigits:
 
     most = 2.0**-7
 
-    def __init__(self, x: Rows, y: Rows, digits: int, pool: ThreadPoolExecutor | None) -> None:
+    def __init__(
+        self,
+        x: Rows,
+        y: Rows,
+        digits: int,
+        pool: ThreadPoolExecutor | None = None,
+        room: Int8[np.ndarray, "m three_d"] | None = None,
+    ) -> None:
         self.count, self.pool, self.width = digits, pool, x.exact.shape[1]
-        self.x, self.y = x.first_digits, y.last_digits
+        self.x, self.y = x.digits, Digits.of(y.exact, backwards=True, room=room)
         of_rows = x.exact @ self.y.centre
         of_items = y.exact @ self.x.centre - self.y.centre @ self.x.centre
         self.of_rows, self.of_items = of_rows.astype(np.float32), of_items.astype(np.float32)

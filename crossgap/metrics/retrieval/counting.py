@@ -125,7 +125,8 @@ class NumpyCounter:
     def _near(self, rows: Rows, block: Rows, digits: int) -> Near:
         held = self.near
         if held is None or held[0] is not rows or held[1] is not block or held[2] != digits:
-            held = self.near = rows, block, digits, near_products(rows, block, digits, self.pool)
+            last = None if held is None else held[3]
+            held = self.near = rows, block, digits, near_products(rows, block, digits, self.pool, last)
         return held[3]
 
     def _room(self, kind: type, rows: int, items: int) -> np.ndarray:

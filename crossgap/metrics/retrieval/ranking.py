@@ -21,15 +21,15 @@ from crossgap.progress import Bar
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Real
 ITEMS_IN_A_BLOCK = 2**17  # of the gallery
-ENTRIES_IN_A_BLOCK = 2**26  # in float64: 512 MiB
+ENTRIES_IN_A_BLOCK = 2**25  # in float64: 256 MiB
 ENTRIES_IN_A_CHUNK = 2**25  # of the queries
 PAIRS_IN_A_CHUNK = 2**23  # judged ones
-PAIRS_IN_A_TILE = 2**25
-ROWS_IN_A_TILE = 256  # at least, or the matrix product is slow
+PAIRS_IN_A_TILE = 2**23
+ROWS_IN_A_TILE = 512  # at least, or the matrix product is slow
 PAIRS_AT_ONCE = 2**22  # times the width, of products outside a tile
 QUERIES_AT_ONCE = 64  # whose pairs are sorted by a thread
 ITEM_BITS = 31  # of a key by which pairs are sorted, above them the step
-ROWS_AT_ONCE = 128  # made exact, in a core's cache
+ROWS_AT_ONCE = 1024  # made exact, in a core's cache
 WORK_FOR_A_GPU = 1e12  # multiplications
 
 
@@ -84,8 +84,9 @@ def relevant_ranks(
     work, at_once = len(queries) * gallery.size, max(1, PAIRS_AT_ONCE // gallery.shape[1])
     with ThreadPoolExecutor(cores()) as pool, _progress(len(queries) * len(gallery)) as progress:
         counter = _counter(device, work, pool)
+        buffer = np.empty((length, gallery.shape[1] + (held is not None)))
         blocks: Callable[[], Iterable[tuple[int, Any]]] = partial(
-            _blocks, counter, gallery, held, length, pool
+            _blocks, counter, gallery, held, buffer, pool
         )
         if length == len(gallery):
             whole = list(blocks())
@@ -182,14 +183,13 @@ def _blocks(
     counter: Counter,
     gallery: Real[np.ndarray, "m d"],
     held: Float64[np.ndarray, " m"] | None,
-    length: int,
+    buffer: Float64[np.ndarray, "length width"],
     pool: ThreadPoolExecutor,
 ) -> Iterator[tuple[int, Any]]:
-    """Exact rows of the gallery and where they start; a block is gone when the next one comes."""
-    buffer = np.empty((length, gallery.shape[1] + (held is not None)))
-    for start in range(0, len(gallery), length):
-        rows = gallery[start : start + length]
-        last = None if held is None else held[start : start + length]
+    """Exact rows of the gallery, in the buffer, and where they start; a block is gone when the next one comes."""
+    for start in range(0, len(gallery), len(buffer)):
+        rows = gallery[start : start + len(buffer)]
+        last = None if held is None else held[start : start + len(buffer)]
         yield start, counter.put(_exact(rows, pool, last, buffer[: len(rows)]))
 
 
