@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +58,7 @@ def test_products_of_digits_keep_within_their_margins(kinds, width, count, digit
     rng = np.random.default_rng(seed)
     x, y = rows_of(kinds[0], 30, width, rng) * scale, rows_of(kinds[1], count, width, rng)
     with mock.patch.multiple(near, ROWS_AT_ONCE=16, SUMS_AT_ONCE=256):
-        found = InDigits(Rows(x), Rows(y), digits, None)
+        found = InDigits(Rows(x), Rows(y), digits)
         tile = found.tile(slice(0, 30))
     assert tile.dtype == np.float32
     assert (np.abs(tile - x @ y.T) <= found.margins[:, None]).all()
@@ -66,11 +67,25 @@ def test_products_of_digits_keep_within_their_margins(kinds, width, count, digit
 
 
 @needs_digits
+@pytest.mark.parametrize("digits", [2, 3])
+def test_margins_hold_the_roundings_of_float64(digits):
+    """Rows that are all equal have no digits, and products near 0 hardly any rounding in float32."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        one, other = rng.standard_normal((2, 500))
+        other -= (one @ other) / (one @ one) * one
+        x, y = (np.repeat(exact_rows(row[None]), 5, axis=0) for row in (one, other))
+        found = InDigits(Rows(x), Rows(y), digits)
+        exact = np.array([[math.fsum(a * b) for b in y] for a in x])
+        assert (np.abs(found.tile(slice(0, 5)) - exact) <= found.margins[:, None]).all()
+
+
+@needs_digits
 def test_margins_of_digits_are_far_below_those_of_floats():
     rng = np.random.default_rng(0)
     x, y = (Rows(rows_of("cone", 300, 512, rng)) for _ in range(2))
     found = [near_products.mean() for near_products in (
-        InFloats(x, y).margins, InDigits(x, y, 2, None).margins, InDigits(x, y, 3, None).margins
+        InFloats(x, y).margins, InDigits(x, y, 2).margins, InDigits(x, y, 3).margins
     )]  # fmt: skip
     assert found[2] < found[0] / 10
     assert found[1] < 10 * found[0]

@@ -68,7 +68,7 @@ class NumpyCounter:
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self.pool = pool
         self.tiles: dict[type, np.ndarray] = {}
-        self.near: tuple[Rows, Rows, int, Near] | None = None
+        self.near: tuple[Rows, Rows, Near] | None = None
 
     def put(self, rows: Float64[np.ndarray, "r d"]) -> Rows:
         return Rows(rows)
@@ -95,6 +95,8 @@ class NumpyCounter:
 
         exact = rows.exact[some]
         found = np.empty(len(row), np.int64)
+        if len(row) == 0:
+            return found
         cuts = np.searchsorted(row, np.arange(len(exact) + 1))
         is_open = np.diff(cuts) > 0
 
@@ -106,8 +108,8 @@ class NumpyCounter:
             over_rows(kernels.count_ahead, (tile, which), shared, self.pool)
 
         # by the mean: a product in float64 of some rows alone takes nearly as long as that of many
-        given_a_row = len(row) / max(is_open.sum(), 1)
-        near = self._near(rows, block, 2 if given_a_row <= FEW else DIGITS)
+        given_a_row = len(row) / is_open.sum()
+        near = self._near(rows, block, given_a_row)
         margins = near.margins[some]
         lengths = rows.lengths[some].mean() * block.lengths.max()
         if given_a_row * margins.mean() <= near.most * lengths:
@@ -122,12 +124,13 @@ class NumpyCounter:
             count(tile, which, step - 0.5, step + 0.5)
         return found
 
-    def _near(self, rows: Rows, block: Rows, digits: int) -> Near:
-        held = self.near
-        if held is None or held[0] is not rows or held[1] is not block or held[2] != digits:
-            last = None if held is None else held[3]
-            held = self.near = rows, block, digits, near_products(rows, block, digits, self.pool, last)
-        return held[3]
+    def _near(self, rows: Rows, block: Rows, given_a_row: float) -> Near:
+        """The last ones, while rows and block are the same."""
+        x, y, near = self.near or (None, None, None)
+        if near is None or x is not rows or y is not block:
+            near = near_products(rows, block, 2 if given_a_row <= FEW else DIGITS, self.pool, near)
+            self.near = rows, block, near
+        return near
 
     def _room(self, kind: type, rows: int, items: int) -> np.ndarray:
         """For a tile, which is gone when the next one comes."""

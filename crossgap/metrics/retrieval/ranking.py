@@ -29,7 +29,7 @@ ROWS_IN_A_TILE = 512  # at least, or the matrix product is slow
 PAIRS_AT_ONCE = 2**22  # times the width, of products outside a tile
 QUERIES_AT_ONCE = 64  # whose pairs are sorted by a thread
 ITEM_BITS = 31  # of a key by which pairs are sorted, above them the step
-ROWS_AT_ONCE = 1024  # made exact, in a core's cache
+ROWS_AT_ONCE = 1024  # made exact by a thread
 WORK_FOR_A_GPU = 1e12  # multiplications
 
 
