@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 from crossgap import machine
 from crossgap.metrics import near
 from crossgap.metrics.exact import exact_rows
-from crossgap.metrics.near import InDigits, InFloats, Rows, margins_of_scores, near_products
+from crossgap.metrics.near import (
+    InDigits,
+    InFloats,
+    Rows,
+    error_of_products,
+    margins_of_scores,
+    near_products,
+)
 from tests.ways import DIGITS, only
 
 needs_digits = pytest.mark.skipif(not DIGITS, reason="sums of bytes are not exact here")
@@ -42,6 +49,23 @@ def rows_of(kind: str, count: int, width: int, rng: np.random.Generator) -> np.n
 
 
 KINDS = ("plain", "cone", "positive", "equal", "near", "axes")
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 700), st.integers(0, 2**32 - 1), st.booleans())
+def test_a_product_in_float32_keeps_within_its_bound(width, seed, is_positive):
+    """The worst is near where all terms are of one sign and one size."""
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((2, 40, width)) if not is_positive else 1 + rng.random((2, 40, width)) / 4
+    x, y = exact_rows(rows[0]), exact_rows(rows[1])
+    last = rng.integers(0, 2, (40, 1)), rng.uniform(-1, 1, (40, 1)).round(6)
+    x, y = np.concatenate([x, last[0]], axis=1), np.concatenate([y, np.rint(last[1] * 2**26) / 2**26], axis=1)
+    sums = np.zeros((40, 40), np.float32)  # one after another, the order of the largest error
+    for a, b in zip(x.T.astype(np.float32), y.T.astype(np.float32), strict=True):
+        sums += np.multiply.outer(a, b)
+    bounds = error_of_products(width + 1) * np.multiply.outer(Rows(x).lengths, Rows(y).lengths)
+    for found in (sums, x.astype(np.float32) @ y.astype(np.float32).T):
+        assert (np.abs(found - x @ y.T) <= bounds).all()
 
 
 @needs_digits

@@ -17,8 +17,6 @@ from hypothesis import strategies as st
 
 from crossgap.arrays import checked_features
 from crossgap.metrics import threads
-from crossgap.metrics.exact import exact_rows
-from crossgap.metrics.near import Rows, error_of_products
 from crossgap.metrics.retrieval import counting, ranking, retrieval_metrics
 from crossgap.metrics.retrieval.bias import Bias
 from crossgap.metrics.retrieval.counting import NumpyCounter
@@ -150,23 +148,6 @@ def test_what_float32_cannot_tell_apart(width, m, seed, apart, way, is_biased):
         table = retrieval_metrics(queries, gallery, *labels, bias=bias)
     with in_torch():
         assert_identical(table, retrieval_metrics(queries, gallery, *labels, bias=bias))
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.integers(1, 700), st.integers(0, 2**32 - 1), st.booleans())
-def test_a_product_in_float32_keeps_within_its_bound(width, seed, is_positive):
-    """The worst is near where all terms are of one sign and one size."""
-    rng = np.random.default_rng(seed)
-    rows = rng.standard_normal((2, 40, width)) if not is_positive else 1 + rng.random((2, 40, width)) / 4
-    x, y = exact_rows(rows[0]), exact_rows(rows[1])
-    last = rng.integers(0, 2, (40, 1)), rng.uniform(-1, 1, (40, 1)).round(6)
-    x, y = np.concatenate([x, last[0]], axis=1), np.concatenate([y, np.rint(last[1] * 2**26) / 2**26], axis=1)
-    sums = np.zeros((40, 40), np.float32)  # one after another, the order of the largest error
-    for a, b in zip(x.T.astype(np.float32), y.T.astype(np.float32), strict=True):
-        sums += np.multiply.outer(a, b)
-    bounds = error_of_products(width + 1) * np.multiply.outer(Rows(x).lengths, Rows(y).lengths)
-    for found in (sums, x.astype(np.float32) @ y.astype(np.float32).T):
-        assert (np.abs(found - x @ y.T) <= bounds).all()
 
 
 def test_checked_features_are_the_same_array():
