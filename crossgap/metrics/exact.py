@@ -50,7 +50,7 @@ def exact_of(
     features: Real[np.ndarray, "n d"], out: Float64[np.ndarray, "n width"] | None = None
 ) -> Float64[np.ndarray, "n width"]:
     """`exact_rows` of what `checked_features` gave, into the first columns of `out` if given."""
-    from crossgap.metrics import kernels
+    from crossgap.metrics.kernels import rows as kernels
 
     out = np.empty(features.shape) if out is None else out
     kind = np.float32 if features.dtype == np.float32 else np.float64

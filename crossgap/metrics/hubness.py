@@ -111,7 +111,7 @@ def by_nearest(scores: Float64[np.ndarray, "m b"], k: int, alpha: float) -> Floa
     """NNN's bias, `(m,)`: −α times the mean of the k greatest of an item's `scores` `(m, b)`; of fewer than k all
     count.
     """
-    from crossgap.metrics import kernels
+    from crossgap.metrics.kernels import tiles as kernels
 
     greatest = np.empty((len(scores), min(k, scores.shape[1])))
     over_rows(kernels.greatest_of, (scores, greatest), ())
@@ -159,7 +159,7 @@ def first_ranked(
         gallery: `(m, d)`.
         added: columns as of `bias.columns`, or None.
     """
-    from crossgap.metrics import kernels
+    from crossgap.metrics.kernels import tiles as kernels
 
     asking, items = exact_pair(queries, gallery, ("queries", "gallery"))
     asking *= STEPS

@@ -175,7 +175,7 @@ def _placed(
     added: Sequence[tuple[np.ndarray, np.ndarray]] | None,
 ) -> list[Placed]:
     """`found_among` of exact rows of queries, texts and images. Scores in float32 decide all but near ties."""
-    from crossgap.metrics import kernels
+    from crossgap.metrics.kernels import tiles as kernels
 
     added = added or [(np.zeros(len(x)), np.zeros(len(y)))] * len(draws)
     to_texts = near_products(x, y)

@@ -131,7 +131,7 @@ class Digits(NamedTuple):
         backwards: bool,
         room: Int8[np.ndarray, "r three_d"] | None = None,
     ) -> Digits:
-        from crossgap.metrics import kernels
+        from crossgap.metrics.kernels import rows as kernels
 
         count, width = rows.shape
         made = cls(
@@ -187,7 +187,7 @@ class InDigits:
     def tile(self, rows: Some, out: Float32[np.ndarray, "r m"] | None = None) -> Float32[np.ndarray, "r m"]:
         import torch
 
-        from crossgap.metrics import kernels
+        from crossgap.metrics.kernels import rows as kernels
 
         asked, items = torch.from_numpy(self.x.digits[rows]), torch.from_numpy(self.y.digits)
         scales, of_rows = self.x.scales[rows], self.of_rows[rows]

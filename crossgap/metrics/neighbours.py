@@ -40,7 +40,7 @@ def most_similar(
         k: at most the candidates of a row.
         left_out: `(n,)`, the place of the one item that is no candidate for a row, -1 for none.
     """
-    from crossgap.metrics import kernels
+    from crossgap.metrics.kernels import tiles as kernels
 
     near = near_products(x, y)
     buffer = None

@@ -10,9 +10,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossgap.metrics import hubness, kernels, mixed, neighbours
+from crossgap.metrics import hubness, mixed, neighbours
 from crossgap.metrics.exact import exact_rows
 from crossgap.metrics.gap.neighbourhoods import modality_ranks
+from crossgap.metrics.kernels import compiled
 from crossgap.metrics.near import Rows
 from crossgap.metrics.retrieval import counting
 from crossgap.metrics.retrieval.bias import Bias, columns
@@ -135,6 +136,6 @@ def test_where_nothing_can_be_kept_they_are_compiled_for_the_process(monkeypatch
             raise RuntimeError("cannot cache function: no locator available")
         return numba.njit(**options)
 
-    monkeypatch.setattr(kernels, "njit", refusing)
-    doubled = kernels._compiled()(lambda number: 2 * number)
+    monkeypatch.setattr(compiled, "njit", refusing)
+    doubled = compiled.compiled()(lambda number: 2 * number)
     assert doubled(21) == 42 and doubled.signatures

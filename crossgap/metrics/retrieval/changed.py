@@ -111,7 +111,7 @@ class _Found:
 
     def count(self, block: slice, near: Float32[np.ndarray, "rows m"]) -> None:
         """Go through a block of queries by the products `near` of their unit rows with the gallery's."""
-        from crossgap.metrics import kernels
+        from crossgap.metrics.kernels import tiles as kernels
 
         left, right = self.left[block], self.right
         more = np.empty((len(near), 0), np.float32)

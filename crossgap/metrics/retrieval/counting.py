@@ -76,7 +76,7 @@ class NumpyCounter:
     def steps_of(
         self, rows: Rows, block: Rows, row: Int64[np.ndarray, " p"], item: Int64[np.ndarray, " p"]
     ) -> Int64[np.ndarray, " p"]:
-        from crossgap.metrics import kernels
+        from crossgap.metrics.kernels import tiles as kernels
 
         found = np.empty(len(row))
         kernels.products(row, item, found, rows.exact, block.exact)
@@ -91,7 +91,7 @@ class NumpyCounter:
         step: Int64[np.ndarray, " p"],
         place: Int64[np.ndarray, " p"],
     ) -> Int64[np.ndarray, " p"]:
-        from crossgap.metrics import kernels
+        from crossgap.metrics.kernels import tiles as kernels
 
         exact = rows.exact[some]
         found = np.empty(len(row), np.int64)

@@ -1,31 +1,18 @@
-"""Loops over similarities that numba compiles: a row after the other, without further arrays of a tile's size.
-
-They are compiled when first called and kept beside the module: what numba keeps of a function does not know when
-another file changes, so all of them stand in this one. They compare, count and add up exact products, so no result
-depends on the processor. Threads may call them at once. Annotations name no shapes: numba reads none.
+"""Similarities of a tile: a row after the other, compared, counted and added up as exact products, so that no result
+depends on the processor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+
+from crossgap.metrics.kernels.compiled import exact_kernel, kernel
 
 PART, BIT = 512, 32  # items at a time: counted first, and looked at where something is among them
 BINS, MOST_BINS = 2**11, 2**15  # that similarities are sorted into, of a row
-FEW = 12  # given items that all others are compared to
-
-
-def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-        try:
-            return njit(nogil=True, cache=True, **options)(function)
-        except RuntimeError:  # neither the module's folder nor the user's can be written
-            return njit(nogil=True, **options)(function)
-
-    return compiled
+FEW = 12  # given items that all others are compared to, or that are gone through one by one
 
 
 class Given(NamedTuple):
@@ -67,126 +54,7 @@ class Room(NamedTuple):
     ahead: np.ndarray
 
 
-_kernel = _compiled()
-# sums in any order: of exact products they are one number
-_exact = _compiled(fastmath={"reassoc", "contract", "nsz"})
-
-
-@_kernel
-def exact_rows(rows: np.ndarray, squares: np.ndarray, out: np.ndarray) -> None:
-    """`exact.exact_rows` of `rows` `(n, d)`, into the first columns of `out`, and the sums of their squares into
-    `squares` `(n,)`, in 16 partial sums on any processor.
-    """
-    width = rows.shape[1]
-    whole, sums = width - width % 16, np.empty(16)
-    for one in range(len(rows)):
-        row, into = rows[one], out[one]
-        sums[:] = 0
-        for start in range(0, whole, 16):
-            for place in range(16):
-                entry = np.float64(row[start + place])
-                sums[place] += entry * entry
-        for place in range(whole, width):
-            entry = np.float64(row[place])
-            sums[place - whole] += entry * entry
-        half = 8
-        while half:
-            for place in range(half):
-                sums[place] += sums[place + half]
-            half //= 2
-        squares[one] = sums[0]
-        if sums[0] == 0:
-            continue
-        scale = 2.0**26 / np.sqrt(sums[0])
-        for place in range(width):
-            into[place] = np.rint(np.float64(row[place]) * scale) * 2.0**-26
-
-
-@_kernel
-def _peak(row: np.ndarray, centre: np.ndarray) -> float:
-    """The largest distance of an entry from the centre's."""
-    peak = 0.0
-    for place in range(row.size):
-        peak = max(peak, abs(row[place] - centre[place]))
-    return peak
-
-
-@_kernel
-def digits(
-    rows: np.ndarray,
-    centre: np.ndarray,
-    backwards: bool,
-    found: np.ndarray,
-    scales: np.ndarray,
-    lengths: np.ndarray,
-) -> None:
-    """`near.Digits` of some rows, into `found`, `scales` and `lengths`."""
-    width = rows.shape[1]
-    for one in range(len(rows)):
-        row, of_row = rows[one], found[one]
-        # not so small that products of two vanish
-        scale = np.float32(max(_peak(row, centre) / 126, 1e-15))
-        first, second, third = of_row[:width], of_row[width : 2 * width], of_row[2 * width :]
-        if backwards:
-            first, third = third, first
-        factor = 65536 / np.float64(scale)
-        of_first, of_second, of_third = np.int32(0), np.int32(0), np.int32(0)
-        for place in range(width):
-            left = np.int32(np.rint((row[place] - centre[place]) * factor))
-            third[place] = left
-            least = np.int32(third[place])
-            left = np.int32(left - least) >> np.int32(8)
-            second[place] = left
-            middle = np.int32(second[place])
-            most = np.int32(np.int32(left - middle) >> np.int32(8))
-            first[place] = most
-            of_first = np.int32(of_first + most * most)
-            of_second = np.int32(of_second + middle * middle)
-            of_third = np.int32(of_third + least * least)
-        scales[one] = scale
-        lengths[one, 0] = np.sqrt(of_first) * scale
-        lengths[one, 1] = np.sqrt(of_second) * scale / 256
-        lengths[one, 2] = np.sqrt(of_third) * scale / 65536
-        lengths[one, 3] = np.sqrt(width) / 2 * scale / 65536
-
-
-@_kernel
-def put_together(
-    sums: np.ndarray,
-    scales: np.ndarray,
-    of_rows: np.ndarray,
-    scales_of_items: np.ndarray,
-    of_items: np.ndarray,
-    out: np.ndarray,
-    start: int,
-) -> None:
-    """Products in float32 from sums of products of digits.
-
-    Args:
-        sums: `(D, r, g)`, of digits i and j with i + j from 0.
-        scales, of_rows: `(r,)`.
-        scales_of_items, of_items: `(g,)`.
-        out: `(r, m)`, of which g columns from `start` are the result.
-    """
-    second, third = np.float32(2.0**-8), np.float32(2.0**-16)
-    for one in range(sums.shape[1]):
-        into = out[one, start : start + sums.shape[2]]
-        scale, of_row = scales[one], of_rows[one]
-        by_0, by_1 = sums[0, one], sums[1, one]
-        if len(sums) == 2:
-            for item in range(into.size):
-                total = np.float32(by_0[item]) + np.float32(by_1[item]) * second
-                into[item] = total * (scale * scales_of_items[item]) + (of_items[item] + of_row)
-        else:
-            by_2 = sums[2, one]
-            for item in range(into.size):
-                total = (
-                    np.float32(by_0[item]) + np.float32(by_1[item]) * second + np.float32(by_2[item]) * third
-                )
-                into[item] = total * (scale * scales_of_items[item]) + (of_items[item] + of_row)
-
-
-@_exact
+@exact_kernel
 def product(x: np.ndarray, y: np.ndarray) -> float:
     """The inner product of two exact rows `(d,)`."""
     total = 0.0
@@ -195,7 +63,7 @@ def product(x: np.ndarray, y: np.ndarray) -> float:
     return total
 
 
-@_exact
+@exact_kernel
 def _four(
     x: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray
 ) -> tuple[float, float, float, float]:
@@ -209,7 +77,7 @@ def _four(
     return of_a, of_b, of_c, of_d
 
 
-@_kernel
+@kernel
 def _products(row: np.ndarray, block: np.ndarray, items: np.ndarray, found: np.ndarray) -> None:
     """The products of a row `(d,)` with some of `block` `(g, d)`, exact, into `found`."""
     for at in range(0, items.size - 3, 4):
@@ -220,7 +88,7 @@ def _products(row: np.ndarray, block: np.ndarray, items: np.ndarray, found: np.n
         found[at] = product(row, block[items[at]])
 
 
-@_kernel
+@kernel
 def products(
     row: np.ndarray, item: np.ndarray, found: np.ndarray, rows: np.ndarray, block: np.ndarray
 ) -> None:
@@ -234,7 +102,7 @@ def products(
         start = stop
 
 
-@_kernel
+@kernel
 def _below(values: np.ndarray, bound: float) -> int:
     count = np.int32(0)
     for place in range(values.size):
@@ -243,7 +111,7 @@ def _below(values: np.ndarray, bound: float) -> int:
     return int(count)
 
 
-@_kernel
+@kernel
 def _upto(values: np.ndarray, bound: float) -> int:
     count = np.int32(0)
     for place in range(values.size):
@@ -252,7 +120,7 @@ def _upto(values: np.ndarray, bound: float) -> int:
     return int(count)
 
 
-@_kernel
+@kernel
 def _look(values: np.ndarray, least: float, most: float, items: np.ndarray) -> tuple[int, int]:
     """How many values are below `least`, and how many from there to `most`; the places of these into `items`."""
     below, found = 0, 0
@@ -270,7 +138,7 @@ def _look(values: np.ndarray, least: float, most: float, items: np.ndarray) -> t
     return below, found
 
 
-@_kernel
+@kernel
 def _room(items: int, given: int) -> Any:
     """`Room` for so many items and given ones."""
     return Room(
@@ -285,7 +153,7 @@ def _room(items: int, given: int) -> Any:
     )
 
 
-@_kernel
+@kernel
 def count_ahead(
     tile: np.ndarray,
     which: np.ndarray,
@@ -324,7 +192,7 @@ def count_ahead(
         is_open[one] = undecided > limit
 
 
-@_kernel
+@kernel
 def _exactly(
     values: np.ndarray, row: np.ndarray, block: np.ndarray, items: np.ndarray, exact: np.ndarray
 ) -> None:
@@ -336,7 +204,7 @@ def _exactly(
             exact[at] = values[items[at]]
 
 
-@_kernel
+@kernel
 def _without(items: np.ndarray, one: int) -> int:
     """Take one item away, if it is there; how many are left."""
     left = 0
@@ -346,7 +214,7 @@ def _without(items: np.ndarray, one: int) -> int:
     return left
 
 
-@_kernel
+@kernel
 def _by_comparing(
     values: np.ndarray,
     row: np.ndarray,
@@ -374,7 +242,7 @@ def _by_comparing(
     return undecided
 
 
-@_kernel
+@kernel
 def _bins(values: np.ndarray, origin: float, scale: float, count: int, bins: np.ndarray) -> None:
     """From 1 to `count`, 0 before them and 1 more behind them; of a greater value never a lower one."""
     none, last = values.dtype.type(0), values.dtype.type(count + 1)
@@ -382,7 +250,23 @@ def _bins(values: np.ndarray, origin: float, scale: float, count: int, bins: np.
         bins[place] = np.int32(min(max((values[place] - origin) * scale + values.dtype.type(1), none), last))
 
 
-@_kernel
+@kernel
+def _mark(begin: np.ndarray, end: np.ndarray, is_shared: np.ndarray, ends: np.ndarray) -> None:
+    """Fill in `Room.is_shared` and `Room.ends`, of given items from bins `begin` to bins `end`, which do not fall."""
+    is_shared[:] = 0
+    done = 0
+    for number in range(begin.size):
+        for at in range(max(done, begin[number]), end[number] + 1):
+            is_shared[at], ends[0, at] = 1, number
+        done = max(done, end[number] + 1)
+    done = is_shared.size
+    for number in range(begin.size - 1, -1, -1):
+        for at in range(begin[number], min(done, end[number] + 1)):
+            ends[1, at] = number + 1
+        done = min(done, begin[number])
+
+
+@kernel
 def _first_behind(given: Given, own: float, item: int, low: int, high: int) -> int:
     """The first of the given items from `low` to `high` that an item of this step is ahead of."""
     while low < high:
@@ -395,7 +279,7 @@ def _first_behind(given: Given, own: float, item: int, low: int, high: int) -> i
     return low
 
 
-@_kernel
+@kernel
 def _first_from(bounds: np.ndarray, value: float, is_above: bool, low: int, high: int) -> int:
     """The first from `low` to `high` whose bound is a value or above it, or above it alone."""
     while low < high:
@@ -407,7 +291,7 @@ def _first_from(bounds: np.ndarray, value: float, is_above: bool, low: int, high
     return low
 
 
-@_kernel
+@kernel
 def _given_at(given: Given, item: int, low: int, high: int) -> int:
     """The given item from `low` to `high` that is this one, whose step is known; -1 where none is."""
     for number in range(low, high):
@@ -416,7 +300,7 @@ def _given_at(given: Given, item: int, low: int, high: int) -> int:
     return -1
 
 
-@_kernel
+@kernel
 def _in_tables(bins: np.ndarray, is_shared: np.ndarray, tables: np.ndarray, items: np.ndarray) -> int:
     """Count the items of each bin in four tables, each a fourth of them, since adding to a number just written waits;
     and the places of those in shared bins into `items`: how many they are.
@@ -447,7 +331,7 @@ def _in_tables(bins: np.ndarray, is_shared: np.ndarray, tables: np.ndarray, item
     return int(found)
 
 
-@_kernel
+@kernel
 def _by_bins(
     values: np.ndarray,
     row: np.ndarray,
@@ -465,25 +349,13 @@ def _by_bins(
     count = min(max(BINS, 32 * number_given), MOST_BINS, max(BINS, values.size // 4))
     # one bin less: the last given one lies not among all that are behind it
     scale = values.dtype.type(count - 1) / (given.most[number_given - 1] - origin)
-    is_shared, tables, ends = (
-        room.is_shared[: count + 2],
-        room.tables[:, : count + 2],
-        room.ends[:, : count + 2],
-    )
+    is_shared, tables = room.is_shared[: count + 2], room.tables[:, : count + 2]
+    ends = room.ends[:, : count + 2]
     begin, end = room.of_given[:, :number_given]
     _bins(given.least, origin, scale, count, begin)
     _bins(given.most, origin, scale, count, end)
-    is_shared[:], tables[:] = 0, 0
-    done = 0
-    for number in range(number_given):
-        for at in range(max(done, begin[number]), end[number] + 1):
-            is_shared[at], ends[0, at] = 1, number
-        done = max(done, end[number] + 1)
-    done = count + 2
-    for number in range(number_given - 1, -1, -1):
-        for at in range(begin[number], min(done, end[number] + 1)):
-            ends[1, at] = number + 1
-        done = min(done, begin[number])
+    _mark(begin, end, is_shared, ends)
+    tables[:] = 0
     _bins(values, origin, scale, count, room.bins)
     shared = _in_tables(room.bins[: values.size], is_shared, tables, room.items)
     ahead = room.ahead[: number_given + 1]
@@ -519,20 +391,20 @@ def _by_bins(
     return undecided
 
 
-@_kernel
+@kernel
 def _lower(bound: float) -> float:
     """A float32 below the bound, and near it."""
     return np.nextafter(np.float32(bound), np.float32(-np.inf))
 
 
-@_kernel
+@kernel
 def greatest_of(scores: np.ndarray, found: np.ndarray) -> None:
     """The k greatest of each row of `scores` `(r, g)`, in descending order, into `found` `(r, k)`."""
     for one in range(len(scores)):
         _greatest_of(scores[one], found[one])
 
 
-@_kernel
+@kernel
 def _greatest_of(values: np.ndarray, found: np.ndarray) -> Any:
     """As `greatest_of`, of one row; the last of them."""
     k = found.size
@@ -546,7 +418,7 @@ def _greatest_of(values: np.ndarray, found: np.ndarray) -> Any:
     return found[k - 1]
 
 
-@_kernel
+@kernel
 def most_similar(
     tile: np.ndarray, x: np.ndarray, margins: np.ndarray, found: np.ndarray, y: np.ndarray
 ) -> None:
@@ -576,7 +448,7 @@ def most_similar(
                 found[one, place] = items[at]
 
 
-@_kernel
+@kernel
 def _put(values: np.ndarray, value: float) -> int:
     """Put a value into descending ones, behind its equals, and drop the last; gives its place."""
     place = values.size - 1
@@ -587,7 +459,7 @@ def _put(values: np.ndarray, value: float) -> int:
     return place
 
 
-@_kernel
+@kernel
 def count_changed(
     near: np.ndarray,
     more: np.ndarray,
@@ -635,7 +507,7 @@ def count_changed(
     return count
 
 
-@_exact
+@exact_kernel
 def _changed_scores(
     near: np.ndarray,
     more: np.ndarray,
@@ -656,7 +528,7 @@ def _changed_scores(
             scores[place] += by * of[place]
 
 
-@_kernel
+@kernel
 def place_own(
     of_texts: np.ndarray,
     of_images: np.ndarray,
@@ -707,7 +579,7 @@ def place_own(
                 best, firsts[one] = exact, other
 
 
-@_kernel
+@kernel
 def _mixed_scores(
     of_texts: np.ndarray,
     of_images: np.ndarray,
@@ -723,7 +595,7 @@ def _mixed_scores(
             scores[place] += np.float32(asked * held[place])
 
 
-@_kernel
+@kernel
 def first_ranked(
     tile: np.ndarray,
     x: np.ndarray,
