@@ -31,10 +31,11 @@ def plain(ranks: Ranks, ks: Sequence[int]) -> pd.DataFrame:
         return total(weights) / np.maximum(relevant, 1)
 
     columns = {"ap": share(precision), "ap_at_r": share(precision * within), "r_precision": share(within)}
-    found = {k: total(rank < k) for k in ks}
+    found = {k: np.where(relevant > 0, np.bincount(query[rank < k], minlength=count), np.nan) for k in ks}
     columns |= {f"recall@{k}": np.minimum(found[k], 1) for k in ks}
     columns |= {f"precision@{k}": found[k] / k for k in ks}
-    ideal = _discounted(query, found_before(query, relevant), grade[np.lexsort([-grade, query])], count)
+    best = grade if (grade == grade[:1]).all() else grade[np.lexsort([-grade, query])]
+    ideal = _discounted(query, found_before(query, relevant), best, count)
     gain = _discounted(query, rank, grade, count)
     columns[f"ndcg@{DEPTH}"] = np.divide(gain, ideal, out=np.full(count, np.nan), where=relevant > 0)
     return pd.DataFrame(columns | {"relevant": relevant})
