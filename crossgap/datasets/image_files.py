@@ -39,7 +39,8 @@ def read_bytes(root: str | Path, path: str) -> bytes:
     """The bytes of the file at a manifest's path.
 
     Raises:
-        ImageError: the path leaves the root, names nothing or a link out of a tar, or may not be read.
+        ImageError: the path leaves the root, names nothing or a link out of a tar, or is a folder.
+        OSError: this user may not read the file, or the disk doesn't answer: that says nothing of the image.
     """
     with _reaching(path):
         tar, member = _through_tar(Path(root), path)
@@ -56,7 +57,7 @@ def stamp(root: str | Path, path: str) -> tuple[int, int, int, int]:
     and times are those of a tar as a whole.
 
     Raises:
-        ImageError: as `read_bytes`.
+        ImageError, OSError: as `read_bytes`.
     """
     with _reaching(path):
         tar, member = _through_tar(Path(root), path)
@@ -67,14 +68,14 @@ def stamp(root: str | Path, path: str) -> tuple[int, int, int, int]:
 
 @contextmanager
 def _reaching(path: str) -> Iterator[None]:
-    """ImageError for a path that leaves the root, names nothing or may not be read."""
+    """ImageError for a path that leaves the root, or names no file."""
     if path.startswith("/") or "\0" in path or {"", ".", ".."} & set(path.split("/")):
         raise ImageError(path, "not a plain path inside the dataset's root")
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):
         raise ImageError(path, f"no such file{slashes(path)}") from None
-    except (IsADirectoryError, PermissionError) as error:
+    except IsADirectoryError as error:
         raise ImageError(path, f"can't be read: {error.strerror}") from None
 
 

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from crossgap.errors import ImageError
+from crossgap.errors import ImageError, said
 from crossgap.report.rankings import Rankings, first
 from crossgap.report.results import Results
 
@@ -49,8 +49,8 @@ def pictures(
                 continue
             try:
                 picture = sight.picture(str(item))
-            except ImageError as error:
-                count, why = missing.get(name, (0, str(error)))
+            except (ImageError, OSError) as error:
+                count, why = missing.get(name, (0, said(error)))
                 missing[name] = count + 1, why
                 continue
             if picture is None:
@@ -62,10 +62,12 @@ def pictures(
             room -= len(text)
             places[name][place] = len(made)
             made.append(text)
-    said = [
+    left_out = [
         f"{count:,} images of {name} have no picture here, the first because of {why}"
         for name, (count, why) in missing.items()
     ]
     if full:
-        said.append(f"{full:,} images are shown by their ids: their pictures would make the page too large.")
-    return places, made, said
+        left_out.append(
+            f"{full:,} images are shown by their ids: their pictures would make the page too large."
+        )
+    return places, made, left_out

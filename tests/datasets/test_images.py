@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -7,6 +8,7 @@ import struct
 import tarfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image, ImageFile
 
 from crossgap.datasets import tars
+from crossgap.datasets.checks import Checks
 from crossgap.datasets.exporting import png
 from crossgap.datasets.image_files import list_images, read_bytes
 from crossgap.datasets.images import check, open_image
@@ -136,6 +139,21 @@ def test_a_missing_file_is_named(tmp_path, path):
     with pytest.raises(ImageError, match="no such file") as error:
         read_bytes(tmp_path, path)
     assert error.value.path == path and check(tmp_path, path)[:2] == (None, "no such file")
+
+
+@pytest.mark.parametrize("path", ["x.jpg", "x.tar/x.jpg"])
+def test_a_file_that_this_user_may_not_read_is_no_bad_image(tmp_path, monkeypatch, path):
+    pack(tmp_path / "x.tar", PHOTOS)
+    (tmp_path / "x.jpg").write_bytes(encoded())
+
+    def refusing(file, *_):
+        raise PermissionError(errno.EACCES, "Permission denied", str(file))
+
+    monkeypatch.setattr(Path, "read_bytes", refusing)
+    monkeypatch.setattr(tars, "opened", refusing)
+    for read in (read_bytes, check, lambda root, path: Checks(root).of(path)):
+        with pytest.raises(PermissionError, match=r"Permission denied.*x\.(jpg|tar)"):
+            read(tmp_path, path)
 
 
 def test_a_tar_is_indexed_once_until_it_changes(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import math
 import random
 
@@ -22,9 +23,9 @@ METHODS = ("image-image", "oti-image", "image-image+pca")
 class Sight:
     """Pictures of some bytes; `gone` can't be read, ids that begin with t are texts."""
 
-    def __init__(self, size: int = 99) -> None:
+    def __init__(self, size: int = 99, error: Exception | None = None) -> None:
         self.asked: list[str] = []
-        self.size = size
+        self.size, self.error = size, error or ImageError("gone.jpg", "no such file")
 
     def text(self, item: str) -> str | None:
         return f"text of {item} " + "word " * 100 if item.startswith("t") else None
@@ -32,7 +33,7 @@ class Sight:
     def picture(self, item: str) -> bytes | None:
         self.asked.append(item)
         if item == "gone":
-            raise ImageError("gone.jpg", "no such file")
+            raise self.error
         return None if item.startswith("t") else random.Random(item).randbytes(self.size)
 
 
@@ -111,10 +112,13 @@ def test_backbones_on_one_dataset_share_its_pictures(parse):
     assert set(unpacked(page.pictures[0])[1]) == {-1}
 
 
-def test_what_is_missing_is_said_and_ends_nothing(parse):
+@pytest.mark.parametrize(
+    "error", [None, PermissionError(errno.EACCES, "Permission denied", "/photos/gone.jpg")]
+)
+def test_what_is_missing_is_said_and_ends_nothing(parse, error):
     rows = table()
     rows["items"] = rows["items"].map(lambda items: ["gone", *items[1:]])
-    page = parse(render([cell(looked_at=rows)], sights={"world": Sight()}))
+    page = parse(render([cell(looked_at=rows)], sights={"world": Sight(error=error)}))
     (said,) = page.data["looked"]["said"]
     assert said.startswith("1 images of world have no picture here") and "gone.jpg" in said
     place = page.looked[0]["ids"].index("gone")
