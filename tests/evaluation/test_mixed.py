@@ -413,7 +413,7 @@ def test_a_fused_document_without_direction_ends_no_other_search(tmp_path):
     work = Work(Cell(write(tmp_path / "n.zip", stored), None, None, "test", "test"))
     asked = MixedSearch(shares=[0, 1], alphas=[0.25, 0.5, 1], draws=1)
     found = mixed.searched(work, Rivals(work, []), asked)
-    assert [*found.groupby(["task", "at"], sort=False).groups] == [
+    assert [*found[["task", "at"]].drop_duplicates().itertuples(index=False, name=None)] == [
         ("search", "0"),
         ("search", "1"),
         ("fused", "0.25"),
