@@ -29,8 +29,9 @@ QUERIES, GALLERY = 2000, 20_000  # at most, evenly spread: enough for a mean and
 def similar(work: Work) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`MEASURED`, a row a pair of features, relevance and step, and their `HISTOGRAMS`.
 
-    `share` is how far inverted features have gone, in the mean over all pairs, from the similarities of captions and
-    images (of class prompts and images, where there are no captions) to those of the native features.
+    `text-image` is of class prompts and images, by `group` of all captions and images. `share` is how far inverted
+    features have gone, in the mean over all pairs, from the similarities of captions and images (of class prompts and
+    images, where there are no captions) to those of the native features.
     `tokens` and `step` are those of an inversion, NA for native features.
     """
     cell, seen = work.cell, set()
@@ -95,7 +96,7 @@ def _found(
     captioned = None
     if images and captions and captions.captions:
         captioned = _between(BY_GROUP, captions, images, within=False)
-    across = _across(cell, comparison, relevance)
+    across = captioned if relevance is BY_GROUP else _across(cell, comparison, relevance)
     start = captioned.mean if captioned else across.mean if across else float("nan")
     at = {"relevance": relevance.name, "tokens": pd.NA, "step": pd.NA}
     yield {"pair": comparison.native, **at}, native, float("nan")
@@ -113,16 +114,12 @@ def _found(
 
 
 def _across(cell: Cell, comparison: IntraModalRetrieval, relevance: Labelled) -> Similarities | None:
-    """Between texts and the images that they match: captions by their group, class prompts by a labelling."""
+    """Between class prompts and the images that they match by a labelling."""
     images = comparison.gallery if comparison.modality == "image" else cell.items(f"image/{cell.query}")
-    texts = cell.items(CLASSES) if relevance.labelling != BY_GROUP.labelling else comparison.queries
-    if not images or not texts:
+    texts = cell.items(CLASSES)
+    if not images or not texts or not all(relevance.labelling in items.labels for items in (images, texts)):
         return None
-    if relevance is not BY_GROUP:
-        if not all(relevance.labelling in items.labels for items in (images, texts)):
-            return None
-        texts = texts.where(relevance.labels(texts).astype(bool))
-    return _between(relevance, texts, images, within=False)
+    return _between(relevance, texts.where(relevance.labels(texts).astype(bool)), images, within=False)
 
 
 def _between(relevance: Labelled, queries: Items, gallery: Items, within: bool) -> Similarities | None:

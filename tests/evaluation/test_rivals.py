@@ -416,6 +416,18 @@ def test_similarities_and_the_share_of_the_way_back(found, cell) -> None:
     np.testing.assert_allclose(areas, 1, atol=1e-3)
 
 
+def test_the_share_of_the_way_begins_where_captions_and_images_are_in_the_same_table(found) -> None:
+    said = captions(TEST)
+    across = pairs_of(said["features"], TEST["features"], said["group"], TEST["id"])
+    table = found.similarities.set_index(["relevance", "pair"])
+    start = table.loc[("group", "text-image")]
+    assert start["matching"].item() == pytest.approx(np.mean(across[True]), abs=1e-5)
+    assert start["other"].item() == pytest.approx(np.mean(across[False]), abs=1e-5)
+    turned, native = table.loc[("shape", "oti-image")], table.loc[("shape", "image-image"), "mean"].item()
+    share = (turned["mean"] - start["mean"].item()) / (native - start["mean"].item())
+    np.testing.assert_allclose(turned["share"], share, atol=1e-4)
+
+
 @pytest.mark.parametrize("protocol", ["plain", "revisited"])
 def test_judgements_are_a_relevance_of_their_own(cell, protocol, tmp_path) -> None:
     ids = TEST["id"]
