@@ -31,7 +31,7 @@ def similar(work: Work) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     `text-image` is of class prompts and images, by `group` of all captions and images. `share` is how far inverted
     features have gone, in the mean over all pairs, from the similarities of captions and images (of class prompts and
-    images, where there are no captions) to those of the native features.
+    images, where there are no captions) to those of the native features; of a control on some classes, among its items.
     `tokens` and `step` are those of an inversion, NA for native features.
     """
     cell, seen = work.cell, set()
@@ -92,10 +92,7 @@ def _found(
     native = _between(relevance, comparison.queries, comparison.gallery, within=True)
     if native is None:
         return
-    images, captions = cell.items(f"image/{cell.query}"), cell.items(f"text/{cell.query}")
-    captioned = None
-    if images and captions and captions.captions:
-        captioned = _between(BY_GROUP, captions, images, within=False)
+    captioned = _captioned(cell, relevance)
     across = captioned if relevance is BY_GROUP else _across(cell, comparison, relevance)
     start = captioned.mean if captioned else across.mean if across else float("nan")
     at = {"relevance": relevance.name, "tokens": pd.NA, "step": pd.NA}
@@ -111,6 +108,17 @@ def _found(
         share = share_of_the_way(found.mean, start, native.mean)
         at = {"relevance": relevance.name, "tokens": point.tokens, "step": point.step}
         yield {"pair": comparison.inverted, **at}, found, share
+
+
+def _captioned(cell: Cell, relevance: Labelled) -> Similarities | None:
+    """Between captions and images, those that the relevance concerns."""
+    images, captions = cell.items(f"image/{cell.query}"), cell.items(f"text/{cell.query}")
+    if not images or not captions or not captions.captions:
+        return None
+    if relevance.classes is not None and relevance.labelling in images.labels:
+        images = relevance.concerns(images)
+        captions = captions.where(np.isin(captions.groups, images.groups))
+    return _between(BY_GROUP, captions, images, within=False)
 
 
 def _across(cell: Cell, comparison: IntraModalRetrieval, relevance: Labelled) -> Similarities | None:

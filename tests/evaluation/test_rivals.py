@@ -428,6 +428,15 @@ def test_the_share_of_the_way_begins_where_captions_and_images_are_in_the_same_t
     np.testing.assert_allclose(turned["share"], share, atol=1e-4)
 
 
+def test_the_share_of_a_control_begins_among_its_own_images(found) -> None:
+    said, kept = captions(TEST), np.isin(TEST["label.colour"], ["red", "green"])
+    of = np.isin(said["group"], np.asarray(TEST["id"])[kept])
+    start = (unit(said["features"][of]) @ unit(TEST["features"][kept]).T).mean()
+    table = found.similarities.set_index(["relevance", "pair"])
+    turned, native = table.loc[("warm", "oti-image")], table.loc[("warm", "image-image"), "mean"].item()
+    np.testing.assert_allclose(turned["share"], (turned["mean"] - start) / (native - start), atol=1e-4)
+
+
 @pytest.mark.parametrize("protocol", ["plain", "revisited"])
 def test_judgements_are_a_relevance_of_their_own(cell, protocol, tmp_path) -> None:
     ids = TEST["id"]
