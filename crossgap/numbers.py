@@ -5,7 +5,7 @@ A number is named by a key, such as `retrieval/image-image+centering/colour/mAP`
 - `family`: `retrieval`, `classification`, `clustering`, `mixed`, `hubness`, `robustness`, `similarity`, `seeds`,
   `snapshots`, `arithmetic`, `retrieval_ceiling`, `gap`, `items`, `inversion`;
 - `task`: with its method: `oti-image` by inversion, `image-image+centering` by a correction; `gap` of the gap;
-- `baseline`: the task with native features that it is compared with; its own name, of such a task;
+- `baseline`: the task that it is compared with, as of `naming.baseline_of`; its own name, where there is none;
 - `relevance`: the labelling by which items are relevant (`group`: captions of one image), or what else a number is by:
   the share of images (mixed search), the disturbance (robustness), the split (items, arithmetic); empty where nothing;
 - `metric`, and `value`: a count, or a number; rates are fractions.

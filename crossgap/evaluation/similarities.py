@@ -29,8 +29,9 @@ QUERIES, GALLERY = 2000, 20_000  # at most, evenly spread: enough for a mean and
 def similar(work: Work) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`MEASURED`, a row a pair of features, relevance and step, and their `HISTOGRAMS`.
 
-    `share` is how far inverted features have gone, in the mean over all pairs, from the similarities of captions and
-    images (of class prompts and images, where there are no captions) to those of the native features.
+    `text-image` is of class prompts and images, by `group` of all captions and images. `share` is how far inverted
+    features have gone, in the mean over all pairs, from the similarities of captions and images (of class prompts and
+    images, where there are no captions) to those of the native features; of a control on some classes, among its items.
     `tokens` and `step` are those of an inversion, NA for native features.
     """
     cell, seen = work.cell, set()
@@ -91,11 +92,8 @@ def _found(
     native = _between(relevance, comparison.queries, comparison.gallery, within=True)
     if native is None:
         return
-    images, captions = cell.items(f"image/{cell.query}"), cell.items(f"text/{cell.query}")
-    captioned = None
-    if images and captions and captions.captions:
-        captioned = _between(BY_GROUP, captions, images, within=False)
-    across = _across(cell, comparison, relevance)
+    captioned = _captioned(cell, relevance)
+    across = captioned if relevance is BY_GROUP else _across(cell, comparison, relevance)
     start = captioned.mean if captioned else across.mean if across else float("nan")
     at = {"relevance": relevance.name, "tokens": pd.NA, "step": pd.NA}
     yield {"pair": comparison.native, **at}, native, float("nan")
@@ -112,17 +110,24 @@ def _found(
         yield {"pair": comparison.inverted, **at}, found, share
 
 
-def _across(cell: Cell, comparison: IntraModalRetrieval, relevance: Labelled) -> Similarities | None:
-    """Between texts and the images that they match: captions by their group, class prompts by a labelling."""
-    images = comparison.gallery if comparison.modality == "image" else cell.items(f"image/{cell.query}")
-    texts = cell.items(CLASSES) if relevance.labelling != BY_GROUP.labelling else comparison.queries
-    if not images or not texts:
+def _captioned(cell: Cell, relevance: Labelled) -> Similarities | None:
+    """Between captions and images, those that the relevance concerns."""
+    images, captions = cell.items(f"image/{cell.query}"), cell.items(f"text/{cell.query}")
+    if not images or not captions or not captions.captions:
         return None
-    if relevance is not BY_GROUP:
-        if not all(relevance.labelling in items.labels for items in (images, texts)):
-            return None
-        texts = texts.where(relevance.labels(texts).astype(bool))
-    return _between(relevance, texts, images, within=False)
+    if relevance.classes is not None and relevance.labelling in images.labels:
+        images = relevance.concerns(images)
+        captions = captions.where(np.isin(captions.groups, images.groups))
+    return _between(BY_GROUP, captions, images, within=False)
+
+
+def _across(cell: Cell, comparison: IntraModalRetrieval, relevance: Labelled) -> Similarities | None:
+    """Between class prompts and the images that they match by a labelling."""
+    images = comparison.gallery if comparison.modality == "image" else cell.items(f"image/{cell.query}")
+    texts = cell.items(CLASSES)
+    if not images or not texts or not all(relevance.labelling in items.labels for items in (images, texts)):
+        return None
+    return _between(relevance, texts.where(relevance.labels(texts).astype(bool)), images, within=False)
 
 
 def _between(relevance: Labelled, queries: Items, gallery: Items, within: bool) -> Similarities | None:

@@ -273,7 +273,10 @@ def _tests(found: Sequence[Line], shared: Sequence[Sequence[int]]) -> tuple[list
     tested = [(row, line.test) for row, line in enumerate(found) if line.test is not None]
     ends = [_ends(test, _derived(found, shared, row)) for row, test in tested]
     columns = [*map(list, zip(*ends, strict=True))]
-    columns += [[_probability(test[name]) for _, test in tested] for name in ("p", "p_adjusted")]
+    columns += [
+        [float(test[name]) if present(test[name]) else None for _, test in tested]
+        for name in ("p", "p_adjusted")
+    ]
     columns.append([test["queries"] for _, test in tested])
     return [row for row, _ in tested], columns
 
@@ -315,10 +318,6 @@ def scaled(value: float | None, rate: bool = True) -> float | int | None:
 
 def _points(value: float | None) -> int | None:
     return round(10_000 * value) if present(value) else None
-
-
-def _probability(value: float | None) -> float | None:
-    return float(f"{value:.3g}") if present(value) else None
 
 
 def _place(line: Line) -> tuple:

@@ -95,7 +95,7 @@ def _study(
     ]
     if drift:
         caption = (
-            f"{title(inverted)}: share of the way from the mean similarity across the modalities to that of {native}, "
+            f"{title(inverted)}: share of the way from the mean similarity of texts and images to that of {native}, "
             "in percent, by step"
         )
         made.append(blocks.table(caption, ("relevance", length, *map(_whole, steps)), drift, folded=True))

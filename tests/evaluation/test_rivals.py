@@ -416,6 +416,27 @@ def test_similarities_and_the_share_of_the_way_back(found, cell) -> None:
     np.testing.assert_allclose(areas, 1, atol=1e-3)
 
 
+def test_the_share_of_the_way_begins_where_captions_and_images_are_in_the_same_table(found) -> None:
+    said = captions(TEST)
+    across = pairs_of(said["features"], TEST["features"], said["group"], TEST["id"])
+    table = found.similarities.set_index(["relevance", "pair"])
+    start = table.loc[("group", "text-image")]
+    assert start["matching"].item() == pytest.approx(np.mean(across[True]), abs=1e-5)
+    assert start["other"].item() == pytest.approx(np.mean(across[False]), abs=1e-5)
+    turned, native = table.loc[("shape", "oti-image")], table.loc[("shape", "image-image"), "mean"].item()
+    share = (turned["mean"] - start["mean"].item()) / (native - start["mean"].item())
+    np.testing.assert_allclose(turned["share"], share, atol=1e-4)
+
+
+def test_the_share_of_a_control_begins_among_its_own_images(found) -> None:
+    said, kept = captions(TEST), np.isin(TEST["label.colour"], ["red", "green"])
+    of = np.isin(said["group"], np.asarray(TEST["id"])[kept])
+    start = (unit(said["features"][of]) @ unit(TEST["features"][kept]).T).mean()
+    table = found.similarities.set_index(["relevance", "pair"])
+    turned, native = table.loc[("warm", "oti-image")], table.loc[("warm", "image-image"), "mean"].item()
+    np.testing.assert_allclose(turned["share"], (turned["mean"] - start) / (native - start), atol=1e-4)
+
+
 @pytest.mark.parametrize("protocol", ["plain", "revisited"])
 def test_judgements_are_a_relevance_of_their_own(cell, protocol, tmp_path) -> None:
     ids = TEST["id"]

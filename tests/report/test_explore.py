@@ -75,6 +75,19 @@ def test_every_number_and_test_is_a_row(parse):
         assert row["mAP"] == 0.4 and "test" not in row and row["base"] == -1
 
 
+def test_the_page_has_p_to_the_digits_that_it_shows_and_calls_significant_what_the_sentences_do(parse):
+    rows = [
+        ("oti-image", "colour", 0.0885, 0.061, 0.116, 0.2506, 0.7584),
+        ("oti-image", "shape", 0.1, 0.05, 0.15, 0.00833, 0.04998),
+    ]
+    held = cell(comparisons=comparisons(rows=rows))
+    found = by_method(parse(render([held])).rows(), method="OTI-image")
+    for _, relevance, *_, p, p_adjusted in rows:
+        assert found["OTI-image", relevance]["test"][3:5] == [p, p_adjusted]
+    verdicts = {line.labelling: line.verdict for line in lines(held) if line.test}
+    assert verdicts == {"colour": "undecided", "shape": "better"}
+
+
 def test_verdicts_are_by_the_corrected_p():
     found = {(line.method, line.labelling): line.verdict for line in lines(cell())}
     assert {key: found[key] for key in found if found[key]} == {
