@@ -53,7 +53,9 @@ _NO_MEMORY = (  # torch's words; a process of its own that ends so was ended for
     "is killed by signal: Killed",
     "exited unexpectedly",
 )
-_OF_RUST = re.compile(r"\(os error (\d+)\)|\bOs \{ code: (\d+)")  # how libraries in Rust say an operating system's error
+_OF_RUST = re.compile(
+    r"\(os error (\d+)\)|\bOs \{ code: (\d+)"
+)  # how libraries in Rust say an operating system's error
 _IN_THE_WAY = (FileExistsError, NotADirectoryError)  # of a folder: a file, or a link that leads nowhere
 _BY_NUMBER = {getattr(errno, name): remedy for name, remedy in _REMEDIES.items() if hasattr(errno, name)}
 

@@ -88,13 +88,13 @@ def compare(
 def _show_gap(metrics: Mapping[str, Mapping[str, float]]) -> None:
     """Measures of the gap that both cells have, and how much larger those of the first are."""
     from crossgap.report.gap import GAP
-    from crossgap.report.tables import decimal, minus, present
+    from crossgap.report.tables import decimal, present, signed
 
     rows = []
     for measure, (title, _) in GAP.items():
         first, second = (held.get(f"gap/{measure}") for held in metrics.values())
         if present(first) and present(second):
-            rows.append((title, decimal(first), decimal(second), minus(f"{first - second:+.3f}")))
+            rows.append((title, decimal(first), decimal(second), signed(first - second, 3)))
     if rows:
         typer.echo()
         tables.show(("gap, native features", *metrics, "difference"), rows)

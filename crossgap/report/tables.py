@@ -73,8 +73,13 @@ def percent(value: float | None) -> str:
 
 def points(difference: float) -> str:
     """A difference of fractions in percentage points."""
-    rounded = round(100 * difference, 2)
-    return minus(f"{rounded:+.2f}") if rounded else "±0.00"
+    return signed(100 * difference, 2)
+
+
+def signed(difference: float, places: int) -> str:
+    """A difference to so many decimals, with its sign."""
+    rounded = round(difference, places)
+    return minus(f"{rounded:+.{places}f}") if rounded else f"±{0:.{places}f}"
 
 
 def interval(low: float | None, high: float | None) -> str:
