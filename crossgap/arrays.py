@@ -125,7 +125,7 @@ def label_array(labels: Labels, count: int, name: str) -> Shaped[np.ndarray, " n
         raise TypeError(f"{name} is a {type(labels).__name__}: give one label an item, in the items' order")
     exact = 2.0 ** (_digits(getattr(labels, "dtype", None)))
     if hasattr(labels, "detach"):
-        labels = _as_numpy(cast("torch.Tensor", labels))
+        labels = in_numpy(cast("torch.Tensor", labels))
     if isinstance(labels, np.ndarray) and labels.dtype.kind in "iufbU":
         # Python's own: a NumPy scalar raises, and loses, an error as "" is compared with it
         labels = labels.tolist()
@@ -185,13 +185,70 @@ def label_codes(
     return np.where(one < 0, -1, one), np.where(other < 0, -2, other)
 
 
-def _as_numpy(features: Features) -> np.ndarray:
-    if hasattr(features, "detach"):
-        tensor = features.detach().cpu()
-        return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
-    if np.ma.is_masked(features):
+def item_names(ids: Labels, count: int, name: str = "ids") -> list[str]:
+    """The ids of items as strings, `count` of them: what is drawn for an item follows from its own.
+
+    Raises:
+        TypeError, ValueError: ids that are no labels, of another number, or missing.
+    """
+    held = label_array(ids, count, name)
+    if (missing := np.flatnonzero(pd.isna(held))).size:
+        raise ValueError(f"{name} lacks the id of items {listed(missing)}: give every item one")
+    return [str(value) for value in held]
+
+
+def places_of(
+    values: Sequence[int] | np.ndarray, name: str, count: int, among: int, least: int = 0
+) -> Int64[np.ndarray, " n"]:
+    """Places `(count,)` in an array of `among` rows, from 0; from `least` -1 where that stands for none.
+
+    Raises:
+        TypeError, ValueError: another number of them, no whole numbers, or a place that there is not.
+    """
+    held = in_numpy(values)
+    if held.shape != (count,):
+        raise ValueError(f"{name} has shape {held.shape}: give one place an item, `({count},)`")
+    if held.size and held.dtype.kind not in "iu":
+        raise TypeError(f"{name} holds {held.dtype}: give places, whole numbers from {least}")
+    if (wrong := held[(held < least) | (held >= among)]).size:
+        raise ValueError(f"{name} holds {listed(wrong)}: give places from {least} to {among - 1}")
+    return held.astype(np.int64, copy=False)
+
+
+def flags_of(values: Sequence[bool] | np.ndarray, name: str, count: int) -> Bool[np.ndarray, " n"]:
+    """An array `(count,)` of bool; TypeError or ValueError where it is none."""
+    held = in_numpy(values)
+    if held.dtype != bool:
+        raise TypeError(f"{name} holds {held.dtype}: give True or False an item")
+    if held.shape != (count,):
+        raise ValueError(f"{name} has shape {held.shape}: give one an item, `({count},)`")
+    return held
+
+
+def require_columns(table: pd.DataFrame, name: str, columns: Sequence[str]) -> None:
+    """Raise TypeError or ValueError unless a table is a DataFrame that has each of these columns once."""
+    wanted = f"{', '.join(columns[:-1])} and {columns[-1]}"
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(f"{name} is a {type(table).__name__}: give a DataFrame with the columns {wanted}")
+    if missing := [column for column in columns if column not in table]:
+        raise ValueError(f"{name} lacks the columns {listed(missing)}: give {wanted}")
+    if twice := [column for column in columns if list(table.columns).count(column) > 1]:
+        raise ValueError(f"{name} has the columns {listed(twice)} twice: give each once")
+
+
+def in_numpy(values: Any) -> np.ndarray:
+    """An array, of NumPy or torch or a list, in NumPy and as it is; floats of 8 bits and bfloat16 of torch are widened.
+
+    Raises:
+        TypeError: a masked array.
+    """
+    if hasattr(values, "detach"):
+        tensor = values.detach().cpu().resolve_conj().resolve_neg()
+        narrow = str(tensor.dtype).startswith(("torch.bfloat16", "torch.float8"))
+        return (tensor.float() if narrow else tensor).numpy()
+    if np.ma.is_masked(values):
         raise TypeError("a masked array, whose mask would be lost: leave its rows out, or fill them")
-    return np.asarray(features)
+    return np.asarray(values)
 
 
 def real_array(values: Features, name: str, shape: str = "(n, d)") -> Real[np.ndarray, "*shape"]:
@@ -206,7 +263,7 @@ def real_array(values: Features, name: str, shape: str = "(n, d)") -> Real[np.nd
         ValueError: lists of unequal lengths.
     """
     try:
-        array = _as_numpy(values)
+        array = in_numpy(values)
     except ValueError:
         raise ValueError(f"{name} holds rows of unequal lengths: give a float array `{shape}`") from None
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":

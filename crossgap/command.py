@@ -10,11 +10,28 @@ import sys
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    ended_by: list[int] = []
+
+    def end(number: int, _frame: object) -> None:
+        ended_by.append(number)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # which a shell gives what runs in the background
+        signal.signal(signal.SIGINT, end)
     try:
         from crossgap.cli import app
 
         app()
     except KeyboardInterrupt:
-        print("crossgap: stopped", file=sys.stderr)
-        sys.exit(130)
+        ended_by.append(signal.SIGINT)
+    except Exception:
+        # a class in the making, or a file half closed, may have made another error of the signal
+        if not ended_by:
+            raise
+    if ended_by:
+        if ended_by[0] == signal.SIGINT:
+            print("crossgap: stopped", file=sys.stderr)
+        sys.exit(128 + ended_by[0])

@@ -114,11 +114,11 @@ def of_machine(error: BaseException) -> bool:
     It passes or can be mended, and what a file holds is not known by it: never a reason to call the file damaged or
     missing, to throw it away or to leave it out.
     """
-    return out_of_memory(error) or _number(error) in _BY_NUMBER
+    return out_of_memory(error) or number_of(error) in _BY_NUMBER
 
 
-def _number(error: BaseException) -> int | None:
-    """The number of an operating system's error."""
+def number_of(error: BaseException) -> int | None:
+    """The number of an operating system's error, which libraries in Rust have in their words."""
     if isinstance(error, OSError):
         return error.errno
     found = _OF_RUST.search(str(error))
@@ -173,7 +173,7 @@ def said(error: BaseException) -> str:
         sentences = re.split(r"\.\s|\n", str(error))
         words = next((one for one in sentences if any(words in one for words in _NO_MEMORY)), sentences[0])
         return f"{words}: {_REMEDIES['ENOMEM']}" if words else _REMEDIES["ENOMEM"]
-    remedy = _BY_NUMBER.get(_number(error) or 0)
+    remedy = _BY_NUMBER.get(number_of(error) or 0)
     if not isinstance(error, OSError):
         return f"{error}: {remedy}" if remedy and not isinstance(error, CrossgapError) else str(error)
     if error.strerror is None:

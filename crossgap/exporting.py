@@ -81,7 +81,7 @@ def export(store: Store, format_: str, folder: str | Path, native: Store | None 
     with making(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
     temporary.remove_leftovers(folder.parent)
-    with temporary.named(folder) as partial:
+    with temporary.named(folder) as partial, temporary.room_for(folder):
         with making(folder):
             partial.mkdir()
         for name in store.groups:

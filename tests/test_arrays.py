@@ -5,10 +5,11 @@ import sys
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from crossgap.arrays import label_array, label_codes, unit_rows
+from crossgap.arrays import item_names, label_array, label_codes, places_of, unit_rows
 
 
 @pytest.mark.parametrize(
@@ -134,3 +135,51 @@ def test_importing_the_measures_loads_neither_torch_nor_numba_nor_scikit_learn()
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    "lazy", [lambda rows: (-rows)._neg_view(), lambda rows: torch.complex(rows, -rows).conj().imag]
+)
+def test_rows_that_torch_negates_when_they_are_read(lazy):
+    rows = torch.tensor([[3.0, 4.0], [0.0, -2.0]])
+    assert lazy(rows).is_neg()
+    np.testing.assert_array_equal(unit_rows(lazy(rows)), unit_rows(rows))
+
+
+def test_floats_of_eight_bits_are_widened():
+    rows = torch.tensor([[3.0, 4.0], [0.0, -2.0]])
+    np.testing.assert_array_equal(unit_rows(rows.to(torch.float8_e4m3fn)), unit_rows(rows))
+
+
+def test_names_of_items_are_the_same_however_they_are_held():
+    for held in (
+        np.arange(3),
+        torch.arange(3),
+        pd.Series(range(3), index=[7, 8, 9]),
+        pd.Categorical(range(3)),
+    ):
+        assert item_names(held, 3) == ["0", "1", "2"]
+    with pytest.raises(ValueError, match="ids lacks the id of items 1: give every item one"):
+        item_names(["a", None], 2)
+    with pytest.raises(TypeError, match="ids holds a bytes"):
+        item_names([b"a"], 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([0, 1], r"own has shape \(2,\): give one place an item, `\(3,\)`"),
+        ([0, 1, 5], "own holds 5: give places from 0 to 4"),
+        ([0, -1, 2], "own holds -1: give places from 0 to 4"),
+        ([0.0, 1.0, 2.0], "own holds float64: give places, whole numbers from 0"),
+    ],
+)
+def test_places_that_are_none(given, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        places_of(given, "own", 3, 5)
+
+
+def test_places_of_torch_and_lists():
+    assert places_of([0, 4, -1], "own", 3, 5, least=-1).tolist() == [0, 4, -1]
+    assert places_of(torch.tensor([0, 4]), "own", 2, 5).tolist() == [0, 4]
+    assert places_of([], "own", 0, 5).dtype == np.int64

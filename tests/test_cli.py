@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -357,3 +358,24 @@ def test_help_loads_nothing_heavy():
         "import sys, crossgap.cli; print({'torch', 'pandas', 'dvc', 'pydantic', 'yaml'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize(("number", "said"), [(signal.SIGINT, "crossgap: stopped\n"), (signal.SIGTERM, "")])
+def test_a_signal_that_became_another_error_ends_by_its_convention(number, said):
+    """As in the making of a class, whose error hides it."""
+    code = (
+        "import os, sys, types\n"
+        "def app():\n"
+        "    try:\n"
+        f"        os.kill(os.getpid(), {int(number)})\n"
+        "    except BaseException as error:\n"
+        "        raise RuntimeError('Error calling __set_name__') from error\n"
+        "sys.modules['crossgap.cli'] = types.SimpleNamespace(app=app)\n"
+        "from crossgap.command import main\n"
+        "main()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (128 + number, said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -332,3 +333,21 @@ def test_what_an_import_of_it_lacks_is_said(tmp_path, monkeypatch) -> None:
         f"{path} also has what is not written, and an import must be given: judgements (--judgements)" in told
     )
     assert "--composed" not in told
+
+
+@pytest.mark.parametrize("form", ["clip-retrieval", "safetensors", "parquet"])
+def test_a_full_disk_is_told_with_the_folder_and_nothing_stays(made, form):
+    """Of a process that may write files of 100 bytes, in the place of a disk that is full."""
+    limited = (
+        "import resource, sys; from crossgap.cli import app; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY)); app(sys.argv[1:])"
+    )
+    words = ["export", str(made.path), "out", "--format", form]
+    environment = {**os.environ, "PYTHONPATH": str(Path(crossgap.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", limited, *words], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and not list(Path().glob("out*"))
+    assert re.fullmatch(
+        r"crossgap: no room for out: .*; what is whole is kept: raise the limit .*\n", done.stderr
+    )

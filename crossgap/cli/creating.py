@@ -75,7 +75,12 @@ def init(
         _require_known(backbones)
         text = _params((template / "params.yaml").read_text(encoding="utf-8"), backbones, name, row)
         load_text(text, folder / "params.yaml")
-        _create(folder, template, text, remote)
+        made = not folder.exists()
+        try:
+            _create(folder, template, text, remote)
+        except BaseException:
+            _clear(folder, made)
+            raise
     typer.echo(
         f"{folder} is a project: {', '.join(backbones)} on {name}. To go on:\n"
         f"  cd {folder} && crossgap check && git commit -m 'A new project' && dvc repro"
@@ -184,17 +189,32 @@ def _create(folder: Path, template: Path, params: str, remote: str | None) -> No
     _run(folder, "git", "add", ".")
 
 
+def _clear(folder: Path, made: bool) -> None:
+    """Take away what was begun; the folder too if it was made."""
+    from crossgap import links
+
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        links.remove(entry)
+    if made and folder.is_dir():
+        folder.rmdir()
+
+
 def _copy(template: Path, folder: Path, path: Path) -> None:
-    """A file of the template; dvc.yaml depends on the pin, in the place of the package's folder."""
-    from crossgap.projects.pinned import PIN
+    from crossgap.stores import temporary
 
     target = folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
+    temporary.write(target, _content(template, path))
+
+
+def _content(template: Path, path: Path) -> bytes:
+    """A file of the template; dvc.yaml depends on the pin, in the place of the package's folder."""
+    from crossgap.projects.pinned import PIN
+
+    content = (template / path).read_bytes()
     if path == Path("dvc.yaml"):
-        text = (template / path).read_text(encoding="utf-8")
-        target.write_text(text.replace("      - crossgap\n", f"      - {PIN}\n"), encoding="utf-8")
-    else:
-        shutil.copyfile(template / path, target)
+        return content.replace(b"      - crossgap\n", f"      - {PIN}\n".encode())
+    return content
 
 
 def _frozen(template: Path) -> str:
@@ -223,6 +243,7 @@ def _update(folder: Path, template: Path) -> None:
     if not (folder / PIN).is_file():
         raise CrossgapError(f"{folder} is no project made by `crossgap init`: it has no {PIN}")
     paths = [path for path in starting(template) if path.as_posix() not in OWN]
+    paths = [path for path in paths if not _is_there(template, folder, path)]
     for path in paths:
         require_in_git(folder / path, "remove it, and it is written again")
     for path in paths:
@@ -230,6 +251,12 @@ def _update(folder: Path, template: Path) -> None:
     _ignore(folder / ".gitignore", template / ".gitignore")
     _pin(folder)
     typer.echo(f"{folder} runs by crossgap {version('crossgap')} now: see `git diff`, then `dvc repro`")
+
+
+def _is_there(template: Path, folder: Path, path: Path) -> bool:
+    """Whether a file is as the template has it, as those are that an update wrote before it was stopped."""
+    there = folder / path
+    return there.is_file() and there.read_bytes() == _content(template, path)
 
 
 def _ignore(path: Path, shipped: Path) -> None:
@@ -250,7 +277,5 @@ def _run(folder: Path, *words: str, may_fail: bool = False) -> bool:
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
     if done.returncode and not may_fail:
         said = (done.stderr or done.stdout).strip()
-        raise CrossgapError(
-            f"{folder}: `{' '.join(words)}` failed: {said}: mend that, remove the folder and try again"
-        )
+        raise CrossgapError(f"{folder}: `{' '.join(words)}` failed: {said}: mend that and try again")
     return done.returncode == 0

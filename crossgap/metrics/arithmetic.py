@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint
+from crossgap.arrays import in_numpy, item_names, label_array, places_of, require_columns
 from crossgap.errors import UnavailableError, listed
 from crossgap.metrics.exact import exact_pair
 from crossgap.prepared.transformations import ANSWERS, COLUMNS, SPLITS, Transformations
@@ -60,8 +61,9 @@ def nearest(
             "images holds one row, which has no other to be compared with: give two or more"
         )
     sizes = {"image": len(gallery), "source": len(texts), "target": len(texts)}
+    require_columns(transformations, "transformations", ROWS)
     image, source, target = (_rows(transformations, name, sizes[name]) for name in ROWS)
-    scales = np.asarray(scales, np.float64)
+    scales = np.asarray(in_numpy(scales), np.float64)
     if scales.ndim != 1 or not len(scales) or not np.isfinite(scales).all():
         raise ValueError(f"scales is {scales.tolist()}: give one finite λ or more")
 
@@ -92,14 +94,15 @@ def right(
         captions, answers: `(a,)` each: a caption, and a row of the images that bears it.
 
     Raises:
-        ValueError: the lengths don't fit.
+        TypeError, ValueError: the lengths don't fit, a caption is missing, or what is no row.
     """
+    found, answers = in_numpy(found), in_numpy(answers)
     if len(found) != len(asked):
         raise ValueError(f"asked holds {len(asked)} captions for {len(found)} transformations: give each one")
     if len(captions) != len(answers):
         raise ValueError(f"captions has length {len(captions)} and answers {len(answers)}: give pairs")
-    codes, _ = pd.factorize(np.concatenate([np.asarray(asked, object), np.asarray(captions, object)]))
-    answers = np.asarray(answers, np.int64)
+    codes = _codes([*asked, *captions], "asked and captions")
+    answers = places_of(answers, "answers", len(captions), np.iinfo(np.int64).max)
     width = max(found.max(initial=0), answers.max(initial=0)) + 1
     known = codes[len(asked) :] * width + answers
     return np.isin(codes[: len(asked), None] * width + found, known)
@@ -131,13 +134,19 @@ def score(
 
 def weight_by(sources: Labels) -> Float64[np.ndarray, " t"]:
     """`(t,)`: the number of transformations with the same source, to the power −½; SIMAT's `norm2` is that number."""
-    codes, _ = pd.factorize(np.asarray(sources, object))
+    codes = _codes(sources, "sources")
     return np.bincount(codes)[codes] ** -0.5
 
 
+def _codes(texts: Labels, name: str) -> Int64[np.ndarray, " t"]:
+    """Integers that are equal where the texts are; ValueError where one is missing."""
+    codes, _ = pd.factorize(label_array(texts, len(texts), name))
+    if (missing := np.flatnonzero(codes < 0)).size:
+        raise ValueError(f"{name} lack the text of {listed(missing)}: leave such transformations out")
+    return codes
+
+
 def _rows(table: pd.DataFrame, name: str, count: int) -> Int64[np.ndarray, " t"]:
-    if name not in table:
-        raise ValueError(f"transformations has no column {name!r}: give {', '.join(ROWS)}")
     rows = table[name].to_numpy()
     if len(rows) and rows.dtype.kind not in "iu":
         raise TypeError(f"transformations: {name} holds {rows.dtype}: give rows, whole numbers from 0")
@@ -164,14 +173,17 @@ def by_labels(ids: Labels, changed: Labels, kept: Labels) -> Transformations:
     half of the images, by a hash of their ids, are dev.
 
     Args:
-        ids, changed, kept: `(n,)` each; an image without one of the labels ("") takes no part.
+        ids, changed, kept: `(n,)` each; an image without one of the labels (None, NaN, "") takes no part.
 
     Returns:
         Tables in which `source` and `target` are the labels.
+
+    Raises:
+        TypeError, ValueError: ids or labels that cannot be used.
     """
-    given = {"image": ids, "source": changed, "kept": kept}
-    held = pd.DataFrame({name: np.asarray(values, object) for name, values in given.items()})
-    held = held[(held["source"] != "") & (held["kept"] != "")]
+    given = {"image": item_names(ids, len(ids)), "source": changed, "kept": kept}
+    held = pd.DataFrame({name: label_array(values, len(ids), name) for name, values in given.items()})
+    held = held.dropna()
     held["caption"] = held.groupby(["source", "kept"]).ngroup().astype(str)
     others = held[["source", "kept", "caption"]].drop_duplicates().rename(columns={"source": "target"})
     table = held.drop(columns="caption").merge(others, on="kept")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint
-from crossgap.arrays import label_array, label_codes, unit_rows
+from crossgap.arrays import item_names, label_array, label_codes, unit_rows, whole_number
 from crossgap.errors import UnavailableError, listed
 from crossgap.metrics.exact import exact_pair
 
@@ -131,11 +131,11 @@ def few_shot(
         ids: `(n,)`, unique.
 
     Raises:
-        TypeError, ValueError: labels that cannot be used, or fewer than one shot.
+        TypeError, ValueError: labels or ids that cannot be used, or fewer than one shot.
     """
-    if shots < 1:
-        raise ValueError(f"shots is {shots}: give at least 1")
+    whole_number(shots, "shots", 1)
     codes, _ = pd.factorize(label_array(labels, len(ids), "labels"))
-    keys = [fingerprint.of_bytes(f"{seed}".encode(), str(item).encode()) for item in ids]
+    names = item_names(ids, len(codes))
+    keys = [fingerprint.of_bytes(f"{seed}".encode(), name.encode()) for name in names]
     table = pd.DataFrame({"code": codes, "key": keys})[codes >= 0].sort_values("key", kind="stable")
     return np.sort(table.groupby("code").head(shots).index.to_numpy())

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from crossgap import fingerprint
-from crossgap.arrays import check_widths, unit_rows
+from crossgap.arrays import check_widths, flags_of, item_names, places_of, unit_rows
 from crossgap.metrics.exact import exact_rows
 from crossgap.metrics.near import Rows, margins_of_scores, near_products
 from crossgap.metrics.neighbours import blocks
 from crossgap.metrics.threads import over_rows
 
 if TYPE_CHECKING:
-    from crossgap.arrays import Features
+    from crossgap.arrays import Features, Labels
 
 
 class Placed(NamedTuple):
@@ -35,18 +35,19 @@ class Placed(NamedTuple):
     firsts: np.ndarray
 
 
-def image_documents(ids: Sequence, share: float, seed: int | tuple[int, ...] = 0) -> np.ndarray:
+def image_documents(ids: Labels, share: float, seed: int | tuple[int, ...] = 0) -> np.ndarray:
     """Which documents are images, `(n,)` of bool: round(share · n) of them, drawn as a function of their ids and seed.
 
     A larger share has all the images of a smaller one, and more.
 
     Raises:
-        ValueError: a share outside [0, 1].
+        TypeError, ValueError: a share outside [0, 1], or ids that cannot be used.
     """
     count = round(_share(share, "share") * len(ids))
-    keys = [fingerprint.of_bytes(f"{seed}".encode(), str(item).encode()) for item in ids]
+    names = item_names(ids, len(ids))
+    keys = [fingerprint.of_bytes(f"{seed}".encode(), name.encode()) for name in names]
     found = np.zeros(len(ids), bool)
-    found[sorted(range(len(ids)), key=lambda place: (keys[place], str(ids[place])))[:count]] = True
+    found[sorted(range(len(ids)), key=lambda place: (keys[place], names[place]))[:count]] = True
     return found
 
 
@@ -66,7 +67,7 @@ def unit_sides(texts: Features, images: Features) -> tuple[np.ndarray, np.ndarra
 def documents(texts: Features, images: Features, are_images: np.ndarray) -> np.ndarray:
     """A unit row a document `(m, d)`: of `images` where it is one, else of `texts`, both `(m, d)`."""
     texts, images = unit_sides(texts, images)
-    return np.where(np.asarray(are_images, bool)[:, None], images, texts)
+    return np.where(flags_of(are_images, "are_images", len(images))[:, None], images, texts)
 
 
 def fused(texts: Features, images: Features, alpha: float, *, unit: bool = True) -> np.ndarray:
@@ -134,6 +135,9 @@ def found_in(
         gallery: `(m, d)`.
         own: `(n,)`, the place of each query's document.
         added: columns as of `bias.columns`: what is added to the similarities.
+
+    Raises:
+        TypeError, ValueError: features, places or columns that cannot be used.
     """
     x, y = Rows(exact_rows(queries, "queries")), Rows(exact_rows(gallery, "gallery"))
     check_widths(x.exact, y.exact, ("queries", "gallery"))
@@ -156,6 +160,9 @@ def found_among(
         own: `(n,)`, the place of each query's document.
         draws: each `(m,)` of bool, which documents are images.
         added: of each draw, as in `found_in`.
+
+    Raises:
+        TypeError, ValueError: features, places, draws or columns that cannot be used.
     """
     x, y, z = (
         Rows(exact_rows(side, name))
@@ -177,6 +184,8 @@ def _placed(
     """`found_among` of exact rows of queries, texts and images. Scores in float32 decide all but near ties."""
     from crossgap.metrics.kernels import tiles as kernels
 
+    own = places_of(own, "own", len(x), len(y))
+    draws = [flags_of(draw, "draws", len(y)) for draw in draws]
     added = added or [(np.zeros(len(x)), np.zeros(len(y)))] * len(draws)
     to_texts = near_products(x, y)
     to_images = to_texts if z is y else near_products(x, z)

@@ -266,6 +266,14 @@ def margins_of_scores(
 ) -> Float64[np.ndarray, " n"]:
     """How far products of x `(n, d)` and y `(m, d)` plus `asked` · `held`, rounded and added in float32, lie from the
     exact ones at most, `(n,)`: two roundings more than in `near.margins`.
+
+    Raises:
+        ValueError: columns of other lengths.
     """
+    if asked.shape != (len(x),) or held.shape != (len(y),):
+        raise ValueError(
+            f"columns of shapes {asked.shape} and {held.shape} are added to {len(x)} queries and {len(y)} items: "
+            "give a number for each"
+        )
     size = x.lengths * y.lengths.max(initial=0) + np.abs(asked) * np.abs(held).max(initial=0)
     return 1.01 * (near.margins + 2.0**-23 * size)

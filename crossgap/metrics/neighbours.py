@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crossgap.arrays import places_of
 from crossgap.metrics.near import Rows, near_products
 from crossgap.metrics.threads import over_rows
 
@@ -39,9 +40,14 @@ def most_similar(
         x, y: of `exact_rows`, maybe with a column of `bias.columns`, times powers of two.
         k: at most the candidates of a row.
         left_out: `(n,)`, the place of the one item that is no candidate for a row, -1 for none.
+
+    Raises:
+        TypeError, ValueError: places that are none.
     """
     from crossgap.metrics.kernels import tiles as kernels
 
+    if left_out is not None:
+        left_out = places_of(left_out, "left_out", len(x), len(y), least=-1)
     near = near_products(x, y)
     buffer = None
     for rows in blocks(len(x), len(y) // 4):  # large ones, or the matrix product is slow

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossgap import fingerprint
-from crossgap.arrays import real_number, unit_rows, whole_number
+from crossgap.arrays import item_names, real_number, unit_rows, whole_number
 from crossgap.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -30,15 +30,15 @@ def noisy(features: Features, ids: Labels, variance: float, seed: int = 0) -> np
         variance: 0 or more: the sum over the d dimensions.
 
     Raises:
-        TypeError, ValueError: features that cannot be used, or a variance below 0.
+        TypeError, ValueError: features or ids that cannot be used, or a variance below 0.
     """
     real_number(variance, "variance")
     if not variance >= 0:
         raise ValueError(f"variance is {variance}: give 0 or more")
     rows = unit_rows(features, dtype=np.float64)
     width = rows.shape[1]
-    for row, item in zip(rows, ids, strict=True):
-        key = fingerprint.of_bytes(f"noise {seed}".encode(), str(item).encode())
+    for row, item in zip(rows, item_names(ids, len(rows)), strict=True):
+        key = fingerprint.of_bytes(f"noise {seed}".encode(), item.encode())
         row += np.sqrt(variance / width) * np.random.default_rng(int(key[:16], 16)).standard_normal(width)
     return rows
 

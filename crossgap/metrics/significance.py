@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from crossgap.arrays import real_array, whole_number
+from crossgap.arrays import in_numpy, real_array, whole_number
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Real
@@ -120,9 +120,10 @@ def holm(p: Real[Features, " k"]) -> Float64[np.ndarray, " k"]:
 def _codes(groups: Labels, n: int) -> Int64[np.ndarray, " n"]:
     if not hasattr(groups, "dtype"):  # NumPy makes one type of a list's, and so a name of NaN beside names
         groups = np.asarray(groups, object)
-    codes = pd.factorize(np.atleast_1d(np.asarray(groups)))[0]
-    if codes.shape != (n,):
-        raise ValueError(f"groups has shape {np.shape(groups)}: give one a query, `({n},)`")
+    held = in_numpy(groups)
+    if held.shape != (n,):
+        raise ValueError(f"groups has shape {held.shape}: give one a query, `({n},)`")
+    codes = pd.factorize(held)[0]
     if (codes < 0).any():
         raise ValueError(f"groups lacks that of {(codes < 0).sum()} of {n} queries: give each one")
     return codes

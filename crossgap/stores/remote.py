@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import threading
+import weakref
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class RemoteReader(ZipReader):
 
     def _opened(self) -> zipfile.ZipFile:
         file = opened(self.url, self.options)
+        weakref.finalize(self, file.close)  # a zip closes only what it opened
         try:
             return zipfile.ZipFile(file)
         # of fsspec: a server that gives no parts of files; or less than any zip's end

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import psutil
 
+from crossgap.errors import number_of
+
 _HOST = re.sub(r"[^A-Za-z0-9-]", "_", socket.gethostname()) or "_"
 _NAME = re.compile(r"\.(?P<host>[^.]+)\.(?P<process>\d+)\.[0-9a-f]{8}\.tmp$")
 _REMEDIES = {
@@ -39,12 +41,18 @@ class DiskFullError(OSError):
 
 @contextmanager
 def named(path: Path) -> Iterator[Path]:
-    """A name for a file or folder in progress, beside `path`. At the end, what has this name is removed."""
+    """A name for a file or folder in progress, beside `path`. At the end, what has this name is removed; an error of
+    the operating system says `path` in its place.
+    """
     name = f"{path.name}.{_HOST}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
     temporary = path.with_name(name)
     _mine.add(name)
     try:
         yield temporary
+    except OSError as error:
+        if isinstance(error.filename, str | Path):
+            error.filename = str(error.filename).replace(str(temporary), str(path))
+        raise
     finally:
         try:
             _remove(temporary)
@@ -116,15 +124,17 @@ def room_for(path: Path, size: int | None = None, folder: Path | None = None) ->
     """
     try:
         yield
-    except OSError as error:
-        if (remedy := _FULL.get(error.errno or 0)) is None or isinstance(error, DiskFullError):
+    except Exception as error:
+        number = number_of(error) or 0
+        if (remedy := _FULL.get(number)) is None or isinstance(error, DiskFullError):
             raise
         folder = folder or path.parent
+        words = getattr(error, "strerror", None) or os.strerror(number)
         needs = "" if size is None else f" of {readable(size)}"
         raise DiskFullError(
-            f"no room for {path}{needs}: {error.strerror}, with {readable(shutil.disk_usage(folder).free)} free "
+            f"no room for {path}{needs}: {words}, with {readable(shutil.disk_usage(folder).free)} free "
             f"under {folder}; what is whole is kept: {remedy} and run it again",
-            error.errno or errno.ENOSPC,
+            number,
         ) from error
 
 

@@ -13,6 +13,7 @@ from crossgap.evaluation.elsewhere import Elsewhere, of_dataset, of_files, other
 from crossgap.evaluation.headline import headline
 from crossgap.evaluation.inversions import content
 from crossgap.naming import MODALITIES
+from crossgap.stores import temporary
 from crossgap.stores.store import Store, open_store
 from stages.common import (
     CELL_TABLES,
@@ -64,18 +65,19 @@ def main(cell: Mapping[str, Any], *names: str) -> None:
         engine=ray() if _large(native) else None,
         scratch=SCRATCH.joinpath("evaluate", *names),
     )
-    tables = emptied(out) / "tables"
-    tables.mkdir()
-    few = headline(found.metrics, found.comparisons, native.modalities, controls["subsets"])
-    write_json(out / "metrics.json", few)
-    numbers.write(tables / "metrics.csv", found.metrics)
-    write_json(tables / "provenance.json", _made_by(cell, native, inversions, found))
-    for name in PLOTTED:
-        getattr(found, name).to_csv(out / f"{name}.csv", index=False)
-    for name in CELL_TABLES:
-        getattr(found, name).to_csv(tables / f"{name}.csv", index=False)
-    for name in PER_QUERY:
-        getattr(found, name).to_parquet(tables / f"{name}.parquet", index=False)
+    with temporary.room_for(out):
+        tables = emptied(out) / "tables"
+        tables.mkdir()
+        few = headline(found.metrics, found.comparisons, native.modalities, controls["subsets"])
+        write_json(out / "metrics.json", few)
+        numbers.write(tables / "metrics.csv", found.metrics)
+        write_json(tables / "provenance.json", _made_by(cell, native, inversions, found))
+        for name in PLOTTED:
+            getattr(found, name).to_csv(out / f"{name}.csv", index=False)
+        for name in CELL_TABLES:
+            getattr(found, name).to_csv(tables / f"{name}.csv", index=False)
+        for name in PER_QUERY:
+            getattr(found, name).to_parquet(tables / f"{name}.parquet", index=False)
 
 
 def _made_by(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossgap.prepared import manifest
+from crossgap.stores import temporary
 from crossgap.training import made_by
 from crossgap.training.finetune_recipe import Finetune
 from stages.common import (
@@ -31,22 +32,23 @@ def main(cell: Mapping[str, Any], name: str) -> None:
     pairs = captions_of(items, recipe)
     made, out = DATA / "backbones" / name, metrics_folder("training", name)
     require_noted(recipe.backbone, cell["weights"], cell["files"], "resolve")
-    with live(emptied(out)) as log:
-        finetune(
-            load_backbone(**cell["weights"], device=scheduled["device"]),
-            pairs,
-            images_root(recipe.dataset),
-            recipe,
-            made,
-            code=cell["code"],
-            scratch=SCRATCH / "finetune",
-            forward_size=scheduled["training_batch_size"],
-            workers=scheduled["workers"],
-            save_seconds=scheduled["checkpoint_seconds"],
-            log=log,
-        )
-    made_by.mark(made, "finetune", name)
-    write_json(out / "recipe.json", recipe.model_dump())
+    with temporary.room_for(out):
+        with live(emptied(out)) as log:
+            finetune(
+                load_backbone(**cell["weights"], device=scheduled["device"]),
+                pairs,
+                images_root(recipe.dataset),
+                recipe,
+                made,
+                code=cell["code"],
+                scratch=SCRATCH / "finetune",
+                forward_size=scheduled["training_batch_size"],
+                workers=scheduled["workers"],
+                save_seconds=scheduled["checkpoint_seconds"],
+                log=log,
+            )
+        made_by.mark(made, "finetune", name)
+        write_json(out / "recipe.json", recipe.model_dump())
 
 
 run(main)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossgap.prepared import manifest
+from crossgap.stores import temporary
 from crossgap.training.idealised_recipe import Idealised
 from stages.common import (
     SCRATCH,
@@ -25,24 +26,25 @@ def main(cell: Mapping[str, Any], name: str) -> None:
     from crossgap.training.live import live
 
     out = metrics_folder("idealised", name)
-    with live(emptied(out)) as log:
-        done = idealised(
-            recipe,
-            items,
-            images_root(recipe.dataset),
-            code=cell["code"],
-            scratch=SCRATCH / "idealised",
-            device=resolve_device(scheduled["device"]),
-            name=name,
-            save_seconds=scheduled["checkpoint_seconds"],
-            log=log,
-        )
-    found = tables(recipe, done)
-    folder = out / "tables"
-    folder.mkdir()
-    for table in ("curves", "runs", "toy"):
-        getattr(found, table).to_csv(folder / f"{table}.csv", index=False)
-    write_json(out / "metrics.json", {"idealised": found.metrics})
+    with temporary.room_for(out):
+        with live(emptied(out)) as log:
+            done = idealised(
+                recipe,
+                items,
+                images_root(recipe.dataset),
+                code=cell["code"],
+                scratch=SCRATCH / "idealised",
+                device=resolve_device(scheduled["device"]),
+                name=name,
+                save_seconds=scheduled["checkpoint_seconds"],
+                log=log,
+            )
+        found = tables(recipe, done)
+        folder = out / "tables"
+        folder.mkdir()
+        for table in ("curves", "runs", "toy"):
+            getattr(found, table).to_csv(folder / f"{table}.csv", index=False)
+        write_json(out / "metrics.json", {"idealised": found.metrics})
 
 
 run(main)

@@ -9,27 +9,29 @@ from crossgap.datasets.declared import Declaration
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.saying import summary
 from crossgap.prepared import composed, judgements, manifest, problems, transformations
+from crossgap.stores import temporary
 from stages.common import SCRATCH, dataset_folder, emptied, machine, run
 
 
 def main(cell: Mapping[str, Any], name: str) -> None:
     folder, scheduled = emptied(dataset_folder(name)), machine()
     declared = TypeAdapter(Declaration).validate_python(cell["declared"])
-    made = prepare(
-        declared,
-        folder,
-        workers=scheduled["workers"],
-        kept=SCRATCH / "prepare" / f"{name}.checks",
-        rehash=scheduled["rehash"],
-    )
-    manifest.write(made.items, folder)
-    problems.write(made.problems, folder)
-    if made.judgements is not None:
-        judgements.write(made.judgements, folder)
-    if made.transformations is not None:
-        transformations.write(made.transformations, folder)
-    if made.composed is not None:
-        composed.write(made.composed, folder)
+    with temporary.room_for(folder):
+        made = prepare(
+            declared,
+            folder,
+            workers=scheduled["workers"],
+            kept=SCRATCH / "prepare" / f"{name}.checks",
+            rehash=scheduled["rehash"],
+        )
+        manifest.write(made.items, folder)
+        problems.write(made.problems, folder)
+        if made.judgements is not None:
+            judgements.write(made.judgements, folder)
+        if made.transformations is not None:
+            transformations.write(made.transformations, folder)
+        if made.composed is not None:
+            composed.write(made.composed, folder)
     print(f"{name}: {summary(made)}")
 
 

@@ -336,3 +336,44 @@ def test_git_ignores_what_every_stage_makes(tmp_path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     said = subprocess.run(["git", "check-ignore", *made], cwd=tmp_path, capture_output=True, text=True)
     assert len(made) > 15 and sorted(said.stdout.splitlines()) == sorted(made)
+
+
+@pytest.mark.parametrize("stop", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("exists", [False, True])
+def test_of_a_project_that_was_not_finished_nothing_stays(tmp_path, monkeypatch, stop, exists) -> None:
+    folder, crossgap = tmp_path / "held", CliRunner()
+    if exists:
+        folder.mkdir()
+
+    def stopped(_folder: Path) -> None:
+        raise stop
+
+    with monkeypatch.context() as patched:
+        patched.setattr(creating, "_pin", stopped)
+        assert crossgap.invoke(app, ["init", str(folder), "--dataset", "world"]).exit_code
+    assert list(tmp_path.rglob("*")) == ([folder] if exists else [])
+    assert crossgap.invoke(app, ["init", str(folder), "--dataset", "world"]).exit_code == 0
+
+
+def test_an_update_that_was_stopped_goes_on(tmp_path, monkeypatch) -> None:
+    crossgap, held = CliRunner(), tmp_path / "held"
+    assert crossgap.invoke(app, ["init", str(held), "--dataset", "world"]).exit_code == 0
+    paths = ["stages/common.py", "stages/weights.py"]
+    for path in paths:
+        (held / path).write_text("# of an older crossgap")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qam", "all"]
+    subprocess.run(["git", "add", "."], cwd=held, check=True)
+    subprocess.run(git, cwd=held, check=True)
+    copy = creating._copy
+
+    def stopped(template: Path, folder: Path, path: Path) -> None:
+        if path.as_posix() == paths[1]:
+            raise OSError(28, "No space left on device")
+        copy(template, folder, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(creating, "_copy", stopped)
+        assert crossgap.invoke(app, ["init", str(held), "--update"]).exit_code == 1
+    done = crossgap.invoke(app, ["init", str(held), "--update"])
+    assert done.exit_code == 0, done.output
+    assert all((held / path).read_text() == (ROOT / path).read_text() for path in paths)

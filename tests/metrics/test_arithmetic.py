@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from crossgap.metrics import arithmetic
-from crossgap.metrics.arithmetic import SCALES, nearest, right, score, weight_by
+from crossgap.metrics.arithmetic import SCALES, by_labels, nearest, right, score, weight_by
 
 
 def slow(images, texts, rows, scale: float) -> int:
@@ -96,7 +96,10 @@ def test_a_source_of_many_transformations_weighs_less() -> None:
         ({"transformations": asked([(4, 0, 1)])}, "image holds 4: there are the rows 0 to 3"),
         ({"transformations": asked([(0, -1, 1)])}, "source holds -1: there are the rows 0 to 3"),
         ({"transformations": asked([(0, 0.5, 1)])}, "source holds float64: give rows, whole numbers"),
-        ({"transformations": asked([(0, 1, 2)]).drop(columns="target")}, "no column 'target': give image, s"),
+        (
+            {"transformations": asked([(0, 1, 2)]).drop(columns="target")},
+            "lacks the columns target: give image, source",
+        ),
         ({"scales": []}, r"scales is \[\]: give one finite λ or more"),
         ({"scales": [1, np.inf]}, r"scales is \[1.0, inf\]"),
     ],
@@ -163,3 +166,34 @@ def test_the_protocol_on_simats_own_tables_and_words(real) -> None:
         expected = [np.average(found[at], weights=weights / weights.sum()) for found in correct.T]
         assert score(correct[at], weights) == pytest.approx(expected, abs=1e-12)
     assert arithmetic.SCALES[4] == 1
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), ""])
+def test_images_without_a_label_take_no_part(missing) -> None:
+    asked, answers = by_labels(list("abcd"), ["red", "blue", "green", "red"], ["sq", missing, missing, "sq"])
+    assert asked.empty and answers["image"].tolist() == ["a", "d"]
+
+
+def test_ids_may_be_numbers_and_labels_of_another_number_are_said() -> None:
+    colours, shapes = ["red", "blue", "red"], ["sq", "sq", "ci"]
+    of_numbers, of_words = (by_labels(ids, colours, shapes)[0] for ids in ([1, 2, 3], ["1", "2", "3"]))
+    pd.testing.assert_frame_equal(of_numbers, of_words)
+    with pytest.raises(ValueError, match="source holds 2 labels for 3 items"):
+        by_labels([1, 2, 3], colours[:2], shapes)
+
+
+def test_a_missing_caption_and_a_row_that_is_none_are_never_right() -> None:
+    with pytest.raises(ValueError, match="asked and captions lack the text of 1, 3"):
+        right(np.array([[0], [1]]), ["x", None], ["x", None], [0, 1])
+    with pytest.raises(ValueError, match="answers holds -1"):
+        right(np.array([[1], [0]]), ["x", "y"], ["x", "y"], [0, -1])
+    with pytest.raises(ValueError, match="sources lack the text of 1"):
+        weight_by(["a", None])
+
+
+def test_transformations_are_a_table() -> None:
+    rows = np.eye(3)
+    with pytest.raises(
+        TypeError, match="transformations is a dict: give a DataFrame with the columns image, source"
+    ):
+        nearest(rows, rows, {"image": [0], "source": [0], "target": [1]})

@@ -122,3 +122,8 @@ def test_rows_of_a_class_are_added_in_their_order():
     for row, code in zip(rows, codes, strict=True):
         expected[code] += row
     np.testing.assert_array_equal(class_sums(rows, codes), expected)
+
+
+def test_shots_are_whole():
+    with pytest.raises(TypeError, match=r"shots is 1\.5: give a whole number from 1"):
+        few_shot(["a", "a", "b"], ["x", "y", "z"], 1.5)

@@ -341,3 +341,15 @@ def test_what_is_no_number_of_neighbours_is_told():
     for k in ("5", [5], 2.0, True):
         with pytest.raises(TypeError, match=r"^k is .*: give a whole number from 1$"):
             occurrences(np.eye(3), np.eye(3), k)
+
+
+@pytest.mark.parametrize(
+    ("left_out", "message"),
+    [([0], "left_out has shape"), ([0, 1, 9], "left_out holds 9"), ([-2] * 3, "holds -2")],
+)
+def test_places_left_out_that_are_none_are_said(left_out, message):
+    """One for all queries would be left out of the first query's candidates alone."""
+    rows = np.eye(5) + 0.1
+    for search in (firsts, partial(occurrences, k=2)):
+        with pytest.raises(ValueError, match=message):
+            search(rows[:3], rows, left_out=np.array(left_out))

@@ -6,6 +6,7 @@ import math
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from crossgap.metrics import neighbours
@@ -126,3 +127,43 @@ def test_real_fused_documents(flickr, alpha):
     for side, (queries, texts, images) in enumerate(flickr):
         made = fused(texts, images, alpha, unit=side == 0)
         assert shown(found_in(queries, made, np.arange(100))) == FUSED[alpha][side]
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ([0, 1], "own has shape"),
+        ([0, 1, 99], "own holds 99"),
+        ([0, 1, -1], "own holds -1"),
+        ([0.5] * 3, "own holds f"),
+    ],
+)
+def test_documents_of_queries_that_are_none_are_said(own, message):
+    """A place beyond the gallery would be read all the same, and give a rank of whatever lies there."""
+    texts, images, queries = cloud(0, 5), cloud(1, 5), cloud(2, 3)
+    with pytest.raises((TypeError, ValueError), match=message):
+        found_in(queries, texts, np.array(own))
+    with pytest.raises((TypeError, ValueError), match=message):
+        found_among(queries, texts, images, np.array(own), [np.zeros(5, bool)])
+
+
+def test_draws_and_columns_of_another_length_are_said():
+    texts, images, queries, own = cloud(0, 5), cloud(1, 5), cloud(2, 3), [0, 1, 2]
+    with pytest.raises(ValueError, match=r"draws has shape \(1,\): give one an item, `\(5,\)`"):
+        found_among(queries, texts, images, own, [np.zeros(1, bool)])
+    with pytest.raises(TypeError, match="draws holds int64: give True or False an item"):
+        found_among(queries, texts, images, own, [np.zeros(5, int)])
+    with pytest.raises(
+        ValueError, match=r"columns of shapes \(3,\) and \(1,\) are added to 3 queries and 5 items"
+    ):
+        found_in(queries, texts, own, (np.zeros(3), np.zeros(1)))
+    with pytest.raises(ValueError, match=r"are_images has shape \(1,\)"):
+        documents(texts, images, [True])
+    with pytest.raises(TypeError, match="are_images holds <U2"):
+        documents(texts, images, ["no"] * 5)
+
+
+def test_images_are_drawn_by_ids_of_a_table():
+    ids = [f"photo {n}" for n in range(20)]
+    held = pd.Series(ids, index=range(100, 120))
+    assert image_documents(held, 0.5).tolist() == image_documents(ids, 0.5).tolist()

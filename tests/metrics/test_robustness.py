@@ -60,3 +60,8 @@ def test_bad_input_is_named():
         robustness.noisy(X, IDS, "a")
     with pytest.raises(TypeError, match=r"bits is 1\.5: give a whole number from 1"):
         robustness.quantised(X, 1.5)
+
+
+def test_ids_of_another_number_are_said():
+    with pytest.raises(ValueError, match="ids holds 1 labels for 3 items"):
+        robustness.noisy(np.eye(3), ["a"], 0.1)

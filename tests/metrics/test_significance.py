@@ -191,3 +191,14 @@ def test_differences_and_p_values_may_be_tensors(kind) -> None:
 def test_what_are_no_p_values_is_refused(p) -> None:
     with pytest.raises(ValueError, match=r"^p (holds|has shape)"):
         holm(np.array(p))
+
+
+def test_groups_as_torch_and_masked_arrays_hold_them():
+    rows, groups = np.random.default_rng(0).normal(size=(6, 1)), [0, 0, 1, 1, 2, 2]
+    plain = paired(rows, groups=groups, resamples=50)
+    for held in (torch.tensor(groups).bfloat16(), torch.tensor(groups, dtype=float, requires_grad=True)):
+        pd.testing.assert_frame_equal(paired(rows, groups=held, resamples=50), plain)
+    with pytest.raises(TypeError, match="a masked array, whose mask would be lost"):
+        paired(rows, groups=np.ma.array(groups, mask=[1, 0, 0, 0, 0, 0]), resamples=50)
+    with pytest.raises(ValueError, match=r"groups has shape \(6, 1\)"):
+        paired(rows, groups=np.array(groups)[:, None], resamples=50)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.server
 import pickle
 import threading
@@ -14,7 +15,7 @@ from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from crossgap import open_store
 from crossgap.evaluation.inversions import content
 from crossgap.stores import store, writing
-from crossgap.stores.remote import AHEAD, RemoteError
+from crossgap.stores.remote import AHEAD, RemoteError, RemoteReader
 
 ROWS, WIDTH = 40_000, 64
 
@@ -93,6 +94,15 @@ def test_a_chain_of_urls_is_one(url, features, tmp_path):
     assert [path.stat().st_size for path in tmp_path.iterdir()]
     with pytest.raises(RemoteError, match=r"simplecache::counted://bucket/absent: no such file"):
         open_store("simplecache::counted://bucket/absent", simplecache={"cache_storage": str(tmp_path)})
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_was_opened_is_closed_with_the_store(url):
+    reader = RemoteReader(url, {})
+    file = reader._archive.fp
+    del reader
+    gc.collect()
+    assert file.closed
 
 
 def test_options_are_of_a_url(tmp_path):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossgap.arrays import unit_rows
+from crossgap.arrays import in_numpy, places_of, unit_rows
 from crossgap.metrics.gap.shifts import gap_vector
 
 if TYPE_CHECKING:
@@ -27,5 +27,11 @@ def by_mean_difference(x: Real[Features, "n d"], y: Real[Features, "m d"]) -> In
 def without(
     x: Real[Features, "n d"], dimensions: Int64[np.ndarray, " k"], name: str = "x"
 ) -> Float[np.ndarray, "n left"]:
-    """The unit rows of `x` `(n, d)` with some of the d `dimensions` taken out, of unit length again: `(n, d − k)`."""
-    return unit_rows(np.delete(unit_rows(x, name, np.float64), dimensions, axis=1), f"{name}, cut,")
+    """The unit rows of `x` `(n, d)` with some of the d `dimensions` taken out, of unit length again: `(n, d − k)`.
+
+    Raises:
+        TypeError, ValueError: features or dimensions that cannot be used.
+    """
+    rows, dimensions = unit_rows(x, name, np.float64), in_numpy(dimensions)
+    dimensions = places_of(dimensions, "dimensions", dimensions.size, rows.shape[1])
+    return unit_rows(np.delete(rows, dimensions, axis=1), f"{name}, cut,")

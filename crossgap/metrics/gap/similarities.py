@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossgap.arrays import check_widths, unit_rows
+from crossgap.arrays import check_widths, in_numpy, places_of, unit_rows
+from crossgap.errors import listed
 
 if TYPE_CHECKING:
     from jaxtyping import Int, Int64, Real
@@ -70,11 +71,16 @@ def similarities(
     """
     x, y = unit_rows(queries, "queries", np.float64), unit_rows(gallery, "gallery", np.float64)
     check_widths(x, y, ("queries", "gallery"))
-    if len(query_codes) != len(x) or len(gallery_codes) != len(y):
+    query_codes, gallery_codes = in_numpy(query_codes), in_numpy(gallery_codes)
+    if wrong := {str(codes.dtype) for codes in (query_codes, gallery_codes) if codes.dtype.kind not in "iu"}:
+        raise TypeError(f"codes are {listed(wrong)}: give integers, as of `label_codes`")
+    if query_codes.shape != (len(x),) or gallery_codes.shape != (len(y),):
         raise ValueError(
             f"{len(query_codes)} and {len(gallery_codes)} codes for {len(x)} queries and {len(y)} gallery items: "
             "give one an item"
         )
+    if left_out is not None:
+        left_out = places_of(left_out, "left_out", len(x), len(y), least=-1)
     known = gallery_codes >= 0
     counts, sums = np.zeros((2, BINS), np.int64), np.zeros(2)
     step = max(1, PAIRS_IN_A_BLOCK // len(y))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from crossgap.arrays import label_array, label_codes
+from crossgap.arrays import label_array, label_codes, places_of, require_columns
 from crossgap.errors import listed
 from crossgap.prepared.judgements import IGNORED
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jaxtyping import Int64, Shaped
 
 COLUMNS = ["query", "item", "grade"]
+HIGHEST = 2.0**53  # below it, a float is the whole number that was given
 
 
 class JudgedPairs(NamedTuple):
@@ -75,11 +76,20 @@ def by_labels(
     gallery_codes: Int64[np.ndarray, " m"],
     left_out: Int64[np.ndarray, " n"],
 ) -> RelevanceLists:
-    """Items are relevant, with grade 1, to the queries of an equal code (of `label_codes`)."""
+    """Items are relevant, with grade 1, to the queries of an equal code; a negative one equals none.
+
+    Args:
+        query_codes, gallery_codes: as of `label_codes`.
+        left_out: the place of one gallery item that is ignored for a query, -1 for none.
+
+    Raises:
+        TypeError, ValueError: places that are none.
+    """
+    left_out = places_of(left_out, "left_out", len(query_codes), len(gallery_codes), least=-1)
     items = np.argsort(gallery_codes, kind="stable")
     ordered = gallery_codes[items]
     first, last = (np.searchsorted(ordered, query_codes, side) for side in ("left", "right"))
-    return RelevanceLists(first, last - first, items, None, left_out)
+    return RelevanceLists(first, np.where(query_codes < 0, 0, last - first), items, None, left_out)
 
 
 def by_judgements(
@@ -95,10 +105,9 @@ def by_judgements(
         TypeError, ValueError: a column is missing, a grade is no such number, an id is unknown or missing, or a
             pair is judged twice.
     """
-    if missing := [name for name in COLUMNS if name not in judgements]:
-        raise ValueError(f"judgements lacks the columns {listed(missing)}: give query, item and grade")
+    require_columns(judgements, "judgements", COLUMNS)
     grade = pd.to_numeric(judgements["grade"], errors="coerce").to_numpy(float, na_value=np.nan)
-    if (bad := ~((grade >= IGNORED) & (grade == np.rint(grade)) & np.isfinite(grade))).any():
+    if (bad := ~((grade >= IGNORED) & (grade == np.rint(grade)) & (grade < HIGHEST))).any():
         examples = listed(judgements["grade"][bad])
         raise ValueError(
             f"judgements holds {bad.sum()} grades that are not whole numbers from -1 ({examples}): a grade above 0 "

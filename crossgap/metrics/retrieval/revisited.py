@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from crossgap.arrays import require_columns
 from crossgap.errors import listed
 from crossgap.metrics.retrieval.ranking import Ranks
 from crossgap.metrics.retrieval.scores import found_before, plain
@@ -31,12 +32,11 @@ def revisited_judgements(lists: pd.DataFrame, setting: str) -> pd.DataFrame:
         `query`, `item`, `grade`, in the order of `lists`.
 
     Raises:
-        ValueError: another setting or list, or a missing column.
+        TypeError, ValueError: another setting or list, no table, or a missing column.
     """
     if setting not in GRADES:
         raise ValueError(f"setting is {setting!r}: give one of {listed(GRADES)}")
-    if missing := [name for name in ("query", "item", "list") if name not in lists]:
-        raise ValueError(f"lists lacks the columns {listed(missing)}: give query, item and list")
+    require_columns(lists, "lists", ("query", "item", "list"))
     grades = lists["list"].astype(object).map(GRADES[setting])
     if (unknown := grades.isna()).any():
         names = listed(lists["list"][unknown].unique())

@@ -60,3 +60,10 @@ def test_dimensions_go_by_how_far_the_means_differ():
     assert without(x, order[:0]).shape == (3, 4)
     with pytest.raises(UnavailableError, match="x, cut, holds zero vectors"):
         without(np.eye(4)[:1], np.array([0]))
+
+
+@pytest.mark.parametrize(("dimensions", "message"), [([5], "dimensions holds 5"), ([-1], "dimensions holds -1"),
+                                                     ([0.0], "holds float64")])  # fmt: skip
+def test_dimensions_that_are_none_are_said(dimensions, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        without(np.eye(3), dimensions)

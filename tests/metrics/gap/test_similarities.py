@@ -82,3 +82,13 @@ def test_codes_must_fit() -> None:
         similarities(np.eye(3), np.eye(3), np.zeros(2, int), np.zeros(3, int))
     with pytest.raises(ValueError, match="width"):
         similarities(np.eye(3), np.eye(2), np.zeros(3, int), np.zeros(2, int))
+
+
+def test_codes_and_places_that_are_none_are_said():
+    rows, codes = np.eye(4) + 0.1, np.array([0, 1, 0, -1])
+    with pytest.raises(TypeError, match="codes are float64: give integers"):
+        similarities(rows, rows, codes.astype(float), codes)
+    with pytest.raises(ValueError, match="left_out has shape"):
+        similarities(rows, rows, codes, codes, np.array([0]))
+    with pytest.raises(ValueError, match="left_out holds 9"):
+        similarities(rows, rows, codes, codes, np.array([0, 1, 2, 9]))

@@ -196,6 +196,7 @@ JUDGED = {"query": ["x", "y"], "item": ["a", "b"], "grade": [1, 2]}
         ({"grade": [1, -2]}, r"1 grades that are not whole numbers from -1 \(-2\)"),
         ({"grade": [0.5, 1]}, r"1 grades .*\(0.5\)"),
         ({"grade": [np.nan, math.inf]}, r"2 grades .*\(nan, inf\)"),
+        ({"grade": [2.0**64, 1]}, r"1 grades .*\(1.8446744073709552e\+19\)"),
         ({"grade": ["high", 1]}, r"1 grades .*\(high\)"),
     ],
 )
@@ -210,6 +211,15 @@ def test_bad_judgements_are_named(change, message):
     ("change", "message"),
     [
         ({"judgements": pd.DataFrame({"query": ["x"], "item": ["a"]})}, "judgements lacks the columns grade"),
+        (
+            {"judgements": JUDGED},
+            "judgements is a dict: give a DataFrame with the columns query, item and grade",
+        ),
+        ({"judgements": None}, "judgements is a NoneType: give a DataFrame"),
+        (
+            {"judgements": pd.DataFrame(JUDGED).iloc[:, [0, 1, 2, 2]]},
+            "judgements has the columns grade twice",
+        ),
         ({"query_ids": ["x", "x"]}, "query_ids repeats x"),
         ({"gallery_ids": ["b", "b"]}, "gallery_ids repeats b"),
         ({"query_ids": ["x", "y", None]}, "query_ids holds 3 labels for 2 items"),
@@ -222,5 +232,5 @@ def test_bad_judgements_are_named(change, message):
 def test_bad_input_is_named(change, message):
     inputs = {"queries": np.eye(2), "gallery": np.eye(2), "judgements": pd.DataFrame(JUDGED)}
     inputs |= {"query_ids": ["x", "y"], "gallery_ids": ["a", "b"]}
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         judged_metrics(**inputs | change)

@@ -22,6 +22,7 @@ from torchmetrics.functional.retrieval import (
 )
 
 from crossgap.metrics.retrieval import retrieval_metrics, summarise
+from crossgap.metrics.retrieval.relevance import by_labels
 
 COLUMNS = [
     "ap", "ap_at_r", "r_precision", "recall@1", "recall@5", "recall@10",
@@ -328,3 +329,12 @@ def test_cut_offs_may_be_given_once() -> None:
     pd.testing.assert_frame_equal(
         once, retrieval_metrics(features, features, labels, labels, exclude_self=True, ks=(1, 2))
     )
+
+
+def test_a_negative_code_equals_none():
+    """As `pandas.factorize` gives -1 to every missing label, of queries and gallery alike."""
+    lists = by_labels(np.array([0, -1, 1]), np.array([-1, 0, -1]), np.array([-1, -1, -1]))
+    pairs = lists.pairs(slice(0, 3))
+    assert (pairs.query.tolist(), pairs.item.tolist()) == ([0], [1])
+    with pytest.raises(ValueError, match="left_out has shape"):
+        by_labels(np.array([0, 1]), np.array([0, 1]), np.array([-1]))
