@@ -364,7 +364,8 @@ def test_help_loads_nothing_heavy():
 def test_a_signal_that_became_another_error_ends_by_its_convention(number, said):
     """As in the making of a class, whose error hides it."""
     code = (
-        "import os, sys, types\n"
+        "import os, signal, sys, types\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background\n"
         "def app():\n"
         "    try:\n"
         f"        os.kill(os.getpid(), {int(number)})\n"
