@@ -29,7 +29,8 @@ def open_image(root: str | Path, path: str) -> Image.Image:
     - 32 bits a channel, integers and floats, are refused.
 
     Raises:
-        ImageError: the file can't be read, is empty, truncated or no image.
+        ImageError: there is no such file, or it is empty, truncated or no image.
+        OSError: as `read_bytes`.
     """
     return decode(path, read_bytes(root, path))
 

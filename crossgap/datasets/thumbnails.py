@@ -41,7 +41,8 @@ class Sight:
         """A WebP of an image as the backbones are given it, cropped to its box; None of an item that is no image.
 
         Raises:
-            ImageError: the file isn't there, is another than the manifest was made from, or can't be read.
+            ImageError: the file isn't there, is another than the manifest was made from, or no image.
+            OSError: as `read_bytes`.
         """
         path = self._of("path", item)
         if path is None:

@@ -115,7 +115,8 @@ def load(
     """The batches' pixels, ids and views, decoded ahead by `workers` processes.
 
     Raises:
-        DatasetError, ImageError: an image is not the one of the manifest, or can't be read.
+        DatasetError, ImageError: an image is not the one of the manifest, or is none.
+        OSError: as `image_files.read_bytes`.
     """
     dataset = _PairItems(pairs, root, transform, seed, view)
     return prefetched(
