@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import errno
 import re
+import signal
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -135,6 +137,39 @@ def out_of_memory(error: BaseException) -> bool:
 def is_told(error: BaseException) -> bool:
     """Whether an error's sentence says all: it is a user's to mend, or the machine's. Any other needs its traceback."""
     return isinstance(error, (CrossgapError, *_IN_THE_WAY)) or of_machine(error)
+
+
+@contextmanager
+def exits_at_signals(words: str) -> Iterator[None]:
+    """Make SIGTERM, by which schedulers end a job, and SIGINT, of Ctrl-C, exit with 128 and their number.
+
+    Another error that the exit makes on its way, as of a lock, a file half closed or a class in the making, is told to
+    nobody.
+
+    Args:
+        words: a line for stderr at Ctrl-C.
+    """
+    ended_by: list[int] = []
+
+    def end(number: int, _frame: object) -> None:
+        ended_by.append(number)
+        sys.exit(128 + number)
+
+    signals = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # which a shell gives what runs in the background
+        signals.append(signal.SIGINT)
+    before = {number: signal.signal(number, end) for number in signals}
+    try:
+        yield
+    except BaseException:
+        if not ended_by:
+            raise
+        if ended_by[0] == signal.SIGINT:
+            print(words, file=sys.stderr)
+        sys.exit(128 + ended_by[0])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

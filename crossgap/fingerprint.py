@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,11 @@ def of_bytes(*parts: bytes) -> str:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.hexdigest()
+
+
+def draw(names: Iterable[str], seed: str) -> list[str]:
+    """What decides of each item whether it is drawn: a function of its own name and the seed, whatever is beside it."""
+    return [of_bytes(seed.encode(), name.encode()) for name in names]
 
 
 def of_content(content: bytes) -> str:

@@ -6,7 +6,6 @@ No stage but `resolve` reads params.yaml: that one writes what each cell depends
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from crossgap import links
-from crossgap.errors import STOPPED, CrossgapError, is_told, like, said
+from crossgap.errors import STOPPED, CrossgapError, exits_at_signals, is_told, like, said
 from crossgap.projects.pinned import require_pinned
 
 DATA = Path("data")
@@ -95,34 +94,18 @@ def run(stage: Callable[..., None]) -> None:
 
 def guarded(name: str, work: Callable[[], None]) -> None:
     """Do the work of a stage, with errors and signals handled as `run` says."""
-    ended_by = []
-
-    def end(number: int, _frame: object) -> None:
-        ended_by.append(number)
-        sys.exit(128 + number)
-
-    signals = [signal.SIGTERM]
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # which a shell gives what runs in the background
-        signals.append(signal.SIGINT)
-    before = {number: signal.signal(number, end) for number in signals}
-    try:
-        require_pinned()
-        work()
-    except BaseException as error:
-        if ended_by:  # the exit may have met a lock or a file half closed, whose error is none of the user's
-            if ended_by[0] == signal.SIGINT:
-                print(f"{name}: {STOPPED}", file=sys.stderr)
-            sys.exit(128 + ended_by[0])
-        if is_told(error):
-            sys.exit(f"{name}: {said(error)}")
-        if isinstance(error, FileNotFoundError) and _in_scratch(error.filename):
-            sys.exit(
-                f"{name}: {error.filename} was removed while the stage worked in {SCRATCH}: run it again"
-            )
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with exits_at_signals(f"{name}: {STOPPED}"):
+        try:
+            require_pinned()
+            work()
+        except BaseException as error:
+            if is_told(error):
+                sys.exit(f"{name}: {said(error)}")
+            if isinstance(error, FileNotFoundError) and _in_scratch(error.filename):
+                sys.exit(
+                    f"{name}: {error.filename} was removed while the stage worked in {SCRATCH}: run it again"
+                )
+            raise
 
 
 def _in_scratch(file: object) -> bool:

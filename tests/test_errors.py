@@ -464,7 +464,8 @@ def test_a_name_that_is_close_is_proposed_and_no_other() -> None:
 
 STOPPED = {  # what a process does once it has said that it runs; the name that it goes by
     "encode": "from stages.common import guarded\nguarded('encode', work)",
-    "crossgap": "from crossgap import cli\ncli.app.command('work')(work)\nsys.argv[1:] = ['work']\ncli.app()",
+    "crossgap": "sys.argv[1:] = ['work']\n"
+    "from crossgap import cli, command\ncli.app.command('work')(work)\ncommand.main()",
 }
 
 

@@ -62,3 +62,9 @@ def test_sha256_of_files_reads_them_once_and_again_where_they_changed(tmp_path, 
         found = {fingerprint.sha256_of_files([file]) for _ in range(3)}
         assert found == {hashlib.sha256(content).hexdigest()}
     assert read == ["rb", "rb"]
+
+
+def test_a_draw_follows_from_a_name_and_the_seed_alone() -> None:
+    first, again = fingerprint.draw(["a", "b", "c"], "0"), fingerprint.draw(["c", "a"], "0")
+    assert [first[2], first[0]] == again and len(set(first)) == 3
+    assert not set(first) & set(fingerprint.draw(["a", "b", "c"], "1"))

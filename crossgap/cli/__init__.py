@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from crossgap.cli import backbones, datasets, scripts, tables
 from crossgap.cli.blocks import layers
@@ -30,18 +28,7 @@ _EXITS = (
 )
 
 
-class _Commands(TyperGroup):
-    """All commands: Ctrl-C in one is told in a line."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            typer.echo("crossgap: stopped", err=True)
-            sys.exit(130)
-
-
-app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EXITS)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EXITS)
 
 
 def _version(asked: bool) -> None:

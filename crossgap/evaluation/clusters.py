@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint
-from crossgap.evaluation.corrections import Rivals, apply
+from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.items import Items
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
@@ -91,12 +91,12 @@ def _sets(work: Work, rivals: Rivals, labelling: str, variant: str | None) -> It
     correction = rivals.correction(variant)
     if correction.sides == "query":
         return
-    corrected = apply(correction, images, "image")
+    corrected = rivals.corrected(variant, images, "image")
     if corrected is None:
         return
     yield f"image+{variant}", lambda: (corrected.features, images.labels[labelling])
     if len(both) == 2 and len(both[1]) and correction.handles("text"):
-        sides = [apply(correction, both[0], "image"), apply(correction, both[1], "text")]
+        sides = [rivals.corrected(variant, *side) for side in zip(both, ("image", "text"), strict=True)]
         made = [side for side in sides if side is not None and len(side)]
         if len(made) == 2:
             yield f"joint+{variant}", lambda: _joined(made, labelling)

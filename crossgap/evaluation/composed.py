@@ -24,7 +24,7 @@ import pandas as pd
 from crossgap.arrays import unit_rows
 from crossgap.errors import UnavailableError
 from crossgap.evaluation.cell import Cell
-from crossgap.evaluation.corrections import Rivals, apply
+from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.items import Items
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
@@ -196,12 +196,12 @@ def _corrected(rivals: Rivals, method: str, sides: ComposedQueries) -> Iterator[
     """By `PUT_TOGETHER`; nothing where the correction has no map for one of the sides."""
     correction = rivals.correction(method)
     unit = correction.similarity == "cosine"
-    texts = apply(correction, sides.texts, "text")
-    asking = [apply(correction, items, "image") for items in sides.images]
+    texts = rivals.corrected(method, sides.texts, "text")
+    asking = [rivals.corrected(method, items, "image") for items in sides.images]
     gallery = (
         sides.images
         if correction.sides == "query"
-        else [apply(correction, items, "image", "gallery") for items in sides.images]
+        else [rivals.corrected(method, items, "image", "gallery") for items in sides.images]
     )
     held, against = [one for one in asking if one], [one for one in gallery if one]
     if texts is None or len(held) < len(asking) or len(against) < len(gallery):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ import pandas as pd
 from crossgap import corrections
 from crossgap.corrections import Correction, Material, UnavailableError
 from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell
+from crossgap.evaluation.held import Held
 from crossgap.evaluation.items import Items
 from crossgap.evaluation.scoring import Scorer, disjoint
 from crossgap.evaluation.unavailable import Reasons
@@ -21,12 +22,13 @@ from crossgap.metrics.retrieval.bias import Bias
 from crossgap.prepared import manifest
 
 if TYPE_CHECKING:
-    from jaxtyping import Real
+    from jaxtyping import Float32, Real
 
     from crossgap.evaluation.elsewhere import Elsewhere
 
 
 ROWS = 2**16  # corrected at a time, in float64
+HELD = 2**29  # bytes of corrected features
 COLUMNS = ["name", "title", "source", "how", "fitted_on", "parameters", "reason"]
 
 
@@ -49,7 +51,7 @@ class Rivals:
         self.elsewhere = {place.name: place for place in elsewhere}
         self._fits: dict[tuple[str, str], dict[str, Correction]] = {}
         self._biases: dict[str, dict[tuple, Bias]] = {}
-        self._last: tuple[Any, tuple[Items, Items] | None] = (None, None)
+        self._held = Held(HELD)
 
     def fit_of(self, variant: str) -> dict[str, Any]:
         """What a fit depends on beside the cell's native store and splits."""
@@ -139,23 +141,24 @@ class Rivals:
         return found[name]
 
     def pair(self, variant: str, task: str, queries: Items, gallery: Items) -> tuple[Items, Items] | None:
-        """Queries and gallery as a task takes them, which is named by its modalities; None where it can't be applied.
-
-        The last pair is held: several relevances ask for it.
-        """
-        held, _ = self._last
-        if held is None or held[:2] != (variant, task) or held[2] is not queries or held[3] is not gallery:
-            asked = (variant, task, queries, gallery)
-            self._last = (asked, self._pair(*asked))
-        return self._last[1]
-
-    def _pair(self, variant: str, task: str, queries: Items, gallery: Items) -> tuple[Items, Items] | None:
-        correction, modalities = self.correction(variant), task.split("-")
-        corrected = apply(correction, queries, modalities[0])
-        against = (
-            gallery if correction.sides == "query" else apply(correction, gallery, modalities[1], "gallery")
-        )
+        """Queries and gallery as a task takes them, which is named by its modalities; None where they can't be."""
+        asking, answering = task.split("-")
+        corrected = self.corrected(variant, queries, asking)
+        against: Items | None = gallery
+        if self.correction(variant).sides == "both":
+            against = self.corrected(variant, gallery, answering, "gallery")
         return None if corrected is None or against is None else (corrected, against)
+
+    def corrected(
+        self, variant: str, items: Items, modality: str, side: Literal["query", "gallery"] = "query"
+    ) -> Items | None:
+        """`apply`, held for other tasks on the same items."""
+        correction, origin = self.correction(variant), items.origin
+        if origin is None:
+            return apply(correction, items, modality, side)
+        key = variant, modality, side if correction.gallery else "query", *origin.key
+        found = self._held.of(key, origin.group, partial(_corrected, correction, items, modality, side))
+        return None if found is None else items.having(found)
 
     def scorer(self, variant: str, name: str, task: str, within: bool, reasons: Reasons) -> Scorer:
         """The bias of a correction that ranks with one, by the bank of the cell, for a task of these modalities.
@@ -216,15 +219,20 @@ def apply(
     correction: Correction, items: Items, modality: str, side: Literal["query", "gallery"] = "query"
 ) -> Items | None:
     """Items by their corrected features; None where the correction can't be applied to them."""
+    found = _corrected(correction, items, modality, side)
+    return None if found is None else items.having(found)
+
+
+def _corrected(
+    correction: Correction, items: Items, modality: str, side: Literal["query", "gallery"]
+) -> Float32[np.ndarray, "n d"] | None:
     if not correction.handles(modality):
         return None
     raw = items.features if correction.space == "projected" else items.preprojection
     if raw is None:
         return None
     blocks = (raw[start : start + ROWS] for start in range(0, len(raw), ROWS))
-    return items.having(
-        np.concatenate([correction.apply(block, modality, side).astype(np.float32) for block in blocks])
-    )
+    return np.concatenate([correction.apply(block, modality, side).astype(np.float32) for block in blocks])
 
 
 def _named(variant: str) -> tuple[str, str, str, str]:

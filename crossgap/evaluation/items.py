@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
+from crossgap import fingerprint
 from crossgap.stores.store import Group
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ class Origin(NamedTuple):
         """Some of the rows, by a boolean mask or by positions."""
         every = np.arange(len(self.group)) if self.rows is None else self.rows
         return self._replace(rows=every[rows])
+
+    @property
+    def key(self) -> tuple[int, str, int | None]:
+        """Equal for the same features, as long as the group lives."""
+        rows = "" if self.rows is None else fingerprint.of_bytes(self.rows.astype(np.int64).tobytes())
+        return id(self.group), rows, self.step
 
     def features(self) -> Real[np.ndarray, "n d"]:
         """`(n, d)`."""

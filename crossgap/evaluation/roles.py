@@ -156,9 +156,8 @@ def _of(images: Items, captions: Items) -> Int64[np.ndarray, " m"]:
 
 def corrected(rivals: Rivals, variant: str, roles: Roles) -> Roles | None:
     """All roles corrected, each text role by a fit on its own texts; None where the correction takes no texts."""
-    fitted = rivals.correction(variant)
-    if fitted.sides == "query":  # by pairs or weights: whatever the roles
-        queries = apply(fitted, roles.queries, "text")
+    if rivals.correction(variant).sides == "query":  # by pairs or weights: whatever the roles
+        queries = rivals.corrected(variant, roles.queries, "text")
         return None if queries is None else roles._replace(queries=queries)
     queries = apply(rivals.fit_by_role(variant, roles.images, roles.queries), roles.queries, "text")
     held = rivals.fit_by_role(variant, roles.images, roles.texts)

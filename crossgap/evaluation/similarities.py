@@ -7,7 +7,7 @@ step x token study).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,7 @@ def similar(work: Work) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     cell, seen = work.cell, set()
     tables: list[list[pd.DataFrame]] = [[], []]
+    captioned = cache(partial(_captioned, cell))
     for comparison in comparisons(cell):
         for relevance in comparison.relevances:
             if not isinstance(relevance, Labelled):
@@ -43,7 +44,7 @@ def similar(work: Work) -> tuple[pd.DataFrame, pd.DataFrame]:
             anew = relevance.name not in seen  # across the modalities it is the same from either side
             both = cache(
                 lambda comparison=comparison, relevance=relevance, anew=anew: _tables(
-                    list(_found(cell, comparison, relevance, anew))
+                    list(_found(cell, comparison, relevance, anew, captioned))
                 )
             )
             for number, (kind, held) in enumerate(zip(("means", "histograms"), tables, strict=True)):
@@ -87,12 +88,16 @@ def _tables(found: list[tuple[dict[str, object], Similarities, float]]) -> tuple
 
 
 def _found(
-    cell: Cell, comparison: IntraModalRetrieval, relevance: Labelled, anew: bool
+    cell: Cell,
+    comparison: IntraModalRetrieval,
+    relevance: Labelled,
+    anew: bool,
+    captions: Callable[..., Similarities | None],
 ) -> Iterator[tuple[dict[str, object], Similarities, float]]:
     native = _between(relevance, comparison.queries, comparison.gallery, within=True)
     if native is None:
         return
-    captioned = _captioned(cell, relevance)
+    captioned = captions() if relevance.classes is None else captions(relevance)
     across = captioned if relevance is BY_GROUP else _across(cell, comparison, relevance)
     start = captioned.mean if captioned else across.mean if across else float("nan")
     at = {"relevance": relevance.name, "tokens": pd.NA, "step": pd.NA}
@@ -110,13 +115,13 @@ def _found(
         yield {"pair": comparison.inverted, **at}, found, share
 
 
-def _captioned(cell: Cell, relevance: Labelled) -> Similarities | None:
-    """Between captions and images, those that the relevance concerns."""
+def _captioned(cell: Cell, of: Labelled = BY_GROUP) -> Similarities | None:
+    """Between captions and images, those that a control on some classes concerns."""
     images, captions = cell.items(f"image/{cell.query}"), cell.items(f"text/{cell.query}")
     if not images or not captions or not captions.captions:
         return None
-    if relevance.classes is not None and relevance.labelling in images.labels:
-        images = relevance.concerns(images)
+    if of.classes is not None and of.labelling in images.labels:
+        images = of.concerns(images)
         captions = captions.where(np.isin(captions.groups, images.groups))
     return _between(BY_GROUP, captions, images, within=False)
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from crossgap.errors import UnavailableError, listed
 from crossgap.evaluation.cell import Cell
-from crossgap.evaluation.corrections import Rivals, apply
+from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.items import Items, by_id
 from crossgap.evaluation.options import Logistic
 from crossgap.evaluation.predictions import Predictions, class_prompts, in_rows, parted
@@ -223,9 +223,8 @@ def _sides(
     pair = rivals.pair(variant, "image-image", images, support)
     if pair is None:
         return None
-    correction = rivals.correction(variant)
-    if prompts is not None and correction.sides == "both":
-        prompts = apply(correction, prompts, "text")
+    if prompts is not None and rivals.correction(variant).sides == "both":
+        prompts = rivals.corrected(variant, prompts, "text")
     return Probed(pair[0], truth, pair[1], prompts, strangers)
 
 

@@ -62,7 +62,12 @@ def nearest(
         )
     sizes = {"image": len(gallery), "source": len(texts), "target": len(texts)}
     require_columns(transformations, "transformations", ROWS)
-    image, source, target = (_rows(transformations, name, sizes[name]) for name in ROWS)
+    image, source, target = (
+        places_of(
+            transformations[name].to_numpy(), f"transformations: {name}", len(transformations), sizes[name]
+        )
+        for name in ROWS
+    )
     scales = np.asarray(in_numpy(scales), np.float64)
     if scales.ndim != 1 or not len(scales) or not np.isfinite(scales).all():
         raise ValueError(f"scales is {scales.tolist()}: give one finite λ or more")
@@ -144,17 +149,6 @@ def _codes(texts: Labels, name: str) -> Int64[np.ndarray, " t"]:
     if (missing := np.flatnonzero(codes < 0)).size:
         raise ValueError(f"{name} lack the text of {listed(missing)}: leave such transformations out")
     return codes
-
-
-def _rows(table: pd.DataFrame, name: str, count: int) -> Int64[np.ndarray, " t"]:
-    rows = table[name].to_numpy()
-    if len(rows) and rows.dtype.kind not in "iu":
-        raise TypeError(f"transformations: {name} holds {rows.dtype}: give rows, whole numbers from 0")
-    if wrong := [row for row in rows if not 0 <= row < count]:
-        raise ValueError(
-            f"transformations: {name} holds {listed(wrong)}: there are the rows 0 to {count - 1}"
-        )
-    return rows.astype(np.int64)
 
 
 def _similarities(

@@ -136,6 +136,6 @@ def few_shot(
     whole_number(shots, "shots", 1)
     codes, _ = pd.factorize(label_array(labels, len(ids), "labels"))
     names = item_names(ids, len(codes))
-    keys = [fingerprint.of_bytes(f"{seed}".encode(), name.encode()) for name in names]
+    keys = fingerprint.draw(names, f"{seed}")
     table = pd.DataFrame({"code": codes, "key": keys})[codes >= 0].sort_values("key", kind="stable")
     return np.sort(table.groupby("code").head(shots).index.to_numpy())

@@ -19,7 +19,7 @@ from crossgap.metrics.exact import exact_pair
 from crossgap.metrics.near import Rows, margins_of_scores, near_products
 from crossgap.metrics.neighbours import blocks, most_similar
 from crossgap.metrics.retrieval.counting import STEPS
-from crossgap.metrics.threads import over_rows
+from crossgap.metrics.threads import each, over_rows
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Real
@@ -101,9 +101,13 @@ def of_bank(
     y, bank = exact_pair(gallery, bank, ("gallery", "bank"))
     found = np.empty((len(rules), len(y)))
     for rows in blocks(len(y), len(bank)):
-        scores = y[rows] @ bank.T
-        for rule, biases in zip(rules, found, strict=True):
-            biases[rows] = rule(scores)
+        scores, biases = y[rows] @ bank.T, found[:, rows]
+
+        def of_some(part: slice, scores: np.ndarray = scores, biases: np.ndarray = biases) -> None:
+            for rule, of_rule in zip(rules, biases, strict=True):
+                of_rule[part] = rule(scores[part])
+
+        each(of_some, len(scores), len(bank))
     return list(found)
 
 
@@ -114,7 +118,7 @@ def by_nearest(scores: Float64[np.ndarray, "m b"], k: int, alpha: float) -> Floa
     from crossgap.metrics.kernels import tiles as kernels
 
     greatest = np.empty((len(scores), min(k, scores.shape[1])))
-    over_rows(kernels.greatest_of, (scores, greatest), ())
+    kernels.greatest_of(scores, greatest)
     return -alpha * np.ascontiguousarray(greatest[:, ::-1]).mean(axis=1)  # summed from the least
 
 

@@ -45,7 +45,7 @@ def image_documents(ids: Labels, share: float, seed: int | tuple[int, ...] = 0) 
     """
     count = round(_share(share, "share") * len(ids))
     names = item_names(ids, len(ids))
-    keys = [fingerprint.of_bytes(f"{seed}".encode(), name.encode()) for name in names]
+    keys = fingerprint.draw(names, f"{seed}")
     found = np.zeros(len(ids), bool)
     found[sorted(range(len(ids)), key=lambda place: (keys[place], names[place]))[:count]] = True
     return found

@@ -75,7 +75,12 @@ class Near(Protocol):
 
 
 def near_products(
-    x: Rows, y: Rows, digits: int = 2, pool: ThreadPoolExecutor | None = None, last: Near | None = None
+    x: Rows,
+    y: Rows,
+    digits: int = 2,
+    pool: ThreadPoolExecutor | None = None,
+    last: Near | None = None,
+    otherwise: type[InFloats] | type[InDoubles] | None = None,
 ) -> Near:
     """The faster way of this machine to the products of x and y.
 
@@ -83,6 +88,7 @@ def near_products(
         digits: 2, or 3 where many products are wanted exactly.
         pool: its threads are used; by default new ones.
         last: what is used no more, and whose memory is taken.
+        otherwise: the way where digits aren't faster; `InFloats`, if not given.
     """
     global _work
     width = x.exact.shape[1]
@@ -90,7 +96,7 @@ def near_products(
     _work += work
     is_worth_it = work >= WORK_FOR_DIGITS and ("torch" in sys.modules or _work >= WORK_FOR_TORCH)
     if not is_worth_it or width > WIDEST or not _digits_are_exact():
-        return InFloats(x, y)
+        return (otherwise or InFloats)(x, y)
     size = len(y), DIGITS * width
     room = last.y.digits if isinstance(last, InDigits) and last.y.digits.shape == size else None
     return InDigits(x, y, digits, pool, room)
@@ -107,6 +113,23 @@ class InFloats:
 
     def tile(self, rows: Some, out: Float32[np.ndarray, "r m"] | None = None) -> Float32[np.ndarray, "r m"]:
         return np.matmul(self.x.near[rows], self.y.near.T, out=out)
+
+
+class InDoubles:
+    """`Near`, by BLAS in float64: where what float32 leaves undecided would cost more."""
+
+    most = 2.0**-9
+
+    def __init__(self, x: Rows, y: Rows) -> None:
+        self.x, self.y = x, y
+        self.margins = 2.0**-24 * x.lengths * y.lengths.max(initial=0)
+
+    def tile(self, rows: Some, out: Float32[np.ndarray, "r m"] | None = None) -> Float32[np.ndarray, "r m"]:
+        found = self.x.exact[rows] @ self.y.exact.T
+        if out is None:
+            return found.astype(np.float32)
+        out[:] = found
+        return out
 
 
 class Digits(NamedTuple):

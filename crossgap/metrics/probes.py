@@ -237,7 +237,7 @@ def chosen_strength(features: Features, labels: Labels, ids: Labels) -> float:
         TypeError, ValueError: as `logistic`; `UnavailableError` too where no class has two items.
     """
     rows, codes, classes = _labelled(features, labels)
-    keys = [fingerprint.of_bytes(b"half", name.encode()) for name in item_names(ids, len(rows))]
+    keys = fingerprint.draw(item_names(ids, len(rows)), "half")
     table = pd.DataFrame({"code": codes, "key": keys}).sort_values("key", kind="stable")
     second = table.groupby("code").cumcount().sort_index().to_numpy() % 2 == 1
     if len(classes) < 2 or len(set(codes[second])) < 2:

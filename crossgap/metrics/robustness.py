@@ -37,8 +37,7 @@ def noisy(features: Features, ids: Labels, variance: float, seed: int = 0) -> np
         raise ValueError(f"variance is {variance}: give 0 or more")
     rows = unit_rows(features, dtype=np.float64)
     width = rows.shape[1]
-    for row, item in zip(rows, item_names(ids, len(rows)), strict=True):
-        key = fingerprint.of_bytes(f"noise {seed}".encode(), item.encode())
+    for row, key in zip(rows, fingerprint.draw(item_names(ids, len(rows)), f"noise {seed}"), strict=True):
         row += np.sqrt(variance / width) * np.random.default_rng(int(key[:16], 16)).standard_normal(width)
     return rows
 

@@ -93,9 +93,9 @@ def test_a_source_of_many_transformations_weighs_less() -> None:
         ({"images": np.eye(5)}, "images has width 5 and texts width 4"),
         ({"images": np.zeros((4, 4))}, "images holds zero vectors"),
         ({"texts": np.full((4, 4), np.nan)}, "texts holds NaN"),
-        ({"transformations": asked([(4, 0, 1)])}, "image holds 4: there are the rows 0 to 3"),
-        ({"transformations": asked([(0, -1, 1)])}, "source holds -1: there are the rows 0 to 3"),
-        ({"transformations": asked([(0, 0.5, 1)])}, "source holds float64: give rows, whole numbers"),
+        ({"transformations": asked([(4, 0, 1)])}, "image holds 4: give places from 0 to 3"),
+        ({"transformations": asked([(0, -1, 1)])}, "source holds -1: give places from 0 to 3"),
+        ({"transformations": asked([(0, 0.5, 1)])}, "source holds float64: give places, whole numbers"),
         (
             {"transformations": asked([(0, 1, 2)]).drop(columns="target")},
             "lacks the columns target: give image, source",

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from crossgap.metrics.exact import exact_rows
+from crossgap.metrics.near import DIGITS, InDoubles, Rows, near_products
 from crossgap.metrics.neighbours import blocks
 from crossgap.metrics.retrieval.counting import STEPS
 from crossgap.metrics.retrieval.ranking import Ranks
 from crossgap.metrics.retrieval.relevance import JudgedPairs, RelevanceLists
-from crossgap.metrics.threads import each
+from crossgap.metrics.threads import cores, each
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Float64, Int64
@@ -23,7 +25,7 @@ UNDECIDED_A_PAIR = 16  # in the mean, or a change is ranked by its changed featu
 PAIRS_AT_ONCE = 2**22  # times the width
 COLUMNS = 8  # more of a change are multiplied by BLAS
 
-Rows = Callable[[np.ndarray], np.ndarray]  # positions `(p,)` → features `(p, d)`
+FeaturesAt = Callable[[np.ndarray], np.ndarray]  # positions `(p,)` → features `(p, d)`
 
 
 class Side(NamedTuple):
@@ -37,7 +39,7 @@ class Side(NamedTuple):
 
     columns: Float64[np.ndarray, "n k"]
     norms: Float64[np.ndarray, " n"]
-    rows: Rows
+    rows: FeaturesAt
 
 
 class ChangedSides(NamedTuple):
@@ -65,17 +67,19 @@ def changed_ranks(
         changes: of either side.
     """
     pairs = relevance.pairs(slice(0, len(queries)))
-    found = [
-        _Found.of(change, pairs, queries.shape[1])
-        if min(change.queries.norms.min(), change.gallery.norms.min()) >= SHORTEST
-        else None
-        for change in changes
-    ]
-    for block in blocks(len(queries), len(gallery)):
-        near = (queries[block] @ gallery.T).astype(np.float32)
-        for one in found:
-            if one is not None and not one.gives_up:
-                one.count(block, near)
+    with ThreadPoolExecutor(cores()) as pool:
+        near = near_products(Rows(queries), Rows(gallery), DIGITS, pool, otherwise=InDoubles)
+        found = [
+            _Found.of(change, pairs, queries.shape[1], near.margins)
+            if min(change.queries.norms.min(), change.gallery.norms.min()) >= SHORTEST
+            else None
+            for change in changes
+        ]
+        for block in blocks(len(queries), len(gallery)):
+            tile = near.tile(block)
+            for one in found:
+                if one is not None and not one.gives_up:
+                    one.count(block, tile, pool)
     return [None if one is None else one.ranks(len(queries)) for one in found]
 
 
@@ -95,7 +99,9 @@ class _Found:
     overflows: bool = False  # too many of them, in some part
 
     @classmethod
-    def of(cls, change: ChangedSides, pairs: JudgedPairs, width: int) -> _Found:
+    def of(
+        cls, change: ChangedSides, pairs: JudgedPairs, width: int, off: Float64[np.ndarray, " n"]
+    ) -> _Found:
         scale = 1 / change.gallery.norms
         return cls(
             change,
@@ -104,12 +110,12 @@ class _Found:
             change.queries.columns.astype(np.float32),
             np.ascontiguousarray((change.gallery.columns * scale[:, None]).T, np.float32),
             scale.astype(np.float32),
-            _margins(change, width),
+            _margins(change, width, off),
             np.zeros(len(pairs.query), np.int64),
             [],
         )
 
-    def count(self, block: slice, near: Float32[np.ndarray, "rows m"]) -> None:
+    def count(self, block: slice, near: Float32[np.ndarray, "rows m"], pool: ThreadPoolExecutor) -> None:
         """Go through a block of queries by the products `near` of their unit rows with the gallery's."""
         from crossgap.metrics.kernels import tiles as kernels
 
@@ -132,7 +138,7 @@ class _Found:
             else:
                 self.undecided.append(undecided[:count].copy())
 
-        each(of_some, len(near), near.shape[1])
+        each(of_some, len(near), near.shape[1], pool)
 
     @property
     def gives_up(self) -> bool:
@@ -166,20 +172,21 @@ class _Found:
             yield np.rint(np.concatenate(products) * -STEPS).astype(np.int64)
 
 
-def _margins(change: ChangedSides, width: int) -> Float64[np.ndarray, " n"]:
+def _margins(change: ChangedSides, width: int, off: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
     """By how much the scores of two items of a query must differ to stand in the order of their exact steps, `(n,)`.
 
     A score is float32 of a · b / ‖b‖, with a = u + p and b = v + q changed unit rows, so ‖a‖ times the cosine. Let
     w = 1 / min ‖b‖ and c = 1 + ‖p's columns‖ max ‖q's columns‖, which bounds Σ |terms| of u · v + columns · columns.
 
-    - In float32, with u = 2⁻²⁴: the k columns' products, their sum and the scale are each rounded, and the float64
-      product once: w c (k + 8) u bounds their errors (Higham, Accuracy and Stability of Numerical Algorithms, 3.1).
+    - The products of the unit rows are `off` `(n,)` from the exact ones at most, as they stand in float32: w `off`.
+    - In float32, with u = 2⁻²⁴: the k columns' products, their sum and the scale are each rounded: w c (k + 7) u bounds
+      their errors (Higham, Accuracy and Stability of Numerical Algorithms, 3.1).
     - Exact rows lie √d 2⁻²⁷ from the unit rows of the changed features, so exact cosines 2.01 √d 2⁻²⁷ from the cosine;
       steps round by 2⁻³¹; what float64 loses in unit rows, columns and norms of `SHORTEST` or more stays below
       2⁻²⁹ + d 2⁻⁴¹. All this counts ‖a‖ times.
     """
     left, right = change.queries.columns, change.gallery.columns
     total = 1 + np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1).max(initial=0)
-    of_scores = total * ((left.shape[1] + 8) * 2.0**-24 / change.gallery.norms.min())
+    of_scores = (off + total * (left.shape[1] + 7) * 2.0**-24) / change.gallery.norms.min()
     of_rows = 2.01 * np.sqrt(width) * 2.0**-27 + 2.0**-31 + 2.0**-29 + width * 2.0**-41
     return 2 * (of_scores + of_rows * change.queries.norms)

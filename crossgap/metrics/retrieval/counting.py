@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 STEPS = 2.0**30
 STEP_BITS, PLACE_BITS = 32, 18  # of a key, above them the row
 MOST_ROWS = 2 ** (63 - STEP_BITS - PLACE_BITS)
-FEW = 8  # given items a row, for which two digits of products do
+FOR_TWO_DIGITS = 8  # given items a row, at most: three decide more of them
 UNDECIDED = 16  # a part of a block, 1 over this, costs as much as all its products in float64
 
 
@@ -128,7 +128,7 @@ class NumpyCounter:
         """The last ones, while rows and block are the same."""
         x, y, near = self.near or (None, None, None)
         if near is None or x is not rows or y is not block:
-            near = near_products(rows, block, 2 if given_a_row <= FEW else DIGITS, self.pool, near)
+            near = near_products(rows, block, 2 if given_a_row <= FOR_TWO_DIGITS else DIGITS, self.pool, near)
             self.near = rows, block, near
         return near
 

@@ -14,11 +14,15 @@ from crossgap.evaluation.dimensions import _Cut
 from crossgap.evaluation.items import Items
 from crossgap.evaluation.shifts import _Shifted, _side
 from crossgap.metrics import neighbours
+from crossgap.metrics.near import InDoubles, Rows, near_products
 from crossgap.metrics.retrieval import changed
 from crossgap.metrics.retrieval.changed import ChangedSides, changed_ranks
 from crossgap.metrics.retrieval.queries import labelled
 from crossgap.metrics.retrieval.ranking import relevant_ranks
 from tests.metrics.retrieval.test_ranking import tied
+from tests.ways import DIGITS, only
+
+PRODUCTS = ("float64", *DIGITS)
 
 
 def items(features: np.ndarray) -> Items:
@@ -51,11 +55,13 @@ def moves(rng: np.random.Generator, width: int) -> list:
     return shifts + [_Cut(rng.permutation(width)[:count]) for count in range(0, width // 2)]
 
 
+@pytest.mark.parametrize("way", PRODUCTS)
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 12), st.integers(1, 40), st.integers(0, 2**32 - 1), st.sampled_from([1, 100, 2**22]))
-def test_ties_and_near_ties_stand_as_in_the_changed_features(n, m, seed, entries):
+def test_ties_and_near_ties_stand_as_in_the_changed_features(way, n, m, seed, entries):
     queries, gallery, labels, held = tied(n, m, seed)
     with (
+        only(way),
         mock.patch.object(neighbours, "ENTRIES_IN_A_BLOCK", entries),
         mock.patch.object(changed, "UNDECIDED_A_PAIR", 10**6),
         mock.patch.object(changed, "PAIRS_AT_ONCE", 20),
@@ -63,12 +69,14 @@ def test_ties_and_near_ties_stand_as_in_the_changed_features(n, m, seed, entries
         compared(queries, gallery, labels, held, moves(np.random.default_rng(seed), 7))
 
 
-def test_a_larger_cloud_is_ranked_from_the_product():
+@pytest.mark.parametrize("way", PRODUCTS)
+def test_a_larger_cloud_is_ranked_from_the_product(way):
     rng = np.random.default_rng(0)
     queries, gallery = rng.standard_normal((300, 64)), rng.standard_normal((900, 64))
     gallery[::3] += queries
     labels = rng.integers(0, 300, 900)
-    assert all(compared(queries, gallery, np.arange(300), labels, moves(rng, 64)))
+    with only(way):
+        assert all(compared(queries, gallery, np.arange(300), labels, moves(rng, 64)))
 
 
 def test_what_the_product_leaves_open_is_left_to_the_features():
@@ -82,8 +90,9 @@ def test_what_the_product_leaves_open_is_left_to_the_features():
     assert compared(queries, rng.standard_normal((80, 5)), *labels, [to_the_origin, unmoved]) == [False, True]
 
 
+@pytest.mark.parametrize("way", PRODUCTS)
 @pytest.mark.parametrize("scale", [0.3, 2])
-def test_scores_lie_within_their_margin(scale):
+def test_scores_lie_within_their_margin(scale, way):
     """In float32 as against float64 products of the changed features, where columns are large."""
     rng = np.random.default_rng(2)
     x, y = (unit_rows(rng.standard_normal((n, 384)), dtype=np.float64) for n in (50, 70))
@@ -91,6 +100,8 @@ def test_scores_lie_within_their_margin(scale):
     at = _Shifted(other, own)
     sides = ChangedSides(_side(at, "text", items(x), x, True), _side(at, "image", items(y), y, False))
     left, right = sides.queries.columns.astype(np.float32), sides.gallery.columns.astype(np.float32)
-    scores = ((x @ y.T).astype(np.float32) + left @ right.T) / sides.gallery.norms
+    with only(way):
+        near = near_products(Rows(x), Rows(y), 3, otherwise=InDoubles)
+    scores = (near.tile(slice(0, 50)) + left @ right.T) / sides.gallery.norms
     true = (x + own) @ unit_rows(y + other, dtype=np.float64).T
-    assert (np.abs(scores - true) < changed._margins(sides, 384)[:, None] / 2).all()
+    assert (np.abs(scores - true) < changed._margins(sides, 384, near.margins)[:, None] / 2).all()
