@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from crossgap import open_store
 from crossgap.catalogue import entries
-from crossgap.cli import app
+from crossgap.cli import app, programs
 from crossgap.params import load
 from tests.runs import run_of
 
@@ -253,6 +253,37 @@ def test_an_import_is_dvcs_from_the_start(tmp_path, crossgap, arrays):
     ran("dvc pull -q", "clone")
     assert crossgap("check") == "params.yaml is valid\n"
     assert Path("data/imports/dtd/native.zarr.zip").read_bytes() == held
+
+
+def test_an_import_that_git_does_not_take_says_so(tmp_path, crossgap, arrays, monkeypatch):
+    """As where another git process that was killed left its lock, or where there is no git at all."""
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    for words in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(words, check=True)
+    (tmp_path / ".git/index.lock").touch()
+    said = crossgap("import", "dtd", "image/test=dtd.npz:test")
+    assert "data/imports/dtd.dvc tracks the store, and git did not take it (" in said and "index.lock" in said
+    assert "is added to git" not in said and (tmp_path / "data/imports/dtd.dvc").exists()
+    real = programs.done
+
+    def without_git(words: list[str]) -> subprocess.CompletedProcess[str]:
+        return real(["no such program"] if words[0] == "git" else words)
+
+    monkeypatch.setattr(programs, "done", without_git)
+    said = crossgap("import", "dtd", "image/test=dtd.npz:test", "--force")
+    assert "git did not take it (there is no git): `git add` it to share the store" in said
+
+
+def test_a_store_that_dvc_does_not_track_yet_is_told(tmp_path, crossgap, arrays, monkeypatch):
+    """An import that was stopped behind its store goes on with one command."""
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    crossgap("import", "dtd", "image/test=dtd.npz:test")
+    for words in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(words, check=True)
+    said = crossgap("import", "dtd", "image/test=dtd.npz:test", code=1)
+    assert "exists: let DVC track it with `dvc add data/imports/dtd`, choose another name, or replace" in said
+    subprocess.run([sys.executable, "-m", "dvc", "add", "-q", "data/imports/dtd"], check=True)
+    assert "let DVC track it" not in crossgap("import", "dtd", "image/test=dtd.npz:test", code=1)
 
 
 def test_import_does_not_replace_a_store_unasked(tmp_path, crossgap, arrays):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from crossgap.cli import programs
 from crossgap.cli.declaring import EMBEDDED, declared
 from crossgap.cli.errors import explained
 from crossgap.errors import CrossgapError, like, making
@@ -274,7 +274,7 @@ def _run(folder: Path, *words: str, may_fail: bool = False) -> bool:
     Raises:
         CrossgapError: it failed.
     """
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+    done = programs.done(words, folder)
     if done.returncode and not may_fail:
         said = (done.stderr or done.stdout).strip()
         raise CrossgapError(f"{folder}: `{' '.join(words)}` failed: {said}: mend that and try again")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from crossgap.cli import programs
 from crossgap.cli.errors import explained
 from crossgap.cli.splits import query_and_gallery
 
@@ -94,8 +93,10 @@ def import_(
                 f"{name!r} is no name of a store: use letters, digits, - and _, 100 at most"
             )
         if path.exists() and not force:
+            tracked = not Path(".dvc").is_dir() or _pointer(path.parent).exists()
+            track = "" if tracked else f"let DVC track it with `dvc add {path.parent}`, "
             raise importing.FeatureImportError(
-                f"{path} exists: choose another name, or replace it with --force"
+                f"{path} exists: {track}choose another name, or replace it with --force"
             )
         store = importing.import_features(
             _assignments(arrays or [], clip_retrieval, split),
@@ -191,19 +192,25 @@ def _tracked(folder: Path) -> str:
         return (
             f"DVC does not track {folder}: this is no project's root; `crossgap init FOLDER` makes a project"
         )
-    pointer = folder.with_name(f"{folder.name}.dvc")
-    added = subprocess.run(
-        [sys.executable, "-m", "dvc", "add", "--quiet", str(folder)], capture_output=True, text=True
-    )
+    pointer = _pointer(folder)
+    added = programs.done([sys.executable, "-m", "dvc", "add", "--quiet", str(folder)])
     if added.returncode:
         raise FeatureImportError(
             f"the store is written, but `dvc add {folder}` failed: {added.stderr.strip()}"
         )
-    with suppress(FileNotFoundError):  # no git
-        subprocess.run(
-            ["git", "add", "--", str(pointer), str(folder.parent / ".gitignore")], capture_output=True
-        )
+    try:
+        in_git = programs.done(["git", "add", "--", str(pointer), str(folder.parent / ".gitignore")])
+        why = in_git.stderr.strip() if in_git.returncode else ""
+    except FileNotFoundError:
+        why = "there is no git"
+    if why:
+        return f"{pointer} tracks the store, and git did not take it ({why}): `git add` it to share the store"
     return f"{pointer} is added to git: commit it, and `dvc push` shares the store"
+
+
+def _pointer(folder: Path) -> Path:
+    """DVC's file that tracks a folder."""
+    return folder.with_name(f"{folder.name}.dvc")
 
 
 def _split_of(store: Store, splits: list[str], item: str) -> str:

@@ -4,9 +4,9 @@ content git holds.
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
+from crossgap.cli import programs
 from crossgap.errors import CrossgapError, making
 
 
@@ -44,8 +44,8 @@ def require_in_git(path: Path, otherwise: str = "overwrite it with --force") -> 
     path = path.resolve()
     asked = ["git", "-C", str(path.parent)]
     try:
-        tracked = subprocess.run([*asked, "ls-files", "--error-unmatch", path.name], capture_output=True)
-        changed = subprocess.run([*asked, "status", "--porcelain", "--", path.name], capture_output=True)
+        tracked = programs.done([*asked, "ls-files", "--error-unmatch", path.name])
+        changed = programs.done([*asked, "status", "--porcelain", "--", path.name])
     except FileNotFoundError:
         raise CrossgapError(f"{path} exists: {otherwise}") from None
     if tracked.returncode:

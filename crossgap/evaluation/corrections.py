@@ -13,7 +13,7 @@ import pandas as pd
 from crossgap import corrections
 from crossgap.corrections import Correction, Material, UnavailableError
 from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell
-from crossgap.evaluation.held import Held
+from crossgap.evaluation.recent import Recent
 from crossgap.evaluation.items import Items
 from crossgap.evaluation.scoring import Scorer, disjoint
 from crossgap.evaluation.unavailable import Reasons
@@ -51,7 +51,7 @@ class Rivals:
         self.elsewhere = {place.name: place for place in elsewhere}
         self._fits: dict[tuple[str, str], dict[str, Correction]] = {}
         self._biases: dict[str, dict[tuple, Bias]] = {}
-        self._held = Held(HELD)
+        self._recent = Recent(HELD)
 
     def fit_of(self, variant: str) -> dict[str, Any]:
         """What a fit depends on beside the cell's native store and splits."""
@@ -157,7 +157,7 @@ class Rivals:
         if origin is None:
             return apply(correction, items, modality, side)
         key = variant, modality, side if correction.gallery else "query", *origin.key
-        found = self._held.of(key, origin.group, partial(_corrected, correction, items, modality, side))
+        found = self._recent.of(key, origin.group, partial(_corrected, correction, items, modality, side))
         return None if found is None else items.having(found)
 
     def scorer(self, variant: str, name: str, task: str, within: bool, reasons: Reasons) -> Scorer:

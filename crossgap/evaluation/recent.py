@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 import numpy as np
 
 
-class Held:
+class Recent:
     """The arrays that were asked for last, of at most so many bytes together; whatever their size, the last two: a
     task's queries and gallery.
     """

@@ -9,16 +9,16 @@ import pytest
 
 from crossgap.evaluation import corrections
 from crossgap.evaluation.corrections import Rivals, apply
-from crossgap.evaluation.held import Held
+from crossgap.evaluation.recent import Recent
 from crossgap.evaluation.queries import comparisons
 from crossgap.evaluation.work import Work
 
 
 def test_what_was_asked_for_longest_ago_goes_first():
-    held, made = Held(100), []
+    recent, made = Recent(100), []
 
     def ask(key: str, size: int) -> np.ndarray:
-        found = held.of(key, None, lambda: made.append(key) or np.full(size, ord(key), np.uint8))
+        found = recent.of(key, None, lambda: made.append(key) or np.full(size, ord(key), np.uint8))
         assert found is not None and found.tolist() == [ord(key)] * size
         return found
 
@@ -34,13 +34,13 @@ def test_what_was_asked_for_longest_ago_goes_first():
     ask("e", 1000)  # larger than all that there is room for: the last two stay
     for key in "beb":
         ask(key, {"e": 1000}.get(key, 33))
-    assert made == [*"abcdbe"] and held.size == 1033
+    assert made == [*"abcdbe"] and recent.size == 1033
 
 
 def test_what_is_not_there_is_asked_for_again_and_what_is_held_is_not_written_to():
-    held = Held(100)
-    assert held.of("a", None, lambda: None) is None and held.size == 0
-    found = held.of("a", None, lambda: np.zeros(3))
+    recent = Recent(100)
+    assert recent.of("a", None, lambda: None) is None and recent.size == 0
+    found = recent.of("a", None, lambda: np.zeros(3))
     with pytest.raises(ValueError, match="read-only"):
         found[0] = 1
 
