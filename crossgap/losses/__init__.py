@@ -45,5 +45,6 @@ SUMS = {
     "modgap": ("clip", "alignment", "centroid_uniformity"),
     "clip-refine": ("random_alignment", "hybrid_distillation"),
 }
-__all__ = ["SUMS", "TERMS", *_PUBLIC]
+TEMPERED = frozenset({"clip", "scaled_denominator", "siglip"})  # terms that a training's temperature is of
+__all__ = ["SUMS", "TEMPERED", "TERMS", *_PUBLIC]
 __getattr__, __dir__ = when_used(__name__, _PUBLIC)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crossgap import naming
 from crossgap.errors import CrossgapError
-from crossgap.losses import SUMS
+from crossgap.losses import SUMS, TEMPERED
 from crossgap.relevances import uncounted
 from crossgap.report import blocks
 from crossgap.report.blocks import Block
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 FIELDS = ("backbone", "losses", "width", "temperature", "learn_temperature", "seed", "silent_on")
 DRAWN = {"loss": "loss", "centroid_distance": "centroid distance", "matching_cosine": "matching cosine"}
 PAPER = "2405.18570"
-TEMPERED = {"clip", "scaled_denominator", "siglip"}  # whose temperature is the recipe's
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from torch.nn.functional import normalize
 from crossgap import closure
 from crossgap.backbones import Backbone
 from crossgap.datasets.hashing import hashed
-from crossgap.losses import total
+from crossgap.losses import TEMPERED, total
 from crossgap.prepared.manifest import content
 from crossgap.training import pairs as captioned_pairs
 from crossgap.training import scratch as in_scratch
@@ -170,8 +170,9 @@ class Learning(WithTemperature):
 
     @torch.no_grad()
     def keep_temperature(self) -> None:
-        """Write the temperature, and the bias where the model has one, into the model's own parameters."""
-        if isinstance(getattr(self.model, "logit_scale", None), nn.Parameter):
+        """Write the temperature and the bias, where a loss has used it and the model has one, into the model's own."""
+        used = bool(self.recipe.losses.keys() & TEMPERED)
+        if used and isinstance(getattr(self.model, "logit_scale", None), nn.Parameter):
             self.model.logit_scale.copy_(self.log_scale)
         if self.bias is not None and isinstance(getattr(self.model, "logit_bias", None), nn.Parameter):
             self.model.logit_bias.copy_(self.bias)

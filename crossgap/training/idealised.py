@@ -185,10 +185,9 @@ def train(
 
         def measure(step: int) -> dict[str, float]:
             first, second = encoders.of_all(pixels, len(pairs))
-            second = second[partner]
             if step in drawn:
-                encoders.frames[drawn.index(step)] = torch.stack([first, second])
-            return measures(first, second, encoders.temperature.detach(), batches)
+                encoders.frames[drawn.index(step)] = torch.stack([first, second[partner]])
+            return measures(first, second, partner, encoders.temperature.detach(), batches)
 
         curves = fit(
             learner(encoders, settings, pairs, partner, pixels, steps),
@@ -277,16 +276,22 @@ def learner(
 def measures(
     first: Float[Tensor, "n d"],
     second: Float[Tensor, "n d"],
+    partner: Int[np.ndarray, " n"],
     temperature: Float[Tensor, ""],
     batches: Sequence[list[int]],
 ) -> dict[str, float]:
-    """The measures of all images' features. The loss is the mean over `batches`, each a list of rows."""
-    losses = [clip(first[rows], second[rows], temperature).item() for rows in batches]
+    """The measures of all images' features by both encoders, a row an image.
+
+    Loss and alignment are of the pairs of each image with that of row `partner`; the loss is the mean over `batches`,
+    each a list of rows.
+    """
+    others = second[partner]
+    losses = [clip(first[rows], others[rows], temperature).item() for rows in batches]
     return {
         "loss": sum(losses) / len(losses),
         "centroid_distance": centroid_distance(first, second),
         "linear_separability": linear_separability(first, second),
-        "alignment": alignment(first, second),
+        "alignment": alignment(first, others),
         "uniformity_first": uniformity(first),
         "uniformity_second": uniformity(second),
         "temperature": temperature.item(),

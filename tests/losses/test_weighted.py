@@ -107,9 +107,12 @@ def run(code: str) -> str:
 
 
 def test_names_cost_no_torch():
-    code = "from crossgap import losses; losses.SUMS, losses.TERMS; import sys; print('torch' in sys.modules)"
+    code = (
+        "from crossgap import losses; losses.SUMS, losses.TEMPERED, losses.TERMS; "
+        "import sys; print('torch' in sys.modules)"
+    )
     assert run(code) == "False\n"
-    assert set(losses.__all__) == {"SUMS", "TERMS", "total", *losses.TERMS}
+    assert set(losses.__all__) == {"SUMS", "TEMPERED", "TERMS", "total", *losses.TERMS}
     with pytest.raises(AttributeError, match=r"'crossgap\.losses' has no attribute 'nothing'"):
         losses.nothing  # noqa: B018
 

@@ -212,6 +212,14 @@ def test_a_temperature_that_learns(train) -> None:
     assert load_file(moved / WEIGHTS)["logit_scale"].item() != pytest.approx(math.log(20), abs=0.02)
 
 
+def test_a_temperature_that_no_loss_uses_stays_the_backbones(train, small_folder) -> None:
+    own = load_file(small_folder / WEIGHTS)["logit_scale"].item()
+    folder, _ = train(
+        "untempered", recipe(losses={"alignment": 1, "uniformity": 1}, temperature=0.05, epochs=1)
+    )
+    assert load_file(folder / WEIGHTS)["logit_scale"].item() == own
+
+
 @pytest.mark.parametrize(("start", "end"), [(0.002, 0.01), (3.0, 1.0)])
 def test_a_temperature_that_learns_stays_in_its_range(train, start, end) -> None:
     asked = recipe(temperature=start, learn_temperature=True, lr=1e-6, epochs=1, clip_grad_norm=1)

@@ -63,7 +63,8 @@ def retrieval_metrics(
     - `relevant`: R, counted after the exclusion.
 
     A query without a relevant item has R = 0 and NaN elsewhere. Ties are broken by the gallery's order.
-    Similarities are compared in steps of 2⁻³⁰ (about 1e-9). No result depends on `block_size` or `device`.
+    Similarities are those of unit rows rounded to multiples of 2⁻²⁶, which moves them by about 1e-8, and are compared
+    in steps of 2⁻³⁰: equal rows tie. No result depends on `block_size` or `device`.
 
     Args:
         queries: `(n, d)`, NumPy (also a memmap) or torch, of any length: rows are normalised here.
