@@ -4,15 +4,20 @@ Validates params.yaml as a whole before anything else runs, and clears away outp
 DVC's cache doesn't hold is moved to data/set-aside.
 """
 
-from crossgap.params import load
+from crossgap.errors import CrossgapError
+from crossgap.params import load_text
 from crossgap.params.available import require
+from crossgap.params.reading import text_of
 from crossgap.planning import resolve
 from crossgap.planning.discarding import Cache, discard
 from stages.common import DATA, RESOLVED, dataset_folder, guarded
 
+PARAMS = "params.yaml"
+
 
 def main() -> None:
-    params = load()
+    text = text_of(PARAMS)
+    params = load_text(text, PARAMS)
     require(params)
     roots = {
         name: str(params.datasets[name].images_root(dataset_folder(name))) for name in params.run.datasets
@@ -27,6 +32,8 @@ def main() -> None:
             else "removed; DVC's cache holds it"
         )
         print(f"{path}, which no cell of this run makes: {now}")
+    if text_of(PARAMS) != text:  # DVC notes files as they are when a stage ends
+        raise CrossgapError(f"{PARAMS} changed while it was read: run `dvc repro` again")
 
 
 guarded("resolve", main)

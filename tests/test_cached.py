@@ -400,14 +400,33 @@ def test_status_says_all(project, dvc):
     assert "data/set-aside: 5 bytes" in told
 
 
-def resolving(project: Path) -> str:
-    """The first stage."""
+def resolving(project: Path, *words: str, code: int = 0) -> str:
+    """The first stage; what it printed, or what it ended with."""
     environment = {**os.environ, "PYTHONPATH": f"{project}{os.pathsep}{ROOT}"}
+    words = words or ("-m", "stages.resolve")
     done = subprocess.run(
-        [sys.executable, "-m", "stages.resolve"], cwd=project, env=environment, capture_output=True, text=True
+        [sys.executable, *words], cwd=project, env=environment, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert done.returncode == code, done.stderr
+    return done.stderr if code else done.stdout
+
+
+def test_params_that_change_while_they_are_resolved_are_not_taken_for_what_was_resolved(project):
+    """DVC would note the new ones, and not run the stage again."""
+    make(DATA / "imports" / "mine" / "native.zarr.zip")
+    meanwhile = (
+        "from crossgap.planning import resolve\n"
+        "write = resolve.write\n"
+        "def slowly(*given):\n"
+        "    with open('params.yaml', 'a') as file:\n"
+        "        file.write('# edited\\n')\n"
+        "    write(*given)\n"
+        "resolve.write = slowly\n"
+        "import stages.resolve\n"
+    )
+    said = resolving(project, "-c", meanwhile, code=1)
+    assert said == "resolve: params.yaml changed while it was read: run `dvc repro` again\n"
+    resolving(project)
 
 
 def test_status_asks_once_what_each_cell_depends_on(project, dvc, monkeypatch):

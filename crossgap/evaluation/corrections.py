@@ -13,8 +13,8 @@ import pandas as pd
 from crossgap import corrections
 from crossgap.corrections import Correction, Material, UnavailableError
 from crossgap.evaluation.cell import CLASSES, INVERSIONS, Cell
-from crossgap.evaluation.recent import Recent
 from crossgap.evaluation.items import Items
+from crossgap.evaluation.recent import Recent
 from crossgap.evaluation.scoring import Scorer, disjoint
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work, calling

@@ -9,8 +9,8 @@ import pytest
 
 from crossgap.evaluation import corrections
 from crossgap.evaluation.corrections import Rivals, apply
-from crossgap.evaluation.recent import Recent
 from crossgap.evaluation.queries import comparisons
+from crossgap.evaluation.recent import Recent
 from crossgap.evaluation.work import Work
 
 
