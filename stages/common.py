@@ -16,7 +16,7 @@ from typing import Any
 
 from crossgap import links
 from crossgap.errors import STOPPED, CrossgapError, is_told, like, said
-from crossgap.projects.pinned import require_pinned
+from crossgap.projects.pinned import require_pinned, require_usual_python
 
 DATA = Path("data")
 SCRATCH = DATA / "scratch"
@@ -106,6 +106,7 @@ def guarded(name: str, work: Callable[[], None]) -> None:
         signals.append(signal.SIGINT)
     before = {number: signal.signal(number, end) for number in signals}
     try:
+        require_usual_python()
         require_pinned()
         work()
     except BaseException as error:
