@@ -15,7 +15,7 @@ from typing import Any
 
 from crossgap import links
 from crossgap.errors import STOPPED, CrossgapError, exits_at_signals, is_told, like, said
-from crossgap.projects.pinned import require_pinned
+from crossgap.projects.pinned import require_pinned, require_usual_python
 
 DATA = Path("data")
 SCRATCH = DATA / "scratch"
@@ -96,6 +96,7 @@ def guarded(name: str, work: Callable[[], None]) -> None:
     """Do the work of a stage, with errors and signals handled as `run` says."""
     with exits_at_signals(f"{name}: {STOPPED}"):
         try:
+            require_usual_python()
             require_pinned()
             work()
         except BaseException as error:

@@ -413,3 +413,31 @@ def test_a_signal_that_became_another_error_ends_by_its_convention(number, said)
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (128 + number, said)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from crossgap.cli import app; app(['datasets'])",
+        "from stages.common import guarded; guarded('weights', lambda: print('done'))",
+    ],
+)
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        # by which the same files would have other ids
+        ({"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, ["ascii", "PYTHONUTF8=1"]),
+        # without which zarr can't read
+        ({"PYTHONOPTIMIZE": "1"}, ["assertions", "unset PYTHONOPTIMIZE"]),
+    ],
+)
+def test_a_python_that_runs_otherwise_is_told_first(tmp_path, code, other, said):
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **other},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert all(words in done.stderr for words in said) and done.stderr.count("\n") == 1

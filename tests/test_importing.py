@@ -358,6 +358,51 @@ def test_pickled_objects_are_refused(tmp_path, bring, features):
         assert name in message and "pickled" in message and "astype(str)" in message
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.array([b"a", b"b", b"c", b"d"]).view("V1"), "|V1"),
+        (np.zeros(4, [("id", "i4"), ("at", "f4")]), "'id'"),
+        (np.arange(4) * 1j, "complex128"),
+        (np.array("a"), "shape ()"),
+    ],
+)
+@pytest.mark.parametrize("column", ["id", "label.class", "rank", "truncated"])
+def test_what_is_neither_text_nor_a_number_an_item_is_refused(
+    tmp_path, bring, features, values, said, column
+):
+    np.save(tmp_path / "f.npy", features)
+    np.save(tmp_path / "c.npy", values)
+    message = refused(tmp_path, bring, "text/test=f.npy", f"text/test:{column}=c.npy")
+    assert f"text/test:{column}" in message and said in message and "give" in message
+
+
+def test_one_number_alone_is_no_features(tmp_path, bring):
+    np.save(tmp_path / "f.npy", np.float32(3))
+    assert "float32 ()" in refused(tmp_path, bring, "image/test=f.npy")
+
+
+@pytest.mark.parametrize("column", ["id", "label.class"])
+@pytest.mark.parametrize("wrong", [b"\xff", "\ud800"])
+def test_a_name_that_is_not_utf_8_is_told(tmp_path, bring, features, column, wrong):
+    np.save(tmp_path / "f.npy", features)
+    if isinstance(wrong, bytes):
+        file = "c.parquet"
+        pd.DataFrame({"x": [b"a", b"b", wrong, b"d"]}).to_parquet(tmp_path / file)
+    else:
+        file = "c.npy"
+        np.save(tmp_path / file, np.array(["a", "b", wrong, "d"]))
+    message = refused(tmp_path, bring, "image/test=f.npy", f"image/test:{column}={file}")
+    assert f"image/test:{column}" in message and repr(wrong) in message and "UTF-8" in message
+
+
+@pytest.mark.parametrize(("wrong", "said"), [([1.0], "1 number"), (None, "no number")])
+def test_a_row_of_another_length_in_a_table_is_told(tmp_path, bring, wrong, said):
+    pd.DataFrame({"x": [[1.0, 2.0], [3.0, 4.0], wrong, [5.0, 6.0]]}).to_parquet(tmp_path / "f.parquet")
+    message = refused(tmp_path, bring, "image/test=f.parquet")
+    assert "row 2" in message and said in message and "row 0" in message and "2" in message
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_that_are_no_numbers_name_the_item(tmp_path, bring, features, value):
     features[2, 1] = value

@@ -364,6 +364,18 @@ def test_a_rate_leaves_out_what_is_paid_once_and_keeps_to_its_time(clock, fixed,
     assert clock[0] <= seconds + fixed + each, "beside the first, which is not measured"
 
 
+def test_what_is_done_once_before_the_first_item_is_no_rate(clock):
+    """As modules that are loaded: there is time for another item, which tells."""
+    done: list[int] = []
+
+    def work(n: int) -> None:
+        clock[0] += 0.01 * n + (0 if done else 3)
+        done.append(n)
+
+    found, n = rate(work, 128, 7)
+    assert found == pytest.approx(0.01) and n > 1 and clock[0] <= 7
+
+
 def test_a_rate_of_what_takes_too_long_is_that_of_one(clock):
     def work(n: int) -> None:
         clock[0] += 10 * n

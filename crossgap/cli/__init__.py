@@ -20,6 +20,7 @@ from crossgap.cli.planning import plan
 from crossgap.cli.reporting import report
 from crossgap.cli.scripts import Json
 from crossgap.cli.verifying import verify
+from crossgap.projects.pinned import require_usual_python
 
 _EXITS = (
     "Ends with 0 where all is well; with 1 where something is wrong with what was given or found, as a sentence on "
@@ -46,6 +47,8 @@ def main(
     ] = False,
 ) -> None:
     """How far apart are the two modalities of a CLIP-style model, what does it cost, and what helps?"""
+    with explained():
+        require_usual_python()
 
 
 File = Annotated[Path, typer.Argument(help="The params.yaml to look at.")]

@@ -89,17 +89,22 @@ def _check_given(name: str, columns: Mapping[str, np.ndarray]) -> None:
         )
     if "features" not in columns:
         raise FeatureImportError(f"{name} has {', '.join(columns)} but no features: give {name}=FILE")
-    rows = len(columns["features"])
     for column, values in columns.items():
-        if len(values) != rows:
-            raise FeatureImportError(f"{name}:{column} has {len(values)} rows, its features {rows}")
         if column in ARRAYS:
-            if values.ndim != 2 or values.dtype.kind not in "fiu" or rows == 0:
+            if values.ndim != 2 or values.dtype.kind not in "fiu" or len(values) == 0:
                 raise FeatureImportError(
                     f"{name}:{column} is {values.dtype} {values.shape}: give numbers, (item, feature)"
                 )
         elif values.ndim != 1:
             raise FeatureImportError(f"{name}:{column} has shape {values.shape}: give one value an item")
+        elif values.dtype.kind in "cV":
+            raise FeatureImportError(
+                f"{name}:{column} is {values.dtype}: give one text or whole number an item"
+            )
+    rows = len(columns["features"])
+    for column, values in columns.items():
+        if len(values) != rows:
+            raise FeatureImportError(f"{name}:{column} has {len(values)} rows, its features {rows}")
 
 
 def _ranks(
@@ -144,20 +149,19 @@ def _labels(values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
 
 def _strings(name: str, values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
     """Labels and names as str, a missing one as an empty string; 3.0 is 3."""
-    values = np.asarray(values)
-    if values.dtype.kind == "S":
-        try:
-            values = np.char.decode(values, "utf-8")
-        except UnicodeDecodeError as error:
-            raise FeatureImportError(f"{name}: {error.object!r} is not UTF-8: save it as text") from error
-    series = pd.Series(values)
-    if series.dtype.kind == "f" and (series.dropna() % 1 == 0).all():
-        try:
+    try:
+        series = pd.Series(np.asarray(values))
+        if series.dtype.kind == "f" and (series.dropna() % 1 == 0).all():
             check_told_apart(series.abs().max(), np.finfo(series.dtype).nmant + 1, name)
-        except DatasetError as error:
-            raise FeatureImportError(str(error)) from None
-        series = series.astype("Int64")
-    return as_words(series).to_numpy(object)
+            series = series.astype("Int64")
+        words = as_words(series).to_numpy(object)
+        for word in words:
+            word.encode()
+    except DatasetError as error:
+        raise FeatureImportError(str(error)) from None
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
+        raise FeatureImportError(f"{name}: {error.object!r} is not UTF-8: save it as text") from error
+    return words
 
 
 def _check_finite(name: str, values: Real[np.ndarray, "n d"], ids: Shaped[np.ndarray, " n"]) -> None:

@@ -183,7 +183,19 @@ def _parquet(file: Path, key: str | None) -> np.ndarray:
         return flat.reshape(-1, column.type.list_size)
     # else a null makes floats of whole numbers
     values = column.to_pandas(integer_object_nulls=True).to_numpy()
-    return np.stack(values) if len(values) and isinstance(values[0], np.ndarray) else values
+    return _rows(values)
+
+
+def _rows(values: np.ndarray) -> np.ndarray:
+    """Lists of one length as rows; other values stay."""
+    if not len(values) or not isinstance(values[0], np.ndarray):
+        return values
+    for row, value in enumerate(values):
+        length = 0 if value is None else len(value)
+        if length != len(values[0]):
+            numbers = "no number" if not length else "1 number" if length == 1 else f"{length} numbers"
+            raise ValueError(f"row {row} has {numbers}, row 0 has {len(values[0])}: give every item as many")
+    return np.stack(list(values))
 
 
 def _csv_column(file: Path, key: str | None) -> np.ndarray:

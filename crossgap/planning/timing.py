@@ -47,7 +47,7 @@ def rate(
         return time.perf_counter() - start
 
     first = timed(1)
-    if first > seconds / 4:
+    if first > seconds / 2:
         return each or first, 1
     one = took = timed(1)  # the first does what is done once
     each = each or one

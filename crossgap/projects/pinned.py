@@ -1,4 +1,4 @@
-"""The code that a project runs by, where crossgap is installed and not part of it.
+"""The code that a project runs by, where crossgap is installed and not part of it; and how Python is to run it.
 
 In the repository, DVC compares the folder `crossgap`. A project made by `crossgap init` has no such folder: its file
 `crossgap.json` stands for it, and no stage runs by other code.
@@ -7,6 +7,7 @@ In the repository, DVC compares the folder `crossgap`. A project made by `crossg
 from __future__ import annotations
 
 import json
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,9 +23,30 @@ class PinError(CrossgapError):
     """The project was made by another crossgap than is installed."""
 
 
+class PythonError(CrossgapError):
+    """Python runs in a way that changes results, or that libraries can't work in."""
+
+
 def pin() -> str:
     """What `PIN` holds for the installed crossgap: its version, and a digest of its files."""
     return json.dumps({"crossgap": version("crossgap"), "digest": _digest()}, indent=1) + "\n"
+
+
+def require_usual_python() -> None:
+    """Refuse to work where Python names files otherwise, of whose names ids are made, or leaves assertions out.
+
+    Raises:
+        PythonError: names of files are taken to be in another encoding than UTF-8, or Python optimises.
+    """
+    if (encoding := sys.getfilesystemencoding()) != "utf-8":
+        raise PythonError(
+            f"Python reads names of files as {encoding} here, by which they would be other items: set PYTHONUTF8=1 in "
+            "the environment, or a locale of UTF-8"
+        )
+    if sys.flags.optimize:
+        raise PythonError(
+            "Python leaves assertions out (PYTHONOPTIMIZE or -O), without which zarr can't read: unset PYTHONOPTIMIZE"
+        )
 
 
 def require_pinned(root: Path = Path()) -> None:
