@@ -47,13 +47,13 @@ def test_one_that_is_ended_with_the_command_takes_its_lock_away(tmp_path) -> Non
         "with exits_at_signals('stopped'):\n"
         "    programs.done([sys.executable, 'locking.py'])\n"
     )
-    command = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "command.py"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         stdout=subprocess.PIPE,
         text=True,
-    )
-    assert command.stdout is not None and command.stdout.readline() == "runs\n"
-    command.terminate()
-    assert command.wait(30) == 143 and not (tmp_path / "lock").exists()
+    ) as command:
+        assert command.stdout is not None and command.stdout.readline() == "runs\n"
+        command.terminate()
+        assert command.wait(30) == 143 and not (tmp_path / "lock").exists()
