@@ -67,4 +67,5 @@ def test_sha256_of_files_reads_them_once_and_again_where_they_changed(tmp_path, 
 def test_a_draw_follows_from_a_name_and_the_seed_alone() -> None:
     first, again = fingerprint.draw(["a", "b", "c"], "0"), fingerprint.draw(["c", "a"], "0")
     assert [first[2], first[0]] == again and len(set(first)) == 3
+    assert again == [fingerprint.of_bytes(b"0", name) for name in (b"c", b"a")]  # no drawn item changes
     assert not set(first) & set(fingerprint.draw(["a", "b", "c"], "1"))
