@@ -5,6 +5,7 @@ It learns from unlabelled features of one modality: images' for OTI, texts' for 
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -70,7 +71,7 @@ def distil(
         TypeError, ValueError: features that are not finite numbers, of another width, or ids or targets that
             don't match them; `CrossgapError` for a wrong or unknown setting, method or loss.
         BackboneError: a tower that can't take pseudo-tokens, or a template that doesn't fit.
-        TrainingError: too few items, or a loss that is not finite.
+        TrainingError: too few items, or a loss that is not finite, also after the last step.
     """
     asked = options(Distil, "distil", {"seed": seed, **settings})
     methods: dict[str, Method] = {"oti": Oti(template, tokens), "ovi": Ovi(tokens)}
@@ -111,10 +112,13 @@ class Split:
 
         Raises:
             TrainingError: fewer than two are left to learn from.
-            ValueError: not as many groups as items.
+            TypeError, ValueError: a group that is no name, or not as many groups as items.
         """
         if groups is not None and len(groups) != len(ids):
             raise ValueError(f'groups: {len(groups)} groups for {len(ids)} items: give each its own, or ""')
+        for row, group in enumerate([] if groups is None else groups):
+            if not (group is None or isinstance(group, str)):
+                raise TypeError(f'groups: that of item {row} is {group!r}: give each its name, or ""')
         of = ids if groups is None else [group or item for item, group in zip(ids, groups, strict=True)]
         keys = [fingerprint.of_bytes(name.encode()) for name in of]
         own = [fingerprint.of_bytes(item.encode()) for item in ids]
@@ -194,6 +198,7 @@ def train(
     phi = initial(backbone.dim, injection.shape, recipe.seed).to(device)
     size = min(recipe.batch_size, len(x))
     an_epoch = len(x) // size
+    steps, label = recipe.epochs * an_epoch, f"distil {method.name} {loss}"
 
     def measure(_: int) -> dict[str, float]:
         return {"held_out": cosine_loss(phi, unseen, injection)}
@@ -201,14 +206,16 @@ def train(
     folder = in_scratch.folder(scratch, made_from, made_by)
     curves = fit(
         _learner(phi, loss, recipe, injection, x, taught, size),
-        recipe.epochs * an_epoch,
+        steps,
         folder / in_scratch.CHECKPOINT,
         measure=measure if len(unseen) else None,
         measured_at=measured_steps(recipe.epochs, an_epoch),
         log=log,
         save_seconds=save_seconds,
-        label=f"distil {method.name} {loss}",
+        label=label,
     )
+    if not math.isfinite(left := cosine_loss(phi, x[:size], injection)):
+        raise TrainingError(f"{label}: the loss is {left} after the last of {steps} steps. Lower lr")
     in_scratch.remove(folder)
     return Distilled(backbone, method, phi.eval().requires_grad_(False), made_by, curves)
 

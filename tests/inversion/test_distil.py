@@ -281,6 +281,20 @@ def test_a_loss_that_is_not_finite_ends_it_with_a_remedy(tiny, images) -> None:
         distil(images, tiny, lr=1e30, **FEW)
 
 
+@pytest.mark.parametrize("held_out", [0, 0.5])
+def test_a_last_step_that_breaks_it_down_is_told(tiny, images, held_out) -> None:
+    with pytest.raises(
+        TrainingError, match=r"distil oti cosine: the loss is nan after the last of 1 steps.*Lower lr"
+    ):
+        distil(images, tiny, epochs=1, lr=1e30, held_out=held_out)
+
+
+@pytest.mark.parametrize("group", [float("nan"), 3])
+def test_a_group_that_is_no_name_is_told(tiny, images, group) -> None:
+    with pytest.raises(TypeError, match=f"groups: that of item 1 is {group!r}"):
+        distil(images, tiny, epochs=1, groups=["a", group, *["b"] * (len(images) - 2)])
+
+
 def test_targets_that_broke_down_are_left_out(tiny, images, targets) -> None:
     broken = targets.copy()
     broken[Split.of([str(row) for row in range(48)], Distil(**FEW)).learnt[:5]] = np.nan
