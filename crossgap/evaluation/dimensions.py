@@ -5,24 +5,23 @@ Source: Two Effects, One Trigger (Schrodi et al., ICLR 2025, arXiv 2404.07983); 
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from crossgap.evaluation.gap import Sides, sides
+from crossgap.evaluation import changes
+from crossgap.evaluation.changes import Curve, over_points
+from crossgap.evaluation.gap import sides
 from crossgap.evaluation.items import Items
-from crossgap.evaluation.shifts import ChangeCurve, measures, over_points
-from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
-from crossgap.metrics.gap import centroid_distance
 from crossgap.metrics.gap.dimensions import by_mean_difference, without
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64
 
-COLUMNS = ["removed", "distance", "family", "task", "relevance", "metric", "value"]
+COLUMNS = ["removed", *changes.COLUMNS]
 
 
 def over_dimensions(work: Work) -> pd.DataFrame:
@@ -35,27 +34,21 @@ def over_dimensions(work: Work) -> pd.DataFrame:
     found = sides(work.cell)
     if found is None or not len(found.images) or not len(found.texts):
         return pd.DataFrame(columns=COLUMNS)
-    order = cache(lambda: by_mean_difference(found.images.features, found.texts.features))
     counts = numbers(found.images.width)
-    changes = ChangeCurve(lambda: {number: _Cut(order()[:number]) for number in counts})
+
+    def cut() -> dict[float, _Cut]:
+        order = by_mean_difference(found.images.features, found.texts.features)
+        return {number: _Cut(order[:number]) for number in counts}
+
     points = {f"{number:05} removed": number for number in counts}
-    return over_points(work, "dimensions", points, partial(_at, work, found, changes), COLUMNS, by=__name__)
+    return over_points(
+        work, Curve("dimensions", "removed", points, "without {}", cache(cut), __name__), found
+    )
 
 
 def numbers(width: int) -> list[int]:
     """How many of so many dimensions are removed, a point after the other."""
     return [0, *(2**power for power in range(width.bit_length()) if 2**power <= width // 2)]
-
-
-def _at(work: Work, found: Sides, changes: ChangeCurve, number: int, reasons: Reasons) -> pd.DataFrame:
-    at = changes.of(number)
-    distance = centroid_distance(at.images(found.images).features, at.texts(found.texts).features)
-    values = []
-    for name, measure in measures(work, changes, number):
-        with reasons.of("dimensions", f"{name} without {number}"):
-            values += measure()
-    rows = [(number, distance, *value) for value in values if not np.isnan(value.value)]
-    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 class _Cut(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.queries import tables
 from crossgap.evaluation.work import Work
+from crossgap.metrics.retrieval.changed import changed_ranks
 from crossgap.stores import digested
 from crossgap.stores.engines import EngineError, Local
 from tests.evaluation.test_parts import SETTINGS, cell, first, names, written
@@ -38,6 +40,32 @@ def test_all_parts_and_no_other_are_there_before_the_evaluation_takes_them(
     assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == {
         name: (whole / name).read_bytes() for name in names(whole)
     }
+
+
+class ByStrangers(Local):
+    """A worker a part, which knows nothing of the others."""
+
+    def work(self, read, function):
+        def work(cuts, advance):
+            for cut in cuts:
+                yield replace(function, _missing={})(read(cut), advance)
+
+        return work
+
+
+def test_one_product_gives_a_task_at_all_points_of_a_curve_whoever_computes_the_parts(
+    cell, first, tmp_path, monkeypatch
+) -> None:
+    products = []
+
+    def counted(*given):
+        products.append(given)
+        return changed_ranks(*given)
+
+    monkeypatch.setattr("crossgap.evaluation.changes.changed_ranks", counted)
+    found = evaluate(cell, **SETTINGS, scratch=tmp_path, engine=ByStrangers())
+    assert written(found) == written(first[1])
+    assert len(products) == 4, "of two curves, texts ask for images and images for texts"
 
 
 def test_parts_that_lack_or_are_damaged_are_computed_again(cell, first, tmp_path) -> None:

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossgap.arrays import unit_rows
+from crossgap.evaluation.changes import side_of
 from crossgap.evaluation.dimensions import _Cut
 from crossgap.evaluation.items import Items
-from crossgap.evaluation.shifts import _Shifted, _side
+from crossgap.evaluation.shifts import _Shifted
 from crossgap.metrics import neighbours
 from crossgap.metrics.near import InDoubles, Rows, near_products
 from crossgap.metrics.retrieval import changed
@@ -38,7 +39,9 @@ def compared(queries, gallery, labels, held, moves) -> list[bool]:
     )
     lists = labelled((len(queries), len(gallery)), labels, held)
     changes = [
-        ChangedSides(_side(at, "text", sides[0], unit[0], True), _side(at, "image", sides[1], unit[1], False))
+        ChangedSides(
+            side_of(at, "text", sides[0], unit[0], True), side_of(at, "image", sides[1], unit[1], False)
+        )
         for at in moves
     ]
     found = changed_ranks(*unit, lists, changes)
@@ -98,7 +101,7 @@ def test_scores_lie_within_their_margin(scale, way):
     x, y = (unit_rows(rng.standard_normal((n, 384)), dtype=np.float64) for n in (50, 70))
     own, other = (scale * move / np.linalg.norm(move) for move in rng.standard_normal((2, 384)))
     at = _Shifted(other, own)
-    sides = ChangedSides(_side(at, "text", items(x), x, True), _side(at, "image", items(y), y, False))
+    sides = ChangedSides(side_of(at, "text", items(x), x, True), side_of(at, "image", items(y), y, False))
     left, right = sides.queries.columns.astype(np.float32), sides.gallery.columns.astype(np.float32)
     with only(way):
         near = near_products(Rows(x), Rows(y), 3, otherwise=InDoubles)
