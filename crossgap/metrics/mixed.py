@@ -8,6 +8,7 @@ blocks of queries.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -44,11 +45,16 @@ def image_documents(ids: Labels, share: float, seed: int | tuple[int, ...] = 0) 
         TypeError, ValueError: a share outside [0, 1], or ids that cannot be used.
     """
     count = round(_share(share, "share") * len(ids))
-    names = item_names(ids, len(ids))
-    keys = fingerprint.draw(names, f"{seed}")
     found = np.zeros(len(ids), bool)
-    found[sorted(range(len(ids)), key=lambda place: (keys[place], names[place]))[:count]] = True
+    found[_drawn(tuple(item_names(ids, len(ids))), f"{seed}")[:count]] = True
     return found
+
+
+@lru_cache(maxsize=16)
+def _drawn(names: tuple[str, ...], seed: str) -> list[int]:
+    """The places of all items in the order in which they are drawn, whatever the share."""
+    keys = fingerprint.draw(names, seed)
+    return sorted(range(len(names)), key=lambda place: (keys[place], names[place]))
 
 
 def unit_sides(texts: Features, images: Features) -> tuple[np.ndarray, np.ndarray]:
