@@ -93,7 +93,7 @@ def distil(
     with tempfile.TemporaryDirectory() as scratch:
         return train(
             features, ids, backbone, methods[method], asked, loss, targets,
-            on={"data": on}, scratch=Path(scratch), groups=groups,
+            on={"data": on}, scratch=Path(scratch), kept=False, groups=groups,
         )  # fmt: skip
 
 
@@ -155,6 +155,7 @@ def train(
     groups: Sequence[str] | None = None,
     code: str | None = None,
     save_seconds: float = 60,
+    kept: bool = True,
     log: Callable[[Row], None] | None = None,
 ) -> Distilled:
     """As `distil`, going on from the checkpoint in `scratch` if there is one.
@@ -168,6 +169,7 @@ def train(
         on: JSON-able: what the features are.
         code: a name of what trains, as of `closure.digest`: a checkpoint of other code isn't taken up; that of this
             module and of loading backbones, if not given.
+        kept: whether `scratch` outlives this.
     """
     if loss not in LOSSES:
         raise CrossgapError(f"loss {loss!r} is none of {', '.join(LOSSES)}")
@@ -218,6 +220,7 @@ def train(
         measured_at=measured_steps(recipe.epochs, an_epoch),
         log=log,
         save_seconds=save_seconds,
+        kept=kept,
         label=label,
     )
     if not math.isfinite(left := cosine_loss(phi, x[:size], injection)):
