@@ -337,6 +337,7 @@ def test_bad_input_is_refused_before_any_work(tiny, images, targets, monkeypatch
         ({"on": math.nan}, TypeError, "on is nan: say in words what is distilled on"),
         ({"epochs": 0}, CrossgapError, "^distil: epochs is"),
         ({"lr": math.nan}, CrossgapError, "^distil: lr is"),
+        ({"lr": 1e38}, CrossgapError, "^distil: lr is 1e.38"),
         ({"held_out": 1}, CrossgapError, "^distil: held_out is"),
         ({"rate": 1}, CrossgapError, "^distil: rate is"),
         ({"template": "no slot"}, BackboneError, "exactly one"),
