@@ -40,16 +40,17 @@ class Recipe:
     lr: float = 0.02
     weight_decay: float = 0.01
     seed: int = 0
-    snapshots: tuple[int, ...] = ()
+    snapshots: Sequence[int] = ()
     snapshot_tokens: bool = False
     patience: int | None = None
     tolerance: float = 1e-4
     optimiser: str = "adamw"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.snapshots, Iterable) or not all(_is(one, Integral) for one in self.snapshots):
+        snapshots = tuple(self.snapshots) if isinstance(self.snapshots, Iterable) else (None,)
+        if not all(_is(step, Integral) for step in snapshots):
             raise CrossgapError(f"snapshots is {self.snapshots!r}: give whole numbers of steps")
-        object.__setattr__(self, "snapshots", tuple(self.snapshots))
+        object.__setattr__(self, "snapshots", snapshots)
         for names, kind, what in (
             (
                 ["steps", "seed", *(["patience"] if self.patience is not None else [])],

@@ -29,7 +29,9 @@ class Finetune(Strict):
     backbone: Name
     dataset: Name
     split: Split = "train"
-    captions: Literal["first", "any"] = Field("first", description="of an image; any: drawn anew at each epoch")
+    captions: Literal["first", "any"] = Field(
+        "first", description="of an image; any: drawn anew at each epoch"
+    )
     silent_on: list[str] = Field([], description="labellings: captions that mention one of them are not used")
     losses: dict[str, Weight] = Field({"clip": 1.0}, min_length=1)
     temperature: float = Field(0.01, gt=0, allow_inf_nan=False)

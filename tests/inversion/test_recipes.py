@@ -67,6 +67,7 @@ def test_values_out_of_range_are_refused_by_name(values, message) -> None:
 
 def test_snapshots_beyond_the_last_step_are_not_reached() -> None:
     assert Recipe(10, snapshots=[0, 5, 10, 11]).reached == (0, 5, 10)
+    assert Recipe(10, snapshots=(step for step in (5, 11))).reached == (5,)
 
 
 def test_a_recipe_says_all_that_a_result_depends_on() -> None:
