@@ -20,6 +20,9 @@ class Strict(BaseModel):
 FilePath = Annotated[Path, Field(strict=False)]
 Betas = Annotated[tuple[float, float], Field(strict=False)]  # of AdamW
 
+LARGEST_RATE = 1e30  # torch divides it before it is of 32 bits
+Rate = Annotated[float, Field(gt=0, le=LARGEST_RATE)]
+
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # NumPy and torch both take these
 
 S = TypeVar("S", bound=Strict)

@@ -87,8 +87,8 @@ def _seen(dataset: str, modality: str, query: str, on: Mapping[str, Any]) -> str
         return None
     return (
         f"{seen} of the {len(asked)} {modality}s of {dataset} in the split {query!r} hold the same as those of "
-        f"{on['dataset']} in the split {on['split']!r}, which φ was distilled on: it has seen them; distil on another "
-        "split or dataset"
+        f"{on['dataset']} in the split {on['split']!r}, which φ was distilled on: it may have seen them; distil on "
+        "another split or dataset"
     )
 
 

@@ -17,11 +17,12 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy, normalize
 
 from crossgap import closure, fingerprint
+from crossgap.arrays import real_array
 from crossgap.backbones.backbone import Backbone
 from crossgap.datasets.hashing import hashed
 from crossgap.errors import CrossgapError
 from crossgap.inversion.distil_recipe import LOSSES, TAUGHT, WIDER, Distil
-from crossgap.inversion.invert import Inverter, check_targets, named_targets
+from crossgap.inversion.invert import Inverter, check_list, check_targets, named_targets, of_one_size
 from crossgap.inversion.methods import Method, Oti, Ovi
 from crossgap.inversion.phi import FORMAT, Distilled, Phi
 from crossgap.inversion.recipes import recipe as inversion_recipe
@@ -49,7 +50,7 @@ def distil(
     seed: int = 0,
     *,
     loss: str = "cosine",
-    targets: Real[np.ndarray, "n tokens width"] | None = None,
+    targets: Real[Features, "n tokens width"] | None = None,
     groups: Sequence[str] | None = None,
     on: str = "features given",
     **settings: Any,
@@ -68,15 +69,19 @@ def distil(
         settings: fields of `distil_recipe.Distil`.
 
     Raises:
-        TypeError, ValueError: features that are not finite numbers, of another width, or ids or targets that
+        TypeError, ValueError: features that are not finite numbers, of another width, or ids, targets or groups that
             don't match them; `CrossgapError` for a wrong or unknown setting, method or loss.
         BackboneError: a tower that can't take pseudo-tokens, or a template that doesn't fit.
         TrainingError: too few items, or a loss that is not finite, also after the last step.
     """
     asked = options(Distil, "distil", {"seed": seed, **settings})
     methods: dict[str, Method] = {"oti": Oti(template, tokens), "ovi": Ovi(tokens)}
-    if method not in methods:
+    if method not in [*methods]:
         raise CrossgapError(f"method {method!r} is none of {', '.join(methods)}")
+    if not isinstance(on, str):
+        raise TypeError(f"on is {on!r}: say in words what is distilled on")
+    if targets is not None:
+        targets = real_array(targets, "targets", "(n, tokens, width)")
     features, ids = named_targets(features, ids, backbone)
     items = Split.of(ids, asked, groups)
     if targets is None and loss in TAUGHT:
@@ -88,7 +93,7 @@ def distil(
     with tempfile.TemporaryDirectory() as scratch:
         return train(
             features, ids, backbone, methods[method], asked, loss, targets,
-            on={"data": on}, scratch=Path(scratch), groups=groups,
+            on={"data": on}, scratch=Path(scratch), kept=False, groups=groups,
         )  # fmt: skip
 
 
@@ -112,8 +117,9 @@ class Split:
 
         Raises:
             TrainingError: fewer than two are left to learn from.
-            TypeError, ValueError: a group that is no name, or not as many groups as items.
+            TypeError, ValueError: groups that are no list, one that is no name, or not as many as items.
         """
+        check_list(groups, "groups")
         if groups is not None and len(groups) != len(ids):
             raise ValueError(f'groups: {len(groups)} groups for {len(ids)} items: give each its own, or ""')
         for row, group in enumerate([] if groups is None else groups):
@@ -149,6 +155,7 @@ def train(
     groups: Sequence[str] | None = None,
     code: str | None = None,
     save_seconds: float = 60,
+    kept: bool = True,
     log: Callable[[Row], None] | None = None,
 ) -> Distilled:
     """As `distil`, going on from the checkpoint in `scratch` if there is one.
@@ -162,6 +169,7 @@ def train(
         on: JSON-able: what the features are.
         code: a name of what trains, as of `closure.digest`: a checkpoint of other code isn't taken up; that of this
             module and of loading backbones, if not given.
+        kept: whether `scratch` outlives this.
     """
     if loss not in LOSSES:
         raise CrossgapError(f"loss {loss!r} is none of {', '.join(LOSSES)}")
@@ -193,7 +201,7 @@ def train(
         *([] if taught is None else [taught.cpu().numpy()]),
     ]
     made_from = [made_by, [fingerprint.of_rows(held) for held in material], str(device.type)]
-    x, unseen = [torch.from_numpy(np.ascontiguousarray(held, np.float32)).to(device) for held in material[:2]]
+    x, unseen = [torch.from_numpy(of_one_size(held)).to(device) for held in material[:2]]
 
     phi = initial(backbone.dim, injection.shape, recipe.seed).to(device)
     size = min(recipe.batch_size, len(x))
@@ -212,6 +220,7 @@ def train(
         measured_at=measured_steps(recipe.epochs, an_epoch),
         log=log,
         save_seconds=save_seconds,
+        kept=kept,
         label=label,
     )
     if not math.isfinite(left := cosine_loss(phi, x[:size], injection)):

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from crossgap.strict import Seed, Strict
+from crossgap.strict import Rate, Seed, Strict
 
 # by what φ learns: mean squared error to the tokens that OTI or OVI finds; SEARLE's contrastive loss to them, beside
 # the cosine loss; the cosine loss alone, 1 − cosine through the frozen tower, which needs no such tokens
@@ -29,7 +29,7 @@ class Distil(Strict):
 
     epochs: int = Field(60, ge=1)
     batch_size: int = Field(64, ge=2)
-    lr: float = Field(1e-4, gt=0, allow_inf_nan=False)
+    lr: Rate = 1e-4
     weight_decay: float = Field(0.01, ge=0, allow_inf_nan=False)
     dropout: float = Field(0.5, ge=0, lt=1)
     temperature: float = Field(0.25, gt=0, allow_inf_nan=False)

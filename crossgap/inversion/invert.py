@@ -168,7 +168,7 @@ class Inverter:
 
     def _batch(self, ids: Sequence[str], features: Real[np.ndarray, "n d"]) -> Inversion:
         device = self.backbone.device
-        targets = torch.from_numpy(_of_one_size(features))
+        targets = torch.from_numpy(of_one_size(features))
         whole = filled(targets, self.items_a_batch).to(device)
         found = optimise(self.injection, whole, self._initial(ids, whole), self.recipe)
         return Inversion(**{name: held[: len(ids)].cpu().numpy() for name, held in vars(found).items()})
@@ -181,7 +181,7 @@ class Inverter:
         return filled(noise, self.items_a_batch).to(targets.device)
 
 
-def _of_one_size(features: Real[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
+def of_one_size(features: Real[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
     """Features times powers of two, so that their largest entries lie between ½ and 1: a cosine to them has the same
     digits, and keeps them where they are very long or very short.
     """
@@ -218,11 +218,16 @@ def named_targets(
     require_backbone(backbone)
     array = real_array(features, "features")
     array = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
-    if isinstance(ids, str) or not (ids is None or hasattr(ids, "__iter__")):
-        raise TypeError(f"ids is {ids!r}: give one name an item")
+    check_list(ids, "ids")
     names = [str(name) for name in (range(len(array)) if ids is None else ids)]
     check_targets(array, names, backbone)
     return array, names
+
+
+def check_list(names: object, name: str) -> None:
+    """TypeError unless names are a list, or not given."""
+    if isinstance(names, str) or not (names is None or hasattr(names, "__iter__")):
+        raise TypeError(f"{name} is {names!r}: give one name an item")
 
 
 def check_targets(features: Real[np.ndarray, "n d"], ids: Sequence[str], backbone: Backbone) -> None:

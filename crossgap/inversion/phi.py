@@ -122,9 +122,9 @@ class Distilled:
             lr, weight_decay, snapshots, optimiser, batch_size: as in `oti`; step 0 is φ's own.
 
         Raises:
-            TypeError, ValueError: as `oti`.
+            TypeError, ValueError: as `oti`; `CrossgapError` for a setting that is out of range.
         """
-        recipe = Continued(steps, lr, weight_decay, snapshots=tuple(snapshots), optimiser=optimiser)
+        recipe = Continued(steps, lr, weight_decay, snapshots=snapshots, optimiser=optimiser)
         return inverted(self.inverter(recipe, batch_size), features, ids, progress)
 
     def inverter(self, recipe: Continued, batch_size: int | None = None) -> Inverter:

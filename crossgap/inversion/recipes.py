@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, get_args
 
 from crossgap.errors import CrossgapError, like
+from crossgap.strict import LARGEST_RATE
 
 Optimiser = Literal["adamw", "lbfgs"]
 OPTIMISERS: tuple[str, ...] = get_args(Optimiser)
@@ -39,20 +40,31 @@ class Recipe:
     lr: float = 0.02
     weight_decay: float = 0.01
     seed: int = 0
-    snapshots: tuple[int, ...] = ()
+    snapshots: Sequence[int] = ()
     snapshot_tokens: bool = False
     patience: int | None = None
     tolerance: float = 1e-4
     optimiser: str = "adamw"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "snapshots", tuple(self.snapshots))
-        for name in ("steps", "seed"):
-            if not isinstance(value := getattr(self, name), Integral):
-                raise CrossgapError(f"{name} is {value!r}: give a whole number")
+        snapshots = tuple(self.snapshots) if isinstance(self.snapshots, Iterable) else (None,)
+        if not all(_is(step, Integral) for step in snapshots):
+            raise CrossgapError(f"snapshots is {self.snapshots!r}: give whole numbers of steps")
+        object.__setattr__(self, "snapshots", snapshots)
+        for names, kind, what in (
+            (
+                ["steps", "seed", *(["patience"] if self.patience is not None else [])],
+                Integral,
+                "a whole number",
+            ),
+            (["lr", "weight_decay", "tolerance"], Real, "a number"),
+        ):
+            for name in names:
+                if not _is(value := getattr(self, name), kind):
+                    raise CrossgapError(f"{name} is {value!r}: give {what}")
         for name, wrong, remedy in (
             ("steps", self.steps < self.fewest, f"give at least {self.fewest}"),
-            ("lr", not 0 < self.lr < math.inf, "give a number above zero"),
+            ("lr", not 0 < self.lr <= LARGEST_RATE, f"give a number above zero, {LARGEST_RATE} at most"),
             ("weight_decay", not 0 <= self.weight_decay * self.lr < 1, "give one from zero to below 1 / lr"),
             (
                 "snapshots",
@@ -129,10 +141,12 @@ def asked(steps: int, seed: int, settings: dict[str, Any]) -> Recipe:
         raise CrossgapError(
             f"no setting {', '.join(unknown)}{like(unknown[0], CHANGEABLE)}; known are {', '.join(CHANGEABLE)}"
         )
-    try:
-        return Recipe(steps, seed=seed, **settings)
-    except TypeError as error:  # compared with a number, or counted
-        raise CrossgapError(f"settings {settings} with {steps!r} steps can't be used: {error}") from None
+    return Recipe(steps, seed=seed, **settings)
+
+
+def _is(value: object, kind: type) -> bool:
+    """Whether a value is such a number; a truth value is none."""
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 CHANGEABLE: Sequence[str] = tuple(field.name for field in fields(Recipe))

@@ -16,7 +16,7 @@ from crossgap.inversion.recipes import CHANGEABLE, Continued, Optimiser
 from crossgap.inversion.recipes import Recipe as InversionRecipe
 from crossgap.inversion.recipes import recipe as inversion_recipe
 from crossgap.naming import OTHERS
-from crossgap.strict import Seed, Strict, once, unquoted
+from crossgap.strict import Rate, Seed, Strict, once, unquoted
 
 DEVICE = r"^(auto|cpu|mps|cuda(:\d+)?)$"
 SHA256 = r"^[0-9a-f]{64}$"
@@ -145,7 +145,7 @@ class Distilling(Distil):
 
     split: Split | None = None
     steps: int = Field(0, ge=0)
-    step_lr: float | None = Field(None, gt=0, allow_inf_nan=False)
+    step_lr: Rate | None = None
     step_optimiser: Optimiser | None = None
 
     @property

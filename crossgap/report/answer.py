@@ -93,6 +93,8 @@ def _inter_modal(of: Measured) -> str:
                 f"average, compared with native ones ({task}): {_verdicts(found)}"
             )
     if not clauses:
+        if any(naming.by_phi(change.line.method) for task in _KINDS for change in changes(of, task)):
+            return "Queries were inverted by φ alone: the table of results compares them with native ones."
         return "No inverted query was compared with a native one: what going inter-modal gains or costs is not known."
     first, *more = clauses
     return f"{'; '.join([first, *(clause[0].lower() + clause[1:] for clause in more)])}."

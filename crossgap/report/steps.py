@@ -81,7 +81,10 @@ def _study(task: str, points: list[dict]) -> list[Block]:
 
 def _band(points: list[dict], measure: str) -> Ends | None:
     """Ends of the 95 % intervals of means over queries; None of a table that has no deviations."""
-    if not all(present(row.get(f"{measure}_sd")) and row.get("queries") for row in points):
+    needed = (measure, f"{measure}_sd")
+    if not all(present(row.get(name)) for name in needed for row in points) or not all(
+        row.get("queries") for row in points
+    ):
         return None
     half = [NORMAL * row[f"{measure}_sd"] / sqrt(row["queries"]) for row in points]
     middle = [row[measure] for row in points]

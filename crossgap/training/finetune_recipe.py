@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from crossgap import losses as known_losses
 from crossgap.datasets import Name, Split
 from crossgap.errors import like
-from crossgap.strict import Betas, Seed, Strict
+from crossgap.strict import Betas, Rate, Seed, Strict
 from crossgap.training.augment import Augment
 
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -29,7 +29,9 @@ class Finetune(Strict):
     backbone: Name
     dataset: Name
     split: Split = "train"
-    captions: Literal["first", "any"] = Field("first", description="of an image; any: another at each epoch")
+    captions: Literal["first", "any"] = Field(
+        "first", description="of an image; any: drawn anew at each epoch"
+    )
     silent_on: list[str] = Field([], description="labellings: captions that mention one of them are not used")
     losses: dict[str, Weight] = Field({"clip": 1.0}, min_length=1)
     temperature: float = Field(0.01, gt=0, allow_inf_nan=False)
@@ -37,10 +39,8 @@ class Finetune(Strict):
     width: int | None = Field(None, ge=1)
     epochs: int = Field(9, ge=1)
     batch_size: int = Field(64, ge=2, description="pairs that the losses compare")
-    lr: float = Field(1e-6, gt=0)
-    projection_lr: float | None = Field(
-        None, gt=0, description="of new projections and heads; lr, if not given"
-    )
+    lr: Rate = 1e-6
+    projection_lr: Rate | None = Field(None, description="of new projections and heads; lr, if not given")
     betas: Betas = (0.9, 0.99)
     weight_decay: float = Field(0.1, ge=0)
     schedule: Literal["constant", "cosine"] = "constant"

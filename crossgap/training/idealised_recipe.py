@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from crossgap import naming
 from crossgap.backbones import towers
 from crossgap.datasets import Name, Split
-from crossgap.strict import Betas, Seed, Strict, once
+from crossgap.strict import Betas, Rate, Seed, Strict, once
 
 Width = Annotated[int, Field(ge=2)]
 BatchSize = Annotated[int, Field(ge=2)]
@@ -30,7 +30,7 @@ class Settings(Strict):
     batch_size: BatchSize = Field(128, description="pairs that the loss compares")
     temperature: Temperature = Field(0.07, description="the paper's other version: 0.01")
     learn_temperature: bool = False
-    lr: float = Field(1e-4, gt=0)
+    lr: Rate = 1e-4
     betas: Betas = (0.9, 0.99)
     weight_decay: float = Field(0.0, ge=0)
     epochs: int = Field(100, ge=1)

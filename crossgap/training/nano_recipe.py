@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from crossgap.strict import Betas, Seed, Strict
+from crossgap.strict import Betas, Rate, Seed, Strict
 from crossgap.training.augment import Augment
 
 
@@ -38,7 +38,7 @@ class NanoRecipe(Strict):
     seed: Seed = 0
     steps: int = Field(ge=1)
     batch_size: int = Field(128, ge=2)
-    lr: float = Field(1e-3, gt=0, description="peak; linear warm-up, then a cosine to zero")
+    lr: Rate = Field(1e-3, description="peak; linear warm-up, then a cosine to zero")
     warmup: int = Field(100, ge=1, description="steps")
     weight_decay: float = Field(0.1, ge=0, description="of matrices; vectors have none")
     betas: Betas = (0.9, 0.98)

@@ -25,6 +25,7 @@ from crossgap.progress import Bar
 from crossgap.stores import temporary
 
 POINTS = 200  # of a curve, roughly
+_REMEDY = "Lower lr, raise the temperature, set clip_grad_norm or warm up for longer"
 
 Row = dict[str, float]  # "step" and the values known at this step
 
@@ -64,6 +65,7 @@ def fit(
     measured_at: Iterable[int] = (),
     log: Callable[[Row], None] | None = None,
     save_seconds: float = 60,
+    kept: bool = True,
     label: str = "training",
 ) -> list[Row]:
     """Train for `steps` steps, from the checkpoint if there is one.
@@ -73,6 +75,7 @@ def fit(
         measure: called after as many steps as `measured_at` names; its values join the curves.
         log: called with every row of the curves, those of before a resumption too, in order.
         save_seconds: between two checkpoints; it changes no result.
+        kept: whether the checkpoint is still there for those who read of an error.
 
     Returns:
         the curves, at most about `POINTS` rows and those measured: `step`, the number of steps done, and values, which
@@ -80,7 +83,7 @@ def fit(
 
     Raises:
         TrainingError: the loss or a gradient is not finite; the parameters of before that step are in the checkpoint.
-            Or there is a damaged checkpoint.
+            The last step leaves a parameter that is not finite. Or there is a damaged checkpoint.
     """
     curves = _Curves(log)
     optimizer, wanted = learner.optimizer, set(measured_at)
@@ -102,10 +105,8 @@ def fit(
                 values = _take(step, learner, base_rates, clipped)
             except _NotFiniteError as error:
                 _save(checkpoint, learner, curves, step)
-                raise TrainingError(
-                    f"{label}: {error} at step {step} of {steps}; the parameters of before it are in {checkpoint}. "
-                    "Lower lr, raise the temperature, set clip_grad_norm or warm up for longer"
-                ) from None
+                where = f"; the parameters of before it are in {checkpoint}" if kept else ""
+                raise TrainingError(f"{label}: {error} at step {step} of {steps}{where}. {_REMEDY}") from None
             curves.add(values)
             if (step + 1) % every == 0 or step + 1 == steps:
                 curves.join(curves.means(), step + 1)
@@ -114,6 +115,10 @@ def fit(
             if time.monotonic() - saved >= save_seconds and step + 1 < steps:
                 _save(checkpoint, learner, curves, step + 1)
                 saved = time.monotonic()
+        if not all(one.isfinite().all() for one in learner.modules.parameters()):
+            raise TrainingError(
+                f"{label}: step {steps} of {steps} left weights that are not finite. {_REMEDY}"
+            )
         if measure and steps in wanted:
             curves.join(measure(steps), steps)
         _save(checkpoint, learner, curves, steps)

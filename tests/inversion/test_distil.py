@@ -277,7 +277,7 @@ print(len(calls))
 
 
 def test_a_loss_that_is_not_finite_ends_it_with_a_remedy(tiny, images) -> None:
-    with pytest.raises(TrainingError, match=r"distil oti cosine: the .* at step .*Lower lr"):
+    with pytest.raises(TrainingError, match=r"^distil oti cosine: the [^;]* at step \d+ of \d+\. Lower lr"):
         distil(images, tiny, lr=1e30, **FEW)
 
 
@@ -293,6 +293,17 @@ def test_a_last_step_that_breaks_it_down_is_told(tiny, images, held_out) -> None
 def test_a_group_that_is_no_name_is_told(tiny, images, group) -> None:
     with pytest.raises(TypeError, match=f"groups: that of item 1 is {group!r}"):
         distil(images, tiny, epochs=1, groups=["a", group, *["b"] * (len(images) - 2)])
+
+
+@pytest.mark.parametrize("scale", [2.0**-1000, 2.0**-140, 2.0**125, 2.0**1000])
+def test_very_long_and_very_short_features_teach_as_others_do(tiny, images, scale) -> None:
+    assert distil(images * np.float64(scale), tiny, **FEW).digest == distil(images, tiny, **FEW).digest
+
+
+def test_targets_may_be_of_torch(tiny, images, targets) -> None:
+    given = {"tokens": 2, "loss": "tokens", **FEW}
+    of_torch = distil(images, tiny, targets=torch.from_numpy(targets), **given)
+    assert of_torch.digest == distil(images, tiny, targets=targets, **given).digest
 
 
 def test_targets_that_broke_down_are_left_out(tiny, images, targets) -> None:
@@ -314,8 +325,19 @@ def test_bad_input_is_refused_before_any_work(tiny, images, targets, monkeypatch
             ValueError,
             r"needs tokens \(48, 1, 32\), not \(48, 2, 32\)",
         ),
+        (
+            {"loss": "tokens", "targets": targets.astype(str)},
+            TypeError,
+            "targets holds <U.*, not real numbers",
+        ),
+        ({"loss": "tokens", "targets": targets + 0j}, TypeError, "targets holds complex.*, not real numbers"),
+        ({"method": ["oti"]}, CrossgapError, r"method \['oti'\] is none of oti, ovi"),
+        ({"groups": "a" * 48}, TypeError, r"groups is 'aaa.*: give one name an item"),
+        ({"groups": 3}, TypeError, "groups is 3: give one name an item"),
+        ({"on": math.nan}, TypeError, "on is nan: say in words what is distilled on"),
         ({"epochs": 0}, CrossgapError, "^distil: epochs is"),
         ({"lr": math.nan}, CrossgapError, "^distil: lr is"),
+        ({"lr": 1e38}, CrossgapError, "^distil: lr is 1e.38"),
         ({"held_out": 1}, CrossgapError, "^distil: held_out is"),
         ({"rate": 1}, CrossgapError, "^distil: rate is"),
         ({"template": "no slot"}, BackboneError, "exactly one"),

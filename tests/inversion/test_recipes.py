@@ -33,6 +33,18 @@ def test_an_unknown_preset_is_refused_with_those_there_are() -> None:
         ({"lr": 0}, "lr 0 is out of range"),
         ({"lr": float("nan")}, "lr nan is out of range"),
         ({"lr": float("inf")}, "lr inf is out of range"),
+        ({"lr": 1e38}, r"lr 1e\+38 is out of range: give a number above zero, 1e\+30 at most"),
+        ({"lr": "0.1"}, "lr is '0.1': give a number"),
+        ({"lr": None}, "lr is None: give a number"),
+        ({"weight_decay": "0"}, "weight_decay is '0': give a number"),
+        ({"tolerance": None}, "tolerance is None: give a number"),
+        ({"steps": True}, "steps is True: give a whole number"),
+        ({"seed": False}, "seed is False: give a whole number"),
+        ({"patience": 1.5}, "patience is 1.5: give a whole number"),
+        ({"snapshots": 1}, "snapshots is 1: give whole numbers of steps"),
+        ({"snapshots": "12"}, "snapshots is '12': give whole numbers of steps"),
+        ({"snapshots": [0.5, 1]}, r"snapshots is \[0.5, 1\]: give whole numbers of steps"),
+        ({"snapshots": [float("nan")]}, r"snapshots is \[nan\]: give whole numbers of steps"),
         ({"weight_decay": -1}, "weight_decay -1 is out of range"),
         ({"weight_decay": 60}, "weight_decay 60 is out of range: give one from zero to below 1 / lr"),
         ({"snapshots": [5, 3]}, r"snapshots \(5, 3\) is out of range: give steps in ascending order"),
@@ -55,6 +67,7 @@ def test_values_out_of_range_are_refused_by_name(values, message) -> None:
 
 def test_snapshots_beyond_the_last_step_are_not_reached() -> None:
     assert Recipe(10, snapshots=[0, 5, 10, 11]).reached == (0, 5, 10)
+    assert Recipe(10, snapshots=(step for step in (5, 11))).reached == (5,)
 
 
 def test_a_recipe_says_all_that_a_result_depends_on() -> None:

@@ -86,6 +86,14 @@ def test_what_was_not_measured_is_said():
     assert best.endswith("+2.00 points, not tested by 3 of 3 labellings.")
 
 
+def test_by_phi_alone_is_said():
+    metrics = {
+        f"retrieval/{task}/colour/mAP": 0.5 for task in ("image-image", "oti.distilled.cosine.world-image")
+    }
+    _, inter, _ = sentences(Results("b32", "world", metrics))
+    assert inter == "Queries were inverted by φ alone: the table of results compares them with native ones."
+
+
 def test_no_correction_that_helps_is_called_the_best():
     values = {"retrieval/image-image/colour/mAP": 0.5, "retrieval/image-image+bad/colour/mAP": 0.4}
     *_, best = sentences(Results("b32", "world", values))

@@ -452,6 +452,14 @@ def test_bands_of_steps_are_intervals_of_the_means(parse):
         )
 
 
+def test_without_a_mean_there_is_no_band(parse):
+    points = curves().assign(mAP=None, mAP_sd=0.2, loss=1.0, loss_sd=0.4, queries=16)
+    page = render([cell(metrics={"retrieval/oti-image/colour/mAP": 0.5}, curves=points)])
+    found = parse(page).figure("OTI-image over the steps")
+    assert all("low" not in line for line in found["colour, mAP in %"].values())
+    assert all("low" in line for line in found["loss, 1 − cosine"].values())
+
+
 def test_a_page_that_would_be_too_large_lacks_metrics_that_nothing_is_compared_by(parse, monkeypatch):
     values = {
         f"retrieval/{task}/colour/{metric}": 0.5

@@ -26,6 +26,8 @@ NEEDED = {"backbone": "nano", "dataset": "world"}
         ({"epochs": 0}, "epochs\n"),
         ({"width": 0}, "width\n"),
         ({"lr": 0}, "lr\n"),
+        ({"lr": math.inf}, "lr\n.*less than or equal to 10{30}"),
+        ({"projection_lr": 1e38, "width": 8}, "projection_lr\n.*less than or equal to 10{30}"),
         ({"clip_grad_norm": 0}, "clip_grad_norm\n"),
         ({"captions": "all"}, "captions\n.*'first' or 'any'"),
         ({"precision": "fp16"}, "precision\n.*'fp32' or 'bf16'"),

@@ -194,6 +194,29 @@ def test_what_is_no_number_stops_a_training_before_it_spoils_it(tmp_path, what, 
     assert torch.equal(train(checkpoint)[0], expected[0])
 
 
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_last_step_that_leaves_no_numbers_is_told(tmp_path, number) -> None:
+    for _ in range(2):
+        learner = make()
+        last = Learner(
+            learner.modules,
+            learner.optimizer,
+            learner.gradients,
+            after=lambda held=learner.modules.weight.data: held.fill_(number),
+        )
+        with pytest.raises(
+            TrainingError, match=r"^tried: step 1 of 1 left weights that are not finite\. Lower lr"
+        ):
+            fit(last, 1, tmp_path / "c.pt", label="tried")
+
+
+def test_a_checkpoint_that_goes_is_not_named(tmp_path) -> None:
+    learner = make()
+    bad = Learner(learner.modules, learner.optimizer, lambda step: {"loss": math.nan})
+    with pytest.raises(TrainingError, match=r"^tried: the loss is nan at step 0 of 3\. Lower lr"):
+        fit(bad, 3, tmp_path / "c.pt", kept=False, label="tried")
+
+
 def test_rates_a_limit_on_the_norm_and_what_comes_after(tmp_path) -> None:
     p = nn.Parameter(torch.zeros(2, dtype=torch.float64))
     q = nn.Parameter(torch.zeros(1, dtype=torch.float64))
