@@ -51,17 +51,14 @@ class Recipe:
         if not all(_is(step, Integral) for step in snapshots):
             raise CrossgapError(f"snapshots is {self.snapshots!r}: give whole numbers of steps")
         object.__setattr__(self, "snapshots", snapshots)
-        for names, kind, what in (
-            (
-                ["steps", "seed", *(["patience"] if self.patience is not None else [])],
-                Integral,
-                "a whole number",
-            ),
-            (["lr", "weight_decay", "tolerance"], Real, "a number"),
-        ):
-            for name in names:
-                if not _is(value := getattr(self, name), kind):
-                    raise CrossgapError(f"{name} is {value!r}: give {what}")
+        whole = ["steps", "seed", *([] if self.patience is None else ["patience"])]
+        kinds: dict[str, tuple[type, str]] = {
+            **dict.fromkeys(whole, (Integral, "a whole number")),
+            **dict.fromkeys(["lr", "weight_decay", "tolerance"], (Real, "a number")),
+        }
+        for name, (kind, what) in kinds.items():
+            if not _is(value := getattr(self, name), kind):
+                raise CrossgapError(f"{name} is {value!r}: give {what}")
         for name, wrong, remedy in (
             ("steps", self.steps < self.fewest, f"give at least {self.fewest}"),
             ("lr", not 0 < self.lr <= LARGEST_RATE, f"give a number above zero, {LARGEST_RATE} at most"),

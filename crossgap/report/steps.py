@@ -81,12 +81,12 @@ def _study(task: str, points: list[dict]) -> list[Block]:
 
 def _band(points: list[dict], measure: str) -> Ends | None:
     """Ends of the 95 % intervals of means over queries; None of a table that has no deviations."""
-    needed = (measure, f"{measure}_sd")
-    if not all(present(row.get(name)) for name in needed for row in points) or not all(
-        row.get("queries") for row in points
+    spread = f"{measure}_sd"
+    if not all(
+        present(row.get(measure)) and present(row.get(spread)) and row.get("queries") for row in points
     ):
         return None
-    half = [NORMAL * row[f"{measure}_sd"] / sqrt(row["queries"]) for row in points]
+    half = [NORMAL * row[spread] / sqrt(row["queries"]) for row in points]
     middle = [row[measure] for row in points]
     return [a - b for a, b in zip(middle, half, strict=True)], [
         a + b for a, b in zip(middle, half, strict=True)
