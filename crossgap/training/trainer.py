@@ -25,7 +25,9 @@ from crossgap.progress import Bar
 from crossgap.stores import temporary
 
 POINTS = 200  # of a curve, roughly
-_REMEDY = "Lower lr, raise the temperature, set clip_grad_norm or warm up for longer"
+_REMEDY = (
+    "Lower lr; where there are such settings, raise the temperature, set clip_grad_norm or warm up for longer"
+)
 
 Row = dict[str, float]  # "step" and the values known at this step
 
