@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from crossgap.datasets import json_text
 from crossgap.datasets.declared import DatasetError
 from crossgap.datasets.text_files import read_text
 
@@ -23,7 +24,7 @@ def records(
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json_text.loads(line, once=True)
         except json.JSONDecodeError as error:
             raise DatasetError(f"{file} line {number}: no JSON ({error.msg}): {remedy}") from None
         if not isinstance(row, dict):

@@ -102,6 +102,8 @@ def test_json_lines_give_the_same_manifest(root, tmp_path) -> None:
             '{"path": "img/b.png", "te',
             r"line 2: no JSON \(Unterminated string.*\): write an object of columns",
         ),
+        (r'{"path": "img/b.png", "text": "\ud83d"}', "t.jsonl line 2: no JSON .half a character, near"),
+        ('{"path": "img/b.png", "text": "b", "text": "c"}', "line 2: no JSON .'text' is given twice"),
         ('["img/b.png"]', "line 2: no JSON object: write an object of columns"),
         ('{"path": "img/b.png", "text": ["b"]}', "t.jsonl line 2: text: a list of 1: give a row for each"),
         ('{"path": "img/b.png", "text": {"en": "b"}}', "line 2: text: dict .*: give text or a number"),
