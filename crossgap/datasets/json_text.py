@@ -20,8 +20,6 @@ def loads(text: str, *, once: bool = False) -> Any:
         held = json.loads(text, object_pairs_hook=_once if once else None)
     except json.JSONDecodeError:
         raise
-    except _TwiceError as error:
-        raise json.JSONDecodeError(str(error), text, 0) from None
     except RecursionError:
         raise json.JSONDecodeError("nested too deep", text, 0) from None
     except ValueError:  # Python's limit
@@ -35,14 +33,10 @@ def loads(text: str, *, once: bool = False) -> Any:
     return held
 
 
-class _TwiceError(Exception):
-    pass
-
-
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     held: dict[str, Any] = {}
     for key, value in pairs:
         if key in held:
-            raise _TwiceError(f"{key!r} is given twice")
+            raise json.JSONDecodeError(f"{key!r} is given twice", "", 0)
         held[key] = value
     return held
