@@ -178,14 +178,14 @@ def _create(folder: Path, template: Path, params: str, remote: str | None) -> No
     if not within:
         _run(folder, "git", "init", "-q")
     dvc = (sys.executable, "-m", "dvc")
-    _run(folder, *dvc, "init", "-q", *(["--subdir"] if within else []))
+    _run(folder, *dvc, "init", *(["--subdir"] if within else []))
     for path in starting(template):
         _copy(template, folder, path)
     (folder / "params.yaml").write_text(params, encoding="utf-8")
     (folder / "dvc.lock").write_text(_frozen(template), encoding="utf-8")
     _pin(folder)
     if remote is not None:
-        _run(folder, *dvc, "remote", "add", "-q", "-d", "team", remote)
+        _run(folder, *dvc, "remote", "add", "-d", "team", remote)
     _run(folder, "git", "add", ".")
 
 
@@ -276,6 +276,7 @@ def _run(folder: Path, *words: str, may_fail: bool = False) -> bool:
     """
     done = programs.done(words, folder)
     if done.returncode and not may_fail:
-        said = (done.stderr or done.stdout).strip()
-        raise CrossgapError(f"{folder}: `{' '.join(words)}` failed: {said}: mend that and try again")
+        raise CrossgapError(
+            f"{folder}: `{' '.join(words)}` failed: {programs.why(done)}: mend that and try again"
+        )
     return done.returncode == 0

@@ -193,10 +193,10 @@ def _tracked(folder: Path) -> str:
             f"DVC does not track {folder}: this is no project's root; `crossgap init FOLDER` makes a project"
         )
     pointer = _pointer(folder)
-    added = programs.done([sys.executable, "-m", "dvc", "add", "--quiet", str(folder)])
+    added = programs.done([sys.executable, "-m", "dvc", "add", str(folder)])
     if added.returncode:
         raise FeatureImportError(
-            f"the store is written, but `dvc add {folder}` failed: {added.stderr.strip()}"
+            f"the store is written, but `dvc add {folder}` failed: {programs.why(added)}"
         )
     try:
         in_git = programs.done(["git", "add", "--", str(pointer), str(folder.parent / ".gitignore")])

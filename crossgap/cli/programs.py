@@ -23,3 +23,10 @@ def done(words: Sequence[str], folder: Path = Path()) -> subprocess.CompletedPro
             running.terminate()
             raise
     return subprocess.CompletedProcess(words, running.returncode, *said)
+
+
+def why(done: subprocess.CompletedProcess[str]) -> str:
+    """What a program that failed said; of DVC, unless it is asked to be quiet, the errors alone."""
+    said = (done.stderr or done.stdout).strip()
+    errors = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: ")]
+    return "; ".join(errors) or said

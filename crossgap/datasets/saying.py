@@ -52,6 +52,7 @@ def doubts(declaration: OnDisk, items: pd.DataFrame) -> tuple[str, ...]:
 
     - images without a label in a split that has labels, and classes with queries of which the gallery has nothing;
     - images that queries or support have, and the gallery too, by their content;
+    - images without a caption in a split that has captions;
     - captions that repeat another one of their image;
     - captions most of which have several lines, unless the declaration says that they are so.
     """
@@ -113,6 +114,10 @@ def _captions(declaration: OnDisk, items: pd.DataFrame) -> Iterator[str]:
     captions = items[(items["modality"] == "text") & items["group"].notna()]
     if captions.empty:
         return
+    images = manifest.select(items, "image")
+    for split, bare in (~images["id"].isin(captions["group"])).groupby(images["split"], sort=True):
+        if 0 < bare.sum() < len(bare):
+            yield f"{bare.sum()} of {len(bare)} images of split {split} have no caption"
     again = captions.duplicated(["group", "text"])
     if again.any():
         first = captions.loc[again, "group"].drop_duplicates()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from crossgap.datasets import json_text
 from crossgap.datasets.declared import DatasetError, Texts
 from crossgap.datasets.text_files import read_text
 from crossgap.errors import listed
@@ -20,7 +21,7 @@ def summarised(declaration: Texts, documents: Mapping[str, str]) -> dict[str, st
     if file is None:
         return dict(documents)
     try:
-        summaries = json.loads(read_text(file, "summaries"))
+        summaries = json_text.loads(read_text(file, "summaries"), once=True)
     except json.JSONDecodeError as error:
         raise DatasetError(f"summaries {file} line {error.lineno}: no JSON: {error.msg}") from None
     if not isinstance(summaries, dict) or not all(isinstance(text, str) for text in summaries.values()):

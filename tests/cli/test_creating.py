@@ -56,6 +56,18 @@ def test_folders_of_classes_with_and_without_splits(tmp_path) -> None:
     assert declared(only)["splits"] == ["photos"]
 
 
+def test_what_dvc_refuses_is_said_by_it_in_one_line(tmp_path, monkeypatch) -> None:
+    made(tmp_path, "home/dvc/config")
+    (tmp_path / "home/dvc/config").write_text("[core")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    refused = CliRunner().invoke(app, ["init", str(tmp_path / "birds"), "--backbone", "nano"])
+    assert refused.exit_code == 1 and not (tmp_path / "birds").exists()
+    assert re.search(
+        r"-m dvc init` failed: configuration error - .*Invalid line.*: mend that", refused.output
+    )
+    assert len(refused.output.strip().splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("names", "expected"),
     [

@@ -123,6 +123,17 @@ def test_blank_labels_are_said_a_split_and_none_of_a_split_without_any(tmp_path)
     )
 
 
+def test_images_without_a_caption_are_said_a_split_and_none_of_a_split_without_any(tmp_path) -> None:
+    names = [f"{number}.png" for number in range(4)]
+    photos(tmp_path, *names)
+    table = pd.DataFrame(
+        {"path": names, "text": ["A.", " ", "", ""], "split": ["test", "test", "test", "train"]}
+    )
+    table.to_csv(tmp_path / "t.csv", index=False)
+    declared = Table(layout="table", root=tmp_path, table="t.csv", vocabulary="none", retrieval={})
+    assert prepare(declared, tmp_path).notes == ("2 of 3 images of split test have no caption",)
+
+
 def test_captions_of_as_many_lines_are_said(tmp_path) -> None:
     photos(tmp_path, "1.png", "2.png", "3.png")
     texts = ["A.\nB.\nC.", "D.\nE.\nF.", "One."]

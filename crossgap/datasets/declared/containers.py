@@ -103,7 +103,7 @@ class Torchvision(Classified, Exported):
 
 
 class Table(Classified):
-    """A table of one's own, CSV or parquet: a row an image, a text, or an image and a caption of it.
+    """A table of one's own, CSV, parquet or .jsonl: a row an image, a text, or an image and a caption of it.
 
     Attributes:
         columns: that a table can have, in words; one of `path` and `text` it must have.

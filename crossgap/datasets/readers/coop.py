@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from crossgap.datasets import json_text
 from crossgap.datasets.declared import Coop, DatasetError
 from crossgap.datasets.readers.lists import reading, require
 from crossgap.datasets.reading import Listed, Reading
@@ -51,7 +52,7 @@ def read(declaration: Coop, _folder: Path) -> Reading:
 def _entries(file: Path) -> Iterator[tuple[str, str, str, int, str]]:
     """Place in the file, split, path, class number and name of every entry."""
     try:
-        content = json.loads(read_text(file, "split file"))
+        content = json_text.loads(read_text(file, "split file"))
     except json.JSONDecodeError as error:
         raise DatasetError(f"{file} line {error.lineno}: no JSON ({error.msg}): download it again") from None
     for split in SPLITS:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from crossgap.datasets import json_text
 from crossgap.datasets.declared import DatasetError, OnDisk
 from crossgap.datasets.paths import image_paths, name_of, one_file, parts_of, plain
 from crossgap.datasets.reading import Problem, Reading, captioned, image_ids
@@ -47,7 +48,7 @@ def read_content(file: Path, what: str, kind: type[Any]) -> Any:
 
 def _json(file: Path, what: str) -> Any:
     try:
-        return json.loads(read_text(file, what))
+        return json_text.loads(read_text(file, what))
     except json.JSONDecodeError as error:
         raise DatasetError(
             f"{file} line {error.lineno}: no JSON ({error.msg}): download or unpack it again"

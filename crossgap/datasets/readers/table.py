@@ -20,8 +20,8 @@ from crossgap.prepared import manifest
 def read(declaration: Table, _folder: Path) -> Reading:
     """Images, then texts, in the table's order; then the class prompts of each labelling of images.
 
-    The table is CSV (UTF-8, with a header, of commas, tabs, semicolons or vertical bars) or parquet, and its columns
-    are any of:
+    The table is CSV (UTF-8, with a header, of commas, tabs, semicolons or vertical bars), parquet, or JSON lines
+    (`.jsonl`: an object a line), and its columns are any of:
 
     - `path` of an image, relative to `root`, or `text`, or both. A row with both is an image and a caption of it;
       further rows with the same path are further captions.

@@ -1,4 +1,4 @@
-"""The rows of a user's own table, CSV or parquet, with each value as a manifest has it."""
+"""The rows of a user's own table, CSV, JSON lines or parquet, with each value as a manifest has it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from crossgap.datasets.declared import DatasetError, Table
 from crossgap.datasets.labels import check_told_apart, label_of, whole
 from crossgap.datasets.paths import plain
+from crossgap.datasets.readers import jsonl
 from crossgap.datasets.readers.parquet import read_parquet
 from crossgap.datasets.text_files import check_is_one, records
 from crossgap.errors import like, listed
@@ -43,7 +44,7 @@ def rows_of(declaration: Table) -> Iterator[TableRow]:
 
 def _rows(declaration: Table) -> Iterator[TableRow]:
     file = declaration.root / declaration.table
-    table = _parquet(file) if file.suffix == ".parquet" else _csv(file)
+    table = _READERS.get(file.suffix.lower(), _csv)(file)
     _, header = next(table)
     labellings = {}
     for name in header:
@@ -95,12 +96,27 @@ def _csv(file: Path) -> Iterator[tuple[str, list[Any]]]:
         yield f"{file.name} line {line}", fields
 
 
+def _jsonl(file: Path) -> Iterator[tuple[str, list[Any]]]:
+    """Its columns are the keys of all lines; a line without a key has no value there."""
+    remedy = 'write an object of columns and values, such as {"path": "1.jpg", "text": "a dog"}, in each line'
+    held = list(jsonl.records(file, "table", remedy))
+    if not held:
+        raise DatasetError(f"{file} is empty: {remedy}")
+    columns = list(dict.fromkeys(name for _, row in held for name in row))
+    yield file.name, columns
+    for where, row in held:
+        yield where.removeprefix(f"{file.parent}/"), [row.get(name) for name in columns]
+
+
 def _parquet(file: Path) -> Iterator[tuple[str, list[Any]]]:
     table = read_parquet(file, "table ", "mend `table`")
     yield file.name, table.column_names
     columns = [_values(f"{file.name}: {name}", table[at]) for at, name in enumerate(table.column_names)]
     for number, fields in enumerate(zip(*columns, strict=True), start=1):
         yield f"{file.name} row {number}", list(fields)
+
+
+_READERS = {".parquet": _parquet, ".jsonl": _jsonl}
 
 
 def _values(where: str, column: pa.ChunkedArray) -> list[Any]:

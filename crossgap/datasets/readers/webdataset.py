@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from crossgap.datasets import json_text
 from crossgap.datasets.declared import DatasetError, WebDataset
 from crossgap.datasets.image_files import EXTENSIONS, read_bytes, walk
 from crossgap.datasets.readers.samples import Sample, of_samples
@@ -181,7 +182,7 @@ def _captions(root: Path, endings: dict[str, str], field: str) -> list[str]:
     content: Any = _text(root, endings[ending])
     if key:
         try:
-            held = json.loads(content)
+            held = json_text.loads(content)
         except json.JSONDecodeError as error:
             raise DatasetError(f"its `{ending}` is no JSON: {error.msg}") from None
         content = held.get(key) if isinstance(held, dict) else None

@@ -1,7 +1,8 @@
-"""Tables of one's own: images, captions, texts and labels, from CSV and parquet."""
+"""Tables of one's own: images, captions, texts and labels, from CSV, parquet and JSON lines."""
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 
@@ -80,6 +81,38 @@ def test_parquet_gives_the_same_manifest(root, tmp_path) -> None:
     pd.testing.assert_frame_equal(
         items_of(declared(root, file="t.parquet"), tmp_path), items_of(declared(root), tmp_path)
     )
+
+
+def test_json_lines_give_the_same_manifest(root, tmp_path) -> None:
+    """Though a line lacks what it has no value for, or has null there; with a BOM, CRLF and blank lines too."""
+    rows = pd.read_csv(declared(root, FULL).root / "t.csv").to_dict("records")
+    kept = [{name: value for name, value in row.items() if value == value} for row in rows]
+    kept[0]["group"] = None
+    lines = [json.dumps(row, ensure_ascii=False) for row in kept]
+    (root / "t.jsonl").write_text("\ufeff" + "\r\n".join(["", *lines, ""]), encoding="utf-8", newline="")
+    pd.testing.assert_frame_equal(
+        items_of(declared(root, file="t.jsonl"), tmp_path), items_of(declared(root), tmp_path)
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            '{"path": "img/b.png", "te',
+            r"line 2: no JSON \(Unterminated string.*\): write an object of columns",
+        ),
+        (r'{"path": "img/b.png", "text": "\ud83d"}', "t.jsonl line 2: no JSON .half a character, near"),
+        ('{"path": "img/b.png", "text": "b", "text": "c"}', "line 2: no JSON .'text' is given twice"),
+        ('["img/b.png"]', "line 2: no JSON object: write an object of columns"),
+        ('{"path": "img/b.png", "text": ["b"]}', "t.jsonl line 2: text: a list of 1: give a row for each"),
+        ('{"path": "img/b.png", "text": {"en": "b"}}', "line 2: text: dict .*: give text or a number"),
+        ('{"path": "img/b.png", "caption": "b"}', "unknown column 'caption'"),
+    ],
+)
+def test_json_lines_that_are_no_rows(root, tmp_path, line, said) -> None:
+    with pytest.raises(DatasetError, match=said):
+        read(declared(root, f'{{"path": "img/a.png", "text": "a"}}\n{line}\n', "t.jsonl"), tmp_path)
 
 
 @pytest.mark.parametrize("column", ["id", "label"])
