@@ -33,7 +33,7 @@ DISTANCE = "distance"  # the family of a part's row that says it
 FAMILIES = ("loss", "retrieval", "classification")  # as the rows of a point are ordered
 
 
-class Change(Protocol):
+class ChangeOfBoth(Protocol):
     """What is done to either modality."""
 
     def images(self, items: Items) -> Items: ...
@@ -73,7 +73,7 @@ class Curve(NamedTuple):
     column: str
     points: Mapping[str, float]
     at: str
-    changes: Callable[[], Mapping[float, Change]]
+    changes: Callable[[], Mapping[float, ChangeOfBoth]]
     by: str
 
 
@@ -144,7 +144,7 @@ def _at(
     return pd.DataFrame(values, columns=list(Value._fields))
 
 
-def _measures(work: Work, change: Change) -> Iterator[tuple[str, Callable[[], list[Value]]]]:
+def _measures(work: Work, change: ChangeOfBoth) -> Iterator[tuple[str, Callable[[], list[Value]]]]:
     """The names of what is measured within the images and by classes, and how."""
     cell = work.cell
     for comparison in comparisons(cell):
@@ -161,7 +161,7 @@ def _measures(work: Work, change: Change) -> Iterator[tuple[str, Callable[[], li
             yield f"image-text/{labelling}", partial(_classification, images, prompts, labelling, change)
 
 
-def _retrieved(work: Work, task: Task, change: Change, metrics: tuple[str, ...]) -> list[Value]:
+def _retrieved(work: Work, task: Task, change: ChangeOfBoth, metrics: tuple[str, ...]) -> list[Value]:
     modalities = task.name.split("-")
     sides = (
         _of(change, modality)(items)
@@ -170,7 +170,7 @@ def _retrieved(work: Work, task: Task, change: Change, metrics: tuple[str, ...])
     return _values(task, Task(task.name, task.relevance, *sides).table(work), metrics)
 
 
-def _classification(images: Items, prompts: Items, labelling: str, change: Change) -> list[Value]:
+def _classification(images: Items, prompts: Items, labelling: str, change: ChangeOfBoth) -> list[Value]:
     right = correct(change.images(images), images.labels[labelling], change.texts(prompts), labelling)
     return [Value("classification", "image-text", labelling, "accuracy", float(right.mean()))]
 
@@ -190,7 +190,7 @@ def _across(work: Work, curve: Curve, task: Task, reasons: Reasons) -> pd.DataFr
     return pd.DataFrame(rows, columns=["point", *Value._fields])
 
 
-def _tables(task: Task, changes: Mapping[float, Change]) -> dict[float, pd.DataFrame]:
+def _tables(task: Task, changes: Mapping[float, ChangeOfBoth]) -> dict[float, pd.DataFrame]:
     """The metrics of each query by point; not of points whose features are to be changed, one by one."""
     sides = (task.queries, task.gallery)
     if len(task.gallery) < 2:
@@ -208,7 +208,7 @@ def _tables(task: Task, changes: Mapping[float, Change]) -> dict[float, pd.DataF
 
 
 def side_of(
-    change: Change, modality: str, items: Items, unit: Float64[np.ndarray, "n d"], asks: bool
+    change: ChangeOfBoth, modality: str, items: Items, unit: Float64[np.ndarray, "n d"], asks: bool
 ) -> Side:
     """Queries (`asks`) or a gallery of a modality, and their unit rows `(n, d)`, as `changed_ranks` takes them."""
     features = items.having(items.features)
@@ -218,7 +218,7 @@ def side_of(
     )
 
 
-def _of(change: Change, modality: str) -> Callable[[Items], Items]:
+def _of(change: ChangeOfBoth, modality: str) -> Callable[[Items], Items]:
     return change.images if modality == "image" else change.texts
 
 
