@@ -112,14 +112,17 @@ def over_points(
         )
         if others is not None:
             tables.append(_together(point, [table for table in retrieved if table is not None], others))
+    tables = [table for table in tables if len(table)]
     whole = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["point", *COLUMNS])
     return whole.rename(columns={"point": curve.column})
 
 
 def _together(point: float, retrieved: list[pd.DataFrame], others: pd.DataFrame) -> pd.DataFrame:
     is_distance = others["family"] == DISTANCE
-    here = [table[table["point"] == point] for table in retrieved]
-    rows = pd.concat([*here, others[~is_distance]], ignore_index=True).dropna(subset="value")
+    tables = [*(table[table["point"] == point] for table in retrieved), others[~is_distance]]
+    names = list(Value._fields)
+    values = [value for table in tables for value in table[names].itertuples(index=False, name=None)]
+    rows = pd.DataFrame(values, columns=names).dropna(subset="value")
     rows = rows.sort_values("family", key=lambda family: family.map(FAMILIES.index), kind="stable")
     return rows.assign(point=point, distance=others.loc[is_distance, "value"].item())[["point", *COLUMNS]]
 

@@ -419,7 +419,7 @@ def test_similarities_and_the_share_of_the_way_back(found, cell) -> None:
 def test_the_share_of_the_way_begins_where_captions_and_images_are_in_the_same_table(found) -> None:
     said = captions(TEST)
     across = pairs_of(said["features"], TEST["features"], said["group"], TEST["id"])
-    table = found.similarities.set_index(["relevance", "pair"])
+    table = found.similarities.set_index(["relevance", "pair"]).sort_index(kind="stable")
     start = table.loc[("group", "text-image")]
     assert start["matching"].item() == pytest.approx(np.mean(across[True]), abs=1e-5)
     assert start["other"].item() == pytest.approx(np.mean(across[False]), abs=1e-5)
@@ -432,7 +432,7 @@ def test_the_share_of_a_control_begins_among_its_own_images(found) -> None:
     said, kept = captions(TEST), np.isin(TEST["label.colour"], ["red", "green"])
     of = np.isin(said["group"], np.asarray(TEST["id"])[kept])
     start = (unit(said["features"][of]) @ unit(TEST["features"][kept]).T).mean()
-    table = found.similarities.set_index(["relevance", "pair"])
+    table = found.similarities.set_index(["relevance", "pair"]).sort_index(kind="stable")
     turned, native = table.loc[("warm", "oti-image")], table.loc[("warm", "image-image"), "mean"].item()
     np.testing.assert_allclose(turned["share"], (turned["mean"] - start) / (native - start), atol=1e-4)
 
