@@ -195,7 +195,10 @@ BYTES = {  # of one file, by the versions of what packs it; safetensors writes a
         "format 1, zarr 3.1.6 numcodecs 0.16.6": "195361d9e6707195",
         "format 1, zarr 3.4.2 numcodecs 0.17.1": "195361d9e6707195",
     },
-    "crossgap.stores.chunks zarr numcodecs": {"format 1, zarr 3.1.6 numcodecs 0.16.6": "e7f7cb6dd0917a2d"},
+    "crossgap.stores.chunks zarr numcodecs": {
+        "format 1, zarr 3.1.6 numcodecs 0.16.6": "e7f7cb6dd0917a2d",
+        "format 1, zarr 3.4.2 numcodecs 0.17.1": "e7f7cb6dd0917a2d",
+    },
     "crossgap.prepared.manifest pyarrow": {"format 1, pyarrow 26.0.1": "aa90a5902b25bbd4"},
     "crossgap.prepared.judgements pyarrow pandas": {
         "format 1, pyarrow 26.0.1 pandas 3.1.1": "8967b6568f994a8b"
