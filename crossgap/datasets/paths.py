@@ -82,6 +82,14 @@ def plain(path: str, root: Path) -> str:
     return "/".join(parts)
 
 
+def on_disk(path: str, root: Path) -> str:
+    """The path below the root with its letters composed or decomposed as the file's are; as it is, without a file."""
+    if path.isascii():
+        return path
+    forms = (path, *(unicodedata.normalize(form, path) for form in ("NFC", "NFD")))
+    return next((form for form in forms if (root / form).exists()), path)
+
+
 def one_file(root: Path, paths: Sequence[str]) -> list[str]:
     """The paths without those that are links to the file of another; a path without links is preferred."""
     if len(paths) < 2:

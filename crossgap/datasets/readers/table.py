@@ -10,7 +10,7 @@ import pandas as pd
 
 from crossgap.datasets.declared import DatasetError, Table
 from crossgap.datasets.image_files import slashes
-from crossgap.datasets.paths import plain
+from crossgap.datasets.paths import on_disk, plain
 from crossgap.datasets.readers.samples import check_class_names, spoken
 from crossgap.datasets.readers.table_rows import TableRow, by_labelling, problem_of, rows_of
 from crossgap.datasets.reading import ManifestRow, Problem, Reading, image_ids, prompts, without_digests
@@ -137,7 +137,7 @@ def _of_images(
         if path is not None or asked is None:
             found.append((row, None if path is None else ids[path]))
             continue
-        by_path = ids.get(plain(asked, root))
+        by_path = ids.get(on_disk(plain(asked, root), root))
         bearers = [name for name in dict.fromkeys((asked if asked in given else None, by_path)) if name]
         bearers = bearers or ([asked] if asked in made else [])
         if len(bearers) == 1:

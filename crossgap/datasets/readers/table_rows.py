@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crossgap.datasets.declared import DatasetError, Table
 from crossgap.datasets.labels import check_told_apart, label_of, whole
-from crossgap.datasets.paths import plain
+from crossgap.datasets.paths import on_disk, plain
 from crossgap.datasets.readers import jsonl
 from crossgap.datasets.readers.parquet import read_parquet
 from crossgap.datasets.text_files import check_is_one, records
@@ -69,7 +69,7 @@ def _rows(declaration: Table) -> Iterator[TableRow]:
         }
         values = unsaid | {name: text for name, text in held.items() if name not in labellings}
         if "path" in values:
-            values["path"] = plain(values["path"], declaration.root)
+            values["path"] = on_disk(plain(values["path"], declaration.root), declaration.root)
         _check(where, values)
         labels = {
             labellings[name]: label

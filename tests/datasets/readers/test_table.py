@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 import warnings
 from pathlib import Path
 
@@ -301,6 +302,15 @@ def test_paths_as_people_write_them(root, tmp_path) -> None:
         items_of(declared(root, "path\n.\\img\\a.png\n"), tmp_path)
     with pytest.raises(DatasetError, match="not a plain path inside"):
         items_of(declared(root, "path\n/etc/hostname\n"), tmp_path)
+
+
+@pytest.mark.parametrize(("kept", "written"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_names_whose_letters_are_composed_otherwise_than_the_files(root, tmp_path, kept, written) -> None:
+    kept, written = (unicodedata.normalize(form, "img/\u00fc.png") for form in (kept, written))
+    (root / "img/a.png").rename(root / kept)
+    items = items_of(declared(root, f"path,text,group\n{written},,\n,A mug.,{written}\n"), tmp_path)
+    rows = items[["modality", "path", "group"]].astype(object).where(items.notna(), None).to_numpy().tolist()
+    assert rows == [["image", kept, "img/\u00fc"], ["text", None, "img/\u00fc"]]
 
 
 @pytest.mark.parametrize("column", ["label", "label.kind"])
