@@ -14,6 +14,7 @@ import pandas as pd
 
 from crossgap import closure, fingerprint
 from crossgap.backbones.batches import filled, rows_at_once
+from crossgap.backbones.settings import own_settings
 from crossgap.datasets.image_files import read_bytes
 from crossgap.datasets.images import crop, decode
 from crossgap.errors import BackboneError, DatasetError
@@ -37,6 +38,7 @@ COLUMNS = ("id", "group", "rank", BOX)
 READ = {"image": ("id", "path", "digest", BOX), "text": ("id", "text")}  # columns that encoding reads
 
 
+@own_settings()
 def encode(
     manifest: pd.DataFrame,
     root: str | Path,

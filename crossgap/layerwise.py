@@ -18,6 +18,7 @@ import torch
 
 from crossgap.backbones import depths
 from crossgap.backbones.batches import rows_at_once
+from crossgap.backbones.settings import own_settings
 from crossgap.encode import Images
 from crossgap.errors import DatasetError
 from crossgap.metrics.gap import gap_metrics
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 BLOCKS = ("image_block", "text_block")
 
 
+@own_settings()
 def layerwise(
     manifest: pd.DataFrame,
     root: Path,

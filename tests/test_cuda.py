@@ -17,7 +17,7 @@ from crossgap.inversion import batch_size, captured, optimise
 from crossgap.inversion.batch_size import fitting
 from crossgap.inversion.methods import Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
-from crossgap.inversion.recipes import Recipe
+from crossgap.inversion.recipes import OPTIMISERS, Recipe
 from crossgap.metrics.retrieval import ranking
 from crossgap.prepared import manifest
 from crossgap.stores.store import open_store
@@ -56,6 +56,26 @@ def test_features_are_the_cpus(tiny, on_gpu, inputs) -> None:
         for name in ("features", "preprojection"):
             on_cpu = getattr(found, name).cpu()
             torch.testing.assert_close(on_cpu, getattr(wanted, name), **TIGHT)
+
+
+@pytest.mark.parametrize("asked", ["tf32", "autocast"])
+def test_what_is_asked_of_torch_around_it_changes_no_bit(on_gpu, inputs, targets, asked) -> None:
+    def computed() -> list[np.ndarray]:
+        found = on_gpu.encode_images(inputs[0]), on_gpu.encode_texts(inputs[1])
+        more = {"ids": IDS, "progress": False}
+        inverted = [run(targets[name], on_gpu, 12, **of, **more) for name, (run, of) in INVERSIONS.items()]
+        return [one.features.cpu().numpy() for one in found] + [one.features for one in inverted]
+
+    wanted = computed()
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if asked == "tf32" else before)
+    try:
+        with torch.autocast("cuda", torch.bfloat16, enabled=asked == "autocast"):
+            found = computed()
+    finally:
+        torch.set_float32_matmul_precision(before)
+    for one, other in zip(found, wanted, strict=True):
+        assert np.array_equal(one, other)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -97,12 +117,16 @@ def test_no_bit_depends_on_order_or_company_and_a_batch_changes_rounding_alone(
 
 @pytest.mark.parametrize("method", [Oti(), Ovi(2)], ids=["oti", "ovi"])
 @pytest.mark.parametrize("patience", [None, 2])
-def test_a_captured_step_has_the_bits_of_its_kernels_one_by_one(on_gpu, targets, method, patience) -> None:
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_a_captured_step_has_the_bits_of_its_kernels_one_by_one(
+    on_gpu, targets, method, patience, optimiser
+) -> None:
     injection = method.inject(on_gpu)
     assert captured.worth_capturing(injection, on_gpu.device, 40)
     values = (targets[method.name], initial_tokens(IDS, 0, injection.shape))
     values = [torch.from_numpy(held).to(on_gpu.device) for held in values]
-    recipe = Recipe(40, snapshots=(0, 7, 40), snapshot_tokens=True, patience=patience, tolerance=5e-3)
+    more = {"patience": patience, "tolerance": 5e-3, "optimiser": optimiser}
+    recipe = Recipe(40, snapshots=(0, 7, 40), snapshot_tokens=True, **more)
     found = optimise.optimise(injection, *values, recipe)
     wanted = optimise.optimise(lambda tokens: injection(tokens), *values, recipe)
     for name, held in vars(wanted).items():

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from crossgap import fingerprint
 from crossgap.backbones import towers
+from crossgap.backbones.settings import own_settings
 from crossgap.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -144,20 +145,24 @@ class Backbone:
             return self.encode_images(torch.zeros(1, *size)).features.shape[1]
         return self.encode_texts(torch.zeros(1, self.context_length, dtype=torch.long)).features.shape[1]
 
-    def encode_images(self, pixels: Real[Tensor, "n 3 h w"], *, gradient: bool = False) -> Encoded:
-        """Encode `(n, 3, h, w)` transformed images; with `gradient`, as part of a graph of autograd."""
-        encode = partial(self.model.encode_image, normalize=False)
-        with torch.inference_mode(not gradient):
-            # cast where it lies in the end: a cast here would undo the pinning of its memory, and cost the cores
-            pixels = pixels.to(self.device, non_blocking=True).to(self.dtype)
-            return self._encode(encode, self.projection("image"), pixels)
+    def encode_images(self, pixels: Real[Tensor, "n 3 h w"]) -> Encoded:
+        """Encode `(n, 3, h, w)` transformed images."""
+        with own_settings(), torch.inference_mode():
+            return self.forward_images(pixels)
 
-    @torch.inference_mode()
+    def forward_images(self, pixels: Real[Tensor, "n 3 h w"]) -> Encoded:
+        """`encode_images` for a training: with its gradients, and under its autocast."""
+        encode = partial(self.model.encode_image, normalize=False)
+        # cast where it lies in the end: a cast here would undo the pinning of its memory, and cost the cores
+        pixels = pixels.to(self.device, non_blocking=True).to(self.dtype)
+        return self._encode(encode, self.projection("image"), pixels)
+
     def encode_texts(self, ids: Integer[Tensor, "n context"]) -> Encoded:
         """Encode `(n, context)` token ids."""
         self.check_has_texts()
         encode = partial(self.model.encode_text, normalize=False)
-        return self._encode(encode, self.projection("text"), ids.to(self.device))
+        with own_settings(), torch.inference_mode():
+            return self._encode(encode, self.projection("text"), ids.to(self.device))
 
     def check_has_texts(self) -> None:
         """BackboneError if the model has no text tower: it can neither encode texts nor be inverted."""
@@ -212,9 +217,8 @@ class Backbone:
 
     def _encode(self, encode: Callable, projection: tuple[nn.Module, str] | None, batch: Tensor) -> Encoded:
         if projection is None:
-            with whole_float32():
-                return Encoded(encode(batch).float(), None)
-        with without_projection(*projection) as project, whole_float32():
+            return Encoded(encode(batch).float(), None)
+        with without_projection(*projection) as project:
             before = encode(batch)
         return Encoded(project(before).float(), before.float())
 
@@ -251,21 +255,6 @@ def require_backbone(backbone: object) -> None:
     if not isinstance(backbone, Backbone):
         given = repr(backbone) if isinstance(backbone, str) else f"a {type(backbone).__name__}"
         raise TypeError(f"backbone is {given}: give one of crossgap.load_backbone")
-
-
-@contextmanager
-def whole_float32() -> Iterator[None]:
-    """Convolutions in full float32: by default, cuDNN rounds their operands to TF32, with ten bits."""
-    cudnn = torch.backends.cudnn
-    held, name, whole = (
-        (cudnn.conv, "fp32_precision", "ieee") if hasattr(cudnn, "conv") else (cudnn, "allow_tf32", False)
-    )
-    before = getattr(held, name)
-    setattr(held, name, whole)
-    try:
-        yield
-    finally:
-        setattr(held, name, before)
 
 
 @contextmanager

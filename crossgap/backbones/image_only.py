@@ -28,6 +28,7 @@ from torchvision.transforms import Compose
 
 from crossgap.backbones import activations, checkpoints, hub, preprocessing, towers
 from crossgap.backbones.backbone import Backbone, check_finite, resolve_device, verified
+from crossgap.backbones.settings import own_settings
 from crossgap.errors import BackboneError, WeightsError, of_machine
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def load(
     config = _config(name)
     weights = Path(pretrained) if pretrained else _downloaded(model, config, cache_dir)
     found = verified(weights, sha256, called)
-    with checkpoints.loading(called):
+    with own_settings(), checkpoints.loading(called):
         with checkpoints.by_library():
             tower = timm.create_model(name, pretrained=False, num_classes=0)
         shapes = _load_weights(tower, weights)

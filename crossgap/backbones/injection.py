@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from crossgap.arrays import whole_number
 from crossgap.backbones import blocks
 from crossgap.backbones.backbone import Backbone
+from crossgap.backbones.settings import own_settings
 from crossgap.backbones.towers import no_patches
 from crossgap.errors import BackboneError
 
@@ -40,6 +41,7 @@ class PseudoText:
         BackboneError: a text tower without an embedding layer, or a template that doesn't fit the context.
     """
 
+    @own_settings()
     def __init__(self, backbone: Backbone, template: str, tokens: int) -> None:
         backbone.check_has_texts()
         self.model = backbone.model
@@ -106,6 +108,7 @@ class PseudoPatches:
         BackboneError: a vision tower without patch tokens (ResNet, ConvNeXt, …), or P larger than its grid.
     """
 
+    @own_settings()
     def __init__(self, backbone: Backbone, patches: int) -> None:
         backbone.check_has_texts()
         self.model, self.visual = backbone.model, backbone.model.visual

@@ -23,6 +23,7 @@ from torch import nn
 from crossgap.backbones import activations, checkpoints, hub, image_only, preprocessing, slip, towers
 from crossgap.backbones.backbone import Backbone, check_finite, resolve_device, verified
 from crossgap.backbones.declaring import declared
+from crossgap.backbones.settings import own_settings
 from crossgap.backbones.tokenizers import load_tokenizer
 from crossgap.backbones.weights_files import document_of, weights_file
 from crossgap.errors import BackboneError, WeightsError
@@ -81,7 +82,7 @@ def load_backbone(
     weights = weights_file(model, pretrained, cache_dir)
     found = verified(weights, sha256, called) if weights else None
 
-    with checkpoints.loading(called):
+    with own_settings(), checkpoints.loading(called):
         if model.startswith((LOCAL_DIR_PREFIX, HF_HUB_PREFIX)):
             document = document_of(model, cache_dir)
             shown, shown_by = preprocessing.of_folder(model, document, preprocess)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from crossgap.backbones.injection import PseudoText
+from crossgap.backbones.settings import own_settings
 from crossgap.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class AskedTexts(NamedTuple):
     left_out: Mapping[str, int]
 
 
+@own_settings()
 def ask(
     asked: pd.DataFrame, tokens: Mapping[str, Float32[np.ndarray, "R width"]], backbone: Backbone, method: Oti
 ) -> AskedTexts:

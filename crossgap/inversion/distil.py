@@ -19,6 +19,7 @@ from torch.nn.functional import cosine_similarity, cross_entropy, normalize
 from crossgap import closure, fingerprint
 from crossgap.arrays import real_array
 from crossgap.backbones.backbone import Backbone
+from crossgap.backbones.settings import own_settings
 from crossgap.datasets.hashing import hashed
 from crossgap.errors import CrossgapError
 from crossgap.inversion.distil_recipe import LOSSES, TAUGHT, WIDER, Distil
@@ -141,6 +142,7 @@ class Split:
         return cls(np.array(learnt, int), np.array(held_out, int))
 
 
+@own_settings()
 def train(
     features: Real[np.ndarray, "n d"],
     ids: Sequence[str],

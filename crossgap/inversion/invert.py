@@ -16,6 +16,7 @@ from crossgap.arrays import real_array, whole_number
 from crossgap.backbones.backbone import Backbone, require_backbone
 from crossgap.backbones.batches import filled
 from crossgap.backbones.injection import Injection
+from crossgap.backbones.settings import own_settings
 from crossgap.errors import BackboneError
 from crossgap.inversion.batch_size import MOST, fitting
 from crossgap.inversion.methods import Method, Oti, Ovi
@@ -155,6 +156,7 @@ class Inverter:
         backbone = self.backbone.to(device)
         return replace(self, backbone=backbone, start=self.start and self.start.to(backbone.device))
 
+    @own_settings()
     def __call__(
         self, ids: Sequence[str], features: Real[np.ndarray, "n d"], advance: Callable[[int], None]
     ) -> Inversion:

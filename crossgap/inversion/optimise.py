@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from crossgap.backbones.settings import own_settings
 from crossgap.inversion.captured import captured, worth_capturing
 from crossgap.inversion.lbfgs import Lbfgs, Standing
 from crossgap.inversion.recipes import Recipe
@@ -42,6 +43,7 @@ class Optimised:
     snapshot_tokens: Float[Tensor, "n kept t width"]
 
 
+@own_settings()
 def optimise(
     encode: Callable[[Tensor], Tensor],
     targets: Float[Tensor, "n d"],

@@ -21,6 +21,7 @@ from torch.nn.functional import normalize
 
 from crossgap import closure
 from crossgap.backbones import Backbone
+from crossgap.backbones.settings import own_settings
 from crossgap.datasets.hashing import hashed
 from crossgap.losses import TEMPERED, total
 from crossgap.prepared.manifest import content
@@ -41,6 +42,7 @@ BIAS = -10.0  # temperature and bias of the sigmoid loss at the start (Zhai et a
 HEAD_HIDDEN, HEAD_WIDTH = 4096, 256  # SLIP's, at most this wide
 
 
+@own_settings()
 def finetune(
     backbone: Backbone,
     pairs: CaptionedImages,
@@ -205,14 +207,13 @@ class Learning(WithTemperature):
 
     def features(self, batch: PairBatch, part: slice) -> tuple[Tensor, ...]:
         """Features `(n, d)` of the images and texts of a part of the batch, and the input of the views' head."""
-        gradient = torch.is_grad_enabled()
         with self._autocast():
             found = [
-                self.backbone.encode_images(batch.pixels[part], gradient=gradient).features,
+                self.backbone.forward_images(batch.pixels[part]).features,
                 text_features(self.model, batch.ids[part]).float(),
             ]
             for view in batch.views or ():
-                encoded = self.backbone.encode_images(view[part], gradient=gradient)
+                encoded = self.backbone.forward_images(view[part])
                 found.append(encoded.features if encoded.preprojection is None else encoded.preprojection)
         return tuple(found)
 
@@ -222,7 +223,7 @@ class Learning(WithTemperature):
         if self.teacher is None:
             return None
         with self._autocast():
-            images = [self.teacher.encode_images(batch.pixels[part]).features for part in parts]
+            images = [self.teacher.forward_images(batch.pixels[part]).features for part in parts]
             texts = [text_features(self.teacher.model, batch.ids[part]).float() for part in parts]
         return torch.cat(images), torch.cat(texts)
 
@@ -271,6 +272,8 @@ class Learning(WithTemperature):
     def _autocast(self) -> AbstractContextManager[object]:
         if self.recipe.precision == "fp32":
             return nullcontext()
+        # inside another autocast, even one that is off, the last step's casts of the weights would be used again
+        torch.clear_autocast_cache()
         return torch.autocast(self.backbone.device.type, torch.bfloat16)
 
 

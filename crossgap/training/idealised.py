@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from crossgap import closure
+from crossgap.backbones.settings import own_settings
 from crossgap.datasets.hashing import hashed
 from crossgap.encode import Images
 from crossgap.losses import clip
@@ -84,6 +85,7 @@ class Progress(NamedTuple):
     log: Callable[[Row], None] | None = None
 
 
+@own_settings()
 def idealised(
     recipe: Idealised,
     manifest: pd.DataFrame,

@@ -21,6 +21,7 @@ import pandas as pd
 from PIL import Image
 
 from crossgap import links
+from crossgap.backbones.settings import own_settings
 from crossgap.datasets import world
 from crossgap.datasets.hashing import hashed
 from crossgap.metrics import classification
@@ -41,6 +42,7 @@ MEAN = STD = 0.5
 _VOCABULARY_IMAGES = 4000
 
 
+@own_settings()
 def train(
     recipe: NanoRecipe,
     folder: Path,

@@ -20,6 +20,7 @@ from crossgap.inversion.distil_recipe import LOSSES, Distil
 from crossgap.inversion.methods import Oti
 from crossgap.inversion.phi import Phi
 from crossgap.training.trainer import TrainingError
+from tests.asked import ASKED
 
 FEW = {"epochs": 3, "batch_size": 8, "held_out": 0.25}
 
@@ -370,3 +371,13 @@ def test_ovi_is_the_mirror_image(tiny, texts) -> None:
     assert found.invert(texts, progress=False).losses.mean() < (1 - cosine).mean() - 0.02
     noise = ovi(texts, tiny, 1, 2, progress=False).losses.mean()
     assert found.invert(texts, progress=False).losses.mean() < noise
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_what_is_asked_of_torch_around_it_changes_no_bit(tiny, images, asked) -> None:
+    wanted = distil(images[:10], tiny, **FEW)
+    with ASKED[asked]():
+        found = distil(images[:10], tiny, **FEW)
+        tokens = found.tokens(images)
+    assert found.digest == wanted.digest
+    np.testing.assert_array_equal(tokens, wanted.tokens(images))

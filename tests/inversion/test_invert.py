@@ -17,6 +17,7 @@ from crossgap.inversion.methods import Oti, Ovi
 from crossgap.inversion.noise import initial_tokens
 from crossgap.inversion.recipes import PRESETS, Recipe
 from crossgap.stores.store import Store
+from tests.asked import ASKED
 from tests.benchmarks import embedded
 
 IDS = [f"item {number}" for number in range(9)]
@@ -359,3 +360,13 @@ def test_features_may_be_of_any_length(size) -> None:
     found = oti(features * size, backbone, 5, progress=False)
     np.testing.assert_allclose(found.losses, ours.losses, atol=1e-6)
     np.testing.assert_allclose(found.features, ours.features, atol=1e-3)
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize(("invert", "modality"), [(oti, "image"), (ovi, "text")])
+def test_what_is_asked_of_torch_around_it_changes_no_bit(tiny, targets, asked, invert, modality) -> None:
+    wanted = invert(targets[modality], tiny, 3, progress=False)
+    with ASKED[asked]():
+        found = invert(targets[modality], tiny, 3, progress=False)
+    for name, held in vars(wanted).items():
+        np.testing.assert_array_equal(getattr(found, name), held)

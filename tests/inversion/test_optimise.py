@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from crossgap.inversion import optimise as module
 from crossgap.inversion.optimise import optimise
 from crossgap.inversion.recipes import OPTIMISERS, Recipe
 
@@ -131,3 +132,24 @@ def test_an_item_that_breaks_down_leaves_the_others_alone(patience, optimiser) -
     alone = optimise(encode, targets[rest], initial[rest], recipe)
     torch.testing.assert_close(found.tokens[rest], alone.tokens)
     torch.testing.assert_close(found.losses[rest], alone.losses)
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_a_replayed_graph_writes_into_the_same_tensors_and_changes_nothing(monkeypatch, optimiser) -> None:
+    targets, initial = start()
+    recipe = Recipe(20, snapshots=[0, 4, 20], snapshot_tokens=True, patience=5, optimiser=optimiser)
+    wanted = optimise(encode, targets, initial, recipe)
+
+    def captured(passes, _device):
+        held = [torch.empty_like(found, requires_grad=False) for found in passes()]
+
+        def replay() -> tuple[torch.Tensor, ...]:
+            return tuple(place.copy_(found.detach()) for place, found in zip(held, passes(), strict=True))
+
+        return replay
+
+    monkeypatch.setattr(module, "worth_capturing", lambda *_: True)
+    monkeypatch.setattr(module, "captured", captured)
+    found = optimise(encode, targets, initial, recipe)
+    for name, held in vars(wanted).items():
+        assert torch.equal(getattr(found, name), held), name

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from crossgap.training.finetune import Learning, captions_of, finetune
 from crossgap.training.finetune_recipe import Finetune
 from crossgap.training.trainable import WEIGHTS
 from crossgap.training.trainer import TrainingError
+from tests.asked import ASKED
 
 CUAXU = {"clip": 1.0, "uniformity": 1.0, "alignment": 1.0, "cross_uniformity": 1.0}
 SUMS = {
@@ -355,3 +357,14 @@ def test_rates_of_new_parameters_are_their_own(backbone) -> None:
     assert {id(p) for group in (towers, new) for p in group["params"]} == learning_set
     assert id(backbone.model.logit_scale) not in learning_set and id(learning.log_scale) not in learning_set
     assert trainer.POINTS >= 9  # so that the curves above have a row for each step
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("asked", [*ASKED, "an autocast that is off"])
+def test_what_is_asked_of_torch_around_it_changes_no_bit(train, tmp_path, asked, precision) -> None:
+    short = recipe(epochs=1, width=8, precision=precision, losses={"clip": 1.0, "slip": 0.5})
+    folder, curves = train("plain", short)
+    with ASKED.get(asked, partial(torch.autocast, "cpu", enabled=False))():
+        found, rows = train("asked", short, scratch=tmp_path / "other")
+    assert rows == curves
+    assert (found / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()

@@ -35,6 +35,7 @@ from crossgap.training.idealised import (
 from crossgap.training.idealised_recipe import Idealised, Settings
 from crossgap.training.live import live
 from crossgap.training.trainer import TrainingError
+from tests.asked import ASKED
 
 COUNT, BATCH, WIDTH, EPOCHS = 40, 8, 12, 4
 SCRIPT = """
@@ -508,3 +509,9 @@ def test_live_curves_are_the_rows_and_the_same_again(tmp_path) -> None:
         for name in ("one", "two")
     ]
     assert files[0] == files[1] and len(files[0]) == 3
+
+
+@pytest.mark.parametrize("asked", ["autocast", "medium", "bfloat16", "inference"])
+def test_what_is_asked_of_torch_around_it_changes_no_bit(dataset, recipe, done, tmp_path, asked) -> None:
+    with ASKED[asked]():
+        assert idealised(recipe, *dataset, scratch=tmp_path) == done[0]

@@ -20,6 +20,7 @@ from crossgap.training.augment import Augment, augmentation, two_views
 from crossgap.training.batches import batch
 from crossgap.training.nano_recipe import IntraModal, NanoRecipe
 from crossgap.training.texts import text_features
+from tests.asked import ASKED
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "data" / "backbones" / "nano"
@@ -205,3 +206,14 @@ def test_a_stopped_training_ends_with_the_same_bytes(recipe, tmp_path, monkeypat
     assert all(row.keys() == {"step", "loss", *(["slip"] if views else [])} for row in rows)
     assert (tmp_path / "out" / nano.WEIGHTS).read_bytes() == (tmp_path / "whole" / nano.WEIGHTS).read_bytes()
     assert list(tmp_path.glob("*.pt")) == []
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_what_is_asked_of_torch_around_it_changes_no_bit(recipe, tmp_path, asked) -> None:
+    short = recipe.model_copy(update={"steps": 2})
+    wanted = nano.train(short, tmp_path / "plain", tmp_path / "plain.pt")
+    with ASKED[asked]():
+        found = nano.train(short, tmp_path / "asked", tmp_path / "asked.pt")
+    assert found == wanted
+    weights = [(tmp_path / name / nano.WEIGHTS).read_bytes() for name in ("plain", "asked")]
+    assert weights[0] == weights[1]
