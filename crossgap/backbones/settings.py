@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import torch
-
 _KINDS = ("cpu", "cuda", "mps")
 
 
@@ -19,6 +17,8 @@ def own_settings() -> Iterator[None]:
     rounded to TF32, with ten bits, by cuDNN's own default, by `torch.set_float32_matmul_precision`, and by a variable
     of the environment that NVIDIA's containers come with; on a CPU, `medium` rounds it to bfloat16, with seven.
     """
+    import torch
+
     with ExitStack() as restored:
         for kind in _KINDS:
             if torch.is_autocast_enabled(kind):
@@ -27,14 +27,14 @@ def own_settings() -> Iterator[None]:
             restored.enter_context(torch.device("cpu"))
         restored.callback(torch.set_default_dtype, torch.get_default_dtype())
         torch.set_default_dtype(torch.float32)
-        _keep_float32_whole(restored)
+        _keep_float32_whole(torch, restored)
         # which takes gradients too
         restored.enter_context(torch.inference_mode(False))
         yield
 
 
-def _keep_float32_whole(restored: ExitStack) -> None:
-    backends: Any = torch.backends
+def _keep_float32_whole(torch: Any, restored: ExitStack) -> None:
+    backends = torch.backends
     if by_backend := hasattr(backends.cudnn, "conv"):
         parts = (backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv)
         for part in parts:
