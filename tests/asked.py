@@ -33,6 +33,7 @@ ASKED: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "medium": partial(_precision, "medium"),
     "high": partial(_precision, "high"),
     "bfloat16": partial(_set, torch.set_default_dtype, torch.bfloat16, torch.float32),
+    "benchmark": partial(_set, partial(setattr, torch.backends.cudnn, "benchmark"), True, False),
     "float64": partial(_set, torch.set_default_dtype, torch.float64, torch.float32),
     "no gradients": torch.no_grad,
     "inference": torch.inference_mode,

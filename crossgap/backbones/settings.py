@@ -13,9 +13,10 @@ _KINDS = ("cpu", "cuda", "mps")
 def own_settings() -> Iterator[None]:
     """Torch as a fresh process has it, but for float32, which stays whole; afterwards all is as it was.
 
-    Set aside are an autocast, inference mode and `no_grad`, and another default device or type of numbers. Float32 is
-    rounded to TF32, with ten bits, by cuDNN's own default, by `torch.set_float32_matmul_precision`, and by a variable
-    of the environment that NVIDIA's containers come with; on a CPU, `medium` rounds it to bfloat16, with seven.
+    Set aside are an autocast, inference mode and `no_grad`, another default device or type of numbers, and cuDNN's
+    benchmark. Float32 is rounded to TF32, with ten bits, by cuDNN's own default, by
+    `torch.set_float32_matmul_precision`, and by a variable of the environment that NVIDIA's containers come with; on a
+    CPU, `medium` rounds it to bfloat16, with seven.
     """
     import torch
 
@@ -23,10 +24,13 @@ def own_settings() -> Iterator[None]:
         for kind in _KINDS:
             if torch.is_autocast_enabled(kind):
                 restored.enter_context(torch.autocast(kind, enabled=False))
-        if torch.get_default_device().type != "cpu":
+        if torch.empty(0).device.type != "cpu":
             restored.enter_context(torch.device("cpu"))
         restored.callback(torch.set_default_dtype, torch.get_default_dtype())
         torch.set_default_dtype(torch.float32)
+        # which takes the convolution that happens to be fastest
+        restored.callback(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
+        torch.backends.cudnn.benchmark = False
         _keep_float32_whole(torch, restored)
         # which takes gradients too
         restored.enter_context(torch.inference_mode(False))

@@ -31,9 +31,10 @@ def state() -> dict[str, Any]:
         products = "of backends"
     return {
         "products": products,
+        "benchmark": backends.cudnn.benchmark,
         "autocast": torch.is_autocast_enabled("cpu"),
         "type": torch.get_default_dtype(),
-        "device": torch.get_default_device().type,
+        "device": torch.empty(0).device.type,
         "gradients": torch.is_grad_enabled(),
         "inference": torch.is_inference_mode_enabled(),
         **{name: getattr(*part) for name, part in parts.items()},
@@ -46,7 +47,14 @@ def inputs(tiny) -> dict[str, torch.Tensor]:
     return {"encode_images": pixels, "encode_texts": tiny.tokenize(["a cat", "two dogs", "hats"])[0]}
 
 
-OWN = {"autocast": False, "type": torch.float32, "device": "cpu", "gradients": True, "inference": False}
+OWN = {
+    "benchmark": False,
+    "autocast": False,
+    "type": torch.float32,
+    "device": "cpu",
+    "gradients": True,
+    "inference": False,
+}
 
 
 @pytest.mark.parametrize("asked", [*ASKED, "nothing"])
