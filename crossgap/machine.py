@@ -34,6 +34,15 @@ def multiplies_bytes_in_tiles() -> bool:
     return _CPUS.is_file() and " amx_int8" in _CPUS.read_text(encoding="utf-8")
 
 
+def rounding_of_float32() -> str | None:
+    """Why a CPU wouldn't compute in whole float32, whatever torch is told, and the remedy; None if it would."""
+    for name in ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"):
+        if asked := os.environ.get(name):
+            whole = asked.lower() == "strict"
+            return None if whole else f"{name}={asked} has oneDNN round float32 on a CPU: unset it"
+    return None
+
+
 def cores() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -18,6 +18,7 @@ from crossgap import fingerprint
 from crossgap.backbones import towers
 from crossgap.backbones.settings import own_settings
 from crossgap.errors import BackboneError
+from crossgap.machine import rounding_of_float32
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float32, Integer, Real
@@ -29,7 +30,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
     """`auto` is a CUDA device where there is one, else the CPU.
 
     Raises:
-        BackboneError: a device of another name, or that torch doesn't find here.
+        BackboneError: a device of another name, or that torch doesn't find here; a CPU on which oneDNN is asked to
+            round float32.
     """
     device = str(device)
     if device == "auto":
@@ -40,6 +42,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[kind]
     if not there or (kind == "cuda" and int(number or 0) >= torch.cuda.device_count()):
         raise BackboneError(f"device {device!r}: torch finds no such GPU here: give auto or cpu")
+    if kind == "cpu" and (reason := rounding_of_float32()):
+        raise BackboneError(f"device {device!r}: {reason}")
     return torch.device(device)
 
 

@@ -12,6 +12,7 @@ from crossgap.catalogue import registered
 from crossgap.datasets.declared import Table
 from crossgap.errors import like
 from crossgap.keyed import file_and_key
+from crossgap.machine import rounding_of_float32
 from crossgap.params.reading import refused
 
 if TYPE_CHECKING:
@@ -76,12 +77,15 @@ def no_data(params: Params) -> Iterator[str]:
 
 
 def no_device(device: str) -> str | None:
-    """Why a device can't be used here; None if it can. Torch is imported for `cuda` and `mps` alone."""
+    """Why a device can't be used here; None if it can. Torch is imported only where it must be asked."""
     kind, _, number = device.partition(":")
-    if kind not in ("cuda", "mps"):
-        return None
+    rounding = rounding_of_float32() if kind in ("auto", "cpu") else None
+    if kind == "cpu" or (kind == "auto" and rounding is None):
+        return rounding
     import torch
 
+    if kind == "auto":
+        return None if torch.cuda.is_available() else rounding
     if kind == "mps":
         there = torch.backends.mps.is_available()
         return (

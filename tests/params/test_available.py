@@ -15,6 +15,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
+from crossgap import load_backbone
 from crossgap.backbones import BackboneError, declaring, towers
 from crossgap.catalogue import entries, registered
 from crossgap.cli import app
@@ -264,6 +265,22 @@ def test_a_device_that_is_not_there_is_named_as_the_setting(tmp_path, monkeypatc
     assert no_device("cuda:2") == "'cuda:2' is none of the 2 GPUs here: give cuda:0 to cuda:1"
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert "no GPU of Apple's" in no_device("mps")
+
+
+@pytest.mark.parametrize("name", ["ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"])
+def test_a_cpu_that_is_asked_to_round_float32_is_refused(tmp_path, tiny_folder, monkeypatch, name) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv(name, "BF16")
+    for device in ("auto", "cpu"):
+        line = f"machine.device: {name}=BF16 has oneDNN round float32 on a CPU: unset it"
+        assert asked(tmp_path, machine={"device": device}) == [line]
+        with pytest.raises(BackboneError, match=f"^device 'cpu': {name}=BF16 has oneDNN round"):
+            load_backbone(f"local-dir:{tiny_folder}", device=device)
+    monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "strict")
+    assert asked(tmp_path, machine={"device": "cpu"}) == []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")
+    assert no_device("auto") is None
 
 
 def test_the_command_says_it_and_the_stage_can(tmp_path) -> None:
