@@ -83,6 +83,27 @@ def test_what_stands_in_the_gallery_leaves_the_bank_and_is_counted(native):
     assert row[:2] == ("retrieval", "here") and row[2].startswith("6 of 60 queries of the bank left out")
 
 
+def test_a_bias_is_of_the_rows_of_the_bank_that_it_may_use(native):
+    """Items of the same features, but of images of the bank."""
+    cell = Cell(native, None, None, "test", "test", support="train")
+    texts, images = cell.items("text/test"), cell.items("image/test")
+    others = replace(images, groups=cell.items("image/train").groups[:24])
+    rivals = Rivals(Work(cell), ["nnn"])
+
+    def score(gallery):
+        return rivals.scorer("nnn_16", "here", "text-image", False, rivals.work.reasons)(
+            texts, gallery
+        ).gallery
+
+    every, some = score(images), score(others)
+    assert (score(images) == every).all() and (score(others) == some).all()
+    bias = nnn.fit({"text": TRAINED["features"][48:]}, 16).scoring(
+        EVERY["features"], TEST["features"], "text"
+    )
+    np.testing.assert_allclose(some, bias.gallery)
+    assert np.abs(every - some).max() > 1e-3
+
+
 def test_an_image_with_the_id_of_a_text_is_another_item(native):
     """As where images and captions are both numbered from 0."""
     cell = Cell(native, None, None, "test", "test", support="train")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from crossgap.inversion.recipes import PRESETS, Recipe, recipe
+from crossgap.inversion.recipes import PRESETS, Continued, Recipe, recipe
 
 
 def test_the_papers_recipes_are_the_presets() -> None:
@@ -91,3 +91,8 @@ def test_a_recipe_says_all_that_a_result_depends_on() -> None:
     assert Recipe(10, snapshots=[99]).as_dict() == base.as_dict()
     assert not {"optimiser", "patience"} & set(base.as_dict())
     assert not {"lr", "weight_decay"} & set(Recipe(10, optimiser="lbfgs").as_dict())
+
+
+def test_what_starts_from_a_network_has_no_noise_and_says_no_seed() -> None:
+    assert Continued(0, seed=1).as_dict() == Continued(0).as_dict()
+    assert Continued(5).as_dict().keys() == Recipe(5).as_dict().keys() - {"seed"}
