@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from crossgap.corrections import nnn, qb_norm
+from crossgap.errors import UnavailableError
 from crossgap.evaluation import Cell, hubness
 from crossgap.evaluation.comparisons import compared
 from crossgap.evaluation.corrections import Rivals, bank
@@ -102,6 +103,21 @@ def test_a_bias_is_of_the_rows_of_the_bank_that_it_may_use(native):
     )
     np.testing.assert_allclose(some, bias.gallery)
     assert np.abs(every - some).max() > 1e-3
+
+
+def test_texts_of_no_image_leave_the_bank_where_they_stand_in_the_gallery(native):
+    cell = Cell(native, None, None, "test", "train")
+    asked, gallery = (
+        replace(items, groups=np.full(len(items), "", object))
+        for items in map(cell.items, ("text/test", "text/train"))
+    )
+    rivals = Rivals(Work(cell), ["nnn"])
+    score = replace(rivals.scorer("nnn_16", "here", "text-text", True, rivals.work.reasons), bank=gallery)
+    score(asked, gallery.where(np.arange(2)))
+    ((*_, why),) = rivals.work.reasons.rows
+    assert why.startswith("2 of 60 queries of the bank left out")
+    with pytest.raises(UnavailableError, match="no text query is left in the bank"):
+        score(asked, gallery)
 
 
 def test_an_image_with_the_id_of_a_text_is_another_item(native):
