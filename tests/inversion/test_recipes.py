@@ -7,11 +7,14 @@ import pytest
 from crossgap.inversion.recipes import PRESETS, Continued, Recipe, recipe
 
 
-def test_the_papers_recipes_are_the_presets() -> None:
+def test_presets_are_the_papers_recipes_and_faster_ones() -> None:
     for method, steps in (("oti", 150), ("ovi", 1000)):
         paper = recipe(method)
         assert (paper.steps, paper.lr, paper.weight_decay) == (steps, 0.02, 0.01)
         assert paper.snapshots == () and paper.patience is None
+    fast, lbfgs = recipe("ovi", "fast"), [recipe(method, "lbfgs") for method in ("oti", "ovi")]
+    assert (fast.steps, fast.lr, fast.weight_decay) == (200, 0.15, 0.01)
+    assert [(of.steps, of.optimiser) for of in lbfgs] == [(60, "lbfgs"), (100, "lbfgs")]
 
 
 def test_values_beside_a_preset_change_it_and_none_leaves_it() -> None:
