@@ -105,6 +105,18 @@ def test_a_bias_is_of_the_rows_of_the_bank_that_it_may_use(native):
     assert np.abs(every - some).max() > 1e-3
 
 
+def test_a_bias_is_of_whether_a_query_may_find_itself(native):
+    cell = Cell(native, None, None, "test", "test", support="train")
+    images, rivals = cell.items("image/test"), Rivals(Work(cell), ["qb_norm"])
+    among_others, among_all = (
+        rivals.scorer("qb_norm", "here", "image-image", within, rivals.work.reasons)(images, images).queries
+        for within in (True, False)
+    )
+    score, features = rivals.correction("qb_norm").scoring, TEST["features"]
+    expected = score(features, features, "image", left_out=np.arange(24)).queries
+    assert among_others.tolist() == expected.tolist() != among_all.tolist()
+
+
 def test_texts_of_no_image_leave_the_bank_where_they_stand_in_the_gallery(native):
     cell = Cell(native, None, None, "test", "train")
     asked, gallery = (

@@ -50,6 +50,17 @@ def test_native_measures_are_those_of_images_and_first_captions(metrics):
     assert "gap/centroid_distance" not in metrics  # `gap` has it
 
 
+def test_of_many_items_some_evenly_spread_have_their_neighbours_looked_at(work, metrics, monkeypatch):
+    monkeypatch.setattr("crossgap.evaluation.neighbourhoods.ITEMS", 13)
+    found = neighbourhoods(work, Rivals(work, []))
+    some = np.linspace(0, 23, 13).astype(int)
+    images, first = TEST["features"][some], texts()[some]
+    assert found["gap/imr"] == modality_ranks(images, first).mean()
+    assert found["gap/tmr"] == modality_ranks(first, images).mean()
+    assert found["gap/nas@10"] == neighbour_overlap(images, first).mean() != metrics["gap/nas@10"]
+    assert found["gap/frechet"] == metrics["gap/frechet"]  # of all
+
+
 def test_corrected_measures_are_those_of_corrected_features(metrics):
     every = captions(TEST)["features"]
     correction = fitted(Material(images=TEST["features"], texts=every), ["centering"])[0]["centering"]
