@@ -93,6 +93,14 @@ def test_equal_scores_stand_in_the_candidates_order():
     assert found["candidates"] == 4
 
 
+def test_what_is_added_is_of_the_query_and_of_the_candidate():
+    added = RNG.standard_normal(7), RNG.standard_normal(60)
+    found = composed.found_by(IMAGES, TEXTS, GALLERY, WANTED, ["sum"], added=added)["sum"]
+    scores = (unit(IMAGES) + unit(TEXTS)) @ unit(GALLERY).T + added[0][:, None] * added[1]
+    expected = [slow(row, of) for row, of in zip(scores, WANTED, strict=True)]
+    np.testing.assert_allclose(found.to_numpy(), expected, atol=1e-12)
+
+
 def test_the_order_of_the_candidates_that_are_searched_decides_nothing():
     shuffled = [
         of if of.among is None else replace(of, among=np.random.default_rng(0).permutation(of.among))
