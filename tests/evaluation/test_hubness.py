@@ -11,7 +11,7 @@ from crossgap.corrections import nnn, qb_norm
 from crossgap.errors import UnavailableError
 from crossgap.evaluation import Cell, hubness
 from crossgap.evaluation.comparisons import compared
-from crossgap.evaluation.corrections import Rivals, bank
+from crossgap.evaluation.corrections import Rivals, bank, pairs
 from crossgap.evaluation.items import by_id
 from crossgap.evaluation.queries import tables
 from crossgap.evaluation.scoring import disjoint
@@ -130,6 +130,15 @@ def test_texts_of_no_image_leave_the_bank_where_they_stand_in_the_gallery(native
     assert why.startswith("2 of 60 queries of the bank left out")
     with pytest.raises(UnavailableError, match="no text query is left in the bank"):
         score(asked, gallery)
+
+
+def test_pairs_to_fit_on_are_none_of_those_that_are_asked(tmp_path):
+    """Where another split holds some of the queries' items."""
+    mixed = {key: [*TEST[key][:5], *TRAIN[key]] for key in TEST}
+    held = groups() | {"image/train": mixed, "text/train": captions(mixed)}
+    images, texts = pairs(Cell(write(tmp_path / "n.zip", held), None, None, "test", "test"), "train")
+    np.testing.assert_array_equal(images, np.repeat(np.float32(TRAIN["features"]), 2, axis=0))
+    np.testing.assert_array_equal(texts, np.float32(captions(mixed)["features"][10:]))
 
 
 def test_an_image_with_the_id_of_a_text_is_another_item(native):
