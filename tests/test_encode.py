@@ -320,6 +320,21 @@ def test_features_of_another_precision_are_close_and_never_mixed_in(dataset, run
             assert 1 - cosine < 0.01 and not np.array_equal(found, exact)
 
 
+def test_what_another_backbone_or_other_code_encoded_is_not_taken_up(run, tiny_folder, monkeypatch) -> None:
+    """All share one folder of shards."""
+    whole = {name: run()[name].features for name in run().groups}
+    half = load_backbone(f"local-dir:{tiny_folder}", precision="bf16")
+    alone, store = run(backbone=half, scratch="elsewhere"), run(backbone=half)
+    for name, features in whole.items():
+        assert np.array_equal(store[name].features, alone[name].features)
+        assert not np.array_equal(store[name].features, features)
+    monkeypatch.setattr(
+        encoding, "_arrays", lambda parts, count: {"features": np.ones((count, 4), np.float32)}
+    )
+    assert np.array_equal(run()["image/test"].features, whole["image/test"])
+    assert (run(code="other")["image/test"].features == 1).all()
+
+
 def test_a_tokenizer_that_cannot_be_had_is_told_before_any_image_is_encoded(run, tiny, monkeypatch) -> None:
     def load_tokenizer():
         raise BackboneError("no tokenizer")

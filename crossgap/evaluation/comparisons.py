@@ -55,7 +55,7 @@ def compared(work: Work, outcomes: Outcomes, *, seed: int, resamples: int) -> pd
                 by=__name__,
                 seed=seed,
                 resamples=resamples,
-                values=_said(values, against, groups) if work.parts.folder else None,
+                values=_said(values, against) if work.parts.folder else None,
             )
             rows = [] if table is None else table.to_dict("records")
             of_family[family] = {(row["task"], row["relevance"]): row for row in rows}
@@ -88,23 +88,15 @@ def too_few(comparisons: int, resamples: int) -> str | None:
     )
 
 
-def _said(
-    values: Mapping[Place, pd.Series], against: Mapping[Place, Place], groups: Mapping[Place, pd.Series]
-) -> list:
-    """What is compared with what, and which queries belong together, by its content."""
+def _said(values: Mapping[Place, pd.Series], against: Mapping[Place, Place]) -> list:
+    """What is compared with what, by its content; which queries belong together the native store says."""
     compared = {*against, *against.values()}
     held = [
-        [*place, _digest(of, of.to_numpy(float).tobytes())]
+        [*place, fingerprint.of_bytes("\0".join(map(str, of.index)).encode(), of.to_numpy(float).tobytes())]
         for place, of in values.items()
         if place in compared
     ]
-    digests = {id(of): _digest(of, "\0".join(map(str, of)).encode()) for of in groups.values()}
-    within = sorted([*place, digests[id(of)]] for place, of in groups.items())
-    return [held, sorted([*place, *baseline] for place, baseline in against.items()), within]
-
-
-def _digest(of: pd.Series, content: bytes) -> str:
-    return fingerprint.of_bytes("\0".join(map(str, of.index)).encode(), content)
+    return [held, sorted([*place, *baseline] for place, baseline in against.items())]
 
 
 def _tested(

@@ -149,8 +149,8 @@ def _captioned(cell: Cell) -> tuple[Items, Items]:
 
 
 def _of(images: Items, captions: Items) -> Int64[np.ndarray, " m"]:
-    """The place of each image's caption, `(m,)`; -1 for none."""
-    places = {group: place for place, group in reversed([*enumerate(captions.groups.astype(str))])}
+    """The place of each image's caption among those of one rank, `(m,)`; -1 for none."""
+    places = {group: place for place, group in enumerate(captions.groups.astype(str))}
     return np.array([places.get(group, -1) for group in images.groups.astype(str)], int)
 
 

@@ -162,16 +162,23 @@ def test_with_oti_and_its_template(native, tmp_path):
 
 def test_queries_without_their_items_are_counted(tmp_path):
     tables = Composed.of(
-        [("a", "gone", "t0", "", ""), ("b", B, "t9", "", ""), ("c", C, "t0", "", ""), ("d", A, "t0", "", "")],
-        [("a", A, "target"), ("b", A, "target"), ("c", "gone", "target"), ("d", B, "relevant")],
-    )
+        [
+            ("a", "gone", "t0", "", ""), ("b", B, "t9", "", ""), ("c", C, "t0", "", ""), ("d", A, "t0", "", ""),
+            ("e", A, "t0", "", "y"),
+        ],
+        [
+            ("a", A, "target"), ("b", A, "target"), ("c", "gone", "target"), ("d", B, "relevant"),
+            ("e", C, "target"), ("e", B, "relevant"),
+        ],
+        [("y", A), ("y", B)],
+    )  # fmt: skip
     work = Work(Cell(put(tmp_path / "n.zip", tables), None, None, "test", "test"))
     found = composed.searched(work, Rivals(work, []))
     assert found["query"].unique().tolist() == ["d"]
     assert [why for *_, why in work.reasons.rows] == [
         "1 composed queries are left out: the image is in none of the splits",
         "1 composed queries are left out: a text has no features",
-        "1 composed queries are left out: no answer is searched",
+        "2 composed queries are left out: no answer is searched",
     ]
     none = Composed(tables.asked[:1], tables.judged, tables.galleries)
     work = Work(Cell(put(tmp_path / "m.zip", none), None, None, "test", "test"))

@@ -65,10 +65,12 @@ def test_concept_names_that_datasets_share_count_once() -> None:
     )
     np.testing.assert_array_equal(both.material.vocabulary, np.concatenate([names, more]))
     np.testing.assert_array_equal(both.material.styles, styles)
-    own = Material(styles=rng.normal(size=(3, DIM)))
+    here = rng.normal(size=(3, DIM))
+    own = Material(texts=here, vocabulary=here, vocabulary_photo=here, styles=here, pairs=(here, here))
     assert both.over(own, DIM).styles is both.material.styles
-    without = elsewhere.Elsewhere("files", 0, lambda: Material(images=held[0].images))
-    assert without.over(own, DIM).styles is None
+    without = elsewhere.Elsewhere("files", 0, lambda: Material(images=held[0].images)).over(own, DIM)
+    assert without.images is held[0].images and without.texts is here
+    assert without.vocabulary is without.vocabulary_photo is without.styles is without.pairs is None
 
 
 def test_other_datasets_one_by_one_and_together(native, tmp_path):

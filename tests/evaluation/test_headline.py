@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from crossgap.evaluation.comparisons import COLUMNS
+from crossgap.evaluation.comparisons import COLUMNS, too_few
 from crossgap.evaluation.headline import headline
+from crossgap.metrics.significance import holm
 
 METRICS = {
     "gap/centroid_distance": 0.5,
@@ -119,3 +121,10 @@ def test_of_landmarks_settings_medium_alone_counts() -> None:
     assert found == {"mAP": 0.6, "oti_gain": 0.05, "oti_better": 1, "oti_worse": 0}
     two = {key: value for key, value in metrics.items() if "hard" not in key}
     assert headline(two, pd.DataFrame(rows[:1]))["image_retrieval"]["mAP"] == 0.7, "labellings of a user's"
+
+
+@pytest.mark.parametrize("resamples", [19, 20, 99, 100, 999, 1000])
+def test_too_few_resamples_are_those_by_which_not_even_the_smallest_p_is_significant(resamples) -> None:
+    for comparisons in range(1, 60):
+        smallest = holm(np.full(comparisons, 1 / (resamples + 1))).min()
+        assert (too_few(comparisons, resamples) is None) == (smallest < 0.05)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from crossgap.corrections import nnn, qb_norm
+from crossgap.errors import UnavailableError
 from crossgap.evaluation import Cell, hubness
 from crossgap.evaluation.comparisons import compared
-from crossgap.evaluation.corrections import Rivals, bank
+from crossgap.evaluation.corrections import Rivals, bank, pairs
 from crossgap.evaluation.items import by_id
 from crossgap.evaluation.queries import tables
 from crossgap.evaluation.scoring import disjoint
@@ -81,6 +82,63 @@ def test_what_stands_in_the_gallery_leaves_the_bank_and_is_counted(native):
     score(with_few.items("text/test"), some.where(np.arange(3)))
     (row,) = held.work.reasons.rows
     assert row[:2] == ("retrieval", "here") and row[2].startswith("6 of 60 queries of the bank left out")
+
+
+def test_a_bias_is_of_the_rows_of_the_bank_that_it_may_use(native):
+    """Items of the same features, but of images of the bank."""
+    cell = Cell(native, None, None, "test", "test", support="train")
+    texts, images = cell.items("text/test"), cell.items("image/test")
+    others = replace(images, groups=cell.items("image/train").groups[:24])
+    rivals = Rivals(Work(cell), ["nnn"])
+
+    def score(gallery):
+        return rivals.scorer("nnn_16", "here", "text-image", False, rivals.work.reasons)(
+            texts, gallery
+        ).gallery
+
+    every, some = score(images), score(others)
+    assert (score(images) == every).all() and (score(others) == some).all()
+    bias = nnn.fit({"text": TRAINED["features"][48:]}, 16).scoring(
+        EVERY["features"], TEST["features"], "text"
+    )
+    np.testing.assert_allclose(some, bias.gallery)
+    assert np.abs(every - some).max() > 1e-3
+
+
+def test_a_bias_is_of_whether_a_query_may_find_itself(native):
+    cell = Cell(native, None, None, "test", "test", support="train")
+    images, rivals = cell.items("image/test"), Rivals(Work(cell), ["qb_norm"])
+    among_others, among_all = (
+        rivals.scorer("qb_norm", "here", "image-image", within, rivals.work.reasons)(images, images).queries
+        for within in (True, False)
+    )
+    score, features = rivals.correction("qb_norm").scoring, TEST["features"]
+    expected = score(features, features, "image", left_out=np.arange(24)).queries
+    assert among_others.tolist() == expected.tolist() != among_all.tolist()
+
+
+def test_texts_of_no_image_leave_the_bank_where_they_stand_in_the_gallery(native):
+    cell = Cell(native, None, None, "test", "train")
+    asked, gallery = (
+        replace(items, groups=np.full(len(items), "", object))
+        for items in map(cell.items, ("text/test", "text/train"))
+    )
+    rivals = Rivals(Work(cell), ["nnn"])
+    score = replace(rivals.scorer("nnn_16", "here", "text-text", True, rivals.work.reasons), bank=gallery)
+    score(asked, gallery.where(np.arange(2)))
+    ((*_, why),) = rivals.work.reasons.rows
+    assert why.startswith("2 of 60 queries of the bank left out")
+    with pytest.raises(UnavailableError, match="no text query is left in the bank"):
+        score(asked, gallery)
+
+
+def test_pairs_to_fit_on_are_none_of_those_that_are_asked(tmp_path):
+    """Where another split holds some of the queries' items."""
+    mixed = {key: [*TEST[key][:5], *TRAIN[key]] for key in TEST}
+    held = groups() | {"image/train": mixed, "text/train": captions(mixed)}
+    images, texts = pairs(Cell(write(tmp_path / "n.zip", held), None, None, "test", "test"), "train")
+    np.testing.assert_array_equal(images, np.repeat(np.float32(TRAIN["features"]), 2, axis=0))
+    np.testing.assert_array_equal(texts, np.float32(captions(mixed)["features"][10:]))
 
 
 def test_an_image_with_the_id_of_a_text_is_another_item(native):

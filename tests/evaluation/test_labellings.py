@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,9 @@ from crossgap.datasets import Table
 from crossgap.datasets.preparing import prepare
 from crossgap.encode import encode
 from crossgap.evaluation import Cell, evaluate
+from crossgap.evaluation.relevance import relevances
 from crossgap.prepared import manifest
+from tests.evaluation.small import TEST
 from tests.report.conftest import Page
 
 ODD = ["..", "a,b", "b.c", "a@b", "a+b", "a:b", "a b", "ü", 'a"b', "mAP", "text"]
@@ -62,3 +65,12 @@ def test_a_labelling_of_any_allowed_name_is_measured_as_one_of_a_plain_name(tmp_
     page = Page(report.render([report.Results("tiny", "odd", metrics, **tables)]))
     assert {*names} <= {row["labelling"] for row in page.rows()}
     assert "Other numbers" not in page.text
+
+
+def test_a_control_is_of_items_of_its_classes_alone(native) -> None:
+    cell = Cell(native, None, None, "test", "test", subsets={"warm": {"colour": ["red", "green"]}})
+    images = cell.items("image/test")
+    of = {relevance.name: relevance.concerns(images) for relevance in relevances(cell, images, images)}
+    warm = [name for name, colour in zip(TEST["id"], TEST["label.colour"], strict=True) if colour != "blue"]
+    assert of["warm"].ids.tolist() == warm != of["colour"].ids.tolist()
+    assert not relevances(cell, images, replace(images, labels={}))

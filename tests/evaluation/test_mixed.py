@@ -7,7 +7,7 @@ import pytest
 
 from crossgap.corrections import Material, nnn, ridge
 from crossgap.errors import CrossgapError
-from crossgap.evaluation import Cell, elsewhere, evaluate, evaluation, mixed
+from crossgap.evaluation import Cell, elsewhere, evaluate, evaluation, mixed, roles
 from crossgap.evaluation.comparisons import compared
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.options import MixedSearch
@@ -30,6 +30,19 @@ def ranks(queries, gallery, own, bias=0.0) -> list[int]:
 
 def rows(found, task: str, at: str, draw: int = 0):
     return found[(found["task"] == task) & (found["at"] == at) & (found["draw"] == draw)]
+
+
+def test_what_an_inversion_set_aside_is_no_document_and_is_not_asked_for(native, tmp_path):
+    lost = TEST["id"][5]
+    kept = {key: np.delete(np.asarray(values), 5, axis=0) for key, values in TEST.items()}
+    made = inverted(tmp_path / "oti.zip", of=kept)
+    arrays = {"id": kept["id"], "features": made["image/test"].features, "loss": made["image/test"].losses}
+    said = made.provenance | {"set_aside": {"image/test": [lost]}}
+    oti = write(tmp_path / "aside.zip", {"image/test": arrays}, said)
+    for of in (roles.pairs, roles.halves):
+        held = of(Cell(native, oti, None, "test", "test"))
+        assert held.images.ids.tolist() == kept["id"].tolist()
+        assert lost not in {*held.queries.groups, *held.texts.groups}
 
 
 def test_natively_and_centred_by_role(native):

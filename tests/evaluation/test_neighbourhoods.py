@@ -41,13 +41,26 @@ def test_native_measures_are_those_of_images_and_first_captions(metrics):
     assert metrics["gap/frechet_covariance"] == found.covariance
     assert metrics["gap/trace_text"] == found.trace_y
     imr, tmr = modality_ranks(images, texts()), modality_ranks(texts(), images)
-    assert metrics["gap/imr"] == imr.mean() and metrics["gap/tmr_median"] == np.median(tmr)
-    assert metrics["gap/nearest_other_text"] == (tmr == 1).mean()
+    for name, ranks, side in (("imr", imr, "image"), ("tmr", tmr, "text")):
+        assert metrics[f"gap/{name}"] == ranks.mean() != np.median(ranks)
+        assert metrics[f"gap/{name}_median"] == np.median(ranks)
+        assert metrics[f"gap/nearest_other_{side}"] == (ranks == 1).mean()
     assert metrics["gap/nearest_other"] == ((tmr == 1).sum() + (imr == 1).sum()) / 48
     share = neighbour_overlap(images, texts())
     assert metrics["gap/nas@10"] == share.mean()
     assert metrics["gap/nas_jaccard@10"] == pytest.approx((share / (2 - share)).mean(), abs=1e-12)
     assert "gap/centroid_distance" not in metrics  # `gap` has it
+
+
+def test_of_many_items_some_evenly_spread_have_their_neighbours_looked_at(work, metrics, monkeypatch):
+    monkeypatch.setattr("crossgap.evaluation.neighbourhoods.ITEMS", 13)
+    found = neighbourhoods(work, Rivals(work, []))
+    some = np.linspace(0, 23, 13).astype(int)
+    images, first = TEST["features"][some], texts()[some]
+    assert found["gap/imr"] == modality_ranks(images, first).mean()
+    assert found["gap/tmr"] == modality_ranks(first, images).mean()
+    assert found["gap/nas@10"] == neighbour_overlap(images, first).mean() != metrics["gap/nas@10"]
+    assert found["gap/frechet"] == metrics["gap/frechet"]  # of all
 
 
 def test_corrected_measures_are_those_of_corrected_features(metrics):

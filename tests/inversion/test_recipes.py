@@ -4,14 +4,17 @@ import json
 
 import pytest
 
-from crossgap.inversion.recipes import PRESETS, Recipe, recipe
+from crossgap.inversion.recipes import PRESETS, Continued, Recipe, recipe
 
 
-def test_the_papers_recipes_are_the_presets() -> None:
+def test_presets_are_the_papers_recipes_and_faster_ones() -> None:
     for method, steps in (("oti", 150), ("ovi", 1000)):
         paper = recipe(method)
         assert (paper.steps, paper.lr, paper.weight_decay) == (steps, 0.02, 0.01)
         assert paper.snapshots == () and paper.patience is None
+    fast, lbfgs = recipe("ovi", "fast"), [recipe(method, "lbfgs") for method in ("oti", "ovi")]
+    assert (fast.steps, fast.lr, fast.weight_decay) == (200, 0.15, 0.01)
+    assert [(of.steps, of.optimiser) for of in lbfgs] == [(60, "lbfgs"), (100, "lbfgs")]
 
 
 def test_values_beside_a_preset_change_it_and_none_leaves_it() -> None:
@@ -91,3 +94,8 @@ def test_a_recipe_says_all_that_a_result_depends_on() -> None:
     assert Recipe(10, snapshots=[99]).as_dict() == base.as_dict()
     assert not {"optimiser", "patience"} & set(base.as_dict())
     assert not {"lr", "weight_decay"} & set(Recipe(10, optimiser="lbfgs").as_dict())
+
+
+def test_what_starts_from_a_network_has_no_noise_and_says_no_seed() -> None:
+    assert Continued(0, seed=1).as_dict() == Continued(0).as_dict()
+    assert Continued(5).as_dict().keys() == Recipe(5).as_dict().keys() - {"seed"}

@@ -146,8 +146,8 @@ class Dying(Oti):
 def test_an_interrupted_inversion_goes_on_where_it_stopped(native, tiny, tmp_path, run) -> None:
     path, chosen = tmp_path / "oti.zarr.zip", chosen_images(native, "test", "train")
 
-    def invert(method):
-        options = {"scratch": tmp_path / "scratch", "batch_size": 2}
+    def invert(method, **more):
+        options = {"scratch": tmp_path / "scratch", "batch_size": 2, **more}
         invert_store(native, chosen, tiny, method, RECIPE, path, **options)
         return method
 
@@ -159,6 +159,8 @@ def test_an_interrupted_inversion_goes_on_where_it_stopped(native, tiny, tmp_pat
     resumed = path.read_bytes()
     run(native, scratch="elsewhere", batch_size=2)
     assert path.read_bytes() == resumed
+    assert invert(Dying(), code="other").started == [2, 2, 2]
+    assert invert(Dying(), code="other").started == []
 
 
 def test_snapshots_are_stored_by_step(run, native, tiny) -> None:

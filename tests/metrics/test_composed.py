@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -89,6 +91,26 @@ def test_equal_scores_stand_in_the_candidates_order():
     found = composed.found_by(query, query, gallery, [of], ["sum"])["sum"].iloc[0]
     assert (found["ap"], found["rank"], found["subset_rank"]) == (np.mean([1, 2 / 3]), 3, 2)
     assert found["candidates"] == 4
+
+
+def test_what_is_added_is_of_the_query_and_of_the_candidate():
+    added = RNG.standard_normal(7), RNG.standard_normal(60)
+    found = composed.found_by(IMAGES, TEXTS, GALLERY, WANTED, ["sum"], added=added)["sum"]
+    scores = (unit(IMAGES) + unit(TEXTS)) @ unit(GALLERY).T + added[0][:, None] * added[1]
+    expected = [slow(row, of) for row, of in zip(scores, WANTED, strict=True)]
+    np.testing.assert_allclose(found.to_numpy(), expected, atol=1e-12)
+
+
+def test_the_order_of_the_candidates_that_are_searched_decides_nothing():
+    shuffled = [
+        of if of.among is None else replace(of, among=np.random.default_rng(0).permutation(of.among))
+        for of in WANTED
+    ]
+    added = RNG.standard_normal(7), RNG.standard_normal(60)
+    found, other = (composed.found_by(IMAGES, TEXTS, GALLERY, of, added=added) for of in (WANTED, shuffled))
+    assert all(found[rule].equals(other[rule]) for rule in composed.RULES)
+    one, two = (composed.expanded(IMAGES, IMAGES, GALLERY, of) for of in (WANTED, shuffled))
+    np.testing.assert_array_equal(one, two)
 
 
 def test_a_query_is_expanded_by_its_nearest_candidates():

@@ -44,6 +44,10 @@ def test_occurrences_by_sorting(entries, monkeypatch):
         assert occurrences(queries, gallery, 4, left_out=out, added=more).tolist() == expected.tolist()
     with pytest.raises(UnavailableError, match="the 14 nearest of 14 gallery items are all of them"):
         occurrences(queries, gallery, 14)
+    own = np.arange(14)
+    assert occurrences(gallery, gallery, 12, left_out=own).max() > 0
+    with pytest.raises(UnavailableError, match="the 13 nearest of 14 gallery items are all of them"):
+        occurrences(gallery, gallery, 13, left_out=own)
 
 
 def test_hubs_are_scipys_skewness():

@@ -26,6 +26,7 @@ def test_images_are_drawn_by_id_and_a_larger_share_keeps_those_of_a_smaller():
     assert [len(some) for some in held] == [0, 2, 5, 10, 18, 20]
     assert all(few < more for few, more in pairwise(held))
     shuffled = [ids[place] for place in np.random.default_rng(0).permutation(20)]
+    assert [image_documents(ids[:7], share).sum() for share in (0.3, 0.4, 0.5, 0.6)] == [2, 3, 4, 4]
     by_id = dict(zip(ids, image_documents(ids, 0.5, (3, 1)), strict=True))
     assert [by_id[name] for name in shuffled] == image_documents(shuffled, 0.5, (3, 1)).tolist()
     assert set(np.flatnonzero(image_documents(ids, 0.5, (3, 2)))) != held[3]

@@ -133,6 +133,13 @@ def test_inseparable_stays_near_a_half_when_one_side_is_longer():
     assert linear_separability(cloud(5, 300), cloud(6, 3000)) == pytest.approx(0.5, abs=0.15)
 
 
+def test_the_longer_side_is_sampled_all_over():
+    """Its first rows alone, as many as the shorter side has, are of the other's cloud."""
+    x, y = cloud(5, 100, 9), np.concatenate([cloud(6, 100, 9), cloud(7, 900, -9)])
+    assert linear_separability(x, y) > 0.8
+    assert linear_separability(y, x) > 0.8
+
+
 def test_separability_follows_its_seed():
     x, y = cloud(7, 60), cloud(8, 90, shift=0.5)
     values = {linear_separability(x, y, seed) for seed in range(6)}
