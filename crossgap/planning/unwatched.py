@@ -75,13 +75,16 @@ def of_dataset(params: Params, name: str, made: Prepared, data: Path) -> str:
         or not (folder / manifest.FILE).is_file()
     ):
         return ""
-    before, now = _rows(manifest.read(folder)), _rows(made.items)
+    before, now = manifest.read(folder), made.items
+    columns = sorted({*before, *now})
+    was, is_now = _row_hashes(before, columns), _row_hashes(now, columns)
+    both = is_now.index.intersection(was.index, sort=False)
     kinds = {
-        "changed": [item for item in now if item in before and now[item] != before[item]],
-        "new": [item for item in now if item not in before],
-        "gone": [item for item in before if item not in now],
+        "changed": both[(is_now[both] != was[both]).to_numpy()],
+        "new": is_now.index.difference(was.index, sort=False),
+        "gone": was.index.difference(is_now.index, sort=False),
     }
-    found = [f"{len(items)} {kind} ({listed(items)})" for kind, items in kinds.items() if items]
+    found = [f"{len(items)} {kind} ({listed(items)})" for kind, items in kinds.items() if len(items)]
     tables = {
         "judgements": ([made.judgements], [judgements.read(folder)]),
         "transformations": (made.transformations, transformations.read(folder)),
@@ -97,12 +100,14 @@ def of_dataset(params: Params, name: str, made: Prepared, data: Path) -> str:
     )
 
 
-def _rows(items: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Id → what the item's row holds."""
-    rows = items.astype(object).where(items.notna(), None).to_dict("records")
-    return {
-        row["id"]: {column: str(value) for column, value in row.items() if value is not None} for row in rows
-    }
+def _row_hashes(items: pd.DataFrame, columns: list[str]) -> pd.Series:
+    """By id, a hash of what the item's row holds."""
+    import pandas as pd
+
+    from crossgap.prepared import manifest
+
+    words = manifest.in_words(items.reindex(columns=columns), columns)
+    return pd.Series(pd.util.hash_pandas_object(words, index=False).to_numpy(), items["id"])
 
 
 def _equal(made: Iterable[pd.DataFrame | None] | None, held: Iterable[pd.DataFrame | None] | None) -> bool:
