@@ -6,7 +6,10 @@ No stage but `resolve` reads params.yaml: that one writes what each cell depends
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -19,6 +22,7 @@ from crossgap.projects.pinned import require_pinned, require_usual_python
 
 DATA = Path("data")
 SCRATCH = DATA / "scratch"
+_LOOKED_EVERY = 0.5  # seconds
 TIMES = SCRATCH / "times"  # of each stage's last run, for `crossgap report`; no output has them
 RESOLVED = DATA / "resolved"
 DISTILLED = DATA / "distilled"
@@ -93,8 +97,10 @@ def run(stage: Callable[..., None]) -> None:
 
 
 def guarded(name: str, work: Callable[[], None]) -> None:
-    """Do the work of a stage, with errors and signals handled as `run` says."""
+    """Do the work of a stage, with errors and signals handled as `run` says; it ends with the DVC that started it."""
     with exits_at_signals(f"{name}: {STOPPED}"):
+        if "DVC_STAGE" in os.environ:
+            threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
         try:
             require_usual_python()
             require_pinned()
@@ -107,6 +113,16 @@ def guarded(name: str, work: Callable[[], None]) -> None:
                     f"{name}: {error.filename} was removed while the stage worked in {SCRATCH}: run it again"
                 )
             raise
+
+
+def _end_with(dvc: int) -> None:
+    """End this process by SIGTERM once DVC, which started it, is gone: the next `dvc repro` may ask for another output.
+
+    A stage that is started by hand outlives its shell.
+    """
+    while os.getppid() == dvc:
+        time.sleep(_LOOKED_EVERY)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _in_scratch(file: object) -> bool:

@@ -234,16 +234,19 @@ def check(
     params: Params = Path("params.yaml"),
     workers: Annotated[int, typer.Option(help="Threads that open images.", min=1)] = 8,
 ) -> None:
-    """Compare what is on disk with the declaration: numbers, classes, missing and broken files.
+    """Compare what is on disk with the declaration, and with what a run read: numbers, classes, bad and changed files.
 
     Example: crossgap datasets check dtd data/raw/dtd
     """
     from crossgap.catalogue.datasets import how_to_get, known
     from crossgap.catalogue.datasets.comparing import compare
     from crossgap.datasets import DatasetError
+    from crossgap.params import load
+    from crossgap.planning import unwatched
 
     with explained():
-        declared = _declared(params)
+        asked = load(params)
+        declared = asked.datasets
         if name not in declared:
             raise DatasetError(
                 f"{params} declares no dataset {name!r}{like(name, declared)}; it declares {', '.join(declared)}"
@@ -253,6 +256,8 @@ def check(
         except DatasetError as error:
             remedy = f"\n\n{how_to_get(name)}" if name in known() else ""
             raise DatasetError(f"{name}: {error}{remedy}") from None
+        # a copy in another place is not what a run reads
+        changed = unwatched.of_dataset(asked, name, found.made, Path("data")) if root is None else ""
     for row in found.counts.to_dict("records"):
         counts = [
             f"{row[what]} {what}"
@@ -264,12 +269,17 @@ def check(
         typer.echo(f"{row['split']}: {', '.join(counts)}")
     if found.problems.empty:
         typer.echo(f"{name} is as declared")
+        if changed:
+            typer.echo(changed)
+            sys.exit(1)
         return
     typer.echo(f"{len(found.problems)} problems: {', '.join(found.summary)}")
     for problem in found.problems.head(_LISTED).to_dict("records"):
         typer.echo(f"  {problem['item']}: {problem['problem']}")
     if len(found.problems) > _LISTED:
         typer.echo(f"  … and {len(found.problems) - _LISTED} more")
+    if changed:
+        typer.echo(changed)
     if name in known():
         typer.echo(f"\n{how_to_get(name)}")
     sys.exit(1)

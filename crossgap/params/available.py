@@ -171,7 +171,8 @@ def _no_model(model: str) -> str | None:
         return None
     return (
         f"{model!r} is none of open_clip's {len(registered.models())} models"
-        f"{_close(model.replace('/', '-'), registered.models())}; others are local-dir:, hf-hub: and timm:"
+        f"{_close(model.replace('/', '-'), registered.models())}; others are {towers.LOCAL_DIR_PREFIX}FOLDER "
+        f"with an {towers.CONFIG}, hf-hub: and timm:"
     )
 
 

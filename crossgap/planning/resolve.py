@@ -127,9 +127,7 @@ def _settings(cell: StageCell, params: Params, inverted: dict[tuple, list[StageC
     """The settings that a cell depends on, beside its code."""
     stage = cell.stage
     if stage == "prepare":
-        return {
-            "declared": params.datasets[cell.dataset].model_dump(mode="json", exclude={"controls": _UNSEEN})
-        }
+        return as_declared(params, cell.dataset)
     if stage == "pretrain":
         recipe = params.nano if cell == EMBEDDED else params.pretrained(*cell.words)
         return {"recipe": recipe.model_dump(mode="json")}
@@ -174,6 +172,11 @@ def _settings(cell: StageCell, params: Params, inverted: dict[tuple, list[StageC
     if stage == "report":
         return _reported(params)
     raise AssertionError(f"stage {stage} has no settings")
+
+
+def as_declared(params: Params, dataset: str) -> dict[str, Any]:
+    """The settings that preparing a dataset depends on."""
+    return {"declared": params.datasets[dataset].model_dump(mode="json", exclude={"controls": _UNSEEN})}
 
 
 def _inversion(cell: StageCell, params: Params) -> dict[str, Any]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crossgap import fingerprint
+from crossgap.errors import listed
 from crossgap.params import Params
 from crossgap.planning.cells import cells
-from crossgap.planning.resolve import architecture_files, digested, weights_files
+from crossgap.planning.resolve import architecture_files, as_declared, digested, weights_files
 from crossgap.planning.written import read
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from crossgap.datasets.preparing import Prepared
 
 HEADING = "files changed since a run read them, which `dvc repro` alone doesn't see:"
 
@@ -25,7 +31,7 @@ def changed(params: Params, data: Path) -> Iterator[str]:
     """A line, with the remedy, for each file of weights or of an architecture, and each that corrections are fitted on,
     that isn't what was read.
 
-    All their bytes are read. Datasets' files are not looked at: `revision` in their rows says that they changed.
+    All their bytes are read. Datasets' files are not looked at: `of_dataset` compares those of one.
     """
     for name in params.run.backbones:
         if name not in params.trained:
@@ -50,6 +56,67 @@ def changed(params: Params, data: Path) -> Iterator[str]:
         asked = params.evaluate.fit_on.files.get(name)
         if asked and asked.files.get(modality) == given["file"] and digested(given["file"]) != given:
             yield f"evaluate.fit_on.files.{name}.{modality}: {given['file']}: {fingerprint.read_again('resolve')}"
+
+
+def of_dataset(params: Params, name: str, made: Prepared, data: Path) -> str:
+    """A sentence, with the remedy, on what a run has prepared of a dataset otherwise than it is `made` now.
+
+    Empty where nothing is, before a run, and where the row is another since: that `dvc repro` sees.
+
+    Raises:
+        CrossgapError: what the run has prepared is damaged.
+    """
+    from crossgap.prepared import composed, judgements, manifest, transformations
+
+    folder = data / "datasets" / name
+    held = read(data / "resolved" / "prepare" / f"{name}.json") or {}
+    if (
+        held.get("declared") != as_declared(params, name)["declared"]
+        or not (folder / manifest.FILE).is_file()
+    ):
+        return ""
+    before, now = manifest.read(folder), made.items
+    columns = sorted({*before, *now})
+    was, is_now = _row_hashes(before, columns), _row_hashes(now, columns)
+    both = is_now.index.intersection(was.index, sort=False)
+    kinds = {
+        "changed": both[(is_now[both] != was[both]).to_numpy()],
+        "new": is_now.index.difference(was.index, sort=False),
+        "gone": was.index.difference(is_now.index, sort=False),
+    }
+    found = [f"{len(items)} {kind} ({listed(items)})" for kind, items in kinds.items() if len(items)]
+    tables = {
+        "judgements": ([made.judgements], [judgements.read(folder)]),
+        "transformations": (made.transformations, transformations.read(folder)),
+        "composed queries": (made.composed, composed.read(folder)),
+    }
+    found += [f"other {what}" for what, (one, other) in tables.items() if not _equal(one, other)]
+    if not found:
+        return ""
+    raised = params.datasets[name].revision + 1
+    return (
+        f"{name} is not what a run read, which `dvc repro` alone doesn't see: of its items and texts, "
+        f"{', '.join(found)}: give its row in params.yaml `revision: {raised}`, then `dvc repro`"
+    )
+
+
+def _row_hashes(items: pd.DataFrame, columns: list[str]) -> pd.Series:
+    """By id, a hash of what the item's row holds."""
+    import pandas as pd
+
+    from crossgap.prepared import manifest
+
+    words = manifest.in_words(items.reindex(columns=columns), columns)
+    return pd.Series(pd.util.hash_pandas_object(words, index=False).to_numpy(), items["id"])
+
+
+def _equal(made: Iterable[pd.DataFrame | None] | None, held: Iterable[pd.DataFrame | None] | None) -> bool:
+    """Whether tables hold the same, in whatever order of their rows."""
+
+    def rows(tables: Iterable[pd.DataFrame | None] | None) -> list:
+        return [sorted(table.astype(str).to_numpy().tolist()) for table in tables or () if table is not None]
+
+    return rows(made) == rows(held)
 
 
 def _other(params: Params, backbone: str, row: Mapping[str, Any], before: Mapping[str, str]) -> list[str]:

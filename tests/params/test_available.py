@@ -153,6 +153,11 @@ WRONG = [
         "'ViT-B-32-quickgelu'",
     ),
     (
+        {"model": "ViT-B-33", "pretrained": "/models/mine.pt"},
+        r"backbones.mine.weights.model: 'ViT-B-33' is none of open_clip's \d+ models; .*others are "
+        r"local-dir:FOLDER with an open_clip_config\.json, hf-hub: and timm:$",
+    ),
+    (
         {"model": "ViT-B-32", "pretrained": "laion2b_s34b_b79"},
         "backbones.mine.weights.pretrained: 'laion2b_s34b_b79' is neither a file nor a tag of ViT-B-32; did you mean "
         r"'laion2b_s34b_b79k'\? \(its tags: openai, ",

@@ -8,11 +8,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
+from typer.testing import CliRunner
 
 from crossgap.backbones import towers
+from crossgap.cli import app
+from crossgap.datasets.preparing import prepare
 from crossgap.errors import BackboneError
 from crossgap.params import load
 from crossgap.planning import resolve, unwatched
+from crossgap.prepared import judgements, manifest
 from crossgap.stores import store
 from stages.common import weights
 from stages.computing import loaded, require_as_before, require_noted
@@ -160,3 +165,68 @@ def test_weights_that_were_put_in_the_place_of_others_under_one_name_are_told(tm
     for given in ({"sha256": "2"}, {"files": {"open_clip_model.safetensors": "2"}}):
         row(**given)
         require_as_before("mine", weights("mine"), others)
+
+
+def test_a_dataset_whose_files_were_edited_under_one_revision_is_told(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("stages").symlink_to(ROOT / "stages")
+    Path("photos").mkdir()
+    for name, colour in (("a", "red"), ("b", "blue"), ("c", "green")):
+        Image.new("RGB", (8, 8), colour).save(f"photos/{name}.png")
+    captions = Path("photos/captions.csv")
+    captions.write_text("image,caption\na.png,one\nb.png,two\nc.png,three\n")
+    judged = Path("photos/judged.csv")
+    judged.write_text("query,item,grade\na,b,1\nb,a,1\n")
+    row = {
+        "layout": "captions",
+        "root": "photos",
+        "captions": str(captions),
+        "judgements": str(judged),
+        "vocabulary": "none",
+        "retrieval": {},
+    }
+    asked = yaml.safe_load((ROOT / "params.yaml").read_text())
+    asked["datasets"]["photos"] = row
+    asked["run"]["datasets"] = ["photos"]
+    asked |= {"finetune": {}, "idealised": {}}
+    asked["run"]["backbones"] = ["nano"]
+    for name in ("oti", "ovi", "sweep", "seeds", "distil"):
+        asked["run"][name]["backbones"] = []
+        asked["run"][name]["datasets"] = []
+
+    def checked() -> tuple[int, str]:
+        Path("params.yaml").write_text(yaml.safe_dump(asked))
+        result = CliRunner().invoke(app, ["datasets", "check", "photos"])
+        return result.exit_code, result.stdout.splitlines()[-1]
+
+    assert checked() == (0, "photos is as declared"), "nothing was read yet"
+    resolve.write(resolve.resolved(load(), {}), Path("data/resolved"))
+    folder = Path("data/datasets/photos")
+    folder.mkdir(parents=True)
+    made = prepare(load().datasets["photos"], folder)
+    manifest.write(made.items, folder)
+    judgements.write(made.judgements, folder)
+    assert checked() == (0, "photos is as declared")
+
+    judged.write_text("query,item,grade\nb,a,1\na,b,1\n")
+    assert checked() == (0, "photos is as declared"), "the order of lines makes no difference"
+    judged.write_text("query,item,grade\na,b,2\nb,a,1\n")
+    code, said = checked()
+    assert (code, said) == (
+        1,
+        "photos is not what a run read, which `dvc repro` alone doesn't see: of its items and texts, other "
+        "judgements: give its row in params.yaml `revision: 1`, then `dvc repro`",
+    )
+    captions.write_text("image,caption\na.png,one\nb.png,another\n")
+    Image.new("RGB", (8, 8), "yellow").save("photos/a.png")
+    judged.unlink()
+    del asked["datasets"]["photos"]["judgements"]
+    assert checked() == (0, "photos is as declared"), "the row is another: `dvc repro` sees it"
+    judged.write_text("query,item,grade\na,b,1\nb,a,1\n")
+    asked["datasets"]["photos"]["judgements"] = str(judged)
+    _, said = checked()
+    for part in ("1 changed (a)", "1 new (b#", "3 gone (c, b#", "revision: 1"):
+        assert part in said
+    assert "judgements" not in said
+    asked["datasets"]["photos"]["revision"] = 1
+    assert checked() == (0, "photos is as declared")

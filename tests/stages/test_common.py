@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from crossgap.planning import resolve
@@ -48,3 +55,44 @@ def test_a_folder_that_is_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path
     folder.symlink_to(elsewhere)
     write_json(emptied(folder) / "file.json", {})
     assert (elsewhere / "file.json").read_text() == "shared" and not folder.is_symlink()
+
+
+@pytest.mark.parametrize("by_dvc", [True, False])
+def test_a_stage_ends_with_the_dvc_that_started_it(tmp_path, by_dvc) -> None:
+    """It would go on beside the next run, and write the output of settings that are no longer asked for."""
+    stage = """if True:
+        import time
+        from pathlib import Path
+        from stages.common import guarded
+
+        def work():
+            try:
+                Path("begun").touch()
+                time.sleep(60)
+            finally:
+                Path("ended").touch()
+
+        guarded("oti", work)"""
+    starts = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {stage!r}])"
+    environment = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
+    environment |= {"PYTHONPATH": str(Path(__file__).parents[2])} | ({"DVC_STAGE": "oti"} if by_dvc else {})
+    dvc = subprocess.Popen([sys.executable, "-c", starts], cwd=tmp_path, env=environment)
+    try:
+        _until(lambda: (tmp_path / "begun").exists(), 60)
+        (child,) = psutil.Process(dvc.pid).children()
+    finally:
+        dvc.kill()
+        dvc.wait()
+    try:
+        _until(lambda: (tmp_path / "ended").exists(), 20 if by_dvc else 2)
+        assert (tmp_path / "ended").exists() == by_dvc
+    finally:
+        if child.is_running():
+            child.send_signal(signal.SIGKILL)
+
+
+def _until(told: Callable[[], bool], seconds: float) -> None:
+    """Until it is, or these seconds are over."""
+    end = time.monotonic() + seconds
+    while not told() and time.monotonic() < end:
+        time.sleep(0.05)

@@ -133,7 +133,7 @@ def test_ended_by_a_scheduler_and_orphaned_the_stage_goes_on(project, undisturbe
     run.kill()
     run.wait()
     survived = shards_of(project, "ovi")
-    printed = project.dvc("repro", STAGE["ovi"])  # beside the orphan, which goes on by itself
+    printed = project.dvc("repro", STAGE["ovi"])  # beside the orphan, which ends soon
     run.communicate(timeout=60)
     went_on(project, "ovi", printed, survived, undisturbed["ovi"])
 

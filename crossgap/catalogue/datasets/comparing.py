@@ -10,7 +10,7 @@ import pandas as pd
 
 from crossgap.datasets import Declaration, OnDisk
 from crossgap.datasets.checking import counts
-from crossgap.datasets.preparing import prepare
+from crossgap.datasets.preparing import Prepared, prepare
 from crossgap.prepared import manifest
 
 
@@ -20,10 +20,12 @@ class Comparison(NamedTuple):
     Attributes:
         counts: a row a split: `split`, `images`, `texts`, `classes`, and `declared_…` of each, where it is declared.
         problems: `id`, `item`, `problem`; empty if all is well.
+        made: all that was read.
     """
 
     counts: pd.DataFrame
     problems: pd.DataFrame
+    made: Prepared
 
     @property
     def summary(self) -> list[str]:
@@ -46,7 +48,7 @@ def compare(declaration: Declaration, root: Path | None = None, workers: int = 8
         declaration = declaration.model_copy(update=changed)
     with tempfile.TemporaryDirectory() as folder:
         made = prepare(declaration, Path(folder), workers)
-    return Comparison(_counts(declaration, made.items), made.problems)
+    return Comparison(_counts(declaration, made.items), made.problems, made)
 
 
 def _counts(declaration: Declaration, items: pd.DataFrame) -> pd.DataFrame:
