@@ -18,7 +18,7 @@ from crossgap.catalogue.datasets import facts_of, how_to_get, known, names, plai
 from crossgap.catalogue.datasets.comparing import compare
 from crossgap.catalogue.datasets.fetching import fetch
 from crossgap.cli import app
-from crossgap.datasets import DatasetError, Declaration, ImageFolder
+from crossgap.datasets.declared import DatasetError, Declaration, ImageFolder
 from crossgap.params import load
 from crossgap.presets.tables import FIFTEEN
 

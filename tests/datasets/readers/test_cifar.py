@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossgap.datasets import Cifar, DatasetError
+from crossgap.datasets.declared import Cifar, DatasetError
 from crossgap.datasets.images import open_image
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read

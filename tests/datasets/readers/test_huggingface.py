@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crossgap.datasets import DatasetError, HuggingFace
+from crossgap.datasets.declared import DatasetError, HuggingFace
 from crossgap.datasets.image_files import read_bytes
 from crossgap.datasets.images import open_image
 from crossgap.datasets.preparing import prepare

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from crossgap.datasets import DatasetError, Revisited
+from crossgap.datasets.declared import DatasetError, Revisited
 from crossgap.datasets.images import crop, open_image
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read

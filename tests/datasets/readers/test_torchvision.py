@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from torchvision import datasets
 
-from crossgap.datasets import DatasetError, Torchvision
+from crossgap.datasets.declared import DatasetError, Torchvision
 from crossgap.datasets.images import open_image
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
