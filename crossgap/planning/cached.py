@@ -120,10 +120,6 @@ def _scratch(params: Params, files: Resolved, data: Path) -> Iterator[tuple[Path
             unasked = recipe is not None and not any(wanted.items() <= recipe.items() for wanted in recipes)
             if unasked and not in_use(said.parent):
                 yield said.parent, "made by code or a recipe that no cell of the run has"
-    for kind in (*TRAININGS, "nano"):
-        for path in sorted((scratch / kind).glob("*.*")):
-            if path.suffix in (".pt", ".json"):
-                yield path, "made by an older crossgap"
     prepared = {f"{cell.dataset}.checks" for cell in named if cell.stage == "prepare"}
     for path in sorted((scratch / "prepare").glob("*.checks")):
         if path.name not in prepared:
