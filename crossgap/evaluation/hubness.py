@@ -96,7 +96,7 @@ def halves(work: Work, rivals: Rivals) -> pd.DataFrame:
                 f"{with_correction(task.name, variant)} halves",
                 partial(_halved, rivals, task, variant, chosen),
                 by=__name__,
-                rival=(*chosen, *([rivals.rival(variant)] if variant else [])),
+                rival=(*chosen, *([corrections.rival_of(variant)] if variant else [])),
                 chosen=chosen,
                 fit=rivals.fit_of(variant) if variant else None,
             )
