@@ -241,6 +241,7 @@ def check(
     from crossgap.catalogue.datasets import how_to_get, known
     from crossgap.catalogue.datasets.comparing import compare
     from crossgap.datasets import DatasetError
+    from crossgap.datasets.reading import kinds
 
     with explained():
         declared = _declared(params)
@@ -265,7 +266,7 @@ def check(
     if found.problems.empty:
         typer.echo(f"{name} is as declared")
         return
-    typer.echo(f"{len(found.problems)} problems: {', '.join(found.summary)}")
+    typer.echo(f"{len(found.problems)} problems: {kinds(found.problems['problem'])}")
     for problem in found.problems.head(_LISTED).to_dict("records"):
         typer.echo(f"  {problem['item']}: {problem['problem']}")
     if len(found.problems) > _LISTED:
