@@ -48,7 +48,7 @@ def metrics_folder(*cell: str) -> Path:
 
 def machine() -> dict[str, Any]:
     """How the work is scheduled: the section `machine` of params.yaml; no result depends on it."""
-    return _read(RESOLVED / "machine.json")
+    return read(RESOLVED / "machine.json")
 
 
 def images_root(dataset: str) -> Path:
@@ -62,7 +62,7 @@ def weights_file(backbone: str) -> Path:
 
 def weights(backbone: str) -> dict[str, Any]:
     """What the stage `weights` noted of a backbone: all that `load_backbone` takes, and the digests of its `files`."""
-    return _read(weights_file(backbone))
+    return read(weights_file(backbone))
 
 
 def write_json(path: Path, content: object) -> None:
@@ -140,10 +140,15 @@ def _resolved(stage: str, words: list[str]) -> Mapping[str, Any]:
             f"{cell} is no cell of this run{like(cell, cells)}: {path} is not there. Name it in params.yaml under "
             "run, and let `dvc repro`, or `python -m stages.resolve`, write the file"
         )
-    return _read(path)
+    return read(path)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """What a file of JSON holds that an earlier stage writes.
+
+    Raises:
+        CrossgapError: it isn't there.
+    """
     return json.loads(written(path).read_text(encoding="utf-8"))
 
 

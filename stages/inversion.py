@@ -34,7 +34,7 @@ def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> Non
 
     # a cell without anything to invert need not wait for these
     from crossgap.inversion import stores
-    from crossgap.inversion.methods import METHODS
+    from crossgap.inversion.methods import method_of
     from crossgap.inversion.phi import load_distilled
     from crossgap.inversion.recipes import Continued, Recipe
 
@@ -43,7 +43,7 @@ def invert(cell: Mapping[str, Any], backbone: str, dataset: str, *_: str) -> Non
     if cell["queries_only"]:
         chosen = {group: rows for group, rows in chosen.items() if group.endswith(f"/{query}")}
     size, inverted_by = machine()["inversion_batch_size"], loaded(backbone, noted)
-    method = METHODS[name](**{field: value for field, value in cell["method"].items() if field != "name"})
+    method = method_of(cell["method"])
     start = load_distilled(phi, inverted_by, method) if phi else None
     if start and (warning := _seen(dataset, "image" if name == "oti" else "text", query, start.said["on"])):
         print(f"{name}: {warning}", flush=True)

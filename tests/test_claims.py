@@ -24,7 +24,9 @@ from crossgap import claims, open_store
 from crossgap.backbones import checkpoints
 from crossgap.claims import ClaimError
 from crossgap.datasets import DatasetError
-from crossgap.datasets.images import ImageError, check, open_image, read_bytes
+from crossgap.datasets.checks import Checks
+from crossgap.datasets.image_files import read_bytes
+from crossgap.datasets.images import ImageError, decode
 from crossgap.datasets.readers.parquet import read_parquet
 from crossgap.errors import CrossgapError
 from crossgap.importing import Assignment, FeatureImportError
@@ -130,10 +132,10 @@ def test_an_image_bomb_whatever_limit_a_library_has_set(tmp_path, monkeypatch, l
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     (tmp_path / "x.png").write_bytes(png(20_000, 20_000))
     with pytest.raises(ImageError, match=r"x.png: too large: 20000 × 20000 pixels, more than the 178956970"):
-        open_image(tmp_path, "x.png")
-    assert check(tmp_path, "x.png")[1].startswith("too large: ")
+        decode("x.png", read_bytes(tmp_path, "x.png"))
+    assert Checks(tmp_path).of("x.png")[1].startswith("too large: ")
     (tmp_path / "y.png").write_bytes(png(300, 200))
-    assert open_image(tmp_path, "y.png").size == (300, 200)
+    assert decode("y.png", read_bytes(tmp_path, "y.png")).size == (300, 200)
 
 
 def test_a_file_of_a_terabyte_and_a_tars_member_that_claims_one(tmp_path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from crossgap import closure
-from crossgap.datasets import LAYOUTS, SIMAT, OnDisk
+from crossgap.datasets.declared import LAYOUTS, SIMAT, OnDisk
 from crossgap.datasets.readers import READERS
 
 ROOT = Path(__file__).parents[1]

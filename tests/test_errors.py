@@ -32,6 +32,7 @@ from crossgap.backbones import checkpoints, towers
 from crossgap.backbones.backbone import resolve_device
 from crossgap.cli.errors import explained
 from crossgap.datasets import images
+from crossgap.datasets.image_files import read_bytes
 from crossgap.datasets.text_files import read_text
 from crossgap.datasets.vocabulary import imagenet_names
 from crossgap.errors import is_told, of_machine, said
@@ -124,7 +125,7 @@ def _store(folder: Path):
 
 def _image(folder: Path):
     Image.new("RGB", (8, 8)).save(folder / "x.png")
-    return lambda: images.open_image(folder, "x.png")
+    return lambda: images.decode("x.png", read_bytes(folder, "x.png"))
 
 
 def _checkpoint(folder: Path):

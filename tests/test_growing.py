@@ -13,8 +13,8 @@ from PIL import Image
 from crossgap import encode as encoding
 from crossgap import open_store
 from crossgap.backbones import Backbone
-from crossgap.datasets import Captions
 from crossgap.datasets import checks as checking
+from crossgap.datasets.declared import Captions
 from crossgap.datasets.preparing import prepare
 from crossgap.encode import encode
 from crossgap.inversion import invert

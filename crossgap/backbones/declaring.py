@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
-from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX
 
 from crossgap.backbones import activations, image_only, preprocessing, towers
+from crossgap.backbones.towers import HUB_PREFIX, LOCAL_DIR_PREFIX
 from crossgap.errors import BackboneError, WeightsError
 
 
@@ -46,7 +46,7 @@ def declared(model: str, pretrained: str | None = None, preprocess: preprocessin
         return Declared(model, pretrained)
     if reason := towers.unloadable(model):
         raise BackboneError(reason)
-    if model.startswith((LOCAL_DIR_PREFIX, HF_HUB_PREFIX)):
+    if model.startswith((LOCAL_DIR_PREFIX, HUB_PREFIX)):
         if pretrained:
             raise BackboneError(
                 f"{model!r} brings its own weights, so pretrained={pretrained!r} would be ignored"
@@ -76,7 +76,7 @@ def check_name(model: str) -> None:
         raise BackboneError(
             f"{model!r} is none of open_clip's {len(registered)} models (open_clip.list_models()), "
             f"nor {', '.join(sorted(file.stem for file in towers.OWN_CONFIGS.glob('*.json')))}, "
-            f"{LOCAL_DIR_PREFIX}, {HF_HUB_PREFIX} or {towers.TIMM_PREFIX}"
+            f"{LOCAL_DIR_PREFIX}, {HUB_PREFIX} or {towers.TIMM_PREFIX}"
             + (f"; it is a folder: give {LOCAL_DIR_PREFIX}{model}" if model and Path(model).is_dir() else "")
         )
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import open_clip
 from open_clip import hf_model
-from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from open_clip.transformer import QuickGELU
 from torch import nn
@@ -25,6 +24,7 @@ from crossgap.backbones.backbone import Backbone, check_finite, resolve_device, 
 from crossgap.backbones.declaring import declared
 from crossgap.backbones.settings import own_settings
 from crossgap.backbones.tokenizers import load_tokenizer
+from crossgap.backbones.towers import HUB_PREFIX, LOCAL_DIR_PREFIX
 from crossgap.backbones.weights_files import document_of, weights_file
 from crossgap.errors import BackboneError, WeightsError
 
@@ -83,7 +83,7 @@ def load_backbone(
     found = verified(weights, sha256, called) if weights else None
 
     with own_settings(), checkpoints.loading(called):
-        if model.startswith((LOCAL_DIR_PREFIX, HF_HUB_PREFIX)):
+        if model.startswith((LOCAL_DIR_PREFIX, HUB_PREFIX)):
             document = document_of(model, cache_dir)
             shown, shown_by = preprocessing.of_folder(model, document, preprocess)
         held = {}

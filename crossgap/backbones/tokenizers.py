@@ -9,9 +9,9 @@ from typing import Any
 
 import open_clip
 from huggingface_hub import try_to_load_from_cache
-from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX
 
 from crossgap.backbones import hub, towers
+from crossgap.backbones.towers import HUB_PREFIX, LOCAL_DIR_PREFIX
 from crossgap.backbones.weights_files import document_of
 from crossgap.errors import BackboneError, WeightsError, of_machine
 
@@ -97,7 +97,7 @@ def _text_config(model: str, cache_dir: str | None) -> dict[str, Any]:
     try:
         config = (
             document_of(model, cache_dir)["model_cfg"]
-            if model.startswith(HF_HUB_PREFIX)
+            if model.startswith(HUB_PREFIX)
             else towers.configuration(model)
         )
     except WeightsError:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
-from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX
 from open_clip.pretrained import download_pretrained_from_hf
 
 from crossgap.backbones import checkpoints, hub, towers
 from crossgap.backbones.declaring import tag_of
-from crossgap.backbones.towers import CONFIG, WEIGHTS
+from crossgap.backbones.towers import CONFIG, HUB_PREFIX, LOCAL_DIR_PREFIX, WEIGHTS
 from crossgap.errors import BackboneError, WeightsError, of_machine
 
 NAMES = (  # of a folder's weights, in the order in which open_clip prefers them
@@ -44,7 +43,7 @@ def document_of(model: str, cache_dir: str | None) -> dict[str, Any]:
     else:
         with checkpoints.by_library(), hub.asked_if_reachable():
             file = download_pretrained_from_hf(
-                model.removeprefix(HF_HUB_PREFIX), filename=CONFIG, cache_dir=cache_dir
+                model.removeprefix(HUB_PREFIX), filename=CONFIG, cache_dir=cache_dir
             )
     with checkpoints.by_library():
         document = json.loads(Path(file).read_text(encoding="utf-8"))
@@ -70,13 +69,13 @@ def weights_file(model: str, pretrained: str | None, cache_dir: str | None) -> P
             )
         return found[0]
     tag = tag_of(model, pretrained)
-    if not tag and not model.startswith(HF_HUB_PREFIX):
+    if not tag and not model.startswith(HUB_PREFIX):
         return Path(pretrained) if pretrained else None
     try:
         with hub.asked_if_reachable():
             if tag:
                 return Path(open_clip.download_pretrained(tag, cache_dir=cache_dir))
-            return Path(download_pretrained_from_hf(model.removeprefix(HF_HUB_PREFIX), cache_dir=cache_dir))
+            return Path(download_pretrained_from_hf(model.removeprefix(HUB_PREFIX), cache_dir=cache_dir))
     except Exception as error:
         if of_machine(error):
             raise

@@ -241,6 +241,7 @@ def check(
     from crossgap.catalogue.datasets import how_to_get, known
     from crossgap.catalogue.datasets.comparing import compare
     from crossgap.datasets import DatasetError
+    from crossgap.datasets.reading import kinds
     from crossgap.params import load
     from crossgap.planning import unwatched
 
@@ -273,7 +274,7 @@ def check(
             typer.echo(changed)
             sys.exit(1)
         return
-    typer.echo(f"{len(found.problems)} problems: {', '.join(found.summary)}")
+    typer.echo(f"{len(found.problems)} problems: {kinds(found.problems['problem'])}")
     for problem in found.problems.head(_LISTED).to_dict("records"):
         typer.echo(f"  {problem['item']}: {problem['problem']}")
     if len(found.problems) > _LISTED:

@@ -10,7 +10,6 @@ from crossgap.cli.splits import is_a_splits, query_and_gallery
 from crossgap.errors import CrossgapError, like
 
 EMBEDDED = ("nano", "world")  # a backbone and a dataset
-_IMAGES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
 def declared(
@@ -98,4 +97,6 @@ def _splits(images: Path) -> list[str]:
 
 
 def _has_images(folder: Path) -> bool:
-    return any(path.suffix.lower() in _IMAGES for path in folder.iterdir())
+    from crossgap.datasets.image_files import EXTENSIONS
+
+    return any(path.suffix.lower().removeprefix(".") in EXTENSIONS for path in folder.iterdir())

@@ -64,6 +64,7 @@ def store_of(cell: str) -> Path:
         CrossgapError: there is none; the message lists those that there are.
     """
     from crossgap.errors import CrossgapError, like, listed
+    from crossgap.planning import written
 
     if cell.endswith(ENDING) and Path(cell).is_file():
         return Path(cell)
@@ -72,10 +73,9 @@ def store_of(cell: str) -> Path:
     found = found / f"native{ENDING}" if len(rest) == 1 else found.with_name(f"{found.name}{ENDING}")
     if ".." not in cell.split("/") and found.is_file():
         return found
-    held = sorted([*DATA.glob(f"features/*/*/*{ENDING}"), *DATA.glob(f"imports/*/*{ENDING}")])
     names = [
         str(path.relative_to(DATA)).removeprefix("features/").removesuffix(ENDING).removesuffix("/native")
-        for path in held
+        for path in written.stores(DATA)
     ]
     raise CrossgapError(
         f"{cell!r} is no store under {DATA}{like(cell, names)}; there are {listed(names, 20)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 import pandas as pd
@@ -11,7 +10,7 @@ from crossgap.datasets.boxes import box_problem
 from crossgap.datasets.checks import Checks
 from crossgap.datasets.declared import DatasetError, OnDisk
 from crossgap.datasets.paths import require_flat
-from crossgap.datasets.reading import SET_ASIDE_WITH_IMAGE, Problem, Reading, with_image
+from crossgap.datasets.reading import SET_ASIDE_WITH_IMAGE, Problem, Reading, kinds, with_image
 from crossgap.prepared import manifest
 
 _LISTED = 20
@@ -92,9 +91,7 @@ def _require_splits(declaration: OnDisk, items: pd.DataFrame) -> None:
 
 def _listing(declaration: OnDisk, problems: list[Problem]) -> str:
     own = [problem for problem in problems if problem.problem != SET_ASIDE_WITH_IMAGE]
-    kinds = Counter(problem.problem.split(":")[0] for problem in own)
-    counts = ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common())
-    lines = [f"{declaration.root} has {len(own)} bad items: {counts}"]
+    lines = [f"{declaration.root} has {len(own)} bad items: {kinds(one.problem for one in own)}"]
     lines += [f"  {item}: {problem}" for _, item, problem in own[:_LISTED]]
     if len(own) > _LISTED:
         lines.append(f"  … and {len(own) - _LISTED} more")

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION
 
-from crossgap import fingerprint
 from crossgap.claims import MOST_PIXELS
-from crossgap.datasets.image_files import read_bytes
 from crossgap.errors import ImageError, of_machine
 
 
-def open_image(root: str | Path, path: str) -> Image.Image:
-    """The decoded image, in the mode it is stored in: open_clip's transforms resize it so and convert it to RGB after.
+def decode(path: str, data: bytes, small: bool = False) -> Image.Image:
+    """The image in a file's bytes, in the mode it is stored in: open_clip's transforms resize it so and convert it to
+    RGB after.
 
     - Palette and 1-bit images are therefore resized to the nearest pixel, as open_clip does.
     - Transparency is dropped, of a palette too; the colour under it shows.
@@ -28,15 +26,13 @@ def open_image(root: str | Path, path: str) -> Image.Image:
     - 0 is black, even where a TIFF says that it is white.
     - 32 bits a channel, integers and floats, are refused.
 
+    Args:
+        path: of the file, for messages.
+        small: whether a JPEG may come out at an eighth of its size.
+
     Raises:
-        ImageError: there is no such file, or it is empty, truncated or no image.
-        OSError: as `read_bytes`.
+        ImageError: it is empty, truncated or no image.
     """
-    return decode(path, read_bytes(root, path))
-
-
-def decode(path: str, data: bytes, small: bool = False) -> Image.Image:
-    """`open_image` of bytes already read; `small` allows a JPEG to come out at an eighth of its size."""
     if not data:
         raise ImageError(path, "empty file (0 bytes)")
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # some libraries set it: half an image would pass for a whole one
@@ -108,15 +104,6 @@ class Check(NamedTuple):
     problem: str | None
     width: int | None = None
     height: int | None = None
-
-
-def check(root: str | Path, path: str) -> Check:
-    """Read the file and check it, as `check_bytes` does."""
-    try:
-        data = read_bytes(root, path)
-    except ImageError as error:
-        return Check(None, error.problem)
-    return check_bytes(path, data, fingerprint.of_content(data))
 
 
 def check_bytes(path: str, data: bytes, digest: str) -> Check:

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable
 from crossgap.datasets.declared.base import DatasetError
 
 UNLABELLED = re.compile(r"-1(\.0*)?")
-_WHOLE = re.compile(r"([+-]?\d+)(\.0*)?")
+WHOLE = re.compile(r"([+-]?\d+)(\.0*)?")
 
 
 def whole(labels: Iterable[str], named: Container[str] = ()) -> dict[str, str]:
@@ -22,7 +22,7 @@ def whole(labels: Iterable[str], named: Container[str] = ()) -> dict[str, str]:
         named: labels that the declaration names in `class_names`; if it names all as they are written, they stay.
     """
     held = set(labels)
-    numbers = {label: match[1] for label in held if (match := _WHOLE.fullmatch(label))}
+    numbers = {label: match[1] for label in held if (match := WHOLE.fullmatch(label))}
     written = all(label in named for label, number in numbers.items() if label != number)
     if written or len(numbers) < len(held - {""}):
         return {label: label for label in held}

@@ -27,6 +27,12 @@ class Problem(NamedTuple):
     problem: str
 
 
+def kinds(problems: Iterable[str]) -> str:
+    """How many problems there are of each kind, the most frequent first."""
+    counts = Counter(problem.split(":")[0] for problem in problems)
+    return ", ".join(f"{count} × {kind}" for kind, count in counts.most_common())
+
+
 class Reading(NamedTuple):
     """What a reader gives.
 

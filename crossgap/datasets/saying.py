@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from crossgap.datasets.declared import OnDisk
-from crossgap.datasets.reading import lines
+from crossgap.datasets.reading import kinds, lines
 from crossgap.errors import listed
 from crossgap.prepared import manifest
 
@@ -39,9 +38,7 @@ def summary(prepared: Prepared) -> str:
     if prepared.composed is not None:
         said.append(f"{prepared.composed.asked['query'].nunique()} composed queries")
     if len(prepared.problems):
-        kinds = Counter(problem.split(":")[0] for problem in prepared.problems["problem"])
-        of = ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common())
-        said.append(f"{len(prepared.problems)} set aside ({of})")
+        said.append(f"{len(prepared.problems)} set aside ({kinds(prepared.problems['problem'])})")
     else:
         said.append("none set aside")
     return "\n".join([", ".join(said), *(f"  note: {note}" for note in prepared.notes)])

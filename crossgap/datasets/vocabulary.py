@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from crossgap.datasets.declared import DatasetError
+from crossgap.datasets.reading import ManifestRow, without_digests
 from crossgap.datasets.text_files import read_text
 from crossgap.datasets.world import FACTORS, SYNONYMS, combinations
 from crossgap.errors import of_machine
@@ -91,10 +92,10 @@ def rows(names: list[str], forms: Mapping[str, str] = FORMS) -> pd.DataFrame:
         else:
             ids.append(name)
             met.add(name)
-    found = [
+    found: list[ManifestRow] = [
         (f"{split}/{name_id}", "text", split, None, form.replace("{}", name), None, rank)
         for split, form in forms.items()
         for rank, (name_id, name) in enumerate(zip(ids, names, strict=True))
     ]
-    frame = pd.DataFrame(found, columns=[name for name in manifest.COLUMNS if name != "digest"], dtype=object)
-    return frame.assign(digest=frame["text"].map(manifest.text_digest)).astype({"rank": "int64"})
+    frame = without_digests(found)
+    return frame.assign(digest=frame["text"].map(manifest.text_digest))

@@ -21,6 +21,7 @@ from functools import cache, cached_property, partial
 import numpy as np
 import pandas as pd
 
+from crossgap import corrections
 from crossgap.arrays import unit_rows
 from crossgap.errors import UnavailableError
 from crossgap.evaluation.cell import Cell
@@ -212,7 +213,7 @@ def _corrected(rivals: Rivals, method: str, sides: ComposedQueries) -> Iterator[
         raise UnavailableError("images, texts and candidates have other widths after it")
     queries = images[sides.asking]
     yield from composed.found_by(queries, words, candidates, sides.wanted, PUT_TOGETHER, unit=unit).items()
-    if rivals.rival(method) == PROJECTING:
+    if corrections.rival_of(method) == PROJECTING:
         own = candidates[sides.asking]
         spread = composed.expanded(own, queries, candidates, sides.wanted, unit=unit)
         spread = spread @ correction.maps["image"].matrix

@@ -62,7 +62,7 @@ class Rivals:
 
     def said(self, variant: str | None) -> dict[str, Any]:
         """What `Work.part` is told of the variant that a part uses, if it uses one."""
-        return {"rival": self.rival(variant), "fit": self.fit_of(variant)} if variant else {}
+        return {"rival": corrections.rival_of(variant), "fit": self.fit_of(variant)} if variant else {}
 
     @cached_property
     def described(self) -> pd.DataFrame:
@@ -103,13 +103,12 @@ class Rivals:
     @property
     def of_features(self) -> list[str]:
         """Those of `variants` that change features; the others rank with a bias."""
-        return [variant for variant in self.variants if self.rival(variant) not in corrections.SCORING]
-
-    def rival(self, variant: str) -> str:
-        return corrections.rival_of(variant)
+        return [
+            variant for variant in self.variants if corrections.rival_of(variant) not in corrections.SCORING
+        ]
 
     def correction(self, variant: str) -> Correction:
-        key = self.rival(variant), variant.partition("@")[2]
+        key = corrections.rival_of(variant), variant.partition("@")[2]
         if key not in self._fits:
             self._fit(*key)
         return self._fits[key][variant]
@@ -132,7 +131,7 @@ class Rivals:
 
         Elsewhere has no roles: what it gives stays.
         """
-        rival, place = self.rival(variant), variant.partition("@")[2]
+        rival, place = corrections.rival_of(variant), variant.partition("@")[2]
         held = self._of(place, replace(self.material, images=images.features, texts=texts.features))
         found, reasons = corrections.fitted(held, [rival])
         name = variant.partition("@")[0]

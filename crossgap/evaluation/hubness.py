@@ -8,9 +8,8 @@ stand in the gallery `all` and not in the gallery `half`, which holds the second
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,41 +20,31 @@ from crossgap.corrections.scoring import Scoring
 from crossgap.evaluation.cell import Cell
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.items import Items, by_id
-from crossgap.evaluation.queries import Task, across, comparisons, methods
+from crossgap.evaluation.queries import Method, Task, across, comparisons, methods
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.evaluation.work import Work
 from crossgap.metrics import hubness
 from crossgap.metrics.retrieval.bias import Bias, columns
 from crossgap.naming import with_correction
-from crossgap.stores.store import Store
 
 BESIDE = "centering"  # the correction of features that they are measured with as well
 GALLERIES = ("all", "half")
 HALVES = ["task", "relevance", "query", "recall@1", "normalised", "activated"]
 
 
-class Ranked(NamedTuple):
-    """A retrieval by its name, a function that gives its queries and gallery, and the inversion that they are of."""
-
-    name: str
-    inversion: Store | None
-    within: bool
-    items: Callable[[], tuple[Items, Items]]
-
-
 def hubs(work: Work, rivals: Rivals) -> dict[str, float]:
     """`hubness/<task>/skewness`, `largest` and `never_found` of N₁₀, over all queries and the whole gallery."""
     metrics: dict[str, float] = {}
-    for ranked in _tasks(work.cell):
+    for ranked, within in _tasks(work.cell):
         for variant in (None, *rivals.variants):
             if variant and ranked.inversion:
                 continue
-            name = with_correction(ranked.name, variant)
+            name = with_correction(ranked.task, variant)
             metrics |= (
                 work.part(
                     "hubness",
                     name,
-                    partial(_measured, rivals, ranked, variant, name),
+                    partial(_measured, rivals, ranked, within, variant, name),
                     by=__name__,
                     inversions=[ranked.inversion] if ranked.inversion else (),
                     **rivals.said(variant),
@@ -65,33 +54,28 @@ def hubs(work: Work, rivals: Rivals) -> dict[str, float]:
     return metrics
 
 
-def _tasks(cell: Cell) -> Iterator[Ranked]:
+def _tasks(cell: Cell) -> Iterator[tuple[Method, bool]]:
+    """Every retrieval, and whether a query may stand in its gallery."""
     for comparison in comparisons(cell):
-        for name, queries, gallery, inversion in methods(cell, comparison):
-            yield Ranked(name, inversion, True, partial(_as_they_are, queries, gallery))
+        for method in methods(cell, comparison):
+            yield method, True
     for task in across(cell):
-        yield Ranked(task.name, None, False, partial(_as_they_are, task.queries, task.gallery))
-
-
-def _as_they_are(queries: Items, gallery: Items) -> tuple[Items, Items]:
-    return queries, gallery
+        yield Method(task.name, task.queries, task.gallery, None), False
 
 
 def _measured(
-    rivals: Rivals, ranked: Ranked, variant: str | None, name: str, reasons: Reasons
+    rivals: Rivals, ranked: Method, within: bool, variant: str | None, name: str, reasons: Reasons
 ) -> dict[str, float]:
-    both: tuple[Items, Items] | None = ranked.items()
-    added = None
-    if both is not None and variant:
-        if rivals.correction(variant).scoring:
-            bias = rivals.scorer(variant, name, ranked.name, ranked.within, reasons)(*both)
-            added = columns(bias, *map(len, both))
-        else:
-            both = rivals.pair(variant, ranked.name, *both)
-    if both is None:
-        return {}
-    queries, gallery = both
-    left_out = pd.Index(gallery.ids).get_indexer(queries.ids) if ranked.within else None
+    queries, gallery, added = ranked.queries, ranked.gallery, None
+    if variant and rivals.correction(variant).scoring:
+        bias = rivals.scorer(variant, name, ranked.task, within, reasons)(queries, gallery)
+        added = columns(bias, len(queries), len(gallery))
+    elif variant:
+        both = rivals.pair(variant, ranked.task, queries, gallery)
+        if both is None:
+            return {}
+        queries, gallery = both
+    left_out = pd.Index(gallery.ids).get_indexer(queries.ids) if within else None
     counts = hubness.occurrences(queries.features, gallery.features, left_out=left_out, added=added)
     return {f"hubness/{name}/{key}": value for key, value in hubness.hubs(counts)._asdict().items()}
 
@@ -112,7 +96,7 @@ def halves(work: Work, rivals: Rivals) -> pd.DataFrame:
                 f"{with_correction(task.name, variant)} halves",
                 partial(_halved, rivals, task, variant, chosen),
                 by=__name__,
-                rival=(*chosen, *([rivals.rival(variant)] if variant else [])),
+                rival=(*chosen, *([corrections.rival_of(variant)] if variant else [])),
                 chosen=chosen,
                 fit=rivals.fit_of(variant) if variant else None,
             )

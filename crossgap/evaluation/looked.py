@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from crossgap import fingerprint
-from crossgap.corrections import SCORING
+from crossgap.corrections import SCORING, rival_of
 from crossgap.evaluation.corrections import Rivals, Scorer
 from crossgap.evaluation.curves import DIGITS
 from crossgap.evaluation.items import Items
@@ -149,7 +149,7 @@ def _chosen(
 
 
 def _part(work: Work, rivals: Rivals, way: Looked, asked: Sequence[str], results: int) -> pd.DataFrame | None:
-    rival = rivals.rival(way.variant) if way.variant else None
+    rival = rival_of(way.variant) if way.variant else None
 
     def corrected(reasons: Reasons) -> pd.DataFrame | dict[str, float]:
         task = way.task

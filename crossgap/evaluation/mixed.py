@@ -159,7 +159,7 @@ def _measured(
 ) -> pd.DataFrame:
     roles = roles_of(work.cell)
     name = method.words if isinstance(method, Inverting) else method
-    scores = isinstance(method, str) and rivals.rival(method) in corrections.SCORING
+    scores = isinstance(method, str) and corrections.rival_of(method) in corrections.SCORING
     unit = not isinstance(method, str) or scores or rivals.correction(method).sides == "query"
     if isinstance(method, Inverting):
         roles = method.of(work.cell, roles)

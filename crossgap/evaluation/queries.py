@@ -181,7 +181,7 @@ def _compared(cell: Cell, comparison: IntraModalRetrieval) -> Iterator[tuple[Tas
 
 
 class Method(NamedTuple):
-    """Queries and gallery of a retrieval within a modality, by one method.
+    """Queries and gallery of a retrieval, by one method.
 
     Attributes:
         inversion: the store that inverted items come from; None where all are native.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -49,4 +50,14 @@ class Ovi:
 
 
 Method = Oti | Ovi
-METHODS: dict[str, type[Method]] = {method.name: method for method in (Oti, Ovi)}
+_METHODS: dict[str, type[Method]] = {method.name: method for method in (Oti, Ovi)}
+
+
+def method_of(said: Mapping[str, Any]) -> Method:
+    """The method that an `as_dict` is of.
+
+    Raises:
+        KeyError, TypeError: it is of none.
+    """
+    fields = dict(said)
+    return _METHODS[fields.pop("name")](**fields)

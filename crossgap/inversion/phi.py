@@ -17,7 +17,7 @@ from crossgap.backbones.backbone import Backbone, require_backbone
 from crossgap.errors import BackboneError, opened
 from crossgap.inversion.distil_recipe import WIDER
 from crossgap.inversion.invert import Inversion, Inverter, inverted
-from crossgap.inversion.methods import METHODS, Method
+from crossgap.inversion.methods import Method, method_of
 from crossgap.inversion.recipes import Continued
 from crossgap.stores import temporary
 
@@ -164,9 +164,8 @@ def load_distilled(path: str | Path, backbone: Backbone, method: Method | None =
             f"{path} was distilled with {said['model']!r} of weights {said['weights_sha256']}, the backbone "
             f"{ours['model']!r} has {ours['weights_sha256']}: distil with this backbone"
         )
-    named = dict(said["method"])
     try:
-        found = METHODS[named.pop("name")](**named)
+        found = method_of(said["method"])
     except (KeyError, TypeError):
         raise _damaged(path, f"its method {said['method']} is none that this crossgap knows") from None
     if method is not None and found != method:

@@ -12,11 +12,11 @@ from crossgap.evaluation.parts import USED
 from crossgap.inversion.recipes import Continued, Recipe, shard_recipe
 from crossgap.links import remove
 from crossgap.params import Params
+from crossgap.planning import written
 from crossgap.planning.cells import EMBEDDED, INVERSIONS, StageCell, cells
 from crossgap.planning.discarding import Cache, behind_a_link, entries
 from crossgap.planning.elsewhere import elsewhere
 from crossgap.planning.resolve import CODE, Resolved, leftovers
-from crossgap.planning.written import read
 from crossgap.stores.temporary import in_use
 from crossgap.stores.zipped import size
 
@@ -57,7 +57,7 @@ def stores(params: Params, data: Path, outdated: set[str]) -> list[Kept]:
     """
     makers = {_store(data, cell): cell for cell in cells(params) if cell.stage in ("encode", *INVERSIONS)}
     found = []
-    for path in sorted([*data.glob("features/*/*/*.zarr.zip"), *data.glob("imports/*/*.zarr.zip")]):
+    for path in written.stores(data):
         cell = makers.get(path)
         if path.is_relative_to(data / "imports"):
             state = IMPORTED
@@ -116,14 +116,10 @@ def _scratch(params: Params, files: Resolved, data: Path) -> Iterator[tuple[Path
     scratch, named = data / "scratch", cells(params)
     for kind, recipes in _asked([*named, EMBEDDED], params, files).items():
         for said in sorted((scratch / kind).glob("*/recipe.json")):
-            recipe = read(said)
+            recipe = written.read(said)
             unasked = recipe is not None and not any(wanted.items() <= recipe.items() for wanted in recipes)
             if unasked and not in_use(said.parent):
                 yield said.parent, "made by code or a recipe that no cell of the run has"
-    for kind in (*TRAININGS, "nano"):
-        for path in sorted((scratch / kind).glob("*.*")):
-            if path.suffix in (".pt", ".json"):
-                yield path, "made by an older crossgap"
     prepared = {f"{cell.dataset}.checks" for cell in named if cell.stage == "prepare"}
     for path in sorted((scratch / "prepare").glob("*.checks")):
         if path.name not in prepared:
@@ -161,7 +157,7 @@ def _parts(scratch: Path, evaluated: set[tuple[str, ...]]) -> Iterator[tuple[Pat
         here = [path for path in parts if path.parent == folder]
         if folder.relative_to(scratch).parts not in evaluated:
             yield from dict.fromkeys(here, "no cell of the run is evaluated there").items()
-        elif (used := read(folder / USED, list)) is not None:
+        elif (used := written.read(folder / USED, list)) is not None:
             since = (folder / USED).stat().st_mtime_ns
             for path in here:
                 # a later one is of an evaluation that hasn't ended, and goes on with it

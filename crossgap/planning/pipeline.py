@@ -13,7 +13,7 @@ class PipelineError(CrossgapError):
     """DVC can't say what is out of date; the message names the folder or file, and the remedy."""
 
 
-def outdated(root: Path, resolving: Collection[str] | None = None) -> set[str]:
+def outdated(root: Path, resolving: Collection[str]) -> set[str]:
     """Names of the changed stages, and of all stages after them.
 
     At most these run. `dvc repro` skips a stage whose inputs come out as they were, and takes the result of a changed
@@ -22,7 +22,7 @@ def outdated(root: Path, resolving: Collection[str] | None = None) -> set[str]:
     Args:
         root: the project's, with dvc.yaml and params.yaml.
         resolving: names of the stages that `resolve` would write something else for. Where it is changed, so are they,
-            and no other stage is for it alone; if not given, all that read what it writes are.
+            and no other stage is for it alone.
 
     Raises:
         PipelineError: `root` is no project of DVC's, one of DVC's files in it can't be read, or another process of
@@ -40,9 +40,9 @@ def outdated(root: Path, resolving: Collection[str] | None = None) -> set[str]:
             graph = repo.index.graph  # from each stage to those that it reads from
             stages = {stage.addressing: stage for stage in graph}
             changed = {name for name, told in repo.status().items() if told} & stages.keys()
-            settled = {"resolve"} & changed if resolving is not None else set()
+            settled = {"resolve"} & changed
             if settled:
-                changed |= set(resolving or ()) & stages.keys()
+                changed |= set(resolving) & stages.keys()
             found = {stages[name] for name in changed}
             found |= _after(graph, {stages[name] for name in changed - settled})
             return {stage.addressing for stage in found if not stage.frozen}

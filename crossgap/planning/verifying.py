@@ -19,6 +19,7 @@ import yaml
 
 from crossgap.errors import of_machine
 from crossgap.links import remove
+from crossgap.planning import written
 from crossgap.planning.discarding import Cache, behind_a_link, discard, md5_of
 from crossgap.planning.pipeline import PipelineError
 from crossgap.stores.layout import FORMAT
@@ -86,7 +87,7 @@ def verify(root: Path, data: Path, cache: Cache) -> Iterator[Finding]:
     seen: set[Path] = set()
     for output in _outputs(root, data):
         yield from _output(output, cache, seen)
-    for path in sorted([*data.glob("features/*/*/*.zarr.zip"), *data.glob("imports/*/*.zarr.zip")]):
+    for path in written.stores(data):
         if path not in seen and (finding := of_store(path)):
             yield finding
     yield from _scratch(data / "scratch")

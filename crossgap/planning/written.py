@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import Any
 
 
+def stores(data: Path) -> list[Path]:
+    """Every store below `data`, those of imports too, by path."""
+    return sorted([*data.glob("features/*/*/*.zarr.zip"), *data.glob("imports/*/*.zarr.zip")])
+
+
 def read(path: Path, kind: type = dict) -> Any:
     """The JSON in a file; None where it is absent, damaged or no `kind`."""
     try:

@@ -15,7 +15,7 @@ from crossgap.report.sources import titles
 from crossgap.report.tables import decimal, interval, percent, points, present, probability, title
 
 Measured = Sequence[tuple[Results, Sequence[Line]]]
-INVERSIONS = {"image": ("image-image", "oti-image"), "text": ("text-text", "ovi-text")}
+INVERSIONS = (("image-image", "oti-image"), ("text-text", "ovi-text"))
 CAPTIONS = "captions of one image"  # what the labelling `group` says
 _KINDS = {"image-image": "image retrieval", "text-text": "text retrieval"}
 
@@ -85,7 +85,7 @@ def _gap(of: Measured) -> str:
 
 def _inter_modal(of: Measured) -> str:
     clauses = []
-    for task, method in INVERSIONS.values():
+    for task, method in INVERSIONS:
         found = [change for change in changes(of, task) if change.line.method == method]
         if found:
             clauses.append(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from crossgap.prepared import composed, transformations
+from crossgap.prepared import composed, judgements, transformations
 
 FORMAT = "crossgap-features/1"
 TABLES = {  # beside the groups: their columns
-    "judgements": ("setting", "query", "item", "grade"),
+    "judgements": judgements.COLUMNS,
     "transformations": transformations.COLUMNS,
     "answers": transformations.ANSWERS,
     **{f"composed_{name}": columns for name, columns in composed.TABLES.items()},

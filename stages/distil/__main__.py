@@ -33,7 +33,7 @@ def main(cell: Mapping[str, Any], backbone: str, dataset: str, method: str, loss
         )
     from crossgap.inversion.distil_recipe import Distil
     from crossgap.inversion.distil_stores import distil_store
-    from crossgap.inversion.methods import METHODS
+    from crossgap.inversion.methods import method_of
     from crossgap.inversion.recipes import Recipe
 
     size = scheduled["inversion_batch_size"]
@@ -41,7 +41,7 @@ def main(cell: Mapping[str, Any], backbone: str, dataset: str, method: str, loss
         native,
         group,
         as_noted(backbone, noted, scheduled["device"]),
-        METHODS[method](**{field: value for field, value in cell["method"].items() if field != "name"}),
+        method_of(cell["method"]),
         Distil(**cell["recipe"]),
         loss,
         out,

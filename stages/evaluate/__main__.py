@@ -1,6 +1,5 @@
 """Stores of a cell → numbers and tables: python -m stages.evaluate BACKBONE DATASET, or: IMPORT"""
 
-import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -23,9 +22,9 @@ from stages.common import (
     features_folder,
     machine,
     metrics_folder,
+    read,
     run,
     write_json,
-    written,
 )
 from stages.workers import ray
 
@@ -103,7 +102,7 @@ def _made_by(
 
 def _elsewhere(cell: Mapping[str, Any], folder: Path, native: Store) -> list[Elsewhere]:
     """Where corrections are fitted too: on other datasets, one by one and together, and on files."""
-    notes = {name: _read(folder / f"elsewhere-{name}.json") for name in cell["elsewhere"]}
+    notes = {name: read(folder / f"elsewhere-{name}.json") for name in cell["elsewhere"]}
     found = [
         of_dataset(
             name,
@@ -126,10 +125,6 @@ def _noted(note: Mapping[str, Any], native: Store) -> Store:
         raise CrossgapError(f"{note['store']} is not what was encoded: `dvc repro` brings it back")
     require_same_weights(native, store)
     return store
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(written(path).read_text(encoding="utf-8"))
 
 
 def _inversion(path: Path) -> Store | None:

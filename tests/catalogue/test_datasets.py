@@ -18,7 +18,8 @@ from crossgap.catalogue.datasets import facts_of, how_to_get, known, names, plai
 from crossgap.catalogue.datasets.comparing import compare
 from crossgap.catalogue.datasets.fetching import fetch
 from crossgap.cli import app
-from crossgap.datasets import DatasetError, Declaration, ImageFolder
+from crossgap.datasets.declared import DatasetError, Declaration, ImageFolder
+from crossgap.datasets.reading import kinds
 from crossgap.params import load
 from crossgap.presets.tables import FIFTEEN
 
@@ -135,7 +136,10 @@ def test_another_root_is_looked_at_and_all_is_told(tmp_path) -> None:
     (root / "cat" / "1.png").write_bytes(b"half")
     (root / "dog" / "2.png").unlink()
     found = compare(pets(tmp_path / "nowhere", 6), root)
-    assert sorted(found.summary) == ["1 × another size", "1 × not an image that Pillow can read"]
+    assert sorted(kinds(found.problems["problem"]).split(", ")) == [
+        "1 × another size",
+        "1 × not an image that Pillow can read",
+    ]
     assert found.counts.loc[0, "images"] == 4
     with pytest.raises(DatasetError, match="does not exist"):
         compare(pets(tmp_path / "nowhere", 6))

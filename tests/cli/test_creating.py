@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from crossgap.cli import app, creating, declaring
 from crossgap.cli.overwriting import require_in_git
 from crossgap.cli.splits import query_and_gallery
+from crossgap.datasets.image_files import EXTENSIONS
 from crossgap.errors import CrossgapError
 from crossgap.params import load, load_text
 from crossgap.projects import files, pinned
@@ -54,6 +55,12 @@ def test_folders_of_classes_with_and_without_splits(tmp_path) -> None:
     }
     only = made(tmp_path / "only", "photos/owl/1.jpg", "__MACOSX/photos/1.jpg", ".cache/owl/1.jpg")
     assert declared(only)["splits"] == ["photos"]
+
+
+@pytest.mark.parametrize("ending", sorted(EXTENSIONS))
+def test_what_the_readers_take_for_an_image_makes_a_class(tmp_path, ending) -> None:
+    folder = made(tmp_path / "images", f"owl/1.{ending}", f"wren/1.{ending.upper()}")
+    assert declaring.declared(folder, None, None)[1]["root"] == str(folder)
 
 
 def test_what_dvc_refuses_is_said_by_it_in_one_line(tmp_path, monkeypatch) -> None:

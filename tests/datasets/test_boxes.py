@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from crossgap import open_store
-from crossgap.datasets import DatasetError, ImageFolder
+from crossgap.datasets.declared import DatasetError, ImageFolder
 from crossgap.datasets.images import crop
 from crossgap.encode import encode
 from crossgap.errors import ImageError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from crossgap.datasets import DatasetError, ImageFolder
+from crossgap.datasets.declared import DatasetError, ImageFolder
 from crossgap.datasets.preparing import prepare
 
 

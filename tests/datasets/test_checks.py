@@ -14,7 +14,6 @@ from PIL import Image
 
 from crossgap.datasets import checks as checking
 from crossgap.datasets.checks import Checks
-from crossgap.datasets.images import check
 
 
 def picture(seed: int, size: int = 8) -> bytes:
@@ -46,7 +45,7 @@ def counted(root: Path, paths: list[str] | None = None, **options) -> tuple[int,
     found = Checks(root, root / "kept" / "x.checks", **options)
     table = found.all(paths, workers=3)
     assert [tuple(row) for row in table.itertuples(index=False)] == [
-        (one, *check(root, one)) for one in paths
+        (one, *Checks(root).of(one)) for one in paths
     ]
     return found.read, found.decoded
 
@@ -57,7 +56,7 @@ def test_a_table_of_checks_is_in_the_order_of_the_paths(root, workers, monkeypat
     paths = ["no.png", *names(root)[:5], "empty.png", "absent.png", "../x.png"]
     table = Checks(root).all(paths, workers)
     assert list(table) == ["path", "digest", "problem", "width", "height"]
-    assert [tuple(row) for row in table.itertuples(index=False)] == [(p, *check(root, p)) for p in paths]
+    assert [tuple(row) for row in table.itertuples(index=False)] == [(p, *Checks(root).of(p)) for p in paths]
     assert table["problem"].notna().tolist() == [True, *[False] * 5, True, True, True]
     assert table.loc[1, ["width", "height"]].tolist() == [9, 8]
     assert Checks(root).all([]).empty

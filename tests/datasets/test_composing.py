@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossgap.datasets import World, drawing
+from crossgap.datasets import drawing
 from crossgap.datasets.composing import by_labels
+from crossgap.datasets.declared import World
 from crossgap.datasets.declared.embedded import COMPOSED
 from crossgap.datasets.preparing import prepare
 from crossgap.errors import DatasetError

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from crossgap.datasets import Captions, DatasetError, Declaration, ImageFolder, readers
+from crossgap.datasets import readers
 from crossgap.datasets.checking import checked
 from crossgap.datasets.checks import Checks
+from crossgap.datasets.declared import Captions, DatasetError, Declaration, ImageFolder
 from crossgap.datasets.reading import SET_ASIDE_WITH_IMAGE, image_ids
 from crossgap.prepared import manifest
 

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from crossgap.datasets import Beir, Captions, ImageFolder, Table, WebDataset
+from crossgap.datasets.declared import Beir, Captions, ImageFolder, Table, WebDataset
 from crossgap.datasets.preparing import prepare
 from crossgap.fingerprint import of_content
 from crossgap.metrics.retrieval import judged_metrics

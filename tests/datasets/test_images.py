@@ -20,7 +20,7 @@ from crossgap.datasets import tars
 from crossgap.datasets.checks import Checks
 from crossgap.datasets.exporting import png
 from crossgap.datasets.image_files import list_images, read_bytes
-from crossgap.datasets.images import check, open_image
+from crossgap.datasets.images import decode
 from crossgap.errors import ImageError
 
 
@@ -138,7 +138,7 @@ def test_a_missing_file_is_named(tmp_path, path):
     (tmp_path / "file").touch()
     with pytest.raises(ImageError, match="no such file") as error:
         read_bytes(tmp_path, path)
-    assert error.value.path == path and check(tmp_path, path)[:2] == (None, "no such file")
+    assert error.value.path == path and Checks(tmp_path).of(path)[:2] == (None, "no such file")
 
 
 @pytest.mark.parametrize("path", ["x.jpg", "x.tar/x.jpg"])
@@ -151,7 +151,7 @@ def test_a_file_that_this_user_may_not_read_is_no_bad_image(tmp_path, monkeypatc
 
     monkeypatch.setattr(Path, "read_bytes", refusing)
     monkeypatch.setattr(tars, "opened", refusing)
-    for read in (read_bytes, check, lambda root, path: Checks(root).of(path)):
+    for read in (read_bytes, lambda root, path: Checks(root).of(path)):
         with pytest.raises(PermissionError, match=r"Permission denied.*x\.(jpg|tar)"):
             read(tmp_path, path)
 
@@ -223,11 +223,11 @@ FORMATS = {
 def test_formats_and_modes_open_as_they_are_stored(tmp_path, name):
     data, mode = FORMATS[name]
     (tmp_path / name).write_bytes(data)
-    image = open_image(tmp_path, name)
+    image = decode(name, read_bytes(tmp_path, name))
     assert image.size == (40, 30) and image.mode == (mode or image.mode)
     assert image.convert("RGB").getextrema() != ((0, 0),) * 3
     digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-    assert check(tmp_path, name) == (digest, None, 40, 30)
+    assert Checks(tmp_path).of(name) == (digest, None, 40, 30)
     if name != "sixteen.png":
         plain = Image.open(io.BytesIO(data)).convert("RGB")
         assert np.array_equal(np.asarray(image.convert("RGB")), np.asarray(plain))
@@ -246,12 +246,12 @@ def test_open_clip_makes_the_same_of_it_as_of_the_file(tmp_path, name, preproces
     (tmp_path / name).write_bytes(FORMATS[name][0])
     transform = image_transform_v2(PreprocessCfg(**PREPROCESSING[preprocessing]), is_train=False)
     with Image.open(tmp_path / name) as plain:
-        assert torch.equal(transform(open_image(tmp_path, name)), transform(plain))
+        assert torch.equal(transform(decode(name, read_bytes(tmp_path, name))), transform(plain))
 
 
 def rgb(folder, name: str, data: bytes) -> np.ndarray:
     (folder / name).write_bytes(data)
-    return np.asarray(open_image(folder, name).convert("RGB"))
+    return np.asarray(decode(name, read_bytes(folder, name)).convert("RGB"))
 
 
 @pytest.mark.parametrize("order", ["<u2", ">u2"])
@@ -327,9 +327,9 @@ def test_a_tiff_whose_0_is_white_is_no_negative(tmp_path, bits):
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
 def test_pixels_of_32_bits_are_refused(tmp_path, dtype):
     Image.fromarray(np.linspace(0, 9, 1200).astype(dtype).reshape(30, 40)).save(tmp_path / "x.tiff")
-    assert "32-bit" in check(tmp_path, "x.tiff")[1]
+    assert "32-bit" in Checks(tmp_path).of("x.tiff")[1]
     with pytest.raises(ImageError, match=r"x\.tiff: 32-bit .* convert it to 8 bits"):
-        open_image(tmp_path, "x.tiff")
+        decode("x.tiff", read_bytes(tmp_path, "x.tiff"))
 
 
 def test_exif_orientation_is_not_applied(tmp_path):
@@ -375,19 +375,19 @@ def test_a_file_cut_anywhere_is_found_or_has_all_its_pixels(tmp_path, name, monk
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as a careless library may leave it
     for length in [*range(1, len(data), max(1, len(data) // 40)), *range(len(data) - 8, len(data))]:
         (tmp_path / name).write_bytes(data[:length])
-        digest, problem, *_ = check(tmp_path, name)
+        digest, problem, *_ = Checks(tmp_path).of(name)
         assert digest == hashlib.blake2b(data[:length], digest_size=16).hexdigest()
         if problem is None:
-            assert np.array_equal(np.asarray(open_image(tmp_path, name)), whole)
+            assert np.array_equal(np.asarray(decode(name, read_bytes(tmp_path, name))), whole)
         else:
             assert problem.startswith(("truncated or damaged", "not an image"))
             with pytest.raises(ImageError):
-                open_image(tmp_path, name)
+                decode(name, read_bytes(tmp_path, name))
 
 
 def test_a_half_jpeg_is_truncated(tmp_path):
     (tmp_path / "x.jpg").write_bytes(encoded()[: len(encoded()) // 2])
-    assert check(tmp_path, "x.jpg")[1].startswith("truncated or damaged: ")
+    assert Checks(tmp_path).of("x.jpg")[1].startswith("truncated or damaged: ")
 
 
 @pytest.mark.parametrize(
@@ -400,18 +400,18 @@ def test_a_half_jpeg_is_truncated(tmp_path):
 )
 def test_what_is_no_image_is_told(tmp_path, data, problem):
     (tmp_path / "x.jpg").write_bytes(data)
-    assert check(tmp_path, "x.jpg")[1] == problem
+    assert Checks(tmp_path).of("x.jpg")[1] == problem
     with pytest.raises(ImageError) as error:
-        open_image(tmp_path, "x.jpg")
+        decode("x.jpg", read_bytes(tmp_path, "x.jpg"))
     assert str(error.value) == f"x.jpg: {problem}"
 
 
 def test_a_folder_named_like_an_image_is_told(tmp_path):
     (tmp_path / "x.jpg").mkdir()
-    assert check(tmp_path, "x.jpg")[1].startswith("can't be read")
+    assert Checks(tmp_path).of("x.jpg")[1].startswith("can't be read")
 
 
 def test_a_decompression_bomb_is_told(tmp_path, monkeypatch):
     (tmp_path / "x.png").write_bytes(FORMATS["alpha.png"][0])
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    assert check(tmp_path, "x.png")[1].startswith("too large: ")
+    assert Checks(tmp_path).of("x.png")[1].startswith("too large: ")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crossgap.datasets import Captions, Controls, DatasetError, ImageFolder, World
+from crossgap.datasets.declared import Captions, Controls, DatasetError, ImageFolder, World
 from crossgap.datasets.preparing import prepare
 
 SAME = {"query": "test", "gallery": "test"}

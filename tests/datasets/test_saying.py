@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from crossgap.datasets import Captions, ImageFolder, Table, WebDataset, World
+from crossgap.datasets.declared import Captions, ImageFolder, Table, WebDataset, World
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.saying import summary
 from crossgap.prepared import manifest

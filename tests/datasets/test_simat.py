@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from crossgap import open_store
 from crossgap.cli import app
-from crossgap.datasets import DatasetError, Declaration, Simat, simat
+from crossgap.datasets import simat
+from crossgap.datasets.declared import DatasetError, Declaration, Simat
 from crossgap.datasets.preparing import prepare
 from crossgap.encode import encode
 from crossgap.evaluation import Cell, evaluate

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from crossgap.datasets import ImageFolder
+from crossgap.datasets.declared import ImageFolder
 from crossgap.datasets.templates import TEMPLATES, named
 
 

@@ -9,7 +9,8 @@ import open_clip
 import pytest
 from pydantic import TypeAdapter
 
-from crossgap.datasets import DatasetError, Declaration, World, world
+from crossgap.datasets import world
+from crossgap.datasets.declared import DatasetError, Declaration, World
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.vocabulary import names, rows
 from crossgap.prepared import manifest

@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from crossgap import open_store, report
-from crossgap.datasets import Table
+from crossgap.datasets.declared import Table
 from crossgap.datasets.preparing import prepare
 from crossgap.encode import encode
 from crossgap.evaluation import Cell, evaluate

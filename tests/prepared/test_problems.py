@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossgap.datasets import DatasetError, Table
+from crossgap.datasets.declared import DatasetError, Table
 from crossgap.datasets.preparing import prepare
 from crossgap.prepared import problems
 

@@ -27,12 +27,6 @@ class Comparison(NamedTuple):
     problems: pd.DataFrame
     made: Prepared
 
-    @property
-    def summary(self) -> list[str]:
-        """How many problems of each kind."""
-        kinds = self.problems["problem"].str.split(":").str[0].value_counts()
-        return [f"{count} × {kind}" for kind, count in kinds.items()]
-
 
 def compare(declaration: Declaration, root: Path | None = None, workers: int = 8) -> Comparison:
     """Prepare a dataset as `dvc repro` would, in a folder of its own, and count.

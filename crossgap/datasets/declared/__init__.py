@@ -34,17 +34,6 @@ from crossgap.datasets.declared.images import Aircraft, Coop, Cub, DogsVsCats, I
 from crossgap.datasets.declared.pairs import Coco, Flickr, Karpathy, MixBench
 from crossgap.datasets.declared.texts import Beir, Documents, Texts
 
-LAYOUTS = {
-    get_args(declared.model_fields["layout"].annotation)[0]: declared
-    for declared in (
-        World, Captions, ImageFolder, Simat,
-        Coop, Aircraft, ImageNet, Cub, Sop, DogsVsCats,
-        Revisited, Cifar, HuggingFace, Torchvision, Table, WebDataset,
-        Coco, Karpathy, Flickr, MixBench,
-        Documents, Beir,
-        Cirr, FashionIq, Circo, Icir,
-    )
-}  # fmt: skip
 Declaration = Annotated[
     World | Captions | ImageFolder | Simat
     | Coop | Aircraft | ImageNet | Cub | Sop | DogsVsCats
@@ -54,6 +43,10 @@ Declaration = Annotated[
     | Cirr | FashionIq | Circo | Icir,
     Field(discriminator="layout"),
 ]  # fmt: skip
+LAYOUTS: dict[str, type[Dataset]] = {
+    get_args(declared.model_fields["layout"].annotation)[0]: declared
+    for declared in get_args(get_args(Declaration)[0])
+}
 
 __all__ = [
     "LAYOUTS", "NAME", "SIMAT", "Aircraft", "Beir", "Captions", "Cifar", "Circo", "Cirr", "Classified",

@@ -9,8 +9,6 @@ from crossgap.datasets.readers.lists import reading, require, table
 from crossgap.datasets.reading import Listed, Reading
 from crossgap.errors import listed
 
-SPLITS = ("train", "val", "test")
-
 
 def read(declaration: Aircraft, _folder: Path) -> Reading:
     """Images by `images_variant_<split>.txt`, labelled with one of the variants of `variants.txt`.
@@ -23,7 +21,7 @@ def read(declaration: Aircraft, _folder: Path) -> Reading:
     require(root, "images")
     variants = {name: name for _, (name,) in table(require(root, "variants.txt"), "variant")}
     images = []
-    for split in SPLITS:
+    for split in declaration.splits_read:
         file = require(root, f"images_variant_{split}.txt")
         for number, (image, variant) in table(file, "image variant"):
             if variant not in variants:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from crossgap.datasets import json_text
@@ -12,8 +12,6 @@ from crossgap.datasets.declared import Coop, DatasetError
 from crossgap.datasets.readers.lists import reading, require
 from crossgap.datasets.reading import Listed, Reading
 from crossgap.datasets.text_files import read_text
-
-SPLITS = ("train", "val", "test")
 
 
 def read(declaration: Coop, _folder: Path) -> Reading:
@@ -30,7 +28,7 @@ def read(declaration: Coop, _folder: Path) -> Reading:
         declaration.root, declaration.split_file, "CoOp's DATASETS.md links it; or mend `split_file`"
     )
     require(declaration.root, declaration.images, "unpack the archive there, or mend `images`")
-    entries = list(_entries(file))
+    entries = list(_entries(file, declaration.splits_read))
     names: dict[int, str] = {}
     for where, _, _, number, name in entries:
         if names.setdefault(number, name) != name:
@@ -49,17 +47,17 @@ def read(declaration: Coop, _folder: Path) -> Reading:
     return reading(declaration, images, prompted)
 
 
-def _entries(file: Path) -> Iterator[tuple[str, str, str, int, str]]:
+def _entries(file: Path, splits: Sequence[str]) -> Iterator[tuple[str, str, str, int, str]]:
     """Place in the file, split, path, class number and name of every entry."""
     try:
         content = json_text.loads(read_text(file, "split file"))
     except json.JSONDecodeError as error:
         raise DatasetError(f"{file} line {error.lineno}: no JSON ({error.msg}): download it again") from None
-    for split in SPLITS:
+    for split in splits:
         entries = content.get(split) if isinstance(content, dict) else None
         if not isinstance(entries, list):
             raise DatasetError(
-                f"{file} has no list {split!r}: it needs {', '.join(SPLITS)}; download it again"
+                f"{file} has no list {split!r}: it needs {', '.join(splits)}; download it again"
             )
         for place, entry in enumerate(entries):
             where = f"{split}[{place}]"

@@ -11,7 +11,6 @@ from crossgap.datasets.readers.lists import reading, require, table
 from crossgap.datasets.reading import Listed, Reading
 from crossgap.prepared import manifest
 
-SPLITS = ("train", "test")
 _HEADER = "image_id class_id super_class_id path"
 
 
@@ -22,7 +21,7 @@ def read(declaration: Sop, _folder: Path) -> Reading:
         DatasetError: a list is missing or malformed, or what `crossgap.datasets.readers.lists.reading` raises.
     """
     images, products = [], {}
-    for split in SPLITS:
+    for split in declaration.splits_read:
         file = require(declaration.root, f"Ebay_{split}.txt")
         for line, (_, product, _, path) in _rows(file):
             folder, _, image = path.partition("/")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crossgap.datasets.declared import DatasetError, Table
-from crossgap.datasets.labels import check_told_apart, label_of, whole
+from crossgap.datasets.labels import WHOLE, check_told_apart, label_of, whole
 from crossgap.datasets.paths import on_disk, plain
 from crossgap.datasets.readers import jsonl
 from crossgap.datasets.readers.parquet import read_parquet
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("id", "path", "text", "split", "group", "rank", "box")
 LABEL = "label"  # alone, the labelling of the declaration
-_WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 
 
 class TableRow(NamedTuple):
@@ -157,7 +155,7 @@ def _check(where: str, values: Mapping[str, str]) -> None:
             manifest.corners(values["box"])
     except DatasetError as error:
         raise DatasetError(f"{where}: box: {error}") from None
-    if not _WHOLE.fullmatch(values.get("rank", "0")):
+    if not WHOLE.fullmatch(values.get("rank", "0")):
         raise DatasetError(f"{where}: rank {values['rank']!r} is no whole number")
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from crossgap.datasets import Beir, DatasetError
+from crossgap.datasets.declared import Beir, DatasetError
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
 

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossgap.datasets import Cifar, DatasetError
-from crossgap.datasets.images import open_image
+from crossgap.datasets.declared import Cifar, DatasetError
+from crossgap.datasets.image_files import read_bytes
+from crossgap.datasets.images import decode
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
 from crossgap.prepared import manifest
@@ -85,7 +86,8 @@ def test_the_miniature_of_cifar10(cifar10, tmp_path) -> None:
 def test_pixels_are_kept(cifar10, tmp_path) -> None:
     items = prepare(declared(cifar10), tmp_path).items
     for split, number, seed, row in (("test", 2, 0, 2), ("train", 0, 1, 0), ("train", 7, 4, 1)):
-        image = open_image(tmp_path, f"images.tar/{split}/{number:06d}.png")
+        path = f"images.tar/{split}/{number:06d}.png"
+        image = decode(path, read_bytes(tmp_path, path))
         np.testing.assert_array_equal(np.asarray(image), pixels_of(row + 1, seed)[row])
     assert image.mode == "RGB" and items["digest"].notna().all()
 
@@ -126,7 +128,7 @@ def test_500_real_images(real, tmp_path, python2) -> None:
     items = manifest.select(prepare(declared(root), tmp_path).items, "image", "test")
     assert items["label.class"].tolist() == [NAMES[number] for number in labels]
     for path, image in zip(items["path"], pixels, strict=True):
-        np.testing.assert_array_equal(np.asarray(open_image(tmp_path, path)), image)
+        np.testing.assert_array_equal(np.asarray(decode(path, read_bytes(tmp_path, path))), image)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crossgap.datasets import Coop, DatasetError
+from crossgap.datasets.declared import Coop, DatasetError
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
 from crossgap.prepared import manifest

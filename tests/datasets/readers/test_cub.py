@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from crossgap.datasets import Cub, DatasetError
+from crossgap.datasets.declared import Cub, DatasetError
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
 from crossgap.prepared import manifest

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from crossgap.datasets import DatasetError, Documents
+from crossgap.datasets.declared import DatasetError, Documents
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
 

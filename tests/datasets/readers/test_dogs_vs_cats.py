@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from crossgap.datasets import DatasetError, DogsVsCats
+from crossgap.datasets.declared import DatasetError, DogsVsCats
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
 from crossgap.prepared import manifest

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crossgap.datasets import DatasetError, HuggingFace
+from crossgap.datasets.declared import DatasetError, HuggingFace
 from crossgap.datasets.image_files import read_bytes
-from crossgap.datasets.images import open_image
+from crossgap.datasets.images import decode
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
 from crossgap.prepared import manifest
@@ -161,7 +161,7 @@ def test_arrays_lose_nothing(tmp_path) -> None:
     items = prepare(declared(tmp_path / "one", splits={"test": "train"}), tmp_path).items
     assert len(items) == 2
     for at, path in enumerate(items["path"]):
-        assert np.array_equal(np.asarray(open_image(tmp_path, path)), pixels(at))
+        assert np.array_equal(np.asarray(decode(path, read_bytes(tmp_path, path))), pixels(at))
 
 
 def test_texts_alone(tmp_path) -> None:

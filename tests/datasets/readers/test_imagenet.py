@@ -13,7 +13,7 @@ import pytest
 import timm
 from PIL import Image
 
-from crossgap.datasets import DatasetError, ImageNet
+from crossgap.datasets.declared import DatasetError, ImageNet
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
 from crossgap.datasets.readers.imagenet import wordnet_ids

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from crossgap.catalogue import entries
 from crossgap.cli import app
-from crossgap.datasets import Beir, DatasetError, Documents
+from crossgap.datasets.declared import Beir, DatasetError, Documents
 from crossgap.datasets.readers import read
 from crossgap.datasets.readers.published_summaries import converted
 from tests.datasets.readers.test_documents import newsgroups, write

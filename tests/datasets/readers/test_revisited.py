@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from crossgap.datasets import DatasetError, Revisited
-from crossgap.datasets.images import crop, open_image
+from crossgap.datasets.declared import DatasetError, Revisited
+from crossgap.datasets.image_files import read_bytes
+from crossgap.datasets.images import crop, decode
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
 from crossgap.metrics.retrieval import judged_metrics, summarise
@@ -95,7 +96,7 @@ def test_queries_are_cropped(root, tmp_path) -> None:
     items = prepare(declared(root), tmp_path).items
     sizes = []
     for row in manifest.select(items, "image", "query").itertuples():
-        whole = open_image(root, row.path)
+        whole = decode(row.path, read_bytes(root, row.path))
         image = crop(row.path, whole, manifest.corners(row.box))
         sizes.append(image.size)
     assert sizes == [(36, 28), (48, 32), (10, 10)]
@@ -149,7 +150,7 @@ def test_map_of_toy_features_against_a_loop(root, tmp_path) -> None:
 
 def toy(root: Path, row) -> np.ndarray:
     """A unit feature of an item: its pixels' colours, after the crop."""
-    image = open_image(root, row.path)
+    image = decode(row.path, read_bytes(root, row.path))
     if row.box is not None:
         image = crop(row.path, image, manifest.corners(row.box))
     pixels = np.asarray(image.resize((3, 2)), float).ravel() - 128

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from torchvision import datasets
 
-from crossgap.datasets import DatasetError, Torchvision
-from crossgap.datasets.images import open_image
+from crossgap.datasets.declared import DatasetError, Torchvision
+from crossgap.datasets.image_files import read_bytes
+from crossgap.datasets.images import decode
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
 from crossgap.prepared import manifest
@@ -54,7 +55,7 @@ def test_a_miniature_of_dtd(root, tmp_path) -> None:
     assert prompts["text"].tolist() == ["banded texture.", "dotted texture."]
     for path, file in zip(images["path"], (*TEXTURES["train"], *TEXTURES["test"]), strict=True):
         pixels = np.asarray(Image.open(root / "dtd/dtd/images" / file))
-        assert np.array_equal(np.asarray(open_image(tmp_path, path)), pixels)
+        assert np.array_equal(np.asarray(decode(path, read_bytes(tmp_path, path))), pixels)
 
 
 def test_the_export_is_the_same_every_time(root, tmp_path) -> None:
@@ -92,7 +93,7 @@ def test_fake_data_has_numbers_for_classes(tmp_path) -> None:
     images = manifest.select(items, "image")
     assert images["label.class"].tolist() == [str(int(truth[at][1])) for at in range(4)]
     for at, path in enumerate(images["path"]):
-        assert np.array_equal(np.asarray(open_image(tmp_path, path)), np.asarray(truth[at][0]))
+        assert np.array_equal(np.asarray(decode(path, read_bytes(tmp_path, path))), np.asarray(truth[at][0]))
     with pytest.raises(DatasetError, match=r"class_names: .* labels are numbers without a name"):
         read(declared(tmp_path, "FakeData", {"test": arguments}), tmp_path)
     with pytest.raises(DatasetError, match=r"download: torchvision does not download FakeData"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from crossgap.datasets import DatasetError, WebDataset
+from crossgap.datasets.declared import DatasetError, WebDataset
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.readers import read
 from crossgap.prepared import manifest
