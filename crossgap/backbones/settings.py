@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from typing import Any
 
 _KINDS = ("cpu", "cuda", "mps")
@@ -38,6 +40,7 @@ def own_settings() -> Iterator[None]:
 
 
 def _keep_float32_whole(torch: Any, restored: ExitStack) -> None:
+    _hear_advice()
     backends = torch.backends
     if by_backend := hasattr(backends.cudnn, "conv"):
         parts = (backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv)
@@ -58,3 +61,13 @@ def _keep_float32_whole(torch: Any, restored: ExitStack) -> None:
         # before torch 2.9
         restored.callback(setattr, backends.cudnn, "allow_tf32", backends.cudnn.allow_tf32)
         backends.cudnn.allow_tf32 = False
+
+
+@cache
+def _hear_advice() -> None:
+    """Ask once for what torch 2.9 advises against asking for, once a process."""
+    import torch
+
+    with warnings.catch_warnings(), suppress(RuntimeError):
+        warnings.simplefilter("ignore")
+        torch.get_float32_matmul_precision()
