@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossgap.evaluation import Cell, hubness, robustness
-from crossgap.evaluation.comparisons import compared, tested
+from crossgap.evaluation import Cell, comparisons, hubness, robustness
+from crossgap.evaluation.comparisons import compared
 from crossgap.evaluation.corrections import Rivals
 from crossgap.evaluation.queries import tables
 from crossgap.evaluation.together import together
@@ -57,7 +57,7 @@ def test_queries_of_no_image_are_drawn_alone():
     ids, place = list("abcdef"), ("text-text", "topic")
     value, other = (pd.Series(np.random.default_rng(seed).random(6), ids) for seed in (0, 1))
     groups = pd.Series(["x", "x", "", "", "y", ""], ids)[::-1]
-    row = tested({place: (value, other)}, {place: groups}, 0, 199).iloc[0]
+    row = comparisons.tested({place: (value, other)}, {place: groups}, 0, 199).iloc[0]
     differences = (value - other).to_frame().to_numpy()
     expected = paired(differences, groups=["x", "x", "1", "2", "y", "3"], resamples=199).iloc[0]
     np.testing.assert_allclose(row[["low", "high", "p"]].astype(float), expected[["low", "high", "p"]])

@@ -200,7 +200,7 @@ def test_neither_timm_nor_torch_is_imported(root) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from crossgap.datasets import ImageNet
+from crossgap.datasets.declared import ImageNet
 from crossgap.datasets.readers import read
 root = Path({str(root)!r})
 read(ImageNet(layout="imagenet", root=root, folders={SPLITS}, retrieval={{}}), root)
