@@ -143,6 +143,26 @@ def test_an_average_stands_where_all_of_its_columns_do_and_a_setting_is_chosen()
     assert figures(made, "OpenAI ViT-B/32", "image-image")["ROxford"].measured == 50
 
 
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        ({"group": 0.1, "judged": 0.2, "class": 0.3}, 30),
+        ({"group": 0.1, "judged": 0.2}, 20),
+        ({"make": 0.1, "group": 0.2}, 20),
+        ({"make": 0.1}, 10),
+        ({"make": 0.1, "year": 0.3}, None),
+    ],
+)
+def test_of_several_labellings_the_published_one_is_taken_and_none_that_could_be_another(
+    held, expected
+) -> None:
+    made = Results(
+        "openai-b32", "dtd", {f"retrieval/image-image/{name}/mAP": value for name, value in held.items()}
+    )
+    found = figures(filled(table("reevaluating-table3"), [made], PUBLISHED), "OpenAI ViT-B/32", "image-image")
+    assert found["DTD"].measured == (None if expected is None else pytest.approx(expected))
+
+
 def test_seeds_are_averaged_and_their_number_said() -> None:
     held = [
         Results(f"openai-b32-cua-64-{seed}", "coco-2017", {"gap/centroid_distance": value})
