@@ -43,7 +43,11 @@ def test_the_preset_of_its_name_runs_all_that_a_table_wants(name) -> None:
 
 
 def test_rows_of_json_have_published_figures_as_they_are_written() -> None:
-    """Not 14.000000000000002, which is 100 times 0.14."""
+    """Not 14.000000000000002, which is 100 times 0.14; and no digit less."""
+    made = filled(
+        table("reevaluating-table3"), [cell(retrieval__image_image__class__mAP=0.123456789)], PUBLISHED
+    )
+    assert 12.3456789 in [row["measured"] for row in writing.rows(made)]
     for name in TABLES:
         figures = [row["published"] for row in writing.rows(filled(table(name), [], PUBLISHED))]
         assert {len(f"{value!r}".partition(".")[2]) > 8 for value in figures if value is not None} <= {
@@ -171,6 +175,7 @@ def test_seeds_are_averaged_and_their_number_said() -> None:
     found = filled(table("contrastive-gap-coco"), held, PUBLISHED)
     one = figures(found, "ViT-B/32 on COCO", "CUA")["distance, d = 64"]
     assert one.measured == pytest.approx(0.15) and one.published == 0.068
+    assert "0.150" in writing.as_csv(found) and "| 0.150 |" in writing.as_markdown(found)
     assert "means of the seeds that were run: 2 of 3" in found.notes
 
 
