@@ -235,6 +235,15 @@ def project(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+def test_numbers_of_other_modalities_are_known_by_their_roles(project) -> None:
+    tables = project / "data/metrics/openai-b32/dtd/tables"
+    numbers.write(tables / "metrics.csv", {"retrieval/protein-protein/class/mAP": 0.2897})
+    said = {"measured_on": {}, "not_inverted": [], "modalities": {"image": "protein", "text": "text"}}
+    (tables / "provenance.json").write_text(json.dumps(said))
+    ((found,), _) = cells.measured(project / "data")
+    assert found.metrics == {"retrieval/image-image/class/mAP": 0.2897}
+
+
 def test_the_command_prints_what_this_project_measured(project) -> None:
     listed = CliRunner().invoke(app, ["table"])
     assert listed.exit_code == 0 and all(name in listed.output for name in TABLES)

@@ -73,6 +73,7 @@ def test_several_datasets_are_summarised_by_range_and_median():
     gap, inter, _ = sentences(cell(), cell("photos", 0.1), cell("sketches", 0.02))
     assert "On 3 of 3 datasets" in gap and "lie 0.750 to 0.850, in the median 0.770, apart" in gap
     assert "better by 3 of 9 labellings, most by colour on world" in inter
+    assert "lie 0.750 apart" in sentences(cell(), cell("photos"))[0]
 
 
 def test_what_was_not_measured_is_said():
