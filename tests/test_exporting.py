@@ -181,6 +181,7 @@ def test_an_inversions_tokens_go_along(made):
     np.testing.assert_array_equal(np.load("clip-retrieval/image/test/tokens.npy"), tokens)
     np.testing.assert_array_equal(load_file("safetensors/image/test/arrays.safetensors")["tokens"], tokens)
     table = pq.read_table("parquet/image/test/items.parquet")
+    assert set(table.column_names) == {"id", "features", "tokens", "loss"}
     assert table["tokens"].to_pylist() == tokens.tolist() and table["loss"].to_pylist() == [1, 1]
     np.testing.assert_array_equal(Assignment.parse("image/test=parquet/image/test/items.parquet:features").load(),
                                   features)  # fmt: skip
