@@ -474,6 +474,20 @@ def test_what_is_set_aside_twice_is_there_twice(project):
     assert found == {"table.csv": "one", "table.csv.2": "two"}
 
 
+def test_a_link_is_set_aside_as_one_to_the_same_place_though_nothing_is_there(project):
+    for _ in range(2):
+        link = DATA / "metrics" / "table.csv"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(Path("..") / "gone.csv")
+        discard(link, DATA, Cache())
+    found = {path.name: path.readlink() for path in (DATA / "set-aside" / "metrics").iterdir()}
+    assert found == dict.fromkeys(["table.csv", "table.csv.2"], (DATA / "gone.csv").resolve())
+
+
+def test_no_cache_holds_an_empty_folder(tmp_path):
+    assert not Cache(tmp_path).holds(tmp_path)
+
+
 def test_a_link_into_dvcs_cache_goes_and_what_it_links_to_stays(project, dvc):
     """As with `cache.type symlink`."""
     path = write(DATA / "metrics" / "gone" / "world" / "metrics.json", "{}")

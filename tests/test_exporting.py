@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import crossgap
-from crossgap import open_store
+from crossgap import exporting, open_store
 from crossgap.cli import app
 from crossgap.exporting import ExportError, _without_points, export
-from crossgap.importing import Assignment, from_clip_retrieval, import_features
-from crossgap.stores import store
+from crossgap.importing import Assignment, FeatureImportError, from_clip_retrieval, import_features
+from crossgap.stores import store, writing
 
 WIDTH = 5
 
@@ -113,6 +113,25 @@ def test_what_is_exported_comes_back_bit_for_bit(made, form, out):
     same(brought_back("nano/world", form, out), made)
 
 
+def test_arrays_go_and_come_back_in_parts(made, monkeypatch):
+    """4 images, 3 at a time."""
+    monkeypatch.setattr(exporting, "ROWS_A_SHARD", 3)
+    monkeypatch.setattr(writing, "ROWS_A_SHARD", 3)
+    same(brought_back("nano/world", "clip-retrieval"), made)
+
+
+def test_an_item_of_a_later_part_is_named(made, monkeypatch):
+    monkeypatch.setattr(writing, "ROWS_A_SHARD", 3)
+    for value, said in ((np.nan, "NaN"), (1e-40, "no value above"), (1e39, "a value beyond float32")):
+        rows = np.ones((5, 2))
+        rows[4] = value
+        np.save("rows.npy", rows)
+        given = [Assignment.parse("image/test=rows.npy")]
+        with pytest.raises(FeatureImportError, match=said) as caught:
+            import_features(given, "x.zarr.zip", backbone="b", dataset="d", scratch="s")
+        assert "item 'image/test/4' (row 4)" in str(caught.value)
+
+
 def test_as_clip_retrieval_lays_it_out(made):
     """The images of a split are a folder that its own tools take, and `--clip-retrieval` too."""
     export(made, "clip-retrieval", "out")
@@ -162,6 +181,7 @@ def test_an_inversions_tokens_go_along(made):
     np.testing.assert_array_equal(np.load("clip-retrieval/image/test/tokens.npy"), tokens)
     np.testing.assert_array_equal(load_file("safetensors/image/test/arrays.safetensors")["tokens"], tokens)
     table = pq.read_table("parquet/image/test/items.parquet")
+    assert set(table.column_names) == {"id", "features", "tokens", "loss"}
     assert table["tokens"].to_pylist() == tokens.tolist() and table["loss"].to_pylist() == [1, 1]
     np.testing.assert_array_equal(Assignment.parse("image/test=parquet/image/test/items.parquet:features").load(),
                                   features)  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,13 +60,8 @@ def of_means(means: Mapping[str, Real[np.ndarray, " d"]]) -> Correction:
 
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     published = of_means(material.means)
-    own = replace(
-        material,
-        images=None if "image" in published.maps else material.images,
-        texts=None if "text" in published.maps else material.texts,
-    )
     try:
-        held = each_side(fit, *own.calibration())
+        held = each_side(fit, *material.calibration())
     except UnavailableError:
         if not published.maps:
             raise

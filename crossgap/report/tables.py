@@ -68,7 +68,7 @@ def present(value: float | None) -> TypeGuard[float]:
 
 def percent(value: float | None) -> str:
     """A fraction in percent with two decimals."""
-    return minus(f"{100 * value:.2f}") if present(value) else MISSING
+    return minus(f"{100 * value:z.2f}") if present(value) else MISSING
 
 
 def points(difference: float) -> str:
@@ -86,8 +86,7 @@ def interval(low: float | None, high: float | None) -> str:
     """The ends of an interval of differences, in percentage points; empty where there is none."""
     if not (present(low) and present(high)):
         return ""
-    ends = (round(100 * end, 2) + 0.0 for end in (low, high))
-    return minus("[{:.2f}, {:.2f}]".format(*ends))
+    return minus(f"[{100 * low:z.2f}, {100 * high:z.2f}]")
 
 
 def probability(p: float | None) -> str:
@@ -97,7 +96,7 @@ def probability(p: float | None) -> str:
 
 def decimal(value: float | None, places: int = 3) -> str:
     """A number without a unit."""
-    return MISSING if absent(value) else minus(f"{value:.{places}f}")
+    return MISSING if absent(value) else minus(f"{value:z.{places}f}")
 
 
 def count(value: float | None) -> str:

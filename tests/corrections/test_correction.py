@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossgap.corrections import Correction, Material, fitted, rival_of
-from crossgap.corrections.correction import Affine, principal_directions
+from crossgap.corrections import Correction, Material, fitted, pca_plus, rival_of
+from crossgap.corrections.correction import Affine, principal_directions, rounding
 
 D, WIDTHS = 6, {"image": 9, "text": 7}
 
@@ -183,3 +183,18 @@ def test_the_rank_ends_before_the_first_direction_that_is_rounding(noisy, rank) 
     np.testing.assert_allclose(values, [3, 4 / 3, 1 / 3], rtol=1e-12)
     np.testing.assert_allclose(np.abs(vectors), np.eye(3), rtol=0, atol=1e-12)
     assert found == rank
+
+
+def test_texts_of_one_dimension_keep_it() -> None:
+    assert pca_plus.fit(np.array([[1.0], [-2.0], [3.0]])).parameters["keep"] == 1
+
+
+def test_equal_rows_count_once_in_what_rounding_adds() -> None:
+    """16 random rows of 8 values: (1 + √(8/16))² times the mean variance, however often they are given; 0 is exact."""
+    rows = np.random.default_rng(0).standard_normal((16, 8)).astype(np.float16)
+    rows[:4, :3] = 0
+    places = np.array([[float(np.spacing(abs(value))) if value else 0.0 for value in row] for row in rows])
+    lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    expected = (np.square(places / lengths) / 12).mean(axis=0) * (1 + np.sqrt(8 / 16)) ** 2
+    for given_rows in (rows, np.repeat(rows, 5, axis=0)):
+        np.testing.assert_allclose(rounding(given_rows, "features"), expected, rtol=1e-12)

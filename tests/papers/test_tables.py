@@ -43,7 +43,11 @@ def test_the_preset_of_its_name_runs_all_that_a_table_wants(name) -> None:
 
 
 def test_rows_of_json_have_published_figures_as_they_are_written() -> None:
-    """Not 14.000000000000002, which is 100 times 0.14."""
+    """Not 14.000000000000002, which is 100 times 0.14; and no digit less."""
+    made = filled(
+        table("reevaluating-table3"), [cell(retrieval__image_image__class__mAP=0.123456789)], PUBLISHED
+    )
+    assert 12.3456789 in [row["measured"] for row in writing.rows(made)]
     for name in TABLES:
         figures = [row["published"] for row in writing.rows(filled(table(name), [], PUBLISHED))]
         assert {len(f"{value!r}".partition(".")[2]) > 8 for value in figures if value is not None} <= {
@@ -143,6 +147,26 @@ def test_an_average_stands_where_all_of_its_columns_do_and_a_setting_is_chosen()
     assert figures(made, "OpenAI ViT-B/32", "image-image")["ROxford"].measured == 50
 
 
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        ({"group": 0.1, "judged": 0.2, "class": 0.3}, 30),
+        ({"group": 0.1, "judged": 0.2}, 20),
+        ({"make": 0.1, "group": 0.2}, 20),
+        ({"make": 0.1}, 10),
+        ({"make": 0.1, "year": 0.3}, None),
+    ],
+)
+def test_of_several_labellings_the_published_one_is_taken_and_none_that_could_be_another(
+    held, expected
+) -> None:
+    made = Results(
+        "openai-b32", "dtd", {f"retrieval/image-image/{name}/mAP": value for name, value in held.items()}
+    )
+    found = figures(filled(table("reevaluating-table3"), [made], PUBLISHED), "OpenAI ViT-B/32", "image-image")
+    assert found["DTD"].measured == (None if expected is None else pytest.approx(expected))
+
+
 def test_seeds_are_averaged_and_their_number_said() -> None:
     held = [
         Results(f"openai-b32-cua-64-{seed}", "coco-2017", {"gap/centroid_distance": value})
@@ -151,6 +175,7 @@ def test_seeds_are_averaged_and_their_number_said() -> None:
     found = filled(table("contrastive-gap-coco"), held, PUBLISHED)
     one = figures(found, "ViT-B/32 on COCO", "CUA")["distance, d = 64"]
     assert one.measured == pytest.approx(0.15) and one.published == 0.068
+    assert "0.150" in writing.as_csv(found) and "| 0.150 |" in writing.as_markdown(found)
     assert "means of the seeds that were run: 2 of 3" in found.notes
 
 
@@ -208,6 +233,15 @@ def project(tmp_path, monkeypatch) -> Path:
     (tables / "provenance.json").write_text('{"measured_on": {}, "not_inverted": []}')
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_numbers_of_other_modalities_are_known_by_their_roles(project) -> None:
+    tables = project / "data/metrics/openai-b32/dtd/tables"
+    numbers.write(tables / "metrics.csv", {"retrieval/protein-protein/class/mAP": 0.2897})
+    said = {"measured_on": {}, "not_inverted": [], "modalities": {"image": "protein", "text": "text"}}
+    (tables / "provenance.json").write_text(json.dumps(said))
+    ((found,), _) = cells.measured(project / "data")
+    assert found.metrics == {"retrieval/image-image/class/mAP": 0.2897}
 
 
 def test_the_command_prints_what_this_project_measured(project) -> None:

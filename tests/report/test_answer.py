@@ -70,9 +70,10 @@ def test_three_sentences_of_one_cell():
 
 
 def test_several_datasets_are_summarised_by_range_and_median():
-    gap, inter, _ = sentences(cell(), cell("photos", 0.1), cell("sketches", 0.05))
-    assert "On 3 of 3 datasets" in gap and "lie 0.750 to 0.850, in the median 0.800, apart" in gap
+    gap, inter, _ = sentences(cell(), cell("photos", 0.1), cell("sketches", 0.02))
+    assert "On 3 of 3 datasets" in gap and "lie 0.750 to 0.850, in the median 0.770, apart" in gap
     assert "better by 3 of 9 labellings, most by colour on world" in inter
+    assert "lie 0.750 apart" in sentences(cell(), cell("photos"))[0]
 
 
 def test_what_was_not_measured_is_said():
@@ -118,4 +119,58 @@ def test_of_landmarks_settings_medium_alone_is_a_labelling():
     assert (
         "by −5.00 points on average" in inter
         and "significantly worse by 1 of 1 labelling, most by medium" in inter
+    )
+
+
+def test_each_backbone_has_its_own_numbers():
+    cells = [cell(), replace(cell(shift=0.1), backbone="l14")]
+    found = answers([(each, lines(each)) for each in cells])
+    assert [(answer.backbone, *answer.sentences) for answer in found] == [
+        ("b32", *sentences(cells[0])),
+        ("l14", *sentences(replace(cells[1], backbone="b32"))),
+    ]
+    assert "lie 0.750 apart" in found[0].sentences[0] and "lie 0.850 apart" in found[1].sentences[0]
+
+
+def test_a_correction_that_is_measured_in_fewer_places_is_not_called_the_best():
+    gains = {"image-image+pca": [0.02, 0.02], "image-image+bold": [0.3], "text-text+pca": [0.1, 0.1]}
+    values = {}
+    for task, of in ({"image-image": [0, 0], "text-text": [0, 0]} | gains).items():
+        values |= {
+            f"retrieval/{task}/{labelling}/mAP": 0.5 + gain
+            for labelling, gain in zip(("colour", "size"), of, strict=False)
+        }
+    *_, best = sentences(Results("b32", "world", values))
+    assert best == (
+        "Of 2 corrections, pca is best for image retrieval: +2.00 points, not tested by 2 of 2 labellings; pca is best "
+        "for text retrieval: +10.00 points, not tested by 2 of 2 labellings."
+    )
+
+
+def test_the_largest_loss_is_named_and_what_phi_gives_is_no_inversion_of_the_mean():
+    of = cell()
+    lost = (of.comparisons["task"] == "oti-image") & (of.comparisons["relevance"] == "size")
+    compared = of.comparisons.copy()
+    compared.loc[lost, ["value", "difference", "low", "high", "p", "p_adjusted"]] = (
+        0.4,
+        -0.1,
+        -0.12,
+        -0.08,
+        0,
+        0.001,
+    )
+    metrics = {**of.metrics, "retrieval/oti-image/size/mAP": 0.4}
+    metrics["retrieval/oti.distilled.cosine.world-image/colour/mAP"] = 0.9
+    inter = sentences(replace(of, metrics=metrics, comparisons=compared))[1]
+    assert "by −1.67 points on average" in inter
+    assert "significantly worse by 2, most by size (−10.00 [−12.00, −8.00], p = 0.0010)" in inter
+
+
+def test_a_correction_of_one_dataset_alone_is_told_by_its_title():
+    more = cell("photos")
+    fewer = replace(more, dataset="world", comparisons=None, metrics={
+        key: value for key, value in more.metrics.items() if "+" not in key
+    })  # fmt: skip
+    assert sentences(fewer, more)[2].startswith(
+        "Of 2 corrections, pca is best for image retrieval: +2.00 points"
     )

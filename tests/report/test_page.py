@@ -15,6 +15,7 @@ from importlib.resources import files
 import pandas as pd
 import pytest
 
+from crossgap.errors import CrossgapError
 from crossgap.prepared.manifest import caption_id
 from crossgap.report import Results, render
 from crossgap.report import page as report_page
@@ -513,3 +514,14 @@ def test_the_parts_of_the_cells_are_packed_once_for_each_choice(monkeypatch) -> 
         seen.clear()
         report_page._within(views, room)
         assert len(set(seen)) == len(seen)
+
+
+def test_words_of_a_table_that_look_like_nothing_stay_and_one_cut_short_is_refused(tmp_path):
+    path = tmp_path / "corrections.csv"
+    path.write_text("name,fitted_on,reason\nNA,None,\nnull,nan,why\n", encoding="utf-8")
+    found = read_table(path)
+    assert found["name"].tolist() == ["NA", "null"] and found["fitted_on"].tolist() == ["None", "nan"]
+    assert found["reason"].isna().tolist() == [True, False]
+    path.write_text("step,loss\n1,0.25\n2,0.12", encoding="utf-8")
+    with pytest.raises(CrossgapError, match=r"corrections\.csv is damaged \(it is cut short\)"):
+        read_table(path)

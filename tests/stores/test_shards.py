@@ -512,3 +512,19 @@ def test_a_full_disk_keeps_what_is_whole_and_the_next_run_goes_on(disk) -> None:
     np.testing.assert_array_equal(
         store.open_store(disk.path / "s.zip")["image/test"].features, np.stack(list(rows.values()))
     )
+
+
+def test_the_first_item_of_each_key_is_missing_in_ascending_order(tmp_path):
+    done = shards.Shards.of(tmp_path, {})
+    assert done.missing(["a", "b", "a", "c", "b"]) == [0, 1, 3]
+
+
+def test_a_shard_whose_array_is_said_to_have_another_shape_is_not_whole(tmp_path):
+    done = shards.Shards.of(tmp_path, {})
+    done.put(["a", "b"], {"features": np.arange(12, dtype=np.float32).reshape(2, 6)})
+    (path,) = tmp_path.rglob("*.safetensors")
+    assert shards.keys_of_whole(path) == ["a", "b"]
+    content = path.read_bytes()
+    assert content.count(b"[2,6]") == 1
+    path.write_bytes(content.replace(b"[2,6]", b"[4,3]"))
+    assert shards.keys_of_whole(path) is None

@@ -447,6 +447,15 @@ def test_rows_are_those_of_the_whole_array_in_the_order_asked_for(snapshots, nam
     assert group.rows("id", positions).tolist() == [str(position) for position in positions]
 
 
+@pytest.mark.parametrize("positions", [[3, 1, 2, 3, 1], [2, 1], [1, 1]])
+def test_neighbouring_rows_are_in_the_order_asked_for(snapshots, positions) -> None:
+    path, held = snapshots
+    group = open_store(path)["image/test"]
+    assert group.rows("id", positions).tolist() == [str(position) for position in positions]
+    for name in ("features", "tokens", "snapshots"):
+        np.testing.assert_array_equal(group.rows(name, positions), held[name][positions])
+
+
 @pytest.mark.parametrize("positions", [np.arange(ROWS) < 2, [1.5], ["1"]])
 def test_a_mask_is_no_positions(snapshots, positions) -> None:
     with pytest.raises(
