@@ -18,7 +18,7 @@ from crossgap.datasets.declared import Captions
 from crossgap.datasets.preparing import prepare
 from crossgap.encode import encode
 from crossgap.inversion import invert
-from crossgap.inversion.methods import METHODS
+from crossgap.inversion.methods import method_of
 from crossgap.inversion.recipes import Recipe
 from crossgap.inversion.stores import chosen_images, chosen_texts, invert_store
 from crossgap.prepared import manifest
@@ -102,7 +102,7 @@ class Project:
         store = open_store(native)
         for name, choose in (("oti", chosen_images), ("ovi", chosen_texts)):
             self.seen = {}
-            path, method = self.out / f"{name}.zarr.zip", METHODS[name]()
+            path, method = self.out / f"{name}.zarr.zip", method_of({"name": name})
             chosen = choose(store, "test")
             invert_store(
                 store,
