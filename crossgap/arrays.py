@@ -117,7 +117,7 @@ def label_array(labels: Labels, count: int, name: str) -> Shaped[np.ndarray, " n
         TypeError: a label is neither a string nor a number.
         ValueError: not one-dimensional, not `count` of them, or a float so large that it may be another number.
     """
-    if labels is None or not hasattr(labels, "__len__"):
+    if labels is None or isinstance(labels, str | bytes) or not hasattr(labels, "__len__"):
         raise TypeError(f"{name} is {labels!r}: give one label an item, `(n,)`")
     if getattr(labels, "ndim", 1) != 1:
         raise ValueError(f"{name} has shape {np.shape(labels)}: give one label an item, `(n,)`")

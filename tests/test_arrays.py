@@ -151,6 +151,12 @@ def test_floats_of_eight_bits_are_widened():
     np.testing.assert_array_equal(unit_rows(rows.to(torch.float8_e4m3fn)), unit_rows(rows))
 
 
+@pytest.mark.parametrize("word", ["cat", b"cat"])
+def test_a_word_is_no_list_of_letters(word):
+    with pytest.raises(TypeError, match=f"labels is {word!r}: give one label an item"):
+        label_array(word, 3, "labels")
+
+
 def test_names_of_items_are_the_same_however_they_are_held():
     for held in (
         np.arange(3),

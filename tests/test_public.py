@@ -184,7 +184,7 @@ def test_one_text_or_one_name_is_no_list_of_letters(tiny) -> None:
     with pytest.raises(TypeError, match=r"^texts is 'a cat': give a list of texts$"):
         tiny.tokenize("a cat")
     for ids in ("abc", 5):
-        with pytest.raises(TypeError, match=f"^ids is {ids!r}: give one name an item$"):
+        with pytest.raises(TypeError, match=rf"^ids is {ids!r}: give one label an item, `\(n,\)`$"):
             crossgap.oti(np.eye(3, tiny.dim, dtype=np.float32), tiny, ids=ids)
 
 

@@ -268,22 +268,21 @@ def check(
             for wanted in [row[f"declared_{what}"]]
         ]
         typer.echo(f"{row['split']}: {', '.join(counts)}")
-    if found.problems.empty:
+    problems = found.problems
+    if problems.empty:
         typer.echo(f"{name} is as declared")
-        if changed:
-            typer.echo(changed)
-            sys.exit(1)
-        return
-    typer.echo(f"{len(found.problems)} problems: {kinds(found.problems['problem'])}")
-    for problem in found.problems.head(_LISTED).to_dict("records"):
+    else:
+        typer.echo(f"{len(problems)} problems: {kinds(problems['problem'])}")
+    for problem in problems.head(_LISTED).to_dict("records"):
         typer.echo(f"  {problem['item']}: {problem['problem']}")
-    if len(found.problems) > _LISTED:
-        typer.echo(f"  … and {len(found.problems) - _LISTED} more")
+    if len(problems) > _LISTED:
+        typer.echo(f"  … and {len(problems) - _LISTED} more")
     if changed:
         typer.echo(changed)
-    if name in known():
+    if len(problems) and name in known():
         typer.echo(f"\n{how_to_get(name)}")
-    sys.exit(1)
+    if len(problems) or changed:
+        sys.exit(1)
 
 
 def _declared(params: Path) -> dict[str, Declaration]:

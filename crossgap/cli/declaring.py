@@ -97,6 +97,6 @@ def _splits(images: Path) -> list[str]:
 
 
 def _has_images(folder: Path) -> bool:
-    from crossgap.datasets.image_files import EXTENSIONS
+    from crossgap.datasets.image_files import is_image
 
-    return any(path.suffix.lower().removeprefix(".") in EXTENSIONS for path in folder.iterdir())
+    return any(is_image(path.name) for path in folder.iterdir())

@@ -104,7 +104,7 @@ def list_images(
     others = [] if others is None else others
     for path in _files(root, passed_by):
         if not _is_hidden(path):
-            (images if _is_image(path) else others).append(path)
+            (images if is_image(path) else others).append(path)
     return sorted(images)
 
 
@@ -112,7 +112,8 @@ def _is_hidden(path: str) -> bool:
     return any(part.startswith(".") and part != ".." for part in path.split("/"))
 
 
-def _is_image(path: str) -> bool:
+def is_image(path: str) -> bool:
+    """Whether its name ends as an image's does."""
     return Path(path).suffix.lower().removeprefix(".") in EXTENSIONS
 
 
@@ -153,7 +154,7 @@ def _walk(folder: str, inside: str, above: frozenset[str], passed_by: list[str])
         if _is_folder(entry):
             yield from _walk(entry.path, f"{path}/", above | {real}, passed_by)
             continue
-        if entry.is_symlink() and not _is_image(path) and not os.path.exists(entry.path):
+        if entry.is_symlink() and not is_image(path) and not os.path.exists(entry.path):
             passed_by.append(path)
         yield path
 

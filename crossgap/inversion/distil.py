@@ -9,7 +9,7 @@ import math
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy, normalize
 
 from crossgap import closure, fingerprint
-from crossgap.arrays import real_array
+from crossgap.arrays import label_array, real_array
 from crossgap.backbones.backbone import Backbone
 from crossgap.backbones.settings import own_settings
 from crossgap.datasets.hashing import hashed
 from crossgap.errors import CrossgapError
 from crossgap.inversion.distil_recipe import LOSSES, TAUGHT, WIDER, Distil
-from crossgap.inversion.invert import Inverter, check_list, check_targets, named_targets, of_one_size
+from crossgap.inversion.invert import Inverter, check_targets, named_targets, of_one_size
 from crossgap.inversion.methods import Method, Oti, Ovi
 from crossgap.inversion.phi import FORMAT, Distilled, Phi
 from crossgap.inversion.recipes import recipe as inversion_recipe
@@ -98,15 +98,15 @@ def distil(
         )  # fmt: skip
 
 
-class Split:
+class Split(NamedTuple):
     """Which items φ learns from and which are held out: a function of their ids, and of their groups'.
 
     Attributes:
         learnt, held_out: positions `(m,)`, in the order of the hashed ids and of the hashed groups.
     """
 
-    def __init__(self, learnt: Int64[np.ndarray, " m"], held_out: Int64[np.ndarray, " h"]) -> None:
-        self.learnt, self.held_out = learnt, held_out
+    learnt: Int64[np.ndarray, " m"]
+    held_out: Int64[np.ndarray, " h"]
 
     @classmethod
     def of(cls, ids: Sequence[str], recipe: Distil, groups: Sequence[str] | None = None) -> Split:
@@ -118,16 +118,11 @@ class Split:
 
         Raises:
             TrainingError: fewer than two are left to learn from.
-            TypeError, ValueError: groups that are no list, one that is no name, or not as many as items.
+            TypeError, ValueError: groups that are no labels, or not as many as items.
         """
-        check_list(groups, "groups")
-        if groups is not None and len(groups) != len(ids):
-            raise ValueError(f'groups: {len(groups)} groups for {len(ids)} items: give each its own, or ""')
-        for row, group in enumerate([] if groups is None else groups):
-            if not (group is None or isinstance(group, str)):
-                raise TypeError(f'groups: that of item {row} is {group!r}: give each its name, or ""')
-        of = ids if groups is None else [group or item for item, group in zip(ids, groups, strict=True)]
-        keys = [fingerprint.of_bytes(name.encode()) for name in of]
+        of = [None] * len(ids) if groups is None else label_array(groups, len(ids), "groups")
+        names = [item if group is None else str(group) for item, group in zip(ids, of, strict=True)]
+        keys = [fingerprint.of_bytes(name.encode()) for name in names]
         own = [fingerprint.of_bytes(item.encode()) for item in ids]
         order = sorted(range(len(keys)), key=lambda row: (keys[row], own[row]))
         aside = round(recipe.held_out * len(order))

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from crossgap.arrays import real_array, whole_number
+from crossgap.arrays import item_names, real_array, whole_number
 from crossgap.backbones.backbone import Backbone, require_backbone
 from crossgap.backbones.batches import filled
 from crossgap.backbones.injection import Injection
@@ -220,16 +220,9 @@ def named_targets(
     require_backbone(backbone)
     array = real_array(features, "features")
     array = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
-    check_list(ids, "ids")
-    names = [str(name) for name in (range(len(array)) if ids is None else ids)]
+    names = item_names(range(len(array)) if ids is None else ids, len(array))
     check_targets(array, names, backbone)
     return array, names
-
-
-def check_list(names: object, name: str) -> None:
-    """TypeError unless names are a list, or not given."""
-    if isinstance(names, str) or not (names is None or hasattr(names, "__iter__")):
-        raise TypeError(f"{name} is {names!r}: give one name an item")
 
 
 def check_targets(features: Real[np.ndarray, "n d"], ids: Sequence[str], backbone: Backbone) -> None:

@@ -290,10 +290,21 @@ def test_a_last_step_that_breaks_it_down_is_told(tiny, images, held_out) -> None
         distil(images, tiny, epochs=1, lr=1e30, held_out=held_out)
 
 
-@pytest.mark.parametrize("group", [float("nan"), 3])
-def test_a_group_that_is_no_name_is_told(tiny, images, group) -> None:
-    with pytest.raises(TypeError, match=f"groups: that of item 1 is {group!r}"):
-        distil(images, tiny, epochs=1, groups=["a", group, *["b"] * (len(images) - 2)])
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (torch.arange(48) % 5, [str(row % 5) for row in range(48)]),
+        ([math.nan, None, *["a"] * 46], ["", "", *["a"] * 46]),
+    ],
+)
+def test_groups_are_names_or_none_however_they_are_held(tiny, images, given, names) -> None:
+    found = distil(images, tiny, **FEW, groups=given)
+    assert found.digest == distil(images, tiny, **FEW, groups=names).digest
+
+
+def test_a_group_that_is_no_name_is_told(tiny, images) -> None:
+    with pytest.raises(TypeError, match="groups holds a tuple: a label is a string or a number"):
+        distil(images, tiny, epochs=1, groups=[("a",), *["b"] * (len(images) - 1)])
 
 
 @pytest.mark.parametrize("scale", [2.0**-1000, 2.0**-140, 2.0**125, 2.0**1000])
@@ -333,8 +344,8 @@ def test_bad_input_is_refused_before_any_work(tiny, images, targets, monkeypatch
         ),
         ({"loss": "tokens", "targets": targets + 0j}, TypeError, "targets holds complex.*, not real numbers"),
         ({"method": ["oti"]}, CrossgapError, r"method \['oti'\] is none of oti, ovi"),
-        ({"groups": "a" * 48}, TypeError, r"groups is 'aaa.*: give one name an item"),
-        ({"groups": 3}, TypeError, "groups is 3: give one name an item"),
+        ({"groups": "a" * 48}, TypeError, r"groups is 'aaa.*: give one label an item"),
+        ({"groups": 3}, TypeError, "groups is 3: give one label an item"),
         ({"on": math.nan}, TypeError, "on is nan: say in words what is distilled on"),
         ({"epochs": 0}, CrossgapError, "^distil: epochs is"),
         ({"lr": math.nan}, CrossgapError, "^distil: lr is"),
@@ -342,7 +353,7 @@ def test_bad_input_is_refused_before_any_work(tiny, images, targets, monkeypatch
         ({"held_out": 1}, CrossgapError, "^distil: held_out is"),
         ({"rate": 1}, CrossgapError, "^distil: rate is"),
         ({"template": "no slot"}, BackboneError, "exactly one"),
-        ({"ids": ["a"]}, ValueError, "48 features need as many unique ids"),
+        ({"ids": ["a"]}, ValueError, "ids holds 1 labels for 48 items"),
     ):
         with pytest.raises(error, match=message):
             distil(images, tiny, **given)
@@ -358,7 +369,7 @@ def test_texts_of_one_image_are_given_together(tiny, texts) -> None:
     found = distil(texts, tiny, "ovi", groups=["a", "b"] * 8, **FEW | {"held_out": 0.5})
     assert (found.said["on"]["items"], found.said["on"]["held_out"]) == (8, 8)
     assert distil(texts, tiny, "ovi", groups=["a"] * 16, **FEW).said["on"]["held_out"] == 0
-    with pytest.raises(ValueError, match="15 groups for 16 items"):
+    with pytest.raises(ValueError, match="groups holds 15 labels for 16 items"):
         distil(texts, tiny, "ovi", groups=["a"] * 15, **FEW)
 
 

@@ -173,6 +173,7 @@ def test_another_seed_or_name_gives_another_result(invert) -> None:
 
 def test_items_without_ids_are_named_by_their_rows(invert) -> None:
     same(invert(), invert(ids=[str(row) for row in range(len(IDS))]))
+    same(invert(), invert(ids=torch.arange(len(IDS))))
 
 
 def test_length_of_the_features_makes_no_difference(invert, native) -> None:
@@ -226,7 +227,7 @@ def test_bad_input_is_refused_before_any_work(invert, native) -> None:
         invert(broken, ids=IDS)
     with pytest.raises(ValueError, match="9 features need as many unique ids; 8 unique of 9"):
         invert(ids=[*IDS[:8], IDS[0]])
-    with pytest.raises(ValueError, match="9 features need as many unique ids; 8 unique of 8"):
+    with pytest.raises(ValueError, match="ids holds 8 labels for 9 items"):
         invert(ids=IDS[:8])
     for empty in (native[:0], native[0]):
         with pytest.raises(ValueError, match=r"must be \(n, d\) with n > 0"):
