@@ -19,7 +19,7 @@ from crossgap.stores.store import Store
 
 POINT = ["task", "tokens", "relevance", "step"]
 STEPS = [*POINT, "query", "ap", "recall@1"]
-CURVES = [*POINT, "loss", "mAP", "recall@1", "baseline", "loss_sd", "mAP_sd", "queries"]
+CURVES = [*POINT, "loss", "mAP", "recall@1", "baseline", "loss_se", "mAP_se", "queries"]
 _LENGTH = {"oti": "tokens", "ovi": "patches"}
 DIGITS = 6  # of a metric
 
@@ -29,14 +29,14 @@ class Point(NamedTuple):
 
     Attributes:
         task: that they are the queries of.
-        loss, loss_sd: mean and standard deviation over the queries.
+        loss, loss_se: mean over the queries, and its standard error.
     """
 
     task: str
     tokens: int
     step: int
     loss: float
-    loss_sd: float
+    loss_se: float
     queries: Items
     main: bool  # the last step of the main inversion, which the cell's tasks are measured with
     store: Store
@@ -61,8 +61,8 @@ def over_steps(
     Returns:
         Per query `STEPS`, and their means `CURVES`: a row a `task`, `tokens` (R of OTI, P of OVI), `relevance` and
         `step`, with the mean `loss` 1 − cosine of the queries at that step, `baseline`, the mAP of the native
-        queries, and, of a sample over the queries, the standard deviations `loss_sd` and `mAP_sd`; `queries` counts
-        those with a match. Rows are in the order of these four columns.
+        queries, the standard errors `loss_se` and `mAP_se` of these means, and `queries`, the number of those with a
+        match, which mAP is the mean of. Rows are in the order of these four columns.
     """
     cell, steps, curves = work.cell, [], []
     for comparison in comparisons(cell):
@@ -78,7 +78,7 @@ def over_steps(
                 native = retrieval.summarise(tables[comparison.native, relevance.name][["ap", "relevant"]])
                 means = {"loss": point.loss, "mAP": mean["mAP"], "recall@1": mean["recall@1"]}
                 asked = table.loc[table["relevant"] > 0, "ap"]
-                means |= {"baseline": native["mAP"], "loss_sd": point.loss_sd, "mAP_sd": float(asked.std())}
+                means |= {"baseline": native["mAP"], "loss_se": point.loss_se, "mAP_se": float(asked.sem())}
                 rounded = {name: round(value, DIGITS) for name, value in means.items()}
                 curves.append(at | rounded | {"queries": len(asked)})
                 steps.append(table.assign(**at)[STEPS])
@@ -164,9 +164,10 @@ def tokens_of(store: Store) -> int:
 
 
 def _over(losses: np.ndarray) -> tuple[float, float]:
-    """Mean, and standard deviation of a sample; NaN of a single one."""
+    """Mean and its standard error, which is NaN of a single one."""
     values = losses.astype(np.float64)
-    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return float(values.mean()), float(error)
 
 
 def _sorted(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import sqrt
-
 from crossgap.errors import CrossgapError
 from crossgap.report import blocks
 from crossgap.report.blocks import Block, Series
@@ -11,7 +9,7 @@ from crossgap.report.results import Results
 from crossgap.report.tables import MISSING, absent, in_order, percent, present, title
 
 COLUMNS = ("task", "tokens", "relevance", "step", "loss", "mAP", "baseline")
-DEVIATIONS = ("loss_sd", "mAP_sd", "queries")  # which tables of an older crossgap lack
+ERRORS = ("loss_se", "mAP_se")  # which tables of an older crossgap lack
 LENGTHS = {"oti": "R", "ovi": "P"}
 LOSS = "loss, 1 − cosine"
 NORMAL = 1.96  # standard errors to each side: 95 %
@@ -24,7 +22,7 @@ def studies(cell: Results) -> list[Block]:
     Raises CrossgapError if a column is missing.
     """
     made = []
-    held = [name for name in DEVIATIONS if cell.curves is not None and name in cell.curves]
+    held = [name for name in ERRORS if cell.curves is not None and name in cell.curves]
     rows = cell.rows("curves", (*COLUMNS, *held))
     for task in sorted({row["task"] for row in rows}):
         points = [row for row in rows if row["task"] == task]
@@ -80,13 +78,11 @@ def _study(task: str, points: list[dict]) -> list[Block]:
 
 
 def _band(points: list[dict], measure: str) -> Ends | None:
-    """Ends of the 95 % intervals of means over queries; None of a table that has no deviations."""
-    spread = f"{measure}_sd"
-    if not all(
-        present(row.get(measure)) and present(row.get(spread)) and row.get("queries") for row in points
-    ):
+    """Ends of the 95 % intervals of means over queries; None of a table that has no standard errors."""
+    error = f"{measure}_se"
+    if not all(present(row.get(measure)) and present(row.get(error)) for row in points):
         return None
-    half = [NORMAL * row[spread] / sqrt(row["queries"]) for row in points]
+    half = [NORMAL * row[error] for row in points]
     middle = [row[measure] for row in points]
     return [a - b for a, b in zip(middle, half, strict=True)], [
         a + b for a, b in zip(middle, half, strict=True)

@@ -128,6 +128,12 @@ def slow(queries, gallery, kind: str, relevance: str) -> tuple[dict[str, float],
     return found, sum(firsts) / len(found)
 
 
+def standard_error(values: list[float]) -> float:
+    """Of the mean of independent values."""
+    mean = sum(values) / len(values)
+    return (sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values)) ** 0.5
+
+
 def check(found, task: str, size: int, relevance: str, queries, gallery, steps=(*SNAPSHOTS, LAST)) -> None:
     method, modality = task.split("-")
     curve = found.curves.query("task == @task and tokens == @size and relevance == @relevance")
@@ -141,7 +147,11 @@ def check(found, task: str, size: int, relevance: str, queries, gallery, steps=(
         precisions, first = slow(queries, gallery, kind, relevance)
         assert row["mAP"] == pytest.approx(sum(precisions.values()) / len(precisions), abs=1e-6)
         assert row["recall@1"] == pytest.approx(first, abs=1e-6)
-        assert row["loss"] == pytest.approx(np.mean([loss(name, kind) for name in queries]), abs=1e-6)
+        losses = [loss(name, kind) for name in queries]
+        assert row["loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-6)
+        assert row["loss_se"] == pytest.approx(standard_error(losses), abs=1e-6)
+        assert row["mAP_se"] == pytest.approx(standard_error(list(precisions.values())), abs=1e-6)
+        assert row["queries"] == len(precisions)
         at = found.steps[
             (found.steps[["task", "tokens", "relevance"]] == [task, size, relevance]).all(axis=1)
         ]
@@ -176,9 +186,7 @@ def test_the_last_point_is_the_cells_own_metric(native, make, snapshots) -> None
     for point, of in found.steps.groupby(points):
         row = curves[point]
         aps = of["ap"].dropna().tolist()
-        mean = sum(aps) / len(aps)
-        deviation = (sum((ap - mean) ** 2 for ap in aps) / (len(aps) - 1)) ** 0.5
-        assert row["mAP_sd"] == pytest.approx(deviation, abs=1e-6) and row["queries"] == len(aps)
+        assert row["mAP_se"] == pytest.approx(standard_error(aps), abs=1e-6) and row["queries"] == len(aps)
     for row in last.to_dict("records"):
         for metric in ("mAP", "recall@1"):
             assert row[metric] == found.metrics[f"retrieval/{row['task']}/{row['relevance']}/{metric}"]

@@ -438,8 +438,8 @@ def test_page_needs_nothing_heavy():
 
 
 def test_bands_of_steps_are_intervals_of_the_means(parse):
-    """Mean 0.5, deviation 0.2 of 16 queries: 0.5 ± 1.96 · 0.2 / 4; losses likewise; a table without has none."""
-    points = curves().assign(mAP=0.5, mAP_sd=0.2, loss=1.0, loss_sd=0.4, queries=16)
+    """Mean 0.5, standard error 0.05: 0.5 ± 1.96 · 0.05; losses likewise; a table without has none."""
+    points = curves().assign(mAP=0.5, mAP_se=0.05, loss=1.0, loss_se=0.1)
     values = {"retrieval/oti-image/colour/mAP": 0.5}
     for panel, low, high in (("colour, mAP in %", 40.2, 59.8), ("loss, 1 − cosine", 0.804, 1.196)):
         found = parse(render([cell(metrics=values, curves=points)])).figure("OTI-image over the steps")
@@ -454,7 +454,7 @@ def test_bands_of_steps_are_intervals_of_the_means(parse):
 
 
 def test_without_a_mean_there_is_no_band(parse):
-    points = curves().assign(mAP=None, mAP_sd=0.2, loss=1.0, loss_sd=0.4, queries=16)
+    points = curves().assign(mAP=None, mAP_se=0.05, loss=1.0, loss_se=0.1)
     page = render([cell(metrics={"retrieval/oti-image/colour/mAP": 0.5}, curves=points)])
     found = parse(page).figure("OTI-image over the steps")
     assert all("low" not in line for line in found["colour, mAP in %"].values())
