@@ -117,7 +117,7 @@ def label_array(labels: Labels, count: int, name: str) -> Shaped[np.ndarray, " n
         TypeError: a label is neither a string nor a number.
         ValueError: not one-dimensional, not `count` of them, or a float so large that it may be another number.
     """
-    if labels is None or isinstance(labels, str | bytes) or not hasattr(labels, "__len__"):
+    if isinstance(labels, str | bytes) or not hasattr(labels, "__len__"):
         raise TypeError(f"{name} is {labels!r}: give one label an item, `(n,)`")
     if getattr(labels, "ndim", 1) != 1:
         raise ValueError(f"{name} has shape {np.shape(labels)}: give one label an item, `(n,)`")
@@ -248,6 +248,8 @@ def in_numpy(values: Any) -> np.ndarray:
         return (tensor.float() if narrow else tensor).numpy()
     if np.ma.is_masked(values):
         raise TypeError("a masked array, whose mask would be lost: leave its rows out, or fill them")
+    if isinstance(values, list | tuple) and values and hasattr(values[0], "detach"):
+        values = [in_numpy(one) for one in values]
     return np.asarray(values)
 
 
@@ -259,11 +261,13 @@ def real_array(values: Features, name: str, shape: str = "(n, d)") -> Real[np.nd
         shape: what they say is to be given.
 
     Raises:
-        TypeError: the entries are not real numbers.
+        TypeError: the entries are not real numbers, or NumPy can't hold them.
         ValueError: lists of unequal lengths.
     """
     try:
         array = in_numpy(values)
+    except (TypeError, RuntimeError) as error:  # torch's, of sparse tensors and of those without data
+        raise TypeError(f"{name}: {error}") from None
     except ValueError:
         raise ValueError(f"{name} holds rows of unequal lengths: give a float array `{shape}`") from None
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from crossgap import fingerprint
-from crossgap.backbones import towers
+from crossgap.backbones.noted import require_noted
 from crossgap.errors import BackboneError, CrossgapError
 from crossgap.stores.store import open_store
 from stages.common import features_folder, machine
@@ -63,24 +62,3 @@ def require_as_before(backbone: str, noted: Mapping[str, Any], held: Backbone) -
         f"backbones.{backbone}.weights: {ours['model']} has other weights than {path} was made with ({before}): to go "
         f"on with those, bring them back; for the new ones everywhere, give the row sha256: {now}"
     )
-
-
-def require_noted(backbone: str, row: Mapping[str, Any], files: Mapping[str, str], stage: str) -> None:
-    """Check that a backbone's files of weights are those that a stage noted.
-
-    DVC keeps what is made of them by what is noted: it would hand out results of other weights for good.
-
-    Raises:
-        BackboneError: a file was changed, added or taken away since.
-    """
-    if not files:  # a published name's
-        return
-    try:
-        held = towers.local_files(row["model"], row["pretrained"])
-    except (FileNotFoundError, NotADirectoryError):
-        return  # the folder is gone, which loading says
-    if others := fingerprint.differing(held, files):
-        raise BackboneError(
-            f"backbones.{backbone}.weights: {', '.join(others)}: changed since a run read it: "
-            f"{fingerprint.read_again(stage)}"
-        )

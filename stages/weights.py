@@ -8,11 +8,11 @@ from typing import Any
 
 from crossgap.backbones import towers
 from crossgap.errors import BackboneError
-from stages.common import WEIGHTS, run, weights_file, write_json
+from stages.common import WEIGHTS, emptied, run, weights_file, write_json
 
 
 def main(cell: Mapping[str, Any]) -> None:
-    WEIGHTS.mkdir(parents=True, exist_ok=True)  # a run of imports alone has no backbones
+    noted = {}
     for name, row in cell["backbones"].items():
         try:
             files = towers.local_files(row["model"], row["pretrained"])
@@ -21,7 +21,10 @@ def main(cell: Mapping[str, Any]) -> None:
                 f"backbone {name!r}: {error.filename} is not there: `dvc pull` brings what a colleague trained, and "
                 "`dvc repro` trains it"
             ) from None
-        write_json(weights_file(name), {**row, "files": files})
+        noted[name] = {**row, "files": files}
+    emptied(WEIGHTS)
+    for name, row in noted.items():
+        write_json(weights_file(name), row)
 
 
 run(main)

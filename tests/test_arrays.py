@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from crossgap.arrays import item_names, label_array, label_codes, places_of, unit_rows
+from crossgap.arrays import in_numpy, item_names, label_array, label_codes, places_of, unit_rows
 
 
 @pytest.mark.parametrize(
@@ -189,3 +189,23 @@ def test_places_of_torch_and_lists():
     assert places_of([0, 4, -1], "own", 3, 5, least=-1).tolist() == [0, 4, -1]
     assert places_of(torch.tensor([0, 4]), "own", 2, 5).tolist() == [0, 4]
     assert places_of([], "own", 0, 5).dtype == np.int64
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_lists_of_torch_rows_are_taken_too(kind):
+    rows = torch.tensor([[3.0, 4.0], [0.0, 2.0]], dtype=kind, requires_grad=True)
+    np.testing.assert_array_equal(in_numpy(list(rows)), in_numpy(rows))
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (torch.eye(2).to_sparse(), "Sparse layout"),
+        (torch.zeros(2, 2, device="meta"), "meta tensor"),
+        (np.ma.array(np.eye(2), mask=np.eye(2)), "masked array"),
+    ],
+    ids=["sparse", "meta", "masked"],
+)
+def test_arrays_that_numpy_cannot_hold_are_told_by_their_name(values, why):
+    with pytest.raises(TypeError, match=rf"^texts: .*{why}"):
+        unit_rows(values, "texts")

@@ -146,3 +146,10 @@ def test_the_command(tiny_folder, world, seen, tmp_path, monkeypatch) -> None:
     told = json.loads(done.stdout)
     assert [row["centroid_distance"] for row in told] == pytest.approx(table["centroid_distance"].tolist())
     assert [row["image_block"] for row in told] == table["image_block"].tolist() and len(told) == 2
+
+    (tmp_path / "data/weights/tiny.json").write_text(
+        json.dumps({**weights, "files": {"a": "of a run before"}})
+    )
+    assert "backbones.tiny.weights: a, open_clip_config.json" in said("tiny", "world"), (
+        "not the run's weights"
+    )

@@ -42,10 +42,11 @@ def layers(
                 f"dataset {dataset!r} is not prepared: name it in params.yaml under run, and let `dvc repro` prepare it"
             )
         from crossgap.backbones import load_backbone
+        from crossgap.backbones.noted import require_noted
         from crossgap.layerwise import layerwise
         from crossgap.prepared import manifest
 
-        del weights["files"]
+        require_noted(backbone, weights, weights.pop("files"), "weights")
         found = layerwise(
             manifest.read(folder),
             Path(machine["roots"][dataset]),

@@ -214,8 +214,8 @@ def named_targets(
     """Features as numpy has them, and their ids: row numbers, if none are given.
 
     Raises:
-        TypeError: no backbone, no real numbers, or ids that are no list.
-        ValueError: lists of unequal lengths; and as `check_targets`.
+        TypeError: no backbone, no real numbers, or ids that are no list of names.
+        ValueError: lists of unequal lengths, or an item without an id; and as `check_targets`.
     """
     require_backbone(backbone)
     array = real_array(features, "features")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from crossgap.arrays import in_numpy, real_array, whole_number
+from crossgap.arrays import in_numpy, label_array, real_array, whole_number
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Real
@@ -123,6 +123,8 @@ def _codes(groups: Labels, n: int) -> Int64[np.ndarray, " n"]:
     held = in_numpy(groups)
     if held.shape != (n,):
         raise ValueError(f"groups has shape {held.shape}: give one a query, `({n},)`")
+    if held.dtype.kind == "f":
+        label_array(groups, n, "groups")  # no float that may be another number
     codes = pd.factorize(held)[0]
     if (codes < 0).any():
         raise ValueError(f"groups lacks that of {(codes < 0).sum()} of {n} queries: give each one")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from crossgap.backbones.noted import require_noted
 from crossgap.prepared import manifest
 from crossgap.stores import temporary
 from crossgap.training import made_by
@@ -18,7 +19,6 @@ from stages.common import (
     run,
     write_json,
 )
-from stages.computing import require_noted
 
 
 def main(cell: Mapping[str, Any], name: str) -> None:

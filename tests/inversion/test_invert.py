@@ -229,6 +229,10 @@ def test_bad_input_is_refused_before_any_work(invert, native) -> None:
         invert(ids=[*IDS[:8], IDS[0]])
     with pytest.raises(ValueError, match="ids holds 8 labels for 9 items"):
         invert(ids=IDS[:8])
+    with pytest.raises(ValueError, match="ids lacks the id of items 1: give every item one"):
+        invert(ids=[IDS[0], None, *IDS[2:]])
+    with pytest.raises(TypeError, match="ids is a set: give one label an item, in the items' order"):
+        invert(ids=set(IDS))
     for empty in (native[:0], native[0]):
         with pytest.raises(ValueError, match=r"must be \(n, d\) with n > 0"):
             invert(empty)

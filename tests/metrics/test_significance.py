@@ -202,3 +202,13 @@ def test_groups_as_torch_and_masked_arrays_hold_them():
         paired(rows, groups=np.ma.array(groups, mask=[1, 0, 0, 0, 0, 0]), resamples=50)
     with pytest.raises(ValueError, match=r"groups has shape \(6, 1\)"):
         paired(rows, groups=np.array(groups)[:, None], resamples=50)
+
+
+@pytest.mark.parametrize("kind", [np.float32, torch.float32])
+def test_groups_that_floats_cannot_tell_apart_are_refused(kind):
+    """Two images would be one, and the interval another."""
+    images = [2**24, 2**24 + 1, 5]
+    held = torch.tensor(images, dtype=kind) if kind is torch.float32 else np.array(images, kind)
+    with pytest.raises(ValueError, match="groups holds 16777216 as a float, which can't be told"):
+        paired(np.eye(3)[:, :1], groups=held, resamples=9)
+    paired(np.eye(3)[:, :1], groups=images, resamples=9)

@@ -12,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from crossgap.backbones import towers
+from crossgap.backbones.noted import require_noted
 from crossgap.cli import app
 from crossgap.datasets.preparing import prepare
 from crossgap.errors import BackboneError
@@ -20,7 +21,7 @@ from crossgap.planning import resolve, unwatched
 from crossgap.prepared import judgements, manifest
 from crossgap.stores import store
 from stages.common import weights
-from stages.computing import loaded, require_as_before, require_noted
+from stages.computing import loaded, require_as_before
 
 ROOT = Path(__file__).parents[2]
 
