@@ -232,16 +232,31 @@ def test_an_image_of_mismatched_pairs_does_not_teach_what_it_is_asked(dataset, r
         assert row["linear_separability"] == 0.5
 
 
-def test_a_step_of_mismatched_pairs_learns_each_image_with_its_partner(encoders, dataset, recipe) -> None:
-    both, pixels = encoders
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_step_of_mismatched_pairs_learns_each_image_with_its_partner(
+    encoders, dataset, recipe, shared
+) -> None:
     images = chosen(dataset[0], "train", COUNT)
     keys = experiment.hashed_ids(images["id"])
-    settings = recipe.run.model_copy(update={"mismatched": 0.5})
+    settings = recipe.run.model_copy(update={"mismatched": 0.5, "shared": shared})
+    both, pixels = Encoders(Architecture(recipe.architecture), settings, 0, COUNT), encoders[1]
     partner = experiment.partners(keys, 0.5, 0)
     pairs = experiment.CaptionedImages(images, [[]] * COUNT, keys)
     step = experiment.learner(both, settings, pairs, partner, pixels, 5).gradients(0)
     x, y = (side.numpy() for side in both.of_all(pixels, COUNT))
     assert step["loss"] == pytest.approx(np.mean(_losses(x, y[partner], keys)[:2]), abs=1e-5)
+
+
+def test_no_two_seeds_share_a_tower_and_none_trains_as_a_tower_with_dropout_does(recipe) -> None:
+    architecture = Architecture(recipe.architecture)
+    towers = [
+        tower
+        for seed in range(3)
+        for both in [Encoders(architecture, recipe.run.model_copy(update={"seed": seed}), 0, COUNT)]
+        for tower in (both.first, both.second)
+    ]
+    assert not any(module.training for tower in towers for module in tower.modules())
+    assert len({tower.conv1.weight.detach().numpy().tobytes() for tower in towers}) == 6
 
 
 def test_features_that_are_drawn_lie_beside_those_of_their_partners(dataset, recipe, tmp_path) -> None:
