@@ -248,10 +248,12 @@ def test_package_files_that_are_no_python_count(copied):
     config = next((copied / "crossgap/backbones/configs").glob("*.json"))
     config.write_text(config.read_text().replace("{", "{ ", 1))
     after = told(copied, *before)
-    assert {name for name in before if before[name] != after[name]} == {
-        "crossgap.backbones.towers",
-        "stages.encode.__main__",
-    }
+    changed = {"crossgap.backbones.towers", "stages.encode.__main__"}
+    assert {name for name in before if before[name] != after[name]} == changed
+    # its name is the model's
+    config.rename(config.with_name(f"{config.stem}-renamed.json"))
+    renamed = told(copied, *before)
+    assert {name for name in before if after[name] != renamed[name]} == changed
 
 
 def test_plugins_count_as_far_as_they_are_picked():

@@ -267,6 +267,19 @@ def test_which_texts_were_cut_is_true_or_false(tmp_path, bring, features, values
         assert held.dtype == bool and held.tolist() == [True, False, False, True]
 
 
+def test_ranks_of_texts_of_no_image_stay_as_given_and_may_come_twice(tmp_path, bring, features):
+    np.savez(tmp_path / "all.npz", t=features, group=["a", "", "a", ""], rank=[5, 4, 3, 4])
+    words = ("text/test=all.npz:t", "text/test:group=all.npz:group", "text/test:rank=all.npz:rank")
+    assert list(bring(*words)["text/test"]["rank"]) == [1, 4, 0, 4]
+
+
+def test_a_class_prompt_of_two_labellings_is_refused(tmp_path, bring, features):
+    np.savez(tmp_path / "all.npz", t=features, kind=list("abcd"), colour=["", "", "", "red"])
+    labels = (f"text/classes:label.{name}=all.npz:{name}" for name in ("kind", "colour"))
+    with pytest.raises(FeatureImportError, match="every class prompt needs one class"):
+        bring("text/classes=all.npz:t", *labels)
+
+
 @pytest.mark.parametrize("ranks", [[2, 1, 1, 9], [0, -3, 5, 6], ["2", "1", "07", "8"], [2.0, 1.0, 1.0, 2.0]])
 def test_ranks_count_by_their_order_wherever_they_start(tmp_path, bring, features, ranks):
     np.savez(tmp_path / "all.npz", t=features, group=list("abab"), rank=ranks)

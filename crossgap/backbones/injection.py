@@ -216,9 +216,7 @@ def _pool_type(model: Any, text: Any) -> str:
 
 def _is_causal(model: Any, text: Any) -> bool:
     """Whether the feature is read at the EOT token, which sees the positions before it alone."""
-    plain = text is model or (
-        type(text) is TextTransformer and text.cls_emb is None and not text.use_pad_mask
-    )
+    plain = text is model or (type(text) is TextTransformer and text.cls_emb is None)
     return (
         plain
         and text.attn_mask is not None

@@ -54,8 +54,7 @@ def complete(
     if "rank" in columns:
         out["rank"] = _ranks(name, columns["rank"], out)
     elif "group" in out:
-        ordinal = pd.Series(out["group"]).groupby(out["group"]).cumcount()
-        out["rank"] = ordinal.to_numpy(np.int64) if modality == "text" else np.zeros(rows, np.int64)
+        out["rank"] = pd.Series(out["group"]).groupby(out["group"]).cumcount().to_numpy(np.int64)
     if "truncated" in out:
         out["truncated"] = _flags(f"{name}:truncated", out["truncated"])
     labels = [values for column, values in out.items() if column.startswith(LABEL)]

@@ -244,12 +244,12 @@ def architecture_files(architecture: str) -> dict[str, str]:
 
 
 def weights_files(params: Params, backbone: str) -> dict[str, str]:
-    """SHA-256 of the files of weights that a row names, by name; none that aren't there, or that a training makes."""
+    """SHA-256 of the files of weights that a row names, by name; none that aren't there."""
     row = params.backbones[backbone].weights
     folder = row.model.removeprefix(towers.LOCAL_DIR_PREFIX)
     # no tag is a file
     there = Path(folder).is_dir() if folder != row.model else Path(row.pretrained or "").is_file()
-    return towers.local_files(row.model, row.pretrained) if there and backbone not in params.trained else {}
+    return towers.local_files(row.model, row.pretrained) if there else {}
 
 
 def _reported(params: Params) -> dict[str, Any]:

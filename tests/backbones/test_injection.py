@@ -107,6 +107,9 @@ TEXT_TOWERS = {
     "custom-blocks": (clip(CUSTOM, model=CustomTextCLIP), None, False),
     "last-pool": (clip({"pool_type": "last"}), None, False),
     "coca": (coca, None, False),
+    # as MobileCLIP: the end token sees the positions after it
+    "both-ways": (clip({"no_causal_mask": True}), None, False),
+    "custom-text-both-ways": (clip({"no_causal_mask": True}, model=CustomTextCLIP), None, False),
     "siglip": (clip(SIGLIP_TEXT, model=CustomTextCLIP), LengthTokenizer(), False),
 }
 VISION_TOWERS = {

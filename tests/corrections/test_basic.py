@@ -78,3 +78,8 @@ def test_what_it_cant_be_fitted_on():
     np.testing.assert_array_equal(
         found["basic"].apply(STYLES, "image"), basic.fit(IMAGES, SUBJECTS, STYLES).apply(STYLES, "image")
     )
+
+
+def test_directions_that_no_subject_varies_in_are_not_kept_for_their_rounding():
+    correction = basic.fit(IMAGES, SUBJECTS[:4], STYLES, weight=0)
+    assert correction.parameters["keep"] == 3

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from crossgap.corrections import centering
+from crossgap.corrections import Material, centering
 
 REAL = {"dtd": 32.53, "oxford_flowers": 65.87, "fgvc_aircraft": 15.06}
 
@@ -74,3 +74,13 @@ def test_what_it_cannot_be_fitted_on():
 def test_real_features_centred_on_the_test_mean(b32, mean_ap, name, expected):
     correction = centering.fit(b32[name]["test_features"])
     assert mean_ap(name, lambda x: correction.apply(x, "image")) == pytest.approx(expected, abs=0.05)
+
+
+def test_a_published_mean_stands_in_the_place_of_that_of_the_images():
+    images, texts, mean = cloud(0), cloud(1), np.full(5, 0.2)
+    ((_, found),) = centering.fits(Material(images=images, texts=texts, means={"image": mean}))
+    queries = cloud(2)
+    own = centering.fit(images, texts)
+    unit = queries / np.linalg.norm(queries, axis=1, keepdims=True)
+    np.testing.assert_allclose(found.apply(queries, "image"), unit - mean, atol=1e-12)
+    assert np.array_equal(found.apply(queries, "text"), own.apply(queries, "text"))

@@ -61,3 +61,7 @@ def test_what_is_refused():
             pseudo_inverse.fit(cloud(0, 8, 8), tolerance)
     with pytest.raises(TypeError, match="tolerance is 'a': give a number"):
         pseudo_inverse.fit(cloud(0, 8, 8), "a")
+
+
+def test_a_singular_value_at_the_tolerance_is_dropped():
+    assert pseudo_inverse.fit(np.diag([2.0, 1.0, 0.5]), tolerance=0.5).parameters["kept"] == 2

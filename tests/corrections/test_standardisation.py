@@ -43,3 +43,12 @@ def test_equal_items_have_no_spread_to_divide_by():
 def test_real_features_gain_as_they_do_by_centring(b32, mean_ap):
     correction = standardisation.fit(b32["dtd"]["val_features"])
     assert mean_ap("dtd", lambda x: correction.apply(x, "image")) > 28.97 + 3
+
+
+def test_rounding_of_a_dimension_that_does_not_vary_is_no_spread():
+    angles = np.linspace(0.1, 3, 50)
+    rows = np.stack([np.full(50, 0.6), 0.8 * np.cos(angles), 0.8 * np.sin(angles)], axis=1)
+    lengths = np.linspace(0.3, 7, 50)[:, None]
+    correction = standardisation.fit(lengths * rows)
+    assert correction.parameters["image"]["constant_dimensions"] == 1
+    assert np.abs(correction.apply(rows, "image")[:, 0]).max() < 1e-9

@@ -10,7 +10,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
 
-from crossgap.corrections import whitening
+from crossgap.corrections import UnavailableError, whitening
 from tests.rows import cloud
 
 
@@ -110,3 +110,9 @@ def test_what_it_cannot_be_fitted_on():
             whitening.fit(cloud(0), shrinkage=shrinkage)
     with pytest.raises(TypeError, match="shrinkage is 'a': give a number"):
         whitening.fit(cloud(0), shrinkage="a")
+
+
+def test_rows_at_two_points_leave_no_shrinkage_to_estimate():
+    rows = np.repeat(np.random.default_rng(0).standard_normal((2, 9)), 3, axis=0)
+    with pytest.raises(UnavailableError, match="at two points"):
+        whitening.fit(rows)

@@ -392,3 +392,24 @@ def test_what_is_asked_of_torch_around_it_changes_no_bit(tiny, images, asked) ->
         tokens = found.tokens(images)
     assert found.digest == wanted.digest
     np.testing.assert_array_equal(tokens, wanted.tokens(images))
+
+
+def test_a_checkpoint_is_of_the_features_and_tokens_that_are_learnt_alone(
+    tiny, images, targets, tmp_path, monkeypatch
+) -> None:
+    class Stopped(Exception):
+        """No step is needed."""
+
+    def stop(_learner: object, _steps: int, checkpoint, **_: object) -> None:
+        seen.append(checkpoint.parent.name)
+        raise Stopped
+
+    seen: list[str] = []
+    monkeypatch.setattr(module, "fit", stop)
+    ids = [str(row) for row in range(len(images))]
+    for features, tokens in ((images, targets), (images, targets), (-images, targets), (images, -targets)):
+        with pytest.raises(Stopped):
+            train(
+                features, ids, tiny, Oti(tokens=2), Distil(**FEW), "tokens", tokens, on={}, scratch=tmp_path
+            )
+    assert seen[0] == seen[1] and len(set(seen)) == 3

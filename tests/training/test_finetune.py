@@ -320,14 +320,16 @@ def test_a_checkpoint_is_of_its_recipe_and_pairs_alone(train, tmp_path, scenes, 
         id=items["id"].str.replace("train/", "t/"), group=items["group"].str.replace("train/", "t/")
     )
     boxed = items.assign(box=np.where(items["modality"] == "image", "0 0 16 16", None))
+    said = items.assign(text=items["text"] + " again")
     others = [
         names(recipe(seed=1)),
         names(recipe(), renamed),
+        names(recipe(), said),
         names(recipe(), boxed),
         names(recipe(captions="any")),
     ]
     assert names(recipe()) == names(recipe())
-    assert len(set().union(names(recipe()), *others)) == 5
+    assert len(set().union(names(recipe()), *others)) == 6
 
 
 def test_a_loss_that_is_no_number_says_what_to_change(train, monkeypatch, tmp_path) -> None:
@@ -343,6 +345,19 @@ def test_a_batch_larger_than_the_images(scenes) -> None:
     ):
         captions_of(scenes[0], recipe(batch_size=21))
     assert len(captions_of(scenes[0], recipe(batch_size=20))) == 20
+
+
+def test_temperature_and_bias_do_not_decay(backbone) -> None:
+    learning = Learning(backbone, recipe(losses={"siglip": 1}, learn_temperature=True, weight_decay=0.5))
+    towers, scalars = learning.optimizer().param_groups
+    assert {id(p) for p in scalars["params"]} == {id(learning.log_scale), id(learning.bias)}
+    assert (towers["weight_decay"], scalars["weight_decay"]) == (0.5, 0)
+
+
+def test_a_fixed_temperature_may_be_out_of_the_range_of_one_that_learns(backbone) -> None:
+    learning = Learning(backbone, recipe(temperature=0.002))
+    learning.clamp()
+    assert learning.temperature.item() == pytest.approx(0.002)
 
 
 def test_rates_of_new_parameters_are_their_own(backbone) -> None:

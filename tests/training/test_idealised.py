@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -178,11 +179,15 @@ def test_a_start_with_a_gap_has_it_and_is_as_spread_out(gap) -> None:
         translation(x, y, 1.9)
 
 
-@pytest.mark.parametrize(("share", "exchanged"), [(0, 0), (0.1, 4), (0.5, 20), (1, 40)])
+@pytest.mark.parametrize(("share", "exchanged"), [(0, 0), (0.1, 4), (0.125, 5), (0.5, 20), (1, 40)])
 def test_a_share_of_the_partners_is_passed_on(share, exchanged) -> None:
     keys = np.random.default_rng(0).integers(0, 2**63, 40, np.uint64)
     found = experiment.partners(keys, share, 3)
     assert sorted(found) == list(range(40)) and (found != np.arange(40)).sum() == exchanged
+    circle = list(np.flatnonzero(found != np.arange(40))[:1])
+    while circle and found[circle[-1]] != circle[0]:
+        circle.append(found[circle[-1]])
+    assert len(circle) == exchanged
     # by key and seed, not by place
     turned = experiment.partners(keys[::-1], share, 3)
     assert dict(zip(keys[::-1], keys[::-1][turned], strict=True)) == dict(zip(keys, keys[found], strict=True))
@@ -225,6 +230,82 @@ def test_an_image_of_mismatched_pairs_does_not_teach_what_it_is_asked(dataset, r
     asked = Idealised(**{**recipe.model_dump(), "sweep": {}, "toy": None, "run": run})
     for row in idealised(asked, *dataset, scratch=tmp_path)["base"].curves:
         assert row["linear_separability"] == 0.5
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_step_of_mismatched_pairs_learns_each_image_with_its_partner(
+    encoders, dataset, recipe, shared
+) -> None:
+    images = chosen(dataset[0], "train", COUNT)
+    keys = experiment.hashed_ids(images["id"])
+    settings = recipe.run.model_copy(update={"mismatched": 0.5, "shared": shared})
+    both, pixels = Encoders(Architecture(recipe.architecture), settings, 0, COUNT), encoders[1]
+    partner = experiment.partners(keys, 0.5, 0)
+    pairs = experiment.CaptionedImages(images, [[]] * COUNT, keys)
+    step = experiment.learner(both, settings, pairs, partner, pixels, 5).gradients(0)
+    x, y = (side.numpy() for side in both.of_all(pixels, COUNT))
+    assert step["loss"] == pytest.approx(np.mean(_losses(x, y[partner], keys)[:2]), abs=1e-5)
+
+
+def test_no_two_seeds_share_a_tower_and_none_trains_as_a_tower_with_dropout_does(recipe) -> None:
+    architecture = Architecture(recipe.architecture)
+    towers = [
+        tower
+        for seed in range(3)
+        for both in [Encoders(architecture, recipe.run.model_copy(update={"seed": seed}), 0, COUNT)]
+        for tower in (both.first, both.second)
+    ]
+    assert not any(module.training for tower in towers for module in tower.modules())
+    assert len({tower.conv1.weight.detach().numpy().tobytes() for tower in towers}) == 6
+
+
+def test_features_that_are_drawn_lie_beside_those_of_their_partners(dataset, recipe, tmp_path) -> None:
+    run = {**recipe.run.model_dump(), "epochs": 1, "mismatched": 1.0}
+    toy = {"images": 6, "batch_sizes": [3], "epochs": 1, "frames": 2}
+    asked = Idealised(**{**recipe.model_dump(), "sweep": {}, "toy": toy, "run": run})
+    ((settings, images, found),) = (
+        (one.settings, chosen(dataset[0], "train", one.images), found)
+        for one, found in zip(
+            asked.runs.values(), idealised(asked, *dataset, scratch=tmp_path).values(), strict=True
+        )
+        if one.frames
+    )
+    architecture = Architecture(asked.architecture)
+    pixels = Pixels(experiment.Images(images, dataset[1], architecture.transform), "cpu")
+    both = Encoders(architecture, settings, 0, len(images))
+    both.place(pixels, len(images), settings.gap, settings.seed)
+    partner = experiment.partners(experiment.hashed_ids(images["id"]), 1.0, settings.seed)
+    first, second = both.of_all(pixels, len(images))
+    for drawn, features in zip(found.frames[0], (first, second[partner]), strict=True):
+        np.testing.assert_allclose(drawn, features.numpy(), atol=1e-3)
+
+
+def test_what_is_kept_of_a_run_is_of_its_images_and_architecture_alone(
+    dataset, recipe, tiny_folder, tmp_path, monkeypatch
+) -> None:
+    class Stopped(Exception):
+        """No step is needed."""
+
+    def kept(asked: Idealised, items: pd.DataFrame) -> str:
+        def stop(_learner: object, _steps: int, checkpoint: Path, **_: object) -> None:
+            seen.append(checkpoint.parent.name)
+            raise Stopped
+
+        seen: list[str] = []
+        monkeypatch.setattr(experiment, "fit", stop)
+        with pytest.raises(Stopped):
+            idealised(asked, items, dataset[1], scratch=tmp_path / "scratch")
+        return seen[0]
+
+    items = dataset[0]
+    folder = shutil.copytree(tiny_folder, tmp_path / "other")
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["preprocess_cfg"]["mean"] = [0.1, 0.2, 0.3]
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    other = recipe.model_copy(update={"architecture": f"local-dir:{folder}"})
+    boxed = items.assign(box=np.where(items["modality"] == "image", "0 0 16 16", None))
+    assert kept(recipe, items) == kept(recipe, items)
+    assert len({kept(recipe, items), kept(other, items), kept(recipe, boxed)}) == 3
 
 
 def _losses(x: np.ndarray, y: np.ndarray, keys: np.ndarray) -> list[float]:

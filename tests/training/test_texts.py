@@ -23,7 +23,14 @@ def ids() -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("more", "cut"), [({}, True), ({"proj_bias": True}, True), ({"no_causal_mask": True}, False)]
+    ("more", "cut"),
+    [
+        ({}, True),
+        ({"proj_bias": True}, True),
+        ({"no_causal_mask": True}, False),
+        ({"pool_type": "last"}, False),
+        ({"proj_type": "none"}, False),
+    ],
 )
 def test_the_end_of_the_longest_text_is_enough(ids, more, cut, monkeypatch) -> None:
     torch.manual_seed(0)
