@@ -25,6 +25,15 @@ def imported(folder, first, second, names=("protein", "text"), paired=True, **mo
     return import_features(given, folder / "store.zip", **made)
 
 
+def test_the_same_files_paired_are_another_store(tmp_path) -> None:
+    x = np.random.default_rng(0).normal(size=(5, 4))
+    paired, apart = (
+        imported(tmp_path, x, x + 1, ("image", "text"), held).provenance["fingerprint"]
+        for held in (True, False)
+    )
+    assert paired != apart
+
+
 def measured(store):
     cell = Cell(store, None, None, "test", "test")
     few = {"shares": [0, 1], "alphas": [0.5], "draws": 1}
