@@ -48,7 +48,7 @@ CHANGES = {  # what is changed, and the stages that it touches; `TOGETHER` says 
     "ranking": ("crossgap/metrics/retrieval/ranking.py", ("evaluate",)),
     "the page": ("crossgap/report/page.py", ("report",)),
     "a stage's script": ("stages/encode/__main__.py", ("encode",)),
-    "how stages load a backbone": ("stages/computing.py", ("finetune", "encode", *INVERSIONS)),
+    "how stages load a backbone": ("stages/computing.py", ("encode", *INVERSIONS)),
     "params' own checks": ("crossgap/params/wording.py", ()),
     "the store": ("crossgap/stores/store.py", ()),
     "shards": ("crossgap/stores/shards.py", ()),
