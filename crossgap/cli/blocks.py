@@ -46,7 +46,8 @@ def layers(
         from crossgap.layerwise import layerwise
         from crossgap.prepared import manifest
 
-        require_noted(backbone, weights, weights.pop("files"), "weights")
+        files = weights.pop("files")
+        require_noted(backbone, weights, files, "weights")
         found = layerwise(
             manifest.read(folder),
             Path(machine["roots"][dataset]),

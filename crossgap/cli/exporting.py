@@ -11,7 +11,6 @@ import typer
 from crossgap.cli.errors import explained
 
 DATA = Path("data")
-ENDING = ".zarr.zip"
 
 
 def export(
@@ -40,7 +39,7 @@ def export(
 
     with explained():
         path = store_of(cell)
-        native = path.with_name(f"native{ENDING}")
+        native = path.with_name("native.zarr.zip")
         of_items = open_store(native) if native.is_file() and native != path else None
         store = open_store(path)
         words = exported(store, format_, out, of_items)
@@ -64,7 +63,7 @@ def store_of(cell: str) -> Path:
         CrossgapError: there is none; the message lists those that there are.
     """
     from crossgap.errors import CrossgapError, like, listed
-    from crossgap.planning import written
+    from crossgap.planning.written import ENDING, stores
 
     if cell.endswith(ENDING) and Path(cell).is_file():
         return Path(cell)
@@ -75,7 +74,7 @@ def store_of(cell: str) -> Path:
         return found
     names = [
         str(path.relative_to(DATA)).removeprefix("features/").removesuffix(ENDING).removesuffix("/native")
-        for path in written.stores(DATA)
+        for path in stores(DATA)
     ]
     raise CrossgapError(
         f"{cell!r} is no store under {DATA}{like(cell, names)}; there are {listed(names, 20)}"

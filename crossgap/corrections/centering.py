@@ -61,15 +61,12 @@ def of_means(means: Mapping[str, Real[np.ndarray, " d"]]) -> Correction:
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     published = of_means(material.means)
     try:
-        held = each_side(fit, *material.calibration())
+        held = material.calibration()
     except UnavailableError:
         if not published.maps:
             raise
-        held = published
-    yield (
-        "centering",
-        Correction({**held.maps, **published.maps}, {**held.parameters, **published.parameters}),
-    )
+        held = None, None
+    yield "centering", each_side(fit, *held, given=published)
 
 
 def _affine(rows: Float64[np.ndarray, "n d"], _: Real[Features, "n d"]) -> tuple[Affine, dict[str, Any]]:

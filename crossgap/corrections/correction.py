@@ -156,18 +156,22 @@ def each_side(
     fit: Callable[[Features | None, Features | None], Correction],
     image_features: Real[Features, "n d"] | None,
     text_features: Real[Features, "m d"] | None,
+    given: Correction | None = None,
 ) -> Correction:
     """`fit` each modality by itself. A modality that can't be fitted has no map, and its parameters say why.
 
+    Args:
+        given: maps that need no fit: their modalities have these.
+
     Raises:
-        UnavailableError: neither modality can be fitted.
+        UnavailableError: no modality has a map.
     """
-    given = {"image": (image_features, None), "text": (None, text_features)}
-    maps: dict[str, Affine] = {}
-    parameters: dict[str, Any] = {}
+    sides = {"image": (image_features, None), "text": (None, text_features)}
+    maps = {} if given is None else dict(given.maps)
+    parameters = {} if given is None else dict(given.parameters)
     reasons = []
-    for modality, features in given.items():
-        if all(side is None for side in features):
+    for modality, features in sides.items():
+        if modality in maps or all(side is None for side in features):
             continue
         try:
             found = fit(*features)

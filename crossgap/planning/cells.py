@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 
 from crossgap.params import Params
+from crossgap.planning.written import ENDING
 
 ELSEWHERE = "elsewhere"
 INVERSIONS = ("oti", "ovi", "sweep", "seeds", "distilled")
@@ -76,7 +77,7 @@ class StageCell:
         beside = [] if self.tokens is None else [str(self.tokens)]
         beside += [] if self.seed is None else [f"seed-{self.seed}"]
         beside += [self.loss, self.on] if self.loss and self.on else []
-        return "-".join([self.method, *beside]) + ".zarr.zip"
+        return "-".join([self.method, *beside]) + ENDING
 
     @property
     def pointer(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from crossgap.machine import processor
 from crossgap.planning.verifying import LOCKS, of_dvc
-from crossgap.planning.written import read
+from crossgap.planning.written import ENDING, read
 
 HEADS = ("stage", "items", "seconds", "ended", "made on", "output", "md5", "bytes")
 TIMES = Path("scratch/times")  # below data; `stages.common` writes it
@@ -90,7 +90,7 @@ def _of_output(path: Path) -> tuple[int | None, str]:
     from crossgap.prepared import manifest
     from crossgap.stores.store import StoreError, open_store
 
-    if path.name.endswith(".zarr.zip") and path.is_file():
+    if path.name.endswith(ENDING) and path.is_file():
         try:
             store = open_store(path)
             return sum(len(store[name]) for name in store.groups), str(store.provenance.get("made_on", ""))

@@ -237,7 +237,7 @@ def _file(path: Path, md5: str, output: _Output, cache: Cache, seen: set[Path]) 
     if path.is_file():
         seen.add(path)
         whole = md5_of(path) == md5
-        own = of_store(path, output.target) if path.name.endswith(".zarr.zip") else None
+        own = of_store(path, output.target) if path.name.endswith(written.ENDING) else None
         if own is not None and (own.kind != NEWER or whole):
             lost = own.kind == DAMAGED and (copy is None or md5_of(copy) != md5)
             imported = output.target.endswith(".dvc")

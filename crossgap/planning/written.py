@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 
+ENDING = ".zarr.zip"  # of stores
+
+
 def stores(data: Path) -> list[Path]:
     """Every store below `data`, those of imports too, by path."""
-    return sorted([*data.glob("features/*/*/*.zarr.zip"), *data.glob("imports/*/*.zarr.zip")])
+    return sorted([*data.glob(f"features/*/*/*{ENDING}"), *data.glob(f"imports/*/*{ENDING}")])
 
 
 def read(path: Path, kind: type = dict) -> Any:

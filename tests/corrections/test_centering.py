@@ -84,3 +84,13 @@ def test_a_published_mean_stands_in_the_place_of_that_of_the_images():
     unit = queries / np.linalg.norm(queries, axis=1, keepdims=True)
     np.testing.assert_allclose(found.apply(queries, "image"), unit - mean, atol=1e-12)
     assert np.array_equal(found.apply(queries, "text"), own.apply(queries, "text"))
+
+
+def test_a_side_with_a_published_mean_is_not_fitted():
+    """Images that are all the same could not be: it is said of them where their mean isn't published."""
+    same = np.tile(cloud(0, 1), (4, 1))
+    material = Material(images=same, means={"text": np.full(5, 0.2)})
+    ((_, found),) = centering.fits(material)
+    assert set(found.maps) == {"text"} and "all the same" in found.parameters["image"]["not fitted:"]
+    ((_, found),) = centering.fits(Material(images=same, texts=cloud(1), means={"image": np.full(5, 0.2)}))
+    assert found.parameters == {"image": {"published mean": "given"}, "text": {"items": len(cloud(1))}}
