@@ -29,6 +29,7 @@ PER_QUERY = [
     "ndcg@10",
 ]  # fmt: skip
 _ACROSS = ("text-image", "image-text")
+_WITHIN = ("image-image", "text-text")
 Tables = dict[tuple[str, str], pd.DataFrame]  # by task and relevance, a row a query
 
 
@@ -132,6 +133,7 @@ def tables(work: Work, rivals: Rivals) -> Tables:
         table = work.part("retrieval", task.words, calling(task.table, work), by=__name__)
         _take(found, task, table)
         found |= _corrected(work, rivals, [task])
+    work.reasons.add(_unmatched(found))
     return found
 
 
@@ -228,6 +230,17 @@ def _corrected(work: Work, rivals: Rivals, tasks: Sequence[Task]) -> Tables:
             )  # fmt: skip
             _take(found, named, table)
     return found
+
+
+def _unmatched(found: Tables) -> Iterator[tuple[str, str, str]]:
+    """Rows of `unavailable.COLUMNS`: retrievals by native features none of whose queries has a relevant item."""
+    for (task, relevance), table in found.items():
+        if task in (*_ACROSS, *_WITHIN) and len(table) and not table["relevant"].any():
+            yield (
+                "retrieval",
+                f"{task}/{relevance}",
+                f"none of {len(table)} queries has a relevant item: labels, groups and judged ids match to the letter",
+            )
 
 
 def _take(found: Tables, task: Task, table: pd.DataFrame | dict | None) -> None:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-
 ENDING = ".zarr.zip"  # of stores
 
 

@@ -127,6 +127,30 @@ def test_texts_with_labels_that_images_lack(tmp_path) -> None:
     assert {*reasons} == {f"no {one} query is left in the bank" for one in ("image", "text")}
 
 
+def test_labels_that_are_written_differently_match_nothing(tmp_path) -> None:
+    """ "01" is not "1": that none of the queries finds anything is said, once a task; one match is enough not to."""
+    held = groups()
+    numbers = {"red": "1", "green": "2", "blue": "3"}
+    for name, form in (("image/test", "0{}"), ("image/train", "{}")):
+        labels = [form.format(numbers[label]) for label in held[name]["label.colour"]]
+        held[name] = held[name] | {"label.colour": labels}
+    found = evaluate(
+        Cell(write(tmp_path / "n.zip", held), None, None, "test", "train"),
+        corrections=["centering"],
+        **SETTINGS,
+    )
+    why = "none of 24 queries has a relevant item: labels, groups and judged ids match to the letter"
+    assert rows(found, "retrieval") == {"image-image/colour": why}
+    assert "retrieval/image-image/colour/mAP" not in found.metrics
+    held["image/test"]["label.colour"][3] = "2"
+    (tmp_path / "other").mkdir()
+    found = evaluate(
+        Cell(write(tmp_path / "other/n.zip", held), None, None, "test", "train"), corrections=[], **SETTINGS
+    )
+    assert "image-image/colour" not in rows(found, "retrieval")
+    assert found.metrics["retrieval/image-image/colour/queries_without_relevant"] == 23
+
+
 def test_labels_without_a_prompt_cost_their_labelling_alone(tmp_path) -> None:
     held = groups()
     held["text/classes"] = {name: values[1:] for name, values in held["text/classes"].items()}  # without red
