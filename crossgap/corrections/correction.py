@@ -37,7 +37,12 @@ class Affine:
 
     def __call__(self, rows: Float64[np.ndarray, "n width"]) -> Float64[np.ndarray, "n k"]:
         rows = rows - self.centre
-        return (rows * self.matrix if self.matrix.ndim == 1 else rows @ self.matrix) + self.shift
+        if self.matrix.ndim == 1:
+            rows *= self.matrix
+        else:
+            rows = rows @ self.matrix
+        rows += self.shift
+        return rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +154,8 @@ def fitted_each(
 
 def one_point(rows: Float64[np.ndarray, "n d"]) -> bool:
     """Whether unit rows `(n, d)` differ by no more than rounding."""
-    return bool(np.square(rows - rows.mean(axis=0)).sum() <= len(rows) * ROUNDING)
+    apart = rows - rows.mean(axis=0)
+    return bool(np.square(apart, out=apart).sum() <= len(rows) * ROUNDING)
 
 
 def each_side(

@@ -57,7 +57,11 @@ def quantised(features: Features, bits: int) -> np.ndarray:
     if bits == 1:
         return np.where(rows >= 0, 1.0, -1.0)
     steps = 2 ** (bits - 1) - 1
-    return np.rint(rows / np.abs(rows).max() * steps) / steps
+    rows /= max(rows.max(), -rows.min())
+    rows *= steps
+    np.rint(rows, out=rows)
+    rows /= steps
+    return rows
 
 
 def product_quantised(features: Features) -> np.ndarray:
