@@ -5,6 +5,7 @@ Another kind of processor gives other last bits, so a store says which made it. 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 _CPUS = Path("/proc/cpuinfo")
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's mallopt
 
 
 def processor(device: Any = "cpu") -> str:
@@ -32,6 +34,18 @@ def processor(device: Any = "cpu") -> str:
 def multiplies_bytes_in_tiles() -> bool:
     """Whether the processor has AMX for bytes."""
     return _CPUS.is_file() and " amx_int8" in _CPUS.read_text(encoding="utf-8")
+
+
+def keep_freed_memory() -> None:
+    """Have this process use the memory of freed arrays again: what comes anew from the system is first filled with
+    zeros, page by page. It changes no result; without glibc it does nothing.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(_MMAP_MAX, 0)
+    mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def rounding_of_float32() -> str | None:

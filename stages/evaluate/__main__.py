@@ -11,6 +11,7 @@ from crossgap.evaluation import Cell, Evaluation, evaluate
 from crossgap.evaluation.elsewhere import Elsewhere, of_dataset, of_files, others, require_same_weights
 from crossgap.evaluation.headline import headline
 from crossgap.evaluation.inversions import content
+from crossgap.machine import keep_freed_memory
 from crossgap.naming import MODALITIES
 from crossgap.stores import temporary
 from crossgap.stores.store import Store, open_store
@@ -35,6 +36,7 @@ PER_QUERY = ("queries", "predictions", "steps", "looked_at")
 
 
 def main(cell: Mapping[str, Any], *names: str) -> None:
+    keep_freed_memory()
     imported = len(names) == 1
     folder = DATA / "imports" / names[0] if imported else features_folder(*names)
     out = metrics_folder("imports", *names) if imported else metrics_folder(*names)

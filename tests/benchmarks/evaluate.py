@@ -18,6 +18,7 @@ import pandas as pd
 
 from crossgap import numbers
 from crossgap.evaluation import Cell, evaluate
+from crossgap.machine import keep_freed_memory
 from crossgap.metrics.retrieval import retrieval_metrics
 from crossgap.stores.engines import Ray
 from crossgap.stores.store import creating, open_store
@@ -80,6 +81,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, help="of Ray, for the same evaluation once more")
     parser.add_argument("--tables", type=Path, help="a folder for the numbers, metrics-PART.csv")
     given = parser.parse_args()
+    keep_freed_memory()  # as the stage does
     for part in given.part:
         count = round((5_000 if part == "captions" else 50_000) * given.share)
         with tempfile.TemporaryDirectory() as folder:
