@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from crossgap.corrections import basic, centering
+from crossgap.corrections import basic, centering, qb_norm
 from crossgap.evaluation import Cell, composed, composed_banks
 from crossgap.evaluation.comparisons import compared
 from crossgap.evaluation.corrections import Rivals
+from crossgap.evaluation.items import Items
 from crossgap.evaluation.work import Work
-from crossgap.metrics.composed import Goal, expanded, found_by
+from crossgap.metrics.composed import PER_QUERY, Goal, expanded, found_by, summarise
 from crossgap.prepared.composed import Composed
 from crossgap.stores import store
 from tests.evaluation.small import DIM, TEST, TRAIN, WORDS, groups, inverted, texts
@@ -125,6 +127,36 @@ def test_the_table_and_the_comparisons(native):
     assert tested.loc["expansion", "baseline"] == "harris"
     assert tested.loc["harris+centering", "value"] == found[found["task"] == "harris+centering"]["ap"].mean()
     assert set(tested["metric"]) == {"mAP"} and set(tested["queries"]) == {3}
+
+
+def test_an_answer_that_is_ignored_is_none(tmp_path):
+    tables = Composed.of(
+        [("p", A, "t0", "", ""), ("q", B, "t1", "", "")],
+        [
+            ("p", SOME[0], "relevant"), ("p", SOME[1], "relevant"), ("p", SOME[1], "ignored"),
+            ("q", SOME[2], "target"), ("q", SOME[2], "ignored"),
+        ],
+    )  # fmt: skip
+    work = Work(Cell(put(tmp_path / "n.zip", tables), None, None, "test", "test", support="train"))
+    found = composed.searched(work, Rivals(work, []))
+    goal = Goal(np.array([PLACE[SOME[0]]]), ignored=np.array([PLACE[SOME[1]]]))
+    table = found_by(QUERIES[:1], unit(ASKING)[:1], IMAGES, [goal], ["sum"])["sum"]
+    held = found[found["task"] == "sum"]
+    assert held["query"].tolist() == ["p"]
+    np.testing.assert_allclose(held[table.columns].astype(float), table, rtol=1e-5)
+    assert [*work.reasons.rows] == [
+        ("composed", "queries", "1 composed queries are left out: no answer is searched")
+    ]
+
+
+def test_every_mean_has_a_column_and_so_many_sets_a_row():
+    table = np.random.default_rng(0).integers(1, 9, (24, len(PER_QUERY))).astype(float)
+    found = pd.DataFrame(table, columns=list(PER_QUERY))
+    assert set(composed.RATES) == set(summarise(found))
+    for count, rows in ((1, 1), (10, 12), (11, 2)):
+        sets = [f"set {n % count}" for n in range(24)]
+        named = found.assign(task="sum", asked="all", query=range(24), set=sets)
+        assert len(composed.summary(named)) == rows
 
 
 def test_with_oti_and_its_template(native, tmp_path):
@@ -248,6 +280,44 @@ def test_a_bank_of_the_other_half_of_the_queries(tmp_path):
     assert composed.metrics(composed.summary(found))["composed/sum+nnn_16/half/recall@10"] >= 0
     tested = compared(work, composed.outcomes(found), seed=0, resamples=99).set_index("task")
     assert tested.loc["sum+nnn_16", "baseline"] == "sum"
+
+
+def test_which_queries_lend_the_bank_and_which_of_them_share_an_answer():
+    """The smaller half of an odd number of images, by number; whose own image is an answer shares it too."""
+    ids = np.array(["i10", "i9", "i2", "i1", "i3", "g1", "g2", "g3", "g4"], object)
+    images = Items(ids, ids, np.zeros(9, int), made=np.ones((9, 2)))
+    asked = {"i9": ["i1", "g1"], "i10": ["g2"], "i3": ["g3"], "i1": ["g4"], "i2": ["g3", "g4"]}
+    asked |= {"i2 again": ["g4"]}
+    place = {name: at for at, name in enumerate(ids)}
+    sides = composed.ComposedQueries(
+        np.array([*asked], object), np.full(6, ""), [images],
+        np.array([place[query.split()[0]] for query in asked]), images, [np.array([0])] * 6,
+        [Goal(np.array([place[one] for one in answers])) for answers in asked.values()],
+    )  # fmt: skip
+    lends, overlaps = composed_banks._lending(sides)
+    assert sides.queries[lends].tolist() == ["i1", "i2", "i2 again"]
+    assert sides.queries[overlaps].tolist() == ["i1", "i2"]
+
+
+def test_a_bank_is_searched_for_among_the_candidates_of_each_query():
+    rng = np.random.default_rng(0)
+    queries, images, bank = (unit(rng.normal(size=(n, 3))) for n in (40, 30, 5))
+    galleries = [None, np.arange(0, 30, 2), rng.permutation(30)[:12]]
+    own, wanted = rng.integers(0, 30, 40), []
+    for row in range(40):
+        out = np.unique(np.append(rng.integers(0, 30, row % 3), own[row]))
+        wanted.append(Goal(np.array([0]), ignored=out if row % 4 else None, among=galleries[row % 3]))
+    scoring = qb_norm.fit({composed_banks.SIDES: bank}).scoring
+    bias = composed_banks._bias(scoring, queries, images, wanted, own)
+    for query, of, flagged in zip(queries, wanted, bias.queries, strict=True):
+        among = range(30) if of.among is None else of.among.tolist()
+        firsts = {max(among, key=lambda place, lender=lender: lender @ images[place]) for lender in bank}
+        out = [] if of.ignored is None else of.ignored.tolist()
+        free = [place for place in among if place not in out]
+        assert flagged == (max(free, key=lambda place, query=query: query @ images[place]) in firsts)
+    assert 0 < bias.queries.sum() < 40
+    softmax = -np.log(np.exp(20 * images @ bank.T).sum(axis=1)) / 20
+    np.testing.assert_allclose(bias.gallery, softmax, atol=1e-7)
 
 
 def test_halves_need_two_images_that_ask_and_a_bank(tmp_path):

@@ -82,6 +82,18 @@ def test_right_answers_and_scores_by_a_loop() -> None:
     assert not right(found, captions, [], []).any()
 
 
+@pytest.mark.parametrize(("images", "answering"), [(9, 3), (3, 9)])
+def test_an_image_is_right_by_its_own_captions(images, answering) -> None:
+    """Whichever has the larger numbers, what was found or what bears a caption."""
+    rng = np.random.default_rng(0)
+    found, asking = rng.integers(0, images, (40, 3)), rng.choice(list("abcd"), 40)
+    shown = {(str(rng.choice(list("abcd"))), int(rng.integers(0, answering))) for _ in range(9)}
+    correct = right(found, asking, *zip(*shown, strict=True))
+    assert 0 < correct.mean() < 1
+    for row in range(40):
+        assert correct[row].tolist() == [(asking[row], one) in shown for one in found[row].tolist()]
+
+
 def test_a_source_of_many_transformations_weighs_less() -> None:
     assert weight_by(["dog", "cat", "dog", "dog", "dog"]).tolist() == [0.5, 1, 0.5, 0.5, 0.5]
 

@@ -20,6 +20,11 @@ def test_a_class_whose_prompts_cancel_out_is_named():
         class_prototypes(around, ["red"] * 7)
 
 
+def test_a_mean_of_some_zeros_is_one():
+    prototypes, _ = class_prototypes(np.eye(3)[[0, 1, 1]], ["red", "red", "blue"])
+    np.testing.assert_allclose(prototypes, [[0.5**0.5, 0.5**0.5, 0], [0, 1, 0]])
+
+
 def test_prototypes_are_means_of_unit_prompts():
     features = np.random.default_rng(0).standard_normal((7, 5))
     labels = ["cat", "dog", "cat", "eel", "dog", "cat", "eel"]

@@ -72,7 +72,18 @@ def test_items_without_a_label_are_left_out() -> None:
     )
 
 
-@pytest.mark.parametrize("labels", [["a", "a", ""], ["a", "b", "c"]])
+def test_the_seed_decides_where_one_run_begins() -> None:
+    features = np.random.default_rng(0).standard_normal((40, 3))
+    labels = np.random.default_rng(1).choice(list("abcde"), 40).tolist()
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    found = [clustering_metrics(features, labels, seed=seed, restarts=1)["ami"] for seed in range(3)]
+    for seed, value in enumerate(found):
+        clusters = KMeans(5, n_init=1, random_state=seed).fit_predict(unit).tolist()
+        assert value == pytest.approx(slow(labels, clusters)["ami"], abs=1e-6)
+    assert len(set(found)) == 3
+
+
+@pytest.mark.parametrize("labels", [["a", "a", ""], ["a", "b", "c"], ["a", "b", ""]])
 def test_one_class_or_one_item_a_class_has_no_clusters_to_agree_with(labels) -> None:
     assert all(math.isnan(value) for value in clustering_metrics(np.eye(3), labels).values())
 

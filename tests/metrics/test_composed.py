@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from crossgap.metrics import composed
@@ -91,6 +92,34 @@ def test_equal_scores_stand_in_the_candidates_order():
     found = composed.found_by(query, query, gallery, [of], ["sum"])["sum"].iloc[0]
     assert (found["ap"], found["rank"], found["subset_rank"]) == (np.mean([1, 2 / 3]), 3, 2)
     assert found["candidates"] == 4
+
+
+def test_equal_members_stand_in_the_candidates_order():
+    query, gallery = np.ones((1, 3)), np.ones((6, 3))
+    for members, rank in (([0, 2, 3], 3), ([5, 3, 4], 1), ([5, 3, 1, 2], 3)):
+        of = Goal(np.array([3]), target=3, members=np.array(members))
+        found = composed.found_by(query, query, gallery, [of], ["sum"])["sum"]
+        assert found["subset_rank"].item() == rank
+
+
+def test_one_image_given_many_times_has_one_similarity():
+    """Whatever the products of a block add up in which order: so wide that float64 would tell some apart."""
+    sides = np.random.default_rng(0).standard_normal((3, 7, 64))
+    gallery = np.repeat(sides[2][:1], 61, axis=0)
+    for place in (0, 30, 60):
+        found = composed.found_by(sides[0], sides[1], gallery, [Goal(np.array([place]))] * 7)
+        assert all(set(found[rule]["rank"]) == {place + 1} for rule in composed.RULES)
+
+
+def test_means_are_of_the_columns_that_they_are_called_after():
+    ranks, inner = [1, 2, 5, 6, 10, 11, 50, 51], [1, 2, 3, 4, *[np.nan] * 4]
+    table = pd.DataFrame({name: n + np.arange(8) / 8 for n, name in enumerate(composed.PER_QUERY)})
+    table = table.assign(rank=ranks, subset_rank=inner)
+    assert composed.summarise(table) == {
+        **{"mAP": 0.4375, "mAP_trapezoid": 1.4375, "mAP@5": 2.4375, "mAP@10": 3.4375, "mAP@25": 4.4375},
+        **{"mAP@50": 5.4375, "recall@1": 1 / 8, "recall@5": 3 / 8, "recall@10": 5 / 8, "recall@50": 7 / 8},
+        **{"subset_recall@1": 1 / 4, "subset_recall@2": 2 / 4, "subset_recall@3": 3 / 4},
+    }
 
 
 def test_what_is_added_is_of_the_query_and_of_the_candidate():

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
+from crossgap import fingerprint
 from crossgap.corrections import pca_plus
 from crossgap.errors import UnavailableError
 from crossgap.metrics import probes
@@ -112,6 +113,28 @@ def test_c_is_chosen_by_halves_and_by_ids_alone():
     assert probes.chosen_strength(far, labels, range(200)) == probes.STRENGTHS[0], "the least of equals"
 
 
+def test_c_is_that_of_most_right_answers_in_both_halves():
+    """Of each class every other item by the draw; neither way alone chooses the same each time."""
+    rng, alone = np.random.default_rng(2), []
+    for number in range(6):
+        labels = rng.choice(["a", "b", "c"], 60)
+        rows = unit(np.eye(4)[np.array(["abc".index(name) for name in labels])] + rng.normal(size=(60, 4)))
+        ids = [f"{number}/{row}" for row in range(60)]
+        draw = dict(zip(ids, fingerprint.draw(ids, "half"), strict=True))
+        halves: list[list[int]] = [[], []]
+        for name in "abc":
+            for place, row in enumerate(sorted(np.flatnonzero(labels == name), key=lambda i: draw[ids[i]])):
+                halves[place % 2].append(row)
+        right = np.zeros((2, len(probes.STRENGTHS)), int)
+        for way, (told, by) in enumerate((halves, halves[::-1])):
+            for at, strength in enumerate(probes.STRENGTHS):
+                model = LogisticRegression(C=strength, tol=1e-5, max_iter=9999).fit(rows[by], labels[by])
+                right[way, at] = (model.predict(rows[told]) == labels[told]).sum()
+        assert probes.chosen_strength(rows, labels, ids) == probes.STRENGTHS[right.sum(axis=0).argmax()]
+        alone.append(right.argmax(axis=1) == right.sum(axis=0).argmax())
+    assert not np.all(alone, axis=0).any()
+
+
 def test_scores_are_blended_by_class():
     images = Linear(np.eye(2), np.array([0.0, 1.0]), ["a", "b"])
     texts = Linear(np.array([[0.0, 3], [5, 5], [4, 0]]), np.array([2.0, 0, 4]), ["b", "x", "a"]).times(2.0)
@@ -139,6 +162,7 @@ def test_scores_are_blended_by_class():
         (lambda: probes.logistic(np.eye(3), list("aaa"), 1.0), "of one class"),
         (lambda: probes.logistic(np.eye(3), list("abc"), 0.0), "give a C above 0"),
         (lambda: probes.chosen_strength(np.eye(3), list("abc"), range(3)), "give two classes with two images"),
+        (lambda: probes.chosen_strength(np.eye(4), list("aabc"), range(4)), "give two classes with two images"),
         (lambda: probes.class_means(np.eye(3), list("abc")).predict(np.eye(2)), "width 2"),
     ],
 )  # fmt: skip

@@ -97,6 +97,8 @@ def test_known_geometry():
     assert relative_modality_gap(axes, axes[::-1]) == pytest.approx(0.5)
     assert relative_modality_gap(point, -point) == pytest.approx(1)
     assert math.isnan(relative_modality_gap(point, 2 * point))
+    one = np.tile(np.random.default_rng(0).standard_normal(7), (9, 1))  # whose mean is rounded
+    assert math.isnan(relative_modality_gap(one, one))
 
 
 def test_centroid_distance_and_alignment_by_definition():

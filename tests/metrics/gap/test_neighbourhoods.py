@@ -71,6 +71,7 @@ def test_the_silhouette_is_scikit_learns(n, m):
     labels = [0] * n + [1] * m
     expected = silhouette_score(np.concatenate([x, y]), labels, metric="cosine")
     assert silhouette(3 * x, y / 5) == pytest.approx(expected, abs=1e-12)
+    assert silhouette(np.eye(3)[[0] * n], np.eye(3)[[0] * m]) == 0  # one point
 
 
 def test_orders_of_classes_pair_by_pair():
