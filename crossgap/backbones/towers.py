@@ -140,6 +140,13 @@ def merges(text_config: Mapping[str, Any]) -> str | None:
     return options.get("bpe_path") if isinstance(options, dict) else None
 
 
+def architecture_files(architecture: str) -> dict[str, str]:
+    """SHA-256 of the file that says what encoders of a `local-dir:` folder are, by name; of others none."""
+    file = Path(architecture.removeprefix(LOCAL_DIR_PREFIX)) / CONFIG
+    local = architecture.startswith(LOCAL_DIR_PREFIX) and file.is_file()
+    return {CONFIG: fingerprint.sha256_of_files([file])} if local else {}
+
+
 def weights_in(folder: Path) -> list[Path]:
     """The files of a `local-dir:` folder that may be its weights."""
     return [file for file in folder.iterdir() if file.suffix in ENDINGS] if folder.is_dir() else []
