@@ -243,3 +243,27 @@ def test_a_dataset_whose_files_were_edited_under_one_revision_is_told(tmp_path, 
     assert "judgements" not in said
     asked["datasets"]["photos"]["revision"] = 1
     assert checked() == (0, "photos is as declared")
+
+
+def test_the_world_with_other_names_in_a_file_of_one_s_own_is_told(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("stages").symlink_to(ROOT / "stages")
+    asked = yaml.safe_load((ROOT / "params.yaml").read_text())
+    asked["datasets"]["world"] |= {"vocabulary": "names.txt", "images": {"train": 2, "test": 2}}
+    asked["datasets"]["world"]["controls"] = {}
+    Path("params.yaml").write_text(yaml.safe_dump(asked))
+    names, folder = Path("names.txt"), Path("data/datasets/world")
+    names.write_text("dog\ncat\n")
+    resolve.write(resolve.resolved(load(), {}), Path("data/resolved"))
+    folder.mkdir(parents=True)
+    manifest.write(prepare(load().datasets["world"], folder).items, folder)
+    names.write_text("dog\nbird\n")
+    result = CliRunner().invoke(app, ["datasets", "check", "world"])
+    said = result.stdout.splitlines()[-1]
+    assert said.startswith("world is not what a run read") and said.endswith(
+        "give its row in params.yaml `revision: 1`, then `dvc repro`"
+    )
+    asked["datasets"]["world"]["revision"] = 1
+    Path("params.yaml").write_text(yaml.safe_dump(asked))
+    found = resolve.changed(load(), resolve.resolved(load(), {}), Path("data/resolved"))
+    assert "stages/prepare/dvc.yaml:prepare@world" in found
