@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import tarfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,10 +21,13 @@ from PIL import Image
 from crossgap import encode as encoding
 from crossgap import fingerprint, load_backbone, open_store
 from crossgap.backbones.batches import filled, rows_at_once
+from crossgap.backbones.towers import local_files
 from crossgap.datasets.image_files import list_images, read_bytes
 from crossgap.encode import encode
 from crossgap.errors import BackboneError, DatasetError
+from crossgap.fingerprint import differing
 from crossgap.prepared import manifest
+from crossgap.training.bpe import write_merges
 
 NANO = Path(__file__).parents[1] / "data/backbones/nano"
 TEXTS = ["a red square", "a blue dog", "a red square", "one word too many " * 8, "ünïcode 🦊", "x"]
@@ -288,6 +292,41 @@ def test_the_fingerprint_is_of_what_was_encoded_by_what(dataset, run, tiny_folde
     assert run(frame=changed).provenance["fingerprint"] != one
     half = load_backbone(f"local-dir:{tiny_folder}", precision="bf16")
     assert run(backbone=half).provenance["fingerprint"] != one
+
+
+@pytest.mark.parametrize("merges", ["merges.txt.gz", "words/merges.txt.gz"])
+def test_the_same_weights_in_another_folder_s_files_are_another_backbone(
+    run, tiny_folder, tmp_path, merges
+) -> None:
+    """The configuration counts the heads, and the merges are the tokenizer: neither is in the weights."""
+    own = shutil.copytree(tiny_folder, tmp_path / "own")
+    (own / merges).parent.mkdir(exist_ok=True)
+    write_merges(own / merges, [("r", "e"), ("d", "o")])
+    document = json.loads((own / "open_clip_config.json").read_text())
+    vision, text = (document["model_cfg"][name] for name in ("vision_cfg", "text_cfg"))
+    text["tokenizer_kwargs"] = {"bpe_path": merges}
+
+    def texts_and_images(scratch: str) -> list[np.ndarray]:
+        found = run(backbone=load_backbone(f"local-dir:{own}"), scratch=scratch)
+        return [found[f"{modality}/test"].features for modality in ("text", "image")]
+
+    def write() -> None:
+        (own / "open_clip_config.json").write_text(json.dumps(document))
+
+    write()
+    first, noted = texts_and_images("scratch"), local_files(f"local-dir:{own}")
+    write_merges(own / merges, [("d", "o"), ("r", "e")])
+    assert differing(local_files(f"local-dir:{own}"), noted) == [merges]
+    second = texts_and_images("scratch")
+    np.testing.assert_array_equal(second[0], texts_and_images("fresh")[0])
+    assert not np.array_equal(second[0], first[0])
+
+    text["heads"], vision["head_width"] = 1, 24
+    write()
+    third, fresh = texts_and_images("scratch"), texts_and_images("fresh")
+    for found, alone, before in zip(third, fresh, second, strict=True):
+        np.testing.assert_array_equal(found, alone)
+        assert not np.array_equal(found, before)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

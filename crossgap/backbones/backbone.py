@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -55,6 +55,17 @@ def verified(weights: Path, sha256: str | None, called: str) -> str:
             f"{called}: {weights} has SHA-256 {found}, not {sha256}: not the weights declared"
         )
     return found
+
+
+def require_unchanged(
+    held: Mapping[str, str | None] | str, before: Mapping[str, str] | str | None, called: str
+) -> None:
+    """BackboneError where files, by their SHA-256, are others than before they were read."""
+    if held != before:
+        raise BackboneError(
+            f"{called}: its files changed while they were read, as where a training still writes them: begin again "
+            "once they are whole"
+        )
 
 
 def check_finite(module: nn.Module, weights: Path | None, called: str) -> None:

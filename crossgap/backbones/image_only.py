@@ -26,8 +26,9 @@ from timm.models import (
 from torch import Tensor, nn
 from torchvision.transforms import Compose
 
+from crossgap import fingerprint
 from crossgap.backbones import activations, checkpoints, hub, preprocessing, towers
-from crossgap.backbones.backbone import Backbone, check_finite, resolve_device, verified
+from crossgap.backbones.backbone import Backbone, check_finite, require_unchanged, resolve_device, verified
 from crossgap.backbones.settings import own_settings
 from crossgap.errors import BackboneError, WeightsError, of_machine
 
@@ -90,6 +91,7 @@ def load(
     if pretrained:
         _check_sizes(tower, shapes, weights, called)
     check_finite(tower, weights, called)
+    require_unchanged(fingerprint.sha256_of_files([weights]), found, called)
     processing = resolve_model_data_config(tower)
     if preprocess is None:
         transform = Compose([_rgb, create_transform(**processing, is_training=False)])

@@ -19,8 +19,9 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from open_clip.transformer import QuickGELU
 from torch import nn
 
+from crossgap import fingerprint
 from crossgap.backbones import activations, checkpoints, hub, image_only, preprocessing, slip, towers
-from crossgap.backbones.backbone import Backbone, check_finite, resolve_device, verified
+from crossgap.backbones.backbone import Backbone, check_finite, require_unchanged, resolve_device, verified
 from crossgap.backbones.declaring import declared
 from crossgap.backbones.settings import own_settings
 from crossgap.backbones.tokenizers import load_tokenizer
@@ -81,6 +82,7 @@ def load_backbone(
     document = {}
     weights = weights_file(model, pretrained, cache_dir)
     found = verified(weights, sha256, called) if weights else None
+    files = _files(model)
 
     with own_settings(), checkpoints.loading(called):
         if model.startswith((LOCAL_DIR_PREFIX, HUB_PREFIX)):
@@ -106,17 +108,23 @@ def load_backbone(
     if weights is None:
         warnings.warn(f"{model} has random weights (pretrained=None): for tests only", stacklevel=2)
     check_finite(module, weights, called)
+    require_unchanged(_files(model), files, called)
+    if weights:
+        require_unchanged(fingerprint.sha256_of_files([weights]), found, called)
     module.eval().requires_grad_(False)
     processing = open_clip.get_model_preprocess_cfg(module)
     return Backbone(
         model=module,
         transform=image_transform_v2(PreprocessCfg(**processing), is_train=False),
-        load_tokenizer=partial(load_tokenizer, model, cache_dir),
+        load_tokenizer=partial(_tokenizer, model, cache_dir, files, called),
         device=resolve_device(device),
         provenance={
             "model": model,
             "pretrained": pretrained,
             "weights_sha256": found,
+            # the same weights in another configuration are another model
+            "files": files,
+            "configuration": fingerprint.of_json(document) if document else None,
             "precision": precision,
             "quick_gelu": any(isinstance(part, QuickGELU) for part in module.modules()),
             "quick_gelu_from": activation_from,
@@ -127,6 +135,19 @@ def load_backbone(
             },
         },
     )
+
+
+def _files(model: str) -> dict[str, str]:
+    """SHA-256 of a folder's files by name: beside weights, its configuration and its tokenizer."""
+    return towers.local_files(model) if model.startswith(LOCAL_DIR_PREFIX) else {}
+
+
+def _tokenizer(model: str, cache_dir: str | None, files: dict[str, str], called: str) -> Any:
+    """The tokenizer of the files that the model was loaded from; what was put beside them since is no matter."""
+    loaded = load_tokenizer(model, cache_dir)
+    held = _files(model)
+    require_unchanged({name: held.get(name) for name in files}, files, called)
+    return loaded
 
 
 def _module(

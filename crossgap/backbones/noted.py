@@ -1,4 +1,7 @@
-"""Whether a backbone's files are those that a run has read."""
+"""Whether the files of a backbone, or of an architecture, are those that a run has read.
+
+DVC keeps what is made of them by what is noted: it would hand out results of other files for good.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,6 @@ from crossgap.errors import BackboneError
 def require_noted(backbone: str, row: Mapping[str, Any], files: Mapping[str, str], stage: str) -> None:
     """Check that a backbone's files of weights are those that a stage noted.
 
-    DVC keeps what is made of them by what is noted: it would hand out results of other weights for good.
-
     Raises:
         BackboneError: a file was changed, added or taken away since.
     """
@@ -24,8 +25,21 @@ def require_noted(backbone: str, row: Mapping[str, Any], files: Mapping[str, str
         held = towers.local_files(row["model"], row["pretrained"])
     except (FileNotFoundError, NotADirectoryError):
         return  # the folder is gone, which loading says
-    if others := fingerprint.differing(held, files):
+    _require(f"backbones.{backbone}.weights", held, files, stage)
+
+
+def require_noted_architecture(experiment: str, architecture: str, files: Mapping[str, str]) -> None:
+    """Check that the configuration of an idealised experiment's encoders is the one that `resolve` noted.
+
+    Raises:
+        BackboneError: it was changed, added or taken away since.
+    """
+    held = towers.architecture_files(architecture)
+    _require(f"idealised.{experiment}.architecture", held, files, "resolve")
+
+
+def _require(field: str, held: Mapping[str, str], noted: Mapping[str, str], stage: str) -> None:
+    if others := fingerprint.differing(held, noted):
         raise BackboneError(
-            f"backbones.{backbone}.weights: {', '.join(others)}: changed since a run read it: "
-            f"{fingerprint.read_again(stage)}"
+            f"{field}: {', '.join(others)}: changed since a run read it: {fingerprint.read_again(stage)}"
         )

@@ -31,7 +31,7 @@ def load_tokenizer(model: str, cache_dir: str | None = None) -> Any:
     """
     config = _text_config(model, cache_dir)
     options: dict[str, Any] = {}
-    merges = config.get("tokenizer_kwargs", {}).get("bpe_path")
+    merges = towers.merges(config)
     if merges and model.startswith(LOCAL_DIR_PREFIX):
         # open_clip would look in the working directory
         options["bpe_path"] = str(Path(model.removeprefix(LOCAL_DIR_PREFIX)) / merges)

@@ -122,13 +122,29 @@ def local_files(model: str, pretrained: str | None = None) -> dict[str, str]:
     """SHA-256 of the files that a model is read from, by name: of a `local-dir:` folder, or a checkpoint file.
 
     Empty for other models, whose weights are published under a name. Hidden files, such as a file manager leaves, are
-    not read.
+    not read, and of files that lie deeper, or elsewhere, the tokenizer's merges alone, by the name that the
+    configuration gives them.
     """
-    files = [Path(pretrained)] if pretrained else []
+    files = {Path(pretrained).name: Path(pretrained)} if pretrained else {}
     if model.startswith(LOCAL_DIR_PREFIX):
-        below = Path(model.removeprefix(LOCAL_DIR_PREFIX)).iterdir()
-        files = sorted(path for path in below if not path.name.startswith("."))
-    return {file.name: fingerprint.sha256_of_files([file]) for file in files if file.is_file()}
+        folder = Path(model.removeprefix(LOCAL_DIR_PREFIX))
+        files = {path.name: path for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
+        if named := merges((configuration(model) or {}).get("text_cfg", {})):
+            files[named] = folder / named
+    return {name: fingerprint.sha256_of_files([file]) for name, file in files.items() if file.is_file()}
+
+
+def merges(text_config: Mapping[str, Any]) -> str | None:
+    """The file of a tokenizer's merges, from the model's folder, that the configuration of a text tower names."""
+    options = text_config.get("tokenizer_kwargs")
+    return options.get("bpe_path") if isinstance(options, dict) else None
+
+
+def architecture_files(architecture: str) -> dict[str, str]:
+    """SHA-256 of the file that says what encoders of a `local-dir:` folder are, by name; of others none."""
+    file = Path(architecture.removeprefix(LOCAL_DIR_PREFIX)) / CONFIG
+    local = architecture.startswith(LOCAL_DIR_PREFIX) and file.is_file()
+    return {CONFIG: fingerprint.sha256_of_files([file])} if local else {}
 
 
 def weights_in(folder: Path) -> list[Path]:

@@ -155,25 +155,25 @@ def of_files(name: str, files: Mapping[str, str], digests: Mapping[str, str]) ->
     Raises:
         FeatureImportError: a file that is not there, is not what the digest says, or holds neither.
     """
-    for modality, given in files.items():
-        held = source(modality, given).file
-        if held.is_file() and fingerprint.sha256_of_files([held]) != digests[modality]:
-            raise FeatureImportError(
-                f"{held} has changed since the run was resolved: `python -m stages.resolve`, then `dvc repro`"
-            )
+
+    def arrays() -> dict[str, np.ndarray]:
+        found = {modality: read(modality, given) for modality, given in files.items()}
+        # once read: a file may change while a run goes on
+        for modality, given in files.items():
+            held = source(modality, given).file
+            if fingerprint.sha256_of_files([held]) != digests[modality]:
+                raise FeatureImportError(
+                    f"{held} has changed since the run was resolved: {fingerprint.read_again('resolve')}"
+                )
+        return found
 
     def load() -> Material:
-        sides: dict[str, Any] = {}
-        means = {}
-        for modality, given in files.items():
-            values = read(modality, given)
-            if values.ndim == 1:
-                means[modality] = values
-            else:
-                sides[_SIDES[modality]] = values
+        found = arrays()
+        means = {modality: values for modality, values in found.items() if values.ndim == 1}
+        sides: dict[str, Any] = {_SIDES[of]: values for of, values in found.items() if of not in means}
         return Material(**sides, means=means)
 
-    only_means = all(read(modality, given).ndim == 1 for modality, given in files.items())
+    only_means = all(values.ndim == 1 for values in arrays().values())
     return Elsewhere(
         name,
         {"digests": dict(digests), "keys": {of: source(of, given).key for of, given in files.items()}},
@@ -199,7 +199,8 @@ def read(modality: str, given: str) -> Shaped[np.ndarray, "*shape"]:
         raise FeatureImportError(
             f"{held}: {values.dtype} {values.shape}: give features, (item, feature), or a mean, (feature)"
         )
-    values = np.asarray(values, np.float64)
+    # a copy, also of a file that is mapped, which may change
+    values = np.array(values, np.float64)
     if not np.isfinite(values).all() or not np.atleast_2d(values).any(axis=1).all():
         raise FeatureImportError(f"{held}: NaN, infinity or a row of zeros: compute it again")
     return values[0] if values.ndim == 2 and len(values) == 1 else values

@@ -197,7 +197,12 @@ def train(
         features[held_out],
         *([] if taught is None else [taught.cpu().numpy()]),
     ]
-    made_from = [made_by, [fingerprint.of_rows(held) for held in material], str(device.type)]
+    made_from = [
+        made_by,
+        backbone.provenance,
+        [fingerprint.of_rows(held) for held in material],
+        str(device.type),
+    ]
     x, unseen = [torch.from_numpy(of_one_size(held)).to(device) for held in material[:2]]
 
     phi = initial(backbone.dim, injection.shape, recipe.seed).to(device)

@@ -138,7 +138,7 @@ def _settings(cell: StageCell, params: Params, inverted: dict[tuple, list[StageC
             found["weights"] = _weights(params, recipe.backbone)
             found["files"] = weights_files(params, recipe.backbone)
         else:
-            found["files"] = architecture_files(recipe.architecture)
+            found["files"] = towers.architecture_files(recipe.architecture)
         return found
     if stage == "weights":
         return {"backbones": {name: _weights(params, name) for name in params.run.backbones}}
@@ -234,13 +234,6 @@ def digested(given: str) -> dict[str, str]:
     """`FILE[:KEY]` with the file's digest; an empty one where there is no such file."""
     path, _ = file_and_key(given)
     return {"file": given, "sha256": fingerprint.sha256_of_files([path]) if path.is_file() else ""}
-
-
-def architecture_files(architecture: str) -> dict[str, str]:
-    """SHA-256 of the file that says what encoders of a `local-dir:` folder are, by name; of others none."""
-    file = Path(architecture.removeprefix(towers.LOCAL_DIR_PREFIX)) / towers.CONFIG
-    local = architecture.startswith(towers.LOCAL_DIR_PREFIX) and file.is_file()
-    return {towers.CONFIG: fingerprint.sha256_of_files([file])} if local else {}
 
 
 def weights_files(params: Params, backbone: str) -> dict[str, str]:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossgap import fingerprint
+from crossgap.backbones import towers
 from crossgap.errors import listed
 from crossgap.params import Params
 from crossgap.planning.cells import cells
-from crossgap.planning.resolve import architecture_files, as_declared, digested, weights_files
+from crossgap.planning.resolve import as_declared, digested, weights_files
 from crossgap.planning.written import read
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def changed(params: Params, data: Path) -> Iterator[str]:
             for file in _other(params, name, held.get("weights", {}), held.get("files", {})):
                 yield f"finetune.{cell.words[0]}.backbone: {file} of {name}: {fingerprint.read_again('resolve')}"
         if cell.stage == "idealised":
-            files = architecture_files(params.idealised[cell.words[0]].architecture)
+            files = towers.architecture_files(params.idealised[cell.words[0]].architecture)
             for file in fingerprint.differing(files, held.get("files", files)):
                 yield f"idealised.{cell.words[0]}.architecture: {file}: {fingerprint.read_again('resolve')}"
         if cell.folder == "evaluate":

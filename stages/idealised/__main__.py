@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from crossgap.backbones.noted import require_noted_architecture
 from crossgap.prepared import manifest
 from crossgap.stores import temporary
 from crossgap.training.idealised_recipe import Idealised
@@ -20,6 +21,7 @@ from stages.common import (
 
 def main(cell: Mapping[str, Any], name: str) -> None:
     recipe, scheduled = Idealised.model_validate(cell["recipe"]), machine()
+    require_noted_architecture(name, recipe.architecture, cell["files"])
     items = manifest.read(dataset_folder(recipe.dataset))
     from crossgap.backbones.backbone import resolve_device
     from crossgap.training.idealised import idealised, tables

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from crossgap.backbones import BackboneError, load_backbone, weights_files
+from crossgap.backbones import BackboneError, checkpoints, load_backbone, weights_files
 from crossgap.backbones.declaring import declared
 from crossgap.backbones.tokenizers import load_tokenizer
 from crossgap.corrections.isoclip import PUBLISHED
@@ -101,6 +101,32 @@ def test_weights_that_are_not_those_declared_are_refused(registered, weights, tm
     assert load_backbone(registered, str(path), sha256=right).provenance["weights_sha256"] == right
     with pytest.raises(BackboneError, match=f"own.pt has SHA-256 {right}, not {'0' * 64}"):
         load_backbone(registered, str(path), sha256="0" * 64)
+
+
+def test_files_that_change_while_they_are_read_are_refused(
+    registered, tiny_folder, weights, tmp_path, monkeypatch
+) -> None:
+    """As those of a training that goes on: the provenance would name the file before."""
+    own = shutil.copytree(tiny_folder, tmp_path / "own")
+    alone = save(weights, tmp_path / "latest.pt")
+    read = checkpoints.read
+
+    def after_writing(file: Path) -> dict[str, torch.Tensor]:
+        held = read(file)
+        file.write_bytes(file.read_bytes() + b"\0")
+        return held
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "read", after_writing)
+        for given in ((f"local-dir:{own}",), (registered, str(alone))):
+            with pytest.raises(BackboneError, match=r"its files changed while they were read.*begin again"):
+                load_backbone(*given)
+    shutil.copytree(tiny_folder, own, dirs_exist_ok=True)
+    backbone = load_backbone(f"local-dir:{own}")
+    with (own / "open_clip_config.json").open("a") as file:
+        file.write(" ")
+    with pytest.raises(BackboneError, match="its files changed while they were read"):
+        _ = backbone.tokenizer
 
 
 @pytest.mark.parametrize(

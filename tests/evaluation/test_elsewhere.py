@@ -165,6 +165,20 @@ def test_a_file_that_changed_or_is_gone(tmp_path):
         elsewhere.of_files("x", {"image": str(tmp_path / "y.npy")}, {"image": ""})
 
 
+def test_a_file_that_changes_between_a_run_s_start_and_a_fit(tmp_path):
+    """A fit comes hours later in a large evaluation, and would go by the digest of the file before."""
+    file = tmp_path / "x.npy"
+    np.save(file, np.eye(8))
+    held = {of: elsewhere.of_files("x", {"image": str(file)}, {"image": digest(file)}) for of in "ab"}
+    kept = held["a"].material.images
+    content = bytearray(file.read_bytes())
+    content[-8:] = np.float64(2).tobytes()
+    file.write_bytes(content)
+    with pytest.raises(FeatureImportError, match=r"x\.npy has changed since .*`dvc repro -f -s resolve`"):
+        _ = held["b"].material
+    np.testing.assert_array_equal(kept, np.eye(8))
+
+
 def test_no_mean_without_a_map_and_no_items():
     """A mean of either side alone leaves the other without a map where there are no items."""
     held = replace(Material(), means={"image": np.full(4, 0.2)})

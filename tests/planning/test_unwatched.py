@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from crossgap.backbones import towers
-from crossgap.backbones.noted import require_noted
+from crossgap.backbones.noted import require_noted, require_noted_architecture
 from crossgap.cli import app
 from crossgap.datasets.preparing import prepare
 from crossgap.errors import BackboneError
@@ -136,6 +139,15 @@ def test_an_architecture_that_changed_is_told(tmp_path, monkeypatch) -> None:
     )
     found = resolve.changed(params, resolve.resolved(params, {}), Path("data/resolved"))
     assert found == {"stages/idealised/dvc.yaml:idealised@world"}
+    words = r"idealised\.world\.architecture: open_clip_config\.json: changed since a run read it: `dvc repro -f -s res"
+    done = subprocess.run([sys.executable, "-m", "stages.idealised", "world"], capture_output=True, text=True)
+    assert done.returncode == 1 and re.match(f"idealised: {words}", done.stderr), done.stderr
+    config.unlink()
+    noted = json.loads(Path("data/resolved/idealised/world.json").read_text())["files"]
+    with pytest.raises(BackboneError, match=words):
+        require_noted_architecture("world", "local-dir:mine", noted)
+    config.write_text("{}")
+    require_noted_architecture("world", "local-dir:mine", noted)
 
 
 def test_weights_that_were_put_in_the_place_of_others_under_one_name_are_told(tmp_path, monkeypatch) -> None:
@@ -231,3 +243,27 @@ def test_a_dataset_whose_files_were_edited_under_one_revision_is_told(tmp_path, 
     assert "judgements" not in said
     asked["datasets"]["photos"]["revision"] = 1
     assert checked() == (0, "photos is as declared")
+
+
+def test_the_world_with_other_names_in_a_file_of_one_s_own_is_told(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("stages").symlink_to(ROOT / "stages")
+    asked = yaml.safe_load((ROOT / "params.yaml").read_text())
+    asked["datasets"]["world"] |= {"vocabulary": "names.txt", "images": {"train": 2, "test": 2}}
+    asked["datasets"]["world"]["controls"] = {}
+    Path("params.yaml").write_text(yaml.safe_dump(asked))
+    names, folder = Path("names.txt"), Path("data/datasets/world")
+    names.write_text("dog\ncat\n")
+    resolve.write(resolve.resolved(load(), {}), Path("data/resolved"))
+    folder.mkdir(parents=True)
+    manifest.write(prepare(load().datasets["world"], folder).items, folder)
+    names.write_text("dog\nbird\n")
+    result = CliRunner().invoke(app, ["datasets", "check", "world"])
+    said = result.stdout.splitlines()[-1]
+    assert said.startswith("world is not what a run read") and said.endswith(
+        "give its row in params.yaml `revision: 1`, then `dvc repro`"
+    )
+    asked["datasets"]["world"]["revision"] = 1
+    Path("params.yaml").write_text(yaml.safe_dump(asked))
+    found = resolve.changed(load(), resolve.resolved(load(), {}), Path("data/resolved"))
+    assert "stages/prepare/dvc.yaml:prepare@world" in found

@@ -119,6 +119,7 @@ class Dataset(Strict):
         description="splits that queries and gallery come from, and the labellings that count"
     )
     controls: Controls = Field(Controls(), description="what else is measured: support, subsets, arithmetic")
+    revision: int = Field(0, ge=0, description="raise it when the files change: DVC does not hash them")
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -171,7 +172,6 @@ class OnDisk(Dataset):
         "generic",
         description="what BASIC leaves out: generic, world, none or a .txt file; none without names",
     )
-    revision: int = Field(0, ge=0, description="raise it when the files change: DVC does not hash them")
 
     def images_root(self, _folder: Path) -> Path:
         """What the manifest's paths are relative to, given the folder that the dataset was prepared in."""
