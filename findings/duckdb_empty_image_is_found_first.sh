@@ -2,7 +2,7 @@
 # DuckDB: one image whose features are zeros is the best match of every text.
 #
 # A competent person would guess: an image that could not be read, and whose row was left at
-# zeros, has a cosine of 0 or NaN with any text. Of 1,000 images it is one that no text
+# zeros, has a cosine of 0 or NaN with any text. Of 300 images it is one that no text
 # finds. The order by similarity and the order by distance are the same one, turned round.
 #
 # Versions: duckdb 2.0.1, numpy 2.4.6, Python 3.11.

@@ -17,8 +17,8 @@
 # Seen, of the 10 nearest of 20,000 rows to 500 others, the share that is found:
 #   built and measured:                 expansion_search 512, found 0.97
 #   load() into an index like it:       expansion_search 512, found 0.97
-#   Index.restore(path):                expansion_search  64, found 0.50
-#   Index.restore(path, view=True):     expansion_search  64, found 0.50
+#   Index.restore(path):                expansion_search  64, found 0.51
+#   Index.restore(path, view=True):     expansion_search  64, found 0.51
 #   Index.restore(path, expansion_...): expansion_search 512, found 0.97
 set -euo pipefail
 tmp=$(mktemp -d)
