@@ -57,9 +57,7 @@ def verified(weights: Path, sha256: str | None, called: str) -> str:
     return found
 
 
-def require_unchanged(
-    held: Mapping[str, str | None] | str, before: Mapping[str, str] | str | None, called: str
-) -> None:
+def require_unchanged(held: Mapping[str, str | None], before: Mapping[str, str], called: str) -> None:
     """BackboneError where files, by their SHA-256, are others than before they were read."""
     if held != before:
         raise BackboneError(

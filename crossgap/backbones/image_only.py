@@ -26,7 +26,6 @@ from timm.models import (
 from torch import Tensor, nn
 from torchvision.transforms import Compose
 
-from crossgap import fingerprint
 from crossgap.backbones import activations, checkpoints, hub, preprocessing, towers
 from crossgap.backbones.backbone import Backbone, check_finite, require_unchanged, resolve_device, verified
 from crossgap.backbones.settings import own_settings
@@ -83,6 +82,7 @@ def load(
     shown_by = check_declared(model, pretrained, preprocess)
     config = _config(name)
     weights = Path(pretrained) if pretrained else _downloaded(model, config, cache_dir)
+    files = towers.local_files(model, str(weights))
     found = verified(weights, sha256, called)
     with own_settings(), checkpoints.loading(called):
         with checkpoints.by_library():
@@ -91,7 +91,7 @@ def load(
     if pretrained:
         _check_sizes(tower, shapes, weights, called)
     check_finite(tower, weights, called)
-    require_unchanged(fingerprint.sha256_of_files([weights]), found, called)
+    require_unchanged(towers.local_files(model, str(weights)), files, called)
     processing = resolve_model_data_config(tower)
     if preprocess is None:
         transform = Compose([_rgb, create_transform(**processing, is_training=False)])

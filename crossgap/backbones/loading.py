@@ -81,8 +81,8 @@ def load_backbone(
     called = model if pretrained is None else f"{model} with {pretrained!r}"
     document = {}
     weights = weights_file(model, pretrained, cache_dir)
+    files = _files(model, weights)
     found = verified(weights, sha256, called) if weights else None
-    files = _files(model)
 
     with own_settings(), checkpoints.loading(called):
         if model.startswith((LOCAL_DIR_PREFIX, HUB_PREFIX)):
@@ -108,22 +108,21 @@ def load_backbone(
     if weights is None:
         warnings.warn(f"{model} has random weights (pretrained=None): for tests only", stacklevel=2)
     check_finite(module, weights, called)
-    require_unchanged(_files(model), files, called)
-    if weights:
-        require_unchanged(fingerprint.sha256_of_files([weights]), found, called)
+    require_unchanged(_files(model, weights), files, called)
     module.eval().requires_grad_(False)
+    own = files if model.startswith(LOCAL_DIR_PREFIX) else {}
     processing = open_clip.get_model_preprocess_cfg(module)
     return Backbone(
         model=module,
         transform=image_transform_v2(PreprocessCfg(**processing), is_train=False),
-        load_tokenizer=partial(_tokenizer, model, cache_dir, files, called),
+        load_tokenizer=partial(_tokenizer, model, cache_dir, own, called),
         device=resolve_device(device),
         provenance={
             "model": model,
             "pretrained": pretrained,
             "weights_sha256": found,
             # the same weights in another configuration are another model
-            "files": files,
+            "files": own,
             "configuration": fingerprint.of_json(document) if document else None,
             "precision": precision,
             "quick_gelu": any(isinstance(part, QuickGELU) for part in module.modules()),
@@ -137,9 +136,9 @@ def load_backbone(
     )
 
 
-def _files(model: str) -> dict[str, str]:
-    """SHA-256 of a folder's files by name: beside weights, its configuration and its tokenizer."""
-    return towers.local_files(model) if model.startswith(LOCAL_DIR_PREFIX) else {}
+def _files(model: str, weights: Path | None = None) -> dict[str, str]:
+    """SHA-256 of the weights' file by name; of a folder, of its configuration and tokenizer too."""
+    return towers.local_files(model, None if weights is None else str(weights))
 
 
 def _tokenizer(model: str, cache_dir: str | None, files: dict[str, str], called: str) -> Any:

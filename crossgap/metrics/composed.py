@@ -163,9 +163,9 @@ def expanded(
             for row, scores in zip(rows[some], asking[rows[some]] @ searched.T, strict=True):
                 out = _local(wanted[row], among).ignored
                 if out is not None:
+                    # a weight of 0
                     scores[out] = -np.inf
                 near = np.argsort(-scores, kind="stable")[:EXPANDED]
-                near = near[np.isfinite(scores[near])]
                 weights = np.exp(TEMPERATURE * np.append(scores[near], 1.0))
                 found[row] = weights / weights.sum() @ np.vstack([searched[near], own[row]])
     return found

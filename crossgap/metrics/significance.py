@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from crossgap.arrays import in_numpy, label_array, real_array, whole_number
+from crossgap.arrays import label_array, real_array, whole_number
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Real
@@ -42,7 +42,7 @@ def paired(
 
     Args:
         differences: `(n, k)`, of n queries by k comparisons, finite.
-        groups: `(n,)`, equal for queries that belong together; each by itself, if not given.
+        groups: `(n,)`, a name for each query, equal for those that belong together; each by itself, if not given.
         resamples: of the bootstrap and of the test each; the smallest p-value is 1 / (resamples + 1).
 
     Returns:
@@ -118,14 +118,9 @@ def holm(p: Real[Features, " k"]) -> Float64[np.ndarray, " k"]:
 
 
 def _codes(groups: Labels, n: int) -> Int64[np.ndarray, " n"]:
-    if not hasattr(groups, "dtype"):  # NumPy makes one type of a list's, and so a name of NaN beside names
-        groups = np.asarray(groups, object)
-    held = in_numpy(groups)
-    if held.shape != (n,):
-        raise ValueError(f"groups has shape {held.shape}: give one a query, `({n},)`")
-    if held.dtype.kind == "f":
-        label_array(groups, n, "groups")  # no float that may be another number
-    codes = pd.factorize(held)[0]
+    if np.shape(groups) != (n,):
+        raise ValueError(f"groups has shape {np.shape(groups)}: give one a query, `({n},)`")
+    codes = pd.factorize(label_array(groups, n, "groups"))[0]
     if (codes < 0).any():
         raise ValueError(f"groups lacks that of {(codes < 0).sum()} of {n} queries: give each one")
     return codes

@@ -168,6 +168,7 @@ def test_holm_by_hand_and_with_gaps() -> None:
         ({"groups": ["a", "b"]}, r"groups has shape \(2,\): give one a query, `\(3,\)`"),
         ({"groups": ["a", None, "b"]}, "groups lacks that of 1 of 3 queries"),
         ({"groups": ["a", float("nan"), "b"]}, "groups lacks that of 1 of 3 queries"),
+        ({"groups": ["a", "", ""]}, "groups lacks that of 2 of 3 queries"),
         ({"resamples": 0}, "resamples is 0"),
         ({"resamples": 9.5}, "resamples is 9.5: give a whole number"),
         ({"seed": None}, "seed is None: give a whole number"),
@@ -198,7 +199,7 @@ def test_groups_as_torch_and_masked_arrays_hold_them():
     plain = paired(rows, groups=groups, resamples=50)
     for held in (torch.tensor(groups).bfloat16(), torch.tensor(groups, dtype=float, requires_grad=True)):
         pd.testing.assert_frame_equal(paired(rows, groups=held, resamples=50), plain)
-    with pytest.raises(TypeError, match="a masked array, whose mask would be lost"):
+    with pytest.raises(ValueError, match="groups lacks that of 1 of 6 queries"):
         paired(rows, groups=np.ma.array(groups, mask=[1, 0, 0, 0, 0, 0]), resamples=50)
     with pytest.raises(ValueError, match=r"groups has shape \(6, 1\)"):
         paired(rows, groups=np.array(groups)[:, None], resamples=50)
