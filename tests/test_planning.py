@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from crossgap.datasets.preparing import prepare
 from crossgap.datasets.world import FACTORS
 from crossgap.encode import encode
 from crossgap.evaluation import Cell, evaluate
+from crossgap.evaluation.options import FAMILIES
 from crossgap.inversion import stores
 from crossgap.inversion.methods import Oti, Ovi
 from crossgap.inversion.optimise import optimise
@@ -515,6 +517,7 @@ def test_operations_of_an_evaluation_by_hand():
     sizes = {"image/test": 40, "text/test": 80, "text/classes": 4}
     classes = {"image/test": {"kind": 4}, "text/classes": {"kind": 4}}
     settings = {
+        "families": None,
         "resamples": 100,
         "shots": [1, 2],
         "draws": 3,
@@ -537,6 +540,13 @@ def test_operations_of_an_evaluation_by_hand():
     assert done["resample"] == 100 * (2 * (40 + 40 + 80 + 40) + 40 + 3 * 40 + 20)
     assert done["cluster"] == 2 * (40 + 40 + 80) * 4  # images, and both together, by their images' labels
     assert done["drawn"] == 0 and done["fit"] == 5 and done["start"] == 1
+    for of in (task, replace(task, oti=Inverted(points=3, seeds=2))):
+        alone = [replace(of, settings=settings | {"families": [name]}).operations() for name in FAMILIES]
+        assert all(one["start"] == 1 for one in alone)
+        beyond = [one - Counter(start=1, fit=len(of.fitted)) for one in alone]
+        assert sum(beyond, Counter(start=1, fit=len(of.fitted))) == of.operations()
+    few = replace(task, settings=settings | {"families": ["retrieval", "arithmetic"]}).operations()
+    assert few["pair"] == 2 * ranked and few["resample"] == 100 * (40 + 40 + 80 + 40) and not few["cluster"]
     inverted = replace(task, oti=Inverted(points=3, seeds=2, gallery=True, ways=1))
     more = inverted.operations() - done
     assert more["pair"] == 6 * 40 * 40 + 40 * 4  # OTI-OTI too, and OTI to text

@@ -26,7 +26,15 @@ from crossgap.evaluation.elsewhere import Elsewhere
 from crossgap.evaluation.looked import looked_at
 from crossgap.evaluation.measured_on import measured_on
 from crossgap.evaluation.neighbourhoods import neighbourhoods
-from crossgap.evaluation.options import EvaluationOptions, Logistic, LookAt, MixedSearch, Plane
+from crossgap.evaluation.options import (
+    FAMILIES,
+    EvaluationOptions,
+    Family,
+    Logistic,
+    LookAt,
+    MixedSearch,
+    Plane,
+)
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.predictions import Predictions, in_rows, prompted
 from crossgap.evaluation.queries import PER_QUERY, Tables, incomplete, tables
@@ -104,6 +112,7 @@ class Evaluation:
 def evaluate(
     cell: Cell,
     *,
+    families: Sequence[Family] | None = None,
     seed: int = 0,
     clouds: int = 500,
     plane: Plane = "pca",
@@ -125,6 +134,8 @@ def evaluate(
     else. Tables of an import have the names of its modalities.
 
     Args:
+        families: of measures, from `options.FAMILIES`; all, if not given. A family's numbers are the same whichever
+            others are asked for.
         seed: of resamples, clusters, noise, draws (of few shots, of documents that are images, of queries to look at)
             and the split behind linear separability.
         clouds: points a modality in `clouds`.
@@ -152,6 +163,7 @@ def evaluate(
         EvaluationOptions,
         "evaluate",
         {
+            "families": families,
             "seed": seed,
             "clouds": clouds,
             "plane": plane,
@@ -186,7 +198,7 @@ def _evaluated(
     parts: Parts,
     device: str,
 ) -> Evaluation:
-    work = Work(cell, parts, device=device)
+    work = Work(cell, parts, device=device, families=asked.families or FAMILIES)
     work.reasons.add(("inversion", name, why) for name, why in cell.left_out.items())
     work.reasons.add(incomplete(cell))
     work.reasons.add(cell.unknown())

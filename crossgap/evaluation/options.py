@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator
 
@@ -13,7 +13,12 @@ from crossgap.strict import Seed, Strict, once
 Share = Annotated[float, Field(ge=0, le=1)]
 Logistic = Literal["none", "native", "all"]
 Plane = Literal["pca", "umap"]
-
+Family = Literal[
+    "retrieval", "classification", "gap", "similarity", "hubness", "mixed", "composed", "robustness", "clustering",
+    "arithmetic", "ceiling", "shift", "dimensions", "spectrum", "clouds", "snapshots", "seeds", "looked",
+]  # fmt: skip
+FAMILIES: tuple[Family, ...] = get_args(Family)
+OF_RETRIEVAL = ("snapshots", "seeds", "looked")  # families that need its tables
 
 Name = Annotated[str, Field(min_length=1)]
 Classes = Annotated[list[Name], Field(min_length=2)]  # by one alone every query is relevant to every other
@@ -72,6 +77,9 @@ class LookAt(Strict):
 class EvaluationOptions(Strict):
     """Everything else."""
 
+    families: Annotated[list[Family], Field(min_length=1)] | None = Field(
+        None, description="of measures; all, if not given. What is measured is compared, whatever they are"
+    )
     seed: Seed = Field(
         0, description="of resamples, clusters, few-shot draws, noise and the split behind separability"
     )
@@ -86,7 +94,16 @@ class EvaluationOptions(Strict):
         "native", description="logistic regressions: none, of native features, or with every correction too"
     )
 
-    @field_validator("shots", "corrections")
+    @field_validator("families")
+    @classmethod
+    def _whole(cls, names: list[Family] | None) -> list[Family] | None:
+        if names and "retrieval" not in names and (some := [name for name in OF_RETRIEVAL if name in names]):
+            raise ValueError(
+                f"{', '.join(some)} without retrieval, by whose tables it is measured: name it too"
+            )
+        return names
+
+    @field_validator("families", "shots", "corrections")
     @classmethod
     def _distinct(cls, names: list | None) -> list | None:
         return names and once(names)

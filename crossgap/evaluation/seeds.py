@@ -25,9 +25,6 @@ def over_seeds(work: Work, tables: Tables) -> pd.DataFrame:
         main = cell.main(comparison.modality)
         for relevance in comparison.relevances if stores else ():
             found = {}
-            if main and (comparison.inverted, relevance.name) in tables:
-                table = tables[comparison.inverted, relevance.name]
-                found[main.provenance["recipe"]["seed"]] = {"mAP": _mean(table)}
             for store in stores:
                 queries = cell.inverted(comparison.queries, comparison.queries_of, store)
                 if queries is not None:
@@ -40,6 +37,9 @@ def over_seeds(work: Work, tables: Tables) -> pd.DataFrame:
                         inversions=[store],
                         relevance=relevance.said,
                     )
+            table = tables.get((comparison.inverted, relevance.name))
+            if main and table is not None and any(found.values()):
+                found = {main.provenance["recipe"]["seed"]: {"mAP": _mean(table)}} | found
             for seed, means in found.items():
                 if means is not None:
                     rows.append((comparison.inverted, relevance.name, seed, means["mAP"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -13,6 +13,7 @@ import pandas as pd
 from crossgap import closure
 from crossgap.evaluation.cell import Cell
 from crossgap.evaluation.inversions import content
+from crossgap.evaluation.options import FAMILIES
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.stores.store import Store
@@ -27,12 +28,14 @@ class Work:
 
     Attributes:
         device: that rankings are computed on; it changes no result.
+        families: of `options.FAMILIES`, whose parts are computed; what is of none of them always is.
     """
 
     cell: Cell
     parts: Parts = field(default_factory=Parts)
     reasons: Reasons = field(default_factory=Reasons)
     device: str = "cpu"
+    families: Collection[str] = FAMILIES
 
     def part(
         self,
@@ -45,7 +48,7 @@ class Work:
         inversions: Iterable[Store] = (),
         **settings: Any,
     ) -> Any:
-        """`compute(reasons)`, or what an earlier evaluation kept of it; None where it can't be had.
+        """`compute(reasons)`, or what an earlier evaluation kept of it; None where it can't be had, or isn't asked for.
 
         It may depend on nothing but the cell's native store and splits, and on what is named here.
 
@@ -56,6 +59,9 @@ class Work:
             inversions: stores that it reads.
             settings: JSON-able.
         """
+        if family in FAMILIES and family not in self.families:
+            self.reasons.add([(family, "all of it", "evaluate.families leaves it out")])
+            return None
 
         def depends() -> dict[str, Any]:
             return {

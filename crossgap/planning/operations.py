@@ -7,7 +7,7 @@ composed queries.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,6 +23,7 @@ from crossgap.evaluation import (
     similarities,
     supported,
 )
+from crossgap.evaluation.options import FAMILIES
 from crossgap.metrics import probes as probing
 from crossgap.planning.rates import Rates
 from crossgap.prepared import manifest
@@ -74,8 +75,14 @@ class PlannedEvaluation:
     settings: Mapping[str, Any]
 
     def operations(self) -> Counter[str]:
-        """By the names of `Rates`: how often each is done."""
-        done: Counter[str] = Counter(start=1, fit=len(self.fitted))
+        """By the names of `Rates`: how often each is done, of the families asked for."""
+        done = self._by_family()
+        asked = self.settings["families"] or FAMILIES
+        return sum((done[family] for family in asked), Counter(start=1, fit=len(self.fitted)))
+
+    def _by_family(self) -> defaultdict[str, Counter[str]]:
+        """What is compared counts where it is measured."""
+        done: defaultdict[str, Counter[str]] = defaultdict(Counter)
         images, gallery = self._of("image", self.query), self._of("image", self.gallery)
         texts, kinds = self._of("text", self.query), 1 + len(self.of_features)
         labelled = self._classes("image", self.query)
@@ -94,48 +101,54 @@ class PlannedEvaluation:
             self._compared(done, queries, rest, of_texts, self.ovi)
         if across:
             ranked = 1 + len(self.fitted)
-            done["pair"] += 2 * texts * images * ranked
-            done["task"] += 2 * ranked
-            done["corrected"] += 2 * (texts + images) * len(self.fitted)
-            done["resample"] += (texts + images) * self._resamples
-            done["similar"] += 2 * texts * images * ranked
-            self._halved(done, texts, images)
-            self._mixed(done, texts, images)
+            done["retrieval"] += Counter(
+                pair=2 * texts * images * ranked,
+                task=2 * ranked,
+                corrected=2 * (texts + images) * len(self.fitted),
+                resample=(texts + images) * self._resamples,
+            )
+            done["hubness"]["similar"] += 2 * texts * images * ranked
+            self._halved(done["hubness"], texts, images)
+            self._mixed(done["mixed"], texts, images)
             pairs += 2 * texts * images
 
         prompts = self._of("text", manifest.CLASSES)
         named = self._classes("text", manifest.CLASSES)
         for labelling, classes in labelled.items():
-            self._classified(done, labelling, classes, labelling in named)
+            self._classified(done["classification"], labelling, classes, labelling in named)
             drawn = min(images, clusters.ITEMS) * min(classes, clusters.CLASSES)
             joint = self.first or labelling in self._classes("text", self.query)
             sets = (images + texts) / images if joint else 0
-            done["cluster"] += round(drawn * (kinds * (1 + sets) + bool(self.oti.points)))
+            done["clustering"]["cluster"] += round(drawn * (kinds * (1 + sets) + bool(self.oti.points)))
         for labelling in self.arithmetic:
-            done["pair"] += images * max(labelled.get(labelling, 1) - 1, 0) * images
+            done["arithmetic"]["pair"] += images * max(labelled.get(labelling, 1) - 1, 0) * images
 
         sides = min(images, self.first or prompts)
         shifted = len(shifts.SHIFTS) if sides else 0
-        moves = shifted + (len(dimensions.numbers(USUAL_WIDTH)) if sides else 0)
+        done["shift"]["pair"] += shifted * (min(sides, shifts.PAIRS) ** 2 if self.first else 0)
         ranked = across + bool(images and gallery) * relevances
-        done["pair"] += moves * pairs + shifted * (min(sides, shifts.PAIRS) ** 2 if self.first else 0)
-        done["task"] += moves * (ranked + sum(name in named for name in labelled))
-        for labelling in labelled:
-            if labelling in named:
-                done["row"] += moves * images
-                done["pair"] += moves * images * labelled[labelling]
+        by_name = [classes for labelling, classes in labelled.items() if labelling in named]
+        for family, moves in (
+            ("shift", shifted),
+            ("dimensions", len(dimensions.numbers(USUAL_WIDTH)) if sides else 0),
+        ):
+            done[family] += Counter(
+                pair=moves * (pairs + images * sum(by_name)),
+                task=moves * (ranked + len(by_name)),
+                row=moves * images * len(by_name),
+            )
         paired = (images, self.first) if self.first else (images, prompts)
-        done["similar"] += sum(side**2 for side in paired) // 2 + (sides**2 if self.first else 0)
+        done["gap"]["similar"] += sum(side**2 for side in paired) // 2 + (sides**2 if self.first else 0)
+        near = [min(side, neighbourhoods.ITEMS) for side in paired]
+        done["gap"]["similar"] += kinds * sum(near) ** 2 if sides else 0
         kinds_of = 1 + (hubness.BESIDE in self.fitted)
         asked = [(images, gallery)] * bool(relevances) + [(queries, rest)] * bool(of_texts)
         asked += [(texts, images), (images, texts)] if across else []
         for side, against in asked:
             seen = min(side, robustness.QUERIES) * min(against, robustness.GALLERY)
-            done["similar"] += kinds_of * robustness.CHANGES * seen
-            done["resample"] += (kinds_of - 1) * min(side, robustness.QUERIES) * self._resamples
-        near = [min(side, neighbourhoods.ITEMS) for side in paired]
-        done["similar"] += kinds * sum(near) ** 2 if sides else 0
-        return +done
+            done["robustness"]["similar"] += kinds_of * robustness.CHANGES * seen
+            done["robustness"]["resample"] += (kinds_of - 1) * min(side, robustness.QUERIES) * self._resamples
+        return done
 
     def seconds(self, rates: Rates) -> float:
         held = asdict(rates)
@@ -157,19 +170,28 @@ class PlannedEvaluation:
         return self.classes.get(f"{modality}/{split}", {})
 
     def _compared(
-        self, done: Counter[str], queries: int, gallery: int, relevances: int, inverted: Inverted
+        self,
+        done: defaultdict[str, Counter[str]],
+        queries: int,
+        gallery: int,
+        relevances: int,
+        inverted: Inverted,
     ) -> None:
         """Retrieval within a modality, natively, inverted and corrected, and its similarities."""
-        times = 1 + len(self.fitted) + inverted.points + inverted.seeds + inverted.gallery
-        done["pair"] += queries * gallery * relevances * times
-        done["task"] += relevances * times
-        done["corrected"] += (queries + gallery) * len(self.fitted)
-        done["resample"] += queries * relevances * self._resamples
-        done["similar"] += (
-            queries * gallery * (times - inverted.points - inverted.seeds + bool(inverted.points))
-        )
+        last = bool(inverted.points)
+        times = 1 + len(self.fitted) + last + inverted.gallery
+        for family, number in (
+            ("retrieval", times),
+            ("snapshots", inverted.points - last),
+            ("seeds", inverted.seeds),
+        ):
+            done[family]["pair"] += queries * gallery * relevances * number
+            done[family]["task"] += relevances * number
+        done["retrieval"]["corrected"] += (queries + gallery) * len(self.fitted)
+        done["retrieval"]["resample"] += queries * relevances * self._resamples
+        done["hubness"]["similar"] += queries * gallery * times
         seen = min(queries, similarities.QUERIES) * min(gallery, similarities.GALLERY)
-        done["similar"] += seen * relevances * (2 + inverted.points)
+        done["similarity"]["similar"] += seen * relevances * (2 + inverted.points)
 
     def _halved(self, done: Counter[str], texts: int, images: int) -> None:
         """Corrections of hubs by halves of the images: of both galleries, natively and centred, without them too."""

@@ -134,7 +134,7 @@ def _unavailable(cell: Results) -> list[Block]:
     if not found:
         return []
     rows = [(family, listed(names), reason) for (family, reason), names in found.items()]
-    caption = "Not available, because of what the items are"
+    caption = "Not available, because of what the items are or what was asked for"
     return [blocks.table(caption, ("family", "what", "because"), rows)]
 
 

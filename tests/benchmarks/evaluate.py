@@ -1,8 +1,9 @@
 """Seconds and memory of `evaluate`, on made-up features: a cell of COCO's size (5,000 images with five captions each),
 and images by label beside the sum of the rankings that stand in their tables. With --workers the same by so many
-workers of Ray on this machine, beside it.
+workers of Ray on this machine, beside it. With --families those measures alone.
 
-python tests/benchmarks/evaluate.py [--part captions labels] [--share 1.0] [--width 512] [--tables FOLDER] [--workers 2]
+python tests/benchmarks/evaluate.py [--part captions labels] [--share 1.0] [--width 512] [--families retrieval]
+    [--tables FOLDER] [--workers 2]
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pandas as pd
 
 from crossgap import numbers
 from crossgap.evaluation import Cell, evaluate
+from crossgap.evaluation.options import FAMILIES
 from crossgap.machine import keep_freed_memory
 from crossgap.metrics.retrieval import retrieval_metrics
 from crossgap.stores.engines import Ray
@@ -78,6 +80,9 @@ def main() -> None:
     parser.add_argument("--part", nargs="+", choices=["captions", "labels"], default=["captions"])
     parser.add_argument("--share", type=float, default=1.0, help="of the 5,000 or 50,000 images")
     parser.add_argument("--width", type=int, default=512)
+    parser.add_argument(
+        "--families", nargs="+", choices=FAMILIES, help="that are measured; all, if not given"
+    )
     parser.add_argument("--workers", type=int, help="of Ray, for the same evaluation once more")
     parser.add_argument("--tables", type=Path, help="a folder for the numbers, metrics-PART.csv")
     given = parser.parse_args()
@@ -90,7 +95,7 @@ def main() -> None:
             del made
             splits = ("test", "test") if part == "captions" else ("query", "gallery")
             before, start = peak(), time.perf_counter()
-            found = evaluate(Cell(store, None, None, *splits))
+            found = evaluate(Cell(store, None, None, *splits), families=given.families)
             seconds = time.perf_counter() - start
             print(f"evaluate, {part}: {count} images, width {given.width}: {seconds:.1f} s, ", end="")
             print(f"{len(found.metrics)} numbers; peak memory {peak():.2f} GiB, before {before:.2f}")
@@ -98,7 +103,10 @@ def main() -> None:
                 engine = Ray(workers=given.workers)
                 start = time.perf_counter()
                 spread = evaluate(
-                    Cell(store, None, None, *splits), scratch=Path(folder) / "spread", engine=engine
+                    Cell(store, None, None, *splits),
+                    families=given.families,
+                    scratch=Path(folder) / "spread",
+                    engine=engine,
                 )
                 took = time.perf_counter() - start
                 engine.close()

@@ -189,7 +189,7 @@ SCRIPTS = [  # the script, its smallest size, and what its lines say
     ),
     (
         "evaluate",
-        ["--part", "labels", "--share", "0.002", "--width", "8"],
+        ["--part", "labels", "--share", "0.002", "--width", "8", "--families", "retrieval", "gap"],
         [
             rf"evaluate, labels: 100 images, width 8: {NUMBER} s, \d+ numbers; peak memory {NUMBER} GiB",
             rf"  \d+ rankings of {NUMBER} s each: evaluate takes {NUMBER} times their sum",

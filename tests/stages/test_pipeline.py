@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from crossgap import closure, open_store, read_metrics
+from tests.report.conftest import Page
 
 pytestmark = pytest.mark.slow
 PLAIN = True  # the first runs are by processes as users start them
@@ -264,6 +265,20 @@ def test_two_workers_of_a_ray_cluster_give_the_same_evaluation(project):
     assert {path.name for path in of.iterdir()} >= set(parts)
     project.edit(**{"machine.engine": "local"})
     project.stage("resolve")
+
+
+def test_an_evaluation_of_some_families_has_their_numbers_and_a_page(project):
+    """By the stages' own commands; at last all families, as they were."""
+    before = project.metrics("nano/world")
+    for families in (["gap"], ["retrieval", "seeds"], None):
+        project.edit(**{"evaluate.families": families})
+        for stage in (("resolve",), ("evaluate", "nano", "world"), ("report",)):
+            project.stage(*stage)
+        prefixes = ("items/", "inversion/", *(f"{name}/" for name in families or ()))
+        kept = {name: value for name, value in before.items() if not families or name.startswith(prefixes)}
+        assert project.metrics("nano/world") == kept
+        page = Page((project / "data/report/index.html").read_text())
+        assert ("evaluate.families leaves it out" in page.text) == bool(families)
 
 
 def test_an_evaluation_depends_on_exactly_the_stores_that_run_names(project):
