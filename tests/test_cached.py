@@ -282,11 +282,14 @@ def test_parts_of_a_cell_are_not_lost_with_those_of_an_import_of_its_backbones_n
     assert not gone["a"].exists()
 
 
-def test_checks_of_images_go_with_their_dataset(project):
-    kept, gone = (write(DATA / "scratch" / "prepare" / f"{name}.checks") for name in ("world", "gone"))
-    assert wasted() == {gone.as_posix(): "no cell of the run prepares this dataset"}
+def test_checks_and_stamps_of_files_go_with_their_dataset(project):
+    kept, gone = (
+        [write(DATA / "scratch" / "prepare" / f"{name}{ending}") for ending in (".checks", "-0a1b.stamps")]
+        for name in ("world", "gone")
+    )
+    assert wasted() == dict.fromkeys(map(Path.as_posix, gone), "no cell of the run prepares this dataset")
     ran("clean")
-    assert kept.exists() and not gone.exists()
+    assert all(map(Path.exists, kept)) and not any(map(Path.exists, gone))
 
 
 def unnamed() -> dict[str, Path]:

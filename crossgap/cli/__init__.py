@@ -58,7 +58,7 @@ def check(params: File = Path("params.yaml"), as_json: Json = False) -> None:
     """Say whether params.yaml is valid, and whether the models, files, folders and device that it names are there.
 
     Ends with 1 where it is not, where another crossgap is installed than the project runs by, and where a file of
-    weights or of features changed since a run read it.
+    weights, of features or of a dataset changed since a run read it.
 
     Example: crossgap check && dvc repro
     """

@@ -240,7 +240,7 @@ def check(
     """
     from crossgap.catalogue.datasets import how_to_get, known
     from crossgap.catalogue.datasets.comparing import compare
-    from crossgap.datasets import DatasetError
+    from crossgap.datasets import DatasetError, stamps
     from crossgap.datasets.reading import kinds
     from crossgap.params import load
     from crossgap.planning import unwatched
@@ -252,13 +252,14 @@ def check(
             raise DatasetError(
                 f"{params} declares no dataset {name!r}{like(name, declared)}; it declares {', '.join(declared)}"
             )
+        taken = stamps.of(declared[name])
         try:
             found = compare(declared[name], root, workers)
         except DatasetError as error:
             remedy = f"\n\n{how_to_get(name)}" if name in known() else ""
             raise DatasetError(f"{name}: {error}{remedy}") from None
         # a copy in another place is not what a run reads
-        changed = unwatched.of_dataset(asked, name, found.made, Path("data")) if root is None else ""
+        changed = unwatched.of_dataset(asked, name, found.made, Path("data"), taken) if root is None else ""
     for row in found.counts.to_dict("records"):
         counts = [
             f"{row[what]} {what}"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from crossgap.backbones import towers
 from crossgap.catalogue import registered
-from crossgap.datasets.declared import Table
 from crossgap.errors import like
 from crossgap.keyed import file_and_key
 from crossgap.machine import rounding_of_float32
@@ -62,18 +61,15 @@ def unavailable(params: Params) -> Iterator[str]:
 def no_data(params: Params) -> Iterator[str]:
     """A line for each file or folder that a dataset of `run` names and isn't there.
 
-    Not of `unavailable`: who has pulled what was made of the images can do without them. Of a set of Hugging Face's,
-    which the hub may have, nothing is said.
+    Not of `unavailable`: who has pulled what was made of the images can do without them. Of the folder of a
+    set of Hugging Face's, which the hub may have, nothing is said.
     """
     for name in params.run.datasets:
         declared = params.datasets[name]
-        if declared.layout == "huggingface":
-            continue
-        for field, value in declared:
-            if isinstance(value, Path):
-                path = declared.root / value if isinstance(declared, Table) and field == "table" else value
-                if not path.exists():
-                    yield f"datasets.{name}.{field}: there is no {path}: {_remedy(path)}"
+        for field, path in declared.paths.items():
+            on_hub = declared.layout == "huggingface" and field == "root"
+            if not path.exists() and not on_hub:
+                yield f"datasets.{name}.{field}: there is no {path}: {_remedy(path)}"
 
 
 def no_device(device: str) -> str | None:

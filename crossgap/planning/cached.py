@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crossgap.datasets.stamps import ENDING
 from crossgap.evaluation.parts import USED
 from crossgap.inversion.recipes import Continued, Recipe, shard_recipe
 from crossgap.links import remove
@@ -120,9 +121,12 @@ def _scratch(params: Params, files: Resolved, data: Path) -> Iterator[tuple[Path
             unasked = recipe is not None and not any(wanted.items() <= recipe.items() for wanted in recipes)
             if unasked and not in_use(said.parent):
                 yield said.parent, "made by code or a recipe that no cell of the run has"
-    prepared = {f"{cell.dataset}.checks" for cell in named if cell.stage == "prepare"}
-    for path in sorted((scratch / "prepare").glob("*.checks")):
-        if path.name not in prepared:
+    prepared = {cell.dataset for cell in named if cell.stage == "prepare"}
+    of = {path: path.stem for path in (scratch / "prepare").glob("*.checks")}
+    # of a row of before too, which may come back
+    of |= {path: path.stem.rpartition("-")[0] for path in (scratch / "prepare").glob(f"*{ENDING}")}
+    for path, name in sorted(of.items()):
+        if name not in prepared:
             yield path, "no cell of the run prepares this dataset"
     yield from _parts(scratch / "evaluate", {cell.words for cell in named if cell.folder == "evaluate"})
 

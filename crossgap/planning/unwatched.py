@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from crossgap import fingerprint
 from crossgap.backbones import towers
+from crossgap.datasets import stamps
 from crossgap.errors import listed
 from crossgap.params import Params
 from crossgap.planning.cells import cells
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from crossgap.datasets.preparing import Prepared
+    from crossgap.datasets.stamps import Stamps
 
 HEADING = "files changed since a run read them, which `dvc repro` alone doesn't see:"
 
@@ -30,10 +32,18 @@ def said(params: Params, data: Path) -> str:
 
 def changed(params: Params, data: Path) -> Iterator[str]:
     """A line, with the remedy, for each file of weights or of an architecture, and each that corrections are fitted on,
-    that isn't what was read.
+    that isn't what was read, and for each dataset whose files may not be.
 
-    All their bytes are read. Datasets' files are not looked at: `of_dataset` compares those of one.
+    All their bytes are read. Of datasets' files sizes and times are looked at: `of_dataset` compares what one holds.
     """
+    for name in params.run.datasets:
+        declared = params.datasets[name]
+        note = stamps.note_of(data / "scratch", name, as_declared(params, name)["declared"])
+        if found := stamps.changed(note, declared):
+            yield (
+                f"datasets.{name}: {found}: give it `revision: {declared.revision + 1}`, or see by "
+                f"`crossgap datasets check {name}` whether what they hold is the same"
+            )
     for name in params.run.backbones:
         if name not in params.trained:
             row = read(data / "weights" / f"{name}.json") or {}
@@ -59,10 +69,11 @@ def changed(params: Params, data: Path) -> Iterator[str]:
             yield f"evaluate.fit_on.files.{name}.{modality}: {given['file']}: {fingerprint.read_again('resolve')}"
 
 
-def of_dataset(params: Params, name: str, made: Prepared, data: Path) -> str:
+def of_dataset(params: Params, name: str, made: Prepared, data: Path, taken: Stamps) -> str:
     """A sentence, with the remedy, on what a run has prepared of a dataset otherwise than it is `made` now.
 
-    Empty where nothing is, before a run, and where the row is another since: that `dvc repro` sees.
+    Empty where nothing is, before a run, and where the row is another since: that `dvc repro` sees. Where nothing is,
+    `changed` goes from now on by the stamps that were `taken` before.
 
     Raises:
         CrossgapError: what the run has prepared is damaged.
@@ -93,6 +104,7 @@ def of_dataset(params: Params, name: str, made: Prepared, data: Path) -> str:
     }
     found += [f"other {what}" for what, (one, other) in tables.items() if not _equal(one, other)]
     if not found:
+        stamps.write(stamps.note_of(data / "scratch", name, held["declared"]), taken)
         return ""
     raised = params.datasets[name].revision + 1
     return (

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from crossgap.datasets.stamps import ENDING
 from crossgap.errors import of_machine
 from crossgap.links import remove
 from crossgap.planning import written
@@ -283,9 +284,14 @@ def _scratch(scratch: Path) -> Iterator[Finding]:
     for path in sorted(scratch.rglob("*.safetensors")):
         if (path.parent / "recipe.json").is_file() and keys_of_whole(path) is None and path.exists():
             yield Finding(path, SCRATCH, again)
-    for path in sorted([*scratch.rglob("*.part"), *scratch.rglob("*.checks")]):
+    noted = (
+        "cut short or damaged: what changes in its dataset's files is not told until a run reads them again"
+    )
+    for path in sorted(
+        path for ending in (".part", ".checks", ENDING) for path in scratch.rglob(f"*{ending}")
+    ):
         if digested.read(path) is None:
-            yield Finding(path, SCRATCH, again)
+            yield Finding(path, SCRATCH, noted if path.suffix == ENDING else again)
 
 
 def _kept(folder: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from crossgap.datasets import stamps
 from crossgap.datasets.declared import Declaration
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.saying import summary
@@ -16,6 +17,7 @@ from stages.common import SCRATCH, dataset_folder, emptied, machine, run
 def main(cell: Mapping[str, Any], name: str) -> None:
     folder, scheduled = emptied(dataset_folder(name)), machine()
     declared = TypeAdapter(Declaration).validate_python(cell["declared"])
+    before = stamps.of(declared)
     with temporary.room_for(folder):
         made = prepare(
             declared,
@@ -32,6 +34,7 @@ def main(cell: Mapping[str, Any], name: str) -> None:
             transformations.write(made.transformations, folder)
         if made.composed is not None:
             composed.write(made.composed, folder)
+    stamps.write(stamps.note_of(SCRATCH, name, cell["declared"]), before)
     print(f"{name}: {summary(made)}")
 
 

@@ -245,6 +245,67 @@ def test_a_dataset_whose_files_were_edited_under_one_revision_is_told(tmp_path, 
     assert checked() == (0, "photos is as declared")
 
 
+def test_a_dataset_that_may_have_changed_is_told_until_what_it_holds_was_compared(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("stages").symlink_to(ROOT / "stages")
+    shutil.copytree(ROOT / "data/backbones/nano", "data/backbones/nano")
+    Path("photos").mkdir()
+    for name, colour in (("a", "red"), ("b", "blue")):
+        Image.new("RGB", (8, 8), colour).save(f"photos/{name}.png")
+    captions = Path("photos/captions.csv")
+    captions.write_text("image,caption\na.png,one\nb.png,two\n")
+    asked = yaml.safe_load((ROOT / "params.yaml").read_text())
+    row = {"layout": "captions", "root": "photos", "captions": str(captions), "vocabulary": "none"}
+    asked["datasets"]["photos"] = {**row, "retrieval": {}}
+    asked |= {"finetune": {}, "idealised": {}}
+    asked["run"] |= {"datasets": ["photos"], "backbones": ["nano"]}
+    for name in ("oti", "ovi", "sweep", "seeds", "distil"):
+        asked["run"][name]["backbones"] = []
+        asked["run"][name]["datasets"] = []
+
+    def run() -> None:
+        """What resolve and prepare leave."""
+        Path("params.yaml").write_text(yaml.safe_dump(asked))
+        resolve.write(resolve.resolved(load(), {}), Path("data/resolved"))
+        subprocess.run([sys.executable, "-m", "stages.prepare", "photos"], check=True, capture_output=True)
+
+    def told(*words: str) -> str:
+        Path("params.yaml").write_text(yaml.safe_dump(asked))
+        done = CliRunner().invoke(app, [*words])
+        return " ".join((done.stdout + done.stderr).split()) if done.exit_code else ""
+
+    assert told("check") == "", "nothing was read yet"
+    run()
+    assert told("check") == ""
+    captions.write_text("image,caption\nb.png,two\na.png,one\n")
+    said = told("check")
+    assert (
+        "files changed since a run read them, which `dvc repro` alone doesn't see: datasets.photos: 1 changed "
+        "(photos/captions.csv): give it `revision: 1`, or see by `crossgap datasets check photos` whether"
+    ) in said
+    assert told("datasets", "check", "photos") == "", "the order of lines makes no difference"
+    assert told("check") == ""
+
+    captions.write_text("image,caption\na.png,one\nb.png,three\n")
+    assert "1 changed (photos/captions.csv)" in told("check")
+    assert "revision: 1" in told("datasets", "check", "photos")
+    assert "1 changed (photos/captions.csv)" in told("check")
+
+    # another row is read, the first one comes back, and DVC would hand out what was made by it before
+    asked["datasets"]["photos"]["revision"] = 1
+    run()
+    assert told("check") == ""
+    del asked["datasets"]["photos"]["revision"]
+    assert "1 changed (photos/captions.csv)" in told("check")
+    assert told("datasets", "check", "photos") == "", "the last run read another row"
+    assert "1 changed (photos/captions.csv)" in told("check")
+    asked["datasets"]["photos"]["revision"] = 1
+    shutil.rmtree("photos")
+    assert "datasets.photos.root: there is no photos" in told("check")
+
+
 def test_the_world_with_other_names_in_a_file_of_one_s_own_is_told(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("stages").symlink_to(ROOT / "stages")

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from zarr.codecs import ZstdCodec
 
 from crossgap.cli import app
+from crossgap.datasets import stamps
 from crossgap.datasets.checks import Checks
 from crossgap.evaluation.parts import Parts
 from crossgap.evaluation.unavailable import Reasons
@@ -334,9 +335,11 @@ def test_work_in_scratch_is_named_and_removed(project) -> None:
     Parts(DATA / "scratch/evaluate/nano/world").of("gap", "a", dict, lambda _: {"x": 1.0}, Reasons())
     checks = DATA / "scratch/prepare/world.checks"
     Checks(project, checks).all([])
+    stamps.write(note := DATA / "scratch/prepare/world-1.stamps", {"a": (1, 2)})
     assert named() == {}
     bad = [
         checks,
+        note,
         sorted(held.folder.glob("*.safetensors"))[0],
         next((DATA / "scratch/evaluate/nano/world").glob("*.part")),
     ]

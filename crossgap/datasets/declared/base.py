@@ -127,6 +127,13 @@ class Dataset(Strict):
         return "image", "text"
 
     @property
+    def paths(self) -> dict[str, Path]:
+        """Field → the file or folder that it names, from the project's root."""
+        words = {field: getattr(self, field, "") for field in ("vocabulary", "styles")}
+        texts = {field: Path(value) for field, value in words.items() if value.endswith(".txt")}
+        return {field: value for field, value in self if isinstance(value, Path)} | texts
+
+    @property
     def splits_read(self) -> Sequence[str] | None:
         """The splits that reading gives; None where they are not known before."""
         return None

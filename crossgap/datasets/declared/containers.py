@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -122,6 +123,10 @@ class Table(Classified):
     }
     layout: Literal["table"]
     table: FilePath = Field(description="file, from `root`")
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        return {**super().paths, "table": self.root / self.table}
 
 
 class WebDataset(Classified):
