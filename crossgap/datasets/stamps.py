@@ -39,7 +39,7 @@ def of(declaration: Declaration) -> Stamps:
 def _add(found: dict[str, tuple[int, int]], path: str) -> None:
     try:
         status = os.stat(path)
-    except FileNotFoundError:  # a link that leads nowhere
+    except OSError:  # a link that leads nowhere, or to itself
         return
     found[path] = status.st_size, status.st_mtime_ns
 
