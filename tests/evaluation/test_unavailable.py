@@ -10,6 +10,7 @@ import pytest
 
 from crossgap import open_store
 from crossgap.evaluation import Cell, EvaluationError, evaluate, gap
+from crossgap.evaluation.items import Items
 from crossgap.evaluation.supported import Probed, Shots, _by_probes
 from crossgap.evaluation.unavailable import Reasons
 from crossgap.stores import store
@@ -402,3 +403,13 @@ def test_a_gallery_of_one_item_finds_nothing_out(tmp_path) -> None:
     found = evaluate(cell_of(tmp_path / "m.zip", held), corrections=["nnn"], **SETTINGS)
     assert why in rows(found, "hubness")["text-image half"]
     assert "hubness/text-image/all/recall@1" in found.metrics
+
+
+@pytest.mark.parametrize("draws", [0, 2])
+def test_as_many_shots_as_the_largest_class_has_can_be_had(draws) -> None:
+    labels = np.array(["a", "a", "a", "b", "b"], object)
+    ids = np.array([f"i{place}" for place in range(5)], object)
+    support = Items(ids, ids, np.zeros(5, int), {"kind": labels})
+    found = Shots("few", 3, draws).chosen(support, "kind")
+    assert [sorted(rows) for rows in found] == [[0, 1, 2, 3, 4]] * max(draws, 1)
+    assert Shots("few", 4, draws).chosen(support, "kind") == []
