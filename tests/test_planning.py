@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections import Counter
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from crossgap import open_store
 from crossgap.backbones import load_backbone
 from crossgap.catalogue.backbones import described
 from crossgap.cli import planning as planned
+from crossgap.datasets import Size
 from crossgap.datasets.preparing import prepare
 from crossgap.datasets.world import FACTORS
 from crossgap.encode import encode
@@ -32,7 +34,7 @@ from crossgap.planning import evaluated, made_here, rates, timing
 from crossgap.planning import probe as probing
 from crossgap.planning.cells import StageCell, cells
 from crossgap.planning.estimate import Cost, asked, cost
-from crossgap.planning.items import inverted, of_datasets, of_declaration, of_manifest
+from crossgap.planning.items import distilled, inverted, of_datasets, of_declaration, of_manifest
 from crossgap.planning.operations import Inverted, PlannedEvaluation
 from crossgap.planning.pipeline import PipelineError, outdated
 from crossgap.planning.probe import Asked, ProbeError, Speeds, probe
@@ -41,6 +43,7 @@ from crossgap.prepared import manifest
 from crossgap.presets import applied
 from crossgap.stores.store import Store
 from crossgap.stores.writing import creating
+from tests.evaluation.small import TEST, write
 from tests.runs import run_of
 
 ROOT = Path(__file__).parents[1]
@@ -232,8 +235,30 @@ def test_items_by_declared_sizes(tmp_path):
     assert found.texts == {"classes": 10, "vocabulary": 1000, "vocabulary-photo": 1000, "styles": 131}
     assert found.distinct == {"image": 50, "text": 2141}
     assert of_declaration(mine.model_copy(update={"sizes": {}})) is None
+    assert found.classes["text/classes"] == {"class": 5}, "two templates of each"
+    captioned = {
+        "train": Size(images=30, texts=150),
+        "test": Size(images=20, texts=100),
+        "more": Size(texts=7),
+    }
+    found = of_declaration(mine.model_copy(update={"sizes": captioned}))
+    assert found.texts["train"] == 150 and found.first["train"] == 30
+    assert found.first["test"] == 20 and found.first["more"] == 7
+    assert found.captions == {"train", "test"}
     news = of_declaration(load(ROOT / "params.yaml").datasets["newsgroups"])
     assert news.texts["query"] == 20 and news.texts["test"] == 7532 and news.images == {}
+
+
+def test_phi_learns_from_what_is_not_held_out_and_is_measured_on_all_that_is(small, prepared):
+    cell = next(one for one in cells(small) if one.stage == "distil" and one.method == "oti")
+    items, shares = (
+        of_manifest(prepared),
+        small.distil.oti.model_copy(update={"held_out": 0.5, "items": None}),
+    )
+    for most, expected in ((None, 6), (2, 2 + 3), (5, 6)):
+        settings = small.distil.model_copy(update={"oti": shares.model_copy(update={"items": most})})
+        found = distilled(cell, small.model_copy(update={"distil": settings}), items)
+        assert found == expected, "of 6 images 3 are held out"
 
 
 class Group(dict):
@@ -382,6 +407,7 @@ def test_a_rate_of_what_takes_too_long_is_that_of_one(clock):
         clock[0] += 10 * n
 
     assert rate(work, 64, 15) == (10, 1)
+    assert rate(work, 64, 15, 0.5) == (0.5, 1), "or what it is guessed to be"
 
 
 def test_speeds_are_measured(tiny_folder, prepared, tmp_path):
@@ -439,6 +465,9 @@ def test_a_probe_that_was_killed_is_told(monkeypatch):
     killed = subprocess.CompletedProcess([], -9, "", "texts: 100%| 64/64")
     monkeypatch.setattr(probing.subprocess, "run", lambda *_, **__: killed)
     with pytest.raises(ProbeError, match="SIGKILL, as where memory runs out"):
+        probe(Asked("ViT-B-32", "fp32", "cpu", 8, 0, None, "a {}"))
+    killed.returncode = -15
+    with pytest.raises(ProbeError, match=r"^ended by SIGTERM$"):
         probe(Asked("ViT-B-32", "fp32", "cpu", 8, 0, None, "a {}"))
 
 
@@ -595,6 +624,63 @@ def test_evaluations_of_cells(small, prepared):
     known = [(task, 8), (declared, 8), None]
     assert evaluated.cost(known, {8: one}) == Cost(seconds=2.0, unknown=1)
     assert evaluated.cost(known, None) == Cost(seconds=None, unknown=1)
+
+
+def test_what_an_evaluation_is_planned_with_depends_on_its_places_and_splits(small, prepared):
+    """Pairs of another split alone are fitted on, and several other datasets make one more place of all of them."""
+    small, items = all_corrections(small), of_manifest(prepared)
+    cell = next(cell for cell in cells(small) if cell.stage == "evaluate")
+    world = small.datasets["world"]
+
+    def fitted(support: str | None, gallery: str = "test", others: tuple[str, ...] = ()) -> set[str]:
+        retrieval = world.retrieval.model_copy(update={"query": "test", "gallery": gallery})
+        controls = world.controls.model_copy(update={"support": support})
+        changed = world.model_copy(update={"retrieval": retrieval, "controls": controls})
+        fit_on = small.evaluate.fit_on.model_copy(update={"datasets": ["world", *others]})
+        settings = small.evaluate.model_copy(update={"fit_on": fit_on})
+        params = small.model_copy(update={"datasets": {"world": changed}, "evaluate": settings})
+        return set(evaluated.of_cell(cell, params, items, True).fitted)
+
+    assert "ridge" in fitted("train") & fitted(None, "train") and "ridge" not in fitted(None)
+    one, two = fitted(None, others=("a",)), fitted(None, others=("a", "b"))
+    assert "centering@a" in one and "centering@others" not in one
+    assert {"centering@a", "centering@b", "centering@others"} <= two and "centering@world" not in two
+
+
+def test_steps_from_phi_are_one_more_way(small, prepared):
+    steps = small.distil.oti.model_copy(update={"steps": 7})
+    changed = small.model_copy(update={"distil": small.distil.model_copy(update={"oti": steps})})
+    cell = next(cell for cell in cells(small) if cell.stage == "evaluate")
+    assert evaluated.of_cell(cell, changed, of_manifest(prepared), True).oti.ways == 1 + 2 * 2
+
+
+def test_a_blank_label_of_an_import_is_no_class(tmp_path):
+    labels = ["", *TEST["label.colour"][1:]]
+    store = write(tmp_path / "s.zip", {"image/test": TEST | {"label.colour": labels}})
+    declared = Import(backbone="b", dataset="d", retrieval={"query": "test", "gallery": "test"})
+    found = evaluated.of_import(store, declared, load(ROOT / "params.yaml"))
+    assert found.classes["image/test"] == {
+        "colour": len({*labels} - {""}),
+        "shape": len({*TEST["label.shape"]}),
+    }
+
+
+def test_a_rate_is_the_middle_one_of_three_and_leaves_out_what_a_task_costs_in_any_case():
+    now, lengths = [0.0], iter([9.0, 5.0, 1.0, 3.0])
+
+    def work() -> None:
+        now[0] += next(lengths)
+
+    assert rates._median(work, lambda: now[0]) == 3, "the first does what is done only once"
+    asked = count()
+
+    def clock() -> float:
+        """Each piece of work, thrice, takes a second more than the one before: first a task, second its pairs."""
+        number = next(asked)
+        return (number // 6 + 1) * (number % 2)
+
+    found = rates.measure(8, clock=clock)
+    assert found.task == 1 and found.pair == pytest.approx(1 / 1000**2)
 
 
 def test_rates_in_a_process_of_their_own():

@@ -19,6 +19,7 @@ from crossgap.evaluation import Cell
 from crossgap.evaluation.between import COLUMNS, compare
 from crossgap.evaluation.measured_on import measured_on
 from crossgap.metrics import significance
+from tests.evaluation.small import TEST, groups, write
 
 RNG = np.random.default_rng(3)
 
@@ -217,6 +218,30 @@ def test_what_a_cell_is_measured_on_is_told_apart_by_ids_labels_and_prompts_and_
     ):
         other = measured_on(changed)
         assert {key for key in first if first[key] != other[key]} == {name}
+
+
+def test_what_is_measured_with_the_queries_counts_too(tmp_path) -> None:
+    held = groups()
+    images, texts = held["image/train"], held["text/test"]
+    judged = pd.DataFrame({"setting": "x", "query": TEST["id"][:2], "item": TEST["id"][2:4], "grade": [1, 2]})
+
+    def changed(name: str, judgements: pd.DataFrame = judged, **changes: dict) -> set[str]:
+        store = write(tmp_path / f"{name}.zip", held | changes, judgements=judgements)
+        found = measured_on(Cell(store, None, None, "test", "test", support="train"))
+        return {key for key in found.keys() | first.keys() if found.get(key) != first.get(key)}
+
+    first: dict[str, str] = {}
+    assert {"image/test", "image/train", "text/test", "text/classes", "judgements"} <= changed("as it is")
+    store = write(tmp_path / "first.zip", held, judgements=judged)
+    first |= measured_on(Cell(store, None, None, "test", "test", support="train"))
+    other = ["green", *images["label.colour"][1:]], ["blue", *images["label.colour"][1:]]
+    assert {"image/train"} in [
+        changed(f"{n}", **{"image/train": images | {"label.colour": of}}) for n, of in enumerate(other)
+    ]
+    ranks = [1, 0, *texts["rank"][2:]]
+    assert changed("ranks", **{"text/test": texts | {"rank": ranks}}) == {"text/test"}
+    assert changed("order", judged[::-1]) == set()
+    assert changed("grades", judged.assign(grade=[1, 1])) == {"judgements"}
 
 
 def test_the_command_compares_what_a_project_measured(tmp_path, monkeypatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from crossgap import evaluation, open_store
 from crossgap.evaluation import Cell, Evaluation, EvaluationError
-from crossgap.evaluation.curves import CURVES, STEPS
+from crossgap.evaluation.curves import CURVES, STEPS, _over
 from crossgap.stores import store
 from crossgap.stores.store import Group
 from tests.rows import cosine
@@ -207,6 +207,15 @@ def test_the_best_step_is_the_earliest_of_the_highest(native, make) -> None:
         name = f"snapshots/oti-image/{relevance}"
         assert (found.metrics[f"{name}/best_step"], found.metrics[f"{name}/best_mAP"]) == (min(steps), best)
     assert sum(name.startswith("snapshots/") for name in found.metrics) == 4
+
+
+def test_two_points_have_a_best_one_and_two_losses_an_error(native, make) -> None:
+    found = evaluate(Cell(native, make(snapshots=[5]), None, "test", "test"))
+    curve = found.curves.query("relevance == 'shape'")
+    best = curve["step"][curve["mAP"].idxmax()]
+    assert len(curve) == 2 and found.metrics["snapshots/oti-image/shape/best_step"] == best
+    assert _over(np.array([0.1, 0.3])) == pytest.approx((0.2, standard_error([0.1, 0.3])))
+    assert np.isnan(_over(np.array([0.1]))[1])
 
 
 def test_equal_steps_are_no_better_than_the_first(native, make, monkeypatch) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crossgap.corrections import Material, centering, fitted, ridge, whitening
+from crossgap.corrections import FITTED, Material, centering, fitted, ridge, whitening
 from crossgap.errors import CrossgapError, UnavailableError
 from crossgap.evaluation import Cell, elsewhere, mixed
 from crossgap.evaluation.corrections import Rivals
@@ -129,6 +129,12 @@ def test_a_published_mean_and_own_texts(native, tmp_path):
     assert asked[asked["task"] == "search+centering@splice"]["rank"].tolist() == expected.tolist()
 
 
+def test_a_mean_beside_features_leaves_all_that_can_be_fitted_on_features(tmp_path):
+    np.savez(tmp_path / "x.npz", mean=np.full(8, 0.1), rows=np.eye(8))
+    assert of_file("x", tmp_path / "x.npz", image="mean", text="rows").rivals == FITTED
+    assert of_file("x", tmp_path / "x.npz", image="mean", text="mean").rivals == ("centering",)
+
+
 def test_what_cannot_be_fitted_is_a_row_that_says_why(native, tmp_path):
     np.savez(tmp_path / "x.npz", wide=np.full(9, 0.1), long=np.full(8, 1.0), rows=np.ones((3, 9)))
     asked = {key: of_file(key, tmp_path / "x.npz", image=key) for key in ("wide", "long", "rows")}
@@ -155,6 +161,16 @@ def test_a_file_that_holds_neither(tmp_path, values, message):
     np.save(tmp_path / "x.npy", values)
     with pytest.raises(FeatureImportError, match=message):
         elsewhere.read("image", str(tmp_path / "x.npy"))
+
+
+def test_the_one_row_of_a_file_is_a_mean(tmp_path):
+    for name, values in (
+        ("row", np.full((1, 8), 0.1)),
+        ("mean", np.full(8, 0.1)),
+        ("rows", np.full((2, 8), 0.1)),
+    ):
+        np.save(tmp_path / f"{name}.npy", values)
+        assert elsewhere.read("image", str(tmp_path / f"{name}.npy")).ndim == 1 + (name == "rows")
 
 
 def test_a_file_that_changed_or_is_gone(tmp_path):

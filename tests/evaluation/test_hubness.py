@@ -204,3 +204,4 @@ def test_halves_are_cut_by_ids():
     assert by_id(np.array(["pair 10", "pair 2", "pair 9"], object)).tolist() == [1, 2, 0]
     assert by_id(np.array(["10_b", "9_a", "1000_c"], object)).tolist() == [2, 0, 1]
     assert by_id(np.array(["a2", "b1", "a10"], object)).tolist() == [2, 0, 1]
+    assert by_id(np.array(["a2", "a02"], object)).tolist() == [1, 0], "of one number, whatever their order"

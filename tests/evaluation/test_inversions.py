@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from crossgap.evaluation import Cell, evaluate
 from crossgap.evaluation.cell import EvaluationError
+from crossgap.evaluation.inversions import alike
 from tests.evaluation.small import TEST, inverted, write
 
 SETTINGS = {"resamples": 19, "shots": (), "corrections": []}
@@ -155,3 +159,17 @@ def test_a_phi_that_has_seen_the_queries_is_refused(native, by_phi) -> None:
         EvaluationError, match="distilled on the split of the queries, 'test': distil it on another"
     ):
         Cell(native, None, None, "test", "test", distilled=[by_phi_of])
+    of_another_split = by_phi("tokens", 0, split="train", features=fingerprint)
+    Cell(native, None, None, "test", "test", distilled=[of_another_split])
+
+
+def test_inversions_in_another_template_are_not_alike() -> None:
+    def store(name: str, template: str, seed: int) -> SimpleNamespace:
+        method = {"name": "oti", "tokens": 1, "template": template}
+        return SimpleNamespace(
+            path=Path(f"{name}.zip"), provenance={"method": method, "recipe": {"seed": seed}}
+        )
+
+    one, same, other = store("oti", "a {}", 0), store("oti-1", "a {}", 1), store("oti-2", "the {}", 2)
+    held, left_out = alike([same, other], one, "seed")
+    assert held == [same] and set(left_out) == {"oti-2"} and "made with template the {}" in left_out["oti-2"]

@@ -17,7 +17,7 @@ from crossgap.encode import encode
 from crossgap.evaluation import Cell, evaluate
 from crossgap.evaluation.relevance import relevances
 from crossgap.prepared import manifest
-from tests.evaluation.small import TEST
+from tests.evaluation.small import TEST, TRAIN, groups, write
 from tests.report.conftest import Page
 
 ODD = ["..", "a,b", "b.c", "a@b", "a+b", "a:b", "a b", "ü", 'a"b', "mAP", "text"]
@@ -74,3 +74,15 @@ def test_a_control_is_of_items_of_its_classes_alone(native) -> None:
     warm = [name for name, colour in zip(TEST["id"], TEST["label.colour"], strict=True) if colour != "blue"]
     assert of["warm"].ids.tolist() == warm != of["colour"].ids.tolist()
     assert not relevances(cell, images, replace(images, labels={}))
+
+
+def test_judgements_are_of_the_queries_and_items_that_are_there(tmp_path) -> None:
+    ids, train = TEST["id"], TRAIN["id"]
+    rows = [("here", ids[0], ids[1], 1), ("here", ids[0], train[0], 1), ("elsewhere", train[0], train[1], 1)]
+    table = pd.DataFrame(rows, columns=["setting", "query", "item", "grade"])
+    cell = Cell(write(tmp_path / "n.zip", groups(), judgements=table), None, None, "test", "test")
+    images = cell.items("image/test")
+    found = {relevance.name: relevance for relevance in relevances(cell, images, images)}
+    assert set(found) == {"colour", "shape", "here"}
+    pairs = found["here"].lists(images, images, exclude_self=True).pairs(slice(0, 1))
+    assert pairs.item[pairs.grade == 1].tolist() == [1]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from crossgap.evaluation.corrections import Rivals
-from crossgap.evaluation.looked import COLUMNS, looked_at
+from crossgap.evaluation.looked import COLUMNS, _chosen, _found, looked_at
 from crossgap.evaluation.parts import Parts
-from crossgap.evaluation.queries import tables
+from crossgap.evaluation.queries import Task, tables
+from crossgap.evaluation.relevance import Labelled
 from crossgap.evaluation.work import Work
+from crossgap.metrics.retrieval.bias import Bias
 from tests.evaluation.small import TEST, captions
 from tests.rows import unit
 
@@ -107,3 +112,24 @@ def test_captions_and_images(held):
     for row in rows.to_dict("records"):
         assert row["relevant"] == [item == group[row["query"]] for item in row["items"]]
         assert sum(row["matching"]) == 1 and row["labels"] == [] and row["label"] == ""
+
+
+def test_a_gain_of_rounding_alone_is_none():
+    precisions = {"native": pd.Series({"a": 0.3, "b": 0.5}), "turned": pd.Series({"a": 0.1 + 0.2, "b": 0.5})}
+    assert precisions["turned"]["a"] > 0.3
+    assert _chosen(precisions, "native", "turned", 9, 0) == {"a": "random", "b": "random"}
+
+
+def test_a_bias_is_of_the_queries_that_it_was_made_for(cell):
+    images = cell.items("image/test")
+    added = np.linspace(-0.3, 0.3, len(images))
+    flags = np.arange(len(images)) == 5
+    asked = [images.ids[7], images.ids[5]]
+    task = Task("image-image", Labelled("colour", "colour"), images, images)
+    found = _found(task, asked, 99, lambda *_: Bias(flags, added))
+    rows = dict(zip(TEST["id"], unit(TEST["features"]), strict=True))
+    for query, (number, scores) in zip(found["query"], enumerate(found["scores"]), strict=True):
+        cosines = np.array([rows[query] @ rows[item] for item in TEST["id"] if item != query])
+        if number:
+            cosines += np.array([of for of, item in zip(added, TEST["id"], strict=True) if item != query])
+        assert json.loads(scores) == pytest.approx(sorted(cosines, reverse=True), abs=1e-4)

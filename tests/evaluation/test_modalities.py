@@ -64,6 +64,7 @@ def test_tables_have_the_names(proteins, found):
     assert "text-protein+centering" in set(found.comparisons["task"])
     assert not [key for key in found.metrics if "image" in key]
     why = found.unavailable.set_index("name")["reason"]
+    assert not [name for name in why.index if "image" in name]
     assert why["search"] == "no protein has two captions, one to ask and one to be found"
     for name in ("oti", "ovi", "prompts"):
         assert "tower" in why[name] and "protein and text features were imported, without towers" in why[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,12 @@ from scipy.stats import bootstrap
 
 from crossgap import corrections
 from crossgap.errors import CrossgapError
-from crossgap.evaluation import Cell, EvaluationError, evaluate
+from crossgap.evaluation import Cell, EvaluationError, evaluate, similarities, supported
+from crossgap.evaluation.comparisons import too_few
+from crossgap.evaluation.corrections import Rivals
+from crossgap.evaluation.queries import comparisons
+from crossgap.evaluation.relevance import Labelled
+from crossgap.evaluation.work import Work
 from crossgap.metrics import probes
 from crossgap.metrics.classification import few_shot
 from crossgap.metrics.significance import holm
@@ -29,6 +35,8 @@ from tests.evaluation.small import (
     write,
 )
 from tests.rows import unit
+
+IMAGE_SPLITS = ("image/test", "image/train")
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +167,11 @@ def test_too_few_resamples_for_so_many_comparisons_are_told(cell) -> None:
     assert (reasons.index == "retrieval/image-image").any()
 
 
+def test_what_is_just_not_below_alpha_is_too_few() -> None:
+    """By 99 resamples the least p is 1 %, and 5 % is not below 5 %."""
+    assert too_few(4, 99) is None and "give resamples of 100 or more" in str(too_few(5, 99))
+
+
 def test_a_task_is_not_compared_with_itself_nor_with_other_queries(found) -> None:
     table = found.comparisons
     assert not (table["task"] == table["baseline"]).any()
@@ -257,6 +270,22 @@ def test_the_first_images_by_id(found) -> None:
     for task in ("1-shot-gda", "first-1-gda"):
         assert reasons[f"{task}/colour"] == "one image a class has no covariance"
         assert f"classification/{task}/colour/accuracy" not in found.metrics
+
+
+def test_few_images_are_as_many_as_the_largest_class_has(cell) -> None:
+    support, labels = cell.items("image/train"), list(TRAIN["label.colour"])
+    largest = max(map(labels.count, set(labels)))
+    (rows,) = supported.Shots("first", largest).chosen(support, "colour")
+    assert len(rows) == len(labels)
+    assert supported.Shots("first", largest + 1).chosen(support, "colour") == []
+
+
+def test_prompts_are_corrected_where_queries_are_not_moved_to_them(cell) -> None:
+    rivals, images, support = Rivals(Work(cell), ["centering", "ridge"]), *map(cell.items, IMAGE_SPLITS)
+    for variant, stays in ((None, True), ("centering", False), ("ridge", True)):
+        sides = supported._sides(cell, rivals, images, lambda _: support, variant, "colour")
+        named = [bool(name) for name in PROMPTS["label.colour"]]
+        assert np.allclose(sides.prompts.features, PROMPTS["features"][named]) == stays
 
 
 def test_a_probe_is_compared_with_class_means(found) -> None:
@@ -414,6 +443,29 @@ def test_similarities_and_the_share_of_the_way_back(found, cell) -> None:
     bars = found.histograms.query("pair == 'image-image' and relevance == 'shape'")
     areas = ((bars["right"] - bars["left"]) * bars["density"]).groupby(bars["matching"]).sum()
     np.testing.assert_allclose(areas, 1, atol=1e-3)
+
+
+def test_of_many_items_some_queries_and_some_of_the_gallery_are_paired(cell, monkeypatch) -> None:
+    monkeypatch.setattr(similarities, "QUERIES", 3)
+    monkeypatch.setattr(similarities, "GALLERY", 29)
+    sides = map(cell.items, IMAGE_SPLITS)
+    found = similarities._between(Labelled("colour", "colour"), *sides, within=False)
+    assert found.matching.sum() + found.other.sum() == 3 * 29
+
+
+def test_items_without_a_label_are_in_no_pair_of_a_labelling(cell) -> None:
+    images = cell.items("image/test")
+    labels = np.array(["", "", "", *TEST["label.colour"][3:]], object)
+    bare = replace(images, labels={"colour": labels})
+    found = similarities._between(Labelled("colour", "colour"), bare, images, within=False)
+    assert found.matching.sum() + found.other.sum() == (len(labels) - 3) * len(labels)
+
+
+def test_prompts_are_paired_with_the_gallery_s_images(native) -> None:
+    cell = Cell(native, None, None, "test", "train")
+    across = {one.native: one for one in comparisons(cell)}["image-image"]
+    found = similarities._across(cell, across, Labelled("colour", "colour"))
+    assert found.matching.sum() + found.other.sum() == len(CLASSES["colour"]) * len(TRAIN["id"])
 
 
 def test_the_share_of_the_way_begins_where_captions_and_images_are_in_the_same_table(found) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +15,7 @@ from crossgap.evaluation.queries import tables
 from crossgap.evaluation.together import together
 from crossgap.evaluation.work import Work
 from crossgap.metrics.significance import paired
+from crossgap.prepared.composed import Composed
 from tests.evaluation.small import TEST, captions
 from tests.evaluation.test_composed import native as composed  # noqa: F401
 
@@ -90,3 +93,18 @@ def test_composed_queries_that_ask_with_one_image_are_drawn_together(composed): 
     asked = composed.composed.asked
     assert of.index.is_unique and set(of.index) == set(asked["query"])
     assert all(of[query] == image for query, image in zip(asked["query"], asked["image"], strict=True))
+
+
+def test_two_composed_queries_of_one_image_have_its_name_each():
+    rows = [("q1", "a", "t1", "", ""), ("q1", "a", "t2", "", ""), ("q2", "a", "t3", "", "")]
+    native = SimpleNamespace(composed=Composed.of([*rows, ("q3", "b", "t4", "", "")], []))
+    of = together(SimpleNamespace(query="test", items=lambda _: None, native=native))("composed", "sum")
+    assert of.to_dict() == {"q1": "a", "q2": "a", "q3": "b"}
+
+
+def test_the_order_of_queries_changes_no_number(cell):
+    found = tables(Work(cell), Rivals(Work(cell), ["centering"]))
+    outcomes = {("retrieval", *place): table.set_index("query")["ap"] for place, table in found.items()}
+    turned = {place: values[::-1] for place, values in outcomes.items()}
+    one, other = (compared(Work(cell), held, seed=0, resamples=199) for held in (outcomes, turned))
+    pd.testing.assert_frame_equal(one, other)

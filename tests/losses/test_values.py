@@ -272,6 +272,9 @@ def test_a_middle_without_a_direction():
     with pytest.raises(ValueError, match="pair 1 is opposite, and its midpoint has no direction; give"):
         losses.centroid_uniformity(x, y)
     assert losses.centroid_uniformity(x, y, unit=False).isfinite()
+    y[1, 0] = 1e-6  # half as far from its opposite: only rounding would say where it points
+    with pytest.raises(ValueError, match="pair 1 is opposite"):
+        losses.centroid_uniformity(x, y)
 
 
 def test_the_scaled_denominator_is_zero_at_chance_and_learns_as_clip_does(batch):

@@ -154,6 +154,10 @@ def test_what_cannot_be_ranked_says_so():
         retrieval_metrics(x, x, labels, labels, bias=Bias(every, np.array([0, np.nan, 0, 0])))
     with pytest.raises(UnavailableError, match="biases of the gallery lie 3 apart"):
         retrieval_metrics(x, x, labels, labels, bias=Bias(every, np.array([0, 3.0, 0, 0])))
+    # a similarity of 1 and half of this are 2 − 2⁻¹¹; float32's steps aside, nothing is left to a cosine above 1
+    with pytest.raises(UnavailableError, match="biases of the gallery lie 2 apart"):
+        retrieval_metrics(x, x, labels, labels, bias=Bias(every, np.array([0, 2 - 2.0**-10, 0, 0])))
+    retrieval_metrics(x, x, labels, labels, bias=Bias(every, np.array([0, 2 - 2.0**-9, 0, 0])))
     with pytest.raises(ValueError, match=r"alpha is 1\.5: give 0 to 1"):
         nnn.fit({"text": x}, 3, 1.5)
     with pytest.raises(ValueError, match="k is 0: give at least 1"):

@@ -21,8 +21,10 @@ def test_what_this_machine_made_is_not_made_elsewhere() -> None:
     assert elsewhere({}) == elsewhere({"backbone": "of an import", "source": "x"}) == ""
 
 
-def test_another_processor_and_other_versions_are_said() -> None:
+def test_another_processor_and_other_versions_are_said(monkeypatch) -> None:
     assert elsewhere(made("Z80 z80")) == "Z80 z80"
+    monkeypatch.setattr("crossgap.planning.elsewhere._gpus", lambda: ("NVIDIA Y",))
+    assert elsewhere(made("NVIDIA Y")) == "", "a GPU of this machine"
     inversion = {"made_on": "NVIDIA X", "backbone": {"versions": {"torch": "1.0", "absent": "3"}}}
     assert elsewhere(inversion) == f"NVIDIA X, torch 1.0 (here {OURS['torch']}), absent 3 (here none)"
     assert elsewhere(made(torch="0.1")) == f"torch 0.1 (here {OURS['torch']})"

@@ -49,6 +49,8 @@ EVALUATE, REPORT = {"evaluate/nano/world.json"}, {"report.json"}
     ("place", "value", "expected"),
     [
         ("oti.steps", 7, OTI | TAUGHT | REPORT),
+        ("oti.snapshots", [3], OTI | REPORT),
+        ("oti.snapshot_tokens", True, OTI | REPORT),
         ("oti.template", "an image of {}", OTI | DISTIL | DISTILLED | REPORT),
         ("oti.gallery", True, {"oti/nano/world.json"} | DISTILLED | REPORT),
         ("distil.oti.steps", 7, DISTILLED | REPORT),

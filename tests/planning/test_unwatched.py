@@ -73,6 +73,14 @@ def test_files_that_changed_since_they_were_read_are_named(tmp_path, monkeypatch
         *(f"evaluate@mine-{dataset}" for dataset in params.run.datasets),
     }
 
+    np.save("other.npy", np.eye(3))
+    place = asked["evaluate"]["fit_on"]["files"]["banner"]
+    Path("params.yaml").write_text(yaml.safe_dump(asked).replace("banner.npy", "other.npy"))
+    assert place["image"] == "banner.npy"
+    assert [line for line in unwatched.changed(load(), data) if "banner" in line] == [], (
+        "params.yaml names another file, which resolve sees"
+    )
+
     Path("banner.npy").unlink()
     shutil.rmtree("mine")
     assert [line for line in unwatched.changed(params, data) if "mine" in line] == [], (

@@ -71,7 +71,7 @@ def change(row: int, column: str, value: object) -> pd.DataFrame:
         (3, "split", "", "no split"),
         (3, "split", "test/a", "may not hold"),
         (3, "split", "..", "more than dots"),
-        (3, "split", "ä" * 101, "longer than 200 bytes"),
+        (3, "split", "ä" * 100 + "a", "longer than 200 bytes"),
         (1, "path", None, "image without path"),
         (2, "text", None, "text without text"),
         (2, "text", " \n\t", "text without text"),
@@ -139,13 +139,36 @@ def test_a_box_is_of_an_image_and_has_four_numbers():
     frame = manifest.validate(example().assign(box=["1 2 3.5 4", *[None] * 6]))
     assert list(frame) == [*manifest.COLUMNS, "box", "label.colour", "label.shape"]
     assert manifest.corners(frame["box"][0]) == (1, 2, 3.5, 4)
-    for box in ("1 2 3", "1 2 3 4 5", "a b c d", "0 0 nan 1", "0 0 inf 1", "3 0 3 1", "0 3 1 2", ""):
+    for box in (
+        "1 2 3",
+        "1 2 3 4 5",
+        "a b c d",
+        "0 0 nan 1",
+        "0 0 inf 1",
+        "3 0 3 1",
+        "0 3 1 2",
+        "0 3 1 3",
+        "",
+    ):
         with pytest.raises(DatasetError, match=r"wrong box: .*\(1 rows: 'b'\)"):
             manifest.validate(example().assign(box=[None, box, *[None] * 5]))
         with pytest.raises(ValueError, match=r"is not four numbers|is empty"):
             manifest.corners(box)
     with pytest.raises(DatasetError, match=r"text with a box.*'a#1'"):
         manifest.validate(example().assign(box=[None, None, "0 0 1 1", *[None] * 4]))
+
+
+def test_a_concept_name_belongs_to_no_image():
+    frame = example().astype(object)
+    frame.loc[4, ["split", "label.colour"]] = "vocabulary", None
+    with pytest.raises(DatasetError, match=r"kept for texts without labels.*'b#1'"):
+        manifest.validate(frame)
+    frame.at[4, "group"] = None
+    assert len(manifest.validate(frame)) == len(frame)
+
+
+def test_the_longest_name_of_a_split_has_200_bytes():
+    assert manifest.validate(change(3, "split", "ä" * 100))["split"][3] == "ä" * 100
 
 
 def test_captions_alone_may_belong_to_images_elsewhere():

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from crossgap.report import Results, render
-from crossgap.report.published import dataset_key, model_key
+from crossgap.report.published import _judged_by, dataset_key, model_key
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = pd.read_csv(ROOT / "data" / "reference" / "published.csv")
@@ -220,6 +220,12 @@ def test_models_are_known_however_they_are_written(name, same):
 def test_datasets_are_known_however_they_are_written(name, same):
     assert dataset_key(name) == dataset_key(same)
     assert same in set(PUBLISHED["dataset"])
+
+
+def test_texts_among_texts_are_judged_by_their_image_alone():
+    for task in ("text-text", "text-image+centering", "ovi-text"):
+        assert _judged_by(task, ["class", "group", "shape"]) == ["group"]
+    assert _judged_by("oti-image", ["group", "shape"]) == ["shape"]
 
 
 def test_missing_columns_are_named():

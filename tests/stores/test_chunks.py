@@ -172,20 +172,36 @@ def test_a_store_that_is_cut_short_while_it_is_open_is_damaged(path) -> None:
             read()
 
 
-def test_a_chunk_that_would_lie_beyond_its_shard_is_damaged(path) -> None:
-    parts = [bytes(part) for part in shard(ARRAYS["loss"][:2], 2, 2)]
-    index = np.frombuffer(parts[-2], "<u8").reshape(2, 2).copy()
-    index[1] = 2**63, 2**63
-    forged = b"".join([*parts[:-2], index.tobytes(), _sum(index)])
-    archive_path = path.with_name("forged.zip")
-    with zarr.storage.ZipStore(archive_path, mode="w") as archive:
+def forged(path: Path, parts: list[bytes], index: np.ndarray, check: bytes | None = None) -> StoredRows:
+    """Four rows in two chunks, with this list of where they lie, and its checksum if none is given."""
+    content = b"".join([*parts, index.astype("<u8").tobytes(), check or _sum(index.astype("<u8"))])
+    with zarr.storage.ZipStore(path, mode="w") as archive:
         zarr.create_array(archive, name="a", shape=(4,), dtype="f4", chunks=(2,), shards=(4,),
                           compressors=Crc32cCodec())  # fmt: skip
-    with zipfile.ZipFile(archive_path, "a") as archive:
-        archive.writestr("a/c/0", forged)
-    held = StoredRows.of(zarr.open_array(store.ZipReader(archive_path), path="a", mode="r"))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("a/c/0", content)
+    held = StoredRows.of(zarr.open_array(store.ZipReader(path), path="a", mode="r"))
     assert held is not None
+    return held
+
+
+@pytest.mark.parametrize("place", [(2**63, 2**63), (0, 2**62), (12, 13)])
+def test_a_chunk_that_would_lie_beyond_its_shard_is_damaged(place, tmp_path) -> None:
+    *parts, _, _ = (bytes(part) for part in shard(ARRAYS["loss"][:4], 2, 2))
+    held = forged(tmp_path / "forged.zip", parts, np.array([(0, 12), place], np.uint64))
     with pytest.raises(ValueError, match=r"a/c/0 has a chunk beyond its end"):
+        held.whole()
+
+
+def test_chunks_are_where_their_list_says_if_it_is_what_its_checksum_says(tmp_path) -> None:
+    """A file may hold them in any order; each has its own checksum, and so only that of the list tells their places."""
+    *parts, index, check = (bytes(part) for part in shard(ARRAYS["loss"][:4], 2, 2))
+    turned = np.frombuffer(index, "<u8").reshape(2, 2)[::-1]
+    held = forged(tmp_path / "turned.zip", [*parts[2:], *parts[:2]], turned)
+    np.testing.assert_array_equal(held.whole(), ARRAYS["loss"][:4])
+    np.testing.assert_array_equal(held.some(np.array([3, 0])), ARRAYS["loss"][[3, 0]])
+    held = forged(tmp_path / "damaged.zip", parts, turned, check)
+    with pytest.raises(ValueError, match=r"the list of chunks of a/c/0 is not what its checksum says"):
         held.whole()
 
 

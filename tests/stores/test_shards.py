@@ -219,6 +219,20 @@ def test_work_that_gives_too_few_rows_or_shards_is_an_error(tmp_path) -> None:
         shards.compute(KEYS, stops, tmp_path / "stops", {}, size=4)
 
 
+def test_shards_of_other_arrays_are_not_put_together(tmp_path) -> None:
+    done = shards.Shards.of(tmp_path, {})
+    done.put(["a"], {"x": np.zeros(1)})
+    done.put(["b"], {"x": np.zeros(1), "y": np.ones(1)})
+    with pytest.raises(ValueError, match=r"holds \['x', 'y'\], other shards \['x'\]"):
+        done.gather(["a", "b"])
+
+
+def test_what_is_there_is_counted_once_an_item(tmp_path, capsys) -> None:
+    run(["a", "b"], tmp_path)
+    run(["a", "a", "b", "b", "c"], tmp_path)
+    assert "items: 2 of 3 items are there" in capsys.readouterr().err
+
+
 def test_blocks_are_consecutive_and_cover_everything(tmp_path) -> None:
     _, done = run(KEYS, tmp_path, size=3)
     blocks = list(done.blocks(KEYS[::-1], 4))

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from crossgap.training.augment import Augment, augmentation, slip_head, two_views
 
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
+BLUR = "GaussianBlur"
 NONE = Augment(crop=1, flip=0, jitter=0, hue=0, grey=0, blur=0)
 
 
@@ -52,6 +53,13 @@ def test_grey_and_mirrored_views(image) -> None:
     plain = two_views(augmentation(NONE, 24, MEAN, STD), image, 1)[0]
     mirrored = two_views(augmentation(NONE.model_copy(update={"flip": 1.0}), 24, MEAN, STD), image, 1)[0]
     torch.testing.assert_close(mirrored, plain.flip(-1))
+
+
+def test_blur_reaches_over_a_tenth_of_the_side() -> None:
+    """As of SimCLR, 23 pixels of 224; an odd number at least."""
+    for side, wide in ((224, 23), (32, 3), (16, 1)):
+        (blurs,) = [one for one in augmentation(Augment(), side, MEAN, STD).transforms if BLUR in str(one)]
+        assert set(blurs.transforms[0].kernel_size) == {wide}
 
 
 def test_the_head_is_slips() -> None:

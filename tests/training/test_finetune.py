@@ -360,6 +360,12 @@ def test_a_fixed_temperature_may_be_out_of_the_range_of_one_that_learns(backbone
     assert learning.temperature.item() == pytest.approx(0.002)
 
 
+def test_the_head_of_views_is_at_most_as_wide_as_slips(backbone, monkeypatch) -> None:
+    wide = Learning(backbone, recipe(losses=SUMS["slip"])).head[-1].out_features
+    monkeypatch.setattr(module, "HEAD_WIDTH", 3)
+    assert Learning(backbone, recipe(losses=SUMS["slip"])).head[-1].out_features == 3 < wide
+
+
 def test_rates_of_new_parameters_are_their_own(backbone) -> None:
     learning = Learning(backbone, recipe(width=16, losses=SUMS["slip"], projection_lr=0.5, lr=0.25))
     towers, new = learning.optimizer().param_groups
