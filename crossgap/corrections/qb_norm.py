@@ -11,11 +11,8 @@ from crossgap.corrections.correction import Correction
 from crossgap.corrections.inverted_softmax import BETA
 from crossgap.corrections.material import Material
 from crossgap.corrections.scoring import banks, by_softmax
-from crossgap.metrics import hubness
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Int64, Real
-
     from crossgap.arrays import Features
 
 TITLE = "QB-Norm"
@@ -34,20 +31,8 @@ def fit(banks: Mapping[str, Features], beta: float = BETA) -> Correction:
     Raises:
         TypeError, ValueError: banks that aren't by modality, or beta out of range.
     """
-    return by_softmax(banks, beta, _activated)
+    return by_softmax(banks, beta, which=np.isin)
 
 
 def fits(material: Material) -> Iterator[tuple[str, Correction]]:
     yield "qb_norm", fit(banks(material))
-
-
-def _activated(
-    queries: Real[Features, "n d"],
-    gallery: Real[Features, "m d"],
-    bank: Real[Features, "b d"],
-    left_out: Int64[np.ndarray, " n"] | None,
-    of_bank: Int64[np.ndarray, " b"] | None,
-) -> Bool[np.ndarray, " n"]:
-    """Queries whose first item is the first of some query of the bank."""
-    activation = hubness.firsts(bank, gallery) if of_bank is None else of_bank
-    return np.isin(hubness.firsts(queries, gallery, left_out), activation)

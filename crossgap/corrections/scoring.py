@@ -23,17 +23,12 @@ if TYPE_CHECKING:
 
 
 class Which(Protocol):
-    """Which queries are ranked with the bias, `(n,)`: that hangs on the whole gallery. `of_bank` `(b,)` is what
-    `hubness.firsts` gives of the bank, where that is known.
+    """Which queries are ranked with the bias, `(n,)`, by the gallery's items that queries `(n,)` and the bank's `(b,)`
+    find first.
     """
 
     def __call__(
-        self,
-        queries: Real[Features, "n d"],
-        gallery: Real[Features, "m d"],
-        bank: Real[Features, "b d"],
-        left_out: Int64[np.ndarray, " n"] | None,
-        of_bank: Int64[np.ndarray, " b"] | None,
+        self, of_queries: Int64[np.ndarray, " n"], of_bank: Int64[np.ndarray, " b"], /
     ) -> Bool[np.ndarray, " n"]: ...
 
 
@@ -80,8 +75,9 @@ class Scoring:
             of_items = self.of_items(gallery, modality, rows)
         if self.which is None:
             return Bias(np.ones(len(queries), bool), of_items)
-        asked = self.which(queries, gallery, self._bank(modality, rows), left_out, of_bank)
-        return Bias(asked, of_items)
+        if of_bank is None:
+            of_bank = hubness.firsts(self._bank(modality, rows), gallery)
+        return Bias(self.which(hubness.firsts(queries, gallery, left_out), of_bank), of_items)
 
     def of_items(
         self,

@@ -28,7 +28,6 @@ from crossgap.metrics.retrieval.bias import Bias, columns
 from crossgap.naming import with_correction
 
 BESIDE = "centering"  # the correction of features that they are measured with as well
-GALLERIES = ("all", "half")
 HALVES = ["task", "relevance", "query", "recall@1", "normalised", "activated"]
 
 
@@ -143,37 +142,35 @@ def _halved(
     biases = dict(zip(scorings, hubness.of_bank(gallery.features, bank.features, rules), strict=True))
     kept = {"all": np.ones(len(gallery), bool), "half": ~np.isin(gallery.groups.astype(str), first)}
     called = with_correction(task.name, variant)
-    tables = []
-    for name in GALLERIES:
-        held = gallery.where(kept[name])
-        if len(held) < 2:
+    within: dict[str, np.ndarray] = {}
+    added: dict[tuple[str, str | None], np.ndarray] = {}
+    for name, held in kept.items():
+        if held.sum() < 2:
             why = "retrieval from a gallery of 1 item finds it: give at least 2"
             reasons.add([("hubness", f"{called} {name}", why)])
             continue
-        of_bank = hubness.firsts(bank.features, held.features)
-        activated = len(np.unique(of_bank)) / len(held)
-        used: dict[str | None, Bias] = {}
-        added: dict[str | None, tuple[np.ndarray, np.ndarray] | None] = {None: None}
-        for fit, scoring in scorings.items():
+        within[name] = added[name, None] = np.where(held, 0, -np.inf)
+        for fit, values in biases.items():
             with reasons.of("hubness", f"{called}+{fit} {name}"):
-                of_items = biases[fit][kept[name]]
-                used[fit] = scoring(
-                    queries.features, held.features, modality, of_items=of_items, of_bank=of_bank
-                )
-                added[fit] = columns(used[fit], len(queries), len(held))
-        found = hubness.first_ranked(queries.features, held.features, list(added.values()))
-        for of, places in zip(added, found, strict=True):
-            normalised = used[of] if of == "qb_norm" else None
-            tables.append(
-                pd.DataFrame(
-                    {
-                        "task": with_correction(called, of),
-                        "relevance": name,
-                        "query": queries.ids,
-                        "recall@1": (held.groups[places] == queries.groups).astype(float),
-                        "normalised": normalised.queries.astype(float) if normalised else np.nan,
-                        "activated": activated if normalised else np.nan,
-                    }
-                )
-            )
+                every = Bias(np.ones(len(queries), bool), values[held])
+                column = np.full(len(gallery), -np.inf)
+                column[held] = columns(every, len(queries), held.sum())[1]
+                added[name, fit] = column
+    if not added:
+        return pd.DataFrame(columns=HALVES)
+    of_all = hubness.first_ranked(bank.features, gallery.features, [*within.values()])
+    lent = dict(zip(within, of_all, strict=True))
+    of_all = hubness.first_ranked(queries.features, gallery.features, [*added.values()])
+    found = dict(zip(added, of_all, strict=True))
+    tables = []
+    for (name, by), firsts in found.items():
+        table = pd.DataFrame({"task": with_correction(called, by), "relevance": name, "query": queries.ids})
+        if by and (which := scorings[by].which):
+            native, of_bank = found[name, None], lent[name]
+            flags = which(native, of_bank)
+            firsts = np.where(flags, firsts, native)
+            table["normalised"] = flags.astype(float)
+            table["activated"] = len(np.unique(of_bank)) / kept[name].sum()
+        table["recall@1"] = (gallery.groups[firsts] == queries.groups).astype(float)
+        tables.append(table.reindex(columns=HALVES))
     return pd.concat(tables, ignore_index=True)

@@ -151,7 +151,7 @@ def firsts_of(x: Rows, y: Rows, left_out: Int64[np.ndarray, " n"] | None = None)
 def first_ranked(
     queries: Real[Features, "n d"],
     gallery: Real[Features, "m d"],
-    added: Sequence[tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " m"]] | None],
+    added: Sequence[Float64[np.ndarray, " m"]],
 ) -> list[Int64[np.ndarray, " n"]]:
     """The place of the gallery item that each query ranks first, `(n,)`, by each of several biases, from one product.
 
@@ -161,21 +161,22 @@ def first_ranked(
     Args:
         queries: `(n, d)`.
         gallery: `(m, d)`.
-        added: columns as of `bias.columns`, or None.
+        added: the gallery's column as of `bias.columns`; −∞ leaves an item out, and one at least is left.
     """
     from crossgap.metrics.kernels import tiles as kernels
 
     asking, items = exact_pair(queries, gallery, ("queries", "gallery"))
     asking *= STEPS
     x, y = Rows(asking), Rows(items)
-    none = np.zeros(len(x)), np.zeros(len(y))
-    scaled = [(STEPS * asked, held) for asked, held in (none if one is None else one for one in added)]
     near = near_products(x, y)
-    margins = [margins_of_scores(near, x, y, *one) + 0.5 for one in scaled]
+    margins = [
+        margins_of_scores(near, x, y, np.full(len(x), STEPS), np.where(np.isinf(held), 0, held)) + 0.5
+        for held in added
+    ]
     found = np.empty((len(added), len(x)), np.int64)
     for rows in blocks(len(x), len(y) // 4):
         mine, tile = x.exact[rows], near.tile(rows)
-        for (asked, held), margin, firsts in zip(scaled, margins, found, strict=True):
-            of_rows = tile, mine, asked[rows], margin[rows], firsts[rows]
-            over_rows(kernels.first_ranked, of_rows, (y.exact, held))
+        for held, margin, firsts in zip(added, margins, found, strict=True):
+            of_rows = tile, mine, margin[rows], firsts[rows]
+            over_rows(kernels.first_ranked, of_rows, (y.exact, STEPS * held))
     return list(found)

@@ -112,7 +112,10 @@ class InFloats:
         self.margins = error_of_products(x.exact.shape[1]) * x.lengths * y.lengths.max(initial=0)
 
     def tile(self, rows: Some, out: Float32[np.ndarray, "r m"] | None = None) -> Float32[np.ndarray, "r m"]:
-        return np.matmul(self.x.near[rows], self.y.near.T, out=out)
+        with np.errstate(
+            invalid="ignore"
+        ):  # BLAS may look beyond small rows, and says so of what it finds there
+            return np.matmul(self.x.near[rows], self.y.near.T, out=out)
 
 
 class InDoubles:

@@ -194,15 +194,15 @@ class PlannedEvaluation:
         done["similarity"]["similar"] += seen * relevances * (2 + inverted.points)
 
     def _halved(self, done: Counter[str], texts: int, images: int) -> None:
-        """Corrections of hubs by halves of the images: of both galleries, natively and centred, without them too."""
+        """Corrections of hubs by halves of the images: natively and centred, without them too, in both galleries."""
         chosen = self.settings["corrections"]
         methods = [name for name in corrections.SCORING if chosen is None or name in chosen]
         if methods:
-            times = len(hubness.GALLERIES) * (1 + (hubness.BESIDE in self.fitted)) * (2 + len(methods))
+            times = (1 + (hubness.BESIDE in self.fitted)) * (2 + len(methods))
             done["pair"] += texts * images * times
             done["similar"] += texts * images * times
-            done["task"] += 2 * times
-            done["resample"] += (texts + images) // 2 * len(hubness.GALLERIES) * self._resamples
+            done["task"] += 4 * times
+            done["resample"] += (texts + images) * self._resamples
 
     def _mixed(self, done: Counter[str], texts: int, images: int) -> None:
         """Texts among images and texts: half the captions among all images and the others, and, where there are two an

@@ -335,14 +335,17 @@ def test_first_by_several_biases_is_what_retrieval_ranks_first(seed, monkeypatch
     queries, gallery, *_ = tied(9, 20, seed)
     monkeypatch.setattr(neighbours, "ENTRIES_IN_A_BLOCK", 50)
     rng = np.random.default_rng(seed)
-    biases = [Bias(rng.random(9) < 0.6, rng.choice([0, 2.0**-26, 0.3], 20)) for _ in range(3)]
-    found = first_ranked(queries, gallery, [None, *(columns(bias, 9, 20) for bias in biases)])
-    for bias, places in zip([None, *biases], found, strict=True):
-        labels = np.arange(20)
-        for query, place in enumerate(places):
-            one = None if bias is None else Bias(bias.queries[[query]], bias.gallery)
-            asked = retrieval_metrics(queries[[query]], gallery, labels[[place]], labels, bias=one)
-            assert asked["recall@1"].tolist() == [1]
+    every, labels = np.ones(9, bool), np.arange(20)
+    values = [np.zeros(20), *(rng.choice([0, 2.0**-26, 0.3], 20) for _ in range(3))]
+    kept = [np.ones(20, bool), *(rng.random(20) < share for share in (1, 0.7, 0.3))]
+    added = [np.full(20, -np.inf) for _ in kept]
+    for column, some, of_items in zip(added, kept, values, strict=True):
+        column[some] = columns(Bias(every, of_items[some]), 9, some.sum())[1]
+    found = first_ranked(queries, gallery, added)
+    for some, of_items, places in zip(kept, values, found, strict=True):
+        bias = Bias(every, of_items[some])
+        asked = retrieval_metrics(queries, gallery[some], labels[places], labels[some], bias=bias)
+        assert asked["recall@1"].tolist() == [1] * 9
 
 
 def test_what_is_no_number_of_neighbours_is_told():

@@ -95,17 +95,20 @@ def test_mixed_documents_and_several_biases(m, distance, seed, width, rows, way)
     own, bounds = rng.integers(0, m, 4), (0, 2.0**-26, 0.4)
     biases = [columns(Bias(rng.random(4) < 0.7, bound * rng.integers(-1, 2, m)), 4, m) for bound in bounds]
     draws = [rng.random(m) < share for share in (0, 0.4, 1)]
+    left_out = [(np.arange(m) != rng.integers(m)) & (rng.random(m) < share) for share in (0, 0.5, 1)]
     with only(way), mock.patch.object(neighbours, "ENTRIES_IN_A_BLOCK", rows * m // 4 + 1):
         found = mixed.found_among(x, y, z, own, draws, biases)
-        firsts = hubness.first_ranked(x, y, biases)
+        columns_of = [np.where(out, -np.inf, held) for (_, held), out in zip(biases, left_out, strict=True)]
+        firsts = hubness.first_ranked(x, y, columns_of)
     x, y, z = map(exact_rows, (x, y, z))
-    for chosen, (asked, held), placed, first in zip(draws, biases, found, firsts, strict=True):
+    for chosen, (asked, held), placed in zip(draws, biases, found, strict=True):
         added = asked[:, None] * held
         scores = x @ np.where(chosen[:, None], z, y).T + added
         order = np.argsort(-scores, axis=1, kind="stable")
         np.testing.assert_array_equal(placed.firsts, order[:, 0])
         np.testing.assert_array_equal(placed.ranks, 1 + np.argmax(order == own[:, None], axis=1))
-        np.testing.assert_array_equal(first, (np.rint(STEPS * (x @ y.T)) + STEPS * added).argmax(axis=1))
+    for held, first in zip(columns_of, firsts, strict=True):
+        np.testing.assert_array_equal(first, (np.rint(STEPS * (x @ y.T)) + STEPS * held).argmax(axis=1))
 
 
 @settings(deadline=None, max_examples=60)

@@ -599,7 +599,6 @@ def _mixed_scores(
 def first_ranked(
     tile: np.ndarray,
     x: np.ndarray,
-    asked: np.ndarray,
     margins: np.ndarray,
     found: np.ndarray,
     y: np.ndarray,
@@ -607,12 +606,11 @@ def first_ranked(
 ) -> None:
     """The place of the item with the greatest whole score of each row, the first of equals.
 
-    A score is the product, rounded, and `asked` · `held`, which are whole.
+    A score is the product, rounded, and `held`, which is whole, or −∞.
 
     Args:
         tile: `(r, g)`, products in float32.
         x: `(r, d)`, exact.
-        asked: `(r,)`, float64.
         margins: `(r,)`, how far a score in float32 lies from the exact one at most.
         found: `(r,)`, the result.
         y: `(g, d)`, exact.
@@ -622,12 +620,10 @@ def first_ranked(
     greatest = np.empty(1, np.float32)
     for one in range(len(tile)):
         values = tile[one]
-        if asked[one] != 0:
-            for place in range(scores.size):
-                scores[place] = values[place] + np.float32(asked[one] * held[place])
-            values = scores
-        bound, best = _lower(_greatest_of(values, greatest) - 2 * margins[one]), -np.inf
-        for item in items[: _look(values, bound, np.float32(np.inf), items)[1]]:
-            exact = np.rint(product(x[one], y[item])) + asked[one] * held[item]
+        for place in range(scores.size):
+            scores[place] = values[place] + np.float32(held[place])
+        bound, best = _lower(_greatest_of(scores, greatest) - 2 * margins[one]), -np.inf
+        for item in items[: _look(scores, bound, np.float32(np.inf), items)[1]]:
+            exact = np.rint(product(x[one], y[item])) + held[item]
             if exact > best:
                 best, found[one] = exact, item
