@@ -6,6 +6,7 @@ Gap a Bug or a Feature? (arXiv 2603.29080).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,9 +38,17 @@ def noisy(features: Features, ids: Labels, variance: float, seed: int = 0) -> np
         raise ValueError(f"variance is {variance}: give 0 or more")
     rows = unit_rows(features, dtype=np.float64)
     width = rows.shape[1]
-    for row, key in zip(rows, fingerprint.draw(item_names(ids, len(rows)), f"noise {seed}"), strict=True):
-        row += np.sqrt(variance / width) * np.random.default_rng(int(key[:16], 16)).standard_normal(width)
-    return rows
+    return rows + np.sqrt(variance / width) * _noise(tuple(item_names(ids, len(rows))), width, seed)
+
+
+@lru_cache(maxsize=1)
+def _noise(names: tuple[str, ...], width: int, seed: int) -> np.ndarray:
+    """Of variance 1, `(n, width)`; the same for one variance after another."""
+    keys = fingerprint.draw(names, f"noise {seed}")
+    found = np.empty((len(names), width))
+    for row, key in zip(found, keys, strict=True):
+        np.random.default_rng(int(key[:16], 16)).standard_normal(out=row)
+    return found
 
 
 def quantised(features: Features, bits: int) -> np.ndarray:

@@ -1,5 +1,10 @@
 """Stores of a cell → numbers and tables: python -m stages.evaluate BACKBONE DATASET, or: IMPORT"""
 
+import os
+
+# before NumPy is loaded: threads of OpenBLAS that wait for work keep a core busy, which other threads compute on
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "16")
+
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path

@@ -8,6 +8,10 @@ python tests/benchmarks/evaluate.py [--part captions labels] [--share 1.0] [--wi
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "16")  # as the stage does
+
 import argparse
 import resource
 import tempfile
