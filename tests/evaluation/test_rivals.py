@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -272,14 +271,6 @@ def test_the_first_images_by_id(found) -> None:
         assert f"classification/{task}/colour/accuracy" not in found.metrics
 
 
-def test_few_images_are_as_many_as_the_largest_class_has(cell) -> None:
-    support, labels = cell.items("image/train"), list(TRAIN["label.colour"])
-    largest = max(map(labels.count, set(labels)))
-    (rows,) = supported.Shots("first", largest).chosen(support, "colour")
-    assert len(rows) == len(labels)
-    assert supported.Shots("first", largest + 1).chosen(support, "colour") == []
-
-
 def test_prompts_are_corrected_where_queries_are_not_moved_to_them(cell) -> None:
     rivals, images, support = Rivals(Work(cell), ["centering", "ridge"]), *map(cell.items, IMAGE_SPLITS)
     for variant, stays in ((None, True), ("centering", False), ("ridge", True)):
@@ -451,14 +442,6 @@ def test_of_many_items_some_queries_and_some_of_the_gallery_are_paired(cell, mon
     sides = map(cell.items, IMAGE_SPLITS)
     found = similarities._between(Labelled("colour", "colour"), *sides, within=False)
     assert found.matching.sum() + found.other.sum() == 3 * 29
-
-
-def test_items_without_a_label_are_in_no_pair_of_a_labelling(cell) -> None:
-    images = cell.items("image/test")
-    labels = np.array(["", "", "", *TEST["label.colour"][3:]], object)
-    bare = replace(images, labels={"colour": labels})
-    found = similarities._between(Labelled("colour", "colour"), bare, images, within=False)
-    assert found.matching.sum() + found.other.sum() == (len(labels) - 3) * len(labels)
 
 
 def test_prompts_are_paired_with_the_gallery_s_images(native) -> None:

@@ -188,32 +188,35 @@ def test_weights_that_were_put_in_the_place_of_others_under_one_name_are_told(tm
         require_as_before("mine", weights("mine"), others)
 
 
-def test_a_dataset_whose_files_were_edited_under_one_revision_is_told(tmp_path, monkeypatch) -> None:
+@pytest.fixture
+def asked(tmp_path, monkeypatch) -> dict:
+    """Of a project whose dataset `photos` has images a, b and c, with a caption each; it is the working directory."""
     monkeypatch.chdir(tmp_path)
     Path("stages").symlink_to(ROOT / "stages")
+    shutil.copytree(ROOT / "data/backbones/nano", "data/backbones/nano")
     Path("photos").mkdir()
     for name, colour in (("a", "red"), ("b", "blue"), ("c", "green")):
         Image.new("RGB", (8, 8), colour).save(f"photos/{name}.png")
-    captions = Path("photos/captions.csv")
-    captions.write_text("image,caption\na.png,one\nb.png,two\nc.png,three\n")
-    judged = Path("photos/judged.csv")
-    judged.write_text("query,item,grade\na,b,1\nb,a,1\n")
-    row = {
+    Path("photos/captions.csv").write_text("image,caption\na.png,one\nb.png,two\nc.png,three\n")
+    asked = yaml.safe_load((ROOT / "params.yaml").read_text())
+    asked["datasets"]["photos"] = {
         "layout": "captions",
         "root": "photos",
-        "captions": str(captions),
-        "judgements": str(judged),
+        "captions": "photos/captions.csv",
         "vocabulary": "none",
         "retrieval": {},
     }
-    asked = yaml.safe_load((ROOT / "params.yaml").read_text())
-    asked["datasets"]["photos"] = row
-    asked["run"]["datasets"] = ["photos"]
     asked |= {"finetune": {}, "idealised": {}}
-    asked["run"]["backbones"] = ["nano"]
+    asked["run"] |= {"datasets": ["photos"], "backbones": ["nano"]}
     for name in ("oti", "ovi", "sweep", "seeds", "distil"):
-        asked["run"][name]["backbones"] = []
-        asked["run"][name]["datasets"] = []
+        asked["run"][name] |= {"backbones": [], "datasets": []}
+    return asked
+
+
+def test_a_dataset_whose_files_were_edited_under_one_revision_is_told(asked) -> None:
+    captions, judged = Path("photos/captions.csv"), Path("photos/judged.csv")
+    judged.write_text("query,item,grade\na,b,1\nb,a,1\n")
+    asked["datasets"]["photos"]["judgements"] = str(judged)
 
     def checked() -> tuple[int, str]:
         Path("params.yaml").write_text(yaml.safe_dump(asked))
@@ -253,25 +256,8 @@ def test_a_dataset_whose_files_were_edited_under_one_revision_is_told(tmp_path, 
     assert checked() == (0, "photos is as declared")
 
 
-def test_a_dataset_that_may_have_changed_is_told_until_what_it_holds_was_compared(
-    tmp_path, monkeypatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("stages").symlink_to(ROOT / "stages")
-    shutil.copytree(ROOT / "data/backbones/nano", "data/backbones/nano")
-    Path("photos").mkdir()
-    for name, colour in (("a", "red"), ("b", "blue")):
-        Image.new("RGB", (8, 8), colour).save(f"photos/{name}.png")
+def test_a_dataset_that_may_have_changed_is_told_until_what_it_holds_was_compared(asked) -> None:
     captions = Path("photos/captions.csv")
-    captions.write_text("image,caption\na.png,one\nb.png,two\n")
-    asked = yaml.safe_load((ROOT / "params.yaml").read_text())
-    row = {"layout": "captions", "root": "photos", "captions": str(captions), "vocabulary": "none"}
-    asked["datasets"]["photos"] = {**row, "retrieval": {}}
-    asked |= {"finetune": {}, "idealised": {}}
-    asked["run"] |= {"datasets": ["photos"], "backbones": ["nano"]}
-    for name in ("oti", "ovi", "sweep", "seeds", "distil"):
-        asked["run"][name]["backbones"] = []
-        asked["run"][name]["datasets"] = []
 
     def run() -> None:
         """What resolve and prepare leave."""
@@ -287,7 +273,7 @@ def test_a_dataset_that_may_have_changed_is_told_until_what_it_holds_was_compare
     assert told("check") == "", "nothing was read yet"
     run()
     assert told("check") == ""
-    captions.write_text("image,caption\nb.png,two\na.png,one\n")
+    captions.write_text("image,caption\nb.png,two\na.png,one\nc.png,three\n")
     said = told("check")
     assert (
         "files changed since a run read them, which `dvc repro` alone doesn't see: datasets.photos: 1 changed "
@@ -296,7 +282,7 @@ def test_a_dataset_that_may_have_changed_is_told_until_what_it_holds_was_compare
     assert told("datasets", "check", "photos") == "", "the order of lines makes no difference"
     assert told("check") == ""
 
-    captions.write_text("image,caption\na.png,one\nb.png,three\n")
+    captions.write_text("image,caption\na.png,one\nb.png,three\nc.png,three\n")
     assert "1 changed (photos/captions.csv)" in told("check")
     assert "revision: 1" in told("datasets", "check", "photos")
     assert "1 changed (photos/captions.csv)" in told("check")
