@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from crossgap import open_store
@@ -416,6 +418,17 @@ def test_a_row_of_another_length_in_a_table_is_told(tmp_path, bring, wrong, said
     assert "row 2" in message and said in message and "row 0" in message and "2" in message
 
 
+@pytest.mark.parametrize("size", [-1, 2])
+@pytest.mark.parametrize(("column", "said"), [(":id", "give one value an item"), ("", "give numbers")])
+def test_lists_of_names_in_a_table_are_told_as_what_they_are(tmp_path, bring, features, size, column, said):
+    np.save(tmp_path / "f.npy", features)
+    named = pa.array([["a", "b"]] * 4, pa.list_(pa.string(), size))
+    pq.write_table(pa.table({"x": named}), tmp_path / "x.parquet")
+    words = ["image/test=f.npy", "image/test:id=x.parquet"] if column else ["image/test=x.parquet"]
+    message = refused(tmp_path, bring, *words)
+    assert "(4, 2)" in message and said in message
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_that_are_no_numbers_name_the_item(tmp_path, bring, features, value):
     features[2, 1] = value
@@ -531,6 +544,7 @@ CASES = {
     ),
     "unknown key": (["image/test=a.npz:z"], ["a.npz:z: no 'z'; it holds x, narrow"]),
     "missing file": (["image/test=b.npz:x"], ["b.npz:x: no such file"]),
+    "folder of files": (["image/test=parts.parquet:x"], ["parts.parquet:x: is a folder: give one file"]),
     "unknown suffix": (["image/test=a.pt"], ["don't know '.pt'; .npy, .npz"]),
     "key of a single array": (["image/test=f.npy:x"], ["a .npy holds one array: leave out :x"]),
     "damaged npy": (["image/test=bad.npy"], ["bad.npy", "damaged"]),
@@ -638,6 +652,7 @@ def test_what_does_not_fit_is_refused_with_its_name(tmp_path, bring, archive, fe
     np.save(tmp_path / "f.npy", features)
     for name in ("a.pt", "bad.npy", "bad.npz", "bad.safetensors", "bad.parquet"):
         (tmp_path / name).write_bytes(b"not what the suffix says")
+    (tmp_path / "parts.parquet").mkdir()
     words, messages = CASES[case]
     said = refused(tmp_path, bring, *words)
     assert all(message in said for message in messages), said

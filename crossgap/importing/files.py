@@ -102,6 +102,10 @@ class Assignment:
     def load(self) -> np.ndarray:
         """The array; nothing is unpickled."""
         suffix = self.file.suffix.lower()
+        if self.file.is_dir():
+            raise FeatureImportError(
+                f"{self}: is a folder: give one file, into which its files are put together"
+            )
         if not self.file.is_file():
             raise FeatureImportError(f"{self}: no such file")
         if suffix not in _LOADERS:
@@ -174,7 +178,7 @@ def _parquet(file: Path, key: str | None) -> np.ndarray:
     column = pq.read_table(file.absolute(), columns=[name])[name]
     if (
         pa.types.is_fixed_size_list(column.type)
-        and column.type.value_type.bit_width >= 8
+        and _is_number(column.type.value_type)
         and not column.null_count
     ):
         # a chunk's numbers lie one after the other: no object is made for each item
@@ -184,6 +188,10 @@ def _parquet(file: Path, key: str | None) -> np.ndarray:
     # else a null makes floats of whole numbers
     values = column.to_pandas(integer_object_nulls=True).to_numpy()
     return _rows(values)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 
 def _rows(values: np.ndarray) -> np.ndarray:
