@@ -47,6 +47,7 @@ CARRIERS = {
     "crossgap.progress": 1,
     "crossgap.projects": 1,
     "crossgap.projects.files": 1,
+    "crossgap.projects.linked": 1,
     "crossgap.projects.pinned": 1,
     "crossgap.stores.chunks": 1,
     "crossgap.stores.engines": 1,

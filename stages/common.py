@@ -18,6 +18,7 @@ from typing import Any
 
 from crossgap import links
 from crossgap.errors import STOPPED, CrossgapError, exits_at_signals, is_told, like, said
+from crossgap.projects.linked import require_outputs_in_git
 from crossgap.projects.pinned import require_pinned, require_usual_python
 
 DATA = Path("data")
@@ -104,6 +105,7 @@ def guarded(name: str, work: Callable[[], None]) -> None:
         try:
             require_usual_python()
             require_pinned()
+            require_outputs_in_git()
             work()
         except BaseException as error:
             if is_told(error):

@@ -57,8 +57,9 @@ File = Annotated[Path, typer.Argument(help="The params.yaml to look at.")]
 def check(params: File = Path("params.yaml"), as_json: Json = False) -> None:
     """Say whether params.yaml is valid, and whether the models, files, folders and device that it names are there.
 
-    Ends with 1 where it is not, where another crossgap is installed than the project runs by, and where a file of
-    weights, of features or of a dataset changed since a run read it.
+    Ends with 1 where it is not, where another crossgap is installed than the project runs by, where a folder of outputs
+    is a link to where DVC keeps none, and where a file of weights, of features or of a dataset changed since a run read
+    it.
 
     Example: crossgap check && dvc repro
     """
@@ -66,11 +67,13 @@ def check(params: File = Path("params.yaml"), as_json: Json = False) -> None:
     from crossgap.params import load
     from crossgap.params.available import require
     from crossgap.planning import unwatched
+    from crossgap.projects.linked import require_outputs_in_git
     from crossgap.projects.pinned import require_pinned
 
     with explained():
         try:
             require_pinned(params.parent)
+            require_outputs_in_git(params.parent)
             asked = load(params)
             require(asked, params, data=True)
             if others := unwatched.said(asked, Path("data")):
