@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from importlib.metadata import version
@@ -83,7 +84,7 @@ def init(
             raise
     typer.echo(
         f"{folder} is a project: {', '.join(backbones)} on {name}. To go on:\n"
-        f"  cd {folder} && crossgap check && git commit -m 'A new project' && dvc repro"
+        f"  cd {shlex.quote(str(folder))} && crossgap check && git commit -m 'A new project' && dvc repro"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from shlex import quote
 
 from crossgap.errors import CrossgapError
 
@@ -38,6 +39,6 @@ def require_outputs_in_git(root: Path = Path()) -> None:
             if not target.is_relative_to(inside):
                 raise LinkError(
                     f"{folder} is a link to {target}, and DVC takes no outputs outside of the git repository: make it "
-                    f"a folder, and put DVC's cache there, `dvc cache dir {target}`, of which `dvc config cache.type "
-                    "symlink` makes links"
+                    f"a folder, and put DVC's cache there, `dvc cache dir {quote(str(target))}`, of which `dvc config "
+                    "cache.type symlink` makes links"
                 )

@@ -7,6 +7,7 @@ In the repository, DVC compares the folder `crossgap`. A project made by `crossg
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -58,11 +59,12 @@ def require_pinned(root: Path = Path()) -> None:
     path = root / PIN
     if not path.is_file():
         return
+    update = f"`crossgap init --update {shlex.quote(str(root))}`"
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
         was, digest = str(held["crossgap"]), held["digest"]
     except (ValueError, TypeError, KeyError):
-        raise PinError(f"{path} is damaged: `crossgap init --update {root}` writes it again") from None
+        raise PinError(f"{path} is damaged: {update} writes it again") from None
     if digest != _digest():
         installed = version("crossgap")
         if was == installed:
@@ -72,8 +74,8 @@ def require_pinned(root: Path = Path()) -> None:
         else:
             other = f"crossgap {was} ({path}), and {installed} is installed"
         raise PinError(
-            f"this project runs by {other}: install that one, or go on with this one by `crossgap init --update {root}`"
-            "; then what it computes otherwise runs again"
+            f"this project runs by {other}: install that one, or go on with this one by {update}; then what "
+            "it computes otherwise runs again"
         )
 
 

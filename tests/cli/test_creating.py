@@ -326,8 +326,9 @@ def test_an_update_writes_a_damaged_pin_again_and_no_change_of_the_users(tmp_pat
 
 
 def test_an_update_has_git_ignore_what_new_stages_make(tmp_path) -> None:
-    crossgap, held = CliRunner(), tmp_path / "held"
-    assert crossgap.invoke(app, ["init", str(held), "--dataset", "world"]).exit_code == 0
+    crossgap, held = CliRunner(), tmp_path / "my held"
+    done = crossgap.invoke(app, ["init", str(held), "--dataset", "world"])
+    assert done.exit_code == 0 and f"cd '{held}' && crossgap check" in done.output, "words of a shell"
     subprocess.run(
         ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "all"],
         cwd=held,

@@ -72,11 +72,8 @@ def test_without_git_dvc_follows_links(project) -> None:
     "place", ["backbones", "datasets", "distilled/nano/world", "imports", "metrics/nano", "report"]
 )
 def test_check_says_so_before_any_work(project, place) -> None:
-    link(Path("data", place), Path("../disk").absolute())
+    link(Path("data", place), Path("../a disk").absolute())
     result = CliRunner().invoke(app, ["check"])
     said = " ".join(result.output.split())
-    assert (
-        result.exit_code == 1
-        and f"data/{place} is a link to" in said
-        and "dvc config cache.type symlink" in said
-    )
+    assert result.exit_code == 1 and f"data/{place} is a link to" in said
+    assert f"`dvc cache dir '{project.parent}/a disk'`" in said and "dvc config cache.type symlink" in said
