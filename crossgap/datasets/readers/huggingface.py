@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from crossgap.datasets.declared import DatasetError, HuggingFace
@@ -31,7 +32,13 @@ def read(declaration: HuggingFace, folder: Path) -> Reading:
         raise DatasetError(
             "layout huggingface needs the library `datasets`: pip install 'crossgap[datasets]'"
         ) from None
-    held = _load(declaration, datasets)
+    # the library's own cache knows a local folder's files by their times alone
+    with TemporaryDirectory(dir=folder, prefix="cache-") as cache:
+        return _read(declaration, folder, datasets, cache if declaration.root.is_dir() else None)
+
+
+def _read(declaration: HuggingFace, folder: Path, datasets: Any, cache: str | None) -> Reading:
+    held = _load(declaration, datasets, cache)
     if unknown := [name for name in declaration.splits.values() if name not in held]:
         raise DatasetError(
             f"splits: {declaration.id} has no split {listed(unknown)}; it has {listed(sorted(held), 20)}"
@@ -47,14 +54,16 @@ def read(declaration: HuggingFace, folder: Path) -> Reading:
     return of_samples(declaration, samples, _classes(declaration, tables))._replace(problems=problems)
 
 
-def _load(declaration: HuggingFace, datasets: Any) -> dict[str, Any]:
-    """Name of a split there → its table."""
+def _load(declaration: HuggingFace, datasets: Any, cache: str | None) -> dict[str, Any]:
+    """Name of a split there → its table, which may lie in `cache`."""
     place = declaration.root.as_posix()
     try:
         if any((declaration.root / name).is_file() for name in ("dataset_dict.json", "state.json")):
             held = datasets.load_from_disk(place)
         else:
-            held = datasets.load_dataset(place, declaration.config, revision=declaration.commit)
+            held = datasets.load_dataset(
+                place, declaration.config, revision=declaration.commit, cache_dir=cache
+            )
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         if of_machine(error):
             raise

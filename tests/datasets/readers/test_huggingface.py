@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -298,6 +299,17 @@ def test_a_label_that_is_a_fraction_is_told(tmp_path) -> None:
     data = [photo(tmp_path / "0.png", 0)]
     with pytest.raises(DatasetError, match=r"label_column: test/0 has 0\.5 in 'label'"):
         prepare(parquet(tmp_path, image=data, label=[0.5]), tmp_path)
+
+
+def test_a_file_that_was_replaced_and_kept_its_time_is_read_anew(tmp_path) -> None:
+    """As what is unpacked from an archive that gives all files one time; the library's cache holds the old rows."""
+    file = tmp_path / "set/test.csv"
+    file.parent.mkdir()
+    for names in ("cat", "dog"), ("owl", "hen"), ("one", "more", "by one"):
+        file.write_text("told\n" + "\n".join(names) + "\n")
+        os.utime(file, (10**9, 10**9))
+        items = prepare(declared(file.parent, image_column=None, text_column="told"), tmp_path).items
+        assert items["text"].tolist() == [*names]
 
 
 @pytest.mark.parametrize(("asked", "count"), [(None, 4), (True, 4), (False, 2)])
