@@ -724,3 +724,21 @@ def test_every_stage_has_its_place_among_those_that_a_run_has_made():
     files = [ROOT / "dvc.yaml", *ROOT.glob("stages/*/dvc.yaml")]
     named = {stage for file in files for stage in yaml.safe_load(file.read_text())["stages"]}
     assert sorted({made_here.place(stage) for stage in named}) == list(range(len(made_here.ORDER)))
+
+
+def test_what_changed_since_the_revision_is_named(tmp_path):
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    names = ["params.yaml", "my notes.txt", "new (1).txt"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    (tmp_path / names[0]).write_text("1")
+    (tmp_path / names[1]).write_text("a text that is moved")
+    subprocess.run([*git, "add", "-A"], check=True)
+    subprocess.run([*git, "commit", "-qm", "all"], check=True)
+    clean = dict(made_here.facts(tmp_path))
+    assert "with changes" not in clean["revision of git"] and "git checkout" in clean["exactly again by"]
+    (tmp_path / names[0]).write_text("2")
+    subprocess.run([*git, "mv", names[1], names[2]], check=True)
+    changed = dict(made_here.facts(tmp_path))
+    named = changed["revision of git"].partition("not committed in ")[2].split(", ")
+    assert set(names) - {names[1]} <= set(named) <= set(names)
+    assert changed["exactly again by"] == "dvc repro"

@@ -26,10 +26,10 @@ _UNKNOWN = "–"
 
 def facts(root: Path) -> list[list[str]]:
     """Names with their values: revision, command, machine."""
-    revision, changed = _git(root, "rev-parse", "HEAD"), _git(root, "status", "--porcelain", "-uno")
+    revision, changed = _git(root, "rev-parse", "HEAD"), _git(root, "diff", "--name-only", "-z", "HEAD")
     found = []
     if revision:
-        files = [line.split()[-1] for line in changed.splitlines()]
+        files = [name for name in changed.split("\0") if name]
         state = (
             f"{revision}, with changes that are not committed in {', '.join(files)}" if files else revision
         )
