@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from crossgap import open_store
@@ -414,6 +416,27 @@ def test_a_row_of_another_length_in_a_table_is_told(tmp_path, bring, wrong, said
     pd.DataFrame({"x": [[1.0, 2.0], [3.0, 4.0], wrong, [5.0, 6.0]]}).to_parquet(tmp_path / "f.parquet")
     message = refused(tmp_path, bring, "image/test=f.parquet")
     assert "row 2" in message and said in message and "row 0" in message and "2" in message
+
+
+@pytest.mark.parametrize("column", ["features", "id"])
+@pytest.mark.parametrize(
+    "lists",
+    [
+        pa.array([["a", "b"]] * 4, pa.list_(pa.string(), 2)),
+        pa.array([[[1, 2]]] * 4, pa.list_(pa.list_(pa.int8(), 2), 1)),
+    ],
+)
+def test_lists_of_what_is_no_number_are_told_as_that(tmp_path, bring, features, column, lists):
+    np.save(tmp_path / "f.npy", features)
+    pq.write_table(pa.table({"x": lists}), tmp_path / "x.parquet", row_group_size=3)
+    given = (
+        ["image/test:features=x.parquet"]
+        if column == "features"
+        else ["image/test=f.npy", "image/test:id=x.parquet"]
+    )
+    message = refused(tmp_path, bring, *given)
+    shape = f"(4, {lists.type.list_size})"
+    assert message.startswith(f"image/test:{column} ") and shape in message and ": give " in message
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -172,12 +172,8 @@ def _parquet(file: Path, key: str | None) -> np.ndarray:
     name = _only(pq.read_schema(file.absolute()).names, key)
     claims.check_table(f"{file}: its table", file)
     column = pq.read_table(file.absolute(), columns=[name])[name]
-    if (
-        pa.types.is_fixed_size_list(column.type)
-        and column.type.value_type.bit_width >= 8
-        and not column.null_count
-    ):
-        # a chunk's numbers lie one after the other: no object is made for each item
+    if pa.types.is_fixed_size_list(column.type) and not column.null_count:
+        # a chunk's values lie one after the other: no object is made for each item
         rows = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
         flat = np.concatenate(rows) if rows else np.zeros(0, column.type.value_type.to_pandas_dtype())
         return flat.reshape(-1, column.type.list_size)
