@@ -439,6 +439,63 @@ def test_lists_of_what_is_no_number_are_told_as_that(tmp_path, bring, features, 
     assert message.startswith(f"image/test:{column} ") and shape in message and ": give " in message
 
 
+@pytest.mark.parametrize("column", ["features", "id", "label.class"])
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (pa.array([{"a": 1}] * 4), "x is struct<a: int64>: give one text"),
+        (pa.array([[("a", 1)]] * 4, pa.map_(pa.string(), pa.int64())), "x is map<string, int64"),
+        (pa.array([None, ["a"], ["b"], ["c"]]), "row 1 has 1 number, row 0 has 0"),
+        (pa.FixedShapeTensorArray.from_numpy_ndarray(np.ones((4, 2, 3))), "shape=[2,3]"),
+    ],
+    ids=["struct", "map", "none, then lists", "tensors"],
+)  # fmt: skip
+def test_nested_values_of_a_table_are_refused(tmp_path, bring, features, column, values, said):
+    np.save(tmp_path / "f.npy", features)
+    pq.write_table(pa.table({"x": values}), tmp_path / "x.parquet")
+    given = f"image/test:{column}=x.parquet"
+    words = [given] if column == "features" else ["image/test=f.npy", given]
+    assert said in refused(tmp_path, bring, *words)
+
+
+def test_tensors_of_one_dimension_are_lists(tmp_path, bring, features):
+    pq.write_table(
+        pa.table({"x": pa.FixedShapeTensorArray.from_numpy_ndarray(features)}),
+        tmp_path / "f.parquet",
+        row_group_size=3,
+    )
+    np.testing.assert_array_equal(bring("image/test=f.parquet")["image/test"].features, features)
+
+
+def test_a_name_that_is_there_twice_is_told(tmp_path, bring, features):
+    np.save(tmp_path / "f.npy", features)
+    (tmp_path / "x.csv").write_text("x,y,x\n" + "a,b,c\n" * 4)
+    pq.write_table(pa.table([pa.array(list("abcd"))] * 2, names=["x", "x"]), tmp_path / "x.parquet")
+    for file in ("x.csv", "x.parquet"):
+        said = refused(tmp_path, bring, "image/test=f.npy", f"image/test:id={file}:x")
+        assert said.endswith(f"{file}:x: 'x' is there 2 times: rename all but one")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("column", ["id", "label.class"])
+def test_fractions_are_refused_since_their_digits_depend_on_the_file(
+    tmp_path, bring, features, column, dtype
+):
+    """1.0 beside 0.5 was the label 1.0, and 1 in a split that has none; 0.1 has other digits in float32."""
+    np.savez(
+        tmp_path / "a.npz",
+        x=features,
+        y=np.array([1, 2, 0.1, 4], dtype),
+        inf=np.array([1, np.nan, 3, np.inf]),
+    )
+    said = refused(tmp_path, bring, "image/test=a.npz:x", f"image/test:{column}=a.npz:y")
+    assert (
+        said.startswith(f"image/test:{column}: 0.1")
+        and "(row 2): give whole numbers, or fractions as text" in said
+    )
+    assert ": inf (row 3)" in refused(tmp_path, bring, "image/test=a.npz:x", f"image/test:{column}=a.npz:inf")
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_that_are_no_numbers_name_the_item(tmp_path, bring, features, value):
     features[2, 1] = value
@@ -530,7 +587,7 @@ CASES = {
     ),
     "ranks that are words": (
         ["text/test=a.npz:x", "text/test:group=a.npz:same", "text/test:rank=a.npz:words"],
-        ["text/test:rank", "whole numbers"],
+        ["text/test:rank: 'a' (row 0): give whole numbers"],
     ),
     "ranks given twice": (
         ["text/test=a.npz:x", "text/test:group=a.npz:same", "text/test:rank=a.npz:again"],

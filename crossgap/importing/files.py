@@ -179,19 +179,23 @@ def _parquet(file: Path, key: str | None) -> np.ndarray:
         return flat.reshape(-1, column.type.list_size)
     # else a null makes floats of whole numbers
     values = column.to_pandas(integer_object_nulls=True).to_numpy()
-    return _rows(values)
+    kind = getattr(column.type, "storage_type", column.type)  # a tensor's: it is read as a list
+    several = isinstance(column.type, pa.FixedShapeTensorType) and len(column.type.shape) > 1
+    if several or pa.types.is_struct(kind) or pa.types.is_map(kind):
+        raise ValueError(
+            f"{name} is {column.type}: give one text or whole number an item, or a list of numbers"
+        )
+    return _rows(values) if pa.types.is_nested(kind) else values
 
 
 def _rows(values: np.ndarray) -> np.ndarray:
-    """Lists of one length as rows; other values stay."""
-    if not len(values) or not isinstance(values[0], np.ndarray):
-        return values
-    for row, value in enumerate(values):
-        length = 0 if value is None else len(value)
-        if length != len(values[0]):
+    """Lists of one length as rows."""
+    lengths = [0 if value is None else len(value) for value in values]
+    for row, length in enumerate(lengths):
+        if length != lengths[0]:
             numbers = "no number" if not length else "1 number" if length == 1 else f"{length} numbers"
-            raise ValueError(f"row {row} has {numbers}, row 0 has {len(values[0])}: give every item as many")
-    return np.stack(list(values))
+            raise ValueError(f"row {row} has {numbers}, row 0 has {lengths[0]}: give every item as many")
+    return np.stack(list(values)) if lengths else values
 
 
 def _csv_column(file: Path, key: str | None) -> np.ndarray:
@@ -220,4 +224,6 @@ def _only(keys: list[str], key: str | None) -> str:
     if key not in keys:
         asked = f"no {key!r}" if key else "several arrays: name one after a colon"
         raise KeyError(f"{asked}; it holds {', '.join(keys)}")
+    if (times := keys.count(key)) > 1:
+        raise KeyError(f"{key!r} is there {times} times: rename all but one")
     return key
