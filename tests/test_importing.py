@@ -614,6 +614,8 @@ CASES = {
     "unknown suffix": (["image/test=a.pt"], ["don't know '.pt'; .npy, .npz"]),
     "key of a single array": (["image/test=f.npy:x"], ["a .npy holds one array: leave out :x"]),
     "damaged npy": (["image/test=bad.npy"], ["bad.npy", "damaged"]),
+    "npz called npy": (["image/test=zip.npy"], ["zip.npy: can't be read: it holds an .npz: rename it"]),
+    "npy called npz": (["image/test=flat.npz"], ["flat.npz: can't be read: it holds an .npy: rename it"]),
     "damaged npz": (["image/test=bad.npz"], ["bad.npz"]),
     "damaged safetensors": (["image/test=bad.safetensors"], ["bad.safetensors: can't be read"]),
     "damaged parquet": (["image/test=bad.parquet"], ["bad.parquet: can't be read"]),
@@ -716,6 +718,9 @@ def test_judgements_of_other_items_are_refused(tmp_path, bring, archive):
 @pytest.mark.parametrize("case", CASES)
 def test_what_does_not_fit_is_refused_with_its_name(tmp_path, bring, archive, features, case):
     np.save(tmp_path / "f.npy", features)
+    np.savez(tmp_path / "pack.npz", features)
+    (tmp_path / "pack.npz").rename(tmp_path / "zip.npy")
+    (tmp_path / "flat.npz").write_bytes((tmp_path / "f.npy").read_bytes())
     for name in ("a.pt", "bad.npy", "bad.npz", "bad.safetensors", "bad.parquet"):
         (tmp_path / name).write_bytes(b"not what the suffix says")
     words, messages = CASES[case]

@@ -127,8 +127,18 @@ class Assignment:
             raise FeatureImportError(f"{self}: can't be read: {error}") from None
 
 
+def _npy(file: Path, _key: str | None) -> np.ndarray:
+    found = np.load(file, mmap_mode="r", allow_pickle=False)
+    if not isinstance(found, np.ndarray):  # numpy goes by the content
+        raise ValueError("it holds an .npz: rename it")
+    return found
+
+
 def _npz(file: Path, key: str | None) -> np.ndarray:
-    with np.load(file, allow_pickle=False) as archive:
+    archive = np.load(file, allow_pickle=False)
+    if isinstance(archive, np.ndarray):
+        raise ValueError("it holds an .npy: rename it")
+    with archive:
         name = _only(archive.files, key)
         _check_member(file, name)
         return archive[name]
@@ -209,7 +219,7 @@ def _lines(file: Path) -> np.ndarray:
 
 
 _LOADERS = {
-    ".npy": lambda file, _key: np.load(file, mmap_mode="r", allow_pickle=False),
+    ".npy": _npy,
     ".npz": _npz,
     ".safetensors": _safetensors,
     ".parquet": _parquet,
