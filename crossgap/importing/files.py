@@ -130,6 +130,7 @@ class Assignment:
 def _npy(file: Path, _key: str | None) -> np.ndarray:
     found = np.load(file, mmap_mode="r", allow_pickle=False)
     if not isinstance(found, np.ndarray):  # numpy goes by the content
+        found.close()
         raise ValueError("it holds an .npz: rename it")
     return found
 
