@@ -13,6 +13,7 @@ import pytest
 
 from crossgap import open_store
 from crossgap.datasets import DatasetError
+from crossgap.exporting import export
 from crossgap.importing import (
     Assignment,
     FeatureImportError,
@@ -757,6 +758,16 @@ def test_words_that_mean_nothing(text, message):
 @pytest.mark.parametrize("group", ["image2/test", "protein/test", "context/test", "video/class", "text/test"])
 def test_other_names_are_names(group):
     assert Assignment.parse(f"{group}=f.npy").group == group
+
+
+@pytest.mark.parametrize("split", ["audio", "test-audio", "text", "image", "video.2"])
+def test_a_split_keeps_its_name_beside_modalities_of_other_names(tmp_path, bring, features, split):
+    np.save(tmp_path / "f.npy", features)
+    store = bring(f"audio/{split}=f.npy", f"video/{split}=f.npy")
+    assert store.groups == [f"image/{split}", f"text/{split}"]
+    assert store[f"text/{split}"].ids[1] == f"video/{split}/1"
+    words = {word.partition(":")[0] for word in export(store, "parquet", tmp_path / "out")}
+    assert words == {f"audio/{split}", f"video/{split}"}
 
 
 def test_a_labelling_has_a_name():

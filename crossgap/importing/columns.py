@@ -11,7 +11,7 @@ import pandas as pd
 from crossgap.datasets.labels import check_told_apart, label_of
 from crossgap.errors import DatasetError
 from crossgap.importing.files import ARRAYS, FeatureImportError
-from crossgap.naming import called
+from crossgap.naming import group_called
 from crossgap.prepared.manifest import BARE, CLASSES, LABEL, RESERVED, as_words
 from crossgap.stores import writing
 
@@ -38,7 +38,7 @@ def complete(
         for column, values in out.items()
         if column.startswith(LABEL) and column not in exact
     }
-    given = called(name, modalities)
+    given = group_called(name, modalities)
     out.setdefault("id", np.array([f"{given}/{row}" for row in range(rows)], dtype=object))
     repeated = pd.Series(out["id"])[pd.Series(out["id"]).duplicated()].unique()
     if len(repeated):
