@@ -834,6 +834,15 @@ def test_clip_retrieval_folder_that_lacks_something(tmp_path, clip_retrieval):
         from_clip_retrieval(clip_retrieval, "test")
 
 
+def test_a_part_of_clip_retrieval_that_is_damaged(clip_retrieval):
+    """NumPy's own error advises to unpickle it."""
+    (clip_retrieval / "img_emb" / "img_emb_3.npy").write_bytes(b"no array")
+    with pytest.raises(
+        FeatureImportError, match=r"img_emb_3.npy: holds pickled .* never loaded, or is damaged"
+    ):
+        from_clip_retrieval(clip_retrieval, "test")
+
+
 def test_parts_of_clip_retrieval_are_paired_by_number(clip_retrieval):
     """As many parts each, but another one is missing: by their order, features would get other images' names."""
     (clip_retrieval / "img_emb" / "img_emb_3.npy").unlink()

@@ -119,12 +119,17 @@ class Assignment:
         except Exception as error:  # each library has its own for a damaged file
             if of_machine(error):
                 raise
-            if "allow_pickle" in str(error) or "Python objects" in str(error):
-                raise FeatureImportError(
-                    f"{self}: holds pickled objects, which are never loaded, or is damaged; save it as plain "
-                    "strings or numbers (`array.astype(str)`)"
-                ) from None
-            raise FeatureImportError(f"{self}: can't be read: {error}") from None
+            raise unreadable(self, error) from None
+
+
+def unreadable(what: object, error: Exception) -> FeatureImportError:
+    """What a library's error at a file means; NumPy's own would advise to unpickle."""
+    if "allow_pickle" in str(error) or "Python objects" in str(error):
+        return FeatureImportError(
+            f"{what}: holds pickled objects, which are never loaded, or is damaged; save it as plain strings or "
+            "numbers (`array.astype(str)`)"
+        )
+    return FeatureImportError(f"{what}: can't be read: {error}")
 
 
 def _npy(file: Path, _key: str | None) -> np.ndarray:
