@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 
 from crossgap.errors import CrossgapError, like, making
 from crossgap.importing.files import ARRAYS, AS_THEY_STAND, COLUMNS
-from crossgap.naming import called
+from crossgap.naming import group_called
 from crossgap.prepared.manifest import LABEL
 from crossgap.stores import temporary
 from crossgap.stores.remote import is_remote
@@ -87,7 +87,7 @@ def export(store: Store, format_: str, folder: str | Path, native: Store | None 
         for name in store.groups:
             there = partial / name
             there.mkdir(parents=True)
-            group = called(name, store.modalities)
+            group = group_called(name, store.modalities)
             columns = _columns(store[name], of_items[name])
             words += [
                 f"{group}{column}={folder}{source.removeprefix(str(partial))}"

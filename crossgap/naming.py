@@ -118,6 +118,12 @@ def called(words: str, modalities: Mapping[str, str]) -> str:
     return _ROLE.sub(lambda found: modalities[found[1]] + found[2], words)
 
 
+def group_called(group: str, modalities: Mapping[str, str]) -> str:
+    """A store's group `<role>/<split>` with the name of its modality; the split stays, whatever it is called."""
+    role, _, split = group.partition("/")
+    return f"{modalities[role]}/{split}"
+
+
 def in_roles(words: str, modalities: Mapping[str, str]) -> str:
     """A name with the roles in place of their modalities' names: what `called` was given."""
     back = {name: role for role, name in modalities.items() if name != role}

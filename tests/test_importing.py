@@ -13,6 +13,7 @@ import pytest
 
 from crossgap import open_store
 from crossgap.datasets import DatasetError
+from crossgap.exporting import export
 from crossgap.importing import (
     Assignment,
     FeatureImportError,
@@ -418,15 +419,82 @@ def test_a_row_of_another_length_in_a_table_is_told(tmp_path, bring, wrong, said
     assert "row 2" in message and said in message and "row 0" in message and "2" in message
 
 
-@pytest.mark.parametrize("size", [-1, 2])
-@pytest.mark.parametrize(("column", "said"), [(":id", "give one value an item"), ("", "give numbers")])
-def test_lists_of_names_in_a_table_are_told_as_what_they_are(tmp_path, bring, features, size, column, said):
+@pytest.mark.parametrize("column", ["features", "id"])
+@pytest.mark.parametrize(
+    "lists",
+    [
+        pa.array([["a", "b"]] * 4, pa.list_(pa.string(), 2)),
+        pa.array([[[1, 2]]] * 4, pa.list_(pa.list_(pa.int8(), 2), 1)),
+    ],
+)
+def test_lists_of_what_is_no_number_are_told_as_that(tmp_path, bring, features, column, lists):
     np.save(tmp_path / "f.npy", features)
-    named = pa.array([["a", "b"]] * 4, pa.list_(pa.string(), size))
-    pq.write_table(pa.table({"x": named}), tmp_path / "x.parquet")
-    words = ["image/test=f.npy", "image/test:id=x.parquet"] if column else ["image/test=x.parquet"]
-    message = refused(tmp_path, bring, *words)
-    assert "(4, 2)" in message and said in message
+    pq.write_table(pa.table({"x": lists}), tmp_path / "x.parquet", row_group_size=3)
+    given = (
+        ["image/test:features=x.parquet"]
+        if column == "features"
+        else ["image/test=f.npy", "image/test:id=x.parquet"]
+    )
+    message = refused(tmp_path, bring, *given)
+    shape = f"(4, {lists.type.list_size})"
+    assert message.startswith(f"image/test:{column} ") and shape in message and ": give " in message
+
+
+@pytest.mark.parametrize("column", ["features", "id", "label.class"])
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (pa.array([{"a": 1}] * 4), "x is struct<a: int64>: give one text"),
+        (pa.array([[("a", 1)]] * 4, pa.map_(pa.string(), pa.int64())), "x is map<string, int64"),
+        (pa.array([None, ["a"], ["b"], ["c"]]), "row 1 has 1 number, row 0 has 0"),
+        (pa.FixedShapeTensorArray.from_numpy_ndarray(np.ones((4, 2, 3))), "shape=[2,3]"),
+    ],
+    ids=["struct", "map", "none, then lists", "tensors"],
+)  # fmt: skip
+def test_nested_values_of_a_table_are_refused(tmp_path, bring, features, column, values, said):
+    np.save(tmp_path / "f.npy", features)
+    pq.write_table(pa.table({"x": values}), tmp_path / "x.parquet")
+    given = f"image/test:{column}=x.parquet"
+    words = [given] if column == "features" else ["image/test=f.npy", given]
+    assert said in refused(tmp_path, bring, *words)
+
+
+def test_tensors_of_one_dimension_are_lists(tmp_path, bring, features):
+    pq.write_table(
+        pa.table({"x": pa.FixedShapeTensorArray.from_numpy_ndarray(features)}),
+        tmp_path / "f.parquet",
+        row_group_size=3,
+    )
+    np.testing.assert_array_equal(bring("image/test=f.parquet")["image/test"].features, features)
+
+
+def test_a_name_that_is_there_twice_is_told(tmp_path, bring, features):
+    np.save(tmp_path / "f.npy", features)
+    (tmp_path / "x.csv").write_text("x,y,x\n" + "a,b,c\n" * 4)
+    pq.write_table(pa.table([pa.array(list("abcd"))] * 2, names=["x", "x"]), tmp_path / "x.parquet")
+    for file in ("x.csv", "x.parquet"):
+        said = refused(tmp_path, bring, "image/test=f.npy", f"image/test:id={file}:x")
+        assert said.endswith(f"{file}:x: 'x' is there 2 times: rename all but one")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("column", ["id", "label.class"])
+def test_fractions_are_refused_since_their_digits_depend_on_the_file(
+    tmp_path, bring, features, column, dtype
+):
+    """1.0 beside 0.5 was the label 1.0, and 1 in a split that has none; 0.1 has other digits in float32."""
+    np.savez(
+        tmp_path / "a.npz",
+        x=features,
+        y=np.array([1, 2, 0.1, 4], dtype),
+        inf=np.array([1, np.nan, 3, np.inf]),
+    )
+    said = refused(tmp_path, bring, "image/test=a.npz:x", f"image/test:{column}=a.npz:y")
+    assert (
+        said.startswith(f"image/test:{column}: 0.1")
+        and "(row 2): give whole numbers, or fractions as text" in said
+    )
+    assert ": inf (row 3)" in refused(tmp_path, bring, "image/test=a.npz:x", f"image/test:{column}=a.npz:inf")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -520,7 +588,7 @@ CASES = {
     ),
     "ranks that are words": (
         ["text/test=a.npz:x", "text/test:group=a.npz:same", "text/test:rank=a.npz:words"],
-        ["text/test:rank", "whole numbers"],
+        ["text/test:rank: 'a' (row 0): give whole numbers"],
     ),
     "ranks given twice": (
         ["text/test=a.npz:x", "text/test:group=a.npz:same", "text/test:rank=a.npz:again"],
@@ -548,6 +616,8 @@ CASES = {
     "unknown suffix": (["image/test=a.pt"], ["don't know '.pt'; .npy, .npz"]),
     "key of a single array": (["image/test=f.npy:x"], ["a .npy holds one array: leave out :x"]),
     "damaged npy": (["image/test=bad.npy"], ["bad.npy", "damaged"]),
+    "npz called npy": (["image/test=zip.npy"], ["zip.npy: can't be read: it holds an .npz: rename it"]),
+    "npy called npz": (["image/test=flat.npz"], ["flat.npz: can't be read: it holds an .npy: rename it"]),
     "damaged npz": (["image/test=bad.npz"], ["bad.npz"]),
     "damaged safetensors": (["image/test=bad.safetensors"], ["bad.safetensors: can't be read"]),
     "damaged parquet": (["image/test=bad.parquet"], ["bad.parquet: can't be read"]),
@@ -650,6 +720,9 @@ def test_judgements_of_other_items_are_refused(tmp_path, bring, archive):
 @pytest.mark.parametrize("case", CASES)
 def test_what_does_not_fit_is_refused_with_its_name(tmp_path, bring, archive, features, case):
     np.save(tmp_path / "f.npy", features)
+    np.savez(tmp_path / "pack.npz", features)
+    (tmp_path / "pack.npz").rename(tmp_path / "zip.npy")
+    (tmp_path / "flat.npz").write_bytes((tmp_path / "f.npy").read_bytes())
     for name in ("a.pt", "bad.npy", "bad.npz", "bad.safetensors", "bad.parquet"):
         (tmp_path / name).write_bytes(b"not what the suffix says")
     (tmp_path / "parts.parquet").mkdir()
@@ -687,6 +760,16 @@ def test_words_that_mean_nothing(text, message):
 @pytest.mark.parametrize("group", ["image2/test", "protein/test", "context/test", "video/class", "text/test"])
 def test_other_names_are_names(group):
     assert Assignment.parse(f"{group}=f.npy").group == group
+
+
+@pytest.mark.parametrize("split", ["audio", "test-audio", "text", "image", "video.2"])
+def test_a_split_keeps_its_name_beside_modalities_of_other_names(tmp_path, bring, features, split):
+    np.save(tmp_path / "f.npy", features)
+    store = bring(f"audio/{split}=f.npy", f"video/{split}=f.npy")
+    assert store.groups == [f"image/{split}", f"text/{split}"]
+    assert store[f"text/{split}"].ids[1] == f"video/{split}/1"
+    words = {word.partition(":")[0] for word in export(store, "parquet", tmp_path / "out")}
+    assert words == {f"audio/{split}", f"video/{split}"}
 
 
 def test_a_labelling_has_a_name():
@@ -750,6 +833,15 @@ def test_clip_retrieval_folder_that_lacks_something(tmp_path, clip_retrieval):
     for part in range(12):
         pd.DataFrame({"caption": ["a"]}).to_parquet(clip_retrieval / "metadata" / f"metadata_{part}.parquet")
     with pytest.raises(FeatureImportError, match="none of the columns image_path, key, url"):
+        from_clip_retrieval(clip_retrieval, "test")
+
+
+def test_a_part_of_clip_retrieval_that_is_damaged(clip_retrieval):
+    """NumPy's own error advises to unpickle it."""
+    (clip_retrieval / "img_emb" / "img_emb_3.npy").write_bytes(b"no array")
+    with pytest.raises(
+        FeatureImportError, match=r"img_emb_3.npy: holds pickled .* never loaded, or is damaged"
+    ):
         from_clip_retrieval(clip_retrieval, "test")
 
 

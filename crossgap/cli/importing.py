@@ -84,7 +84,7 @@ def import_(
     """
     from crossgap import importing
     from crossgap.datasets import NAME
-    from crossgap.naming import called
+    from crossgap.naming import called, group_called
 
     path = IMPORTS / name / "native.zarr.zip"
     with explained():
@@ -111,7 +111,7 @@ def import_(
             scratch=Path("data/scratch/import"),
         )
     for group in store.groups:
-        named = called(group, store.modalities)
+        named = group_called(group, store.modalities)
         typer.echo(f"{named}: {len(store[group])} items, width {store[group].features.shape[1]}")
     for note in importing.shared_ids(store):
         typer.echo(f"  note: {called(note, store.modalities)}")

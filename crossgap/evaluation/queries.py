@@ -134,6 +134,7 @@ def tables(work: Work, rivals: Rivals) -> Tables:
         _take(found, task, table)
         found |= _corrected(work, rivals, [task])
     work.reasons.add(_unmatched(found))
+    work.reasons.add(_unasked(cell))
     return found
 
 
@@ -241,6 +242,19 @@ def _unmatched(found: Tables) -> Iterator[tuple[str, str, str]]:
                 f"{task}/{relevance}",
                 f"none of {len(table)} queries has a relevant item: labels, groups and judged ids match to the letter",
             )
+
+
+def _unasked(cell: Cell) -> Iterator[tuple[str, str, str]]:
+    """Rows of `unavailable.COLUMNS`: judgements that no retrieval is measured by."""
+    if cell.native.judgements is None:
+        return
+    asked = {relevance.name for comparison in comparisons(cell) for relevance in comparison.relevances}
+    for setting in sorted(set(cell.native.judgements["setting"]) - asked):
+        why = (
+            f"no image of {cell.query} is a query of these judgements, nor a text that belongs to no image: captions "
+            "are judged by their images alone"
+        )
+        yield "retrieval", setting, why
 
 
 def _take(found: Tables, task: Task, table: pd.DataFrame | dict | None) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from crossgap.errors import listed, of_machine
-from crossgap.importing.files import Assignment, FeatureImportError
+from crossgap.importing.files import Assignment, FeatureImportError, unreadable
 
 _FILES = {"img_emb": ".npy", "text_emb": ".npy", "metadata": ".parquet"}
 
@@ -126,4 +126,4 @@ def _readable(file: Path) -> Iterator[None]:
     except Exception as error:  # each library has its own for a damaged file
         if of_machine(error):
             raise
-        raise FeatureImportError(f"{file}: can't be read: {error}") from None
+        raise unreadable(file, error) from None

@@ -11,7 +11,7 @@ import pandas as pd
 from crossgap.datasets.labels import check_told_apart, label_of
 from crossgap.errors import DatasetError
 from crossgap.importing.files import ARRAYS, FeatureImportError
-from crossgap.naming import called
+from crossgap.naming import group_called
 from crossgap.prepared.manifest import BARE, CLASSES, LABEL, RESERVED, as_words
 from crossgap.stores import writing
 
@@ -38,7 +38,7 @@ def complete(
         for column, values in out.items()
         if column.startswith(LABEL) and column not in exact
     }
-    given = called(name, modalities)
+    given = group_called(name, modalities)
     out.setdefault("id", np.array([f"{given}/{row}" for row in range(rows)], dtype=object))
     repeated = pd.Series(out["id"])[pd.Series(out["id"]).duplicated()].unique()
     if len(repeated):
@@ -113,8 +113,8 @@ def _ranks(
     wrong = np.flatnonzero(~np.isfinite(numbers) | (numbers != np.rint(numbers)))
     if len(wrong):
         raise FeatureImportError(
-            f"{name}:rank: {given[wrong[0]]!r} (row {wrong[0]}): give whole numbers, the lowest for an image's first "
-            "caption"
+            f"{name}:rank: {str(given[wrong[0]])!r} (row {wrong[0]}): give whole numbers, the lowest for an image's "
+            "first caption"
         )
     ranks = numbers.astype(np.int64)
     if "group" not in columns:
@@ -147,10 +147,16 @@ def _labels(values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
 
 
 def _strings(name: str, values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
-    """Labels and names as str, a missing one as an empty string; 3.0 is 3."""
+    """Labels and names as str, a missing one as an empty string; 3.0 is 3, and other fractions are refused."""
     try:
         series = pd.Series(np.asarray(values))
-        if series.dtype.kind == "f" and (series.dropna() % 1 == 0).all():
+        if series.dtype.kind == "f":
+            if len(fractions := series[series.notna() & (series % 1 != 0)]):
+                row, value = next(fractions.items())
+                raise FeatureImportError(
+                    f"{name}: {value} (row {row}): give whole numbers, or fractions as text, whose digits are the same "
+                    "in every file"
+                )
             check_told_apart(series.abs().max(), np.finfo(series.dtype).nmant + 1, name)
             series = series.astype("Int64")
         words = as_words(series).to_numpy(object)

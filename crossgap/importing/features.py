@@ -18,7 +18,7 @@ from crossgap.datasets.labels import whole
 from crossgap.errors import listed
 from crossgap.importing.columns import complete
 from crossgap.importing.files import ARRAYS, Assignment, FeatureImportError
-from crossgap.naming import MODALITIES, called, in_roles, roles
+from crossgap.naming import MODALITIES, called, roles
 from crossgap.prepared import composed, judgements
 from crossgap.prepared.manifest import CLASSES, COMPOSED, LABEL, RESERVED
 from crossgap.prepared.transformations import Transformations
@@ -119,8 +119,10 @@ def _groups(
         modalities = roles(assignment.group.partition("/")[0] for assignment in assignments)
     except ValueError as error:
         raise FeatureImportError(str(error)) from None
+    role_of = {name: role for role, name in modalities.items()}
     for assignment in assignments:
-        name = in_roles(assignment.group, modalities)
+        modality, _, split = assignment.group.partition("/")
+        name = f"{role_of[modality]}/{split}"
         columns = groups.setdefault(name, {})
         if assignment.column in columns:
             raise FeatureImportError(f"{assignment.group}:{assignment.column} is given twice")

@@ -123,16 +123,32 @@ class Assignment:
         except Exception as error:  # each library has its own for a damaged file
             if of_machine(error):
                 raise
-            if "allow_pickle" in str(error) or "Python objects" in str(error):
-                raise FeatureImportError(
-                    f"{self}: holds pickled objects, which are never loaded, or is damaged; save it as plain "
-                    "strings or numbers (`array.astype(str)`)"
-                ) from None
-            raise FeatureImportError(f"{self}: can't be read: {error}") from None
+            raise unreadable(self, error) from None
+
+
+def unreadable(what: object, error: Exception) -> FeatureImportError:
+    """What a library's error at a file means; NumPy's own would advise to unpickle."""
+    if "allow_pickle" in str(error) or "Python objects" in str(error):
+        return FeatureImportError(
+            f"{what}: holds pickled objects, which are never loaded, or is damaged; save it as plain strings or "
+            "numbers (`array.astype(str)`)"
+        )
+    return FeatureImportError(f"{what}: can't be read: {error}")
+
+
+def _npy(file: Path, _key: str | None) -> np.ndarray:
+    found = np.load(file, mmap_mode="r", allow_pickle=False)
+    if not isinstance(found, np.ndarray):  # numpy goes by the content
+        found.close()
+        raise ValueError("it holds an .npz: rename it")
+    return found
 
 
 def _npz(file: Path, key: str | None) -> np.ndarray:
-    with np.load(file, allow_pickle=False) as archive:
+    archive = np.load(file, allow_pickle=False)
+    if isinstance(archive, np.ndarray):
+        raise ValueError("it holds an .npy: rename it")
+    with archive:
         name = _only(archive.files, key)
         _check_member(file, name)
         return archive[name]
@@ -176,34 +192,30 @@ def _parquet(file: Path, key: str | None) -> np.ndarray:
     name = _only(pq.read_schema(file.absolute()).names, key)
     claims.check_table(f"{file}: its table", file)
     column = pq.read_table(file.absolute(), columns=[name])[name]
-    if (
-        pa.types.is_fixed_size_list(column.type)
-        and _is_number(column.type.value_type)
-        and not column.null_count
-    ):
-        # a chunk's numbers lie one after the other: no object is made for each item
+    if pa.types.is_fixed_size_list(column.type) and not column.null_count:
+        # a chunk's values lie one after the other: no object is made for each item
         rows = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
         flat = np.concatenate(rows) if rows else np.zeros(0, column.type.value_type.to_pandas_dtype())
         return flat.reshape(-1, column.type.list_size)
     # else a null makes floats of whole numbers
     values = column.to_pandas(integer_object_nulls=True).to_numpy()
-    return _rows(values)
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    kind = getattr(column.type, "storage_type", column.type)  # a tensor's: it is read as a list
+    several = isinstance(column.type, pa.FixedShapeTensorType) and len(column.type.shape) > 1
+    if several or pa.types.is_struct(kind) or pa.types.is_map(kind):
+        raise ValueError(
+            f"{name} is {column.type}: give one text or whole number an item, or a list of numbers"
+        )
+    return _rows(values) if pa.types.is_nested(kind) else values
 
 
 def _rows(values: np.ndarray) -> np.ndarray:
-    """Lists of one length as rows; other values stay."""
-    if not len(values) or not isinstance(values[0], np.ndarray):
-        return values
-    for row, value in enumerate(values):
-        length = 0 if value is None else len(value)
-        if length != len(values[0]):
+    """Lists of one length as rows."""
+    lengths = [0 if value is None else len(value) for value in values]
+    for row, length in enumerate(lengths):
+        if length != lengths[0]:
             numbers = "no number" if not length else "1 number" if length == 1 else f"{length} numbers"
-            raise ValueError(f"row {row} has {numbers}, row 0 has {len(values[0])}: give every item as many")
-    return np.stack(list(values))
+            raise ValueError(f"row {row} has {numbers}, row 0 has {lengths[0]}: give every item as many")
+    return np.stack(list(values)) if lengths else values
 
 
 def _csv_column(file: Path, key: str | None) -> np.ndarray:
@@ -217,7 +229,7 @@ def _lines(file: Path) -> np.ndarray:
 
 
 _LOADERS = {
-    ".npy": lambda file, _key: np.load(file, mmap_mode="r", allow_pickle=False),
+    ".npy": _npy,
     ".npz": _npz,
     ".safetensors": _safetensors,
     ".parquet": _parquet,
@@ -232,4 +244,6 @@ def _only(keys: list[str], key: str | None) -> str:
     if key not in keys:
         asked = f"no {key!r}" if key else "several arrays: name one after a colon"
         raise KeyError(f"{asked}; it holds {', '.join(keys)}")
+    if (times := keys.count(key)) > 1:
+        raise KeyError(f"{key!r} is there {times} times: rename all but one")
     return key

@@ -152,6 +152,20 @@ def test_labels_that_are_written_differently_match_nothing(tmp_path) -> None:
     assert found.metrics["retrieval/image-image/colour/queries_without_relevant"] == 23
 
 
+@pytest.mark.parametrize(("query", "asked"), [("test00#0", False), ("train00", False), ("test00", True)])
+def test_judgements_that_no_retrieval_is_measured_by(tmp_path, query, asked) -> None:
+    """Of a caption, or of an image of another split; a single judgement of an image is enough not to be said."""
+    table = pd.DataFrame({"setting": "cross", "query": [query], "item": ["test01"], "grade": [1]})
+    native = write(tmp_path / "n.zip", groups(), judgements=table)
+    found = evaluate(Cell(native, None, None, "test", "test"), corrections=["centering"], **SETTINGS)
+    why = (
+        "no image of test is a query of these judgements, nor a text that belongs to no image: captions are judged by "
+        "their images alone"
+    )
+    assert rows(found, "retrieval") == ({} if asked else {"cross": why})
+    assert ("retrieval/image-image/cross/mAP" in found.metrics) == asked
+
+
 def test_labels_without_a_prompt_cost_their_labelling_alone(tmp_path) -> None:
     held = groups()
     held["text/classes"] = {name: values[1:] for name, values in held["text/classes"].items()}  # without red
