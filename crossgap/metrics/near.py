@@ -112,9 +112,8 @@ class InFloats:
         self.margins = error_of_products(x.exact.shape[1]) * x.lengths * y.lengths.max(initial=0)
 
     def tile(self, rows: Some, out: Float32[np.ndarray, "r m"] | None = None) -> Float32[np.ndarray, "r m"]:
-        with np.errstate(
-            invalid="ignore"
-        ):  # BLAS may look beyond small rows, and says so of what it finds there
+        # BLAS may look beyond small rows, and says so of what it finds there
+        with np.errstate(invalid="ignore"):
             return np.matmul(self.x.near[rows], self.y.near.T, out=out)
 
 
