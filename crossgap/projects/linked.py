@@ -8,10 +8,11 @@ from shlex import quote
 
 from crossgap.errors import CrossgapError
 
-# Folders with outputs in them. What a pattern of `data` matches may be a link itself.
+# Folders with outputs in them; the outputs may be links themselves.
 _OF_OUTPUTS = (
-    "", "backbones", "datasets", "distilled", "distilled/*", "distilled/*/*", "features", "features/*", "features/*/*",
-    "imports", "metrics", "metrics/*", "report",
+    "data", "data/backbones", "data/datasets", "data/distilled", "data/distilled/*", "data/distilled/*/*",
+    "data/features", "data/features/*", "data/features/*/*", "data/imports", "data/metrics", "data/metrics/*",
+    "data/report",
 )  # fmt: skip
 
 
@@ -30,9 +31,8 @@ def require_outputs_in_git(root: Path = Path()) -> None:
     if git is None:
         return
     inside = Path(os.path.realpath(git))
-    data = root / "data"
     for pattern in _OF_OUTPUTS:
-        for folder in data.glob(pattern) if pattern else [data]:
+        for folder in root.glob(pattern):
             if not folder.is_symlink() or not folder.is_dir():
                 continue
             target = Path(os.path.realpath(folder))
